@@ -1,0 +1,1 @@
+"""The words every floor uses: domain names, the clock, configuration, the log."""

@@ -1,0 +1,30 @@
+"""The clock, as something that is passed in: the only module that reads the time."""
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What time it is. Tests pass one that stands still until it is moved."""
+
+    def now(self) -> datetime:
+        """Give the wall-clock time in UTC."""
+
+    def monotonic(self) -> float:
+        """Give seconds since some moment; never goes back."""
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+def format_time(moment: datetime) -> str:
+    """Format a time as RFC 3339 in UTC with Z, to the second."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,102 @@
+"""The mail log: one line for each thing that happened, in Postfix's shape or as JSON.
+
+The shape is `Nov 22 02:39:05 mx1 letterlock/smtp[123]: QUEUEID: to=<...>, relay=...`, so that
+fingers and scripts made for Postfix's log carry over. What comes from outside is made printable
+here, and nowhere else: no octet from a peer can end a line or start a new one.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC
+from enum import StrEnum
+from typing import Protocol, TextIO
+
+from letterlock.base.clock import Clock, format_time
+
+
+class Service(StrEnum):
+    """Who speaks: Postfix's program names where ours does the same work."""
+
+    SMTPD = "smtpd"
+    SMTP = "smtp"
+    QUEUE = "qmgr"
+    LOCAL = "local"
+    BOUNCE = "bounce"
+    NODE = "master"
+    TLS = "tls"
+
+
+class Log(Protocol):
+    """Where events go."""
+
+    def write(
+        self,
+        service: Service,
+        text: str,
+        *,
+        queue_id: str | None = None,
+        **fields: object,
+    ) -> None:
+        """Write one event: `text` follows the queue id; `fields` are for the JSON form."""
+
+
+class LineLog:
+    """Writes lines to a stream: in Postfix's shape, or one JSON document a line."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        hostname: str,
+        *,
+        as_json: bool = False,
+        stream: TextIO | None = None,
+    ) -> None:
+        self._clock = clock
+        self._host = hostname.partition(".")[0]
+        self._stream = stream if stream is not None else sys.stderr
+        self._format: Callable[..., str] = self._format_json if as_json else self._format_postfix
+
+    def write(
+        self,
+        service: Service,
+        text: str,
+        *,
+        queue_id: str | None = None,
+        **fields: object,
+    ) -> None:
+        self._stream.write(self._format(service, make_printable(text), queue_id, fields))
+        self._stream.flush()
+
+    def _format_postfix(
+        self, service: Service, text: str, queue_id: str | None, fields: object
+    ) -> str:
+        del fields
+        stamp = self._clock.now().astimezone(UTC).strftime("%b %e %H:%M:%S")
+        subject = f"{queue_id}: " if queue_id else ""
+        return f"{stamp} {self._host} letterlock/{service}[{os.getpid()}]: {subject}{text}\n"
+
+    def _format_json(
+        self,
+        service: Service,
+        text: str,
+        queue_id: str | None,
+        fields: dict[str, object],
+    ) -> str:
+        event: dict[str, object] = {
+            "time": format_time(self._clock.now()),
+            "service": service.value,
+        }
+        if queue_id:
+            event["queue_id"] = queue_id
+        event["text"] = text
+        event.update(fields)
+        return json.dumps(event, default=str, ensure_ascii=True) + "\n"
+
+
+def make_printable(text: str) -> str:
+    """Replace what could break a line or a terminal by `?`: control characters, surrogates."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else "?" for character in text)

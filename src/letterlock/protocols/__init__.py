@@ -1,0 +1,1 @@
+"""What the RFCs say, as pure code: no I/O, no clock, no randomness."""

@@ -1,0 +1,1 @@
+"""DNS answers as facts: records, DNSSEC state, and why."""

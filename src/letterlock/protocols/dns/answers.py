@@ -1,0 +1,74 @@
+"""A DNS answer as a fact: records, DNSSEC state and the reason for it.
+
+RFC 4035 §4.3 (the states), RFC 8914 (reasons). Looking up is `network.dns`.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address
+
+from letterlock.base.domains import Domain
+
+
+class Security(StrEnum):
+    """What is known of an answer. `indeterminate` (RFC 4035 §4.3) counts as FAILED."""
+
+    SECURE = "secure"
+    INSECURE = "insecure"
+    BOGUS = "bogus"
+    FAILED = "failed"
+
+
+class Existence(StrEnum):
+    """Whether there is something: an answer of records, no such type, or no such name."""
+
+    RECORDS = "records"
+    NODATA = "nodata"
+    NXDOMAIN = "nxdomain"
+
+
+@dataclass(frozen=True, slots=True)
+class MxRecord:
+    """RFC 1035 §3.3.9. `exchange` is None for the null MX (RFC 7505 §3)."""
+
+    preference: int
+    exchange: Domain | None
+
+
+@dataclass(frozen=True, slots=True)
+class CnameLink:
+    """One alias on the way to the records, and its own DNSSEC state."""
+
+    name: Domain
+    target: Domain
+    security: Security
+
+
+Record = IPv4Address | IPv6Address | MxRecord | Domain | bytes
+"""A and AAAA; MX; CNAME, NS, PTR as Domain; the rest as rdata octets (TXT: strings joined)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a resolver said to one question.
+
+    `name` is what was asked, `owner` where the records were found (after CNAMEs). `existence` has
+    a meaning only when `security` is SECURE or INSECURE. `ttl` in seconds. `reason` is one line
+    for people, empty when there is nothing to say.
+    """
+
+    name: Domain
+    rdtype: str
+    security: Security
+    existence: Existence = Existence.NODATA
+    records: tuple[Record, ...] = ()
+    owner: Domain | None = None
+    cnames: tuple[CnameLink, ...] = ()
+    ttl: int = 0
+    reason: str = ""
+    extended_error: int | None = None
+
+    @property
+    def is_answer(self) -> bool:
+        """The resolver gave an answer that may be used (also: that there is nothing)."""
+        return self.security in (Security.SECURE, Security.INSECURE)

@@ -1,0 +1,1 @@
+"""Certificates: names in them, chains, keys, and how a throw-away CA makes them."""

@@ -1,0 +1,1 @@
+"""What TLS a hop must have, and whether a handshake met it."""

@@ -1,0 +1,1 @@
+"""SMTP: commands, replies, sessions of both sides, messages' envelopes, DSNs."""

@@ -1,0 +1,52 @@
+"""What travels beside a message: sender, recipients and what was asked for them.
+
+RFC 5321 §2.3.1; RFC 3461 §4 (DSN parameters); RFC 6531 §3.4; RFC 6152; RFC 3030.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class BodyType(StrEnum):
+    """BODY= of RFC 6152 §2 and RFC 3030 §3."""
+
+    SEVEN_BIT = "7BIT"
+    EIGHT_BIT = "8BITMIME"
+    BINARY = "BINARYMIME"
+
+
+class Notify(StrEnum):
+    """NOTIFY= of RFC 3461 §4.1. NEVER stands alone; none at all means failures and delays."""
+
+    NEVER = "NEVER"
+    SUCCESS = "SUCCESS"
+    FAILURE = "FAILURE"
+    DELAY = "DELAY"
+
+
+class Ret(StrEnum):
+    """RET= of RFC 3461 §4.3."""
+
+    FULL = "FULL"
+    HEADERS = "HDRS"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One RCPT TO. `address` is a Mailbox as text, its domain in A-labels; `orcpt` in xtext."""
+
+    address: str
+    notify: frozenset[Notify] = frozenset()
+    orcpt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A transaction's envelope. `sender` is "" for the null reverse-path; `envid` in xtext."""
+
+    sender: str
+    recipients: tuple[Recipient, ...]
+    body_type: BodyType = BodyType.SEVEN_BIT
+    smtputf8: bool = False
+    ret: Ret | None = None
+    envid: str | None = None

@@ -1,0 +1,62 @@
+"""SMTP replies, as values and on the wire.
+
+RFC 5321 §4.2 (replies), RFC 2034 §4 and RFC 3463 §2 (enhanced status codes).
+"""
+
+from dataclasses import dataclass
+
+MAX_REPLY_LINE_OCTETS = 512
+"""RFC 5321 §4.5.3.1.5, with CRLF."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One reply: code, text lines without code, and the enhanced status code, if it had one.
+
+    `status` is `"5.7.1"`; None when there is none. `lines` has at least one entry. In replies
+    received, octets outside printable ASCII were replaced by `?`, unless the session is SMTPUTF8.
+    """
+
+    code: int
+    lines: tuple[str, ...] = ("",)
+    status: str | None = None
+
+    @property
+    def is_positive(self) -> bool:
+        return 200 <= self.code < 400
+
+    @property
+    def is_transient(self) -> bool:
+        return 400 <= self.code < 500
+
+    @property
+    def is_permanent(self) -> bool:
+        return 500 <= self.code < 600
+
+    @property
+    def text(self) -> str:
+        """The reply on one line, as logs and bounces show it."""
+        status = f"{self.status} " if self.status else ""
+        return f"{self.code} {status}{' '.join(self.lines)}".rstrip()
+
+
+def reply(code: int, status: str | None, text: str) -> Reply:
+    """Make a one-line reply."""
+    return Reply(code, (text,), status)
+
+
+def format_reply(value: Reply) -> bytes:
+    """Put a reply on the wire; lines that would be too long are cut (RFC 5321 §4.5.3.1.5)."""
+    prefix = f"{value.status} " if value.status else ""
+    last = len(value.lines) - 1
+    wire = bytearray()
+    for number, line in enumerate(value.lines):
+        mark = " " if number == last else "-"
+        text = f"{value.code}{mark}{prefix}{line}".encode("utf-8", "replace")
+        wire += (
+            text[: MAX_REPLY_LINE_OCTETS - 2].rstrip()
+            if number == last and not line
+            else text[: MAX_REPLY_LINE_OCTETS - 2]
+        )
+        wire += b"\r\n"
+    return bytes(wire)

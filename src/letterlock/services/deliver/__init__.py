@@ -1,0 +1,1 @@
+"""Deliver: a claim becomes connections, replies, and an outcome for each recipient."""

@@ -1,0 +1,1 @@
+"""Discover: a next hop becomes its MX hosts and their addresses."""

@@ -1,0 +1,1 @@
+"""Receive: an SMTP session becomes a stored message, then the 250."""

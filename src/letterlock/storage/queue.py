@@ -1,0 +1,261 @@
+"""The queue as its users see it: values, and the interface that each engine fulfils.
+
+A message is stored with all its recipients in one commit, or not at all; what is claimed is ours
+until the lease ends; what was done is settled in one transaction, the bounces it causes included.
+The engines are `storage.sqlite` and `storage.postgres`; `tests/storage` runs one suite on both.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, NewType, Protocol
+
+from letterlock.protocols.smtp.envelope import BodyType, Envelope, Recipient, Ret
+
+QueueId = NewType("QueueId", str)
+"""Names a message for its whole life: in the 250, in Received, in every log line. Made by
+`storage.ids`: letters and digits without vowels, unique over nodes, ordered by time."""
+
+SPILL_BYTES = 256 * 1024
+"""A body over this is not kept in memory (`design.md`, Storage)."""
+
+
+class Body(Protocol):
+    """A message's octets (CRLF lines, our trace header first), in memory or in a file of their own."""
+
+    @property
+    def size(self) -> int: ...
+
+
+class BodyWriter(Protocol):
+    """Takes a message as it arrives; memory use is bounded by SPILL_BYTES."""
+
+    def write(self, data: bytes) -> Awaitable[None] | None:
+        """Take more octets; an awaitable says that the disk must be waited for before the next."""
+
+    async def finish(self) -> Body:
+        """End the body; when this returns, a file that holds it was synced."""
+
+    def discard(self) -> None:
+        """Forget what was written; harmless after `finish` of a body that was never saved."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message to keep. `destinations` has one next-hop key for each recipient, in their order."""
+
+    queue_id: QueueId
+    envelope: Envelope
+    destinations: tuple[str, ...]
+    body: Body
+    received: datetime
+    expires: datetime
+    origin: Mapping[str, str] = field(default_factory=dict)
+    """Where it came from, for people: client, helo, protocol, tls."""
+    hold: str | None = None
+    """Not None: kept back for this reason until released."""
+
+
+class RecipientState(StrEnum):
+    """What becomes of one recipient. Of those that are done, the story is kept for a while."""
+
+    QUEUED = "queued"
+    HELD = "held"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedRecipient:
+    """A recipient in a claim. `attempts` counts those before this one."""
+
+    number: int
+    recipient: Recipient
+    attempts: int
+    is_delay_notified: bool
+    last_reply: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One message's recipients at one destination, ours until `lease_until`."""
+
+    queue_id: QueueId
+    destination: str
+    lease: str
+    lease_until: datetime
+    sender: str
+    recipients: tuple[ClaimedRecipient, ...]
+    body_type: BodyType
+    smtputf8: bool
+    ret: Ret | None
+    envid: str | None
+    size: int
+    received: datetime
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientResult:
+    """What a claim came to for one recipient.
+
+    QUEUED needs `next_attempt`. `status` is an enhanced status code (`4.7.5`); `reply` the words
+    that the next attempt, the list and the bounce show.
+    """
+
+    number: int
+    state: RecipientState
+    status: str
+    reply: str
+    next_attempt: datetime | None = None
+    is_delay_notified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One connection tried, for `queue show`: no message content in it.
+
+    `story` is JSON-ready: requirement, handshake, verdict, dialogue (list of lines), outcome.
+    """
+
+    started: datetime
+    duration: timedelta
+    relay: str
+    """`host[ip]:port`, or `none` when no connection was made."""
+    summary: str
+    story: Mapping[str, Any]
+    recipients: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """All that a claim came to; saved whole. `messages` are the DSNs it causes."""
+
+    claim: Claim
+    results: tuple[RecipientResult, ...]
+    attempts: tuple[AttemptRecord, ...] = ()
+    messages: tuple[NewMessage, ...] = ()
+    settled: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedRecipient:
+    """A recipient as `queue list` and `queue show` give it."""
+
+    number: int
+    address: str
+    destination: str
+    state: RecipientState
+    attempts: int
+    next_attempt: datetime | None
+    last_status: str
+    last_reply: str
+    is_claimed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedMessage:
+    """A message as `queue list` and `queue show` give it."""
+
+    queue_id: QueueId
+    sender: str
+    size: int
+    received: datetime
+    expires: datetime
+    hold: str | None
+    origin: Mapping[str, str]
+    recipients: tuple[QueuedRecipient, ...]
+    finished: datetime | None = None
+    """When its last recipient was done; only its story is kept since."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageStory:
+    """A message and every attempt made for it, oldest first."""
+
+    message: QueuedMessage
+    attempts: tuple[AttemptRecord, ...]
+
+
+class StoreUnavailable(Exception):  # noqa: N818 - a state of the store, not a mistake
+    """The disk or database cannot work now: the answer is 451 or 452, nothing is lost.
+
+    `is_full` when there is no space.
+    """
+
+    def __init__(self, reason: str, *, is_full: bool = False) -> None:
+        super().__init__(reason)
+        self.is_full = is_full
+
+
+class QueueStore(Protocol):
+    """What an engine does. Every method that changes something returns after its commit.
+
+    Raises StoreUnavailable when the engine cannot work now; it works again by itself when it can.
+    """
+
+    async def open(self) -> None:
+        """Open or create, migrate, sweep orphaned bodies, make leases of dead owners claimable."""
+
+    async def close(self) -> None:
+        """Finish what was begun; later calls raise StoreUnavailable."""
+
+    def write_body(self) -> BodyWriter:
+        """Begin a body."""
+
+    async def save(self, message: NewMessage) -> None:
+        """Keep a message: durable when this returns."""
+
+    async def claim(
+        self,
+        now: datetime,
+        *,
+        limit: int,
+        lease: timedelta,
+        saturated: Sequence[str] = (),
+    ) -> list[Claim]:
+        """Take what is due: at most `limit` claims, oldest first, none of `saturated`."""
+
+    async def extend(self, claim: Claim, until: datetime) -> bool:
+        """Make a lease longer; False when the claim is no longer ours."""
+
+    async def settle(self, settlement: Settlement) -> bool:
+        """Save what a claim came to; False (and nothing saved) when the claim is no longer ours."""
+
+    def read_body(self, queue_id: QueueId) -> AsyncIterator[bytes]:
+        """Give a message's octets in pieces; memory use is bounded."""
+
+    async def next_due(self) -> datetime | None:
+        """Give the moment at which the next claim can be made; None when nothing waits."""
+
+    async def list_messages(
+        self,
+        *,
+        limit: int = 1000,
+        after: QueueId | None = None,
+        is_finished: bool = False,
+    ) -> list[QueuedMessage]:
+        """List messages in the order of their ids."""
+
+    async def find_story(self, queue_id: QueueId) -> MessageStory | None:
+        """Give a message's story, also for one finished not long ago."""
+
+    async def hold(self, queue_ids: Sequence[QueueId] | None, reason: str) -> int:
+        """Keep back (None: all); gives how many messages changed. Claimed ones follow when settled."""
+
+    async def release(self, queue_ids: Sequence[QueueId] | None, now: datetime) -> int:
+        """Let held messages go on, due now."""
+
+    async def retry(self, queue_ids: Sequence[QueueId] | None, now: datetime) -> int:
+        """Make waiting (not held) recipients due now."""
+
+    async def delete(self, queue_ids: Sequence[QueueId] | None, now: datetime) -> int:
+        """Remove messages without a bounce; their story stays for a while."""
+
+    async def forget_stories(self, before: datetime) -> int:
+        """Remove the stories of messages finished before a moment."""
+
+    async def count(self) -> Mapping[str, int]:
+        """Count what is kept: `messages`, `bytes`, and recipients `queued`, `held`, `claimed`."""
