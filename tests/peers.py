@@ -1,0 +1,145 @@
+"""The programs of others that tests talk to: which there are, where they are, what to install.
+
+A test asks for one with `@pytest.mark.peer("postfix", "swaks")`, or calls `require_peer` where
+only part of it needs the peer. A peer that is not there skips the test, and the end of the run
+lists it by name; with CI=true it fails the test. `tools/install_peers.py` installs this table.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+UNPACKED = Path(__file__).resolve().parent.parent / ".peers"
+"""Where `make peers` unpacks what must not be installed: `.peers/<peer>/usr/sbin/...`."""
+
+MISSING = "peer not there: "
+"""How the reason of such a skip begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Programs that tests talk to, and the Debian package that has them."""
+
+    name: str
+    package: str
+    programs: tuple[str, ...]
+    is_transfer_agent: bool = False
+    """Debian lets one mail transfer agent be installed: Postfix is, the others are unpacked."""
+    needs: tuple[str, ...] = ()
+    """Further packages without which the programs above start, but cannot do what tests ask."""
+
+
+PEERS = {
+    peer.name: peer
+    for peer in (
+        Peer("openssl", "openssl", ("openssl",)),
+        Peer("swaks", "swaks", ("swaks",), needs=("libnet-ssleay-perl", "libnet-dns-perl")),
+        Peer(
+            "postfix",
+            "postfix",
+            ("postfix", "postconf", "postmap", "postqueue", "posttls-finger"),
+            is_transfer_agent=True,
+        ),
+        Peer("postgresql", "postgresql", ("initdb", "postgres", "pg_ctl", "psql")),
+        Peer("exim", "exim4-daemon-light", ("exim4",), is_transfer_agent=True),
+        Peer("opensmtpd", "opensmtpd", ("smtpd", "smtpctl"), is_transfer_agent=True),
+        Peer("sendmail", "sendmail-bin", ("sendmail", "praliases"), is_transfer_agent=True),
+    )
+}
+
+# Server programs lie outside an ordinary user's PATH, and PostgreSQL's outside root's too.
+_PROGRAM_FOLDERS = (
+    "usr/libexec/sendmail",
+    "usr/local/sbin",
+    "usr/sbin",
+    "sbin",
+    "usr/bin",
+    "usr/lib/postfix/sbin",
+)
+_LIBRARY_FOLDERS = ("usr/lib/*-linux-gnu*", "lib/*-linux-gnu*", "usr/lib/postfix")
+_PERL_FOLDERS = ("usr/share/perl5", "usr/lib/*-linux-gnu*/perl5/*")
+
+
+def find_program(name: str, peer: str | None = None) -> Path | None:
+    """Find a program in PATH, in the system's folders for servers, then in `.peers`.
+
+    With `peer`: only in that peer's folder if it was unpacked (Exim's `sendmail` is not
+    Postfix's), else in the system only.
+    """
+    if peer is not None and (UNPACKED / peer).is_dir():
+        return _find_below(UNPACKED / peer, name)
+    found = shutil.which(name)
+    if found is not None:
+        return Path(found)
+    roots = [Path("/")] if peer is not None else [Path("/"), *sorted(UNPACKED.glob("*/"))]
+    return next((path for root in roots if (path := _find_below(root, name))), None)
+
+
+def find_missing(peer: str) -> tuple[str, ...]:
+    """Name the programs of a peer that are not there; () when it can be used."""
+    programs = PEERS[peer].programs
+    return tuple(program for program in programs if find_program(program, peer) is None)
+
+
+def program(name: str, peer: str | None = None) -> Path:
+    """Give the path of a program that was required before. Raises LookupError without it."""
+    path = find_program(name, peer)
+    if path is None:
+        raise LookupError(f"{name} is not there: require its peer first")
+    return path
+
+
+def environment(peer: str) -> dict[str, str]:
+    """Give the environment to start a peer's programs with: an unpacked one finds its libraries."""
+    surroundings = dict(os.environ)
+    for variable, patterns in (("LD_LIBRARY_PATH", _LIBRARY_FOLDERS), ("PERL5LIB", _PERL_FOLDERS)):
+        folders = [str(path) for each in patterns for path in (UNPACKED / peer).glob(each)]
+        if folders:
+            surroundings[variable] = ":".join(folders)
+    return surroundings
+
+
+def require_peer(*names: str) -> None:
+    """Skip the running test unless these peers are there; fail it when CI=true.
+
+    Raises KeyError for a name that is not in PEERS.
+    """
+    import pytest  # noqa: PLC0415 - the installer reads the table above without the environment
+
+    for name in names:
+        missing = find_missing(name)
+        if not missing:
+            continue
+        reason = f"{MISSING}{name} (no {', '.join(missing)}): `make peers` brings it"
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+
+
+def unprivileged_account() -> str | None:
+    """Give the account for servers that refuse to run as root; None when we are not root anyway."""
+    if os.geteuid() != 0:
+        return None
+    accounts = {line.partition(":")[0] for line in Path("/etc/passwd").read_text().splitlines()}
+    return "postgres" if "postgres" in accounts else "nobody"
+
+
+def _find_below(root: Path, name: str) -> Path | None:
+    for folder in _program_folders(root):
+        path = folder / name
+        if path.is_file() and os.access(path, os.X_OK):
+            return path
+    return None
+
+
+def _program_folders(root: Path) -> Iterator[Path]:
+    for folder in _PROGRAM_FOLDERS:
+        yield root / folder
+    yield from sorted(root.glob("usr/lib/postgresql/*/bin"), key=_version, reverse=True)
+
+
+def _version(folder: Path) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", folder.parent.name))
