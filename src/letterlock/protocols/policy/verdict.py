@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from letterlock.protocols.tlsrpt.findings import Finding
 from letterlock.protocols.tlsrpt.result_types import ResultType
+
+__all__ = ["Finding", "Outcome", "Verdict"]
 
 
 class Outcome(StrEnum):
@@ -14,17 +17,6 @@ class Outcome(StrEnum):
     CLEAR = "clear"
     DEFER = "defer"
     BOUNCE = "bounce"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One fault of a chain or handshake, in the words of RFC 8460 and our reason codes."""
-
-    result_type: ResultType
-    reason_code: str
-    text: str
-    depth: int | None = None
-    """0 is the leaf; None when the fault is not one certificate's."""
 
 
 @dataclass(frozen=True, slots=True)
