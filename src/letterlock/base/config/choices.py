@@ -1,0 +1,65 @@
+"""Settings that are one of a few words. Which key takes which is in `sections`."""
+
+from enum import StrEnum
+
+
+class BareNewline(StrEnum):
+    """What to do with a message that has CR or LF alone."""
+
+    REJECT = "reject"
+    NORMALIZE = "normalize"
+
+
+class TlsVersion(StrEnum):
+    """A version of TLS. Older ones must not be used (RFC 8996)."""
+
+    TLS_1_2 = "TLSv1.2"
+    TLS_1_3 = "TLSv1.3"
+
+
+class QueueEngine(StrEnum):
+    """Where the queue is kept."""
+
+    SQLITE = "sqlite"
+    POSTGRES = "postgres"
+
+
+class AddressFamily(StrEnum):
+    """A version of IP."""
+
+    IPV6 = "ipv6"
+    IPV4 = "ipv4"
+
+
+class ClearFallback(StrEnum):
+    """When mail may go in clear after TLS failed, at level `may`."""
+
+    AT_ONCE = "at-once"
+    AFTER = "after"
+    NEVER = "never"
+
+
+class DefaultLevel(StrEnum):
+    """The levels of the policy table that need no further attributes."""
+
+    NONE = "none"
+    MAY = "may"
+    ENCRYPT = "encrypt"
+    DANE = "dane"
+    DANE_ONLY = "dane-only"
+    VERIFY = "verify"
+    SECURE = "secure"
+
+
+class LogFormat(StrEnum):
+    """The shape of a log line."""
+
+    POSTFIX = "postfix"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """How much is logged."""
+
+    NORMAL = "normal"
+    VERBOSE = "verbose"

@@ -1,0 +1,281 @@
+"""What stands on the right of a key: durations, sizes, addresses, networks, and their bounds.
+
+Each `parse_` function raises ValueError with a text that completes "must be ..."; the loader puts
+file, line and key before it. Which key takes what is in `sections`.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
+from typing import Any
+
+from letterlock.base.domains import DomainError, parse_domain
+
+Network = IPv4Network | IPv6Network
+"""An address or a network."""
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+_SECONDS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
+_DURATION = re.compile(r"(?:\d{1,9}[wdhms])+\Z")
+_DURATION_PART = re.compile(r"(\d+)([wdhms])")
+_BYTES = {"B": 1, "KiB": KIB, "MiB": MIB, "GiB": GIB}
+_SIZE = re.compile(r"(\d{1,12}) ?(B|KiB|MiB|GiB)\Z")
+_PORT = re.compile(r"\d{1,5}\Z")
+MAX_PORT = 65535
+
+# RFC 5321 §4.1.2 `Dot-string`, and UTF-8 (RFC 6531 §3.3); no quoted form: a mailbox is a folder.
+_LOCAL_PART = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*\Z")
+MAX_LOCAL_PART_OCTETS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """Where to accept connections: an IP address and a port; port 0 takes any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return _format_endpoint(self.host, self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class ResolverAddress:
+    """Where to ask DNS: an IP address and a port."""
+
+    host: str
+    port: int = 53
+
+    def __str__(self) -> str:
+        return _format_endpoint(self.host, self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class NextHop:
+    """Where mail goes next: a domain whose MX hosts are looked up, or one host.
+
+    A host stands in brackets, as in Postfix: `[mx.example.com]:2525`. `port` is None when the
+    text names none.
+    """
+
+    host: str
+    port: int | None = None
+    is_bracketed: bool = False
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if self.is_bracketed else self.host
+        return host if self.port is None else f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class HopPolicy:
+    """One entry of `[policy.hops]`, as written: `protocols.policy.table` says what it means.
+
+    A wrong entry is not an error of the file: mail for its key waits, other mail goes. `where`
+    names it as `file:line:key`. Paths in `tafile` are already absolute.
+    """
+
+    key: str
+    fields: Mapping[str, Any]
+    file: Path
+    line: int
+
+    @property
+    def where(self) -> str:
+        return f'{self.file}:{self.line}:policy.hops."{self.key}"'
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """Bounds of a number; both belong to it."""
+
+    least: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """Bounds of a duration; both belong to it."""
+
+    least: timedelta
+    most: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """A number of octets, given with a binary unit; both bounds belong to it."""
+
+    least: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A text that a function checks and normalises; `kind` says for people what it is."""
+
+    parse: Callable[[str], Any]
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A value that no error message, log line or listing shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class InDataDir:
+    """A relative path starts at `data_dir`, not at the folder of the configuration file."""
+
+
+def lasting(least: str, most: str) -> Lasting:
+    """Make bounds from texts such as `1s`."""
+    return Lasting(parse_duration(least), parse_duration(most))
+
+
+def parse_duration(text: str) -> timedelta:
+    """Parse `5d`, `90s`, `1h30m`: units w, d, h, m, s, the larger first, each once."""
+    if not _DURATION.match(text) or not text.isascii():
+        raise ValueError('a duration such as "30s", "5m", "4h" or "1h30m"')
+    parts = _DURATION_PART.findall(text)
+    units = [unit for _, unit in parts]
+    if units != [unit for unit in _SECONDS if unit in units]:
+        raise ValueError('a duration with each unit once, the larger first, such as "1h30m"')
+    return timedelta(seconds=sum(int(number) * _SECONDS[unit] for number, unit in parts))
+
+
+def format_duration(duration: timedelta) -> str:
+    """Format whole seconds as `parse_duration` reads them; a fraction is dropped."""
+    seconds = int(duration.total_seconds())
+    text = ""
+    for unit in "dhms":
+        number, seconds = divmod(seconds, _SECONDS[unit])
+        text += f"{number}{unit}" if number else ""
+    return text or "0s"
+
+
+def parse_size(text: str) -> int:
+    """Parse `50MiB`: a whole number and B, KiB, MiB or GiB; gives octets."""
+    found = _SIZE.match(text)
+    if not found or not text.isascii():
+        raise ValueError('a size such as "512KiB" or "50MiB"')
+    return int(found[1]) * _BYTES[found[2]]
+
+
+def format_size(octets: int) -> str:
+    """Format octets in the largest unit that leaves no rest."""
+    for unit in ("GiB", "MiB", "KiB"):
+        if octets and octets % _BYTES[unit] == 0:
+            return f"{octets // _BYTES[unit]}{unit}"
+    return f"{octets}B"
+
+
+def parse_listen_address(text: str) -> ListenAddress:
+    """Parse `192.0.2.1:25` or `[2001:db8::1]:25`."""
+    host, port = _split_endpoint(text)
+    if port is None:
+        raise ValueError('an address with a port, such as "0.0.0.0:25" or "[::]:25"')
+    return ListenAddress(_parse_ip(host), port)
+
+
+def parse_resolver_address(text: str) -> ResolverAddress:
+    """Parse `HOST` or `HOST:PORT`; the host is an IP address."""
+    try:
+        return ResolverAddress(str(ip_address(text)))
+    except ValueError:
+        host, port = _split_endpoint(text)
+    if port == 0:
+        raise ValueError("a port from 1 to 65535")
+    return ResolverAddress(_parse_ip(host), 53 if port is None else port)
+
+
+def parse_network(text: str) -> Network:
+    """Parse an address or a network in CIDR form; bits beyond the prefix must be zero."""
+    try:
+        return ip_network(text.removeprefix("[").removesuffix("]"))
+    except ValueError as error:
+        if "host bits" in str(error):
+            raise ValueError(f'"{ip_network(text, strict=False)}": bits stand beyond it') from error
+        raise ValueError(
+            'an address or network such as "192.0.2.0/24" or "2001:db8::/32"'
+        ) from error
+
+
+def parse_next_hop(text: str) -> NextHop:
+    """Parse `example.com`, `[mx.example.com]` or `[mx.example.com]:2525`; also `[192.0.2.1]`."""
+    host, port = _split_endpoint(text)
+    if port == 0:
+        raise ValueError("a next hop with a port from 1 to 65535")
+    is_bracketed = text.startswith("[")
+    try:
+        return NextHop(str(ip_address(host.removeprefix("IPv6:"))), port, is_bracketed=True)
+    except ValueError:
+        pass
+    try:
+        return NextHop(parse_domain(host), port, is_bracketed)
+    except DomainError as error:
+        raise ValueError(
+            'a domain, or a host in brackets, such as "[mx.example.com]:25"'
+        ) from error
+
+
+def parse_address(text: str) -> str:
+    """Parse a mail address; gives its domain in A-labels."""
+    local, at, domain = text.rpartition("@")
+    if not at or not _is_local_part(local):
+        raise ValueError('a mail address such as "postmaster@example.org"')
+    try:
+        return f"{local}@{parse_domain(domain)}"
+    except DomainError as error:
+        raise ValueError(f"a mail address: {error}") from error
+
+
+def parse_mailbox(text: str) -> str:
+    """Parse `alice` or `bob@example.org`; gives lower case, and the domain in A-labels.
+
+    A mailbox is a folder's name: no slash, and no dot where it begins.
+    """
+    local, at, domain = text.lower().partition("@")
+    if not _is_local_part(local) or "/" in local:
+        raise ValueError('a mailbox such as "alice" or "bob@example.org", without "/"')
+    try:
+        return f"{local}@{parse_domain(domain)}" if at else local
+    except DomainError as error:
+        raise ValueError(f"a mailbox: {error}") from error
+
+
+def _is_local_part(text: str) -> bool:
+    return bool(_LOCAL_PART.match(text)) and len(text.encode()) <= MAX_LOCAL_PART_OCTETS
+
+
+def _format_endpoint(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _parse_ip(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError as error:
+        raise ValueError("an IP address, IPv6 in brackets, with or without a port") from error
+
+
+def _split_endpoint(text: str) -> tuple[str, int | None]:
+    """Split `host:port` or `[host]:port`; the port is None when there is none."""
+    if text.startswith("["):
+        host, bracket, rest = text[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise ValueError('an address in brackets, such as "[::]:25"')
+        return host, _parse_port(rest[1:]) if rest else None
+    host, colon, port = text.partition(":")
+    return host, _parse_port(port) if colon else None
+
+
+def _parse_port(text: str) -> int:
+    if not _PORT.match(text) or not text.isascii() or int(text) > MAX_PORT:
+        raise ValueError(f"an address with a port from 0 to {MAX_PORT}")
+    return int(text)
