@@ -1,0 +1,8 @@
+"""What is wrong on our own side: set-up, files, another process in the way."""
+
+
+class LocalError(Exception):
+    """Something on this machine must be changed by its operator before we can go on.
+
+    The text is one line: what is wrong, where, and what to do. `cli` prints it and exits 2.
+    """
