@@ -36,6 +36,16 @@ class MxRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class SoaRecord:
+    """RFC 1035 §3.3.13, what is needed of it. `mname` is None when it is no domain name."""
+
+    mname: Domain | None
+    serial: int
+    minimum: int
+    """Seconds for which a negative answer may be kept."""
+
+
+@dataclass(frozen=True, slots=True)
 class CnameLink:
     """One alias on the way to the records, and its own DNSSEC state."""
 
@@ -44,8 +54,8 @@ class CnameLink:
     security: Security
 
 
-Record = IPv4Address | IPv6Address | MxRecord | Domain | bytes
-"""A and AAAA; MX; CNAME, NS, PTR as Domain; the rest as rdata octets (TXT: strings joined)."""
+Record = IPv4Address | IPv6Address | MxRecord | SoaRecord | Domain | bytes
+"""A and AAAA; MX; SOA; CNAME, NS, PTR as Domain; the rest as rdata octets (TXT: strings joined)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +63,9 @@ class Answer:
     """What a resolver said to one question.
 
     `name` is what was asked, `owner` where the records were found (after CNAMEs). `existence` has
-    a meaning only when `security` is SECURE or INSECURE. `ttl` in seconds. `reason` is one line
-    for people, empty when there is nothing to say.
+    a meaning only when `security` is SECURE or INSECURE; RECORDS with no `records` means that
+    none of them could be used. `ttl` in seconds. `reason` is one line for people, empty when there
+    is nothing to say.
     """
 
     name: Domain
