@@ -1,0 +1,77 @@
+"""Counters that all worker processes share, in memory mapped before the fork.
+
+Each worker writes only its own column, and a total is the sum over the columns: no lock, no
+atomic operation, and a dead worker's column is set to zero by the supervisor. A key has a slot by
+a keyed hash; two keys that meet in one slot are counted together, which at worst refuses one
+client among tens of thousands early, and which nobody outside can bring about.
+"""
+
+import hashlib
+import mmap
+from collections.abc import Sequence
+
+DEFAULT_SLOTS = 1 << 16
+_CELL_BYTES = 8
+_WINDOW_SHIFT = 24
+_COUNT_MASK = (1 << _WINDOW_SHIFT) - 1
+
+
+class SharedCounters:
+    """A table of counters, `workers` columns wide. Make it before the fork."""
+
+    def __init__(self, workers: int, secret: bytes, *, slots: int = DEFAULT_SLOTS) -> None:
+        self._workers = workers
+        self._slots = slots
+        self._secret = secret[:64]
+        self._map = mmap.mmap(-1, workers * slots * _CELL_BYTES)
+        self._cells = memoryview(self._map).cast("q")
+
+    def slot(self, key: str) -> int:
+        """Give the slot of a key."""
+        digest = hashlib.blake2b(key.encode(), digest_size=8, key=self._secret).digest()
+        return int.from_bytes(digest) % self._slots
+
+    def add(self, worker: int, slot: int, step: int = 1) -> None:
+        """Count in a worker's own column."""
+        self._cells[worker * self._slots + slot] += step
+
+    def total(self, slot: int) -> int:
+        """Sum a slot over all workers."""
+        return sum(self._cells[slot :: self._slots])
+
+    def add_in_window(self, worker: int, slot: int, window: int) -> None:
+        """Count what is over when its window of time is: an older window's count is forgotten."""
+        cell = worker * self._slots + slot
+        value = self._cells[cell]
+        self._cells[cell] = value + 1 if value >> _WINDOW_SHIFT == window else _first(window)
+
+    def total_in_window(self, slot: int, window: int) -> int:
+        """Sum what was counted with `add_in_window` in this window."""
+        cells = self._cells[slot :: self._slots]
+        return sum(cell & _COUNT_MASK for cell in cells if cell >> _WINDOW_SHIFT == window)
+
+    def clear_worker(self, worker: int) -> None:
+        """Forget what a worker that is gone had open."""
+        first = worker * self._slots
+        for cell in range(first, first + self._slots):
+            self._cells[cell] = 0
+
+
+class NamedCounters:
+    """A few counters that only grow, for `letterlock status`; kept when a worker ends."""
+
+    def __init__(self, names: Sequence[str], workers: int) -> None:
+        self._slots = {name: number for number, name in enumerate(names)}
+        self._counters = SharedCounters(workers, b"", slots=max(1, len(names)))
+
+    def add(self, worker: int, name: str, step: int = 1) -> None:
+        """Count; a name that was not given at the start is a KeyError."""
+        self._counters.add(worker, self._slots[name], step)
+
+    def totals(self) -> dict[str, int]:
+        """Give every counter, summed over workers."""
+        return {name: self._counters.total(slot) for name, slot in self._slots.items()}
+
+
+def _first(window: int) -> int:
+    return window << _WINDOW_SHIFT | 1

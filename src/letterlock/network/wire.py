@@ -1,0 +1,199 @@
+"""One TCP connection, with TLS when it has begun: octets in, octets out, every wait bounded.
+
+The client side of SMTP stands on it (`network.smtp_client`). TLS goes through `network.tls`, so an
+alert reaches the peer before the socket is closed, and octets that came before TLS stay visible to
+the caller (RFC 3207 §4.2). What the peer does is a value: `Lost`.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from letterlock.network.tls import TlsDriver
+from letterlock.protocols.tls.handshake import Handshake, HandshakeFailed
+
+MAX_BUFFERED_OCTETS = 256 * 1024
+"""Reading stops while the peer has sent more than we have looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The connection is gone, or nothing came in time. `detail` is one line for people."""
+
+    detail: str
+    is_timeout: bool = False
+
+
+class Wire(asyncio.Protocol):
+    """A connection's octets. Methods that wait take the seconds they may take."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._received = bytearray()
+        self._is_eof = False
+        self._error: Exception | None = None
+        self._tls: TlsDriver | None = None
+        self._readable = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._writable.set()
+
+    @property
+    def tls_error(self) -> str | None:
+        """An alert or fault of TLS that came after the handshake."""
+        return self._tls.error if self._tls is not None else None
+
+    async def read(self, seconds: float) -> bytes | Lost:
+        """Give the octets that came, at least one."""
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    if octets := self._take():
+                        return octets
+                    if lost := self._lost():
+                        return lost
+                    self._readable.clear()
+                    await self._readable.wait()
+        except TimeoutError:
+            return Lost("timed out", is_timeout=True)
+
+    async def write(self, data: bytes, seconds: float) -> Lost | None:
+        """Send octets; waits while the peer does not take what was sent before."""
+        if self._transport is None or self._transport.is_closing():
+            return self._lost() or Lost("connection closed")
+        if self._tls is not None:
+            self._tls.write(data)
+            data = self._tls.bytes_to_send()
+        self._transport.write(data)
+        if self._writable.is_set():
+            return None
+        try:
+            async with asyncio.timeout(seconds):
+                await self._writable.wait()
+        except TimeoutError:
+            return Lost("timed out", is_timeout=True)
+        return self._lost() if self._error is not None else None
+
+    async def start_tls(self, driver: TlsDriver, seconds: float) -> Handshake | HandshakeFailed:
+        """Do the handshake on a connection from which nothing unread is left."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._handshake(driver)
+        except TimeoutError:
+            failed = driver.time_out()
+            self._send(driver.bytes_to_send())
+            return failed
+
+    def has_unread(self) -> bool:
+        """Octets are here that nobody asked for: before TLS they are an injection (RFC 3207 §6)."""
+        return bool(self._received)
+
+    def close(self) -> None:
+        """Close; TLS says so first (RFC 8446 §6.1). What was written is still sent."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._tls is not None:
+            self._tls.close()
+            self._send(self._tls.bytes_to_send())
+        self._transport.close()
+
+    # asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if sock := transport.get_extra_info("socket"):
+            # asyncio sets it only for sockets made with proto=IPPROTO_TCP.
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if len(self._received) > MAX_BUFFERED_OCTETS and self._transport is not None:
+            self._transport.pause_reading()
+        self._readable.set()
+
+    def eof_received(self) -> bool:
+        self._is_eof = True
+        self._readable.set()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_eof = True
+        self._error = exc
+        self._readable.set()
+        self._writable.set()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    # ours
+
+    async def _handshake(self, driver: TlsDriver) -> Handshake | HandshakeFailed:
+        while True:
+            outcome = driver.do_handshake()
+            self._send(driver.bytes_to_send())
+            if outcome is not None:
+                if isinstance(outcome, Handshake):
+                    self._tls = driver
+                return outcome
+            if not self._received and not self._is_eof:
+                self._readable.clear()
+                await self._readable.wait()
+            if octets := self._take_raw():
+                driver.receive(octets)
+            elif self._is_eof:
+                driver.receive_eof(is_reset=isinstance(self._error, ConnectionResetError))
+
+    def _take(self) -> bytes:
+        octets = self._take_raw()
+        if self._tls is None:
+            return octets
+        if octets:
+            self._tls.receive(octets)
+        plain = self._tls.read()
+        self._send(self._tls.bytes_to_send())
+        return plain
+
+    def _take_raw(self) -> bytes:
+        octets = bytes(self._received)
+        self._received.clear()
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+        return octets
+
+    def _lost(self) -> Lost | None:
+        if self._tls is not None and self._tls.error:
+            return Lost(f"TLS: {self._tls.error}")
+        if isinstance(self._error, ConnectionResetError):
+            return Lost("connection reset by peer")
+        if self._error is not None:
+            return Lost(f"connection lost: {self._error}")
+        if self._is_eof or (self._tls is not None and self._tls.is_closed):
+            return Lost("connection closed by peer")
+        return None
+
+    def _send(self, data: bytes) -> None:
+        if data and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+
+async def connect(
+    ip: str, port: int, seconds: float, *, source: str | None = None
+) -> Wire | Lost:
+    """Open a connection to an address, from `source` if given."""
+    factory: Callable[[], Wire] = Wire
+    local = (source, 0) if source else None
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(seconds):
+            _, wire = await loop.create_connection(factory, ip, port, local_addr=local)
+    except TimeoutError:
+        return Lost("connection timed out", is_timeout=True)
+    except OSError as error:
+        return Lost((error.strerror or str(error)).lower() if error.errno else str(error))
+    return wire

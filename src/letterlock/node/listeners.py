@@ -1,0 +1,60 @@
+"""The listening sockets: opened by the supervisor, inherited by every worker.
+
+One socket for each worker and address, by SO_REUSEPORT, so that the kernel spreads connections.
+The supervisor keeps them open: a worker that ends loses no connection of its backlog, the next
+one accepts it.
+"""
+
+import socket
+from collections.abc import Sequence
+
+from letterlock.base.config.values import ListenAddress
+from letterlock.base.errors import LocalError
+
+BACKLOG = 4096
+
+
+def open_listeners(addresses: Sequence[ListenAddress], workers: int) -> list[list[socket.socket]]:
+    """Open all addresses for each worker; raises LocalError naming the address that failed."""
+    groups: list[list[socket.socket]] = [[] for _ in range(workers)]
+    try:
+        for address in addresses:
+            # Port 0 is the kernel's choice once: all workers share it.
+            port = address.port
+            for group in groups:
+                listener = _open(address.host, port, is_shared=workers > 1)
+                port = listener.getsockname()[1]
+                group.append(listener)
+    except OSError as error:
+        for group in groups:
+            for listener in group:
+                listener.close()
+        raise LocalError(
+            f"receive.listen: {address}: {error.strerror or error}; {_advice(error, address.port)}"
+        ) from error
+    return groups
+
+
+def _open(host: str, port: int, *, is_shared: bool) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # proto is given because asyncio sets TCP_NODELAY only on sockets that have it.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _advice(error: OSError, port: int) -> str:
+    if isinstance(error, PermissionError) and port < 1024:
+        return "start as root with node.user set, by systemd socket, or with CAP_NET_BIND_SERVICE"
+    return "is another mail server running, and does the address exist here?"

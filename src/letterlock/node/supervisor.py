@@ -1,0 +1,216 @@
+"""The supervisor: owns the listening sockets, forks the workers, and outlives each of them.
+
+It runs no event loop and starts no thread, so that it can fork at any time: TLS contexts built
+here are inherited, and all workers of a generation share their ticket keys (RFC 9325 §3.4). A new
+configuration or certificate makes a new generation; the old one drains: it finishes what it has
+in hands and takes nothing new. A worker that dies is replaced, ever more slowly if it keeps dying.
+"""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from letterlock.base.clock import Clock
+from letterlock.base.log import Log, Service
+
+CHECK_SECONDS = 2.0
+RESTART_SECONDS = (0.0, 1.0, 5.0, 15.0, 60.0)
+"""How long a place stays empty after its worker died, by how often that happened in a row."""
+SETTLED_SECONDS = 60.0
+"""A worker that lived this long is not counted with those that died at their start."""
+DRAIN_SECONDS = 90.0
+TICKET_KEY_SECONDS = 7 * 24 * 3600.0
+"""RFC 9325 §3.4: ticket keys are changed weekly."""
+
+
+class Generation(Protocol):
+    """What one set of workers has in common: made by the supervisor before it forks them."""
+
+    @property
+    def workers(self) -> int: ...
+
+    def run_worker(self, place: int, supervisor_gone: int) -> None:
+        """Be a worker, in the child, until SIGTERM or until the descriptor reads as closed."""
+
+    def is_outdated(self) -> bool:
+        """A file it was made from (a certificate) changed, and can be used."""
+
+    def forget_worker(self, place: int) -> None:
+        """Clean what a worker that is gone had counted."""
+
+
+@dataclass(slots=True)
+class _Worker:
+    generation: Generation
+    place: int
+    started: float
+    is_draining: bool = False
+    kill_at: float = 0.0
+
+
+@dataclass(slots=True)
+class _Place:
+    deaths: int = 0
+    not_before: float = 0.0
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """Runs generations of workers until SIGTERM or SIGINT.
+
+    `make_generation` is asked at the start, at SIGHUP, when files changed, and weekly; at SIGHUP
+    None means that the new configuration can't be used: it has said why, and the old one stays.
+    """
+
+    make_generation: Callable[[], Generation | None]
+    clock: Clock
+    log: Log
+    tell_ready: Callable[[str], None] = lambda _: None
+    _current: Generation | None = None
+    _born: float = 0.0
+    _workers: dict[int, _Worker] = field(default_factory=dict)
+    _places: dict[int, _Place] = field(default_factory=dict)
+
+    def run(self) -> int:
+        """Supervise until told to end; gives the exit code."""
+        awaited = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
+        signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
+        # Workers notice by this pipe that the supervisor is gone, however it ended.
+        alive_reader, alive_writer = os.pipe()
+        self._start_generation()
+        if self._current is None:
+            return 2
+        self._fill(alive_reader, alive_writer)
+        self.tell_ready(f"{self._current.workers} workers")
+        while True:
+            received = signal.sigtimedwait(awaited, CHECK_SECONDS)
+            number = received.si_signo if received else 0
+            if number in (signal.SIGTERM, signal.SIGINT):
+                break
+            if number == signal.SIGHUP:
+                self._reload()
+            self._bury()
+            self._refresh()
+            self._fill(alive_reader, alive_writer)
+            self._kill_late()
+        return self._end()
+
+    def _start_generation(self) -> None:
+        generation = self.make_generation()
+        if generation is None:
+            return
+        for worker in self._workers.values():
+            worker.is_draining = True
+            worker.kill_at = self.clock.monotonic() + DRAIN_SECONDS
+        for process, worker in self._workers.items():
+            if worker.is_draining:
+                _signal(process, signal.SIGTERM)
+        self._current = generation
+        self._born = self.clock.monotonic()
+        self._places = {}
+
+    def _reload(self) -> None:
+        before = self._current
+        self._start_generation()
+        if self._current is before:
+            self.log.write(Service.NODE, "reload: the configuration in use stays as it was")
+        else:
+            self.log.write(Service.NODE, "reload: new workers start, the old ones drain")
+
+    def _refresh(self) -> None:
+        assert self._current is not None
+        is_old = self.clock.monotonic() - self._born > TICKET_KEY_SECONDS
+        if is_old or self._current.is_outdated():
+            self._start_generation()
+
+    def _fill(self, alive_reader: int, alive_writer: int) -> None:
+        """Fork a worker for each place that is empty and may be filled."""
+        generation = self._current
+        assert generation is not None
+        taken = {worker.place for worker in self._workers.values() if not worker.is_draining}
+        now = self.clock.monotonic()
+        for place in range(generation.workers):
+            if place in taken or self._places.setdefault(place, _Place()).not_before > now:
+                continue
+            process = os.fork()
+            if process == 0:
+                os.close(alive_writer)
+                _be_worker(generation, place, alive_reader)
+            self._workers[process] = _Worker(generation, place, now)
+
+    def _bury(self) -> None:
+        """Take note of the workers that ended."""
+        while True:
+            try:
+                process, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if process == 0:
+                return
+            if worker := self._workers.pop(process, None):
+                self._note_end(process, worker, status)
+
+    def _note_end(self, process: int, worker: _Worker, status: int) -> None:
+        worker.generation.forget_worker(worker.place)
+        if worker.is_draining:
+            return
+        now = self.clock.monotonic()
+        place = self._places.setdefault(worker.place, _Place())
+        place.deaths = 1 if now - worker.started > SETTLED_SECONDS else place.deaths + 1
+        pause = RESTART_SECONDS[min(place.deaths, len(RESTART_SECONDS)) - 1]
+        place.not_before = now + pause
+        code = os.waitstatus_to_exitcode(status)
+        self.log.write(
+            Service.NODE,
+            f"warning: worker {worker.place} (process {process}) ended with {code}; "
+            f"its mail is kept, a new worker starts in {pause:.0f} s",
+        )
+
+    def _kill_late(self) -> None:
+        now = self.clock.monotonic()
+        for process, worker in self._workers.items():
+            if worker.is_draining and now > worker.kill_at:
+                self.log.write(
+                    Service.NODE, f"warning: process {process} did not drain in time; it is ended"
+                )
+                _signal(process, signal.SIGKILL)
+
+    def _end(self) -> int:
+        """Drain all workers; those that take too long are killed, and lose nothing by it."""
+        deadline = self.clock.monotonic() + DRAIN_SECONDS
+        for process, worker in self._workers.items():
+            worker.is_draining = True
+            worker.kill_at = deadline
+            _signal(process, signal.SIGTERM)
+        while self._workers:
+            signal.sigtimedwait({signal.SIGCHLD}, CHECK_SECONDS)
+            self._bury()
+            self._kill_late()
+        return 0
+
+
+def _be_worker(generation: Generation, place: int, alive_reader: int) -> None:
+    """Run in the child; never returns into the supervisor's code."""
+    code = 1
+    try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        generation.run_worker(place, alive_reader)
+        code = 0
+    except BaseException:  # noqa: BLE001 - a child must not unwind into the supervisor's loop
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _signal(process: int, number: signal.Signals) -> None:
+    try:
+        os.kill(process, number)
+    except ProcessLookupError:
+        return
+
+

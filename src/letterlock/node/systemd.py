@@ -1,0 +1,43 @@
+"""What systemd hands over and wants to hear: sockets, readiness, the watchdog.
+
+sd_listen_fds(3) and sd_notify(3), by their environment variables and datagrams; nothing happens
+where systemd did not start us.
+"""
+
+import os
+import socket
+from collections.abc import MutableMapping
+
+FIRST_FD = 3
+
+
+def take_listeners(environment: MutableMapping[str, str]) -> list[socket.socket]:
+    """Give the listening sockets that systemd opened for this process, and forget the variables."""
+    count = environment.pop("LISTEN_FDS", "0")
+    process = environment.pop("LISTEN_PID", "")
+    environment.pop("LISTEN_FDNAMES", None)
+    if not count.isdigit() or process != str(os.getpid()):
+        return []
+    listeners = []
+    for fd in range(FIRST_FD, FIRST_FD + int(count)):
+        os.set_inheritable(fd, False)
+        listeners.append(socket.socket(fileno=fd))
+    return listeners
+
+
+class Notifier:
+    """Tells systemd how we are."""
+
+    def __init__(self, address: str | None) -> None:
+        self._address = address.replace("@", "\0", 1) if address else None
+
+    def tell(self, *states: str) -> None:
+        """Send states such as `READY=1`. A systemd that can't be reached is not our failure."""
+        if self._address is None:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            try:
+                sender.connect(self._address)
+                sender.send("\n".join(states).encode())
+            except OSError:
+                return

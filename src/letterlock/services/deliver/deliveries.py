@@ -1,0 +1,179 @@
+"""The queue's motor: claims what is due, has it delivered, settles what came of it.
+
+One runs for each store (a worker has its own shard, and adopts those of workers that are gone).
+It sleeps until something is due or was stored. Whatever breaks in one delivery leaves the message
+queued (`docs/guide`): the loop goes on.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from letterlock.base.clock import Clock
+from letterlock.base.log import Log, Service
+from letterlock.services.deliver.destinations import Destinations
+from letterlock.services.deliver.outcomes import Delivery, Result, same_for_all
+from letterlock.storage.queue import Claim, QueueStore, StoreUnavailable
+
+STORE_RETRY_SECONDS = 5.0
+MAX_SLEEP_SECONDS = 60.0
+DRAIN_SECONDS = 60.0
+
+
+class Deliverer(Protocol):
+    """Works on one claim."""
+
+    async def deliver(self, claim: Claim, store: QueueStore) -> Delivery: ...
+
+
+class Settler(Protocol):
+    """Decides what follows from a delivery, and saves it."""
+
+    async def settle(self, claim: Claim, delivery: Delivery, store: QueueStore) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryLimits:
+    """How many claims are worked on at once, and for how long they are ours."""
+
+    at_once: int = 100
+    lease: timedelta = timedelta(minutes=15)
+
+
+class Deliveries:
+    """Delivers from one store until cancelled, or until it is drained."""
+
+    def __init__(
+        self,
+        store: QueueStore,
+        deliverer: Deliverer,
+        settler: Settler,
+        destinations: Destinations,
+        limits: DeliveryLimits,
+        clock: Clock,
+        log: Log,
+    ) -> None:
+        self._store = store
+        self._deliverer = deliverer
+        self._settler = settler
+        self._destinations = destinations
+        self._limits = limits
+        self._clock = clock
+        self._log = log
+        self._wake = asyncio.Event()
+        self._in_hands: dict[str, Claim] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def wake(self) -> None:
+        """Look again now: something was stored, released or told to be tried."""
+        self._wake.set()
+
+    @property
+    def is_idle(self) -> bool:
+        """No claim is being worked on."""
+        return not self._in_hands
+
+    async def run(self) -> None:
+        """Deliver until cancelled; then finish what is in hands, for a while."""
+        async with asyncio.TaskGroup() as tasks:
+            keeper = tasks.create_task(self._keep_leases())
+            try:
+                while True:
+                    self._wake.clear()
+                    if not await self._start_claims(tasks.create_task):
+                        await self._sleep()
+            finally:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(DRAIN_SECONDS):
+                        await self._idle.wait()
+                keeper.cancel()
+
+    async def _start_claims(self, start: Callable[..., object]) -> bool:
+        """Claim what there is room for; False when there was nothing."""
+        room = self._limits.at_once - len(self._in_hands)
+        if room <= 0:
+            return False
+        try:
+            claims = await self._store.claim(
+                self._clock.now(),
+                limit=room,
+                lease=self._limits.lease,
+                saturated=self._destinations.saturated(self._clock.monotonic()),
+            )
+        except StoreUnavailable as error:
+            self._log.write(Service.QUEUE, f"warning: the queue cannot be read: {error}")
+            await asyncio.sleep(STORE_RETRY_SECONDS)
+            return False
+        for claim in claims:
+            self._in_hands[claim.lease] = claim
+            self._idle.clear()
+            self._destinations.begin(claim.destination, self._clock.monotonic())
+            start(self._work(claim))
+        return bool(claims)
+
+    async def _work(self, claim: Claim) -> None:
+        try:
+            await self._deliver(claim)
+        except StoreUnavailable as error:
+            # Not settled: the lease ends, and the claim is made again. A message that the peer
+            # took in between is sent twice: at least once is what we promise.
+            self._log.write(
+                Service.QUEUE,
+                f"warning: not settled, will be tried again: {error}",
+                queue_id=claim.queue_id,
+            )
+        except Exception as error:  # noqa: BLE001 - the loop outlives what breaks in one delivery
+            self._log.write(
+                Service.QUEUE,
+                f"error: delivery broke, will be tried again: {error!r}",
+                queue_id=claim.queue_id,
+            )
+        finally:
+            self._in_hands.pop(claim.lease, None)
+            self._destinations.end(claim.destination)
+            if not self._in_hands:
+                self._idle.set()
+            self._wake.set()
+
+    async def _deliver(self, claim: Claim) -> None:
+        try:
+            delivery = await self._deliverer.deliver(claim, self._store)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of ours must defer, not spin
+            self._log.write(
+                Service.SMTP, f"error: delivery broke: {error!r}", queue_id=claim.queue_id
+            )
+            numbers = [item.number for item in claim.recipients]
+            delivery = Delivery(
+                same_for_all(numbers, Result.DEFERRED, "4.3.0", f"local error: {error!r}")
+            )
+        await self._settler.settle(claim, delivery, self._store)
+
+    async def _sleep(self) -> None:
+        """Wait until something is due, was stored, or came to its end."""
+        seconds = MAX_SLEEP_SECONDS
+        with contextlib.suppress(StoreUnavailable):
+            if (due := await self._store.next_due()) is not None:
+                seconds = min(seconds, (due - self._clock.now()).total_seconds())
+        if (free := self._destinations.next_free(self._clock.monotonic())) is not None:
+            seconds = min(seconds, free)
+        if seconds <= 0 and self._in_hands:
+            # What is due belongs to saturated destinations: an end of theirs wakes us.
+            seconds = MAX_SLEEP_SECONDS
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.05, seconds)):
+                await self._wake.wait()
+
+    async def _keep_leases(self) -> None:
+        """Make the leases of long deliveries longer in time."""
+        while True:
+            await asyncio.sleep(self._limits.lease.total_seconds() / 3)
+            until = self._clock.now() + self._limits.lease
+            for claim in tuple(self._in_hands.values()):
+                with contextlib.suppress(StoreUnavailable):
+                    await self._store.extend(claim, until)

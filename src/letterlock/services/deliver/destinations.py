@@ -1,0 +1,57 @@
+"""How much one destination may have of us: claims at once, and messages a minute.
+
+Pure bookkeeping, with the time as an argument. What is saturated is left out of the next claim, so
+that a slow or dead destination holds its own mail only.
+"""
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+RATE_WINDOW_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class Destinations:
+    """One worker's deliveries under way. `max_rate` in messages a minute, 0 for none."""
+
+    max_at_once: int
+    max_rate: int = 0
+    _at_once: Counter[str] = field(default_factory=Counter)
+    _starts: dict[str, deque[float]] = field(default_factory=dict)
+
+    def begin(self, destination: str, now: float) -> None:
+        """Note that work on a claim begins."""
+        self._at_once[destination] += 1
+        if self.max_rate:
+            self._starts.setdefault(destination, deque()).append(now)
+
+    def end(self, destination: str) -> None:
+        """Note that it ended."""
+        self._at_once[destination] -= 1
+        if not self._at_once[destination]:
+            del self._at_once[destination]
+
+    def saturated(self, now: float) -> list[str]:
+        """Give the destinations that may get nothing more now."""
+        full = [name for name, count in self._at_once.items() if count >= self.max_at_once]
+        return [*full, *self._over_rate(now)] if self.max_rate else full
+
+    def next_free(self, now: float) -> float | None:
+        """Give the seconds until a destination falls below its rate; None: none is over it."""
+        waits = [
+            starts[0] + RATE_WINDOW_SECONDS - now
+            for starts in self._starts.values()
+            if len(starts) >= self.max_rate
+        ]
+        return max(0.0, min(waits)) if self.max_rate and waits else None
+
+    def _over_rate(self, now: float) -> list[str]:
+        over = []
+        for name, starts in tuple(self._starts.items()):
+            while starts and starts[0] <= now - RATE_WINDOW_SECONDS:
+                starts.popleft()
+            if not starts:
+                del self._starts[name]
+            elif len(starts) >= self.max_rate:
+                over.append(name)
+        return over

@@ -1,0 +1,51 @@
+"""What a delivery came to, for each recipient, before the queue decides what follows.
+
+A value for each: delivered, failed for good, or to be tried again. RFC 3463 gives the status codes.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from letterlock.storage.queue import AttemptRecord
+
+
+class Result(StrEnum):
+    """How it stands with one recipient after a claim was worked on."""
+
+    DELIVERED = "sent"
+    FAILED = "bounced"
+    DEFERRED = "deferred"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One recipient's result. `number` is the queue's; `relay` is `host[ip]:port` or `none`.
+
+    `reply` is the peer's reply or our own words, on one line. `remote` names the host that spoke
+    (for the DSN's Remote-MTA), None when the words are ours. `is_dsn_passed_on`: the next hop took
+    over the duty to report success (RFC 3461 §5.2.2).
+    """
+
+    number: int
+    result: Result
+    status: str
+    reply: str
+    relay: str = "none"
+    remote: str | None = None
+    is_dsn_passed_on: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What all that was tried for a claim came to: one outcome for each of its recipients."""
+
+    outcomes: tuple[Outcome, ...]
+    attempts: tuple[AttemptRecord, ...] = ()
+
+
+def same_for_all(
+    numbers: Iterable[int], result: Result, status: str, reply: str, *, relay: str = "none"
+) -> tuple[Outcome, ...]:
+    """Give every recipient the same outcome, in our own words."""
+    return tuple(Outcome(number, result, status, reply, relay) for number in numbers)

@@ -1,0 +1,74 @@
+"""How much one client, and all together, may have of us: connections at once, and their rate.
+
+The counters are shared by all workers (`base.shared_counters`). An IPv6 client is its /64: a
+single host has that many addresses to come from.
+"""
+
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+
+from letterlock.base.clock import Clock
+from letterlock.base.shared_counters import SharedCounters
+from letterlock.protocols.smtp.replies import Reply, reply
+
+RATE_WINDOW_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLimits:
+    """At most so many; 0 for no limit. The rate is in connections a minute."""
+
+    connections: int = 2000
+    connections_per_client: int = 50
+    connection_rate_per_client: int = 120
+
+
+class Clients:
+    """Counts one worker's connections into the shared counters."""
+
+    def __init__(
+        self, limits: ClientLimits, counters: SharedCounters, worker: int, clock: Clock
+    ) -> None:
+        self._limits = limits
+        self._counters = counters
+        self._worker = worker
+        self._clock = clock
+        self._all = counters.slot("connections")
+
+    def admit(self, ip: str) -> Reply | None:
+        """Count a connection in; a reply refuses it. Call `leave` once for each call of this."""
+        client = client_key(ip)
+        limits, counters = self._limits, self._counters
+        open_slot = counters.slot(f"open {client}")
+        rate_slot = counters.slot(f"rate {client}")
+        window = int(self._clock.monotonic()) // RATE_WINDOW_SECONDS
+        counters.add(self._worker, self._all)
+        counters.add(self._worker, open_slot)
+        counters.add_in_window(self._worker, rate_slot, window)
+        if _is_over(counters.total(self._all), limits.connections):
+            return reply(421, "4.3.2", "Too many connections, try again later")
+        if _is_over(counters.total(open_slot), limits.connections_per_client):
+            return reply(421, "4.7.0", f"Too many connections at once from {ip}")
+        if _is_over(counters.total_in_window(rate_slot, window), limits.connection_rate_per_client):
+            return reply(421, "4.7.0", f"Too many connections a minute from {ip}")
+        return None
+
+    def leave(self, ip: str) -> None:
+        """Count a connection out."""
+        for slot in (self._all, self._counters.slot(f"open {client_key(ip)}")):
+            self._counters.add(self._worker, slot, -1)
+
+
+def client_key(ip: str) -> str:
+    """Give what counts as one client: an IPv4 address, or an IPv6 /64."""
+    try:
+        address = ip_address(ip)
+    except ValueError:
+        return ip
+    if isinstance(address, IPv6Address):
+        return str(IPv6Address(int(address) >> 64 << 64)) + "/64"
+    return ip
+
+
+def _is_over(count: int, limit: int) -> bool:
+    return bool(limit) and count > limit
