@@ -1,0 +1,121 @@
+"""What must hold between several settings; what one key may hold is in its type (`sections`)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from letterlock.base.config.choices import QueueEngine
+from letterlock.base.config.locate import KeyPath
+from letterlock.base.config.sections import Config
+from letterlock.base.config.values import Network, format_duration
+
+LEAST_PREFIX = {4: 8, 6: 7}
+"""The widest networks that somebody can own: 10.0.0.0/8 and fc00::/7. Wider is an open relay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A setting that does not go with another. `others` are the keys that it depends on."""
+
+    path: KeyPath
+    message: str
+    others: tuple[KeyPath, ...] = ()
+
+
+def find_conflicts(config: Config) -> list[Conflict]:
+    """Find every contradiction."""
+    return [
+        *_check_domains(config),
+        *_check_receive(config),
+        *_check_mailboxes(config),
+        *_check_queue(config),
+        *_check_deliver(config),
+    ]
+
+
+def _check_domains(config: Config) -> Iterator[Conflict]:
+    for index in _find_repeated(config.domains):
+        yield Conflict(("domains", index), "stands here twice")
+
+
+def _check_receive(config: Config) -> Iterator[Conflict]:
+    receive = config.receive
+    for key in ("relay_from", "bare_newline_exceptions"):
+        networks: tuple[Network, ...] = getattr(receive, key)
+        for index, network in enumerate(networks):
+            if network.prefixlen < LEAST_PREFIX[network.version]:
+                danger = "would be an open relay" if key == "relay_from" else "is too wide"
+                yield Conflict(("receive", key, index), f"{network} {danger}")
+    for index in _find_repeated(receive.listen):
+        yield Conflict(("receive", "listen", index), "stands here twice")
+    if receive.session_timeout < receive.idle_timeout:
+        yield Conflict(
+            ("receive", "session_timeout"),
+            f"must not be less than idle_timeout ({format_duration(receive.idle_timeout)})",
+            (("receive", "idle_timeout"),),
+        )
+    if receive.require_tls and not config.tls.certificates:
+        yield Conflict(
+            ("receive", "require_tls"),
+            "needs a certificate in tls.certificates",
+            (("tls", "certificates"), ("tls",)),
+        )
+
+
+def _check_mailboxes(config: Config) -> Iterator[Conflict]:
+    local = config.local
+    for index, mailbox in enumerate(local.mailboxes):
+        domain = mailbox.partition("@")[2]
+        if domain and domain not in config.domains:
+            yield Conflict(
+                ("local", "mailboxes", index), f"{domain} is not in domains", (("domains",),)
+            )
+    for index in _find_repeated(local.mailboxes):
+        yield Conflict(("local", "mailboxes", index), "stands here twice")
+    if local.postmaster not in (None, "postmaster", *local.mailboxes):
+        yield Conflict(
+            ("local", "postmaster"),
+            f"{local.postmaster} is not in mailboxes",
+            (("local", "mailboxes"),),
+        )
+
+
+def _check_queue(config: Config) -> Iterator[Conflict]:
+    queue = config.queue
+    if queue.retry_max < queue.retry_min:
+        yield Conflict(
+            ("queue", "retry_max"),
+            f"must not be less than retry_min ({format_duration(queue.retry_min)})",
+            (("queue", "retry_min"),),
+        )
+    has_url = queue.url is not None
+    has_url_file = queue.url_file is not None
+    if has_url and has_url_file:
+        yield Conflict(("queue", "url_file"), "must not be given beside url")
+    if queue.engine is QueueEngine.POSTGRES and not (has_url or has_url_file):
+        yield Conflict(
+            ("queue", "engine"),
+            "needs url or url_file, the address of the PostgreSQL database",
+            (("queue", "url"), ("queue", "url_file")),
+        )
+    if queue.engine is QueueEngine.SQLITE and (has_url or has_url_file):
+        key = "url" if has_url else "url_file"
+        yield Conflict(("queue", key), 'goes with engine = "postgres" only', (("queue", "engine"),))
+
+
+def _check_deliver(config: Config) -> Iterator[Conflict]:
+    deliver = config.deliver
+    if (deliver.client_certificate is None) != (deliver.client_key is None):
+        key = "client_key" if deliver.client_key else "client_certificate"
+        yield Conflict(
+            ("deliver", key),
+            "needs client_certificate and client_key, both",
+            (("deliver", "client_certificate"), ("deliver", "client_key")),
+        )
+    if not deliver.families:
+        yield Conflict(("deliver", "families"), 'must hold "ipv6", "ipv4" or both')
+    for index in _find_repeated(deliver.families):
+        yield Conflict(("deliver", "families", index), "stands here twice")
+
+
+def _find_repeated(items: Sequence[object]) -> list[int]:
+    return [index for index, item in enumerate(items) if item in items[:index]]
