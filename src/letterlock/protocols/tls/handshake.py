@@ -58,3 +58,5 @@ class HandshakeFailed:
     alert: str | None = None
     chain: tuple[bytes, ...] = field(default=())
     sni: str | None = None
+    is_alert_received: bool = False
+    """`alert` came from the peer; else we sent it."""

@@ -1,0 +1,75 @@
+"""Certificates on disk, server choosers and two ends of a TLS connection, for the tests here."""
+
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from OpenSSL import SSL
+
+from letterlock.base.clock import SystemClock
+from letterlock.network.server_certificates import ServerCertificates, ServerSettings
+from letterlock.network.tls import TlsDriver
+from letterlock.protocols.pki.throwaway_ca import Issued, KeyKind, ThrowawayCa
+from letterlock.protocols.tls.handshake import Handshake, HandshakeFailed
+
+NOW: datetime = SystemClock().now().astimezone(UTC)
+"""OpenSSL reads the machine's clock: what it is to accept must be valid by that."""
+
+
+@cache
+def authority() -> ThrowawayCa:
+    return ThrowawayCa("Test CA", NOW)
+
+
+@cache
+def issue(names: tuple[str, ...], key: KeyKind = "ec") -> Issued:
+    """Issue a certificate; the same one for the same arguments (RSA keys take long to make)."""
+    return authority().issue(names, now=NOW, key=key)
+
+
+def write_pair(folder: Path, issued: Issued, name: str) -> tuple[Path, Path]:
+    certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
+    certificate.write_bytes(issued.chain_pem)
+    key.write_bytes(issued.key_pem)
+    key.chmod(0o600)
+    return certificate, key
+
+
+def make_chooser(
+    folder: Path, *issued: Issued, settings: ServerSettings | None = None
+) -> ServerCertificates:
+    files = [write_pair(folder, each, f"pair{number}") for number, each in enumerate(issued)]
+    return ServerCertificates(files, settings)
+
+
+def client_context(
+    *,
+    max_version: int | None = None,
+    min_version: int | None = None,
+    ciphers: bytes | None = None,
+) -> SSL.Context:
+    """Make a plain pyOpenSSL client context: not ours, so that ours is tested against it."""
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    if max_version is not None:
+        context.set_max_proto_version(max_version)
+    if min_version is not None:
+        context.set_min_proto_version(min_version)
+    if ciphers is not None:
+        context.set_cipher_list(ciphers)
+    return context
+
+
+Result = Handshake | HandshakeFailed | None
+
+
+def shake(client: TlsDriver, server: TlsDriver) -> tuple[Result, Result]:
+    """Carry octets between two ends until both are done or neither has more to say."""
+    results: tuple[Result, Result] = (None, None)
+    for _ in range(10):
+        results = (client.do_handshake(), server.do_handshake())
+        to_server, to_client = client.bytes_to_send(), server.bytes_to_send()
+        if not to_server and not to_client:
+            return results
+        server.receive(to_server)
+        client.receive(to_client)
+    return results
