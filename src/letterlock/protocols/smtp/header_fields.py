@@ -1,0 +1,81 @@
+"""Header fields that we write: safe text, folding, dates, message identifiers.
+
+RFC 5322 §2.1.1 (line lengths), §2.2.3 (folding), §3.3 (dates), §3.6.4 (identifiers); RFC 6532 §3.2
+(UTF-8). Whatever comes from outside goes through `make_safe` before it is part of a field.
+"""
+
+import re
+from datetime import UTC, datetime
+
+FOLD_AT_OCTETS = 78
+"""RFC 5322 §2.1.1: a line SHOULD have no more, without its CRLF."""
+MAX_LINE_OCTETS = 998
+"""RFC 5322 §2.1.1: a line MUST have no more, without its CRLF."""
+
+_MAX_WORD_CHARACTERS = 200  # four octets each at most, so that a cut word fits on a line
+_WORD = re.compile(r" *[^ ]+")
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = (
+    *("Jan", "Feb", "Mar", "Apr", "May", "Jun"),
+    *("Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
+)
+
+
+def make_safe(text: str, *, may_be_utf8: bool = False, max_characters: int = 1000) -> str:
+    """Make text from outside fit for a field: one line, printable, not too long.
+
+    Line ends and tabs become spaces; other characters that are not printable, and those outside
+    ASCII unless `may_be_utf8`, become `?`. No field or line can be begun with what is left.
+    """
+    kept = text if len(text) <= max_characters else text[: max_characters - 3] + "..."
+    return "".join(_make_safe_character(character, may_be_utf8) for character in kept)
+
+
+def format_field(name: str, value: str) -> str:
+    """Give a field with its CRLF, folded where it is long.
+
+    Unfolding gives the same text again, unless a word alone is too long for a line: it is cut.
+    """
+    lines = [f"{name}:"]
+    for word in _cut_words(f" {value}"):
+        is_field_start = len(lines) == 1 and lines[0] == f"{name}:"
+        if not is_field_start and _octets(lines[-1]) + _octets(word) > FOLD_AT_OCTETS:
+            lines.append(word)
+        else:
+            lines[-1] += word
+    return "\r\n".join(lines) + "\r\n"
+
+
+def format_date(moment: datetime) -> str:
+    """Format a date-time in its own offset; one without is taken as UTC."""
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    day, month = _DAYS[moment.weekday()], _MONTHS[moment.month - 1]
+    return f"{day}, {moment.day:02} {month} {moment.year:04} {moment:%H:%M:%S %z}"
+
+
+def format_message_id(token: str, hostname: str, now: datetime) -> str:
+    """Make a Message-ID of the time and a `token`: random, of letters and digits."""
+    return f"<{now.astimezone(UTC):%Y%m%d%H%M%S}.{token}@{hostname}>"
+
+
+def _make_safe_character(character: str, may_be_utf8: bool) -> str:  # noqa: FBT001 - private
+    if character in "\r\n\t":
+        return " "
+    return character if character.isprintable() and (may_be_utf8 or character.isascii()) else "?"
+
+
+def _cut_words(text: str) -> list[str]:
+    """Split a text into words, each with the spaces before it."""
+    words: list[str] = []
+    for word in _WORD.findall(text):
+        words.append(word[:_MAX_WORD_CHARACTERS])
+        words += [
+            f" {word[start : start + _MAX_WORD_CHARACTERS - 1]}"
+            for start in range(_MAX_WORD_CHARACTERS, len(word), _MAX_WORD_CHARACTERS - 1)
+        ]
+    return words
+
+
+def _octets(text: str) -> int:
+    return len(text.encode("utf-8"))
