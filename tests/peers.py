@@ -5,7 +5,9 @@ only part of it needs the peer. A peer that is not there skips the test, and the
 lists it by name; with CI=true it fails the test. `tools/install_peers.py` installs this table.
 """
 
+import grp
 import os
+import pwd
 import re
 import shutil
 from collections.abc import Iterator
@@ -30,6 +32,8 @@ class Peer:
     """Debian lets one mail transfer agent be installed: Postfix is, the others are unpacked."""
     needs: tuple[str, ...] = ()
     """Further packages without which the programs above start, but cannot do what tests ask."""
+    accounts: tuple[str, ...] = ()
+    """Accounts or groups that its package adds; its servers do not start without them."""
 
 
 PEERS = {
@@ -42,11 +46,30 @@ PEERS = {
             "postfix",
             ("postfix", "postconf", "postmap", "postqueue", "posttls-finger"),
             is_transfer_agent=True,
+            accounts=("postfix", "postdrop"),
         ),
         Peer("postgresql", "postgresql", ("initdb", "postgres", "pg_ctl", "psql")),
-        Peer("exim", "exim4-daemon-light", ("exim4",), is_transfer_agent=True),
-        Peer("opensmtpd", "opensmtpd", ("smtpd", "smtpctl"), is_transfer_agent=True),
-        Peer("sendmail", "sendmail-bin", ("sendmail", "praliases"), is_transfer_agent=True),
+        Peer(
+            "exim",
+            "exim4-daemon-light",
+            ("exim4",),
+            is_transfer_agent=True,
+            accounts=("Debian-exim",),
+        ),
+        Peer(
+            "opensmtpd",
+            "opensmtpd",
+            ("smtpd", "smtpctl"),
+            is_transfer_agent=True,
+            accounts=("opensmtpd", "opensmtpq"),
+        ),
+        Peer(
+            "sendmail",
+            "sendmail-bin",
+            ("sendmail", "praliases"),
+            is_transfer_agent=True,
+            accounts=("smmta", "smmsp"),
+        ),
     )
 }
 
@@ -79,9 +102,15 @@ def find_program(name: str, peer: str | None = None) -> Path | None:
 
 
 def find_missing(peer: str) -> tuple[str, ...]:
-    """Name the programs of a peer that are not there; () when it can be used."""
-    programs = PEERS[peer].programs
-    return tuple(program for program in programs if find_program(program, peer) is None)
+    """Name the programs and accounts of a peer that are not there; () when it can be used."""
+    programs = [name for name in PEERS[peer].programs if find_program(name, peer) is None]
+    return (*programs, *(f"account {name}" for name in find_missing_accounts(peer)))
+
+
+def find_missing_accounts(peer: str) -> tuple[str, ...]:
+    """Name the accounts of a peer that are not there (by their groups: some are groups only)."""
+    groups = {group.gr_name for group in grp.getgrall()}
+    return tuple(name for name in PEERS[peer].accounts if name not in groups)
 
 
 def program(name: str, peer: str | None = None) -> Path:
@@ -123,8 +152,7 @@ def unprivileged_account() -> str | None:
     """Give the account for servers that refuse to run as root; None when we are not root anyway."""
     if os.geteuid() != 0:
         return None
-    accounts = {line.partition(":")[0] for line in Path("/etc/passwd").read_text().splitlines()}
-    return "postgres" if "postgres" in accounts else "nobody"
+    return "postgres" if "postgres" in {account.pw_name for account in pwd.getpwall()} else "nobody"
 
 
 def _find_below(root: Path, name: str) -> Path | None:
