@@ -22,7 +22,10 @@ SPILL_BYTES = 256 * 1024
 
 
 class Body(Protocol):
-    """A message's octets (CRLF lines, our trace header first), in memory or in a file of their own."""
+    """A message's octets: CRLF lines, our trace header first. In memory, or where they spilled to.
+
+    Made by the `write_body` of the engine it is saved with.
+    """
 
     @property
     def size(self) -> int: ...
@@ -38,7 +41,7 @@ class BodyWriter(Protocol):
         """End the body; when this returns, a file that holds it was synced."""
 
     def discard(self) -> None:
-        """Forget what was written; harmless after `finish` of a body that was never saved."""
+        """Forget what was written; after `finish` too, and harmless once the body was saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,14 +193,24 @@ class StoreUnavailable(Exception):  # noqa: N818 - a state of the store, not a m
         self.is_full = is_full
 
 
+class BodyGone(LookupError):  # noqa: N818 - not a mistake: others may delete at any time
+    """There is no such message, or it is finished and its octets were removed."""
+
+
 class QueueStore(Protocol):
     """What an engine does. Every method that changes something returns after its commit.
 
     Raises StoreUnavailable when the engine cannot work now; it works again by itself when it can.
+
+    Times that lie further ahead than a message can live (the engines' `horizon`) were written under
+    a clock that was wrong, and count as due. A clock set back by less delays mail by as much.
     """
 
     async def open(self) -> None:
-        """Open or create, migrate, sweep orphaned bodies, make leases of dead owners claimable."""
+        """Open or create, migrate, sweep orphaned bodies, make leases of dead owners claimable.
+
+        Raises LocalError when the operator must act first: another process owns the store.
+        """
 
     async def close(self) -> None:
         """Finish what was begun; later calls raise StoreUnavailable."""
@@ -206,7 +219,10 @@ class QueueStore(Protocol):
         """Begin a body."""
 
     async def save(self, message: NewMessage) -> None:
-        """Keep a message: durable when this returns."""
+        """Keep a message: durable when this returns. Its recipients are due at `received`.
+
+        Raises ValueError when its id is known already.
+        """
 
     async def claim(
         self,
@@ -216,19 +232,28 @@ class QueueStore(Protocol):
         lease: timedelta,
         saturated: Sequence[str] = (),
     ) -> list[Claim]:
-        """Take what is due: at most `limit` claims, oldest first, none of `saturated`."""
+        """Take what is due: at most `limit` claims, none of `saturated`.
+
+        Destinations take turns, the one served longest ago first; within one, the oldest first.
+        """
 
     async def extend(self, claim: Claim, until: datetime) -> bool:
         """Make a lease longer; False when the claim is no longer ours."""
 
     async def settle(self, settlement: Settlement) -> bool:
-        """Save what a claim came to; False (and nothing saved) when the claim is no longer ours."""
+        """Save what a claim came to; False (and nothing saved) when the claim is no longer ours.
+
+        Each result counts as an attempt; a claimed recipient without one is due as before.
+        """
 
     def read_body(self, queue_id: QueueId) -> AsyncIterator[bytes]:
-        """Give a message's octets in pieces; memory use is bounded."""
+        """Give a message's octets in pieces; memory use is bounded. Raises BodyGone."""
 
-    async def next_due(self) -> datetime | None:
-        """Give the moment at which the next claim can be made; None when nothing waits."""
+    async def next_due(self, *, saturated: Sequence[str] = ()) -> datetime | None:
+        """Give the moment at which the next claim can be made; None when nothing waits.
+
+        A lease's end counts: what is claimed now can be claimed again then.
+        """
 
     async def list_messages(
         self,
@@ -243,7 +268,10 @@ class QueueStore(Protocol):
         """Give a message's story, also for one finished not long ago."""
 
     async def hold(self, queue_ids: Sequence[QueueId] | None, reason: str) -> int:
-        """Keep back (None: all); gives how many messages changed. Claimed ones follow when settled."""
+        """Keep back (None: all); gives how many messages changed.
+
+        Recipients that are claimed follow when they are settled, or when their lease ends.
+        """
 
     async def release(self, queue_ids: Sequence[QueueId] | None, now: datetime) -> int:
         """Let held messages go on, due now."""
@@ -258,4 +286,7 @@ class QueueStore(Protocol):
         """Remove the stories of messages finished before a moment."""
 
     async def count(self) -> Mapping[str, int]:
-        """Count what is kept: `messages`, `bytes`, and recipients `queued`, `held`, `claimed`."""
+        """Count what is kept: `messages`, `bytes`, and recipients `queued`, `held`, `claimed`.
+
+        Those that are claimed count as `queued` too.
+        """

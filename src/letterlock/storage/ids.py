@@ -1,0 +1,63 @@
+"""Queue ids: short names for messages, ordered by time, unique over processes and nodes.
+
+Nine digits of microseconds since 2020 (enough until 2108) and six of chance, to base 52: digits
+and consonants, so that no id is a word. Their order as ASCII is the order of time.
+"""
+
+import re
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from letterlock.base.clock import Clock
+from letterlock.storage.queue import QueueId
+
+ALPHABET = "0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz"
+EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
+TIME_DIGITS = 9
+CHANCE_DIGITS = 6
+
+_BASE = len(ALPHABET)
+_MICROSECOND = timedelta(microseconds=1)
+_QUEUE_ID = re.compile(rf"[{ALPHABET}]{{{TIME_DIGITS + CHANCE_DIGITS}}}\Z")
+
+
+class QueueIds:
+    """Makes queue ids; those of one process are strictly ordered, a clock set back or not."""
+
+    def __init__(
+        self, clock: Clock, random_below: Callable[[int], int] = secrets.randbelow
+    ) -> None:
+        self._clock = clock
+        self._random_below = random_below
+        self._latest = 0
+
+    def make(self) -> QueueId:
+        """Make an id that was not made before."""
+        moment = (self._clock.now() - EPOCH) // _MICROSECOND
+        self._latest = max(moment, self._latest + 1)
+        chance = self._random_below(_BASE**CHANCE_DIGITS)
+        return QueueId(_digits(self._latest, TIME_DIGITS) + _digits(chance, CHANCE_DIGITS))
+
+
+def is_queue_id(text: str) -> bool:
+    """Tell whether a text has the form of a queue id."""
+    return _QUEUE_ID.match(text) is not None
+
+
+def find_time(queue_id: str) -> datetime | None:
+    """Give the moment an id was made at; None for a text of another form."""
+    if not is_queue_id(queue_id):
+        return None
+    moment = 0
+    for digit in queue_id[:TIME_DIGITS]:
+        moment = moment * _BASE + ALPHABET.index(digit)
+    return EPOCH + moment * _MICROSECOND
+
+
+def _digits(number: int, width: int) -> str:
+    digits = []
+    for _ in range(width):
+        number, digit = divmod(number, _BASE)
+        digits.append(ALPHABET[digit])
+    return "".join(reversed(digits))

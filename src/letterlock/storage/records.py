@@ -1,0 +1,68 @@
+"""Values as the engines keep them: times as microseconds, small structures as JSON."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from letterlock.protocols.smtp.envelope import Notify
+
+_MICROSECOND = timedelta(microseconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_encode = msgspec.json.Encoder(order="deterministic", enc_hook=str).encode
+_decode_mapping: Callable[[str | bytes], dict[str, Any]] = msgspec.json.Decoder(
+    dict[str, Any]
+).decode
+_decode_texts: Callable[[str | bytes], dict[str, str]] = msgspec.json.Decoder(dict[str, str]).decode
+_decode_numbers: Callable[[str | bytes], tuple[int, ...]] = msgspec.json.Decoder(
+    tuple[int, ...]
+).decode
+
+
+def to_micros(moment: datetime) -> int:
+    """Give microseconds since 1970."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def from_micros(micros: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def from_optional_micros(micros: int | None) -> datetime | None:
+    return None if micros is None else from_micros(micros)
+
+
+def to_duration(span: timedelta) -> int:
+    """Give a span in microseconds."""
+    return span // _MICROSECOND
+
+
+def from_duration(micros: int) -> timedelta:
+    return timedelta(microseconds=micros)
+
+
+def to_json(value: Mapping[str, Any] | tuple[int, ...]) -> str:
+    """Encode; what JSON has no form for (an enum is fine) becomes its text."""
+    return _encode(value).decode()
+
+
+def mapping_from_json(text: str) -> dict[str, Any]:
+    return _decode_mapping(text)
+
+
+def texts_from_json(text: str) -> dict[str, str]:
+    return _decode_texts(text)
+
+
+def numbers_from_json(text: str) -> tuple[int, ...]:
+    return _decode_numbers(text)
+
+
+def format_notify(notify: frozenset[Notify]) -> str:
+    return ",".join(sorted(notify))
+
+
+def parse_notify(text: str) -> frozenset[Notify]:
+    return frozenset(Notify(word) for word in text.split(",") if word)

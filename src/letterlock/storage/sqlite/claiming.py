@@ -1,0 +1,152 @@
+"""Claiming what is due, without looking at what is not: index ranges only.
+
+Destinations are taken in the order of `next_due`, one delivery of each in turn. One that is
+saturated costs one row, however much waits there.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import apsw
+import msgspec
+
+from letterlock.protocols.smtp.envelope import BodyType, Recipient, Ret
+from letterlock.storage.queue import Claim, ClaimedRecipient, QueueId
+from letterlock.storage.records import from_micros, parse_notify, to_micros
+from letterlock.storage.sqlite.connection import fetch_row, fetch_rows
+from letterlock.storage.sqlite.due import end_lease, forget_turns, serve_destination
+
+_FIND_DESTINATIONS = """
+    SELECT destination FROM destinations
+    WHERE next_due {range} AND destination NOT IN (SELECT value FROM json_each(?))
+    ORDER BY next_due LIMIT ?
+"""
+_FIND_DELIVERIES = """
+    SELECT message_id FROM deliveries INDEXED BY deliveries_due
+    WHERE destination = ? AND due {range} ORDER BY due LIMIT ?
+"""
+_FIND_MESSAGE = """
+    SELECT queue_id, sender, body_type, smtputf8, ret, envid, size, received, expires, hold
+    FROM messages WHERE message_id = ?
+"""
+_FIND_RECIPIENTS = """
+    SELECT number, address, notify, orcpt, attempts, is_delay_notified, last_reply
+    FROM recipients
+    WHERE message_id = ? AND destination = ? AND state = 'queued'
+        AND (next_attempt <= ? OR next_attempt > ?)
+    ORDER BY number
+"""
+_LEASE = "UPDATE deliveries SET lease = ?, due = ? WHERE message_id = ? AND destination = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimOrder:
+    """What is asked for. Times past `horizon` were written by a wrong clock: they are due."""
+
+    now: datetime
+    horizon: datetime
+    limit: int
+    lease: str
+    lease_until: datetime
+    saturated: Sequence[str]
+    is_clock_set_back: bool = False
+
+
+def claim_due(connection: apsw.Connection, order: ClaimOrder) -> list[Claim]:
+    """Lease what is due, and give it."""
+    if order.is_clock_set_back:
+        forget_turns(connection, to_micros(order.now))
+    claims: list[Claim] = []
+    destinations = _find_destinations(connection, order)
+    picks = list(_pick(connection, order, destinations))
+    for message_id, destination in picks:
+        claim = _take(connection, order, message_id, destination)
+        if claim is not None:
+            claims.append(claim)
+    for destination in destinations:
+        serve_destination(connection, destination, to_micros(order.now))
+    return claims
+
+
+def _find_destinations(connection: apsw.Connection, order: ClaimOrder) -> list[str]:
+    saturated = msgspec.json.encode(list(order.saturated)).decode()
+    found: list[str] = []
+    for sign, moment in (("<=", order.now), (">", order.horizon)):
+        sql = _FIND_DESTINATIONS.format(range=f"{sign} ?")
+        parameters = (to_micros(moment), saturated, order.limit - len(found))
+        found += (destination for (destination,) in fetch_rows(connection, sql, parameters))
+    return found
+
+
+def _pick(
+    connection: apsw.Connection, order: ClaimOrder, destinations: list[str]
+) -> Iterator[tuple[int, str]]:
+    """Give deliveries, one of each destination in turn, at most `limit`."""
+    left = order.limit
+    turns = [(_deliveries(connection, order, each), each) for each in destinations]
+    while turns and left:
+        following = []
+        for deliveries, destination in turns[:left]:
+            message_id = next(deliveries, None)
+            if message_id is not None:
+                yield message_id, destination
+                left -= 1
+                following.append((deliveries, destination))
+        turns = following
+
+
+def _deliveries(connection: apsw.Connection, order: ClaimOrder, destination: str) -> Iterator[int]:
+    # Read row by row as turns come: nothing is changed before all are picked.
+    for sign, moment in (("<=", order.now), (">", order.horizon)):
+        sql = _FIND_DELIVERIES.format(range=f"{sign} ?")
+        rows: Iterator[tuple[Any, ...]] = connection.execute(
+            sql, (destination, to_micros(moment), order.limit)
+        )
+        for (message_id,) in rows:
+            yield message_id
+
+
+def _take(
+    connection: apsw.Connection, order: ClaimOrder, message_id: int, destination: str
+) -> Claim | None:
+    message = fetch_row(connection, _FIND_MESSAGE, (message_id,))
+    assert message is not None, "a delivery belongs to a message"
+    queue_id, sender, body_type, smtputf8, ret, envid, size, received, expires, hold = message
+    recipients = tuple(_find_recipients(connection, order, message_id, destination))
+    if hold is not None or not recipients:
+        # Its lease ran out: meanwhile it was held, or a clock was wrong.
+        end_lease(connection, message_id, destination)
+        return None
+    connection.execute(_LEASE, (order.lease, to_micros(order.lease_until), message_id, destination))
+    return Claim(
+        queue_id=QueueId(queue_id),
+        destination=destination,
+        lease=order.lease,
+        lease_until=order.lease_until,
+        sender=sender,
+        recipients=recipients,
+        body_type=BodyType(body_type),
+        smtputf8=bool(smtputf8),
+        ret=Ret(ret) if ret else None,
+        envid=envid,
+        size=size,
+        received=from_micros(received),
+        expires=from_micros(expires),
+    )
+
+
+def _find_recipients(
+    connection: apsw.Connection, order: ClaimOrder, message_id: int, destination: str
+) -> Iterator[ClaimedRecipient]:
+    moments = (to_micros(order.now), to_micros(order.horizon))
+    for row in fetch_rows(connection, _FIND_RECIPIENTS, (message_id, destination, *moments)):
+        number, address, notify, orcpt, attempts, is_delay_notified, last_reply = row
+        yield ClaimedRecipient(
+            number=number,
+            recipient=Recipient(address, parse_notify(notify), orcpt),
+            attempts=attempts,
+            is_delay_notified=bool(is_delay_notified),
+            last_reply=last_reply,
+        )

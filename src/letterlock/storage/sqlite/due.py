@@ -1,0 +1,106 @@
+"""When things are due: keeps `deliveries` and `destinations` true to what recipients wait for.
+
+All here runs inside the writer's transaction. Times are microseconds.
+"""
+
+import apsw
+
+from letterlock.storage.sqlite.connection import fetch_row, fetch_value
+
+_ADVANCE_DESTINATION = """
+    INSERT INTO destinations (destination, next_due) VALUES (?, ?)
+    ON CONFLICT (destination) DO UPDATE SET next_due = max(excluded.next_due, served)
+    WHERE max(excluded.next_due, served) < next_due
+"""
+_FIND_FIRST_DUE = """
+    SELECT due FROM deliveries INDEXED BY deliveries_due
+    WHERE destination = ? AND due IS NOT NULL ORDER BY due LIMIT 1
+"""
+_REFRESH_DESTINATION = """
+    INSERT INTO destinations (destination, next_due) VALUES (?, ?)
+    ON CONFLICT (destination) DO UPDATE SET next_due = max(excluded.next_due, served)
+"""
+_SERVE_DESTINATION = """
+    INSERT INTO destinations (destination, next_due, served) VALUES (?1, max(?2, ?3), ?3)
+    ON CONFLICT (destination) DO UPDATE SET next_due = excluded.next_due, served = excluded.served
+"""
+_FORGET_TURNS = """
+    UPDATE destinations SET served = 0, next_due = coalesce(
+        (SELECT min(due) FROM deliveries
+         WHERE deliveries.destination = destinations.destination AND due IS NOT NULL), next_due)
+    WHERE served > ?
+"""
+_FIND_WAITING = """
+    SELECT min(next_attempt) FROM recipients
+    WHERE message_id = ? AND destination = ? AND state IN ('queued', 'held')
+    HAVING count(*) > 0
+"""
+
+
+def add_delivery(
+    connection: apsw.Connection, message_id: int, destination: str, due: int | None
+) -> None:
+    """Add a message at a destination; `due` None: it is held."""
+    connection.execute(
+        "INSERT INTO deliveries (message_id, destination, due) VALUES (?, ?, ?)",
+        (message_id, destination, due),
+    )
+    if due is not None:
+        connection.execute(_ADVANCE_DESTINATION, (destination, due))
+
+
+def end_lease(connection: apsw.Connection, message_id: int, destination: str) -> None:
+    """Make a delivery due when its first recipient is; remove it when none waits any more.
+
+    If the message was held while it was claimed, its recipients are held from now on.
+    """
+    key = (message_id, destination)
+    is_held = fetch_value(
+        connection, "SELECT hold IS NOT NULL FROM messages WHERE message_id = ?", (message_id,)
+    )
+    if is_held:
+        connection.execute(
+            "UPDATE recipients SET state = 'held', next_attempt = NULL "
+            "WHERE message_id = ? AND destination = ? AND state = 'queued'",
+            key,
+        )
+    due = fetch_row(connection, _FIND_WAITING, key)
+    if due is not None:
+        connection.execute(
+            "UPDATE deliveries SET due = ?, lease = NULL WHERE message_id = ? AND destination = ?",
+            (*due, *key),
+        )
+    else:
+        connection.execute("DELETE FROM deliveries WHERE message_id = ? AND destination = ?", key)
+
+
+def refresh_destination(connection: apsw.Connection, destination: str) -> None:
+    """Say anew when a destination is due, after its deliveries changed."""
+    due = _find_first_due(connection, destination)
+    if due is None:
+        _remove(connection, destination)
+    else:
+        connection.execute(_REFRESH_DESTINATION, (destination, due))
+
+
+def serve_destination(connection: apsw.Connection, destination: str, now: int) -> None:
+    """Do the same after a claim there: what is still due goes behind the other destinations."""
+    due = _find_first_due(connection, destination)
+    if due is None:
+        _remove(connection, destination)
+    else:
+        connection.execute(_SERVE_DESTINATION, (destination, due, now))
+
+
+def forget_turns(connection: apsw.Connection, now: int) -> None:
+    """Forget claims made in what is the future now: the clock was set back."""
+    connection.execute(_FORGET_TURNS, (now,))
+
+
+def _find_first_due(connection: apsw.Connection, destination: str) -> int | None:
+    due: int | None = fetch_value(connection, _FIND_FIRST_DUE, (destination,))
+    return due
+
+
+def _remove(connection: apsw.Connection, destination: str) -> None:
+    connection.execute("DELETE FROM destinations WHERE destination = ?", (destination,))

@@ -1,0 +1,71 @@
+"""Owning a queue's file: the lock that keeps a second writer out, and what its opening repairs."""
+
+import fcntl
+import os
+from pathlib import Path
+
+import apsw
+
+from letterlock.base.errors import LocalError
+from letterlock.storage.durable import make_folder, unavailable
+from letterlock.storage.migrations import Migration, find_missing, load_migrations
+from letterlock.storage.sqlite.connection import fetch_rows
+
+FILE_MODE = 0o600
+
+
+class OwnedElsewhereError(LocalError):
+    """Another process owns the queue."""
+
+
+class OwnerLock:
+    """One process at a time has it; it ends with the process, however that ends."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    def take(self) -> None:
+        """Raise LocalError when another process has it, StoreUnavailable for other reasons."""
+        try:
+            make_folder(self._path.parent)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        except OSError as error:
+            raise unavailable(error) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            if isinstance(error, BlockingIOError):
+                raise OwnedElsewhereError(
+                    f"{self._path}: another process owns this queue; stop it first"
+                ) from error
+            raise unavailable(error) from error
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def migrate(connection: apsw.Connection, path: Path, now: int) -> None:
+    """Bring the schema to this release. Raises LocalError for a file that is not ours."""
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY, "
+        "name TEXT NOT NULL, checksum TEXT NOT NULL, applied INTEGER NOT NULL) STRICT"
+    )
+    rows = fetch_rows(connection, "SELECT version, checksum FROM schema_version")
+    applied: dict[int, str] = dict(rows)
+    migrations = load_migrations("letterlock.storage.sqlite.migrations")
+    for migration in find_missing(migrations, applied, str(path)):
+        _apply(connection, migration, now)
+
+
+def _apply(connection: apsw.Connection, migration: Migration, now: int) -> None:
+    with connection:
+        connection.execute(migration.sql)
+        connection.execute(
+            "INSERT INTO schema_version (version, name, checksum, applied) VALUES (?, ?, ?, ?)",
+            (migration.version, migration.name, migration.checksum, now),
+        )

@@ -1,0 +1,323 @@
+"""The queue in one SQLite file, owned by one process: a shard.
+
+Changes go to the writer thread, looking goes through a second connection in a thread of its own.
+Bodies over SPILL_BYTES are files in `bodies/<shard>/` beside it.
+"""
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import apsw
+
+from letterlock.base.clock import Clock
+from letterlock.storage.bodies import PIECE_BYTES, BodyFolder, FileBody, Saving, SpillingWriter
+from letterlock.storage.queue import (
+    BodyWriter,
+    Claim,
+    MessageStory,
+    NewMessage,
+    QueuedMessage,
+    QueueId,
+    Settlement,
+    StoreUnavailable,
+)
+from letterlock.storage.records import to_micros
+from letterlock.storage.sqlite import changing
+from letterlock.storage.sqlite.claiming import ClaimOrder, claim_due
+from letterlock.storage.sqlite.connection import translate
+from letterlock.storage.sqlite.due import forget_turns
+from letterlock.storage.sqlite.owner import OwnerLock, migrate
+from letterlock.storage.sqlite.reader import SqliteQueueReader
+from letterlock.storage.sqlite.saving import save_message
+from letterlock.storage.sqlite.settling import extend_lease, settle_claim
+from letterlock.storage.sqlite.writer import CommitUncertain, Operation, Transaction, Writer
+
+DEFAULT_HORIZON = timedelta(days=30)
+DEFAULT_RESERVE_BYTES = 64 * 1024 * 1024
+CHANGED_AT_ONCE = 250
+"""Messages that hold, release, retry, delete and forgetting change in one commit."""
+
+T = TypeVar("T")
+
+
+class SqliteQueue:
+    """Fulfils `storage.queue.QueueStore`.
+
+    `path` is the shard's file; `horizon` is longer than any message lives (see QueueStore).
+    New mail is refused as "full" while the disk has less than `reserve_bytes` free, so that what is
+    in the queue can still be settled and leave it. `vfs` names a SQLite VFS, for tests.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock,
+        *,
+        horizon: timedelta = DEFAULT_HORIZON,
+        reserve_bytes: int = DEFAULT_RESERVE_BYTES,
+        random_name: Callable[[], str] = lambda: secrets.token_hex(12),
+        vfs: str | None = None,
+    ) -> None:
+        self._path = path
+        self._clock = clock
+        self._horizon = horizon
+        self._reserve_bytes = reserve_bytes
+        self._random_name = random_name
+        self._vfs = vfs
+        self._lock = OwnerLock(path.with_name(path.name + ".lock"))
+        self._bodies = BodyFolder(path.parent / "bodies" / path.stem, random_name)
+        self._reader = SqliteQueueReader(path, vfs=vfs)
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="queue-reader")
+        self._writer: Writer | None = None
+        self._latest_claim: datetime | None = None
+
+    async def open(self) -> None:
+        writer = Writer(self._path, self._bodies.remove, vfs=self._vfs)
+        await asyncio.to_thread(self._open, writer)
+        self._writer = writer
+
+    async def close(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            await asyncio.to_thread(self._close, writer)
+
+    def write_body(self) -> BodyWriter:
+        self._require_writer()
+        return SpillingWriter(self._bodies.begin_spill)
+
+    async def save(self, message: NewMessage) -> None:
+        self._require_space()
+        await self._submit(
+            lambda transaction: save_message(transaction.connection, message), (message,)
+        )
+
+    async def claim(
+        self,
+        now: datetime,
+        *,
+        limit: int,
+        lease: timedelta,
+        saturated: Sequence[str] = (),
+    ) -> list[Claim]:
+        is_set_back = self._latest_claim is not None and now < self._latest_claim
+        self._latest_claim = now
+        order = ClaimOrder(
+            now=now,
+            horizon=now + self._horizon,
+            limit=limit,
+            lease=self._random_name(),
+            lease_until=now + lease,
+            saturated=tuple(saturated),
+            is_clock_set_back=is_set_back,
+        )
+        return await self._submit(lambda transaction: claim_due(transaction.connection, order))
+
+    async def extend(self, claim: Claim, until: datetime) -> bool:
+        micros = to_micros(until)
+        return await self._submit(
+            lambda transaction: extend_lease(transaction.connection, claim, micros)
+        )
+
+    async def settle(self, settlement: Settlement) -> bool:
+        now = to_micros(settlement.settled or self._clock.now())
+        return await self._submit(
+            lambda transaction: settle_claim(transaction, settlement, now), settlement.messages
+        )
+
+    async def read_body(self, queue_id: QueueId) -> AsyncIterator[bytes]:
+        found = await self._read(lambda: self._reader.find_body(queue_id))
+        if isinstance(found, bytes):
+            for start in range(0, len(found), PIECE_BYTES):
+                yield found[start : start + PIECE_BYTES]
+            return
+        async for piece in self._bodies.read(found):
+            yield piece
+
+    async def next_due(self, *, saturated: Sequence[str] = ()) -> datetime | None:
+        now = self._clock.now()
+        return await self._read(
+            lambda: self._reader.next_due(now, now + self._horizon, tuple(saturated))
+        )
+
+    async def list_messages(
+        self,
+        *,
+        limit: int = 1000,
+        after: QueueId | None = None,
+        is_finished: bool = False,
+    ) -> list[QueuedMessage]:
+        return await self._read(
+            lambda: self._reader.list_messages(limit=limit, after=after, is_finished=is_finished)
+        )
+
+    async def find_story(self, queue_id: QueueId) -> MessageStory | None:
+        return await self._read(lambda: self._reader.find_story(queue_id))
+
+    async def hold(self, queue_ids: Sequence[QueueId] | None, reason: str) -> int:
+        return await self._change(
+            queue_ids,
+            lambda transaction, queue_ids: changing.hold_messages(
+                transaction.connection, queue_ids, reason
+            ),
+        )
+
+    async def release(self, queue_ids: Sequence[QueueId] | None, now: datetime) -> int:
+        micros = to_micros(now)
+        return await self._change(
+            queue_ids,
+            lambda transaction, queue_ids: changing.release_messages(
+                transaction.connection, queue_ids, micros
+            ),
+        )
+
+    async def retry(self, queue_ids: Sequence[QueueId] | None, now: datetime) -> int:
+        micros = to_micros(now)
+        return await self._change(
+            queue_ids,
+            lambda transaction, queue_ids: changing.retry_messages(
+                transaction.connection, queue_ids, micros
+            ),
+        )
+
+    async def delete(self, queue_ids: Sequence[QueueId] | None, now: datetime) -> int:
+        micros = to_micros(now)
+        return await self._change(
+            queue_ids,
+            lambda transaction, queue_ids: changing.delete_messages(transaction, queue_ids, micros),
+        )
+
+    async def forget_stories(self, before: datetime) -> int:
+        micros = to_micros(before)
+        forgotten = 0
+        while True:
+            count = await self._submit(
+                lambda transaction: changing.forget_finished(
+                    transaction.connection, micros, CHANGED_AT_ONCE
+                )
+            )
+            forgotten += count
+            if count < CHANGED_AT_ONCE:
+                return forgotten
+
+    async def count(self) -> Mapping[str, int]:
+        return await self._read(self._reader.count)
+
+    def _open(self, writer: Writer) -> None:
+        self._lock.take()
+        try:
+            writer.start(self._prepare)
+        except apsw.Error as error:
+            self._lock.release()
+            raise translate(error, self._path) from error
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _prepare(self, connection: apsw.Connection) -> None:
+        now = to_micros(self._clock.now())
+        migrate(connection, self._path, now)
+        with connection:
+            changing.free_leases(connection)
+            forget_turns(connection, now)
+        self._bodies.sweep(lambda name: _is_named(connection, name))
+
+    def _close(self, writer: Writer) -> None:
+        writer.close()
+        self._reading.submit(self._reader.close).result()
+        self._reading.shutdown()
+        self._bodies.close()
+        self._lock.release()
+
+    def _require_writer(self) -> Writer:
+        if self._writer is None:
+            raise StoreUnavailable("the store is not open")
+        return self._writer
+
+    def _require_space(self) -> None:
+        try:
+            space = os.statvfs(self._path.parent)
+        except OSError as error:
+            raise StoreUnavailable(f"{self._path.parent}: {error.strerror}") from error
+        if space.f_bavail * space.f_frsize < self._reserve_bytes:
+            raise StoreUnavailable(
+                f"{self._path.parent}: less than {self._reserve_bytes} bytes are free", is_full=True
+            )
+
+    async def _submit(self, operation: Operation[T], messages: Sequence[NewMessage] = ()) -> T:
+        """Wait for the commit that holds an operation. Cancelled, the operation still happens."""
+        future = self._require_writer().submit(operation)
+        names = [each.body.name for each in messages if isinstance(each.body, FileBody)]
+        if names:
+            for name in names:
+                self._bodies.begin_save(name)
+            future.add_done_callback(lambda done: self._end_saves(names, done))
+        return await asyncio.shield(future)
+
+    def _end_saves(self, names: list[str], done: "asyncio.Future[T]") -> None:
+        error = done.exception()
+        how = Saving.ROLLED_BACK
+        if error is None and done.result() is not False:
+            how = Saving.DONE
+        elif isinstance(error, CommitUncertain):
+            how = Saving.UNCERTAIN
+        for name in names:
+            self._bodies.end_save(name, how)
+        if how is Saving.DONE:
+            self._settle_doubts()
+
+    def _settle_doubts(self) -> None:
+        """Remove files whose commit failed in doubt: a later one succeeded, so it is known now."""
+        doubtful = self._bodies.take_doubtful()
+        if doubtful and self._writer is not None:
+            checked = self._writer.submit(lambda transaction: _find_unnamed(transaction, doubtful))
+            checked.add_done_callback(
+                lambda done: None if done.exception() else self._bodies.remove(done.result())
+            )
+
+    async def _read(self, work: Callable[[], T]) -> T:
+        self._require_writer()
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._reading, work)
+
+    async def _change(
+        self,
+        queue_ids: Sequence[QueueId] | None,
+        change: "_Change",
+    ) -> int:
+        changed = 0
+        async for chunk in self._chunks(queue_ids):
+            changed += await self._submit(partial(change, queue_ids=chunk))
+        return changed
+
+    async def _chunks(
+        self, queue_ids: Sequence[QueueId] | None
+    ) -> AsyncIterator[Sequence[QueueId]]:
+        if queue_ids is not None:
+            unique = list(dict.fromkeys(queue_ids))
+            for start in range(0, len(unique), CHANGED_AT_ONCE):
+                yield unique[start : start + CHANGED_AT_ONCE]
+            return
+        after: QueueId | None = None
+        while chunk := await self._read(partial(self._reader.list_ids, CHANGED_AT_ONCE, after)):
+            yield chunk
+            after = chunk[-1]
+
+
+class _Change(Protocol):
+    def __call__(self, transaction: Transaction, queue_ids: Sequence[str]) -> int: ...
+
+
+def _is_named(connection: apsw.Connection, name: str) -> bool:
+    sql = "SELECT 1 FROM messages WHERE body_file = ?"
+    return connection.execute(sql, (name,)).fetchone() is not None
+
+
+def _find_unnamed(transaction: Transaction, names: Sequence[str]) -> list[str]:
+    return [name for name in names if not _is_named(transaction.connection, name)]

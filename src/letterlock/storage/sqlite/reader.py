@@ -1,0 +1,239 @@
+"""Looking into a queue's file without changing it: for the engine, and for commands beside a node.
+
+Works while the owner writes and never holds it up. No asyncio here: `letterlock queue list` starts
+without it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import apsw
+import msgspec
+
+from letterlock.storage.queue import (
+    AttemptRecord,
+    BodyGone,
+    MessageStory,
+    QueuedMessage,
+    QueuedRecipient,
+    QueueId,
+    RecipientState,
+)
+from letterlock.storage.records import (
+    from_duration,
+    from_micros,
+    from_optional_micros,
+    mapping_from_json,
+    numbers_from_json,
+    texts_from_json,
+    to_micros,
+)
+from letterlock.storage.sqlite.connection import (
+    connect_reader,
+    fetch_row,
+    fetch_rows,
+    fetch_value,
+    is_broken,
+    translate,
+)
+
+_COLUMNS = "message_id, queue_id, sender, size, received, expires, hold, origin, finished"
+_LIST_WAITING = f"""
+    SELECT {_COLUMNS} FROM messages INDEXED BY messages_waiting
+    WHERE finished IS NULL AND queue_id > ? ORDER BY queue_id LIMIT ?
+"""  # noqa: S608 - put together from constants
+_LIST_IDS = """
+    SELECT queue_id FROM messages INDEXED BY messages_waiting
+    WHERE finished IS NULL AND queue_id > ? ORDER BY queue_id LIMIT ?
+"""
+_LIST_FINISHED = f"""
+    SELECT {_COLUMNS} FROM messages
+    WHERE finished IS NOT NULL AND queue_id > ? ORDER BY queue_id LIMIT ?
+"""  # noqa: S608 - put together from constants
+_FIND_MESSAGE = f"SELECT {_COLUMNS} FROM messages WHERE queue_id = ?"  # noqa: S608 - as above
+_FIND_RECIPIENTS = """
+    SELECT number, address, recipients.destination, state, attempts, next_attempt, last_status,
+        last_reply, state = 'queued' AND lease IS NOT NULL
+    FROM recipients LEFT JOIN deliveries USING (message_id, destination)
+    WHERE message_id = ? ORDER BY number
+"""
+_FIND_ATTEMPTS = """
+    SELECT started, duration, relay, summary, story, recipients FROM attempts
+    WHERE message_id = ? ORDER BY started, attempt_id
+"""
+_FIND_BODY = """
+    SELECT body_file, content FROM messages LEFT JOIN bodies USING (message_id)
+    WHERE queue_id = ? AND finished IS NULL
+"""
+_NEXT_DUE = """
+    SELECT next_due FROM destinations WHERE destination NOT IN (SELECT value FROM json_each(?))
+    ORDER BY next_due {order} LIMIT 1
+"""
+_COUNT_MESSAGES = """
+    SELECT count(*), coalesce(sum(size), 0) FROM messages INDEXED BY messages_waiting
+    WHERE finished IS NULL
+"""
+_COUNT_RECIPIENTS = """
+    SELECT coalesce(sum(state = 'queued'), 0), coalesce(sum(state = 'held'), 0),
+        coalesce(sum(state = 'queued' AND lease IS NOT NULL), 0)
+    FROM deliveries JOIN recipients USING (message_id, destination)
+"""
+
+T = TypeVar("T")
+
+
+class SqliteQueueReader:
+    """A queue's file, read only. One thread at a time; each call sees one moment of the queue.
+
+    Its methods raise StoreUnavailable when there is no such file, or none that can be read.
+    """
+
+    def __init__(self, path: Path, *, vfs: str | None = None) -> None:
+        self._path = path
+        self._vfs = vfs
+        self._connection: apsw.Connection | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close(force=True)
+
+    def list_messages(
+        self, *, limit: int = 1000, after: QueueId | None = None, is_finished: bool = False
+    ) -> list[QueuedMessage]:
+        """As `QueueStore.list_messages`."""
+        sql = _LIST_FINISHED if is_finished else _LIST_WAITING
+        return self._read(
+            lambda connection: [
+                _message(connection, row)
+                for row in fetch_rows(connection, sql, (after or "", limit))
+            ]
+        )
+
+    def list_ids(self, limit: int, after: QueueId | None) -> list[QueueId]:
+        """List the ids of messages that are not finished."""
+        return self._read(
+            lambda connection: [
+                QueueId(queue_id)
+                for (queue_id,) in fetch_rows(connection, _LIST_IDS, (after or "", limit))
+            ]
+        )
+
+    def find_story(self, queue_id: QueueId) -> MessageStory | None:
+        """As `QueueStore.find_story`."""
+        return self._read(lambda connection: _find_story(connection, queue_id))
+
+    def count(self) -> Mapping[str, int]:
+        """As `QueueStore.count`."""
+        return self._read(_count)
+
+    def next_due(
+        self, now: datetime, horizon: datetime, saturated: Sequence[str]
+    ) -> datetime | None:
+        """As `QueueStore.next_due`; `now` when something lies past the horizon."""
+        names = msgspec.json.encode(list(saturated)).decode()
+        first, last = self._read(
+            lambda connection: [
+                fetch_value(connection, _NEXT_DUE.format(order=order), (names,))
+                for order in ("ASC", "DESC")
+            ]
+        )
+        if first is None:
+            return None
+        return min(from_micros(first), now) if last > to_micros(horizon) else from_micros(first)
+
+    def find_body(self, queue_id: QueueId) -> bytes | str:
+        """Give a message's octets, or the name of the file that has them. Raises BodyGone."""
+        row = self._read(lambda connection: fetch_row(connection, _FIND_BODY, (queue_id,)))
+        if row is None:
+            raise BodyGone(f"{queue_id} is not in the queue")
+        found: bytes | str = row[0] if row[1] is None else row[1]
+        return found
+
+    def _read(self, work: Callable[[apsw.Connection], T]) -> T:
+        try:
+            if self._connection is None:
+                self._connection = connect_reader(self._path, self._vfs)
+            self._connection.execute("BEGIN")
+            try:
+                return work(self._connection)
+            finally:
+                self._connection.execute("ROLLBACK")
+        except apsw.Error as error:
+            if is_broken(error):
+                self.close()
+            raise translate(error, self._path) from error
+
+
+def _message(connection: apsw.Connection, row: Sequence[Any]) -> QueuedMessage:
+    message_id, queue_id, sender, size, received, expires, hold, origin, finished = row
+    return QueuedMessage(
+        queue_id=QueueId(queue_id),
+        sender=sender,
+        size=size,
+        received=from_micros(received),
+        expires=from_micros(expires),
+        hold=hold,
+        origin=texts_from_json(origin),
+        recipients=tuple(_recipients(connection, message_id)),
+        finished=from_optional_micros(finished),
+    )
+
+
+def _recipients(connection: apsw.Connection, message_id: int) -> Iterator[QueuedRecipient]:
+    for row in fetch_rows(connection, _FIND_RECIPIENTS, (message_id,)):
+        number, address, destination, state, attempts, next_attempt, status, reply, claimed = row
+        yield QueuedRecipient(
+            number=number,
+            address=address,
+            destination=destination,
+            state=RecipientState(state),
+            attempts=attempts,
+            next_attempt=from_optional_micros(next_attempt),
+            last_status=status,
+            last_reply=reply,
+            is_claimed=bool(claimed),
+        )
+
+
+def _find_story(connection: apsw.Connection, queue_id: QueueId) -> MessageStory | None:
+    row = fetch_row(connection, _FIND_MESSAGE, (queue_id,))
+    if row is None:
+        return None
+    attempts = tuple(_attempt(each) for each in fetch_rows(connection, _FIND_ATTEMPTS, (row[0],)))
+    return MessageStory(_message(connection, row), attempts)
+
+
+def _attempt(row: Sequence[Any]) -> AttemptRecord:
+    started, duration, relay, summary, story, recipients = row
+    return AttemptRecord(
+        started=from_micros(started),
+        duration=from_duration(duration),
+        relay=relay,
+        summary=summary,
+        story=mapping_from_json(story),
+        recipients=numbers_from_json(recipients),
+    )
+
+
+def _count(connection: apsw.Connection) -> Mapping[str, int]:
+    names = ("messages", "bytes", "queued", "held", "claimed")
+    row = (
+        *(fetch_row(connection, _COUNT_MESSAGES) or ()),
+        *(fetch_row(connection, _COUNT_RECIPIENTS) or ()),
+    )
+    return dict(zip(names, row, strict=True))

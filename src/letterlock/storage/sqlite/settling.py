@@ -1,0 +1,120 @@
+"""Settling a claim: recipients, attempts, the bounces it causes, and the message's end."""
+
+import apsw
+
+from letterlock.storage.queue import (
+    AttemptRecord,
+    Claim,
+    RecipientResult,
+    RecipientState,
+    Settlement,
+)
+from letterlock.storage.records import to_duration, to_json, to_micros
+from letterlock.storage.sqlite.connection import fetch_value
+from letterlock.storage.sqlite.due import end_lease, refresh_destination
+from letterlock.storage.sqlite.saving import save_message
+from letterlock.storage.sqlite.writer import Transaction
+
+_FIND_LEASED = """
+    SELECT message_id FROM deliveries JOIN messages USING (message_id)
+    WHERE messages.queue_id = ? AND deliveries.destination = ? AND deliveries.lease = ?
+"""
+_SET_RECIPIENT = """
+    UPDATE recipients SET state = ?, attempts = attempts + 1, next_attempt = ?,
+        is_delay_notified = ?, last_status = ?, last_reply = ?
+    WHERE message_id = ? AND destination = ? AND number = ? AND state = 'queued'
+"""
+_ADD_ATTEMPT = """
+    INSERT INTO attempts (message_id, started, duration, relay, summary, story, recipients)
+    VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
+
+
+def extend_lease(connection: apsw.Connection, claim: Claim, until: int) -> bool:
+    """Move a lease's end; False when another has it."""
+    message_id = _find_leased(connection, claim)
+    if message_id is None:
+        return False
+    connection.execute(
+        "UPDATE deliveries SET due = ? WHERE message_id = ? AND destination = ?",
+        (until, message_id, claim.destination),
+    )
+    refresh_destination(connection, claim.destination)
+    return True
+
+
+def settle_claim(transaction: Transaction, settlement: Settlement, now: int) -> bool:
+    """Save what a claim came to; False when another has it."""
+    connection, claim = transaction.connection, settlement.claim
+    message_id = _find_leased(connection, claim)
+    if message_id is None:
+        return False
+    for result in settlement.results:
+        _set_recipient(connection, message_id, claim.destination, result)
+    for attempt in settlement.attempts:
+        _add_attempt(connection, message_id, attempt)
+    for message in settlement.messages:
+        save_message(connection, message)
+    end_lease(connection, message_id, claim.destination)
+    refresh_destination(connection, claim.destination)
+    finish_if_done(transaction, message_id, now)
+    return True
+
+
+def finish_if_done(transaction: Transaction, message_id: int, now: int) -> None:
+    """Remove the octets of a message that waits nowhere; its story stays."""
+    connection = transaction.connection
+    waits = "SELECT 1 FROM deliveries WHERE message_id = ? LIMIT 1"
+    if fetch_value(connection, waits, (message_id,)):
+        return
+    body_file = fetch_value(
+        connection, "SELECT body_file FROM messages WHERE message_id = ?", (message_id,)
+    )
+    connection.execute(
+        "UPDATE messages SET finished = ?, body_file = NULL WHERE message_id = ?",
+        (now, message_id),
+    )
+    if body_file is None:
+        connection.execute("DELETE FROM bodies WHERE message_id = ?", (message_id,))
+    else:
+        transaction.removed_files.append(body_file)
+
+
+def _find_leased(connection: apsw.Connection, claim: Claim) -> int | None:
+    key = (claim.queue_id, claim.destination, claim.lease)
+    message_id: int | None = fetch_value(connection, _FIND_LEASED, key)
+    return message_id
+
+
+def _set_recipient(
+    connection: apsw.Connection, message_id: int, destination: str, result: RecipientResult
+) -> None:
+    next_attempt = None
+    if result.state is RecipientState.QUEUED:
+        if result.next_attempt is None:
+            raise ValueError("a recipient that stays queued needs its next attempt")
+        next_attempt = to_micros(result.next_attempt)
+    row = (
+        result.state.value,
+        next_attempt,
+        result.is_delay_notified,
+        result.status,
+        result.reply,
+        message_id,
+        destination,
+        result.number,
+    )
+    connection.execute(_SET_RECIPIENT, row)
+
+
+def _add_attempt(connection: apsw.Connection, message_id: int, attempt: AttemptRecord) -> None:
+    row = (
+        message_id,
+        to_micros(attempt.started),
+        to_duration(attempt.duration),
+        attempt.relay,
+        attempt.summary,
+        to_json(attempt.story),
+        to_json(attempt.recipients),
+    )
+    connection.execute(_ADD_ATTEMPT, row)

@@ -1,0 +1,222 @@
+"""The writer thread: what arrives while one commit runs is committed together by the next.
+
+A save costs one sync of the disk, and twenty that wait together cost one too. When something in a
+batch fails, the batch is rolled back and each operation has a transaction of its own, so that it
+fails alone. No operation's future is resolved before the commit that holds it, and one call into
+the event loop resolves the whole batch.
+"""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+
+from letterlock.storage.queue import StoreUnavailable
+from letterlock.storage.sqlite.connection import connect_writer, is_broken, translate
+
+MAX_BATCH = 256
+"""Operations in one commit: bounds how long the first of them waits for the last."""
+
+IDLE_SECONDS = 0.05
+CHECKPOINT_PAGES = 1000
+"""In an idle moment, a WAL of so many pages is copied into the database."""
+
+CHECKPOINT_PAGES_BUSY = 16_000
+"""Without an idle moment, at so many pages."""
+
+T = TypeVar("T")
+
+
+class CommitUncertain(StoreUnavailable):
+    """The commit itself failed: the disk may hold it, and a crash before the next could show it."""
+
+
+@dataclass(slots=True)
+class Transaction:
+    """What an operation works with. It may run twice: it must not change anything else."""
+
+    connection: apsw.Connection
+    removed_files: list[str] = field(default_factory=list)
+    """Body files that no row names once this is committed."""
+
+
+Operation = Callable[[Transaction], T]
+_Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    operation: Operation[Any]
+    future: "asyncio.Future[Any]"
+
+
+class Writer:
+    """Owns the only connection that writes. `submit` and the callbacks are the event loop's."""
+
+    def __init__(
+        self, path: Path, on_removed: Callable[[Iterable[str]], None], *, vfs: str | None = None
+    ) -> None:
+        self._path = path
+        self._vfs = vfs
+        self._on_removed = on_removed
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._connection: apsw.Connection | None = None
+        self._loop = asyncio.get_running_loop()
+        self._is_closed = False
+        self._wal_pages = 0
+        self._checkpointed_pages = 0
+        self._thread = threading.Thread(target=self._run, name="queue-writer", daemon=True)
+
+    def start(self, prepare: Callable[[apsw.Connection], T]) -> T:
+        """Open the connection, do `prepare` on it, then start the thread. Blocks."""
+        connection = self._connect()
+        result = prepare(connection)
+        self._thread.start()
+        return result
+
+    def submit(self, operation: Operation[T]) -> "asyncio.Future[T]":
+        """Have an operation done in the next commit. Never cancel the future: shield it."""
+        if self._is_closed:
+            raise StoreUnavailable("the store is closed")
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._queue.put(_Waiting(operation, future))
+        return future
+
+    def close(self) -> None:
+        """Do what was submitted, then close the file. Blocks; the loop must go on running."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._queue.put(None)
+            self._thread.join()
+
+    def _run(self) -> None:
+        is_open = True
+        while is_open:
+            batch, is_open = self._next_batch()
+            if batch:
+                self._resolve(self._execute(batch))
+                self._checkpoint(CHECKPOINT_PAGES_BUSY)
+        self._disconnect()
+
+    def _next_batch(self) -> tuple[list[_Waiting], bool]:
+        """Wait for something to do; gives it, and False when nothing will follow."""
+        is_dirty = self._needs_checkpoint(CHECKPOINT_PAGES)
+        try:
+            waiting = self._queue.get(timeout=IDLE_SECONDS if is_dirty else None)
+        except queue.Empty:
+            self._checkpoint(CHECKPOINT_PAGES)
+            waiting = self._queue.get()
+        batch: list[_Waiting] = []
+        while waiting is not None:
+            batch.append(waiting)
+            if len(batch) == MAX_BATCH or self._queue.empty():
+                return batch, True
+            waiting = self._queue.get_nowait()
+        return batch, False
+
+    def _execute(self, batch: list[_Waiting]) -> list[_Outcome]:
+        try:
+            return self._commit(batch)
+        except StoreUnavailable as error:
+            if len(batch) == 1 or not error.is_full or isinstance(error, CommitUncertain):
+                return [(waiting.future, None, error) for waiting in batch]
+        except Exception as error:  # noqa: BLE001 - given to the one who waits for it
+            if len(batch) == 1:
+                return [(batch[0].future, None, error)]
+        return [outcome for waiting in batch for outcome in self._execute([waiting])]
+
+    def _commit(self, batch: list[_Waiting]) -> list[_Outcome]:
+        """Run a batch in one transaction. Raises StoreUnavailable, or what an operation raised."""
+        try:
+            connection = self._connect()
+            transaction = Transaction(connection)
+            connection.execute("BEGIN IMMEDIATE")
+            outcomes: list[_Outcome] = [
+                (waiting.future, waiting.operation(transaction), None) for waiting in batch
+            ]
+        except BaseException as error:
+            self._roll_back(error)
+            if isinstance(error, apsw.Error):
+                raise translate(error, self._path) from error
+            raise
+        self._end(connection)
+        if transaction.removed_files:
+            self._loop.call_soon_threadsafe(self._on_removed, transaction.removed_files)
+        return outcomes
+
+    def _end(self, connection: apsw.Connection) -> None:
+        try:
+            connection.execute("COMMIT")
+        except apsw.Error as error:
+            self._roll_back(error)
+            text = f"{self._path}: {error}"
+            is_full = isinstance(error, apsw.FullError)
+            raise CommitUncertain(text, is_full=is_full) from error
+
+    def _roll_back(self, error: BaseException) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            # SQLite has rolled back by itself after some errors.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except apsw.Error:
+            self._disconnect()
+        if is_broken(error):
+            self._disconnect()
+
+    def _resolve(self, outcomes: list[_Outcome]) -> None:
+        self._loop.call_soon_threadsafe(_resolve_all, outcomes)
+
+    def _connect(self) -> apsw.Connection:
+        if self._connection is None:
+            connection = connect_writer(self._path, self._vfs)
+            connection.set_wal_hook(self._count_pages)
+            self._connection = connection
+        return self._connection
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            # Closing checkpoints where it can; what fails there is still in the WAL.
+            try:
+                connection.close()
+            except apsw.Error:
+                connection.close(force=True)
+
+    def _count_pages(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        if pages < self._wal_pages:
+            self._checkpointed_pages = 0
+        self._wal_pages = pages
+        return apsw.SQLITE_OK
+
+    def _needs_checkpoint(self, pages: int) -> bool:
+        return self._wal_pages - self._checkpointed_pages >= pages
+
+    def _checkpoint(self, pages: int) -> None:
+        """Copy the WAL into the database if it grew by so many pages; readers are not disturbed."""
+        if self._connection is None or not self._needs_checkpoint(pages):
+            return
+        try:
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.Error as error:
+            if is_broken(error):
+                self._disconnect()
+        # Where a reader held it up, the rest is copied next time: trying at once would not help.
+        self._checkpointed_pages = self._wal_pages
+
+
+def _resolve_all(outcomes: list[_Outcome]) -> None:
+    for future, result, error in outcomes:
+        if future.done():
+            continue
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
