@@ -188,7 +188,7 @@ def test_a_verifying_client_refuses_inside_the_handshake_and_keeps_the_chain(
     settings = ClientSettings(max_version=version, is_verifying=True, trust_files=(str(other),))
     ours, theirs = try_against(ClientContexts().find(settings), chooser)
     assert isinstance(ours, HandshakeFailed)
-    assert ours.cause is FailureCause.CERTIFICATE_REFUSED
+    assert (ours.cause, ours.alert) == (FailureCause.CERTIFICATE_REFUSED, "unknown_ca")
     assert ours.chain == issue((NAME,)).chain_der
     assert ours.sni == NAME
     assert explain_failure(ours).result_type is ResultType.CERTIFICATE_NOT_TRUSTED
