@@ -551,6 +551,16 @@ def test_a_bad_file_of_anchors_says_what_is_wrong(pem: bytes, reason: str) -> No
 # Hostile chains.
 
 
+def test_what_openssl_refuses_is_unreadable_too() -> None:
+    # The common name "R": its OID ends early, and the rest becomes an OCTET STRING.
+    der = ThrowawayCa("R", START).issue(NAMES, now=START).der
+    common_name = bytes.fromhex("06035504030c0152")
+    assert common_name in der
+    judgement = judge((der.replace(common_name, bytes.fromhex("06015504030c0152")),))
+    assert faults(judgement) == [("unreadable-certificate", 0)]
+    assert "OpenSSL" in judgement.findings[0].text
+
+
 @given(st.lists(st.binary(max_size=200), max_size=12))
 def test_no_octets_are_trusted(chain: list[bytes]) -> None:
     assert not judge(chain).is_trusted

@@ -69,6 +69,21 @@ def test_the_chain_sent_ends_below_the_root() -> None:
     assert ca.der not in issued.chain_der
 
 
+def test_name_constraints_and_own_extensions_are_put_in() -> None:
+    constraints = x509.NameConstraints([x509.DNSName("example.com")], None)
+    shape = Shape(is_ca=True, name_constraints=constraints, extensions=[x509.OCSPNoCheck()])
+    extensions = self_signed([], now=START, shape=shape).certificate.extensions
+    assert extensions.get_extension_for_class(x509.NameConstraints).critical
+    assert not extensions.get_extension_for_class(x509.OCSPNoCheck).critical
+
+
+def test_general_names_replace_those_from_the_text() -> None:
+    shape = Shape(general_names=[x509.RFC822Name("a@example.com")])
+    extensions = self_signed(["a.example"], now=START, shape=shape).certificate.extensions
+    san = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert list(san) == [x509.RFC822Name("a@example.com")]
+
+
 def test_no_names_give_no_san() -> None:
     issued = self_signed([], now=START)
     with pytest.raises(x509.ExtensionNotFound):

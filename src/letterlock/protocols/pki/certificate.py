@@ -14,6 +14,7 @@ from textwrap import wrap
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from letterlock.protocols.pki.names import CertificateNames
@@ -90,6 +91,8 @@ def read_certificate(der: bytes) -> CertificateFacts | Unreadable:
         x509.DuplicateExtension,
         x509.InvalidVersion,
         x509.UnsupportedGeneralNameType,
+        # Where warnings are errors: other serial numbers are in certificates too.
+        CryptographyDeprecationWarning,
     ) as error:
         return Unreadable(_one_line(error))
 
@@ -160,14 +163,15 @@ def _read_eku(eku: x509.ExtensionType | None) -> tuple[str, ...] | None:
 
 
 def _read_issuer_url(access: x509.ExtensionType | None) -> str | None:
-    if isinstance(access, x509.AuthorityInformationAccess):
-        for description in access:
-            location = description.access_location
-            if description.access_method == AuthorityInformationAccessOID.CA_ISSUERS and isinstance(
-                location, x509.UniformResourceIdentifier
-            ):
-                return location.value
-    return None
+    if not isinstance(access, x509.AuthorityInformationAccess):
+        return None
+    locations = (
+        description.access_location
+        for description in access
+        if description.access_method == AuthorityInformationAccessOID.CA_ISSUERS
+    )
+    urls = (at.value for at in locations if isinstance(at, x509.UniformResourceIdentifier))
+    return next(urls, None)
 
 
 def _may_sign_tls(usage: x509.ExtensionType | None) -> bool:

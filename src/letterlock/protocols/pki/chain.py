@@ -127,12 +127,12 @@ def judge_chain(chain_der: Sequence[bytes], anchors: TrustAnchors, now: datetime
     sent: list[_Sent] = []
     left_out: list[Finding] = []
     for depth, der in enumerate(chain_der[:MAX_CHAIN_CERTIFICATES]):
-        match _read_sent(depth, der):
-            case _Sent() as certificate:
-                sent.append(certificate)
-            case Unreadable(reason):
-                text = f"the certificate cannot be read: {reason}"
-                left_out.append(_not_trusted("unreadable-certificate", text, depth))
+        certificate = _read_sent(depth, der)
+        if isinstance(certificate, _Sent):
+            sent.append(certificate)
+        else:
+            text = f"the certificate cannot be read: {certificate.reason}"
+            left_out.append(_not_trusted("unreadable-certificate", text, depth))
     if not sent or sent[0].depth > 0:
         return ChainJudgement(tuple(left_out))
     if len(chain_der) > MAX_CHAIN_CERTIFICATES:
