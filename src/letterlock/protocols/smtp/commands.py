@@ -1,0 +1,250 @@
+"""SMTP commands as a server reads them: one line to one value.
+
+RFC 5321 §4.1.1 and §4.1.2; RFC 3030 §2 (BDAT); RFC 3207 §4 (STARTTLS). A line that is no good
+command becomes `Rejected` with its reply. Which command may come when is the session's business.
+One liberty: spaces after the colon of `MAIL FROM: <a@b>` are taken, as Postfix does.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from letterlock.protocols.smtp.envelope import BodyType, Notify, Ret
+from letterlock.protocols.smtp.parameters import (
+    ParameterError,
+    parse_mail_parameters,
+    parse_rcpt_parameters,
+)
+from letterlock.protocols.smtp.paths import (
+    AddressError,
+    Mailbox,
+    parse_forward_path,
+    parse_reverse_path,
+)
+from letterlock.protocols.smtp.replies import Reply, reply
+
+MAX_CHUNK_DIGITS = 18
+"""More would not be a number of octets that anybody sends."""
+
+# RFC 5321 §4.1.1.1: Domain / address-literal. Looser, since nothing is decided by it: underscores
+# and bare addresses are common and harmless; anything that could upset a header is not taken.
+_HELLO_NAME = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}\Z")
+# RFC 5321 §4.1.2: Path. A quoted local part may hold spaces and angle brackets.
+_PATH = r'(<(?:[^"<>]++|"(?:[^"\\]|\\.)*+")*+>)(?: +(.*))?\Z'
+_MAIL_ARGUMENTS = re.compile(f"FROM: *{_PATH}", re.IGNORECASE)
+_RCPT_ARGUMENTS = re.compile(f"TO: *{_PATH}", re.IGNORECASE)
+# RFC 3030 §2: chunk-size [SP end-marker].
+_BDAT_ARGUMENTS = re.compile(rf"([0-9]{{1,{MAX_CHUNK_DIGITS}}})( +LAST)?\Z", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NOT_IN_VERB = re.compile(r"[^A-Z0-9-]")
+
+
+@dataclass(frozen=True, slots=True)
+class Ehlo:
+    """`name` is as the client gave it, of letters, digits and `._:[]-` only."""
+
+    verb: ClassVar[str] = "EHLO"
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Helo:
+    verb: ClassVar[str] = "HELO"
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """`sender` is None for the null reverse-path; `size` in octets, None when not told."""
+
+    verb: ClassVar[str] = "MAIL"
+    sender: Mailbox | None
+    size: int | None
+    body_type: BodyType
+    smtputf8: bool
+    ret: Ret | None
+    envid: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rcpt:
+    """`mailbox` is None for `<Postmaster>` without a domain."""
+
+    verb: ClassVar[str] = "RCPT"
+    mailbox: Mailbox | None
+    notify: frozenset[Notify]
+    orcpt: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    verb: ClassVar[str] = "DATA"
+
+
+@dataclass(frozen=True, slots=True)
+class Bdat:
+    verb: ClassVar[str] = "BDAT"
+    octets: int
+    is_last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rset:
+    verb: ClassVar[str] = "RSET"
+
+
+@dataclass(frozen=True, slots=True)
+class Noop:
+    verb: ClassVar[str] = "NOOP"
+
+
+@dataclass(frozen=True, slots=True)
+class Quit:
+    verb: ClassVar[str] = "QUIT"
+
+
+@dataclass(frozen=True, slots=True)
+class Vrfy:
+    verb: ClassVar[str] = "VRFY"
+
+
+@dataclass(frozen=True, slots=True)
+class Help:
+    verb: ClassVar[str] = "HELP"
+
+
+@dataclass(frozen=True, slots=True)
+class StartTls:
+    verb: ClassVar[str] = "STARTTLS"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A line that is not a command we take, with the reply that says why."""
+
+    verb: str
+    reply: Reply
+
+
+Command = (
+    Ehlo | Helo | Mail | Rcpt | Data | Bdat | Rset | Noop | Quit | Vrfy | Help | StartTls | Rejected
+)
+
+
+def parse_command(line: bytes, *, may_be_unicode: bool = False) -> Command:
+    """Parse a command line without its CRLF; never raises for what is in it.
+
+    `may_be_unicode`: the transaction was begun with SMTPUTF8, so RCPT may hold UTF-8.
+    """
+    try:
+        # Trailing white space is tolerated (RFC 5321 §4.1.1).
+        text = line.decode().rstrip(" \t")
+    except UnicodeDecodeError:
+        verb = _printable_verb(line[:40].decode("latin-1"))
+        return Rejected(verb, reply(500, "5.5.2", "Syntax: the command is not UTF-8"))
+    verb, _, rest = text.partition(" ")
+    verb = verb.upper()
+    if _CONTROL.search(text):
+        verb = _printable_verb(verb)
+        return Rejected(verb, reply(500, "5.5.2", "Syntax: control characters in the command"))
+    if verb == "RCPT":
+        return _parse_rcpt(rest, may_be_unicode=may_be_unicode)
+    parse = _PARSERS.get(verb)
+    if parse is None:
+        return Rejected(_printable_verb(verb), reply(500, "5.5.2", "Command not recognised"))
+    return parse(rest)
+
+
+def _parse_ehlo(rest: str) -> Command:
+    name = rest.strip(" ")
+    return Ehlo(name) if _HELLO_NAME.match(name) else _bad_hello("EHLO")
+
+
+def _parse_helo(rest: str) -> Command:
+    name = rest.strip(" ")
+    return Helo(name) if _HELLO_NAME.match(name) else _bad_hello("HELO")
+
+
+def _bad_hello(verb: str) -> Rejected:
+    # RFC 2034 §4: no status code in any response to HELO or EHLO.
+    return Rejected(verb, reply(501, None, f"Syntax: {verb} hostname"))
+
+
+def _parse_mail(rest: str) -> Command:
+    match = _MAIL_ARGUMENTS.match(rest.lstrip(" "))
+    if match is None:
+        return Rejected("MAIL", reply(501, "5.5.4", "Syntax: MAIL FROM:<address>"))
+    try:
+        given = parse_mail_parameters(match[2] or "")
+        sender = parse_reverse_path(match[1], may_be_unicode=given.smtputf8)
+    except ParameterError as error:
+        return Rejected("MAIL", error.reply)
+    except AddressError as error:
+        code, status = (550, "5.6.7") if error.is_unicode else (501, "5.1.7")
+        return Rejected("MAIL", reply(code, status, f"Bad sender address: {_to_ascii(error)}"))
+    return Mail(sender, given.size, given.body_type, given.smtputf8, given.ret, given.envid)
+
+
+def _parse_rcpt(rest: str, *, may_be_unicode: bool) -> Command:
+    match = _RCPT_ARGUMENTS.match(rest.lstrip(" "))
+    if match is None:
+        return Rejected("RCPT", reply(501, "5.5.4", "Syntax: RCPT TO:<address>"))
+    try:
+        given = parse_rcpt_parameters(match[2] or "", may_be_unicode=may_be_unicode)
+        mailbox = parse_forward_path(match[1], may_be_unicode=may_be_unicode)
+    except ParameterError as error:
+        return Rejected("RCPT", error.reply)
+    except AddressError as error:
+        code, status = (553, "5.6.7") if error.is_unicode else (501, "5.1.3")
+        return Rejected("RCPT", reply(code, status, f"Bad recipient address: {_to_ascii(error)}"))
+    return Rcpt(mailbox, given.notify, given.orcpt)
+
+
+def _parse_bdat(rest: str) -> Command:
+    match = _BDAT_ARGUMENTS.match(rest.strip(" "))
+    if match is None:
+        return Rejected("BDAT", reply(501, "5.5.4", "Syntax: BDAT octets [LAST]"))
+    return Bdat(int(match[1]), match[2] is not None)
+
+
+def _parse_vrfy(rest: str) -> Command:
+    return Vrfy() if rest else Rejected("VRFY", reply(501, "5.5.4", "Syntax: VRFY address"))
+
+
+def _without_arguments(command: Command) -> Callable[[str], Command]:
+    # RFC 5321 §4.3.2: arguments of DATA, RSET and QUIT, and RFC 3207 §4: of STARTTLS, get 501.
+    rejected = Rejected(command.verb, reply(501, "5.5.4", f"Syntax: {command.verb}"))
+    return lambda rest: rejected if rest else command
+
+
+def _always(command: Command) -> Callable[[str], Command]:
+    return lambda _: command
+
+
+_PARSERS: dict[str, Callable[[str], Command]] = {
+    "EHLO": _parse_ehlo,
+    "HELO": _parse_helo,
+    "MAIL": _parse_mail,
+    "DATA": _without_arguments(Data()),
+    "BDAT": _parse_bdat,
+    "RSET": _without_arguments(Rset()),
+    "QUIT": _without_arguments(Quit()),
+    "STARTTLS": _without_arguments(StartTls()),
+    "NOOP": _always(Noop()),
+    "HELP": _always(Help()),
+    "VRFY": _parse_vrfy,
+    "EXPN": _always(Rejected("EXPN", reply(502, "5.5.1", "EXPN is not offered"))),
+    "AUTH": _always(Rejected("AUTH", reply(502, "5.5.1", "AUTH is not offered"))),
+    "TURN": _always(Rejected("TURN", reply(502, "5.5.1", "TURN is not offered"))),
+    "ETRN": _always(Rejected("ETRN", reply(502, "5.5.1", "ETRN is not offered"))),
+}
+
+
+def _printable_verb(text: str) -> str:
+    return _NOT_IN_VERB.sub("?", text.partition(" ")[0].upper())[:20]
+
+
+def _to_ascii(error: AddressError) -> str:
+    # It quotes the client; replies are ASCII (RFC 5321 §4.2).
+    return str(error).encode("ascii", "replace").decode()

@@ -1,0 +1,97 @@
+"""What a client sent and the session has not used yet: command lines, and octets of messages.
+
+RFC 5321 §2.3.8 (only CRLF ends a line), §4.5.3.1.4 (length of command lines).
+"""
+
+from enum import StrEnum
+
+from letterlock.protocols.smtp.message_data import BareNewline
+
+MAX_LINE_OCTETS = 2048
+"""With CRLF. RFC 5321 §4.5.3.1.4 asks for 512 and more for extensions, RFC 3461 §5.4 for 1036; an
+ORCPT of 500 octets beside a path of 256 in UTF-8 fits as well."""
+
+MAX_SKIPPED_OCTETS = 64 * 1024
+"""Of a line that is no command: what goes on longer than this is no SMTP."""
+
+
+class LineFault(StrEnum):
+    """Why there is no command line. After BARE_LF and TOO_LONG the rest of the line is skipped."""
+
+    BARE_LF = "bare LF"
+    BARE_CR = "bare CR"
+    TOO_LONG = "too long"
+    ENDLESS = "endless"
+
+
+class InputBuffer:
+    """Octets in the order they came.
+
+    With NORMALIZE a bare LF ends a command line. With REJECT it is reported at once (a client that
+    knows LF only would else wait for ever), and what follows it up to CRLF is never a command.
+    """
+
+    __slots__ = ("_is_lf_enough", "_is_skipping", "_octets", "_skipped")
+
+    def __init__(self, mode: BareNewline) -> None:
+        self._octets = bytearray()
+        self._is_lf_enough = mode is BareNewline.NORMALIZE
+        self._is_skipping = False
+        self._skipped = 0
+
+    def __len__(self) -> int:
+        return len(self._octets)
+
+    def append(self, octets: bytes) -> None:
+        self._octets += octets
+
+    def clear(self) -> None:
+        self._octets.clear()
+
+    def peek(self) -> bytes:
+        """Give all octets, and keep them."""
+        return bytes(self._octets)
+
+    def drop(self, count: int) -> None:
+        """Forget octets that were used."""
+        del self._octets[:count]
+
+    def take(self, count: int) -> bytes:
+        """Give at most `count` octets."""
+        taken = bytes(self._octets[:count])
+        del self._octets[:count]
+        return taken
+
+    def take_line(self) -> bytes | LineFault | None:
+        """Give the next command line without its end; None: it is not whole yet."""
+        octets = self._octets
+        if self._is_skipping and not self._skip_line():
+            return LineFault.ENDLESS if self._skipped > MAX_SKIPPED_OCTETS else None
+        end = octets.find(b"\n", 0, MAX_LINE_OCTETS)
+        if end < 0:
+            if len(octets) < MAX_LINE_OCTETS:
+                return None
+            self._is_skipping = True
+            return LineFault.TOO_LONG
+        is_crlf = end > 0 and octets[end - 1] == 0x0D
+        line = bytes(octets[: end - 1 if is_crlf else end])
+        del octets[: end + 1]
+        if not is_crlf and not self._is_lf_enough:
+            self._is_skipping = True
+            return LineFault.BARE_LF
+        return LineFault.BARE_CR if b"\r" in line else line
+
+    def _skip_line(self) -> bool:
+        """Drop the rest of a line; True when its end was found."""
+        end_mark = b"\n" if self._is_lf_enough else b"\r\n"
+        end = self._octets.find(end_mark)
+        if 0 <= end <= MAX_SKIPPED_OCTETS - self._skipped:
+            del self._octets[: end + len(end_mark)]
+            self._is_skipping = False
+            self._skipped = 0
+            return True
+        # A CR at the end may be the first half of CRLF.
+        count = len(self._octets) - self._octets.endswith(b"\r")
+        self._skipped += count
+        del self._octets[:count]
+        return False

@@ -1,0 +1,86 @@
+"""What the server session says by itself.
+
+RFC 5321 §4.2 and §4.3.2 (codes), RFC 2034 §4 (status codes everywhere but in the greeting and in
+answers to HELO and EHLO), RFC 3463 §3, RFC 3207 §4. Extensions are listed here as well.
+"""
+
+from functools import lru_cache
+
+from letterlock.protocols.smtp.input_buffer import LineFault
+from letterlock.protocols.smtp.replies import Reply, reply
+from letterlock.protocols.smtp.server_state import SessionSettings
+
+OK = reply(250, "2.0.0", "Ok")
+BYE = reply(221, "2.0.0", "Bye")
+START_TEXT = reply(354, None, "End data with <CR><LF>.<CR><LF>")
+VRFY = reply(252, "2.0.0", "Send some mail, it will be tried")
+HELP = reply(214, "2.0.0", "See RFC 5321")
+READY_FOR_TLS = reply(220, "2.0.0", "Ready to start TLS")
+
+TLS_FIRST = reply(530, "5.7.0", "Must issue a STARTTLS command first")
+NO_TLS_NOW = reply(454, "4.7.0", "TLS not available")
+TLS_TWICE = reply(503, "5.5.1", "TLS is active already")
+HELLO_FIRST = reply(503, "5.5.1", "Send EHLO or HELO first")
+EHLO_FIRST = reply(503, "5.5.1", "BDAT needs EHLO")
+MAIL_FIRST = reply(503, "5.5.1", "Need MAIL command first")
+MAIL_TWICE = reply(503, "5.5.1", "A mail transaction is open already")
+RCPT_FIRST = reply(503, "5.5.1", "Need RCPT command first")
+NO_RECIPIENTS = reply(554, "5.5.1", "No valid recipients")
+CHUNKS_BEGUN = reply(503, "5.5.1", "The message has begun with BDAT")
+CHUNK_FAILED = reply(503, "5.5.1", "An earlier chunk was refused: RSET first")
+TOO_MANY_RECIPIENTS = reply(452, "4.5.3", "Too many recipients")
+TOO_BIG = reply(552, "5.3.4", "Message size exceeds fixed limit")
+ONLY_QUIT = reply(503, "5.5.1", "Only QUIT is accepted")
+OUT_OF_STEP = reply(554, "5.5.0", "SMTP protocol synchronization error")
+
+LINE_FAULTS = {
+    LineFault.BARE_LF: reply(550, "5.5.2", "Command refused: bare <LF> received"),
+    LineFault.BARE_CR: reply(500, "5.5.2", "Command refused: bare <CR> received"),
+    LineFault.TOO_LONG: reply(500, "5.5.2", "Line too long"),
+}
+
+
+def banner(settings: SessionSettings) -> Reply:
+    return reply(220, None, f"{settings.hostname} ESMTP")
+
+
+@lru_cache(maxsize=64)
+def ehlo(settings: SessionSettings, *, is_tls: bool) -> Reply:
+    """List the extensions; made anew after TLS (RFC 3207 §4.2)."""
+    lines = [
+        settings.hostname,
+        "PIPELINING",
+        f"SIZE {settings.max_message_bytes}",
+        "8BITMIME",
+        "SMTPUTF8",
+        "CHUNKING",
+        "DSN",
+        "ENHANCEDSTATUSCODES",
+    ]
+    if settings.offer_starttls and not is_tls:
+        lines.append("STARTTLS")
+    return Reply(250, tuple(lines))
+
+
+def helo(settings: SessionSettings) -> Reply:
+    return reply(250, None, settings.hostname)
+
+
+def chunk_received(octets: int) -> Reply:
+    return reply(250, "2.0.0", f"{octets} octets received")
+
+
+def timed_out(settings: SessionSettings) -> Reply:
+    return reply(421, "4.4.2", f"{settings.hostname} Timeout exceeded")
+
+
+def shutting_down(settings: SessionSettings) -> Reply:
+    return reply(421, "4.3.2", f"{settings.hostname} Service shutting down")
+
+
+def too_many_errors(settings: SessionSettings) -> Reply:
+    return reply(421, "4.7.0", f"{settings.hostname} Too many errors")
+
+
+def too_much_input(settings: SessionSettings) -> Reply:
+    return reply(421, "4.7.0", f"{settings.hostname} Too much input")

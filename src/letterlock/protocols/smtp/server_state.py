@@ -1,0 +1,62 @@
+"""What a server session is given, and what it keeps of one mail transaction.
+
+RFC 5321 §4.1.1.2 to §4.1.1.4 (buffers), §4.5.3.1.8 (recipients); RFC 3207 §4; RFC 8314 §4.
+"""
+
+from dataclasses import dataclass, field
+
+from letterlock.protocols.smtp.commands import Mail
+from letterlock.protocols.smtp.envelope import Envelope, Recipient
+from letterlock.protocols.smtp.message_data import BareNewline
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """How a server session behaves. Those that are about one client may differ by its address."""
+
+    hostname: str
+    """Ours, in banner and EHLO, and the domain of `<Postmaster>`."""
+    max_message_bytes: int = 50 * 1024 * 1024
+    """Announced as SIZE. Of a message that is longer the same amount again is read and dropped."""
+    max_recipients: int = 1000
+    max_errors: int = 20
+    """So many replies 4xx and 5xx without a message accepted, then 421."""
+    max_commands: int = 100
+    """So many commands that further nothing (NOOP, RSET, VRFY, HELP, EHLO, empty chunks) without a
+    message accepted; each one more is an error. Postfix: smtpd_junk_command_limit."""
+    bare_newline: BareNewline = BareNewline.REJECT
+    require_tls: bool = False
+    """Never for a host that an MX record names (RFC 3207 §4)."""
+    offer_starttls: bool = True
+    """Off while there is no certificate (RFC 8314 §4)."""
+
+
+@dataclass(slots=True)
+class Transaction:
+    """One mail transaction, from an accepted MAIL on.
+
+    `has_failed`: a chunk was refused, only RSET helps (RFC 3030 §2). `refused_for_number` counts
+    recipients beyond the limit.
+    """
+
+    mail: Mail
+    recipients: list[Recipient] = field(default_factory=list)
+    has_tried_recipients: bool = False
+    refused_for_number: int = 0
+    is_chunked: bool = False
+    has_failed: bool = False
+
+    @property
+    def sender(self) -> str:
+        return "" if self.mail.sender is None else self.mail.sender.format()
+
+    def envelope(self) -> Envelope:
+        mail = self.mail
+        return Envelope(
+            self.sender,
+            tuple(self.recipients),
+            mail.body_type,
+            mail.smtputf8,
+            mail.ret,
+            mail.envid,
+        )
