@@ -82,6 +82,12 @@ def format_received(received: Received) -> bytes:
     return ("\r\n".join(lines) + "\r\n").encode()
 
 
+def format_received_here(by: str, queue_id: str, moment: datetime) -> bytes:
+    """Give the Received field for a message that we made ourselves."""
+    value = f"by {by} (Letterlock) id {queue_id}; {format_date(moment)}"
+    return format_field("Received", value).encode()
+
+
 def protocol_name(received: Received) -> str:
     """Give the name after `with` (RFC 3848 §1, RFC 6531 §4.3): S only for TLS, A only for AUTH."""
     if not received.is_extended:

@@ -19,6 +19,15 @@ from letterlock.protocols.smtp.transaction_result import (
     TransactionResult,
 )
 
+__all__ = [
+    "RecipientCommand",
+    "RecipientOutcome",
+    "Script",
+    "Stage",
+    "Transaction",
+    "TransactionResult",
+]
+
 MAX_UNANSWERED_CHUNKS = 4
 """BDAT chunks under way at a time, where the server takes pipelined commands."""
 MAX_DIALOGUE_LINE = 500
@@ -128,14 +137,18 @@ class Transaction:
         return self._is_body_open and len(self._awaited) < limit
 
     @property
-    def stage(self) -> Stage:
+    def awaits(self) -> Stage:
         """What the next reply answers: says which time-out holds, and what was under way."""
         return self._awaited[0].stage if self._awaited else Stage.NONE
 
-    @property
-    def dialogue(self) -> tuple[str, ...]:
-        """What was said so far, line by line, `C: ` or `S: ` before it; no content."""
-        return tuple(self._dialogue)
+    def take_dialogue(self) -> tuple[str, ...]:
+        """Give the lines said since the last call, without content.
+
+        `> ` stands before what we said, `< ` before what the server said, `! ` before the rest.
+        """
+        lines = tuple(self._dialogue)
+        self._dialogue.clear()
+        return lines
 
     def commands_to_send(self) -> bytes:
         """Give the commands to be sent now; empty when a reply or the content comes first."""
@@ -159,26 +172,26 @@ class Transaction:
         if not self._is_body_open:
             return b""
         self._is_body_open = False
-        self._dialogue.append(f"C: (content of {self._body_octets} octets)")
+        self._dialogue.append(f"> (content of {self._body_octets} octets)")
         if self._is_chunked:
             if not self._script.is_binary:
                 self._chunk += self._lines.finish()
             return self._send_chunk(is_last=True)
-        self._dialogue.append("C: .")
+        self._dialogue.append("> .")
         self._await_end()
         return self._stuffer.finish()
 
     def receive(self, reply: Reply) -> None:
         """Take the next reply of the server."""
-        self._dialogue.append(f"S: {reply.text[:MAX_DIALOGUE_LINE]}")
+        self._dialogue.append(f"< {reply.text[:MAX_DIALOGUE_LINE]}")
         if self._is_done:
             self._must_close = True  # nobody asked: what comes next would be taken for an answer
         elif reply.code == 421:
-            self._end(reply, self.stage)
+            self._end(reply, self.awaits)
         elif not self._awaited:
             self._take_unasked(reply)
-        elif not _is_understood(reply, self.stage):
-            self._end(_unexpected(reply), self.stage, is_ours=True)
+        elif not _is_understood(reply, self.awaits):
+            self._end(_unexpected(reply), self.awaits, is_ours=True)
         else:
             self._take(self._awaited.popleft(), reply)
             self._go_on()
@@ -189,8 +202,8 @@ class Transaction:
         RFC 5321 §3.8: as if the server had answered 451; never counts as delivered.
         """
         if not self._is_done:
-            self._dialogue.append(f"({reason})")
-            self._end(make_reply(451, "4.4.2", reason), self.stage, is_ours=True)
+            self._dialogue.append(f"! {reason}")
+            self._end(make_reply(451, "4.4.2", reason), self.awaits, is_ours=True)
         self._must_close = True
 
     def result(self) -> TransactionResult:
@@ -206,12 +219,12 @@ class Transaction:
 
     def _send(self, command: _Command) -> bytes:
         self._awaited.append(command)
-        self._dialogue.append(f"C: {command.line}")
+        self._dialogue.append(f"> {command.line}")
         return command.line.encode() + b"\r\n"
 
     def _send_chunk(self, *, is_last: bool = False) -> bytes:
         line = f"BDAT {len(self._chunk)}" + (" LAST" if is_last else "")
-        self._dialogue.append(f"C: {line}")
+        self._dialogue.append(f"> {line}")
         if is_last:
             self._await_end()
         else:
