@@ -45,7 +45,7 @@ lint: venv ## is the code in its form, and free of what the linter finds
 	@$(BIN)/ruff check $(CODE)
 
 imports: venv ## does each floor import only from below
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 types: venv ## mypy, strict
 	@$(BIN)/mypy $(CODE)
@@ -56,7 +56,7 @@ docs: venv ## are citations listed, links whole, generated pages current
 
 coverage: venv $(CI_PEERS) ## the tests, with the floors of coverage: protocols 100 %, the rest 90 %
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage run --parallel-mode -m pytest $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --fail-under=100 --include='src/letterlock/protocols/*'
 	@$(BIN)/coverage report --fail-under=90 --omit='src/letterlock/protocols/*'
