@@ -1,8 +1,10 @@
-"""In-memory twins of what a test must hold still: the clock, and the log."""
+"""In-memory twins of what a test must hold still: the clock, the log, and DNS."""
 
 from datetime import UTC, datetime, timedelta
 
+from letterlock.base.domains import Domain
 from letterlock.base.log import Service
+from letterlock.protocols.dns.answers import Answer, Existence, Record, Security
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -45,3 +47,36 @@ class FakeLog:
     @property
     def texts(self) -> list[str]:
         return [text for _, _, text in self.lines]
+
+
+class FixtureResolver:
+    """DNS as a table. A name with records of other types gives NODATA, an unknown one NXDOMAIN."""
+
+    def __init__(self) -> None:
+        self._answers: dict[tuple[str, str], Answer] = {}
+        self.asked: list[tuple[str, str]] = []
+
+    def set(
+        self, name: str, rdtype: str, *records: Record, security: Security = Security.INSECURE
+    ) -> None:
+        """Let a question have these records; none at all: NODATA."""
+        existence = Existence.RECORDS if records else Existence.NODATA
+        owner = Domain(name)
+        self.put(Answer(owner, rdtype, security, existence, records, owner=owner, ttl=60))
+
+    def put(self, answer: Answer) -> None:
+        """Let a question have this answer."""
+        self._answers[answer.name, answer.rdtype] = answer
+
+    def fail(self, name: str, rdtype: str, security: Security = Security.FAILED) -> None:
+        """Let a question fail."""
+        reason = "DNSSEC validation failed" if security is Security.BOGUS else "no answer"
+        self.put(Answer(Domain(name), rdtype, security, reason=reason))
+
+    async def ask(self, name: Domain, rdtype: str) -> Answer:
+        self.asked.append((name, rdtype))
+        if answer := self._answers.get((name, rdtype)):
+            return answer
+        is_known = any(known == name for known, _ in self._answers)
+        existence = Existence.NODATA if is_known else Existence.NXDOMAIN
+        return Answer(name, rdtype, Security.INSECURE, existence, owner=name, ttl=60)
