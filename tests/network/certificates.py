@@ -47,6 +47,7 @@ def client_context(
     max_version: int | None = None,
     min_version: int | None = None,
     ciphers: bytes | None = None,
+    signatures: bytes | None = None,
 ) -> SSL.Context:
     """Make a plain pyOpenSSL client context: not ours, so that ours is tested against it."""
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
@@ -56,6 +57,9 @@ def client_context(
         context.set_min_proto_version(min_version)
     if ciphers is not None:
         context.set_cipher_list(ciphers)
+    if signatures is not None:
+        # The binding has it, pyOpenSSL does not hand it on.
+        assert SSL._lib.SSL_CTX_set1_sigalgs_list(context._context, signatures) == 1  # type: ignore[attr-defined] # not exported
     return context
 
 

@@ -1,0 +1,468 @@
+"""Which certificate a client gets, by real handshakes; and what a reload does."""
+
+import os
+from itertools import product
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+)
+from OpenSSL import SSL
+
+from letterlock.base.errors import LocalError
+from letterlock.network.server_certificates import (
+    ChoiceReason,
+    ServerCertificates,
+    ServerSettings,
+)
+from letterlock.network.tls import TlsDriver
+from letterlock.protocols.pki.throwaway_ca import Shape
+from letterlock.protocols.tls.client_hello import ClientHello
+from letterlock.protocols.tls.handshake import Handshake, HandshakeFailed
+from tests.network.certificates import (
+    NOW,
+    authority,
+    client_context,
+    issue,
+    make_chooser,
+    shake,
+    write_pair,
+)
+
+MAIN = ("mx.example.org",)
+OTHER = ("mx.other.example", "*.wild.example")
+
+VERSIONS = {"TLSv1.2": SSL.TLS1_2_VERSION, "TLSv1.3": SSL.TLS1_3_VERSION}
+SIGNATURES = {"RSA": b"RSA-PSS+SHA256:RSA+SHA256", "ECDSA": b"ECDSA+SHA256", "both": None}
+SNI_VALUES = {
+    "mx.example.org": ChoiceReason.MATCHED,
+    "MX.Example.ORG": ChoiceReason.MATCHED,
+    "mx.example.org.": ChoiceReason.MATCHED,
+    "mx.other.example": ChoiceReason.MATCHED,
+    "a.wild.example": ChoiceReason.MATCHED,
+    "unknown.example": ChoiceReason.UNKNOWN_NAME,
+    "a.b.wild.example": ChoiceReason.UNKNOWN_NAME,
+    "wild.example": ChoiceReason.UNKNOWN_NAME,
+    "localhost": ChoiceReason.UNKNOWN_NAME,
+    "xn--mx-eka.example": ChoiceReason.UNKNOWN_NAME,
+    "mx_1.example": ChoiceReason.UNKNOWN_NAME,
+    "192.0.2.1": ChoiceReason.NOT_A_NAME,
+    "2001:db8::1": ChoiceReason.NOT_A_NAME,
+    "[192.0.2.1]": ChoiceReason.NOT_A_NAME,
+    ".": ChoiceReason.NOT_A_NAME,
+    "*.wild.example": ChoiceReason.NOT_A_NAME,
+    "a b\x7f\r\nc": ChoiceReason.NOT_A_NAME,
+    "x" * 255: ChoiceReason.NOT_A_NAME,
+    "bücher.example": ChoiceReason.NOT_A_NAME,
+    "": ChoiceReason.NO_SNI,
+}
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> ServerCertificates:
+    """Two names, each with an ECDSA and an RSA certificate."""
+    return make_chooser(
+        tmp_path_factory.mktemp("both"),
+        *(issue(names, key) for names in (MAIN, OTHER) for key in ("ec", "rsa")),
+    )
+
+
+def serve(
+    chooser: ServerCertificates, context: SSL.Context, sni: bytes | None
+) -> tuple[Handshake, TlsDriver, x509.Certificate]:
+    """Shake hands as any client might, SNI being whatever octets it likes."""
+    client = TlsDriver.client(context, None)
+    if sni:
+        assert client._connection is not None
+        client._connection.set_tlsext_host_name(sni)
+    server = TlsDriver.server(chooser)
+    seen, served = shake(client, server)
+    assert isinstance(seen, Handshake), seen
+    assert isinstance(served, Handshake), served
+    return seen, server, x509.load_der_x509_certificate(seen.chain[0])
+
+
+def key_of(certificate: x509.Certificate) -> str:
+    return "ECDSA" if isinstance(certificate.public_key(), ec.EllipticCurvePublicKey) else "RSA"
+
+
+def names_of(certificate: x509.Certificate) -> tuple[str, ...]:
+    extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    return tuple(extension.value.get_values_for_type(x509.DNSName))
+
+
+@pytest.mark.parametrize(("sni", "reason"), SNI_VALUES.items())
+@pytest.mark.parametrize(("version", "keys"), [*product(VERSIONS, SIGNATURES)])
+def test_every_client_is_served(
+    both: ServerCertificates, version: str, keys: str, sni: str, reason: ChoiceReason
+) -> None:
+    """RFC 7672 §8.1, RFC 8461 §7.1: no name, or one we don't have, is no reason to refuse."""
+    number = VERSIONS[version]
+    context = client_context(min_version=number, max_version=number, signatures=SIGNATURES[keys])
+    seen, server, certificate = serve(both, context, sni.encode())
+    choice = server.choice
+    assert choice is not None
+    assert (seen.version, choice.reason) == (version, reason)
+    is_other = reason is ChoiceReason.MATCHED and "example.org" not in sni.lower()
+    assert names_of(certificate) == (OTHER if is_other else MAIN)
+    assert choice.names == names_of(certificate)
+    assert choice.is_default is not is_other
+    assert keys in ("both", key_of(certificate))
+
+
+def test_a_client_without_an_extension_is_served(both: ServerCertificates) -> None:
+    """RFC 5246 §7.4.1.2: extensions may be missing; the choice is the default then."""
+    choice = both.choose(ClientHello(None, (), (0x0303,), (0xC02F,)))
+    assert (choice.is_default, choice.reason) == (True, ChoiceReason.NO_SNI)
+    assert both.choose(None) == choice
+
+
+@pytest.mark.parametrize("order", [("ec", "rsa"), ("rsa", "ec")])
+@pytest.mark.parametrize("keys", ["RSA", "ECDSA"])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_client_gets_a_certificate_it_can_use_even_of_another_name(
+    tmp_path: Path, order: tuple[str, str], keys: str, version: str
+) -> None:
+    """An opportunistic client is then encrypted; a failed handshake would help nobody."""
+    first = issue(MAIN, "ec" if order[0] == "ec" else "rsa")
+    second = issue(OTHER, "ec" if order[1] == "ec" else "rsa")
+    chooser = make_chooser(tmp_path, first, second)
+    number = VERSIONS[version]
+    context = client_context(min_version=number, max_version=number, signatures=SIGNATURES[keys])
+    for sni in (MAIN[0], OTHER[0], "unknown.example"):
+        _, server, certificate = serve(chooser, context, sni.encode())
+        assert key_of(certificate) == keys
+        assert server.choice is not None
+        is_right = sni in names_of(certificate)
+        assert (server.choice.reason is ChoiceReason.MATCHED) is is_right
+        assert (server.choice.reason is ChoiceReason.KEY_TYPE) is (
+            not is_right and sni != "unknown.example"
+        )
+
+
+def test_each_key_type_comes_with_its_own_chain(tmp_path: Path) -> None:
+    """One context, two chains: no intermediate of the other's is sent."""
+    names = ("chains.example",)
+    above_ec = authority().intermediate("EC Intermediate", now=NOW)
+    above_rsa = authority().intermediate("RSA Intermediate", now=NOW)
+    issued = {
+        "ECDSA": above_ec.issue(names, now=NOW),
+        "RSA": above_rsa.issue(names, now=NOW, key="rsa"),
+    }
+    chooser = make_chooser(tmp_path, *issued.values())
+    for keys, each in issued.items():
+        context = client_context(signatures=SIGNATURES[keys])
+        seen, _, _ = serve(chooser, context, b"chains.example")
+        assert seen.chain == each.chain_der
+        assert len(seen.chain) == 2
+
+
+def test_an_exact_name_goes_before_a_wildcard(tmp_path: Path) -> None:
+    wild, exact = issue(("*.wild.example",)), issue(("a.wild.example",))
+    chooser = make_chooser(tmp_path, wild, exact)
+    for sni, names in ((b"a.wild.example", exact), (b"b.wild.example", wild)):
+        _, _, certificate = serve(chooser, client_context(), sni)
+        assert certificate == names.certificate
+    assert chooser.names == ("*.wild.example", "a.wild.example")
+
+
+def test_an_exact_name_and_a_wildcard_of_other_keys_stand_beside_each_other(
+    tmp_path: Path,
+) -> None:
+    chooser = make_chooser(
+        tmp_path, issue(("a.wild.example",), "rsa"), issue(("*.wild.example",), "ec")
+    )
+    for keys in ("RSA", "ECDSA"):
+        context = client_context(signatures=SIGNATURES[keys])
+        _, server, certificate = serve(chooser, context, b"a.wild.example")
+        assert key_of(certificate) == keys
+        assert server.choice is not None
+        assert server.choice.reason is ChoiceReason.MATCHED
+
+
+def test_an_ed25519_certificate_serves_those_who_can(tmp_path: Path) -> None:
+    chooser = make_chooser(tmp_path, issue(MAIN, "ed25519"), issue(MAIN, "ec"))
+    context = client_context(signatures=b"ed25519")
+    _, _, certificate = serve(chooser, context, MAIN[0].encode())
+    assert certificate == issue(MAIN, "ed25519").certificate
+    context = client_context(signatures=SIGNATURES["ECDSA"])
+    assert key_of(serve(chooser, context, MAIN[0].encode())[2]) == "ECDSA"
+
+
+def test_odd_names_in_a_certificate_are_left_out(tmp_path: Path) -> None:
+    odd = ["ok.example", "nul\0.example", "*", "a.*.example", "*.*.example", "", "sp ace.example"]
+    names = [x509.DNSName(name) for name in odd]
+    issued = authority().issue(["ok.example"], now=NOW, shape=Shape(general_names=names))
+    chooser = make_chooser(tmp_path, issued)
+    assert chooser.names == ("ok.example",)
+
+
+def test_a_certificate_without_names_is_the_default_alone(tmp_path: Path) -> None:
+    bare = authority().issue([], now=NOW, shape=Shape(general_names=()))
+    chooser = make_chooser(tmp_path, bare, issue(MAIN, "rsa"))
+    _, server, certificate = serve(chooser, client_context(), b"unknown.example")
+    assert certificate == bare.certificate
+    assert server.choice is not None
+    assert server.choice.names == ()
+
+
+@pytest.mark.parametrize("offered", [[b"h2"], [b"smtp", b"acme-tls/1"]])
+def test_alpn_never_fails_a_handshake(both: ServerCertificates, offered: list[bytes]) -> None:
+    """RFC 7301 §3.2: a server that does not select by ALPN goes on without."""
+    context = client_context()
+    context.set_alpn_protos(offered)
+    seen, server, _ = serve(both, context, MAIN[0].encode())
+    assert seen.alpn is None
+    assert server.client_hello is not None
+    assert server.client_hello.alpn == tuple(offered)
+
+
+def test_the_server_prefers_tls_1_3_and_then_the_stronger_cipher(
+    both: ServerCertificates,
+) -> None:
+    """RFC 9325 §3.1.1, §4.2.1."""
+    assert serve(both, client_context(), None)[0].version == "TLSv1.3"
+    offered = ["AES128-SHA", "ECDHE-RSA-AES128-SHA", "ECDHE-RSA-AES128-GCM-SHA256"]
+    offered.append("ECDHE-RSA-AES256-GCM-SHA384")
+    while len(offered) > 1:
+        ciphers = ":".join(offered).encode()
+        context = client_context(max_version=SSL.TLS1_2_VERSION, ciphers=ciphers)
+        assert serve(both, context, None)[0].cipher == offered.pop()
+
+
+def test_the_server_offers_nothing_broken(both: ServerCertificates) -> None:
+    """RFC 9325 §4.1: no NULL, anonymous, export, RC4, DES."""
+    names = SSL.Connection(both.choose(None).context, None).get_cipher_list()
+    broken = ("NULL", "ADH", "AECDH", "EXP", "RC4", "DES", "MD5", "PSK", "SRP", "DSS", "CAMELLIA")
+    assert not [name for name in names if any(word in name for word in broken)]
+
+
+def test_a_client_that_wants_to_renegotiate_is_refused(both: ServerCertificates) -> None:
+    """RFC 9325 §3.5: no renegotiation that the client starts."""
+    context = client_context(max_version=SSL.TLS1_2_VERSION)
+    client, server = TlsDriver.client(context, MAIN[0]), TlsDriver.server(both)
+    shake(client, server)
+    assert client._connection is not None
+    client._connection.renegotiate()
+    with pytest.raises(SSL.WantReadError):
+        client._connection.do_handshake()
+    server.receive(client.bytes_to_send())
+    server.read()
+    client.receive(server.bytes_to_send())
+    with pytest.raises(SSL.Error, match="no renegotiation"):
+        client._connection.do_handshake()
+
+
+def resume(chooser: ServerCertificates, version: int, first: str, second: str) -> tuple[bool, bool]:
+    """Connect twice, offering the first session the second time: (client, server) resumed."""
+    context = client_context(max_version=version)
+    session: SSL.Session | None = None
+    found = (False, False)
+    server = TlsDriver.server(chooser)
+    for name in (first, second):
+        client, server = TlsDriver.client(context, name), TlsDriver.server(chooser)
+        assert client._connection is not None
+        if session is not None:
+            client._connection.set_session(session)
+        seen, served = shake(client, server)
+        assert isinstance(seen, Handshake)
+        assert isinstance(served, Handshake)
+        found = (seen.resumed, served.resumed)
+        client.read()
+        client.close()
+        session = client._connection.get_session()
+    assert server.client_hello is not None
+    assert server.client_hello.has_session_ticket is (version == SSL.TLS1_3_VERSION)
+    return found
+
+
+def test_sessions_are_resumed_in_tls_1_3(both: ServerCertificates) -> None:
+    """RFC 8446 §4.6.1."""
+    assert resume(both, SSL.TLS1_3_VERSION, MAIN[0], MAIN[0]) == (True, True)
+
+
+def test_tls_1_2_is_not_resumed_under_another_name(both: ServerCertificates) -> None:
+    """RFC 6066 §3: MUST NOT; OpenSSL does, so TLS 1.2 gets no tickets from us."""
+    for name in (MAIN[0], "unknown.example"):
+        assert resume(both, SSL.TLS1_2_VERSION, MAIN[0], name) == (False, False)
+
+
+def test_without_tickets_nothing_is_resumed(tmp_path: Path) -> None:
+    chooser = make_chooser(
+        tmp_path, issue(MAIN), settings=ServerSettings(has_session_tickets=False)
+    )
+    for version in VERSIONS.values():
+        assert resume(chooser, version, MAIN[0], MAIN[0]) == (False, False)
+
+
+def test_early_data_is_not_offered_to_clients(both: ServerCertificates) -> None:
+    """RFC 9325 §3.10, RFC 8446 appendix E.5: tickets say max_early_data_size 0."""
+    client, server = TlsDriver.client(client_context(), MAIN[0]), TlsDriver.server(both)
+    shake(client, server)
+    client.read()
+    assert client._connection is not None
+    session = client._connection.get_session()
+    assert session is not None
+    lib = SSL._lib  # type: ignore[attr-defined] # not exported; pyOpenSSL has no other way
+    assert lib.SSL_SESSION_get_max_early_data(session._session) == 0
+
+
+def test_the_client_is_not_asked_for_a_certificate(both: ServerCertificates) -> None:
+    """RFC 8446 §4.3.2: no CertificateRequest."""
+    assert both.choose(None).context.get_verify_mode() == SSL.VERIFY_NONE
+
+
+class TestLoading:
+    def test_at_least_one_pair_is_needed(self) -> None:
+        with pytest.raises(LocalError, match="at least one"):
+            ServerCertificates([])
+
+    def test_a_file_that_is_not_there_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(LocalError, match=r"no\.pem: No such file"):
+            ServerCertificates([(tmp_path / "no.pem", tmp_path / "no.key")])
+
+    @pytest.mark.parametrize(
+        ("broken", "content", "message"),
+        [
+            ("certificate", b"", "no certificate in PEM form"),
+            ("certificate", b"-----BEGIN CERTIFICATE-----\nAAAA\n", "no certificate in PEM form"),
+            ("key", b"", "no private key in PEM form"),
+            ("key", b"x" * (1024 * 1024 + 1), "larger than"),
+            ("key", issue(OTHER).key_pem, "not the key of the certificate"),
+            ("key", issue(OTHER).chain_pem, "no private key in PEM form"),
+            (
+                "key",
+                ec.generate_private_key(ec.SECP256R1()).private_bytes(
+                    Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")
+                ),
+                "encrypted",
+            ),
+        ],
+    )
+    def test_what_cannot_be_used_is_named(
+        self, tmp_path: Path, broken: str, content: bytes, message: str
+    ) -> None:
+        certificate, key = write_pair(tmp_path, issue(MAIN), "pair")
+        path = certificate if broken == "certificate" else key
+        path.write_bytes(content)
+        with pytest.raises(LocalError, match=message) as caught:
+            ServerCertificates([(certificate, key)])
+        assert str(path) in str(caught.value)
+
+    def test_a_key_too_short_is_refused(self, tmp_path: Path) -> None:
+        """RFC 9325 §4.5: RSA of at least 2048 bits."""
+        with pytest.raises(LocalError, match="ee key too small"):
+            make_chooser(tmp_path, authority().issue(MAIN, now=NOW, key="rsa-1024"))
+
+    def test_certificate_and_key_may_be_one_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "both.pem"
+        path.write_bytes(issue(MAIN).key_pem + issue(MAIN).chain_pem)
+        path.chmod(0o600)
+        chooser = ServerCertificates([(path, path)])
+        assert serve(chooser, client_context(), None)[2] == issue(MAIN).certificate
+
+    def test_a_key_that_everyone_can_read_is_a_warning(self, tmp_path: Path) -> None:
+        files = write_pair(tmp_path, issue(MAIN), "pair")
+        assert ServerCertificates([files]).warnings == ()
+        files[1].chmod(0o644)
+        (warning,) = ServerCertificates([files]).warnings
+        assert str(files[1]) in warning
+
+    def test_an_unusable_setting_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(LocalError, match="no usable cipher"):
+            make_chooser(tmp_path, issue(MAIN), settings=ServerSettings(ciphers="NONE-SUCH"))
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put a file in place as certbot does: a new inode."""
+    fresh = path.with_suffix(".new")
+    fresh.write_bytes(content)
+    fresh.chmod(0o600)
+    fresh.rename(path)
+
+
+class TestReload:
+    @pytest.fixture
+    def files(self, tmp_path: Path) -> tuple[Path, Path]:
+        return write_pair(tmp_path, issue(MAIN), "main")
+
+    def leaf(self, chooser: ServerCertificates) -> x509.Certificate:
+        return serve(chooser, client_context(), MAIN[0].encode())[2]
+
+    def test_nothing_happens_while_files_are_the_same(self, files: tuple[Path, Path]) -> None:
+        chooser = ServerCertificates([files])
+        context = chooser.choose(None).context
+        result = chooser.reload_if_changed()
+        assert (result.loaded, result.faults) == ((), ())
+        assert chooser.choose(None).context is context
+
+    def test_new_files_count_and_connections_keep_what_they_began_with(
+        self, files: tuple[Path, Path]
+    ) -> None:
+        chooser = ServerCertificates([files])
+        client, server = TlsDriver.client(client_context(), MAIN[0]), TlsDriver.server(chooser)
+        client.do_handshake()
+        server.receive(client.bytes_to_send())
+        fresh = authority().issue(MAIN, now=NOW)
+        replace_file(files[0], fresh.chain_pem)
+        replace_file(files[1], fresh.key_pem)
+        assert chooser.reload_if_changed().loaded == (files[0],)
+        assert self.leaf(chooser) == fresh.certificate
+        seen, _ = shake(client, server)
+        assert isinstance(seen, Handshake)
+        assert seen.chain[0] == issue(MAIN).der
+
+    def test_a_certificate_before_its_key_waits_for_it(self, files: tuple[Path, Path]) -> None:
+        chooser = ServerCertificates([files])
+        fresh = authority().issue(MAIN, now=NOW)
+        replace_file(files[0], fresh.chain_pem)
+        for _ in range(2):
+            result = chooser.reload_if_changed()
+            assert result.loaded == ()
+            assert "not the key" in result.faults[0]
+            assert self.leaf(chooser) == issue(MAIN).certificate
+        replace_file(files[1], fresh.key_pem)
+        assert chooser.reload_if_changed().loaded == (files[0],)
+        assert self.leaf(chooser) == fresh.certificate
+
+    def test_a_broken_file_keeps_what_was_and_does_not_keep_others_back(
+        self, files: tuple[Path, Path], tmp_path: Path
+    ) -> None:
+        other = write_pair(tmp_path, issue(OTHER), "other")
+        chooser = ServerCertificates([files, other])
+        replace_file(files[0], b"rubbish")
+        fresh = authority().issue(OTHER, now=NOW)
+        replace_file(other[0], fresh.chain_pem)
+        replace_file(other[1], fresh.key_pem)
+        result = chooser.reload_if_changed()
+        assert result.loaded == (other[0],)
+        assert str(files[0]) in result.faults[0]
+        assert self.leaf(chooser) == issue(MAIN).certificate
+        assert serve(chooser, client_context(), OTHER[0].encode())[2] == fresh.certificate
+        assert chooser.reload_if_changed().faults == result.faults
+
+    def test_files_that_are_gone_are_a_fault(self, files: tuple[Path, Path]) -> None:
+        chooser = ServerCertificates([files])
+        files[1].unlink()
+        assert "No such file" in chooser.reload_if_changed().faults[0]
+        assert self.leaf(chooser) == issue(MAIN).certificate
+
+    def test_a_touched_file_is_loaded_anew(self, files: tuple[Path, Path]) -> None:
+        chooser = ServerCertificates([files])
+        os.utime(files[0], ns=(1, 1))
+        assert chooser.reload_if_changed().loaded == (files[0],)
+        assert chooser.reload_if_changed().loaded == ()
+
+
+def test_a_client_of_a_key_type_we_have_none_of_fails_by_openssl(tmp_path: Path) -> None:
+    chooser = make_chooser(tmp_path, issue(MAIN, "ec"))
+    context = client_context(signatures=SIGNATURES["RSA"])
+    _, served = shake(TlsDriver.client(context, MAIN[0]), server := TlsDriver.server(chooser))
+    assert isinstance(served, HandshakeFailed)
+    assert server.choice is not None
+    assert server.choice.reason is ChoiceReason.MATCHED
