@@ -1,8 +1,26 @@
 """What every test gets: its peers are looked for, and those that were not there are listed."""
 
 import pytest
+from hypothesis import settings
 
 from tests.peers import MISSING, require_peer
+
+pytest_plugins = ["pytester"]
+
+# How long one example takes says more of the machine's other work than of ours.
+settings.register_profile("test", deadline=None)
+settings.register_profile("proof", deadline=None, max_examples=10_000)
+settings.load_profile("test")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the long tests unless they are asked for: by `-m`, or by name."""
+    if config.option.markexpr or any("::" in argument for argument in config.args):
+        return
+    long = [item for item in items if item.get_closest_marker("proof")]
+    if long:
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

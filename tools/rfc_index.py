@@ -26,7 +26,7 @@ _ANY_SPELLING = re.compile(
     rf"\brfc[ _-]?{_GAP}[ ]?\d{{3,5}}\b(?:,?[ ](?:sections?|sect?\.|appendix)[ ]\S+)?",
     re.IGNORECASE,
 )
-_RIGHT_SPELLING = re.compile(rf"RFC(?: |{_GAP}\n{_GAP})[1-9]\d*\Z")
+_RIGHT_SPELLING = re.compile(r"RFC(?: |[ ]?\n[ ]*(?:#[ ]*)?)[1-9]\d*\Z")
 # The media type of RFC 2046 and the address type of RFC 3461 are called so.
 _NOT_A_CITATION = "rfc822"
 _ROW = re.compile(r"^\| *RFC (\d+) *\|([^|]*)\|([^|]*)\|([^|]*)\|$", re.MULTILINE)

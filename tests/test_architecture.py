@@ -1,0 +1,104 @@
+"""The shape of the code base: what no linter sees. Floors are import contracts (`make imports`)."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import letterlock
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "src" / "letterlock"
+
+MAX_MODULE_LINES = 400
+VAGUE_NAMES = {"utils", "helpers", "common", "manager", "handler", "data", "info", "misc"}
+# They make a command slow to start: each command loads what it needs when it runs.
+NOT_FOR_CLI = ("asyncio", "ssl", "OpenSSL", "dns", "cryptography", "apsw", "uvloop", "rich")
+
+
+def test_a_module_fits_in_400_lines() -> None:
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for path in SOURCE.rglob("*.py")
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > MAX_MODULE_LINES
+    }
+    assert long == {}
+
+
+def test_names_say_what_is_inside() -> None:
+    vague = [path for path in SOURCE.rglob("*") if path.stem in VAGUE_NAMES]
+    assert vague == []
+
+
+def test_the_tests_mirror_the_source() -> None:
+    missing = []
+    for folder in {path.parent for path in SOURCE.rglob("*.py") if path.stem[:2] != "__"}:
+        mirror = ROOT / "tests" / folder.relative_to(SOURCE)
+        beside = mirror.parent.glob(f"test_{folder.name}*.py")
+        if not any(mirror.rglob("test_*.py")) and not any(beside):
+            missing.append(str(mirror.relative_to(ROOT)))
+    assert missing == []
+
+
+def test_the_command_line_loads_only_what_every_command_needs() -> None:
+    program = "import sys, letterlock.cli; print(*sys.modules)"
+    output = subprocess.run(
+        [sys.executable, "-c", program],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(ROOT / "src")},
+    ).stdout
+    assert [name for name in NOT_FOR_CLI if name in output.split()] == []
+
+
+def test_no_file_names_a_place_of_the_machine_it_was_written_on() -> None:
+    # Put together here, so that this file has none of them.
+    places = tuple("/" + name + "/" for name in ("work", "root", "shared"))
+    found = [
+        f"{path.relative_to(ROOT)}: {place}"
+        for path in _texts()
+        for place in places
+        if place in path.read_text(encoding="utf-8")
+    ]
+    assert found == []
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    assert _read_toml("pyproject.toml")["project"]["version"] == letterlock.__version__
+
+
+def test_the_lock_file_has_what_the_project_asks_for() -> None:
+    project = _read_toml("pyproject.toml")
+    locked = next(
+        package
+        for package in _read_toml("uv.lock")["package"]
+        if package["name"] == project["project"]["name"]
+    )
+    asked = {_requirement_name(text) for text in project["project"]["dependencies"]}
+    for extra, texts in project["project"]["optional-dependencies"].items():
+        asked |= {f"{_requirement_name(text)} for {extra}" for text in texts}
+    for group, texts in project["dependency-groups"].items():
+        asked |= {f"{_requirement_name(text)} for {group}" for text in texts}
+    has = {entry["name"] for entry in locked["dependencies"]}
+    for kind in ("optional-dependencies", "dev-dependencies"):
+        for group, entries in locked[kind].items():
+            has |= {f"{entry['name']} for {group}" for entry in entries}
+    assert asked == has, "`uv lock` was not run after pyproject.toml changed"
+
+
+def _texts() -> list[Path]:
+    folders = ("src", "tests", "tools", "docs", "changes", "benchmarks", ".ci")
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
+    paths += [ROOT / "Makefile", ROOT / "pyproject.toml", *ROOT.glob("*.md")]
+    return [path for path in paths if path.suffix not in {".pyc", ".der", ".bin"}]
+
+
+def _read_toml(name: str) -> dict[str, Any]:
+    return tomllib.loads((ROOT / name).read_text(encoding="utf-8"))
+
+
+def _requirement_name(text: str) -> str:
+    return re.split(r"[\[<>=!~; ]", text, maxsplit=1)[0]
