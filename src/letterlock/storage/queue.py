@@ -5,7 +5,7 @@ until the lease ends; what was done is settled in one transaction, the bounces i
 The engines are `storage.sqlite` and `storage.postgres`; `tests/storage` runs one suite on both.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -246,7 +246,7 @@ class QueueStore(Protocol):
         Each result counts as an attempt; a claimed recipient without one is due as before.
         """
 
-    def read_body(self, queue_id: QueueId) -> AsyncIterator[bytes]:
+    def read_body(self, queue_id: QueueId) -> AsyncGenerator[bytes, None]:
         """Give a message's octets in pieces; memory use is bounded. Raises BodyGone."""
 
     async def next_due(self, *, saturated: Sequence[str] = ()) -> datetime | None:

@@ -11,7 +11,7 @@ import apsw
 from letterlock.storage.sqlite.connection import fetch_rows
 from letterlock.storage.sqlite.due import end_lease, refresh_destination
 from letterlock.storage.sqlite.settling import finish_if_done
-from letterlock.storage.sqlite.writer import Transaction
+from letterlock.storage.sqlite.transaction import Transaction
 
 _RETRY = """
     UPDATE recipients SET next_attempt = min(next_attempt, ?)

@@ -3,12 +3,14 @@
 All here runs inside the writer's transaction. Times are microseconds.
 """
 
+from collections.abc import Sequence
+
 import apsw
 
 from letterlock.storage.sqlite.connection import fetch_row, fetch_value
+from letterlock.storage.sqlite.transaction import insert_rows
 
-_ADVANCE_DESTINATION = """
-    INSERT INTO destinations (destination, next_due) VALUES (?, ?)
+_ADVANCE = """
     ON CONFLICT (destination) DO UPDATE SET next_due = max(excluded.next_due, served)
     WHERE max(excluded.next_due, served) < next_due
 """
@@ -37,16 +39,21 @@ _FIND_WAITING = """
 """
 
 
-def add_delivery(
-    connection: apsw.Connection, message_id: int, destination: str, due: int | None
+def add_deliveries(
+    connection: apsw.Connection, deliveries: Sequence[tuple[int, str, int | None]]
 ) -> None:
-    """Add a message at a destination; `due` None: it is held."""
-    connection.execute(
-        "INSERT INTO deliveries (message_id, destination, due) VALUES (?, ?, ?)",
-        (message_id, destination, due),
+    """Add messages at destinations, each with when it is due; None: it is held."""
+    insert_rows(connection, "INSERT INTO deliveries (message_id, destination, due)", deliveries)
+    first: dict[str, int] = {}
+    for _, destination, due in deliveries:
+        if due is not None:
+            first[destination] = min(due, first.get(destination, due))
+    insert_rows(
+        connection,
+        "INSERT INTO destinations (destination, next_due)",
+        list(first.items()),
+        _ADVANCE,
     )
-    if due is not None:
-        connection.execute(_ADVANCE_DESTINATION, (destination, due))
 
 
 def end_lease(connection: apsw.Connection, message_id: int, destination: str) -> None:

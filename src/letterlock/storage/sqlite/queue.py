@@ -7,7 +7,7 @@ Bodies over SPILL_BYTES are files in `bodies/<shard>/` beside it.
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
@@ -35,9 +35,10 @@ from letterlock.storage.sqlite.connection import translate
 from letterlock.storage.sqlite.due import forget_turns
 from letterlock.storage.sqlite.owner import OwnerLock, migrate
 from letterlock.storage.sqlite.reader import SqliteQueueReader
-from letterlock.storage.sqlite.saving import save_message
+from letterlock.storage.sqlite.saving import Save
 from letterlock.storage.sqlite.settling import extend_lease, settle_claim
-from letterlock.storage.sqlite.writer import CommitUncertain, Operation, Transaction, Writer
+from letterlock.storage.sqlite.transaction import Operation, Transaction
+from letterlock.storage.sqlite.writer import CommitUncertain, Writer
 
 DEFAULT_HORIZON = timedelta(days=30)
 DEFAULT_RESERVE_BYTES = 64 * 1024 * 1024
@@ -94,9 +95,7 @@ class SqliteQueue:
 
     async def save(self, message: NewMessage) -> None:
         self._require_space()
-        await self._submit(
-            lambda transaction: save_message(transaction.connection, message), (message,)
-        )
+        await self._submit(Save(message), (message,))
 
     async def claim(
         self,
@@ -131,7 +130,7 @@ class SqliteQueue:
             lambda transaction: settle_claim(transaction, settlement, now), settlement.messages
         )
 
-    async def read_body(self, queue_id: QueueId) -> AsyncIterator[bytes]:
+    async def read_body(self, queue_id: QueueId) -> AsyncGenerator[bytes, None]:
         found = await self._read(lambda: self._reader.find_body(queue_id))
         if isinstance(found, bytes):
             for start in range(0, len(found), PIECE_BYTES):

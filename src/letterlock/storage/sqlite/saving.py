@@ -1,46 +1,67 @@
 """Storing a message: one row, its octets, its recipients, and when each destination is due."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
 import apsw
 
 from letterlock.storage.bodies import FileBody, MemoryBody
-from letterlock.storage.queue import NewMessage, RecipientState
+from letterlock.storage.queue import Body, NewMessage, RecipientState
 from letterlock.storage.records import format_notify, to_json, to_micros
-from letterlock.storage.sqlite.due import add_delivery
+from letterlock.storage.sqlite.connection import Value, fetch_value
+from letterlock.storage.sqlite.due import add_deliveries
+from letterlock.storage.sqlite.transaction import Transaction, insert_rows
 
 _ADD_MESSAGE = """
-    INSERT INTO messages (queue_id, sender, body_type, smtputf8, ret, envid, size, body_file,
-        received, expires, origin, hold)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO messages (message_id, queue_id, sender, body_type, smtputf8, ret, envid, size,
+        body_file, received, expires, origin, hold)
 """
+_ADD_BODY = "INSERT INTO bodies (message_id, content)"
 _ADD_RECIPIENT = """
     INSERT INTO recipients (message_id, destination, number, address, notify, orcpt, state,
         next_attempt)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 
-def save_message(connection: apsw.Connection, message: NewMessage) -> None:
-    """Add a message. Raises ValueError when its id is known already."""
-    due = to_micros(message.received) if message.hold is None else None
-    message_id = _add_message(connection, message)
-    if isinstance(message.body, MemoryBody):
-        connection.execute(
-            "INSERT INTO bodies (message_id, content) VALUES (?, ?)",
-            (message_id, message.body.content),
-        )
-    state = RecipientState.QUEUED if message.hold is None else RecipientState.HELD
-    pairs = zip(message.envelope.recipients, message.destinations, strict=True)
-    for number, (recipient, destination) in enumerate(pairs):
-        notify = format_notify(recipient.notify)
-        row = (destination, number, recipient.address, notify, recipient.orcpt, state.value, due)
-        connection.execute(_ADD_RECIPIENT, (message_id, *row))
-    for destination in dict.fromkeys(message.destinations):
-        add_delivery(connection, message_id, destination, due)
+@dataclass(frozen=True, slots=True)
+class Save:
+    """The operation that saves one message; the writer puts those of a batch together."""
+
+    message: NewMessage
+
+    def __call__(self, transaction: Transaction) -> None:
+        save_messages(transaction.connection, [self.message])
 
 
-def _add_message(connection: apsw.Connection, message: NewMessage) -> int:
+def save_messages(connection: apsw.Connection, messages: Sequence[NewMessage]) -> None:
+    """Add messages. Raises ValueError when the id of one is known already."""
+    latest = fetch_value(connection, "SELECT max(message_id) FROM messages") or 0
+    numbered = list(enumerate(messages, latest + 1))
+    try:
+        insert_rows(connection, _ADD_MESSAGE, [_message_row(*each) for each in numbered])
+    except apsw.ConstraintError as error:
+        names = ", ".join(message.queue_id for message in messages)
+        raise ValueError(f"{names}: in the queue already") from error
+    bodies = [
+        (message_id, message.body.content)
+        for message_id, message in numbered
+        if isinstance(message.body, MemoryBody)
+    ]
+    insert_rows(connection, _ADD_BODY, bodies)
+    recipients = [row for each in numbered for row in _recipient_rows(*each)]
+    insert_rows(connection, _ADD_RECIPIENT, recipients)
+    deliveries = [
+        (message_id, destination, _due(message))
+        for message_id, message in numbered
+        for destination in dict.fromkeys(message.destinations)
+    ]
+    add_deliveries(connection, deliveries)
+
+
+def _message_row(message_id: int, message: NewMessage) -> tuple[Value, ...]:
     envelope = message.envelope
-    row = (
+    return (
+        message_id,
         message.queue_id,
         envelope.sender,
         envelope.body_type.value,
@@ -48,21 +69,36 @@ def _add_message(connection: apsw.Connection, message: NewMessage) -> int:
         envelope.ret.value if envelope.ret else None,
         envelope.envid,
         message.body.size,
-        _file_name(message),
+        _file_name(message.body),
         to_micros(message.received),
         to_micros(message.expires),
         to_json(message.origin),
         message.hold,
     )
-    try:
-        connection.execute(_ADD_MESSAGE, row)
-    except apsw.ConstraintError as error:
-        raise ValueError(f"{message.queue_id} is in the queue already") from error
-    return connection.last_insert_rowid()
 
 
-def _file_name(message: NewMessage) -> str | None:
-    match message.body:
+def _recipient_rows(message_id: int, message: NewMessage) -> Iterator[tuple[Value, ...]]:
+    state = RecipientState.QUEUED if message.hold is None else RecipientState.HELD
+    pairs = zip(message.envelope.recipients, message.destinations, strict=True)
+    for number, (recipient, destination) in enumerate(pairs):
+        yield (
+            message_id,
+            destination,
+            number,
+            recipient.address,
+            format_notify(recipient.notify),
+            recipient.orcpt,
+            state.value,
+            _due(message),
+        )
+
+
+def _due(message: NewMessage) -> int | None:
+    return to_micros(message.received) if message.hold is None else None
+
+
+def _file_name(body: Body) -> str | None:
+    match body:
         case MemoryBody():
             return None
         case FileBody(name=name):

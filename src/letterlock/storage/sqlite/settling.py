@@ -12,8 +12,8 @@ from letterlock.storage.queue import (
 from letterlock.storage.records import to_duration, to_json, to_micros
 from letterlock.storage.sqlite.connection import fetch_value
 from letterlock.storage.sqlite.due import end_lease, refresh_destination
-from letterlock.storage.sqlite.saving import save_message
-from letterlock.storage.sqlite.writer import Transaction
+from letterlock.storage.sqlite.saving import save_messages
+from letterlock.storage.sqlite.transaction import Transaction
 
 _FIND_LEASED = """
     SELECT message_id FROM deliveries JOIN messages USING (message_id)
@@ -53,8 +53,7 @@ def settle_claim(transaction: Transaction, settlement: Settlement, now: int) -> 
         _set_recipient(connection, message_id, claim.destination, result)
     for attempt in settlement.attempts:
         _add_attempt(connection, message_id, attempt)
-    for message in settlement.messages:
-        save_message(connection, message)
+    save_messages(connection, settlement.messages)
     end_lease(connection, message_id, claim.destination)
     refresh_destination(connection, claim.destination)
     finish_if_done(transaction, message_id, now)

@@ -7,10 +7,12 @@ the event loop resolves the whole batch.
 """
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,16 +20,19 @@ import apsw
 
 from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.sqlite.connection import connect_writer, is_broken, translate
+from letterlock.storage.sqlite.saving import Save, save_messages
+from letterlock.storage.sqlite.transaction import Operation, Transaction
 
 MAX_BATCH = 256
 """Operations in one commit: bounds how long the first of them waits for the last."""
 
 IDLE_SECONDS = 0.05
-CHECKPOINT_PAGES = 1000
-"""In an idle moment, a WAL of so many pages is copied into the database."""
+IDLE_PAGES = 1000
+"""In an idle moment, a WAL grown by so many pages is copied into the database by the writer."""
 
-CHECKPOINT_PAGES_BUSY = 16_000
-"""Without an idle moment, at so many pages."""
+BUSY_PAGES = 4000
+"""Without an idle moment, at so many pages a thread copies while commits go on; what they added
+meanwhile the writer copies itself, and the WAL begins anew."""
 
 T = TypeVar("T")
 
@@ -36,16 +41,6 @@ class CommitUncertain(StoreUnavailable):
     """The commit itself failed: the disk may hold it, and a crash before the next could show it."""
 
 
-@dataclass(slots=True)
-class Transaction:
-    """What an operation works with. It may run twice: it must not change anything else."""
-
-    connection: apsw.Connection
-    removed_files: list[str] = field(default_factory=list)
-    """Body files that no row names once this is committed."""
-
-
-Operation = Callable[[Transaction], T]
 _Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
 
 
@@ -70,6 +65,8 @@ class Writer:
         self._is_closed = False
         self._wal_pages = 0
         self._checkpointed_pages = 0
+        self._copying = ThreadPoolExecutor(1, thread_name_prefix="queue-checkpoint")
+        self._copy: Future[None] | None = None
         self._thread = threading.Thread(target=self._run, name="queue-writer", daemon=True)
 
     def start(self, prepare: Callable[[apsw.Connection], T]) -> T:
@@ -100,16 +97,17 @@ class Writer:
             batch, is_open = self._next_batch()
             if batch:
                 self._resolve(self._execute(batch))
-                self._checkpoint(CHECKPOINT_PAGES_BUSY)
+                self._copy_while_busy()
+        self._copying.shutdown()
         self._disconnect()
 
     def _next_batch(self) -> tuple[list[_Waiting], bool]:
         """Wait for something to do; gives it, and False when nothing will follow."""
-        is_dirty = self._needs_checkpoint(CHECKPOINT_PAGES)
+        is_dirty = self._needs_checkpoint(IDLE_PAGES)
         try:
             waiting = self._queue.get(timeout=IDLE_SECONDS if is_dirty else None)
         except queue.Empty:
-            self._checkpoint(CHECKPOINT_PAGES)
+            self._checkpoint()
             waiting = self._queue.get()
         batch: list[_Waiting] = []
         while waiting is not None:
@@ -136,9 +134,7 @@ class Writer:
             connection = self._connect()
             transaction = Transaction(connection)
             connection.execute("BEGIN IMMEDIATE")
-            outcomes: list[_Outcome] = [
-                (waiting.future, waiting.operation(transaction), None) for waiting in batch
-            ]
+            outcomes = _perform(transaction, batch)
         except BaseException as error:
             self._roll_back(error)
             if isinstance(error, apsw.Error):
@@ -199,9 +195,26 @@ class Writer:
     def _needs_checkpoint(self, pages: int) -> bool:
         return self._wal_pages - self._checkpointed_pages >= pages
 
-    def _checkpoint(self, pages: int) -> None:
-        """Copy the WAL into the database if it grew by so many pages; readers are not disturbed."""
-        if self._connection is None or not self._needs_checkpoint(pages):
+    def _copy_while_busy(self) -> None:
+        if self._copy is None:
+            if self._needs_checkpoint(BUSY_PAGES):
+                self._copy = self._copying.submit(self._copy_aside)
+        elif self._copy.done():
+            self._copy = None
+            self._checkpoint()
+
+    def _copy_aside(self) -> None:
+        # Where this fails, the writer meets the same error soon, and deals with it.
+        with contextlib.suppress(apsw.Error):
+            connection = connect_writer(self._path, self._vfs)
+            try:
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            finally:
+                connection.close(force=True)
+
+    def _checkpoint(self) -> None:
+        """Copy the WAL into the database; readers are not disturbed."""
+        if self._connection is None:
             return
         try:
             self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
@@ -210,6 +223,18 @@ class Writer:
                 self._disconnect()
         # Where a reader held it up, the rest is copied next time: trying at once would not help.
         self._checkpointed_pages = self._wal_pages
+
+
+def _perform(transaction: Transaction, batch: list[_Waiting]) -> list[_Outcome]:
+    """Do a batch's operations, all saves as one; their order means nothing, they came together."""
+    saves = [each for each in batch if isinstance(each.operation, Save)]
+    if saves:
+        messages = [each.operation.message for each in saves if isinstance(each.operation, Save)]
+        save_messages(transaction.connection, messages)
+    outcomes: list[_Outcome] = [(each.future, None, None) for each in saves]
+    others = (each for each in batch if not isinstance(each.operation, Save))
+    outcomes += ((each.future, each.operation(transaction), None) for each in others)
+    return outcomes
 
 
 def _resolve_all(outcomes: list[_Outcome]) -> None:

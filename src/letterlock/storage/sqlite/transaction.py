@@ -1,0 +1,44 @@
+"""What an operation works with inside the writer's transaction, and rows added many at a time."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import apsw
+
+from letterlock.storage.sqlite.connection import Value
+
+MAX_ROWS = 64
+"""In one INSERT. The sizes are powers of two, so that few statements are ever prepared."""
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Transaction:
+    """One transaction. An operation may run twice: it must not change anything else."""
+
+    connection: apsw.Connection
+    removed_files: list[str] = field(default_factory=list)
+    """Body files that no row names once this is committed."""
+
+
+Operation = Callable[[Transaction], T]
+
+
+def insert_rows(
+    connection: apsw.Connection, insert: str, rows: Sequence[Sequence[Value]], upsert: str = ""
+) -> None:
+    """Execute `insert` (up to VALUES) for rows of equal length, in few statements.
+
+    Each statement lets go of the interpreter's lock and must win it back from the event loop:
+    their number is what a save costs.
+    """
+    start = 0
+    while start < len(rows):
+        count = min(MAX_ROWS, 1 << (len(rows) - start).bit_length() - 1)
+        chunk = rows[start : start + count]
+        marks = f"({','.join('?' * len(chunk[0]))})"
+        values = ",".join([marks] * count)
+        connection.execute(f"{insert} VALUES {values} {upsert}", [v for row in chunk for v in row])
+        start += count
