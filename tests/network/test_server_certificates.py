@@ -301,7 +301,7 @@ def test_without_tickets_nothing_is_resumed(tmp_path: Path) -> None:
 
 
 def test_early_data_is_not_offered_to_clients(both: ServerCertificates) -> None:
-    """RFC 9325 §3.10, RFC 8446 appendix E.5: tickets say max_early_data_size 0."""
+    """RFC 9325 §3.10, RFC 8446 §E.5: tickets say max_early_data_size 0."""
     client, server = TlsDriver.client(client_context(), MAIN[0]), TlsDriver.server(both)
     shake(client, server)
     client.read()

@@ -186,7 +186,7 @@ def test_a_damaged_client_hello_gives_a_value_that_can_be_logged(
         (b"E", "first octet is 0x45"),
         (b"500 not TLS\r\n", "first octet is 0x35"),
         (b"\x15\x03\x01\x00\x02\x02\x28", "first octet is 0x15"),
-        # An SSL 2 hello (RFC 5246 appendix E.2), which no one needs any more.
+        # An SSL 2 hello (RFC 5246 §E.2), which no one needs any more.
         (b"\x80\x2e\x01\x03\x01\x00\x15\x00\x00\x00\x10" + bytes(40), "first octet is 0x80"),
         (b"\x16\x02", "version 2"),
         (b"\x16\x03\x01\x00\x00", "record of 0 octets"),

@@ -22,7 +22,7 @@ PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519Pri
 SERVER_AUTH = ExtendedKeyUsageOID.SERVER_AUTH
 CLIENT_AUTH = ExtendedKeyUsageOID.CLIENT_AUTH
 
-_MAX_COMMON_NAME = 64  # RFC 5280 appendix A.1, ub-common-name
+_MAX_COMMON_NAME = 64  # RFC 5280 §A.1, ub-common-name
 _CA_LIFETIME = timedelta(days=3650)
 _HOUR = timedelta(hours=1)
 
