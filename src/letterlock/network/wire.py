@@ -32,6 +32,7 @@ class Wire(asyncio.Protocol):
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
         self._received = bytearray()
+        self._plain = b""
         self._is_eof = False
         self._error: Exception | None = None
         self._tls: TlsDriver | None = None
@@ -40,9 +41,9 @@ class Wire(asyncio.Protocol):
         self._writable.set()
 
     @property
-    def tls_error(self) -> str | None:
-        """An alert or fault of TLS that came after the handshake."""
-        return self._tls.error if self._tls is not None else None
+    def tls_failure(self) -> HandshakeFailed | None:
+        """An alert or fault of TLS that came after the handshake, as TLS 1.3's servers refuse."""
+        return self._tls.failure if self._tls is not None else None
 
     async def read(self, seconds: float) -> bytes | Lost:
         """Give the octets that came, at least one."""
@@ -85,9 +86,20 @@ class Wire(asyncio.Protocol):
             self._send(driver.bytes_to_send())
             return failed
 
+    @property
+    def is_open(self) -> bool:
+        """Neither side has closed it, as far as we know."""
+        return self._transport is not None and not self._transport.is_closing() and not self._is_eof
+
     def has_unread(self) -> bool:
-        """Octets are here that nobody asked for: before TLS they are an injection (RFC 3207 §6)."""
-        return bool(self._received)
+        """Octets are here that nobody asked for: before TLS they are an injection (RFC 3207 §6).
+
+        Under TLS only plaintext counts: a session ticket is no answer to anything.
+        """
+        if self._tls is None:
+            return bool(self._received)
+        self._plain += self._decrypt(self._tls)
+        return bool(self._plain)
 
     def close(self) -> None:
         """Close; TLS says so first (RFC 8446 §6.1). What was written is still sent."""
@@ -150,13 +162,16 @@ class Wire(asyncio.Protocol):
                 driver.receive_eof(is_reset=isinstance(self._error, ConnectionResetError))
 
     def _take(self) -> bytes:
-        octets = self._take_raw()
         if self._tls is None:
-            return octets
-        if octets:
-            self._tls.receive(octets)
-        plain = self._tls.read()
-        self._send(self._tls.bytes_to_send())
+            return self._take_raw()
+        plain, self._plain = self._plain, b""
+        return plain or self._decrypt(self._tls)
+
+    def _decrypt(self, tls: TlsDriver) -> bytes:
+        if octets := self._take_raw():
+            tls.receive(octets)
+        plain = tls.read()
+        self._send(tls.bytes_to_send())
         return plain
 
     def _take_raw(self) -> bytes:
@@ -182,9 +197,7 @@ class Wire(asyncio.Protocol):
             self._transport.write(data)
 
 
-async def connect(
-    ip: str, port: int, seconds: float, *, source: str | None = None
-) -> Wire | Lost:
+async def connect(ip: str, port: int, seconds: float, *, source: str | None = None) -> Wire | Lost:
     """Open a connection to an address, from `source` if given."""
     factory: Callable[[], Wire] = Wire
     local = (source, 0) if source else None

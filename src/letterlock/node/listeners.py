@@ -17,22 +17,27 @@ BACKLOG = 4096
 def open_listeners(addresses: Sequence[ListenAddress], workers: int) -> list[list[socket.socket]]:
     """Open all addresses for each worker; raises LocalError naming the address that failed."""
     groups: list[list[socket.socket]] = [[] for _ in range(workers)]
-    try:
-        for address in addresses:
-            # Port 0 is the kernel's choice once: all workers share it.
-            port = address.port
+    for address in addresses:
+        try:
+            _open_for_all(address, groups)
+        except OSError as error:
             for group in groups:
-                listener = _open(address.host, port, is_shared=workers > 1)
-                port = listener.getsockname()[1]
-                group.append(listener)
-    except OSError as error:
-        for group in groups:
-            for listener in group:
-                listener.close()
-        raise LocalError(
-            f"receive.listen: {address}: {error.strerror or error}; {_advice(error, address.port)}"
-        ) from error
+                for listener in group:
+                    listener.close()
+            raise LocalError(
+                f"receive.listen: {address}: {error.strerror or error}; "
+                f"{_advice(error, address.port)}"
+            ) from error
     return groups
+
+
+def _open_for_all(address: ListenAddress, groups: list[list[socket.socket]]) -> None:
+    # Port 0 is the kernel's choice once: all workers share it.
+    port = address.port
+    for group in groups:
+        listener = _open(address.host, port, is_shared=len(groups) > 1)
+        port = listener.getsockname()[1]
+        group.append(listener)
 
 
 def _open(host: str, port: int, *, is_shared: bool) -> socket.socket:

@@ -212,5 +212,3 @@ def _signal(process: int, number: signal.Signals) -> None:
         os.kill(process, number)
     except ProcessLookupError:
         return
-
-

@@ -15,7 +15,7 @@ from typing import Protocol
 from letterlock.base.clock import Clock
 from letterlock.base.log import Log, Service
 from letterlock.services.deliver.destinations import Destinations
-from letterlock.services.deliver.outcomes import Delivery, Result, same_for_all
+from letterlock.services.queue.outcomes import Delivery, Result, same_for_all
 from letterlock.storage.queue import Claim, QueueStore, StoreUnavailable
 
 STORE_RETRY_SECONDS = 5.0
@@ -158,12 +158,14 @@ class Deliveries:
         """Wait until something is due, was stored, or came to its end."""
         seconds = MAX_SLEEP_SECONDS
         with contextlib.suppress(StoreUnavailable):
-            if (due := await self._store.next_due()) is not None:
+            saturated = self._destinations.saturated(self._clock.monotonic())
+            due = await self._store.next_due(saturated=saturated)
+            if due is not None:
                 seconds = min(seconds, (due - self._clock.now()).total_seconds())
         if (free := self._destinations.next_free(self._clock.monotonic())) is not None:
             seconds = min(seconds, free)
-        if seconds <= 0 and self._in_hands:
-            # What is due belongs to saturated destinations: an end of theirs wakes us.
+        if len(self._in_hands) >= self._limits.at_once:
+            # There is no room: an end wakes us.
             seconds = MAX_SLEEP_SECONDS
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.05, seconds)):

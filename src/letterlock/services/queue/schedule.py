@@ -34,7 +34,7 @@ class Schedule:
         if now >= expires:
             return None
         doublings = min(max(attempts - 1, 0), 30)
-        gap = min(self.retry_min * 2**doublings, self.retry_max) * (1 - jitter / 4)
+        gap = min(self.retry_min * (1 << doublings), self.retry_max) * (1 - jitter / 4)
         return min(now + gap, expires)
 
     def is_delay_notice_due(self, received: datetime, now: datetime, *, is_sent: bool) -> bool:

@@ -7,7 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from letterlock.protocols.tlsrpt.result_types import ResultType
 from letterlock.storage.queue import AttemptRecord
+
+
+LOCAL = "local"
+"""The relay of what went into a mailbox of ours."""
 
 
 class Result(StrEnum):
@@ -24,7 +29,9 @@ class Outcome:
 
     `reply` is the peer's reply or our own words, on one line. `remote` names the host that spoke
     (for the DSN's Remote-MTA), None when the words are ours. `is_dsn_passed_on`: the next hop took
-    over the duty to report success (RFC 3461 §5.2.2).
+    over the duty to report success (RFC 3461 §5.2.2). `tls_result`: not None when it was TLS that
+    kept us from sending. The seconds are those of the connection that
+    decided.
     """
 
     number: int
@@ -34,6 +41,9 @@ class Outcome:
     relay: str = "none"
     remote: str | None = None
     is_dsn_passed_on: bool = False
+    tls_result: ResultType | None = None
+    connect_seconds: float = 0.0
+    send_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

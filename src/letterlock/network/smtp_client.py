@@ -1,0 +1,425 @@
+"""SMTP connections that go out: dial, greet, STARTTLS, judge, and only then mail.
+
+RFC 5321 §3.1, §4.5.3.2; RFC 3207 §4. Sockets and time-outs are here; what is sent and what replies
+mean is in `protocols.smtp`, whether a handshake is good enough in `protocols.policy`. What the
+peer does is a value: `Connected`, `TlsFailed`, `Unreachable` or `Refused`.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import assert_never
+
+from letterlock.base.clock import Clock
+from letterlock.base.errors import LocalError
+from letterlock.network.client_contexts import ClientContexts, ClientSettings
+from letterlock.network.tls import TlsDriver
+from letterlock.network.wire import Lost, Wire, connect
+from letterlock.protocols.pki.anchors import TrustAnchors
+from letterlock.protocols.policy.judge import (
+    judge,
+    judge_failure,
+    judge_no_starttls,
+    judge_violation,
+)
+from letterlock.protocols.policy.requirement import Level, Requirement
+from letterlock.protocols.policy.verdict import Verdict
+from letterlock.protocols.smtp.capabilities import Capabilities, parse_capabilities
+from letterlock.protocols.smtp.replies import Reply
+from letterlock.protocols.smtp.reply_reader import ReplyReader, ReplyViolation
+from letterlock.protocols.smtp.timeouts import ClientTimeouts
+from letterlock.protocols.smtp.transaction import Transaction
+from letterlock.protocols.smtp.transaction_result import Stage, TransactionResult
+from letterlock.protocols.tls.handshake import FailureCause, Handshake, HandshakeFailed
+
+MAX_DIALOGUE_LINES = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One address of one host. `host` is a name, or the address itself when there is no name."""
+
+    host: str
+    ip: str
+    port: int
+    helo: str
+    source: str | None = None
+
+    @property
+    def relay(self) -> str:
+        """The target as logs name it: `host[ip]:port`."""
+        return f"{self.host}[{self.ip}]:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class DialTimeouts:
+    """How long each step may take."""
+
+    connect: timedelta = timedelta(seconds=30)
+    handshake: timedelta = timedelta(minutes=1)
+    steps: ClientTimeouts = ClientTimeouts()
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """No SMTP session: no connection, or it was lost, or what came was not SMTP."""
+
+    detail: str
+    dialogue: tuple[str, ...] = ()
+    stage: str = "connecting"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The host does not want us now or at all: its reply to the connection or to EHLO."""
+
+    reply: Reply
+    dialogue: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFailed:
+    """TLS did not come to what was required, and nothing was sent."""
+
+    verdict: Verdict
+    handshake: Handshake | HandshakeFailed | None
+    dialogue: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Our own settings for this hop can't be used (a trust file, a cipher list): mail waits."""
+
+    reason: str
+    dialogue: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Dialogue:
+    """What was said, without message content; bounded."""
+
+    lines: list[str] = field(default_factory=list)
+
+    def add(self, speaker: str, text: str) -> None:
+        """Add a line: speaker is C, S, or * for what is no command and no reply."""
+        self.extend((f"{speaker}: {text}",))
+
+    def extend(self, lines: Sequence[str]) -> None:
+        self.lines += lines[: MAX_DIALOGUE_LINES - len(self.lines)]
+
+    def take(self) -> tuple[str, ...]:
+        lines = tuple(self.lines)
+        self.lines.clear()
+        return lines
+
+
+class Connected:
+    """A connection over which mail may go: the requirement it was judged by is met."""
+
+    def __init__(
+        self, target: Target, speaker: "_Speaker", verdict: Verdict, handshake: Handshake | None
+    ) -> None:
+        self.target = target
+        self.verdict = verdict
+        self.handshake = handshake
+        self.uses = 0
+        self._speaker = speaker
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._speaker.capabilities
+
+    @property
+    def is_open(self) -> bool:
+        """The peer has neither closed it nor said anything (a 421) since it was last used."""
+        return not self._speaker.has_unread() and self._speaker.wire.is_open
+
+    def take_dialogue(self) -> tuple[str, ...]:
+        """Give the lines said since the last call."""
+        return self._speaker.dialogue.take()
+
+    async def send(
+        self, transaction: Transaction, content: AsyncIterator[bytes], *, is_smtputf8: bool
+    ) -> TransactionResult:
+        """Carry out a transaction; whatever happens to the connection is in its result."""
+        self.uses += 1
+        return await self._speaker.carry_out(transaction, content, is_smtputf8=is_smtputf8)
+
+    async def reset(self) -> bool:
+        """Make ready for a further transaction; False when the connection is of no more use."""
+        reply = await self._speaker.ask("RSET", self._speaker.timeouts.mail)
+        return isinstance(reply, Reply) and reply.is_positive
+
+    async def quit(self) -> None:
+        """Say QUIT, and close cleanly (RFC 5321 §4.1.1.10, RFC 8446 §6.1)."""
+        await self._speaker.quit()
+
+    def abort(self) -> None:
+        """Close without a word."""
+        self._speaker.wire.close()
+
+
+Dialled = Connected | TlsFailed | Refused | Unreachable | Unusable
+
+
+class Dialer:
+    """Opens connections that meet a requirement, or says why not."""
+
+    def __init__(self, contexts: ClientContexts, timeouts: DialTimeouts, clock: Clock) -> None:
+        self._contexts = contexts
+        self._timeouts = timeouts
+        self._clock = clock
+
+    async def dial(
+        self,
+        target: Target,
+        requirement: Requirement,
+        anchors: TrustAnchors,
+        *,
+        is_tls_wanted: bool = True,
+    ) -> Dialled:
+        """Connect to one address. `is_tls_wanted` False: in clear, as the level must allow."""
+        assert is_tls_wanted or not requirement.level.is_tls_required
+        wire = await connect(
+            target.ip, target.port, self._timeouts.connect.total_seconds(), source=target.source
+        )
+        if isinstance(wire, Lost):
+            return Unreachable(wire.detail)
+        speaker = _Speaker(wire, target, self._timeouts.steps)
+        failed = await speaker.greet()
+        if failed is not None:
+            return failed
+        if not is_tls_wanted or requirement.level is Level.NONE:
+            verdict = judge_no_starttls(requirement, None, is_tried=False)
+            return Connected(target, speaker, verdict, None)
+        return await self._secure(speaker, requirement, anchors)
+
+    async def _secure(
+        self, speaker: "_Speaker", requirement: Requirement, anchors: TrustAnchors
+    ) -> Dialled:
+        if not speaker.capabilities.starttls:
+            return await _without_tls(speaker, judge_no_starttls(requirement, None))
+        answer = await speaker.ask("STARTTLS", speaker.timeouts.helo)
+        if not isinstance(answer, Reply):
+            return speaker.gone(answer, "STARTTLS")
+        if answer.code != 220:
+            return await _without_tls(speaker, judge_no_starttls(requirement, answer))
+        if speaker.has_unread():
+            # RFC 3207 §6: plain text after the 220 was put there by somebody else.
+            speaker.wire.close()
+            failure = HandshakeFailed(
+                FailureCause.NOT_TLS, "plain text came between the 220 and the handshake"
+            )
+            verdict = judge_failure(requirement, failure, anchors, self._clock.now())
+            return TlsFailed(verdict, failure, speaker.dialogue.take())
+        return await self._shake_hands(speaker, requirement, anchors)
+
+    async def _shake_hands(
+        self, speaker: "_Speaker", requirement: Requirement, anchors: TrustAnchors
+    ) -> Dialled:
+        try:
+            context = self._contexts.find(_client_settings(requirement))
+        except LocalError as error:
+            await speaker.quit()
+            return Unusable(str(error), speaker.dialogue.take())
+        driver = TlsDriver.client(context, requirement.sni)
+        outcome = await speaker.wire.start_tls(driver, self._timeouts.handshake.total_seconds())
+        match outcome:
+            case HandshakeFailed():
+                speaker.dialogue.add("*", f"TLS handshake failed: {outcome.detail}")
+                speaker.wire.close()
+                verdict = judge_failure(requirement, outcome, anchors, self._clock.now())
+                return TlsFailed(verdict, outcome, speaker.dialogue.take())
+            case Handshake():
+                return await self._judge(speaker, outcome, requirement, anchors)
+            case _:
+                assert_never(outcome)
+
+    async def _judge(
+        self,
+        speaker: "_Speaker",
+        handshake: Handshake,
+        requirement: Requirement,
+        anchors: TrustAnchors,
+    ) -> Dialled:
+        verdict = judge(requirement, handshake, anchors, self._clock.now())
+        speaker.dialogue.add("*", f"TLS: {handshake.version} {handshake.cipher}: {verdict.reason}")
+        if not verdict.may_send:
+            # RFC 3207 §4.1: not what is required, so QUIT right after the handshake.
+            await speaker.quit()
+            return TlsFailed(verdict, handshake, speaker.dialogue.take())
+        # RFC 3207 §4.2: what was said before TLS is forgotten.
+        failed = await speaker.hello_again()
+        if failed is not None and (failure := speaker.wire.tls_failure) is not None:
+            # In TLS 1.3 a server refuses the client after the client's handshake is complete.
+            late = judge_failure(requirement, failure, anchors, self._clock.now())
+            return TlsFailed(late, failure, failed.dialogue)
+        if failed is not None:
+            return failed
+        return Connected(speaker.target, speaker, verdict, handshake)
+
+
+async def _without_tls(speaker: "_Speaker", verdict: Verdict) -> Dialled:
+    if verdict.may_send:
+        return Connected(speaker.target, speaker, verdict, None)
+    await speaker.quit()
+    return TlsFailed(verdict, None, speaker.dialogue.take())
+
+
+class _Speaker:
+    """Commands and replies over one wire."""
+
+    def __init__(self, wire: Wire, target: Target, timeouts: ClientTimeouts) -> None:
+        self.wire = wire
+        self.target = target
+        self.timeouts = timeouts
+        self.capabilities = Capabilities()
+        self.dialogue = _Dialogue()
+        self._reader = ReplyReader()
+        self._replies: list[Reply | ReplyViolation] = []
+
+    def has_unread(self) -> bool:
+        """Octets are here that nobody asked for."""
+        return bool(self._replies) or self._reader.has_leftover or self.wire.has_unread()
+
+    async def greet(self) -> Unreachable | Refused | None:
+        greeting = await self.reply(self.timeouts.greeting)
+        if not isinstance(greeting, Reply):
+            return self.gone(greeting, "greeting")
+        if greeting.code != 220:
+            await self.quit()
+            return Refused(greeting, self.dialogue.take())
+        return await self._hello()
+
+    async def hello_again(self) -> Unreachable | Refused | None:
+        self._reader = ReplyReader()
+        return await self._hello()
+
+    async def ask(self, command: str, patience: timedelta) -> Reply | ReplyViolation | Lost:
+        """Say one command and give its reply."""
+        self.dialogue.add("C", command)
+        lost = await self.wire.write(command.encode() + b"\r\n", patience.total_seconds())
+        return lost or await self.reply(patience)
+
+    async def reply(self, patience: timedelta) -> Reply | ReplyViolation | Lost:
+        while not self._replies:
+            octets = await self.wire.read(patience.total_seconds())
+            if isinstance(octets, Lost):
+                self.dialogue.add("*", octets.detail)
+                return octets
+            self._replies += self._reader.receive(octets)
+        answer = self._replies.pop(0)
+        if isinstance(answer, Reply):
+            self.dialogue.add("S", answer.text)
+        else:
+            self.dialogue.add("*", f"not SMTP: {answer.reason}: {answer.excerpt}")
+        return answer
+
+    def gone(self, what: Lost | ReplyViolation, stage: str) -> Unreachable:
+        """The session is over before it began."""
+        self.wire.close()
+        detail = what.detail if isinstance(what, Lost) else f"not SMTP: {what.reason}"
+        return Unreachable(f"{detail} while waiting for {stage}", self.dialogue.take(), stage)
+
+    async def quit(self) -> None:
+        # A peer that is slow with its 221 holds up nobody else: the answer does not matter.
+        await self.ask("QUIT", self.timeouts.quit)
+        self.wire.close()
+
+    async def carry_out(
+        self, transaction: Transaction, content: AsyncIterator[bytes], *, is_smtputf8: bool
+    ) -> TransactionResult:
+        """Do a transaction to its end, or to the connection's."""
+        self._reader.is_smtputf8 = is_smtputf8
+        lost: Lost | None = None
+        while not transaction.is_done and lost is None:
+            if commands := transaction.commands_to_send():
+                lost = await self.wire.write(commands, self.timeouts.mail.total_seconds())
+            elif transaction.wants_body and transaction.may_send_body:
+                lost = await self._send_piece(transaction, content)
+            else:
+                lost = await self._receive(transaction)
+        if lost is not None and not transaction.is_done:
+            transaction.lost(lost.detail)
+        self._reader.is_smtputf8 = False
+        self.dialogue.extend(transaction.dialogue)
+        result = transaction.result()
+        if result.must_close:
+            self.wire.close()
+        return result
+
+    async def _send_piece(
+        self, transaction: Transaction, content: AsyncIterator[bytes]
+    ) -> Lost | None:
+        piece = await anext(content, None)
+        octets = transaction.finish_body() if piece is None else transaction.encode_body(piece)
+        patience = self.timeouts.data_block.total_seconds()
+        lost = await self.wire.write(octets, patience) if octets else None
+        if lost is None and self.wire.has_unread():
+            # The server may refuse the content before its end.
+            return await self._receive(transaction)
+        return lost
+
+    async def _receive(self, transaction: Transaction) -> Lost | None:
+        if not self._replies:
+            patience = _patience(transaction.stage, self.timeouts)
+            octets = await self.wire.read(patience.total_seconds())
+            if isinstance(octets, Lost):
+                return octets
+            self._replies += self._reader.receive(octets)
+        while self._replies and not transaction.is_done:
+            answer = self._replies.pop(0)
+            if isinstance(answer, ReplyViolation):
+                return Lost(f"not SMTP: {answer.reason}: {answer.excerpt}")
+            transaction.receive(answer)
+        return None
+
+    async def _hello(self) -> Unreachable | Refused | None:
+        answer = await self.ask(f"EHLO {self.target.helo}", self.timeouts.helo)
+        if isinstance(answer, Reply) and answer.code == 250:
+            self.capabilities = parse_capabilities(answer)
+            return None
+        if isinstance(answer, Reply) and answer.is_permanent:
+            # RFC 5321 §3.2: a server that does not know EHLO is asked in the old way.
+            answer = await self.ask(f"HELO {self.target.helo}", self.timeouts.helo)
+            self.capabilities = Capabilities()
+            if isinstance(answer, Reply) and answer.code == 250:
+                return None
+        if not isinstance(answer, Reply):
+            return self.gone(answer, "EHLO")
+        await self.quit()
+        return Refused(answer, self.dialogue.take())
+
+
+def _client_settings(requirement: Requirement) -> ClientSettings:
+    """Give what the requirement means for the handshake itself.
+
+    Where the chain must verify, a refusal inside the handshake tells the peer why. Not with a
+    tafile: its anchors count without their dates, which OpenSSL does not do.
+    """
+    level = requirement.level
+    is_strict = level in (Level.VERIFY, Level.SECURE) and not requirement.trust_files
+    return ClientSettings(
+        min_version=requirement.min_version,
+        max_version=requirement.max_version,
+        ciphers=requirement.ciphers,
+        is_opportunistic=level is Level.MAY,
+        is_verifying=is_strict,
+    )
+
+
+def _patience(stage: Stage, timeouts: ClientTimeouts) -> timedelta:
+    """Give how long the reply that comes next is waited for (RFC 5321 §4.5.3.2)."""
+    match stage:
+        case Stage.MAIL | Stage.NONE:
+            return timeouts.mail
+        case Stage.RCPT:
+            return timeouts.rcpt
+        case Stage.DATA:
+            return timeouts.data_init
+        case Stage.BDAT:
+            return timeouts.data_block
+        case Stage.END:
+            return timeouts.data_end
+        case _:
+            assert_never(stage)

@@ -1,0 +1,182 @@
+"""One claim on its way through the hosts of a route: who still waits, why, and what was tried.
+
+Bookkeeping only: `remote` and `sending` tell it what happened. A recipient's last reason is the one
+that is shown. A permanent refusal by a host as a whole counts only when no other host, tried in
+the same delivery, had a problem that may pass (RFC 5321 §4.2.5 lets a client go on after 5yz).
+"""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from letterlock.base.clock import Clock
+from letterlock.protocols.smtp.envelope import Envelope
+from letterlock.protocols.smtp.replies import Reply
+from letterlock.protocols.smtp.status_codes import status_of
+from letterlock.protocols.smtp.transaction_result import RecipientOutcome
+from letterlock.protocols.tlsrpt.result_types import ResultType
+from letterlock.services.queue.outcomes import Delivery, Outcome, Result
+from letterlock.services.deliver.story import Story
+from letterlock.services.discover.routes import NoRoute
+from letterlock.storage.queue import AttemptRecord, Claim, ClaimedRecipient, QueueStore
+
+
+class Journey:
+    """What is known so far of a claim's delivery."""
+
+    def __init__(self, claim: Claim, store: QueueStore, clock: Clock) -> None:
+        self.claim = claim
+        self.store = store
+        self.waiting: dict[int, ClaimedRecipient] = {r.number: r for r in claim.recipients}
+        self.sessions = 0
+        self._clock = clock
+        self._done: list[Outcome] = []
+        self._attempts: list[AttemptRecord] = []
+        self._problems: dict[int, Outcome] = {}
+        self._has_passing_problem = False
+        self._started = clock.now()
+        self._began = self._connected = clock.monotonic()
+
+    def start_attempt(self) -> None:
+        """An address is tried now."""
+        self._started = self._clock.now()
+        self._began = self._connected = self._clock.monotonic()
+
+    def is_connected(self) -> None:
+        """The connection is there, TLS included: what follows is the sending."""
+        self._connected = self._clock.monotonic()
+
+    def envelope(self, recipients: Sequence[ClaimedRecipient]) -> Envelope:
+        """Give the envelope for some of the recipients."""
+        claim = self.claim
+        return Envelope(
+            sender=claim.sender,
+            recipients=tuple(item.recipient for item in recipients),
+            body_type=claim.body_type,
+            smtputf8=claim.smtputf8,
+            ret=claim.ret,
+            envid=claim.envid,
+        )
+
+    def read_body(self) -> AsyncGenerator[bytes, None]:
+        """Give the message in pieces."""
+        return self.store.read_body(self.claim.queue_id)
+
+    def note_outcomes(
+        self, relay: str, host: str, outcomes: Mapping[int, RecipientOutcome]
+    ) -> None:
+        """Take what a transaction came to."""
+        for number, outcome in outcomes.items():
+            noted = self._note(number, relay, host, outcome)
+            if noted.result is Result.DEFERRED:
+                self._problems[number] = noted
+            else:
+                del self.waiting[number]
+                self._done.append(noted)
+
+    def note_problem(
+        self, relay: str, status: str, text: str, tls_result: ResultType | None = None
+    ) -> None:
+        """No recipient could be sent to at this address, for a reason that may pass."""
+        self._has_passing_problem = True
+        self._defer(relay, status, text, tls_result=tls_result)
+
+    def note_refused(self, relay: str, reply: Reply, text: str) -> None:
+        """The host as a whole refused, by this reply."""
+        self._has_passing_problem |= not reply.is_permanent
+        self._defer(relay, status_of(reply), text, remote=relay.partition("[")[0])
+
+    def defer_for_policy(self, reason: str) -> None:
+        """The policy for this next hop can't be used: its mail waits, whatever host."""
+        self.note_problem("none", "4.7.5", f"TLS policy for this destination is unusable: {reason}")
+
+    def end_without_route(self, route: NoRoute) -> None:
+        """There is no host to go to."""
+        self._has_passing_problem = not route.is_permanent
+        self._defer("none", route.status, route.reason)
+        self.end_attempt("none", route.reason, Story(outcome=route.reason))
+
+    def end_attempt(
+        self, relay: str, summary: str, story: Story, *, numbers: Sequence[int] | None = None
+    ) -> None:
+        """Keep the story of what was tried since `start_attempt`."""
+        seconds = self._clock.monotonic() - self._began
+        recipients = tuple(self.waiting) if numbers is None else tuple(numbers)
+        self._attempts.append(
+            AttemptRecord(
+                started=self._started,
+                duration=timedelta(seconds=seconds),
+                relay=relay,
+                summary=summary,
+                story=story.describe(),
+                recipients=recipients,
+            )
+        )
+
+    def end(self) -> Delivery:
+        """Give an outcome for every recipient."""
+        for number in tuple(self.waiting):
+            problem = self._problems.get(number)
+            if problem is None:
+                problem = Outcome(number, Result.DEFERRED, "4.4.3", "no host could be tried")
+            self._done.append(problem)
+        return Delivery(
+            tuple(self._settle_class(item) for item in self._done), tuple(self._attempts)
+        )
+
+    def _settle_class(self, outcome: Outcome) -> Outcome:
+        """Make a permanent refusal by all hosts a failure."""
+        if outcome.result is not Result.DEFERRED or not outcome.status.startswith("5"):
+            return outcome
+        if self._has_passing_problem:
+            return replace(outcome, status=f"4{outcome.status[1:]}")
+        return replace(outcome, result=Result.FAILED)
+
+    def _defer(
+        self,
+        relay: str,
+        status: str,
+        text: str,
+        *,
+        remote: str | None = None,
+        tls_result: ResultType | None = None,
+    ) -> None:
+        """Note why everyone who waits still waits."""
+        connect, send = self._seconds()
+        for number in self.waiting:
+            self._problems[number] = Outcome(
+                number,
+                Result.DEFERRED,
+                status,
+                text,
+                relay,
+                remote,
+                tls_result=tls_result,
+                connect_seconds=connect,
+                send_seconds=send,
+            )
+
+    def _note(self, number: int, relay: str, host: str, outcome: RecipientOutcome) -> Outcome:
+        reply = outcome.reply
+        text = reply.text if outcome.is_ours else f"host {relay} said: {reply.text}"
+        result = Result.DEFERRED
+        if outcome.is_accepted:
+            result, text = Result.DELIVERED, reply.text
+        elif reply.is_permanent and not outcome.may_follow:
+            result, text = Result.FAILED, f"{text} (in reply to {outcome.stage})"
+        connect, send = self._seconds()
+        return Outcome(
+            number,
+            result,
+            status_of(reply),
+            text,
+            relay,
+            remote=None if outcome.is_ours else host,
+            is_dsn_passed_on=outcome.is_accepted and not outcome.is_relayed,
+            connect_seconds=connect,
+            send_seconds=send,
+        )
+
+    def _seconds(self) -> tuple[float, float]:
+        now = self._clock.monotonic()
+        return self._connected - self._began, now - self._connected

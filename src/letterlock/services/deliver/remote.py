@@ -1,0 +1,241 @@
+"""Delivery to other hosts: route, requirement, connection, transaction, host by host.
+
+RFC 5321 §5.1, §4.2.5; RFC 3207 §4. For each address in turn: decide what TLS it must have, connect
+and judge, send; and go on to the next while recipients are left that another host may take. What
+is sent on one connection is in `sending`. Nothing is sent before the judgement.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import assert_never
+
+from letterlock.base.clock import Clock
+from letterlock.base.log import Log, Service
+from letterlock.network.smtp_client import (
+    Connected,
+    Dialer,
+    Dialled,
+    Refused,
+    Target,
+    TlsFailed,
+    Unreachable,
+    Unusable,
+)
+from letterlock.protocols.pki.anchors import TrustAnchors
+from letterlock.protocols.policy.decide import decide
+from letterlock.protocols.policy.judge import ClearFallback, may_fall_back, trust_word
+from letterlock.protocols.policy.requirement import Requirement, RequirementInvalid
+from letterlock.protocols.policy.table import PolicyTable
+from letterlock.protocols.tls.handshake import Handshake
+from letterlock.services.deliver.anchors import AnchorFiles, AnchorsUnusable
+from letterlock.services.deliver.journey import Journey
+from letterlock.services.queue.outcomes import Delivery
+from letterlock.services.deliver.pool import ConnectionKey, ConnectionPool
+from letterlock.services.deliver.sending import Sender
+from letterlock.services.deliver.story import Story, describe_chain
+from letterlock.services.discover.next_hop import NextHop
+from letterlock.services.discover.routes import HostAddress, MxHost, NoRoute, Route, RouteFinder
+from letterlock.storage.queue import Claim, QueueStore
+
+MAX_ADDRESSES = 12
+"""Addresses tried in one delivery, all hosts together; the next try comes in a new order."""
+MAX_SESSIONS = 2
+"""Sessions that leave recipients deferred before the rest waits; as in Postfix."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceAddress:
+    """What we come from, and call ourselves, in one address family; None: the kernel's choice."""
+
+    helo: str
+    ip: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteSettings:
+    """How we go out."""
+
+    ipv4: SourceAddress
+    ipv6: SourceAddress
+    clear_fallback: ClearFallback
+    is_verbose: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteDelivery:
+    """Delivers claims to the hosts of a next hop."""
+
+    finder: RouteFinder
+    dialer: Dialer
+    pool: ConnectionPool
+    sender: Sender
+    table: PolicyTable
+    anchors: AnchorFiles
+    settings: RemoteSettings
+    clock: Clock
+    log: Log
+
+    async def deliver(self, claim: Claim, next_hop: NextHop, store: QueueStore) -> Delivery:
+        """Try the next hop's hosts in order; what none took is deferred, with the last reason."""
+        journey = Journey(claim, store, self.clock)
+        route = await self.finder.find(next_hop)
+        match route:
+            case NoRoute():
+                journey.end_without_route(route)
+            case Route():
+                await self._try_hosts(journey, route)
+            case _:
+                assert_never(route)
+        return journey.end()
+
+    async def _try_hosts(self, journey: Journey, route: Route) -> None:
+        for tried, (host, address) in enumerate(_addresses(journey, route)):
+            is_over = tried >= MAX_ADDRESSES or journey.sessions >= MAX_SESSIONS
+            if is_over or not journey.waiting:
+                return
+            target = self._target(route.next_hop, host, address)
+            key = route.next_hop
+            requirement = decide(key.key, key.domain, target.host, self.table)
+            if isinstance(requirement, RequirementInvalid):
+                journey.defer_for_policy(f"{requirement.where}: {requirement.reason}")
+                return
+            anchors = self.anchors.load(requirement.trust_files)
+            if isinstance(anchors, AnchorsUnusable):
+                journey.defer_for_policy(anchors.reason)
+                return
+            await self._try_target(journey, ConnectionKey(target, requirement), anchors)
+
+    async def _try_target(
+        self, journey: Journey, key: ConnectionKey, anchors: TrustAnchors
+    ) -> None:
+        """Send over a connection kept from before, or else over a new one."""
+        while (connection := self.pool.take(key)) is not None:
+            journey.start_attempt()
+            self._log_tls(connection, key.requirement, is_reused=True)
+            if await self._send(journey, key, connection, is_reused=True):
+                return
+            # It had been closed meanwhile, before our MAIL was answered.
+        journey.start_attempt()
+        dialled = await self.dialer.dial(key.target, key.requirement, anchors)
+        if isinstance(dialled, TlsFailed) and self._may_go_clear(journey, key, dialled):
+            self._note_tls_failure(journey, key, dialled, then="trying again in clear")
+            journey.start_attempt()
+            dialled = await self.dialer.dial(
+                key.target, key.requirement, anchors, is_tls_wanted=False
+            )
+        await self._use(journey, key, dialled)
+
+    async def _use(self, journey: Journey, key: ConnectionKey, dialled: Dialled) -> None:
+        relay = key.target.relay
+        match dialled:
+            case Connected():
+                self._log_tls(dialled, key.requirement, is_reused=False)
+                await self._send(journey, key, dialled, is_reused=False)
+            case TlsFailed():
+                self._note_tls_failure(journey, key, dialled, then=None)
+            case Refused(reply, dialogue):
+                text = f"host {relay} refused to talk to me: {reply.text}"
+                journey.note_refused(relay, reply, text)
+                journey.end_attempt(relay, text, Story(key.requirement, dialogue=dialogue))
+            case Unreachable(detail, dialogue, stage):
+                status = "4.4.1" if stage == "connecting" else "4.4.2"
+                text = (
+                    f"connect to {relay}: {detail}" if status == "4.4.1" else f"{relay}: {detail}"
+                )
+                journey.note_problem(relay, status, text)
+                journey.end_attempt(relay, text, Story(key.requirement, dialogue=dialogue))
+            case Unusable(reason, dialogue):
+                journey.defer_for_policy(reason)
+                journey.end_attempt(relay, reason, Story(key.requirement, dialogue=dialogue))
+            case _:
+                assert_never(dialled)
+
+    async def _send(
+        self, journey: Journey, key: ConnectionKey, connection: Connected, *, is_reused: bool
+    ) -> bool:
+        """Send; False when a connection kept from before turned out to be gone: nothing was sent."""
+        journey.is_connected()
+        sent = await self.sender.send(journey, connection)
+        if is_reused and sent.is_stale:
+            connection.abort()
+            return False
+        story = Story(
+            key.requirement,
+            connection.handshake,
+            connection.verdict,
+            connection.take_dialogue(),
+            sent.summary,
+            is_reused,
+        )
+        journey.end_attempt(key.target.relay, sent.summary, story, numbers=sent.numbers)
+        if sent.is_usable:
+            await self.pool.keep(key, connection)
+        elif sent.must_close:
+            connection.abort()
+        else:
+            await connection.quit()
+        return True
+
+    def _may_go_clear(self, journey: Journey, key: ConnectionKey, failed: TlsFailed) -> bool:
+        age = self.clock.now() - journey.claim.received
+        return failed.handshake is not None and may_fall_back(
+            key.requirement, self.settings.clear_fallback, age
+        )
+
+    def _note_tls_failure(
+        self, journey: Journey, key: ConnectionKey, failed: TlsFailed, *, then: str | None
+    ) -> None:
+        verdict, relay = failed.verdict, key.target.relay
+        status = "4.7.5" if failed.handshake is not None else "4.7.4"
+        summary = f"{relay}: {verdict.reason}" + (f"; {then}" if then else "")
+        story = Story(key.requirement, failed.handshake, verdict, failed.dialogue, summary)
+        journey.note_problem(relay, status, f"{relay}: {verdict.reason}", verdict.result_type)
+        journey.end_attempt(relay, summary, story)
+        if isinstance(failed.handshake, Handshake):
+            self._log_handshake(trust_word(key.requirement, verdict), relay, failed.handshake)
+        for finding in verdict.findings:
+            self.log.write(
+                Service.SMTP,
+                f"certificate verification failed for {relay}: {finding.text}"
+                if isinstance(failed.handshake, Handshake)
+                else f"SSL_connect error to {relay}: {finding.text}",
+                result_type=finding.result_type.value,
+                reason_code=finding.reason_code,
+            )
+
+    def _log_tls(self, connection: Connected, requirement: Requirement, *, is_reused: bool) -> None:
+        if connection.handshake is None:
+            return
+        word = trust_word(requirement, connection.verdict)
+        relay = connection.target.relay
+        self._log_handshake(word, relay, connection.handshake, is_reused=is_reused)
+
+    def _log_handshake(
+        self, word: str, relay: str, handshake: Handshake, *, is_reused: bool = False
+    ) -> None:
+        how = "reused" if is_reused else "established"
+        bits = handshake.cipher_bits
+        exchange = f" key-exchange {handshake.group}" if handshake.group else ""
+        self.log.write(
+            Service.SMTP,
+            f"{word} TLS connection {how} to {relay}: {handshake.version} with cipher "
+            f"{handshake.cipher} ({bits}/{bits} bits){exchange}",
+            sni=handshake.sni,
+        )
+        if self.settings.is_verbose and not is_reused:
+            for line in describe_chain(handshake.chain):
+                self.log.write(Service.SMTP, f"{relay}: {line}")
+
+    def _target(self, next_hop: NextHop, host: MxHost, address: HostAddress) -> Target:
+        source = self.settings.ipv6 if address.ip.version == 6 else self.settings.ipv4
+        name = host.name or str(address.ip)
+        return Target(name, str(address.ip), next_hop.port, source.helo, source.ip)
+
+
+def _addresses(journey: Journey, route: Route) -> Iterator[tuple[MxHost, HostAddress]]:
+    """Give the addresses in the order in which they are tried; notes the hosts that have none."""
+    for host in route.hosts:
+        if host.error is not None:
+            journey.note_problem("none", "4.4.3", host.error)
+        for address in host.addresses:
+            yield host, address

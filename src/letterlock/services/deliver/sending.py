@@ -1,0 +1,130 @@
+"""Sending over one connection: as many transactions as its recipients need.
+
+RFC 5321 §4.5.3.1.10 (too many recipients), RFC 9422 §4; the plan and the transaction are pure, in
+`protocols.smtp`. The body is read from the store in pieces and is never whole in memory.
+"""
+
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from letterlock.network.smtp_client import Connected
+from letterlock.protocols.smtp.content import ContentFacts, ContentScan
+from letterlock.protocols.smtp.envelope import Envelope
+from letterlock.protocols.smtp.plan import (
+    Refusal,
+    TransactionSettings,
+    must_scan,
+    plan,
+    split_recipients,
+)
+from letterlock.protocols.smtp.transaction import Transaction
+from letterlock.protocols.smtp.transaction_result import RecipientOutcome, Stage, TransactionResult
+from letterlock.services.deliver.journey import Journey
+from letterlock.storage.queue import ClaimedRecipient
+
+MAX_TRANSACTIONS = 50
+"""On one connection for one message: a server that always takes a few more is not followed on."""
+
+
+@dataclass(slots=True)
+class Sent:
+    """How it went. `is_usable`: another message may follow on this connection. `is_stale`: the
+    connection was gone before the answer to its first MAIL, nothing was sent."""
+
+    summary: str = "nothing was sent"
+    numbers: list[int] = field(default_factory=list)
+    is_usable: bool = True
+    must_close: bool = False
+    is_stale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Sends a claim's message to those who still wait."""
+
+    settings: TransactionSettings
+    max_recipients: int = 100
+
+    async def send(self, journey: Journey, connection: Connected) -> Sent:
+        """Send until everyone had an answer, or the connection ends."""
+        sent = Sent()
+        groups = self._groups(list(journey.waiting.values()), connection)
+        for _ in range(MAX_TRANSACTIONS):
+            if not groups or not sent.is_usable:
+                break
+            group = groups.pop(0)
+            groups = await self._send_group(journey, connection, group, sent) + groups
+        if journey.waiting:
+            journey.sessions += 1
+        return sent
+
+    def _groups(
+        self, recipients: list[ClaimedRecipient], connection: Connected
+    ) -> list[list[ClaimedRecipient]]:
+        split = split_recipients(
+            [item.recipient for item in recipients], connection.capabilities, self.max_recipients
+        )
+        rest = iter(recipients)
+        return [[next(rest) for _ in group] for group in split]
+
+    async def _send_group(
+        self,
+        journey: Journey,
+        connection: Connected,
+        group: list[ClaimedRecipient],
+        sent: Sent,
+    ) -> list[list[ClaimedRecipient]]:
+        """Do one transaction; gives the groups that may follow at once."""
+        envelope = journey.envelope(group)
+        content = await self._look_at(journey, envelope, connection)
+        planned = plan(envelope, content, connection.capabilities, self.settings)
+        target = connection.target
+        sent.numbers += [item.number for item in group]
+        if isinstance(planned, Refusal):
+            outcomes = {
+                item.number: RecipientOutcome(
+                    item.recipient, planned.reply, Stage.NONE, is_ours=True
+                )
+                for item in group
+            }
+            journey.note_outcomes(target.relay, target.host, outcomes)
+            sent.summary = planned.reply.text
+            return []
+        result = await self._carry_out(journey, connection, planned, envelope)
+        if connection.uses > 1 and _is_stale(result):
+            sent.is_stale, sent.is_usable, sent.must_close = True, False, True
+            sent.summary = result.outcomes[0].reply.text
+            return []
+        by_number = {
+            item.number: outcome for item, outcome in zip(group, result.outcomes, strict=True)
+        }
+        journey.note_outcomes(target.relay, target.host, by_number)
+        sent.summary = (result.final_reply or result.outcomes[-1].reply).text
+        sent.must_close = result.must_close
+        sent.is_usable = not result.must_close and (
+            not result.needs_rset or await connection.reset()
+        )
+        follow = [item for item in group if result.is_sent and by_number[item.number].may_follow]
+        return self._groups(follow, connection) if follow else []
+
+    async def _carry_out(
+        self, journey: Journey, connection: Connected, planned: Transaction, envelope: Envelope
+    ) -> TransactionResult:
+        async with aclosing(journey.read_body()) as content:
+            return await connection.send(planned, content, is_smtputf8=envelope.smtputf8)
+
+    async def _look_at(
+        self, journey: Journey, envelope: Envelope, connection: Connected
+    ) -> ContentFacts:
+        if not must_scan(envelope, connection.capabilities):
+            return ContentFacts(journey.claim.size)
+        scan = ContentScan()
+        async with aclosing(journey.read_body()) as content:
+            async for piece in content:
+                scan.receive(piece)
+        return scan.facts()
+
+
+def _is_stale(result: TransactionResult) -> bool:
+    """The connection ended before MAIL was answered: the server had closed it for being idle."""
+    return all(item.is_ours and item.stage is Stage.MAIL for item in result.outcomes)

@@ -1,0 +1,114 @@
+"""What `queue show` tells of each attempt: what was required, what the handshake gave, what was said.
+
+JSON-ready mappings in the shapes that several commands share (docs/reference/commands.md). No
+message content is in them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from letterlock.protocols.pki.certificate import (
+    CertificateFacts,
+    describe_certificate,
+    read_certificate,
+)
+from letterlock.protocols.policy.requirement import Requirement
+from letterlock.protocols.policy.verdict import Verdict
+from letterlock.protocols.tls.handshake import Handshake, HandshakeFailed
+
+MAX_CHAIN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One attempt at one address."""
+
+    requirement: Requirement | None = None
+    handshake: Handshake | HandshakeFailed | None = None
+    verdict: Verdict | None = None
+    dialogue: tuple[str, ...] = ()
+    outcome: str = ""
+    is_reused: bool = False
+
+    def describe(self) -> Mapping[str, Any]:
+        """Give the story as JSON-ready values."""
+        return {
+            "requirement": _describe_requirement(self.requirement),
+            "handshake": describe_handshake(self.handshake, self.verdict),
+            "verdict": describe_verdict(self.verdict),
+            "dialogue": list(self.dialogue),
+            "outcome": self.outcome,
+            "is_reused": self.is_reused,
+        }
+
+
+def describe_handshake(
+    handshake: Handshake | HandshakeFailed | None, verdict: Verdict | None
+) -> dict[str, Any] | None:
+    """Give a handshake in the shape of `handshake`; one that failed has nulls where it got not."""
+    if handshake is None:
+        return None
+    is_whole = isinstance(handshake, Handshake)
+    findings = verdict.findings if verdict is not None else ()
+    return {
+        "version": handshake.version if is_whole else None,
+        "cipher": handshake.cipher if is_whole else None,
+        "group": handshake.group if is_whole else None,
+        "sni": handshake.sni,
+        "chain": [_describe_der(der) for der in handshake.chain[:MAX_CHAIN]],
+        "errors": [
+            {"code": item.reason_code, "depth": item.depth, "text": item.text} for item in findings
+        ],
+        "alert": None if is_whole else handshake.alert,
+    }
+
+
+def describe_chain(chain: tuple[bytes, ...]) -> list[str]:
+    """Give a peer's chain in words, a line for each certificate, as the verbose log shows it."""
+    lines = []
+    for depth, der in enumerate(chain[:MAX_CHAIN]):
+        facts = read_certificate(der)
+        if isinstance(facts, CertificateFacts):
+            names = ", ".join(facts.names.texts) or "none"
+            lines.append(
+                f"depth={depth} subject={facts.subject} issuer={facts.issuer} names={names} "
+                f"not_before={facts.not_before:%Y-%m-%dT%H:%M:%SZ} "
+                f"not_after={facts.not_after:%Y-%m-%dT%H:%M:%SZ} key={facts.key} "
+                f"serial={facts.serial}"
+            )
+        else:
+            lines.append(f"depth={depth} unreadable: {facts.reason}")
+    return lines
+
+
+def describe_verdict(verdict: Verdict | None) -> dict[str, Any] | None:
+    """Give a verdict in the shape of `verdict`."""
+    if verdict is None:
+        return None
+    return {
+        "outcome": verdict.outcome.value,
+        "result_type": verdict.result_type.value if verdict.result_type else None,
+        "reason_code": verdict.reason_code,
+        "reason": verdict.reason,
+    }
+
+
+def _describe_requirement(requirement: Requirement | None) -> dict[str, Any] | None:
+    if requirement is None:
+        return None
+    return {
+        "level": requirement.level.value,
+        "source": requirement.source.value,
+        "reason": requirement.reason,
+        "sni": requirement.sni,
+        "names": list(requirement.names),
+        "min_version": requirement.min_version,
+    }
+
+
+def _describe_der(der: bytes) -> dict[str, object]:
+    facts = read_certificate(der)
+    if isinstance(facts, CertificateFacts):
+        return describe_certificate(facts)
+    return {"error": facts.reason}

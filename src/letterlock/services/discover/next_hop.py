@@ -1,0 +1,88 @@
+"""Next hops: a recipient's domain, or what the operator wrote in `relayhost` and `routes`.
+
+RFC 5321 §4.1.3 (address literals). Brackets mean one host, whose MX is not looked up, as in Postfix.
+"""
+
+import re
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from letterlock.base.domains import Domain, DomainError, parse_domain
+
+DEFAULT_PORT = 25
+
+_SERVICES = {"smtp": 25, "submission": 587, "submissions": 465, "smtps": 465}
+_NEXT_HOP = re.compile(
+    r"(?:\[(?P<host>[^\[\]]+)\]|(?P<domain>[^\[\]:]+))(?::(?P<port>[0-9]{1,5}|[a-z]+))?"
+)
+_MAX_CHARACTERS = 300
+
+
+class NextHopError(ValueError):
+    """A text is no next hop; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class NextHop:
+    """Where mail goes next. Exactly one of `domain` and `address` is not None.
+
+    `key` is the text as written, in lower case with A-labels: what the policy table is asked for.
+    """
+
+    key: str
+    domain: Domain | None
+    address: IPv4Address | IPv6Address | None
+    port: int
+    is_bracketed: bool
+    is_port_given: bool
+
+    def __str__(self) -> str:
+        return self.key
+
+
+def parse_next_hop(text: str, default_port: int = DEFAULT_PORT) -> NextHop:
+    """Parse `example.com`, `example.com:2525`, `[mx.example.com]`, `[192.0.2.1]:2525`.
+
+    Also `[IPv6:2001:db8::1]` and `[2001:db8::1]`; a port may be `smtp`, `submission`, `smtps`.
+    Raises NextHopError.
+    """
+    parts = _NEXT_HOP.fullmatch(text.lower()) if len(text) <= _MAX_CHARACTERS else None
+    if parts is None:
+        raise NextHopError(f"{text[:80]!r} is neither a domain nor a host in brackets")
+    host, port_text = parts["host"], parts["port"]
+    port = default_port if port_text is None else _parse_port(port_text)
+    name = host or parts["domain"]
+    address = _find_address(name)
+    if address and not host:
+        raise NextHopError(f"an address must stand in brackets: [{name}]")
+    domain = None if address else _parse_domain(name)
+    words = domain or name
+    return NextHop(
+        key=(f"[{words}]" if host else words) + (f":{port_text}" if port_text else ""),
+        domain=domain,
+        address=address,
+        port=port,
+        is_bracketed=bool(host),
+        is_port_given=port_text is not None,
+    )
+
+
+def _parse_port(text: str) -> int:
+    port = _SERVICES.get(text, 0) if text.isalpha() else int(text)
+    if not 1 <= port <= 0xFFFF:
+        raise NextHopError(f"{text!r} is not a port")
+    return port
+
+
+def _parse_domain(text: str) -> Domain:
+    try:
+        return parse_domain(text)
+    except DomainError as error:
+        raise NextHopError(str(error)) from error
+
+
+def _find_address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(text.removeprefix("ipv6:"))
+    except ValueError:
+        return None

@@ -1,0 +1,291 @@
+"""What follows from a delivery: done, again later, given up; and who is told.
+
+RFC 5321 §4.5.4.1 (retries), §6.1 (bounces); RFC 3461 §5.2 (which notification for whom). All of it,
+the notifications included, is saved in one transaction of the store.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from letterlock.base.clock import Clock
+from letterlock.base.domains import Domain
+from letterlock.base.log import Log, Service
+from letterlock.protocols.smtp.content import ContentScan
+from letterlock.protocols.smtp.dsn import is_content_returned, is_dsn_wanted, make_dsn
+from letterlock.protocols.smtp.dsn_report import (
+    Action,
+    DsnReport,
+    OriginalMessage,
+    ReportedRecipient,
+)
+from letterlock.protocols.smtp.envelope import Envelope
+from letterlock.services.queue.outcomes import LOCAL, Delivery, Outcome, Result
+from letterlock.services.queue.schedule import Schedule
+from letterlock.storage.queue import (
+    BodyGone,
+    Claim,
+    ClaimedRecipient,
+    NewMessage,
+    QueueId,
+    QueueStore,
+    RecipientResult,
+    RecipientState,
+    Settlement,
+    StoreUnavailable,
+)
+
+EXPIRED = "4.4.7"
+"""RFC 3463 §3.5: delivery time expired."""
+SETTLE_RETRY_SECONDS = 2.0
+
+_NOTICES = {
+    Action.FAILED: "sender non-delivery notification",
+    Action.DELAYED: "sender delay notification",
+    Action.DELIVERED: "sender delivery status notification",
+    Action.RELAYED: "sender delivery status notification",
+}
+
+
+@dataclass(slots=True)
+class _Decided:
+    """What was decided so far."""
+
+    results: list[RecipientResult] = field(default_factory=list)
+    reported: dict[Action, list[ReportedRecipient]] = field(default_factory=dict)
+    next_attempt: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlements:
+    """Settles claims. `jitter` gives a number in 0..1, `make_token` 8 to 60 letters and digits."""
+
+    hostname: Domain
+    schedule: Schedule
+    clock: Clock
+    log: Log
+    make_id: Callable[[], QueueId]
+    make_token: Callable[[], str]
+    jitter: Callable[[], float]
+
+    async def settle(self, claim: Claim, delivery: Delivery, store: QueueStore) -> None:
+        """Decide, tell the log, and save; raises StoreUnavailable when it can't be saved in time."""
+        now = self.clock.now()
+        recipients = {item.number: item for item in claim.recipients}
+        decided = _Decided()
+        for outcome in delivery.outcomes:
+            self._decide(claim, recipients[outcome.number], outcome, now, decided)
+        messages = [
+            await self._make_notice(claim, action, reported, decided, store)
+            for action, reported in decided.reported.items()
+        ]
+        settlement = Settlement(
+            claim=claim,
+            results=tuple(decided.results),
+            attempts=delivery.attempts,
+            messages=tuple(messages),
+            settled=now,
+        )
+        await self._save(settlement, store)
+
+    def _decide(
+        self,
+        claim: Claim,
+        claimed: ClaimedRecipient,
+        outcome: Outcome,
+        now: datetime,
+        decided: _Decided,
+    ) -> None:
+        """Decide about one recipient."""
+        if outcome.result is Result.DEFERRED:
+            self._defer(claim, claimed, outcome, now, decided)
+            return
+        if outcome.result is Result.FAILED:
+            state = RecipientState.FAILED
+            self._report(claim, claimed, outcome, Action.FAILED, decided)
+        else:
+            state = RecipientState.DELIVERED
+            if not outcome.is_dsn_passed_on:
+                action = Action.DELIVERED if outcome.relay == LOCAL else Action.RELAYED
+                self._report(claim, claimed, outcome, action, decided)
+        self._log_outcome(claim, claimed, outcome, outcome.result.value, now)
+        decided.results.append(
+            RecipientResult(outcome.number, state, outcome.status, outcome.reply)
+        )
+
+    def _defer(
+        self,
+        claim: Claim,
+        claimed: ClaimedRecipient,
+        outcome: Outcome,
+        now: datetime,
+        decided: _Decided,
+    ) -> None:
+        attempts = claimed.attempts + 1
+        due = self.schedule.next_attempt(attempts, now, claim.expires, self.jitter())
+        if due is None:
+            self._log_outcome(claim, claimed, outcome, "expired, returned to sender", now)
+            self._report(claim, claimed, outcome, Action.FAILED, decided, status=EXPIRED)
+            decided.results.append(
+                RecipientResult(outcome.number, RecipientState.FAILED, EXPIRED, outcome.reply)
+            )
+            return
+        is_sent = claimed.is_delay_notified
+        is_notice_due = self.schedule.is_delay_notice_due(claim.received, now, is_sent=is_sent)
+        if is_notice_due:
+            decided.next_attempt = min(due, decided.next_attempt or due)
+            self._report(claim, claimed, outcome, Action.DELAYED, decided)
+        self._log_outcome(claim, claimed, outcome, "deferred", now)
+        decided.results.append(
+            RecipientResult(
+                outcome.number,
+                RecipientState.QUEUED,
+                outcome.status,
+                outcome.reply,
+                next_attempt=due,
+                is_delay_notified=is_sent or is_notice_due,
+            )
+        )
+
+    def _report(
+        self,
+        claim: Claim,
+        claimed: ClaimedRecipient,
+        outcome: Outcome,
+        action: Action,
+        decided: _Decided,
+        *,
+        status: str | None = None,
+    ) -> None:
+        """Note what the sender is to be told, if anything."""
+        if not is_dsn_wanted(claim.sender, claimed.recipient, action):
+            return
+        decided.reported.setdefault(action, []).append(
+            ReportedRecipient(
+                recipient=claimed.recipient,
+                status=status or outcome.status,
+                diagnostic=outcome.reply,
+                remote_mta=outcome.remote,
+                last_attempt=self.clock.now(),
+                tls_result=outcome.tls_result,
+            )
+        )
+
+    async def _make_notice(
+        self,
+        claim: Claim,
+        action: Action,
+        reported: Iterable[ReportedRecipient],
+        decided: _Decided,
+        store: QueueStore,
+    ) -> NewMessage:
+        queue_id, now = self.make_id(), self.clock.now()
+        dsn = make_dsn(
+            DsnReport(
+                action=action,
+                original=await _read_original(claim, action, store),
+                recipients=tuple(reported),
+                reporting_mta=self.hostname,
+                queue_id=queue_id,
+                now=now,
+                token=self.make_token(),
+                next_attempt=decided.next_attempt,
+                retry_until=claim.expires,
+            )
+        )
+        writer = store.write_body()
+        if (waiting := writer.write(dsn.content)) is not None:
+            await waiting
+        body = await writer.finish()
+        self.log.write(Service.BOUNCE, f"{_NOTICES[action]}: {queue_id}", queue_id=claim.queue_id)
+        return NewMessage(
+            queue_id=queue_id,
+            envelope=dsn.envelope,
+            destinations=tuple(item.address.rpartition("@")[2] for item in dsn.envelope.recipients),
+            body=body,
+            received=now,
+            expires=self.schedule.expires(now, dsn.envelope.sender),
+            origin={"client": "local", "helo": self.hostname, "tls": ""},
+        )
+
+    async def _save(self, settlement: Settlement, store: QueueStore) -> None:
+        """Save, again and again while the lease lasts: what the peer took must not be sent twice."""
+        claim = settlement.claim
+        while True:
+            try:
+                is_ours = await store.settle(settlement)
+            except StoreUnavailable as error:
+                if self.clock.now() >= claim.lease_until:
+                    raise
+                self.log.write(
+                    Service.QUEUE,
+                    f"warning: outcome not saved yet, trying again: {error}",
+                    queue_id=claim.queue_id,
+                )
+                await asyncio.sleep(SETTLE_RETRY_SECONDS)
+                continue
+            if not is_ours:
+                self.log.write(
+                    Service.QUEUE,
+                    "warning: the lease ended before the outcome was saved; "
+                    "it may be delivered twice",
+                    queue_id=claim.queue_id,
+                )
+            return
+
+    def _log_outcome(
+        self, claim: Claim, claimed: ClaimedRecipient, outcome: Outcome, word: str, now: datetime
+    ) -> None:
+        """Write the line that Postfix's readers know."""
+        delay = max(0.0, (now - claim.received).total_seconds())
+        connect, send = outcome.connect_seconds, outcome.send_seconds
+        before = max(0.0, delay - connect - send)
+        service = Service.LOCAL if outcome.relay == LOCAL else Service.SMTP
+        self.log.write(
+            service,
+            f"to=<{claimed.recipient.address}>, relay={outcome.relay}, delay={delay:.2g}, "
+            f"delays={before:.2g}/0/{connect:.2g}/{send:.2g}, dsn={outcome.status}, "
+            f"status={word} ({outcome.reply})",
+            queue_id=claim.queue_id,
+            to=claimed.recipient.address,
+            sender=claim.sender,
+            relay=outcome.relay,
+            status=outcome.status,
+            result=word,
+            result_type=outcome.tls_result,
+            reply=outcome.reply,
+        )
+
+
+async def _read_original(claim: Claim, action: Action, store: QueueStore) -> OriginalMessage:
+    """Read as much of the message as goes back with the notification."""
+    envelope = Envelope(
+        sender=claim.sender,
+        recipients=tuple(item.recipient for item in claim.recipients),
+        body_type=claim.body_type,
+        smtputf8=claim.smtputf8,
+        ret=claim.ret,
+        envid=claim.envid,
+    )
+    is_whole = is_content_returned(action, envelope, claim.size)
+    scan, pieces = ContentScan(), []
+    try:
+        async with aclosing(store.read_body(claim.queue_id)) as content:
+            async for piece in content:
+                scan.receive(piece)
+                if is_whole:
+                    pieces.append(piece)
+                elif scan.is_header_complete:
+                    break
+    except BodyGone:
+        is_whole = False
+    return OriginalMessage(
+        envelope=envelope,
+        queue_id=claim.queue_id,
+        arrived=claim.received,
+        size=claim.size,
+        header=scan.header,
+        content=b"".join(pieces) if is_whole else None,
+    )

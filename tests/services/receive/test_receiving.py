@@ -1,0 +1,192 @@
+"""Sessions over sockets: what a client says, what is stored, what it is told."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+from letterlock.base.clock import SystemClock
+from letterlock.base.domains import Domain
+from letterlock.base.shared_counters import NamedCounters, SharedCounters
+from letterlock.network.server_certificates import ServerCertificates
+from letterlock.network.smtp_server import Peer, ServerLimits, SmtpServer
+from letterlock.network.tls import TlsDriver
+from letterlock.network.wire import Lost, Wire, connect
+from letterlock.protocols.smtp.server_session import ServerSession, SessionSettings
+from letterlock.services.queue.schedule import Schedule
+from letterlock.services.receive.clients import ClientLimits, Clients
+from letterlock.services.receive.recipients import LocalDirectory, RelayClients
+from letterlock.services.receive.session import COUNTERS, Receiver, ReceivingSession
+from letterlock.storage.ids import QueueIds
+from letterlock.storage.sqlite.queue import SqliteQueue
+
+from tests.fakes import FakeLog
+
+
+@dataclass
+class Node:
+    """A receiving server on loopback."""
+
+    port: int
+    store: SqliteQueue
+    log: FakeLog
+    counters: NamedCounters
+    server: SmtpServer
+    woken: list[bool] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def receiving(
+    tmp_path: Path,
+    *,
+    relay_from: str = "192.0.2.0/24",
+    certificates: ServerCertificates | None = None,
+    limits: ClientLimits = ClientLimits(),
+) -> AsyncIterator[Node]:
+    clock, log = SystemClock(), FakeLog()
+    store = SqliteQueue(tmp_path / "queue" / "shard-000.db", clock)
+    await store.open()
+    counters = NamedCounters(COUNTERS, 1)
+    woken: list[bool] = []
+    example = Domain("example.org")
+    receiver = Receiver(
+        hostname=Domain("mx.example.org"),
+        directory=LocalDirectory(
+            Domain("mx.example.org"),
+            frozenset({example}),
+            frozenset({"alice@example.org", "postmaster@example.org"}),
+            "postmaster",
+        ),
+        relay=RelayClients((ip_network(relay_from),)),
+        clients=Clients(limits, SharedCounters(1, b"x", slots=4096), 0, clock),
+        store=store,
+        schedule=Schedule(),
+        max_hops=50,
+        clock=clock,
+        log=log,
+        make_id=QueueIds(clock).make,
+        count=lambda name: counters.add(0, name),
+        wake=lambda: woken.append(True),
+    )
+    settings = SessionSettings(
+        hostname="mx.example.org", offer_starttls=certificates is not None
+    )
+
+    def owner(peer: Peer) -> tuple[ServerSession, ReceivingSession]:
+        return ServerSession(settings), ReceivingSession(receiver, peer)
+
+    server = SmtpServer(owner, certificates, ServerLimits(), clock)
+    listener = socket.create_server(("127.0.0.1", 0))
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(server.run([listener]))
+        try:
+            yield Node(listener.getsockname()[1], store, log, counters, server, woken)
+        finally:
+            running.cancel()
+    await store.close()
+
+
+async def talk(port: int, *steps: bytes) -> list[bytes]:
+    """Send each step and give what came before the next."""
+    wire = await connect("127.0.0.1", port, 5)
+    assert isinstance(wire, Wire)
+    answers = [await read_reply(wire)]
+    for step in steps:
+        await wire.write(step, 5)
+        answers.append(await read_reply(wire))
+    wire.close()
+    return answers
+
+
+async def read_reply(wire: Wire) -> bytes:
+    received = b""
+    while not (received.endswith(b"\r\n") and received.splitlines()[-1][3:4] == b" "):
+        octets = await wire.read(5)
+        if isinstance(octets, Lost):
+            return received
+        received += octets
+    return received
+
+
+MESSAGE = b"Subject: hi\r\n\r\nhello\r\n.\r\n"
+
+
+async def test_a_message_is_stored_before_its_250(tmp_path: Path) -> None:
+    """RFC 5321 §6.1: a 250 takes over the responsibility."""
+    async with receiving(tmp_path) as node:
+        answers = await talk(
+            node.port,
+            b"EHLO client.example\r\n",
+            b"MAIL FROM:<bob@example.net>\r\n",
+            b"RCPT TO:<alice@example.org>\r\n",
+            b"DATA\r\n",
+            MESSAGE,
+            b"QUIT\r\n",
+        )
+        assert [answer[:3] for answer in answers] == [
+            b"220", b"250", b"250", b"250", b"354", b"250", b"221",
+        ]  # fmt: skip
+        (stored,) = await node.store.list_messages()
+        assert f"queued as {stored.queue_id}".encode() in answers[5]
+        assert node.woken
+        body = b"".join([piece async for piece in node.store.read_body(stored.queue_id)])
+        assert body.startswith(b"Received: from client.example (unknown [127.0.0.1])\r\n")
+        assert f"id {stored.queue_id}".encode() in body
+        assert body.endswith(b"Subject: hi\r\n\r\nhello\r\n")
+
+
+@pytest.mark.parametrize(
+    ("recipient", "code"),
+    [
+        (b"alice@example.org", b"250"),
+        (b"ALICE@Example.ORG", b"250"),
+        (b"postmaster", b"250"),
+        (b"postmaster@mx.example.org", b"250"),
+        (b"abuse@example.org", b"250"),
+        (b"nobody@example.org", b"550"),
+        (b"user@elsewhere.example", b"554"),
+        (b"user%elsewhere.example@example.org", b"550"),
+        (b"elsewhere.example!user@example.org", b"550"),
+        (b"@example.org:user@elsewhere.example", b"554"),
+        (b'"user@elsewhere.example"@example.org', b"550"),
+        (b"user@[192.0.2.99]", b"554"),
+        (b"alice@example.org.elsewhere.example", b"554"),
+    ],
+)
+async def test_it_is_no_open_relay(tmp_path: Path, recipient: bytes, code: bytes) -> None:
+    """RFC 5321 §3.6.2, §4.5.1: the usual tricks."""
+    async with receiving(tmp_path) as node:
+        answers = await talk(
+            node.port,
+            b"EHLO client.example\r\n",
+            b"MAIL FROM:<bob@example.net>\r\n",
+            b"RCPT TO:<" + recipient + b">\r\n",
+        )
+        assert answers[-1][:3] == code, answers[-1]
+
+
+async def test_a_listed_client_may_relay(tmp_path: Path) -> None:
+    async with receiving(tmp_path, relay_from="127.0.0.0/8") as node:
+        answers = await talk(
+            node.port,
+            b"EHLO client.example\r\n",
+            b"MAIL FROM:<bob@example.net>\r\n",
+            b"RCPT TO:<user@elsewhere.example>\r\n",
+        )
+        assert answers[-1][:3] == b"250"
+
+
+async def test_a_client_with_too_many_connections_is_told(tmp_path: Path) -> None:
+    async with receiving(tmp_path, limits=ClientLimits(connections_per_client=1)) as node:
+        first = await connect("127.0.0.1", node.port, 5)
+        assert isinstance(first, Wire)
+        assert (await read_reply(first)).startswith(b"220")
+        second = await connect("127.0.0.1", node.port, 5)
+        assert isinstance(second, Wire)
+        assert (await read_reply(second)).startswith(b"421")
+        first.close()
+        second.close()
