@@ -145,7 +145,7 @@ def parse_command(line: bytes, *, may_be_unicode: bool = False) -> Command:
         return Rejected(verb, reply(500, "5.5.2", "Syntax: the command is not UTF-8"))
     verb, _, rest = text.partition(" ")
     verb = verb.upper()
-    if _CONTROL.search(text):
+    if not text.isprintable() and _CONTROL.search(text):
         verb = _printable_verb(verb)
         return Rejected(verb, reply(500, "5.5.2", "Syntax: control characters in the command"))
     if verb == "RCPT":

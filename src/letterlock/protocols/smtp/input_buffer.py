@@ -65,6 +65,8 @@ class InputBuffer:
     def take_line(self) -> bytes | LineFault | None:
         """Give the next command line without its end; None: it is not whole yet."""
         octets = self._octets
+        if not octets:
+            return None
         if self._is_skipping and not self._skip_line():
             return LineFault.ENDLESS if self._skipped > MAX_SKIPPED_OCTETS else None
         end = octets.find(b"\n", 0, MAX_LINE_OCTETS)

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
-from letterlock.base.domains import Domain, DomainError, parse_domain
+from letterlock.base.domains import MAX_DOMAIN_OCTETS, Domain, DomainError, parse_domain
 
 MAX_PATH_OCTETS = 256
 """RFC 5321 §4.5.3.1.3, with `<` and `>`. The 64 octets of §4.5.3.1.1 for a local part are what
@@ -30,9 +30,8 @@ _QUOTED_PAIR = re.compile(r"\\(.)")
 _TO_QUOTE = re.compile(r'(["\\])')
 _UNQUOTABLE = re.compile(rf"[^ -~{_NON_ASCII}]")
 # RFC 5321 §4.1.2: sub-domain = Let-dig [Ldh-str]; no underscore, as its last paragraph says.
-_LDH_DOMAIN = re.compile(
-    r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*\Z"
-)
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_LDH_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\Z")
 # RFC 5321 §4.1.2: A-d-l = At-domain *("," At-domain), then ":".
 _SOURCE_ROUTE = re.compile(r"@[^@,:<>\"\\\s]+(?:,@[^@,:<>\"\\\s]+)*:")
 
@@ -76,9 +75,7 @@ class Mailbox:
 
 def parse_mailbox(text: str, *, may_be_unicode: bool = True) -> Mailbox:
     """Parse `local@domain` without angle brackets. Raises AddressError."""
-    if len(text) > MAX_PATH_OCTETS - 2 or len(text.encode("utf-8", "replace")) > (
-        MAX_PATH_OCTETS - 2
-    ):
+    if _count_octets(text) > MAX_PATH_OCTETS - 2:
         raise AddressError(f"a path has at most {MAX_PATH_OCTETS} octets")
     if not may_be_unicode and not text.isascii():
         parse_mailbox(text)
@@ -115,7 +112,7 @@ def _parse_path(path: str, *, may_be_unicode: bool) -> Mailbox:
         route = _SOURCE_ROUTE.match(inside)
         if route is None:
             raise AddressError("a source route is a list of @domains that ends with a colon")
-        if len(path.encode()) > MAX_PATH_OCTETS:
+        if _count_octets(path) > MAX_PATH_OCTETS:
             raise AddressError(f"a path has at most {MAX_PATH_OCTETS} octets")
         inside = inside[route.end() :]
     return parse_mailbox(inside, may_be_unicode=may_be_unicode)
@@ -133,19 +130,17 @@ def _parse_local_part(text: str) -> str:
 def _parse_domain_part(text: str) -> str:
     if text[:1] == "[":
         return _parse_literal(text)
-    if text.isascii() and not _LDH_DOMAIN.match(text):
+    domain = text.lower() if text.isascii() else _to_a_labels(text)
+    if len(domain) > MAX_DOMAIN_OCTETS or not _LDH_DOMAIN.match(domain):
         raise AddressError(f"{text[:64]!r} is not a domain of letters, digits and hyphens")
+    return Domain(domain)
+
+
+def _to_a_labels(text: str) -> str:
     try:
-        return _check_labels(parse_domain(text))
+        return parse_domain(text)
     except DomainError as error:
         raise AddressError(str(error)) from error
-
-
-def _check_labels(domain: Domain) -> Domain:
-    """Hold what came from U-labels to the same rule as what came as ASCII."""
-    if not _LDH_DOMAIN.match(domain):
-        raise AddressError(f"{domain[:64]!r} is not a domain of letters, digits and hyphens")
-    return domain
 
 
 def _parse_literal(text: str) -> str:
@@ -159,3 +154,7 @@ def _parse_literal(text: str) -> str:
         return f"[{IPv4Address(inside)}]"
     except ValueError as error:
         raise AddressError(f"{text[:64]!r} is not an address literal") from error
+
+
+def _count_octets(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))

@@ -48,6 +48,9 @@ def reply(code: int, status: str | None, text: str) -> Reply:
 def format_reply(value: Reply) -> bytes:
     """Put a reply on the wire; lines that would be too long are cut (RFC 5321 §4.5.3.1.5)."""
     prefix = f"{value.status} " if value.status else ""
+    if len(value.lines) == 1 and value.lines[0]:
+        text = f"{value.code} {prefix}{value.lines[0]}".encode("utf-8", "replace")
+        return text[: MAX_REPLY_LINE_OCTETS - 2] + b"\r\n"
     last = len(value.lines) - 1
     wire = bytearray()
     for number, line in enumerate(value.lines):

@@ -7,7 +7,7 @@ answers to HELO and EHLO), RFC 3463 §3, RFC 3207 §4. Extensions are listed her
 from functools import lru_cache
 
 from letterlock.protocols.smtp.input_buffer import LineFault
-from letterlock.protocols.smtp.replies import Reply, reply
+from letterlock.protocols.smtp.replies import Reply, format_reply, reply
 from letterlock.protocols.smtp.server_state import SessionSettings
 
 OK = reply(250, "2.0.0", "Ok")
@@ -21,7 +21,6 @@ TLS_FIRST = reply(530, "5.7.0", "Must issue a STARTTLS command first")
 NO_TLS_NOW = reply(454, "4.7.0", "TLS not available")
 TLS_TWICE = reply(503, "5.5.1", "TLS is active already")
 HELLO_FIRST = reply(503, "5.5.1", "Send EHLO or HELO first")
-EHLO_FIRST = reply(503, "5.5.1", "BDAT needs EHLO")
 MAIL_FIRST = reply(503, "5.5.1", "Need MAIL command first")
 MAIL_TWICE = reply(503, "5.5.1", "A mail transaction is open already")
 RCPT_FIRST = reply(503, "5.5.1", "Need RCPT command first")
@@ -45,8 +44,8 @@ def banner(settings: SessionSettings) -> Reply:
 
 
 @lru_cache(maxsize=64)
-def ehlo(settings: SessionSettings, *, is_tls: bool) -> Reply:
-    """List the extensions; made anew after TLS (RFC 3207 §4.2)."""
+def format_ehlo(settings: SessionSettings, *, is_tls: bool) -> bytes:
+    """List the extensions that there are at this moment (RFC 3207 §4.2), as octets to send."""
     lines = [
         settings.hostname,
         "PIPELINING",
@@ -59,7 +58,7 @@ def ehlo(settings: SessionSettings, *, is_tls: bool) -> Reply:
     ]
     if settings.offer_starttls and not is_tls:
         lines.append("STARTTLS")
-    return Reply(250, tuple(lines))
+    return format_reply(Reply(250, tuple(lines)))
 
 
 def helo(settings: SessionSettings) -> Reply:

@@ -8,7 +8,7 @@ which octets are a command, and that nothing else ever becomes one, is decided h
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, assert_never
 
 from letterlock.protocols.smtp import commands, server_replies
 from letterlock.protocols.smtp.envelope import Recipient
@@ -134,10 +134,18 @@ class ServerSession(ServerMessages):
         """Use some input; False when nothing can be done with what there is."""
         if self._owed is not None:
             return False
-        read = self._READERS.get(self._mode)
-        if read is None:
-            return False
-        if read(self):
+        match self._mode:
+            case Mode.COMMANDS:
+                has_advanced = self._read_line()
+            case Mode.TEXT:
+                has_advanced = self.read_text()
+            case Mode.CHUNK:
+                has_advanced = self.read_chunk()
+            case Mode.BANNER | Mode.HANDSHAKE | Mode.CLOSED:
+                return False
+            case _:
+                assert_never(self._mode)
+        if has_advanced:
             return True
         if self._is_eof:
             self._close(f"lost connection after {self._last_verb}")
@@ -210,7 +218,7 @@ class ServerSession(ServerMessages):
         self.hello = command.name
         self.is_extended = isinstance(command, commands.Ehlo)
         if self.is_extended:
-            self._send(server_replies.ehlo(self.settings, is_tls=self.is_tls))
+            self._output += server_replies.format_ehlo(self.settings, is_tls=self.is_tls)
         else:
             self._send(server_replies.helo(self.settings))
         self._events.append(Hello(command.name, self.is_extended))
@@ -308,12 +316,6 @@ class ServerSession(ServerMessages):
 
     def _reply_to_help(self, _: commands.Help) -> None:
         self._send(server_replies.HELP)
-
-    _READERS: ClassVar[Mapping[Mode, Callable[["ServerSession"], bool]]] = {
-        Mode.COMMANDS: _read_line,
-        Mode.TEXT: ServerMessages.read_text,
-        Mode.CHUNK: ServerMessages.read_chunk,
-    }
 
     # Any: each action takes the command that it stands beside.
     _ACTIONS: ClassVar[Mapping[type, Callable[["ServerSession", Any], None]]] = {
