@@ -1,5 +1,8 @@
 """The driver against itself: handshakes that work, plaintext, and the end of a connection."""
 
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,11 +12,12 @@ from OpenSSL import SSL
 
 from letterlock.base.domains import DomainError
 from letterlock.network.server_certificates import ServerCertificates
-from letterlock.network.tls import MAX_READ_BYTES, TlsDriver
+from letterlock.network.tls import MAX_READ_BYTES, TlsDriver, _is_resumed
 from letterlock.protocols.tls.handshake import FailureCause, Handshake, HandshakeFailed
 from tests.network.certificates import client_context, issue, make_chooser, shake
 
 NAME = "mx.example.org"
+CONTEXT = client_context()
 
 
 @pytest.fixture
@@ -130,6 +134,8 @@ def test_close_sends_close_notify(chooser: ServerCertificates) -> None:
     assert read_all(client) == b"221 Bye\r\n"
     assert client.is_closed
     assert client.failure is None
+    with pytest.raises(ValueError, match="after close_notify"):
+        client.write(b"too late")
 
 
 @pytest.mark.parametrize("is_reset", [False, True])
@@ -223,3 +229,139 @@ def test_a_connection_that_ended_before_the_client_hello_is_closed(
     failed = server.do_handshake()
     assert isinstance(failed, HandshakeFailed)
     assert failed.cause is FailureCause.CLOSED
+
+
+ANY_PIECES = st.lists(st.binary(max_size=200), max_size=4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(pieces=ANY_PIECES, is_reset=st.booleans())
+def test_any_octets_end_a_handshake_and_never_raise(pieces: list[bytes], is_reset: bool) -> None:
+    client = TlsDriver.client(CONTEXT, NAME)
+    client.do_handshake()
+    for piece in pieces:
+        client.receive(piece)
+        client.do_handshake()
+        client.bytes_to_send()
+    client.receive_eof(is_reset=is_reset)
+    assert isinstance(client.do_handshake(), HandshakeFailed)
+    assert client.is_closed
+    assert client.read() == b""
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    pieces=ANY_PIECES,
+    damage=st.lists(st.tuples(st.integers(0, 1500), st.integers(0, 255)), max_size=3),
+)
+def test_any_octets_and_damaged_hellos_never_raise_in_a_server(
+    tmp_path_factory: pytest.TempPathFactory,
+    pieces: list[bytes],
+    damage: list[tuple[int, int]],
+) -> None:
+    chooser = make_chooser(tmp_path_factory.mktemp("any"), issue((NAME,)))
+    client, server = TlsDriver.client(CONTEXT, NAME), TlsDriver.server(chooser)
+    client.do_handshake()
+    hello = bytearray(client.bytes_to_send())
+    for at, value in damage:
+        hello[at % len(hello)] = value
+    for piece in (bytes(hello), *pieces):
+        server.receive(piece)
+        server.do_handshake()
+        server.bytes_to_send()
+    server.receive_eof()
+    assert isinstance(server.do_handshake(), HandshakeFailed)
+
+
+@settings(max_examples=40, deadline=None)
+@given(pieces=ANY_PIECES)
+def test_any_octets_after_the_handshake_never_raise(
+    tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes]
+) -> None:
+    chooser = make_chooser(tmp_path_factory.mktemp("after"), issue((NAME,)))
+    client, server = connect(chooser, CONTEXT)
+    for piece in pieces:
+        server.receive(piece)
+        server.read()
+    server.receive_eof()
+    server.write(b"221 Bye\r\n")
+    server.close()
+    client.receive(server.bytes_to_send())
+    server.read()
+    assert server.is_closed
+
+
+class Stuck:
+    """A connection in the middle of a message of the peer's, which OpenSSL wants whole first."""
+
+    def send(self, data: memoryview) -> int:
+        del data
+        raise SSL.WantReadError
+
+    def shutdown(self) -> bool:
+        raise SSL.Error([("SSL routines", "", "shutdown while in init")])
+
+    def get_peer_cert_chain(self) -> None:
+        return None
+
+    def bio_read(self, size: int) -> bytes:
+        del size
+        raise SSL.WantReadError
+
+
+@pytest.mark.parametrize(
+    ("action", "words"),
+    [
+        (lambda driver: driver.write(b"x"), "no reason given"),
+        (lambda driver: driver.close(), "shutdown while in init"),
+    ],
+)
+def test_what_cannot_be_sent_is_a_failure(
+    chooser: ServerCertificates,
+    monkeypatch: pytest.MonkeyPatch,
+    action: Callable[[TlsDriver], None],
+    words: str,
+) -> None:
+    client, _ = connect(chooser, client_context())
+    monkeypatch.setattr(client, "_connection", Stuck())
+    action(client)
+    assert client.is_closed
+    assert words in str(client.error)
+
+
+def test_whether_a_session_was_resumed_is_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read through pyOpenSSL's inside, which may change."""
+    connection = SSL.Connection(CONTEXT, None)
+    assert _is_resumed(connection) is False
+    monkeypatch.delattr(connection, "_ssl")
+    assert _is_resumed(connection) is False
+
+
+WITHOUT_EXECUTABLE_MEMORY = """
+import ctypes, sys
+from pathlib import Path
+PR_SET_MDWE = 65
+if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_MDWE, 1, 0, 0, 0):
+    sys.exit(77)
+from tests.network.certificates import *
+from letterlock.network.client_contexts import ClientContexts, ClientSettings
+chooser = make_chooser(Path(sys.argv[1]), issue(("mx.example.org",)))
+context = ClientContexts().find(ClientSettings())
+for result in shake(TlsDriver.client(context, "mx.example.org"), TlsDriver.server(chooser)):
+    assert isinstance(result, Handshake), result
+"""
+
+
+def test_no_memory_is_made_executable(tmp_path: Path) -> None:
+    """systemd's MemoryDenyWriteExecute, which Python callbacks from OpenSSL could not bear."""
+    run = subprocess.run(
+        [sys.executable, "-c", WITHOUT_EXECUTABLE_MEMORY, str(tmp_path)],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        env={"PYTHONPATH": f"{Path(__file__).parents[2] / 'src'}:{Path(__file__).parents[2]}"},
+    )
+    if run.returncode == 77:
+        pytest.skip("this kernel has no PR_SET_MDWE (Linux 6.3)")
+    assert run.returncode == 0, run.stderr

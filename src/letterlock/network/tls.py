@@ -142,10 +142,12 @@ class TlsDriver:
         """Encrypt plaintext; ciphertext is held in memory until `bytes_to_send` takes it.
 
         Give large data in pieces. Dropped without a word when the connection failed before.
-        Raises ValueError before the handshake is complete.
+        Raises ValueError before the handshake is complete, and after `close`.
         """
         if self.failure is not None:
             return
+        if self._is_close_sent:
+            raise ValueError("plaintext can't be sent after close_notify")
         if self._connection is None or self._handshake is None:
             raise ValueError("plaintext can't be sent before the TLS handshake is complete")
         rest = memoryview(data)

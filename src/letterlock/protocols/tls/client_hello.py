@@ -5,7 +5,7 @@ RFC 8446 §4.1.2 and RFC 5246 §7.4.1.2 (the message), RFC 8446 §5.1 (records),
 decides what is acceptable. Encrypted Client Hello is left out: the outer one is what we see.
 """
 
-from collections.abc import Iterator
+import struct
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
@@ -24,6 +24,7 @@ _HANDSHAKE_HEADER_OCTETS = 4
 _CONTENT_TYPE_HANDSHAKE = 22
 _MESSAGE_CLIENT_HELLO = 1
 _HOST_NAME = 0
+_EXTENSION_HEADER = struct.Struct("!HH")  # RFC 8446 §4.2: type and length
 
 
 class KeyType(StrEnum):
@@ -216,7 +217,7 @@ def _read_message(octets: _Octets) -> ClientHello:
     cipher_suites = octets.take_vector(2)
     octets.take_vector(1)  # compression methods
     # RFC 5246 §7.4.1.2: a ClientHello may end here, without extensions.
-    extensions = dict(_read_extensions(_Octets(octets.take_vector(2)))) if octets.has_more else {}
+    extensions = _read_extensions(octets.take_vector(2)) if octets.has_more else {}
     return ClientHello(
         sni=_read_sni(extensions.get(_Extension.SERVER_NAME)),
         alpn=_read_alpn(extensions.get(_Extension.ALPN)),
@@ -230,9 +231,20 @@ def _read_message(octets: _Octets) -> ClientHello:
     )
 
 
-def _read_extensions(octets: _Octets) -> Iterator[tuple[int, bytes]]:
-    while octets.has_more:
-        yield octets.take_number(2), octets.take_vector(2)
+def _read_extensions(octets: bytes) -> dict[int, bytes]:
+    # Without a cursor: a ClientHello has a dozen of them, and each handshake waits for this.
+    found = {}
+    position, end = 0, len(octets)
+    while position < end:
+        start = position + _EXTENSION_HEADER.size
+        if start > end:
+            raise _MalformedError
+        kind, length = _EXTENSION_HEADER.unpack_from(octets, position)
+        position = start + length
+        if position > end:
+            raise _MalformedError
+        found[kind] = octets[start:position]
+    return found
 
 
 def _read_sni(body: bytes | None) -> str | None:
@@ -274,14 +286,14 @@ def _read_list(body: bytes | None) -> tuple[int, ...]:
 def _read_numbers(octets: bytes) -> tuple[int, ...]:
     if len(octets) % 2:
         raise _MalformedError
-    numbers = [octets[at] << 8 | octets[at + 1] for at in range(0, len(octets), 2)]
-    return tuple(number for number in numbers if not _is_grease(number))
+    numbers = struct.unpack(f"!{len(octets) // 2}H", octets)
+    if _GREASE.isdisjoint(numbers):
+        return numbers
+    return tuple(number for number in numbers if number not in _GREASE)
 
 
-def _is_grease(number: int) -> bool:
-    # RFC 8701 §2: 0x0A0A, 0x1A1A ... 0xFAFA.
-    return number & 0x0F0F == 0x0A0A and number >> 8 == number & 0xFF
-
+# RFC 8701 §2: 0x0A0A, 0x1A1A ... 0xFAFA.
+_GREASE = frozenset(range(0x0A0A, 0x10000, 0x1010))
 
 # RFC 8446 §4.2.3: RSA signs with PSS in TLS 1.3; each key signs with SHA-2 only (RFC 9325 §4.5).
 _TLS_1_3_SCHEMES = {
