@@ -1,0 +1,106 @@
+"""Decide what TLS a connection to one MX host must have, from the operator's table.
+
+RFC 9525 §6.1.1 (reference identifiers), RFC 6066 §3 (SNI), RFC 7435 §3 (explicit policy comes
+before opportunistic). DANE and MTA-STS, as sources of their own, are not here yet.
+"""
+
+from letterlock.base.domains import Domain
+from letterlock.protocols.pki.names import parse_ip
+from letterlock.protocols.policy.requirement import (
+    Level,
+    Requirement,
+    RequirementInvalid,
+    Source,
+)
+from letterlock.protocols.policy.table import PolicyTable, TableEntry, WrongEntry
+
+_DEFAULT_MATCH = {
+    Level.VERIFY: ("hostname",),
+    Level.SECURE: ("nexthop", "dot-nexthop"),
+}
+# Not required there, but judged and recorded all the same.
+_RECORDED_MATCH = ("hostname",)
+
+
+def decide(
+    next_hop_key: str, next_hop_domain: Domain | None, mx_host: str, table: PolicyTable
+) -> Requirement | RequirementInvalid:
+    """Decide for one MX host of a next hop.
+
+    `next_hop_key` is the next hop as the operator wrote it (`example.com`, `[mx.example.com]:587`),
+    `next_hop_domain` its name without brackets and port, None when it is an address. `mx_host` is
+    the host's name, or its address where there is no name.
+    """
+    found = table.find(next_hop_key)
+    entry = table.default if found is None else found
+    if isinstance(entry, WrongEntry):
+        return RequirementInvalid(entry.where, entry.reason)
+    if entry.level in (Level.DANE, Level.DANE_ONLY):
+        reason = f"level {entry.level} comes with DNS policy; use verify or secure"
+        return RequirementInvalid(entry.where, reason)
+    names = _find_names(entry, next_hop_domain, mx_host)
+    if not names and entry.level in _DEFAULT_MATCH:
+        reason = "match: no name is left for a next hop that is an address"
+        return RequirementInvalid(entry.where, reason)
+    return Requirement(
+        level=entry.level,
+        source=_find_source(entry, is_default=found is None),
+        reason=_give_reason(entry, is_default=found is None),
+        sni=_find_sni(entry, next_hop_domain, mx_host),
+        names=names,
+        fingerprints=entry.fingerprints,
+        trust_files=entry.trust_files,
+        min_version=entry.min_version,
+        max_version=entry.max_version,
+        ciphers=entry.ciphers,
+    )
+
+
+def _find_names(entry: TableEntry, next_hop_domain: Domain | None, mx_host: str) -> tuple[str, ...]:
+    words = entry.match or _DEFAULT_MATCH.get(entry.level, _RECORDED_MATCH)
+    names: list[str] = []
+    for word in words:
+        match word:
+            case "hostname":
+                names.append(_bare(mx_host))
+            case "nexthop":
+                # RFC 9525 §6.4: a next hop that is an address is proved by that address.
+                names.append(next_hop_domain or _bare(mx_host))
+            case "dot-nexthop":
+                if next_hop_domain:
+                    names.append(f".{next_hop_domain}")
+            case _:
+                names.append(word)
+    return tuple(dict.fromkeys(names))
+
+
+def _find_sni(entry: TableEntry, next_hop_domain: Domain | None, mx_host: str) -> str | None:
+    """Give the name to send, at every level: hosts show strangers without it another certificate.
+
+    None for an address (RFC 6066 §3).
+    """
+    match entry.servername:
+        case None | "hostname":
+            name: str | None = mx_host
+        case "nexthop":
+            name = next_hop_domain
+        case literal:
+            name = literal
+    return None if name is None or parse_ip(name) is not None else name
+
+
+def _bare(host: str) -> str:
+    ip = parse_ip(host)
+    return host if ip is None else str(ip)
+
+
+def _find_source(entry: TableEntry, *, is_default: bool) -> Source:
+    if not is_default:
+        return Source.TABLE
+    return Source.OPPORTUNISTIC if entry.level is Level.MAY else Source.DEFAULT
+
+
+def _give_reason(entry: TableEntry, *, is_default: bool) -> str:
+    if is_default:
+        return f"default level: {entry.level} ({entry.where})"
+    return f"policy table: {entry.key} {entry.level} ({entry.where})"

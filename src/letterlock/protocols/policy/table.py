@@ -1,0 +1,253 @@
+"""The operator's policy table: which TLS level holds for which next hop.
+
+The meaning is that of Postfix's `smtp_tls_policy_maps`. A wrong entry stays in the table, named
+with file, line and key: mail for its key waits until it is corrected, other mail goes, and nothing
+is lowered. Reading Postfix's own text form is in `postfix_table`; what an entry means for one MX
+host is in `decide`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from letterlock.base.domains import DomainError, parse_domain
+from letterlock.protocols.pki.names import parse_ip
+from letterlock.protocols.policy.fingerprints import FingerprintError, parse_fingerprint
+from letterlock.protocols.policy.requirement import Level
+from letterlock.protocols.policy.tls_parameters import (
+    DEFAULT_MIN_VERSION,
+    ParameterError,
+    parse_ciphers,
+    parse_protocols,
+)
+
+MATCH_WORDS = ("hostname", "nexthop", "dot-nexthop")
+SERVERNAME_WORDS = ("hostname", "nexthop")
+
+_MATCHING_LEVELS = (Level.FINGERPRINT, Level.VERIFY, Level.SECURE)
+_CHAIN_LEVELS = (Level.VERIFY, Level.SECURE)
+_FIELDS = frozenset(
+    {"level", "match", "servername", "tafile", "protocols", "ciphers", "exclude", "fingerprints"}
+)
+
+
+class EntryError(ValueError):
+    """An entry is wrong; the message says which rule it breaks."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableEntry:
+    """One entry. `match` and `servername` hold words of Postfix's or names as they are wanted.
+
+    `where` is `file:line:key`. An empty `match` means the level's default. `ciphers` is an OpenSSL
+    list for TLS 1.2 and below, None for ours.
+    """
+
+    key: str
+    level: Level
+    where: str
+    match: tuple[str, ...] = ()
+    servername: str | None = None
+    trust_files: tuple[str, ...] = ()
+    fingerprints: tuple[str, ...] = ()
+    min_version: str = DEFAULT_MIN_VERSION
+    max_version: str | None = None
+    ciphers: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WrongEntry:
+    """An entry that cannot be used. `reason` says which rule it breaks."""
+
+    key: str
+    where: str
+    reason: str
+
+
+Entry = TableEntry | WrongEntry
+
+
+class PolicyTable:
+    """Entries by their key, as `normal_key` gives it; `default` holds where none is found."""
+
+    def __init__(self, entries: Mapping[str, Entry], default: TableEntry) -> None:
+        self._entries = dict(entries)
+        self.default = default
+
+    @property
+    def wrong_entries(self) -> tuple[WrongEntry, ...]:
+        return tuple(entry for entry in self._entries.values() if isinstance(entry, WrongEntry))
+
+    def find(self, next_hop_key: str) -> Entry | None:
+        """Find the entry for a next hop as it is written: a domain, `[host]`, `[host]:port`.
+
+        Only a plain domain has parents: for `a.b.example` also `.b.example` and `.example`.
+        """
+        key = normal_key(next_hop_key)
+        if entry := self._entries.get(key):
+            return entry
+        if _is_plain_domain(key):
+            while "." in key:
+                key = key.partition(".")[2]
+                if entry := self._entries.get("." + key):
+                    return entry
+        return None
+
+
+def collect_entries(*sources: Iterable[Entry]) -> dict[str, Entry]:
+    """Put entries under their keys: earlier sources come before later ones.
+
+    A key that stands twice in one source is a wrong entry: nobody can say which was meant.
+    """
+    collected: dict[str, Entry] = {}
+    for source in sources:
+        seen: dict[str, Entry] = {}
+        for entry in source:
+            key = normal_key(entry.key)
+            if first := seen.get(key):
+                seen[key] = WrongEntry(key, entry.where, f"the key stands at {first.where} already")
+            else:
+                seen[key] = entry
+        collected = seen | collected
+    return collected
+
+
+def parse_entry(key: str, fields: Mapping[str, object], where: str) -> Entry:
+    """Parse an entry of `[policy.hops]`, or what `postfix_table` made of one; never raises.
+
+    Lists may be a single text. `match` at level fingerprint and `fingerprints` are the same.
+    """
+    try:
+        return _parse(key, fields, where)
+    except (EntryError, ParameterError, FingerprintError) as error:
+        return WrongEntry(normal_key(key), where, str(error))
+
+
+def normal_key(key: str) -> str:
+    """Give a key in the form it is looked up by: lower case, A-labels."""
+    dot = "." if key.startswith(".") else ""
+    try:
+        return dot + parse_domain(key.removeprefix("."))
+    except DomainError:
+        return key.lower()
+
+
+def parse_level(text: str) -> Level:
+    """Parse a level's name, without case; raises EntryError."""
+    try:
+        return Level(text.lower())
+    except ValueError:
+        raise EntryError(f"{text[:40]!r} is not a level; there are {', '.join(Level)}") from None
+
+
+def _parse(key: str, fields: Mapping[str, object], where: str) -> TableEntry:
+    _check_key(key)
+    if unknown := sorted(set(fields) - _FIELDS):
+        raise EntryError(f"there is no attribute {unknown[0][:40]!r}")
+    level = parse_level(_text(fields, "level") or "")
+    if level is Level.NONE:
+        # As in Postfix: nothing else counts without TLS.
+        return TableEntry(normal_key(key), level, where)
+    match = _texts(fields, "match")
+    _check_attributes(level, fields)
+    servername = _text(fields, "servername")
+    fingerprints = _texts(fields, "fingerprints")
+    if level is Level.FINGERPRINT:
+        fingerprints, match = match + fingerprints, ()
+        if not fingerprints:
+            raise EntryError("level fingerprint needs at least one fingerprint to match")
+    versions = parse_protocols(_joined(fields, "protocols"), is_old_allowed=level is Level.MAY)
+    return TableEntry(
+        key=normal_key(key),
+        level=level,
+        where=where,
+        match=tuple(_parse_match(word) for word in match),
+        servername=_parse_servername(servername) if servername is not None else None,
+        trust_files=_texts(fields, "tafile"),
+        fingerprints=tuple(parse_fingerprint(text) for text in fingerprints),
+        min_version=versions.lowest,
+        max_version=versions.highest,
+        ciphers=parse_ciphers(
+            _text(fields, "ciphers"), _texts(fields, "exclude"), is_old_allowed=level is Level.MAY
+        ),
+    )
+
+
+def _check_key(key: str) -> None:
+    # `[host]`, `[host]:port` and `host:port` are next hops as the operator writes them elsewhere.
+    if key.startswith("["):
+        host, bracket, port = key[1:].partition("]")
+        is_right = bool(bracket) and (not port or _is_port(port))
+    else:
+        host, colon, port = key.removeprefix(".").partition(":")
+        is_right = not colon or _is_port(":" + port)
+    if not is_right or (parse_ip(f"[{host}]") is None and not _is_domain(host)):
+        raise EntryError(f"the key {key[:80]!r} is not a domain, .parent, [host] or [host]:port")
+
+
+def _check_attributes(level: Level, fields: Mapping[str, object]) -> None:
+    for name, levels in (
+        ("match", _MATCHING_LEVELS),
+        ("tafile", _CHAIN_LEVELS),
+        ("fingerprints", (Level.FINGERPRINT,)),
+    ):
+        if _texts(fields, name) and level not in levels:
+            raise EntryError(f"{name} has no meaning at level {level}")
+
+
+def _parse_match(word: str) -> str:
+    if word in MATCH_WORDS or parse_ip(word) is not None:
+        return word
+    dot = "." if word.startswith(".") else ""
+    try:
+        return dot + parse_domain(word.removeprefix("."))
+    except DomainError as error:
+        raise EntryError(f"match: {error}") from error
+
+
+def _parse_servername(word: str) -> str:
+    if word in SERVERNAME_WORDS:
+        return word
+    if parse_ip(word) is not None:
+        raise EntryError("servername: an address cannot be sent as SNI (RFC 6066 §3)")
+    try:
+        return parse_domain(word)
+    except DomainError as error:
+        raise EntryError(f"servername: {error}") from error
+
+
+def _text(fields: Mapping[str, object], name: str) -> str | None:
+    values = _texts(fields, name)
+    if len(values) > 1:
+        raise EntryError(f"{name} stands more than once")
+    return values[0] if values else None
+
+
+def _texts(fields: Mapping[str, object], name: str) -> tuple[str, ...]:
+    value = fields.get(name, ())
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list | tuple) or not all(isinstance(item, str) for item in values):
+        raise EntryError(f"{name} is not a text or a list of texts")
+    if not all(item.strip() for item in values):
+        raise EntryError(f"{name} is empty")
+    return tuple(item.strip() for item in values)
+
+
+def _joined(fields: Mapping[str, object], name: str) -> str | None:
+    return ":".join(_texts(fields, name)) or None
+
+
+def _is_port(text: str) -> bool:
+    digits = text.removeprefix(":")
+    return text.startswith(":") and digits.isascii() and digits.isdigit() and len(digits) <= 5
+
+
+def _is_domain(text: str) -> bool:
+    try:
+        parse_domain(text)
+    except DomainError:
+        return False
+    return True
+
+
+def _is_plain_domain(key: str) -> bool:
+    return _is_domain(key) and parse_ip(key) is None
