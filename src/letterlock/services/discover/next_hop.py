@@ -1,6 +1,6 @@
 """Next hops: a recipient's domain, or what the operator wrote in `relayhost` and `routes`.
 
-RFC 5321 §4.1.3 (address literals). Brackets mean one host, whose MX is not looked up, as in Postfix.
+RFC 5321 §4.1.3 (address literals). Brackets mean one host, whose MX is not looked up.
 """
 
 import re

@@ -27,7 +27,7 @@ MAX_MX_HOSTS = 30
 """Hosts looked up for one domain, the best ones: a delivery tries fewer than that anyway."""
 
 MAX_ADDRESSES_PER_HOST = 10
-"""Addresses used of one host: others stand behind the same name, and other hosts have their turn."""
+"""Addresses used of one host, so that other hosts have their turn."""
 
 MAX_LOOKUPS_AT_A_TIME = 16
 
