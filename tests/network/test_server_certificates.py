@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
+    NoEncryption,
     PrivateFormat,
 )
 from OpenSSL import SSL
@@ -120,6 +122,53 @@ def test_a_client_without_an_extension_is_served(both: ServerCertificates) -> No
     choice = both.choose(ClientHello(None, (), (0x0303,), (0xC02F,)))
     assert (choice.is_default, choice.reason) == (True, ChoiceReason.NO_SNI)
     assert both.choose(None) == choice
+
+
+def with_server_name(hello: bytes, body: bytes) -> bytes:
+    """Put another server_name extension into a ClientHello."""
+    message = hello[9:]
+    at = 35 + message[34]
+    at += 2 + int.from_bytes(message[at : at + 2], "big")
+    at += 1 + message[at]
+    head, rest = message[:at], message[at + 2 :]
+    extensions = b""
+    while rest:
+        kind, length = rest[:2], int.from_bytes(rest[2:4], "big")
+        value = body if kind == b"\x00\x00" else rest[4 : 4 + length]
+        extensions += kind + len(value).to_bytes(2, "big") + value
+        rest = rest[4 + length :]
+    message = head + len(extensions).to_bytes(2, "big") + extensions
+    message = b"\x01" + len(message).to_bytes(3, "big") + message
+    return b"\x16\x03\x01" + len(message).to_bytes(2, "big") + message
+
+
+def host_name(name: bytes) -> bytes:
+    entry = b"\x00" + len(name).to_bytes(2, "big") + name
+    return len(entry).to_bytes(2, "big") + entry
+
+
+@pytest.mark.parametrize(
+    ("body", "is_served"),
+    [
+        (host_name(b""), True),
+        (host_name(b"\xff\xfe"), True),
+        (host_name(b"x" * 255), True),
+        (host_name(b"x" * 256), False),
+        (host_name(b"a\x00b"), False),
+        (b"\x00\x00", False),
+    ],
+)
+def test_what_openssl_itself_refuses_as_sni(
+    both: ServerCertificates, body: bytes, is_served: bool
+) -> None:
+    """RFC 6066 §3: an empty list breaks its syntax; no client can take it for a name's fault."""
+    client, server = TlsDriver.client(client_context(), MAIN[0]), TlsDriver.server(both)
+    client.do_handshake()
+    server.receive(with_server_name(client.bytes_to_send(), body))
+    result = server.do_handshake()
+    assert (result is None) is is_served
+    assert server.choice is not None
+    assert server.choice.is_default
 
 
 @pytest.mark.parametrize("order", [("ec", "rsa"), ("rsa", "ec")])
@@ -317,6 +366,12 @@ def test_the_client_is_not_asked_for_a_certificate(both: ServerCertificates) -> 
     assert both.choose(None).context.get_verify_mode() == SSL.VERIFY_NONE
 
 
+# id-ecPublicKey (1.2.840.10045.2.1) made into an OID of nothing.
+UNKNOWN_KEY = x509.load_der_x509_certificate(
+    issue(MAIN).der.replace(b"\x2a\x86\x48\xce\x3d\x02\x01", b"\x2a\x86\x48\xce\x3d\x02\x77")
+).public_bytes(Encoding.PEM)
+
+
 class TestLoading:
     def test_at_least_one_pair_is_needed(self) -> None:
         with pytest.raises(LocalError, match="at least one"):
@@ -335,6 +390,14 @@ class TestLoading:
             ("key", b"x" * (1024 * 1024 + 1), "larger than"),
             ("key", issue(OTHER).key_pem, "not the key of the certificate"),
             ("key", issue(OTHER).chain_pem, "no private key in PEM form"),
+            ("certificate", UNKNOWN_KEY, "of no kind we know"),
+            (
+                "key",
+                X25519PrivateKey.generate().private_bytes(
+                    Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+                ),
+                "neither RSA, ECDSA nor Ed25519",
+            ),
             (
                 "key",
                 ec.generate_private_key(ec.SECP256R1()).private_bytes(

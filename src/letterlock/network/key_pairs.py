@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -138,7 +139,7 @@ def _parse_key(path: Path, content: bytes) -> tuple[PrivateKey, KeyType]:
         key = load_pem_private_key(content, None)
     except TypeError as error:
         raise LocalError(f"{path}: the key is encrypted; a server needs it in clear") from error
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise LocalError(f"{path}: no private key in PEM form could be read from it") from error
     match key:
         case RSAPrivateKey():
@@ -154,7 +155,7 @@ def _parse_key(path: Path, content: bytes) -> tuple[PrivateKey, KeyType]:
 def _find_public_key(path: Path, leaf: x509.Certificate) -> object:
     try:
         return leaf.public_key()
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise LocalError(f"{path}: the certificate's key is of no kind we know") from error
 
 

@@ -2,7 +2,8 @@
 
 RFC 6066 §3 (server_name); RFC 7672 §8.1 and RFC 8461 §7.1: a client that sends no name, or one we
 don't have, gets the default certificate and a handshake that goes on. That goes before RFC 9325
-§3.7, which would rather refuse. RFC 9325 §3.4 (tickets), §4.2.1 (order of ciphers).
+§3.7, which would rather refuse. RFC 9325 §3.4 (tickets), §4.2.1 (order of ciphers). OpenSSL itself
+refuses an extension that can't be read, and a name with a NUL or of more than 255 octets.
 
 Contexts are made at start and on reload, before workers fork: workers share their ticket keys.
 """

@@ -20,6 +20,8 @@ from letterlock.protocols.tls.client_hello import (
 
 ECDHE_ECDSA, ECDHE_RSA = 0xC02B, 0xC02F
 GREASE = 0x2A2A
+# The fields up to the compression methods; cipher suites of three octets.
+BARE = b"\x03\x03" + bytes(33) + b"\x00\x02\xc0\x2f" + b"\x01\x00"
 ODD_SUITES = b"\x03\x03" + bytes(33) + b"\x00\x03\xc0\x2f\x00" + b"\x01\x00"
 
 
@@ -194,6 +196,8 @@ def test_a_damaged_client_hello_gives_a_value_that_can_be_logged(
         (records(b"\x02" + vector(b"", 3)), "type 2"),
         (records(b"\x01" + vector(ODD_SUITES, 3)), "lengths"),
         (records(b"\x01" + vector(b"\x03\x03", 3)), "lengths"),
+        (records(b"\x01" + vector(BARE + b"\x00\x03\x00\x0d\x00", 3)), "lengths"),
+        (records(b"\x01" + vector(BARE + b"\x00\x04\x00\x0d\x00\x01", 3)), "lengths"),
         (records(message({13: b"\x00\x03\x04\x03\x08"})), "lengths"),
         (records(message({0: b"\x00\x09\x00"})), "lengths"),
     ],
