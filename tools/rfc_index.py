@@ -70,7 +70,7 @@ def find_misspellings(path: str, text: str) -> Iterator[str]:
     """Find what names an RFC in another way than `RFC 8461 §4.1`."""
     for match in _ANY_SPELLING.finditer(text):
         spelled = match[0]
-        if spelled == _NOT_A_CITATION or _RIGHT_SPELLING.match(spelled):
+        if spelled.lower() == _NOT_A_CITATION or _RIGHT_SPELLING.match(spelled):
             continue
         line = text.count("\n", 0, match.start()) + 1
         yield f"{path}:{line}: write `RFC 8461 §4.1`, not {' '.join(spelled.split())!r}"

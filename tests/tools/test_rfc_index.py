@@ -69,6 +69,7 @@ def test_another_spelling_is_found(text: str) -> None:
         f"{R}\n    5321",
         f"{R}\n# 5321",
         "message/rfc822",
+        "RF" + "C822; alice@example.org",
         "rfc4514_string()",
     ],
 )
