@@ -20,7 +20,6 @@ from letterlock.protocols.policy.judge import (
     judge,
     judge_failure,
     judge_no_starttls,
-    judge_violation,
 )
 from letterlock.protocols.policy.requirement import Level, Requirement
 from letterlock.protocols.policy.verdict import Verdict
@@ -57,7 +56,7 @@ class DialTimeouts:
 
     connect: timedelta = timedelta(seconds=30)
     handshake: timedelta = timedelta(minutes=1)
-    steps: ClientTimeouts = ClientTimeouts()
+    steps: ClientTimeouts = field(default_factory=ClientTimeouts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +99,9 @@ class _Dialogue:
 
     lines: list[str] = field(default_factory=list)
 
-    def add(self, speaker: str, text: str) -> None:
-        """Add a line: speaker is C, S, or * for what is no command and no reply."""
-        self.extend((f"{speaker}: {text}",))
+    def add(self, mark: str, text: str) -> None:
+        """Add a line; `mark` is `>` for what we said, `<` for the host, `!` for the rest."""
+        self.extend((f"{mark} {text}",))
 
     def extend(self, lines: Sequence[str]) -> None:
         self.lines += lines[: MAX_DIALOGUE_LINES - len(self.lines)]
@@ -226,7 +225,7 @@ class Dialer:
         outcome = await speaker.wire.start_tls(driver, self._timeouts.handshake.total_seconds())
         match outcome:
             case HandshakeFailed():
-                speaker.dialogue.add("*", f"TLS handshake failed: {outcome.detail}")
+                speaker.dialogue.add("!", f"TLS handshake failed: {outcome.detail}")
                 speaker.wire.close()
                 verdict = judge_failure(requirement, outcome, anchors, self._clock.now())
                 return TlsFailed(verdict, outcome, speaker.dialogue.take())
@@ -243,7 +242,7 @@ class Dialer:
         anchors: TrustAnchors,
     ) -> Dialled:
         verdict = judge(requirement, handshake, anchors, self._clock.now())
-        speaker.dialogue.add("*", f"TLS: {handshake.version} {handshake.cipher}: {verdict.reason}")
+        speaker.dialogue.add("!", f"TLS: {handshake.version} {handshake.cipher}: {verdict.reason}")
         if not verdict.may_send:
             # RFC 3207 §4.1: not what is required, so QUIT right after the handshake.
             await speaker.quit()
@@ -297,7 +296,7 @@ class _Speaker:
 
     async def ask(self, command: str, patience: timedelta) -> Reply | ReplyViolation | Lost:
         """Say one command and give its reply."""
-        self.dialogue.add("C", command)
+        self.dialogue.add(">", command)
         lost = await self.wire.write(command.encode() + b"\r\n", patience.total_seconds())
         return lost or await self.reply(patience)
 
@@ -305,18 +304,18 @@ class _Speaker:
         while not self._replies:
             octets = await self.wire.read(patience.total_seconds())
             if isinstance(octets, Lost):
-                self.dialogue.add("*", octets.detail)
+                self.dialogue.add("!", octets.detail)
                 return octets
             self._replies += self._reader.receive(octets)
         answer = self._replies.pop(0)
         if isinstance(answer, Reply):
-            self.dialogue.add("S", answer.text)
+            self.dialogue.add("<", answer.text)
         else:
-            self.dialogue.add("*", f"not SMTP: {answer.reason}: {answer.excerpt}")
+            self.dialogue.add("!", f"not SMTP: {answer.reason}: {answer.excerpt}")
         return answer
 
     def gone(self, what: Lost | ReplyViolation, stage: str) -> Unreachable:
-        """The session is over before it began."""
+        """Close, and say that the session was over before it began."""
         self.wire.close()
         detail = what.detail if isinstance(what, Lost) else f"not SMTP: {what.reason}"
         return Unreachable(f"{detail} while waiting for {stage}", self.dialogue.take(), stage)
@@ -342,7 +341,7 @@ class _Speaker:
         if lost is not None and not transaction.is_done:
             transaction.lost(lost.detail)
         self._reader.is_smtputf8 = False
-        self.dialogue.extend(transaction.dialogue)
+        self.dialogue.extend(transaction.take_dialogue())
         result = transaction.result()
         if result.must_close:
             self.wire.close()
@@ -362,7 +361,7 @@ class _Speaker:
 
     async def _receive(self, transaction: Transaction) -> Lost | None:
         if not self._replies:
-            patience = _patience(transaction.stage, self.timeouts)
+            patience = _patience(transaction.awaits, self.timeouts)
             octets = await self.wire.read(patience.total_seconds())
             if isinstance(octets, Lost):
                 return octets

@@ -289,28 +289,14 @@ class _Connection(asyncio.Protocol):
     def _take(self, event: Event) -> None:
         session, owner = self._session, self._owner
         match event:
-            case MessageOctets(data):
-                self._message_octets += len(data)
-                if (waiting := owner.take_octets(data)) is not None:
-                    self._wait(waiting)
+            case MessageStart() | MessageOctets() | MessageEnd() | MessageAborted():
+                self._take_message(event)
             case Hello():
                 owner.answer_hello(event)
             case MailFrom():
                 session.answer(owner.answer_mail(event))
             case RcptTo():
                 session.answer(owner.answer_rcpt(event))
-            case MessageStart():
-                self._message_started, self._message_octets = self._active, 0
-                session.answer(owner.answer_message(event))
-            case MessageEnd(violation):
-                self._message_started = None
-                if violation is None:
-                    self._wait(self._store())
-                else:
-                    owner.drop_message()
-            case MessageAborted():
-                self._message_started = None
-                owner.drop_message()
             case ProtocolError():
                 owner.note_error(event)
             case StartTls():
@@ -321,6 +307,24 @@ class _Connection(asyncio.Protocol):
                 self._close(reason)
             case _:
                 assert_never(event)
+
+    def _take_message(
+        self, event: MessageStart | MessageOctets | MessageEnd | MessageAborted
+    ) -> None:
+        owner = self._owner
+        if isinstance(event, MessageOctets):
+            self._message_octets += len(event.data)
+            if (waiting := owner.take_octets(event.data)) is not None:
+                self._wait(waiting)
+        elif isinstance(event, MessageStart):
+            self._message_started, self._message_octets = self._active, 0
+            self._session.answer(owner.answer_message(event))
+        else:
+            self._message_started = None
+            if isinstance(event, MessageEnd) and event.violation is None:
+                self._wait(self._store())
+            else:
+                owner.drop_message()
 
     def _wait(self, waiting: Awaitable[None]) -> None:
         self._is_waiting = True

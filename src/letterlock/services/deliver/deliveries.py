@@ -43,26 +43,29 @@ class DeliveryLimits:
     lease: timedelta = timedelta(minutes=15)
 
 
-class Deliveries:
-    """Delivers from one store until cancelled, or until it is drained."""
+@dataclass(frozen=True, slots=True)
+class DeliveryParts:
+    """What all the loops of a worker share."""
 
-    def __init__(
-        self,
-        store: QueueStore,
-        deliverer: Deliverer,
-        settler: Settler,
-        destinations: Destinations,
-        limits: DeliveryLimits,
-        clock: Clock,
-        log: Log,
-    ) -> None:
+    deliverer: Deliverer
+    settler: Settler
+    destinations: Destinations
+    limits: DeliveryLimits
+    clock: Clock
+    log: Log
+
+
+class Deliveries:
+    """Delivers from one store until cancelled."""
+
+    def __init__(self, store: QueueStore, parts: DeliveryParts) -> None:
         self._store = store
-        self._deliverer = deliverer
-        self._settler = settler
-        self._destinations = destinations
-        self._limits = limits
-        self._clock = clock
-        self._log = log
+        self._deliverer = parts.deliverer
+        self._settler = parts.settler
+        self._destinations = parts.destinations
+        self._limits = parts.limits
+        self._clock = parts.clock
+        self._log = parts.log
         self._wake = asyncio.Event()
         self._in_hands: dict[str, Claim] = {}
         self._idle = asyncio.Event()

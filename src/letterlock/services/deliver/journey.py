@@ -15,9 +15,9 @@ from letterlock.protocols.smtp.replies import Reply
 from letterlock.protocols.smtp.status_codes import status_of
 from letterlock.protocols.smtp.transaction_result import RecipientOutcome
 from letterlock.protocols.tlsrpt.result_types import ResultType
-from letterlock.services.queue.outcomes import Delivery, Outcome, Result
 from letterlock.services.deliver.story import Story
 from letterlock.services.discover.routes import NoRoute
+from letterlock.services.queue.outcomes import Delivery, Outcome, Result
 from letterlock.storage.queue import AttemptRecord, Claim, ClaimedRecipient, QueueStore
 
 
@@ -38,12 +38,12 @@ class Journey:
         self._began = self._connected = clock.monotonic()
 
     def start_attempt(self) -> None:
-        """An address is tried now."""
+        """Begin with another address."""
         self._started = self._clock.now()
         self._began = self._connected = self._clock.monotonic()
 
-    def is_connected(self) -> None:
-        """The connection is there, TLS included: what follows is the sending."""
+    def note_connected(self) -> None:
+        """Note that the connection is there, TLS included: what follows is the sending."""
         self._connected = self._clock.monotonic()
 
     def envelope(self, recipients: Sequence[ClaimedRecipient]) -> Envelope:
@@ -77,21 +77,21 @@ class Journey:
     def note_problem(
         self, relay: str, status: str, text: str, tls_result: ResultType | None = None
     ) -> None:
-        """No recipient could be sent to at this address, for a reason that may pass."""
+        """Note that nobody could be sent to at this address, for a reason that may pass."""
         self._has_passing_problem = True
         self._defer(relay, status, text, tls_result=tls_result)
 
     def note_refused(self, relay: str, reply: Reply, text: str) -> None:
-        """The host as a whole refused, by this reply."""
+        """Note that a host as a whole refused, by this reply."""
         self._has_passing_problem |= not reply.is_permanent
         self._defer(relay, status_of(reply), text, remote=relay.partition("[")[0])
 
     def defer_for_policy(self, reason: str) -> None:
-        """The policy for this next hop can't be used: its mail waits, whatever host."""
+        """Note that the policy for this next hop can't be used: its mail waits, whatever host."""
         self.note_problem("none", "4.7.5", f"TLS policy for this destination is unusable: {reason}")
 
     def end_without_route(self, route: NoRoute) -> None:
-        """There is no host to go to."""
+        """Note that there is no host to go to."""
         self._has_passing_problem = not route.is_permanent
         self._defer("none", route.status, route.reason)
         self.end_attempt("none", route.reason, Story(outcome=route.reason))

@@ -29,12 +29,12 @@ from letterlock.protocols.policy.table import PolicyTable
 from letterlock.protocols.tls.handshake import Handshake
 from letterlock.services.deliver.anchors import AnchorFiles, AnchorsUnusable
 from letterlock.services.deliver.journey import Journey
-from letterlock.services.queue.outcomes import Delivery
 from letterlock.services.deliver.pool import ConnectionKey, ConnectionPool
 from letterlock.services.deliver.sending import Sender
 from letterlock.services.deliver.story import Story, describe_chain
 from letterlock.services.discover.next_hop import NextHop
 from letterlock.services.discover.routes import HostAddress, MxHost, NoRoute, Route, RouteFinder
+from letterlock.services.queue.outcomes import Delivery
 from letterlock.storage.queue import Claim, QueueStore
 
 MAX_ADDRESSES = 12
@@ -153,8 +153,8 @@ class RemoteDelivery:
     async def _send(
         self, journey: Journey, key: ConnectionKey, connection: Connected, *, is_reused: bool
     ) -> bool:
-        """Send; False when a connection kept from before turned out to be gone: nothing was sent."""
-        journey.is_connected()
+        """Send; False when a connection kept from before was gone: nothing was sent."""
+        journey.note_connected()
         sent = await self.sender.send(journey, connection)
         if is_reused and sent.is_stale:
             connection.abort()

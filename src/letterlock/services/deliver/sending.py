@@ -28,8 +28,11 @@ MAX_TRANSACTIONS = 50
 
 @dataclass(slots=True)
 class Sent:
-    """How it went. `is_usable`: another message may follow on this connection. `is_stale`: the
-    connection was gone before the answer to its first MAIL, nothing was sent."""
+    """How it went.
+
+    `is_usable`: another message may follow on this connection. `is_stale`: the connection was gone
+    before MAIL was answered, nothing was sent.
+    """
 
     summary: str = "nothing was sent"
     numbers: list[int] = field(default_factory=list)
@@ -126,5 +129,5 @@ class Sender:
 
 
 def _is_stale(result: TransactionResult) -> bool:
-    """The connection ended before MAIL was answered: the server had closed it for being idle."""
+    """Say if the connection ended before MAIL was answered: the server had closed it as idle."""
     return all(item.is_ours and item.stage is Stage.MAIL for item in result.outcomes)

@@ -1,4 +1,4 @@
-"""What `queue show` tells of each attempt: what was required, what the handshake gave, what was said.
+"""What `queue show` tells of an attempt: what was required, what TLS gave, what was said.
 
 JSON-ready mappings in the shapes that several commands share (docs/reference/commands.md). No
 message content is in them.
@@ -49,18 +49,18 @@ def describe_handshake(
     """Give a handshake in the shape of `handshake`; one that failed has nulls where it got not."""
     if handshake is None:
         return None
-    is_whole = isinstance(handshake, Handshake)
+    whole = handshake if isinstance(handshake, Handshake) else None
     findings = verdict.findings if verdict is not None else ()
     return {
-        "version": handshake.version if is_whole else None,
-        "cipher": handshake.cipher if is_whole else None,
-        "group": handshake.group if is_whole else None,
+        "version": whole and whole.version,
+        "cipher": whole and whole.cipher,
+        "group": whole and whole.group,
         "sni": handshake.sni,
         "chain": [_describe_der(der) for der in handshake.chain[:MAX_CHAIN]],
         "errors": [
             {"code": item.reason_code, "depth": item.depth, "text": item.text} for item in findings
         ],
-        "alert": None if is_whole else handshake.alert,
+        "alert": handshake.alert if isinstance(handshake, HandshakeFailed) else None,
     }
 
 

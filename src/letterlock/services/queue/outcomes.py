@@ -10,7 +10,6 @@ from enum import StrEnum
 from letterlock.protocols.tlsrpt.result_types import ResultType
 from letterlock.storage.queue import AttemptRecord
 
-
 LOCAL = "local"
 """The relay of what went into a mailbox of ours."""
 

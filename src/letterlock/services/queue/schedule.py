@@ -38,5 +38,5 @@ class Schedule:
         return min(now + gap, expires)
 
     def is_delay_notice_due(self, received: datetime, now: datetime, *, is_sent: bool) -> bool:
-        """The sender should be told that the message still waits; 0 switches the notice off."""
+        """Say if the sender is to be told that the message still waits; 0 switches it off."""
         return bool(self.delay_notice) and not is_sent and now - received >= self.delay_notice

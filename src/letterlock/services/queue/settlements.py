@@ -71,7 +71,7 @@ class Settlements:
     jitter: Callable[[], float]
 
     async def settle(self, claim: Claim, delivery: Delivery, store: QueueStore) -> None:
-        """Decide, tell the log, and save; raises StoreUnavailable when it can't be saved in time."""
+        """Decide, tell the log, save. Raises StoreUnavailable when it can't be saved in time."""
         now = self.clock.now()
         recipients = {item.number: item for item in claim.recipients}
         decided = _Decided()
@@ -211,7 +211,7 @@ class Settlements:
         )
 
     async def _save(self, settlement: Settlement, store: QueueStore) -> None:
-        """Save, again and again while the lease lasts: what the peer took must not be sent twice."""
+        """Save, trying while the lease lasts: what the peer took must not be sent twice."""
         claim = settlement.claim
         while True:
             try:

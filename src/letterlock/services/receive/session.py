@@ -24,9 +24,10 @@ from letterlock.protocols.smtp.server_session import (
 from letterlock.protocols.smtp.trace import Received, count_received, format_received
 from letterlock.protocols.tls.failures import explain_failure
 from letterlock.protocols.tls.handshake import Handshake, HandshakeFailed
+from letterlock.services.queue.directory import LocalDirectory
 from letterlock.services.queue.schedule import Schedule
 from letterlock.services.receive.clients import Clients
-from letterlock.services.receive.recipients import LocalDirectory, RelayClients, judge_recipient
+from letterlock.services.receive.recipients import RelayClients, judge_recipient
 from letterlock.storage.queue import BodyWriter, NewMessage, QueueId, QueueStore, StoreUnavailable
 
 MAX_HEADER_OCTETS = 256 * 1024

@@ -1,0 +1,57 @@
+"""The domains and mailboxes that are ours.
+
+RFC 5321 §4.5.1 (postmaster), RFC 2142 §2 and §4 (role names). Asked when mail is taken and again
+when it is delivered, so that both mean the same mailbox.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from letterlock.base.domains import Domain
+from letterlock.protocols.smtp.paths import Mailbox
+
+ROLE_NAMES = ("postmaster", "abuse")
+"""Always there, in every local domain."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalDirectory:
+    """The domains and mailboxes that are ours.
+
+    `mailboxes` holds `local@domain` in lower case; `postmaster` is the mailbox (`local`) that gets
+    the role addresses' mail where there is no mailbox of that name.
+    """
+
+    hostname: Domain
+    domains: frozenset[Domain]
+    mailboxes: frozenset[str]
+    postmaster: str
+
+    def is_local(self, mailbox: Mailbox) -> bool:
+        """Say if the domain is ours, or the host itself is meant."""
+        return mailbox.domain in self.domains or mailbox.domain == self.hostname
+
+    def find_mailbox(self, mailbox: Mailbox) -> tuple[Domain, str] | None:
+        """Give domain and name of the mailbox that an address of ours goes to; None: no such one.
+
+        Local parts are compared without case, as postmasters expect.
+        """
+        name = mailbox.local.lower()
+        if mailbox.domain in self.domains and f"{name}@{mailbox.domain}" in self.mailboxes:
+            return Domain(mailbox.domain), name
+        if name in ROLE_NAMES and self.is_local(mailbox):
+            home = mailbox.domain if mailbox.domain in self.domains else min(self.domains)
+            return Domain(home), self.postmaster
+        return None
+
+
+def local_mailboxes(names: Iterable[str], domains: Iterable[Domain]) -> frozenset[str]:
+    """Spread configured mailbox names over domains: a name without `@` is one in each of them."""
+    known = tuple(domains)
+    mailboxes: set[str] = set()
+    for name in names:
+        if "@" in name:
+            mailboxes.add(name.lower())
+        else:
+            mailboxes.update(f"{name.lower()}@{domain}" for domain in known)
+    return frozenset(mailboxes)
