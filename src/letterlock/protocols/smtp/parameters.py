@@ -25,10 +25,15 @@ _SIZE = re.compile(r"[0-9]{1,20}\Z")
 # RFC 3461 §4.2: "printable (graphic and white space)".
 _PRINTABLE = re.compile(r"[\t -~]*\Z")
 _ADDRESS_TYPE = re.compile(r"[A-Za-z0-9!#$%&'*/?^_`{|}~-]+\Z")
-# RFC 6533 §3: QUCHAR / EmbeddedUnicodeChar.
-_UTF8_ADDRESS = re.compile(
-    r"(?:[!-*,-<>-\[\]-~\u0080-\U0010ffff]|\\x\{(?:[0-9A-F]{2}|[1-9A-F][0-9A-F]{2,5})\})+\Z"
+# RFC 6533 §3: HEXPOINT, but that what is decoded is looked at afterwards.
+_HEXPOINT = (
+    "[0-9A-F]{2}|[1-9A-F][0-9A-F]{2}|(?:[1-9A-CEF][0-9A-F]|D[0-7])[0-9A-F]{2}"
+    "|[1-9A-F][0-9A-F]{4}|10[0-9A-F]{4}"
 )
+# RFC 6533 §3: 1*(QUCHAR / EmbeddedUnicodeChar).
+_UTF8_ADDRESS = re.compile(rf"(?:[!-*,-<>-\[\]-~\u0080-\U0010ffff]|\\x\{{(?:{_HEXPOINT})\}})+\Z")
+# No control characters, nor what else ends a line in str.
+_PRINTABLE_UNICODE = re.compile(r"[ -~\u00a0-\u2027\u202a-\U0010ffff]*\Z")
 
 
 class ParameterError(ValueError):
@@ -172,7 +177,9 @@ def _is_printable_xtext(value: str) -> bool:
 
 
 def _is_utf8_address(value: str) -> bool:
-    return _UTF8_ADDRESS.match(value) is not None and decode_utf8_address(value).isprintable()
+    if not _UTF8_ADDRESS.match(value):
+        return False
+    return _PRINTABLE_UNICODE.match(decode_utf8_address(value)) is not None
 
 
 def _bad(rule: str) -> ParameterError:

@@ -18,7 +18,7 @@ length alone bounds a local part."""
 
 # RFC 5321 §4.1.2: Dot-string = Atom *("." Atom), atext of RFC 5322 §3.2.3. RFC 6531 §3.3 adds
 # UTF8-non-ascii; its C1 controls and line separators are left out: they would end a line in str.
-_ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~-"
+_ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-"
 _NON_ASCII = r"\u00a0-\u2027\u202a-\U0010ffff"
 _ATOM = rf"[{_ATEXT}{_NON_ASCII}]+"
 _DOT_STRING = re.compile(rf"{_ATOM}(?:\.{_ATOM})*\Z")
@@ -28,7 +28,6 @@ _QUOTED_STRING = re.compile(
 )
 _QUOTED_PAIR = re.compile(r"\\(.)")
 _TO_QUOTE = re.compile(r'(["\\])')
-_UNQUOTABLE = re.compile(rf"[^ -~{_NON_ASCII}]")
 # RFC 5321 §4.1.2: sub-domain = Let-dig [Ldh-str]; no underscore, as its last paragraph says.
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _LDH_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\Z")
@@ -150,10 +149,16 @@ def _parse_literal(text: str) -> str:
     inside = text[1:-1]
     try:
         if inside[:5].lower() == "ipv6:":
-            return f"[IPv6:{IPv6Address(inside[5:])}]"
+            return f"[IPv6:{_format_ipv6(IPv6Address(inside[5:]))}]"
         return f"[{IPv4Address(inside)}]"
     except ValueError as error:
         raise AddressError(f"{text[:64]!r} is not an address literal") from error
+
+
+def _format_ipv6(address: IPv6Address) -> str:
+    # str() writes mapped addresses in another way since Python 3.13.
+    mapped = address.ipv4_mapped
+    return str(address) if mapped is None else f"::ffff:{mapped}"
 
 
 def _count_octets(text: str) -> int:
