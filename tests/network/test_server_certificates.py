@@ -335,6 +335,11 @@ def test_sessions_are_resumed_in_tls_1_3(both: ServerCertificates) -> None:
     assert resume(both, SSL.TLS1_3_VERSION, MAIN[0], MAIN[0]) == (True, True)
 
 
+def test_tickets_live_less_than_a_week(both: ServerCertificates) -> None:
+    """RFC 8446 §4.6.1: at most 604800 seconds; RFC 9325 §3.4: less than a ticket key's week."""
+    assert 0 < both.choose(None).context.get_timeout() < 604800 / 2
+
+
 def test_tls_1_2_is_not_resumed_under_another_name(both: ServerCertificates) -> None:
     """RFC 6066 §3: MUST NOT; OpenSSL does, so TLS 1.2 gets no tickets from us."""
     for name in (MAIN[0], "unknown.example"):
