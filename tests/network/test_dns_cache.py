@@ -1,6 +1,7 @@
 """Answers are kept as long as they say, and equal questions are asked once."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -73,10 +74,27 @@ async def test_a_ttl_of_zero_is_not_kept() -> None:
 
 async def test_the_oldest_answer_goes_when_there_are_too_many() -> None:
     below = SlowResolver(an_answer())
-    resolver = CachingResolver(below, FakeClock(), max_answers=2)
+    resolver = CachingResolver(below, FakeClock(), max_records=2)
     for number in (1, 2, 3, 3, 2, 1):
         await resolver.ask(Domain(f"n{number}.example"), "MX")
     assert below.asked == 4
+
+
+async def test_large_answers_count_by_their_records_and_texts() -> None:
+    large = replace(an_answer(), records=(b"", b"x" * 1280))
+    below = SlowResolver(large)
+    resolver = CachingResolver(below, FakeClock(), max_records=25)
+    for number in (1, 1, 2, 1):
+        await resolver.ask(Domain(f"n{number}.example"), "MX")
+    assert below.asked == 3
+
+
+async def test_an_answer_larger_than_all_the_memory_is_not_kept() -> None:
+    below = SlowResolver(an_answer())
+    resolver = CachingResolver(below, FakeClock(), max_records=0)
+    await resolver.ask(NAME, "MX")
+    await resolver.ask(NAME, "MX")
+    assert below.asked == 2
 
 
 async def test_answers_can_be_forgotten() -> None:

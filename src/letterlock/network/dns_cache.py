@@ -17,18 +17,22 @@ MAX_KEPT_SECONDS = 3600
 FAILURE_KEPT_SECONDS = 5
 """How long a failure is kept: many messages for one domain should not ask once each."""
 
-MAX_KEPT_ANSWERS = 10_000
+MAX_KEPT_RECORDS = 50_000
+"""Bounds the memory, also for answers made large on purpose: about 10 MB."""
+
+_TEXT_OCTETS_LIKE_A_RECORD = 128
 
 
 class CachingResolver:
     """A resolver in front of another: a bounded memory, oldest out first."""
 
     def __init__(
-        self, resolver: Resolver, clock: Clock, *, max_answers: int = MAX_KEPT_ANSWERS
+        self, resolver: Resolver, clock: Clock, *, max_records: int = MAX_KEPT_RECORDS
     ) -> None:
         self._resolver = resolver
         self._clock = clock
-        self._max_answers = max_answers
+        self._max_records = max_records
+        self._records = 0
         self._kept: dict[tuple[Domain, str], tuple[float, Answer]] = {}
         self._flights: dict[tuple[Domain, str], asyncio.Future[Answer | None]] = {}
 
@@ -48,6 +52,7 @@ class CachingResolver:
     def forget(self) -> None:
         """Forget all answers."""
         self._kept.clear()
+        self._records = 0
 
     async def _fly(self, key: tuple[Domain, str]) -> Answer:
         flight = asyncio.get_running_loop().create_future()
@@ -68,7 +73,7 @@ class CachingResolver:
         expires, answer = kept
         remaining = expires - self._clock.monotonic()
         if remaining <= 0:
-            del self._kept[key]
+            self._drop(key)
             return None
         return replace(answer, ttl=int(remaining)) if answer.ttl else answer
 
@@ -76,7 +81,18 @@ class CachingResolver:
         lifetime = min(answer.ttl, MAX_KEPT_SECONDS) if answer.is_answer else FAILURE_KEPT_SECONDS
         if lifetime <= 0:
             return
-        self._kept.pop(key, None)
-        while len(self._kept) >= self._max_answers:
-            del self._kept[next(iter(self._kept))]
         self._kept[key] = (self._clock.monotonic() + lifetime, answer)
+        self._records += _weigh(answer)
+        while self._records > self._max_records:
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, key: tuple[Domain, str]) -> None:
+        _, answer = self._kept.pop(key)
+        self._records -= _weigh(answer)
+
+
+def _weigh(answer: Answer) -> int:
+    """Count an answer's records, long texts as several, and one for the answer itself."""
+    octets = sum(len(record) for record in answer.records if isinstance(record, bytes))
+    links = len(answer.cnames)
+    return 1 + links + len(answer.records) + octets // _TEXT_OCTETS_LIKE_A_RECORD
