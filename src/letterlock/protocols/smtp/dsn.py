@@ -26,6 +26,12 @@ MAX_RETURNED_OCTETS = 50_000
 """A longer message comes back as its header section only; Postfix's bounce_size_limit."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9]{8,60}\Z")
+_NOTIFY = {
+    Action.FAILED: Notify.FAILURE,
+    Action.DELAYED: Notify.DELAY,
+    Action.DELIVERED: Notify.SUCCESS,
+    Action.RELAYED: Notify.SUCCESS,
+}
 _SUBJECTS = {
     Action.FAILED: "Undelivered Mail Returned to Sender",
     Action.DELAYED: "Delayed Mail (still being retried)",
@@ -58,13 +64,9 @@ def is_dsn_wanted(sender: str, recipient: Recipient, action: Action) -> bool:
     """
     if not sender or Notify.NEVER in recipient.notify:
         return False
-    match action:
-        case Action.FAILED:
-            return not recipient.notify or Notify.FAILURE in recipient.notify
-        case Action.DELAYED:
-            return not recipient.notify or Notify.DELAY in recipient.notify
-        case Action.DELIVERED | Action.RELAYED:
-            return Notify.SUCCESS in recipient.notify
+    if not recipient.notify:
+        return action in (Action.FAILED, Action.DELAYED)
+    return _NOTIFY[action] in recipient.notify
 
 
 def is_content_returned(action: Action, envelope: Envelope, size: int) -> bool:

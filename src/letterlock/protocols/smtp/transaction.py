@@ -7,7 +7,7 @@ the content when `wants_body`. What goes into the commands is decided in `plan`.
 
 from collections import deque
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Literal, assert_never
 
 from letterlock.protocols.smtp.envelope import Notify, Recipient
 from letterlock.protocols.smtp.replies import Reply
@@ -80,9 +80,12 @@ class _Slot:
         self.reply, self.stage, self.is_ours = reply, stage, is_ours
 
 
+_CommandStage = Literal[Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.BDAT, Stage.END]
+
+
 @dataclass(frozen=True, slots=True)
 class _Command:
-    stage: Stage
+    stage: _CommandStage
     line: str
     slot: _Slot | None = None
 
@@ -258,8 +261,6 @@ class Transaction:
                 self._take_chunk(reply)
             case Stage.END:
                 self._take_end(command.slot, reply)
-            case Stage.NONE:
-                raise AssertionError("no command has this stage")
             case _:
                 assert_never(command.stage)
 
