@@ -110,13 +110,9 @@ def may_fall_back(requirement: Requirement, setting: ClearFallback, age: timedel
     """
     if requirement.level is not Level.MAY:
         return False
-    match setting.rule:
-        case FallbackRule.AT_ONCE:
-            return True
-        case FallbackRule.AFTER:
-            return age >= setting.after
-        case FallbackRule.NEVER:
-            return False
+    if setting.rule is FallbackRule.AFTER:
+        return age >= setting.after
+    return setting.rule is FallbackRule.AT_ONCE
 
 
 def trust_word(requirement: Requirement, verdict: Verdict) -> str:
