@@ -101,7 +101,6 @@ class SpillingWriter:
 class _Stage(Enum):
     UNSAVED = auto()
     SAVING = auto()
-    DISCARDED_WHILE_SAVING = auto()
     DOUBTFUL = auto()
 
 
@@ -111,7 +110,7 @@ class Saving(Enum):
     DONE = auto()
     ROLLED_BACK = auto()
     UNCERTAIN = auto()
-    """It failed, but a crash now could bring it back: the file must stay for the time being."""
+    """It failed, but a crash now could bring it back: the file stays until a later one is done."""
 
 
 class BodyFolder:
@@ -124,6 +123,7 @@ class BodyFolder:
         self._random_name = random_name
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="bodies")
         self._stages: dict[str, _Stage] = {}
+        self._unwanted: set[str] = set()
 
     def sweep(self, is_named: Callable[[str], bool]) -> int:
         """Make the folder, remove files that no row names; gives how many. Blocks.
@@ -150,38 +150,47 @@ class BodyFolder:
         return FileSpill(self, self._path / name)
 
     def begin_save(self, name: str) -> None:
-        """Say that a commit is under way which names a file: until it ends, `discard` waits."""
+        """Say that a commit is under way which names a file: until it ends, `discard` waits.
+
+        Raises ValueError for a file that was discarded, or saved before.
+        """
+        if name not in self._stages:
+            raise ValueError("this body was discarded or saved before")
         self._stages[name] = _Stage.SAVING
 
     def end_save(self, name: str, how: Saving) -> None:
         """Say how that commit ended."""
-        is_discarded = self._stages.pop(name) is _Stage.DISCARDED_WHILE_SAVING
-        match how:
-            case Saving.DONE:
-                pass
-            case Saving.UNCERTAIN:
-                self._stages[name] = _Stage.DOUBTFUL
-            case Saving.ROLLED_BACK if is_discarded:
-                self.remove([name])
-            case Saving.ROLLED_BACK:
-                self._stages[name] = _Stage.UNSAVED
-
-    def take_doubtful(self) -> list[str]:
-        """Give, once, the files whose commit ended in doubt; `remove` those no row names."""
-        names = [name for name, stage in self._stages.items() if stage is _Stage.DOUBTFUL]
-        for name in names:
+        if how is Saving.UNCERTAIN:
+            self._stages[name] = _Stage.DOUBTFUL
+            return
+        is_unwanted = name in self._unwanted
+        self._unwanted.discard(name)
+        if how is Saving.DONE:
             del self._stages[name]
-        return names
+        elif is_unwanted:
+            del self._stages[name]
+            self.remove([name])
+        else:
+            self._stages[name] = _Stage.UNSAVED
+
+    def find_doubtful(self) -> list[str]:
+        """Give the files whose commit ended in doubt."""
+        return [name for name, stage in self._stages.items() if stage is _Stage.DOUBTFUL]
+
+    def end_doubt(self, name: str, *, is_named: bool) -> None:
+        """Say whether a row names such a file, after a later commit was done."""
+        if self._stages.get(name) is _Stage.DOUBTFUL:
+            self.end_save(name, Saving.DONE if is_named else Saving.ROLLED_BACK)
 
     def may_discard(self, name: str) -> bool:
         """Tell whether a file that nobody wants may go now; if not, it goes when that is known."""
         stage = self._stages.get(name)
-        if stage is _Stage.SAVING:
-            self._stages[name] = _Stage.DISCARDED_WHILE_SAVING
-        if stage is not _Stage.UNSAVED:
-            return False
-        del self._stages[name]
-        return True
+        if stage is _Stage.UNSAVED:
+            del self._stages[name]
+            return True
+        if stage is not None:
+            self._unwanted.add(name)
+        return False
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove files, sometime soon: one that stays is an orphan of the next `sweep`."""

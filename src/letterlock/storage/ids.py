@@ -30,7 +30,7 @@ class QueueIds:
     ) -> None:
         self._clock = clock
         self._random_below = random_below
-        self._latest = 0
+        self._latest = -1
 
     def make(self) -> QueueId:
         """Make an id that was not made before."""

@@ -17,19 +17,24 @@ JOURNAL_LIMIT_BYTES = 256 * 1024 * 1024
 Value = str | int | bytes | None
 
 _BROKEN = (
-    apsw.IOError,
     apsw.CorruptError,
     apsw.NotADBError,
     apsw.CantOpenError,
-    apsw.ReadOnlyError,
-    apsw.NoMemError,
-    apsw.ProtocolError,
-    apsw.PermissionsError,
     apsw.InternalError,
 )
 """After these a connection is not used again."""
 
-_UNAVAILABLE = (apsw.FullError, apsw.BusyError, apsw.LockedError, *_BROKEN)
+_UNAVAILABLE = (
+    apsw.FullError,
+    apsw.BusyError,
+    apsw.LockedError,
+    apsw.IOError,
+    apsw.ReadOnlyError,
+    apsw.NoMemError,
+    apsw.ProtocolError,
+    apsw.PermissionsError,
+    *_BROKEN,
+)
 
 
 def connect_writer(path: Path, vfs: str | None = None) -> apsw.Connection:

@@ -228,9 +228,10 @@ class SqliteQueue:
         self._bodies.sweep(lambda name: _is_named(connection, name))
 
     def _close(self, writer: Writer) -> None:
-        writer.close()
+        # The reader first: closed last, a connection checkpoints, which this one may not.
         self._reading.submit(self._reader.close).result()
         self._reading.shutdown()
+        writer.close()
         self._bodies.close()
         self._lock.release()
 
@@ -272,13 +273,16 @@ class SqliteQueue:
             self._settle_doubts()
 
     def _settle_doubts(self) -> None:
-        """Remove files whose commit failed in doubt: a later one succeeded, so it is known now."""
-        doubtful = self._bodies.take_doubtful()
+        """Look whether files whose commit failed are named: a later commit succeeded."""
+        doubtful = self._bodies.find_doubtful()
         if doubtful and self._writer is not None:
-            checked = self._writer.submit(lambda transaction: _find_unnamed(transaction, doubtful))
-            checked.add_done_callback(
-                lambda done: None if done.exception() else self._bodies.remove(done.result())
-            )
+            checked = self._writer.submit(lambda transaction: _find_named(transaction, doubtful))
+            checked.add_done_callback(lambda done: self._end_doubts(doubtful, done))
+
+    def _end_doubts(self, doubtful: list[str], done: "asyncio.Future[set[str]]") -> None:
+        if done.exception() is None:
+            for name in doubtful:
+                self._bodies.end_doubt(name, is_named=name in done.result())
 
     async def _read(self, work: Callable[[], T]) -> T:
         self._require_writer()
@@ -318,5 +322,5 @@ def _is_named(connection: apsw.Connection, name: str) -> bool:
     return connection.execute(sql, (name,)).fetchone() is not None
 
 
-def _find_unnamed(transaction: Transaction, names: Sequence[str]) -> list[str]:
-    return [name for name in names if not _is_named(transaction.connection, name)]
+def _find_named(transaction: Transaction, names: Sequence[str]) -> set[str]:
+    return {name for name in names if _is_named(transaction.connection, name)}

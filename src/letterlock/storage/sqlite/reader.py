@@ -4,6 +4,7 @@ Works while the owner writes and never holds it up. No asyncio here: `letterlock
 without it.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -110,7 +111,9 @@ class SqliteQueueReader:
     def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.close(force=True)
+            # As the last one to close it would checkpoint, and fails: nothing was to be written.
+            with contextlib.suppress(apsw.Error):
+                connection.close(force=True)
 
     def list_messages(
         self, *, limit: int = 1000, after: QueueId | None = None, is_finished: bool = False

@@ -34,6 +34,13 @@ BUSY_PAGES = 4000
 """Without an idle moment, at so many pages a thread copies while commits go on; what they added
 meanwhile the writer copies itself, and the WAL begins anew."""
 
+MAX_FAILURES = 5
+"""Commits that may fail one after the other before the file is opened anew.
+
+Not at once: while it stays open, the next commit overwrites what one that failed left in the WAL;
+opened anew, SQLite would find it there and count it as done, though its sender was told 451.
+"""
+
 T = TypeVar("T")
 
 
@@ -63,6 +70,7 @@ class Writer:
         self._connection: apsw.Connection | None = None
         self._loop = asyncio.get_running_loop()
         self._is_closed = False
+        self._failures = 0
         self._wal_pages = 0
         self._checkpointed_pages = 0
         self._copying = ThreadPoolExecutor(1, thread_name_prefix="queue-checkpoint")
@@ -141,6 +149,7 @@ class Writer:
                 raise translate(error, self._path) from error
             raise
         self._end(connection)
+        self._failures = 0
         if transaction.removed_files:
             self._loop.call_soon_threadsafe(self._on_removed, transaction.removed_files)
         return outcomes
@@ -164,7 +173,10 @@ class Writer:
                 connection.execute("ROLLBACK")
         except apsw.Error:
             self._disconnect()
-        if is_broken(error):
+        if isinstance(error, (apsw.IOError, apsw.ReadOnlyError)):
+            self._failures += 1
+        if is_broken(error) or self._failures >= MAX_FAILURES:
+            self._failures = 0
             self._disconnect()
 
     def _resolve(self, outcomes: list[_Outcome]) -> None:
