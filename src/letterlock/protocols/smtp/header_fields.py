@@ -28,6 +28,8 @@ def make_safe(text: str, *, may_be_utf8: bool = False, max_characters: int = 100
     ASCII unless `may_be_utf8`, become `?`. No field or line can be begun with what is left.
     """
     kept = text if len(text) <= max_characters else text[: max_characters - 3] + "..."
+    if kept.isprintable() and (may_be_utf8 or kept.isascii()):
+        return kept
     return "".join(_make_safe_character(character, may_be_utf8) for character in kept)
 
 

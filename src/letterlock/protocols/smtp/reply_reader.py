@@ -106,6 +106,8 @@ class ReplyReader:
         decoded = text.replace(b"\t", b" ").decode(
             "utf-8" if self.is_smtputf8 else "ascii", "replace"
         )
+        if decoded.isprintable() and "\ufffd" not in decoded:
+            return decoded
         return "".join(
             character if character.isprintable() and character != "\ufffd" else "?"
             for character in decoded
