@@ -4,6 +4,7 @@
 """
 
 import argparse
+import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,7 +102,7 @@ def _format_setting(setting: Setting) -> str:
 
 def format_commands() -> str:
     """Write the page of commands."""
-    with click.Context(root, info_name="letterlock") as context:
+    with click.Context(root, info_name="letterlock", **root.context_settings) as context:
         return "\n".join([COMMANDS_HEAD, *_format_group(root, context)])
 
 
@@ -119,10 +120,10 @@ def _format_group(group: click.Group, context: click.Context) -> Iterator[str]:
 def _format_command(command: click.Command, context: click.Context) -> str:
     pieces = " ".join(command.collect_usage_pieces(context))
     text = f"## `{context.command_path}`\n\n    {context.command_path} {pieces}\n\n"
-    text += f"{click.unstyle(_clean(command.help))}\n\n"
+    text += f"{_clean(command.help)}\n\n"
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
-        if record is not None:
+        if record and record[1]:
             text += f"- `{record[0]}`: {record[1]}\n"
     if keys := find_json_keys(command):
         text += "\nIts JSON document:\n\n"
@@ -131,7 +132,7 @@ def _format_command(command: click.Command, context: click.Context) -> str:
 
 
 def _clean(text: str | None) -> str:
-    return "\n".join(line.rstrip() for line in (text or "").replace("\b\n", "").splitlines())
+    return inspect.cleandoc(text or "")
 
 
 def _read(path: Path) -> str | None:

@@ -16,6 +16,7 @@ from letterlock.base.config.checks import find_conflicts
 from letterlock.base.config.convert import Converter
 from letterlock.base.config.locate import KeyPath, Position, locate
 from letterlock.base.config.sections import Config
+from letterlock.base.errors import LocalError
 
 SYSTEM_CONFIG = Path("/etc/letterlock/letterlock.toml")
 LOCAL_CONFIG = Path("letterlock.toml")
@@ -42,7 +43,7 @@ class ConfigError:
         return f"{place}: {self.key}: {self.message}" if self.key else f"{place}: {self.message}"
 
 
-class ConfigErrors(Exception):  # noqa: N818 - it carries many
+class ConfigErrors(LocalError):  # noqa: N818 - it carries many
     """The file can't be used; `errors` holds every mistake, in the order of their lines."""
 
     def __init__(self, errors: list[ConfigError]) -> None:

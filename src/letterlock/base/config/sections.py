@@ -388,3 +388,8 @@ class Config:
         object.__setattr__(self, "node", replace(self.node, control_socket=socket))
         mail_dir = self.data_dir / self.local.mail_dir
         object.__setattr__(self, "local", replace(self.local, mail_dir=mail_dir))
+
+    @property
+    def queue_dir(self) -> Path:
+        """Where the SQLite shards of the queue are."""
+        return self.data_dir / "queue"

@@ -1,0 +1,146 @@
+"""`letterlock init`: a configuration to start from, a certificate, the DNS records to publish."""
+
+import os
+from pathlib import Path
+
+import click
+
+from letterlock.cli.failures import CommandFailed, ExitCode
+from letterlock.cli.options import json_option, print_json
+
+SYSTEM_FOLDER = Path("/etc/letterlock")
+SYSTEM_DATA = "/var/lib/letterlock"
+CERTIFICATE_DAYS = 365
+
+_CERTIFICATE_NOTE = """\
+; The certificate made here signs itself: enough to encrypt mail from senders that don't verify,
+; which is nearly all. Replace it by one of a public authority before you publish MTA-STS, and
+; before you ask a sender to verify you.
+"""
+
+
+@click.command()
+@click.argument("domain")
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where to write. Default: /etc/letterlock for root, else the current folder.",
+)
+@click.option("--hostname", metavar="NAME", help="This host's name. Default: mx1.DOMAIN.")
+@json_option(
+    {
+        "files": "the files that were written",
+        "hostname": "the name of the host",
+        "records": "the DNS records to publish, as lines of a zone file",
+    }
+)
+def init(domain: str, folder: Path | None, hostname: str | None, *, as_json: bool) -> None:
+    """Write letterlock.toml for DOMAIN, a self-signed certificate, and the DNS records to publish.
+
+    Nothing is ever overwritten.
+    """
+    from letterlock.base.domains import DomainError, parse_domain  # noqa: PLC0415 - not for -h
+
+    if folder is None:
+        folder = SYSTEM_FOLDER if os.geteuid() == 0 else Path()
+    try:
+        name = parse_domain(domain)
+        host = parse_domain(hostname) if hostname else _find_hostname(name)
+    except DomainError as error:
+        raise CommandFailed(str(error), ExitCode.WRONG_USAGE) from None
+    records = format_records(name, host)
+    files = [
+        _NewFile("letterlock.toml", 0o644, format_config(folder, name, host)),
+        *_make_certificate(host),
+        _NewFile("dns-records.txt", 0o644, records),
+    ]
+    paths = _write_all(folder, files)
+    if as_json:
+        lines = [line for line in records.splitlines() if not line.startswith(";")]
+        print_json({"files": list(map(str, paths)), "hostname": host, "records": lines})
+        return
+    for path in paths:
+        click.echo(f"wrote {path}")
+    click.echo(f"\nPublish these records:\n\n{records}")
+    click.echo(f"Then: letterlock serve --config {paths[0]}")
+
+
+class _NewFile:
+    """A file to write; `mode` is final from its first moment."""
+
+    def __init__(self, name: str, mode: int, content: str) -> None:
+        self.name = name
+        self.mode = mode
+        self.content = content
+
+
+def format_config(folder: Path, domain: str, hostname: str) -> str:
+    """Write the configuration; relative paths in it start at its folder."""
+    from letterlock.base.config.example import format_example  # noqa: PLC0415 - not for -h
+    from letterlock.base.config.sections import CertificateFiles  # noqa: PLC0415 - as above
+
+    is_system = folder.absolute() == SYSTEM_FOLDER
+    return format_example(
+        {
+            "hostname": hostname,
+            "domains": [domain],
+            "contact": f"postmaster@{domain}",
+            "data_dir": SYSTEM_DATA if is_system else "data",
+            "tls.certificates": [CertificateFiles(Path("certificate.pem"), Path("key.pem"))],
+        }
+    )
+
+
+def format_records(domain: str, hostname: str) -> str:
+    """Write what to publish, in the form of a zone file; comments are for people."""
+    width = max(len(domain), len(hostname)) + 2
+    return (
+        f"; For the zone of {domain}:\n"
+        f"{domain + '.':{width}}IN MX  10 {hostname}.\n"
+        f'{domain + ".":{width}}IN TXT "v=spf1 mx -all"\n'
+        "; The addresses of this host, and their reverse names, must be published too:\n"
+        f"; {hostname}. IN A    (its IPv4 address)\n"
+        f"; {hostname}. IN AAAA (its IPv6 address, if it has one)\n"
+        f"{_CERTIFICATE_NOTE}"
+    )
+
+
+def _find_hostname(domain: str) -> str:
+    """Give the machine's name if it is below the domain, else mx1 there."""
+    name = os.uname().nodename.lower()
+    return name if name.endswith(f".{domain}") else f"mx1.{domain}"
+
+
+def _make_certificate(hostname: str) -> list[_NewFile]:
+    from letterlock.base.clock import SystemClock  # noqa: PLC0415 - not for -h
+    from letterlock.protocols.pki.throwaway_ca import self_signed  # noqa: PLC0415 - cryptography
+
+    issued = self_signed([hostname], now=SystemClock().now(), days=CERTIFICATE_DAYS)
+    return [
+        _NewFile("certificate.pem", 0o644, issued.chain_pem.decode()),
+        _NewFile("key.pem", 0o600, issued.key_pem.decode()),
+    ]
+
+
+def _write_all(folder: Path, files: list[_NewFile]) -> list[Path]:
+    """Write the files, all or none as far as can be seen before."""
+    paths = [folder / file.name for file in files]
+    for path in paths:
+        if os.path.lexists(path):
+            raise CommandFailed(
+                f"{path}: is there already and stays as it is; name another folder with --dir",
+                ExitCode.WRONG_USAGE,
+            )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, file in zip(paths, files, strict=True):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+            with os.fdopen(os.open(path, flags, file.mode), "w", encoding="utf-8") as stream:
+                stream.write(file.content)
+    except OSError as error:
+        place = error.filename or folder
+        reason = error.strerror or str(error)
+        raise CommandFailed(f"{place}: {reason}", ExitCode.WRONG_USAGE) from None
+    return paths

@@ -1,0 +1,78 @@
+"""Options that several commands take, and the configuration they stand for."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from letterlock.cli.failures import CommandFailed, ExitCode
+
+if TYPE_CHECKING:
+    from letterlock.base.config.sections import Config
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+_JSON_KEYS = "json_keys"
+
+
+def config_option(command: Decorated) -> Decorated:
+    """Add `--config`; the command gets `config_path`, None when it wasn't given."""
+    return click.option(
+        "--config",
+        "config_path",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="The configuration. Default: /etc/letterlock/letterlock.toml, then ./letterlock.toml.",
+    )(command)
+
+
+def json_option(keys: Mapping[str, str]) -> Callable[[Decorated], Decorated]:
+    """Add `--json`. `keys` documents the answer: a path such as `messages[].size`, its meaning."""
+
+    def decorate(command: Decorated) -> Decorated:
+        setattr(command, _JSON_KEYS, keys)
+        return click.option(
+            "--json", "as_json", is_flag=True, help="Answer with one JSON document."
+        )(command)
+
+    return decorate
+
+
+def find_json_keys(command: click.Command) -> Mapping[str, str]:
+    """Give what `json_option` documented; empty for a command that has no JSON answer."""
+    keys: Mapping[str, str] = getattr(command.callback, _JSON_KEYS, {})
+    return keys
+
+
+def load_config_or_fail(path: Path | None) -> "Config":
+    """Read the configuration; with mistakes in it the command ends with all of them."""
+    from letterlock.base.config.load import ConfigErrors, find_config  # noqa: PLC0415 - lazy, -h
+
+    try:
+        return find_config(path).load()
+    except ConfigErrors as errors:
+        raise CommandFailed(str(errors), ExitCode.WRONG_USAGE) from None
+
+
+def act_as_owner(data_dir: Path) -> None:
+    """Go on as the owner of the data when started as root.
+
+    Files that root makes beside the queue would be in the node's way.
+    """
+    if os.geteuid() != 0:
+        return
+    try:
+        status = data_dir.stat()
+    except OSError:
+        return
+    if status.st_uid != 0:
+        os.setegid(status.st_gid)
+        os.seteuid(status.st_uid)
+
+
+def print_json(document: Mapping[str, object]) -> None:
+    """Print one document."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=True))

@@ -1,0 +1,94 @@
+"""`letterlock`: the list of commands, and what becomes of their errors."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from letterlock import __version__
+from letterlock.base.errors import LocalError
+from letterlock.cli.failures import CommandFailed, ExitCode
+from letterlock.cli.lazy import LazyCommand, LazyGroup
+
+TRACEBACK_VARIABLE = "LETTERLOCK_TRACEBACK"
+INTERRUPTED = 130
+"""As a shell shows a program that SIGINT ended."""
+PIPE_BROKEN = 141
+"""As a shell shows a program that SIGPIPE ended."""
+
+COMMANDS = {
+    "init": LazyCommand("init:init", "Write a configuration, a certificate and the DNS records."),
+    "config": LazyCommand("config:config", "Check the configuration, show what it says."),
+    "serve": LazyCommand("serve:serve", "Run the node."),
+    "demo": LazyCommand("demo:demo", "Show a message's whole journey on loopback."),
+    "queue": LazyCommand("queue:queue", "List, explain and change what waits."),
+    "status": LazyCommand("status:status", "Show the node on one screen."),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Each command has its own -h.",
+)
+@click.version_option(__version__, message="letterlock %(version)s")
+def root() -> None:
+    """Carry mail between servers over verified TLS, and explain what was done."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and give its exit code; no traceback reaches a user."""
+    try:
+        return _run(arguments)
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except (BrokenPipeError, SystemExit):
+        # What reads us has seen enough. click makes SystemExit of it, and of nothing else here.
+        # Python's flush at exit must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_BROKEN
+    except Exception as error:
+        if os.environ.get(TRACEBACK_VARIABLE):
+            raise
+        _complain(_describe_defect(error))
+        return ExitCode.UNDECIDED
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        code = root.main(arguments, prog_name="letterlock", standalone_mode=False)
+        sys.stdout.flush()
+    except CommandFailed as failed:
+        _complain(str(failed))
+        return failed.code
+    except LocalError as error:
+        _complain(str(error))
+        return ExitCode.WRONG_USAGE
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return ExitCode.WRONG_USAGE
+    except click.ClickException as error:
+        _complain(f"{error.format_message().removesuffix('.')}{_name_help(error)}")
+        return ExitCode.WRONG_USAGE
+    return code if isinstance(code, int) else ExitCode.FINE
+
+
+def _complain(text: str) -> None:
+    for line in text.splitlines():
+        print(f"letterlock: {line}", file=sys.stderr)
+
+
+def _name_help(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    path = context.command_path if context is not None else "letterlock"
+    return f" (see {path} -h)"
+
+
+def _describe_defect(error: Exception) -> str:
+    text = " ".join(str(error).split())[:300]
+    return (
+        f"a defect of letterlock, {type(error).__name__}: {text}; "
+        f"set {TRACEBACK_VARIABLE}=1 to see where, and report it"
+    )

@@ -1,0 +1,133 @@
+"""`letterlock status`: the node on one screen."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from letterlock.base.log import make_printable
+from letterlock.cli.failures import CommandFailed, ExitCode
+from letterlock.cli.options import (
+    act_as_owner,
+    config_option,
+    json_option,
+    load_config_or_fail,
+    print_json,
+)
+from letterlock.cli.queue_actions import StoredQueue
+from letterlock.network.control_client import Answers, NodeNotRunning, NodeUnreachable, ask_all
+from letterlock.storage.queue import StoreUnavailable
+
+ANSWER_SECONDS = 10.0
+SOON_DAYS = 14
+"""A certificate that ends sooner than this is marked."""
+
+_CLIENTS = {
+    "no_sni": "clients that asked for no name (SNI)",
+    "unknown_sni": "clients that asked for a name we don't have",
+}
+
+
+@click.command()
+@config_option
+@json_option(
+    {
+        "running": "whether a node runs",
+        "node": "version, started, workers, pids and what else the node tells of itself",
+        "queue.messages": "messages that wait",
+        "queue.bytes": "their octets",
+        "queue.queued": "recipients that wait",
+        "queue.held": "recipients that are held",
+        "queue.claimed": "recipients that are being delivered",
+        "certificates[].names": "the names in a certificate",
+        "certificates[].not_after": "when it ends",
+        "certificates[].days_left": "whole days until then; negative when it has ended",
+        "clients.no_sni": "clients that asked for no name, since the node started",
+        "clients.unknown_sni": "clients that asked for a name we don't have",
+        "problems": "what needs the operator: wrong policy entries, failed reloads ...",
+    }
+)
+def status(config_path: Path | None, *, as_json: bool) -> int:
+    """Show the node on one screen: queue, certificates, clients, problems.
+
+    Exits with 1 when there is a problem or no node runs, with 3 when it could not be asked.
+    """
+    config = load_config_or_fail(config_path)
+    act_as_owner(config.data_dir)
+    try:
+        with StoredQueue(config) as stored:
+            counts = stored.count()
+    except StoreUnavailable as error:
+        raise CommandFailed(f"the queue cannot be read: {error}") from None
+    try:
+        answers = ask_all(config.node.control_socket, "status", {}, ANSWER_SECONDS)
+        document = merge_answers(answers)
+    except NodeNotRunning:
+        document = {"running": False, "problems": ["no node runs"]}
+    except NodeUnreachable as error:
+        raise CommandFailed(str(error)) from None
+    document["queue"] = dict(counts)
+    if as_json:
+        print_json(document)
+    else:
+        for line in format_status(document):
+            click.echo(make_printable(line))
+    return ExitCode.BAD_NEWS if document["problems"] else ExitCode.FINE
+
+
+def merge_answers(found: Answers) -> dict[str, Any]:
+    """Make one document of what the workers say: numbers add up, the rest is the same for all."""
+    node: dict[str, Any] = {}
+    clients: dict[str, int] = {}
+    certificates: list[Any] = []
+    problems: list[str] = list(found.failures)
+    for answer in found.answers:
+        node = {**answer.get("node", {}), **node}
+        for key, number in answer.get("clients", {}).items():
+            clients[key] = clients.get(key, 0) + int(number)
+        certificates = certificates or list(answer.get("certificates", ()))
+        problems += answer.get("problems", ())
+    node["workers"] = len(found.answers)
+    return {
+        "running": True,
+        "node": node,
+        "certificates": certificates,
+        "clients": clients,
+        "problems": list(dict.fromkeys(problems)),
+    }
+
+
+def format_status(document: Mapping[str, Any]) -> Iterator[str]:
+    """Give the screen's lines."""
+    node = document.get("node", {})
+    if document["running"]:
+        told = ", ".join(f"{key} {value}" for key, value in node.items())
+        yield f"Node          running: {told}"
+    else:
+        yield "Node          not running; start it with letterlock serve"
+    queue = document["queue"]
+    yield (
+        f"Queue         {queue['messages']} messages, {(queue['bytes'] + 1023) // 1024} KiB; "
+        f"recipients: {queue['queued']} waiting, {queue['claimed']} being delivered, "
+        f"{queue['held']} held"
+    )
+    yield from _format_certificates(document.get("certificates", ()))
+    clients: Mapping[str, int] = document.get("clients", {})
+    for number, (key, count) in enumerate(clients.items()):
+        label = "" if number else "Clients"
+        yield f"{label:14}{count} {_CLIENTS.get(key, key)}"
+    for number, problem in enumerate(document["problems"]):
+        label = "" if number else "Problems"
+        yield f"{label:14}{problem}"
+    if not document["problems"]:
+        yield f"{'Problems':14}none"
+
+
+def _format_certificates(certificates: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for number, certificate in enumerate(certificates):
+        label = "" if number else "Certificates"
+        days = int(certificate.get("days_left", 0))
+        mark = " (soon)" if 0 <= days < SOON_DAYS else ""
+        ends = "has ended" if days < 0 else f"{days} days left{mark}"
+        yield f"{label:14}{', '.join(certificate.get('names', ()))}: {ends}"

@@ -1,0 +1,180 @@
+"""What holds for all commands: exit codes, one line for each error, no traceback, a quick start."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from letterlock.base.errors import LocalError
+from letterlock.cli import root as root_module
+from letterlock.cli.failures import CommandFailed
+from letterlock.cli.root import INTERRUPTED, PIPE_BROKEN, main, root
+
+
+def _commands(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found = []
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        found.append((*path, name))
+        if isinstance(command, click.Group):
+            found += _commands(command, (*path, name))
+    return found
+
+
+ALL = _commands(root)
+
+
+@pytest.mark.parametrize("path", [(), *ALL], ids=" ".join)
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_every_command_has_help(
+    path: tuple[str, ...], option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*path, option]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith(f"Usage: {' '.join(('letterlock', *path))}")
+    assert shown.err == ""
+
+
+@pytest.mark.parametrize("path", [path for path in ALL if path[0] not in ("init", "demo")])
+def test_every_command_takes_a_configuration(path: tuple[str, ...]) -> None:
+    command: click.Command | None = root
+    for name in path:
+        assert isinstance(command, click.Group)
+        command = command.get_command(click.Context(command), name)
+    assert command is not None
+    if not isinstance(command, click.Group):
+        assert "config_path" in [parameter.name for parameter in command.params]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["nonsense"], ["--nonsense"], ["config", "nonsense"], ["queue", "show"], ["init", "--dir"]],
+)
+def test_wrong_usage_is_one_line_and_exit_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("letterlock: ")
+    assert shown.err.count("\n") == 1
+    assert "-h)" in shown.err
+
+
+def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "Commands:" in capsys.readouterr().err
+
+
+def test_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("letterlock ")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (LocalError("/x: full; make room"), 2, "letterlock: /x: full; make room\n"),
+        (CommandFailed("a\nb"), 3, "letterlock: a\nletterlock: b\n"),
+        (KeyboardInterrupt(), INTERRUPTED, ""),
+        (click.Abort(), INTERRUPTED, ""),
+    ],
+)
+def test_error_ends_a_command_with_its_code(
+    error: BaseException,
+    code: int,
+    text: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _let_fail(monkeypatch, error)
+    assert main([]) == code
+    assert capsys.readouterr().err == text
+
+
+def test_defect_is_one_line_that_says_how_to_see_where(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("LETTERLOCK_TRACEBACK", raising=False)
+    _let_fail(monkeypatch, TypeError("a\nb"))
+    assert main([]) == 3
+    shown = capsys.readouterr().err
+    assert "TypeError: a b" in shown
+    assert "LETTERLOCK_TRACEBACK=1" in shown
+    assert shown.count("\n") == 1
+
+
+def test_traceback_is_shown_to_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LETTERLOCK_TRACEBACK", "1")
+    _let_fail(monkeypatch, TypeError("a"))
+    with pytest.raises(TypeError):
+        main([])
+
+
+def _let_fail(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(root_module.root, "main", fail)
+
+
+def _run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "letterlock", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+
+
+def test_exit_code_reaches_the_shell(tmp_path: Path) -> None:
+    ended = _run("queue", "list", "--config", "none.toml", folder=tmp_path)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("letterlock: none.toml: does not exist;")
+    assert ended.stdout == ""
+
+
+def test_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(
+        [sys.executable, "-m", "letterlock", "-h"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    os.close(writer)
+    assert ended.returncode == PIPE_BROKEN
+    assert ended.stderr == b""
+
+
+def test_importing_the_command_line_loads_nothing_heavy(tmp_path: Path) -> None:
+    heavy = (
+        "asyncio",
+        "ssl",
+        "dns",
+        "cryptography",
+        "OpenSSL",
+        "rich",
+        "apsw",
+        "tomllib",
+        "msgspec",
+    )
+    code = f"import sys, letterlock.cli; print([m for m in {heavy!r} if m in sys.modules])"
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert ended.stdout == "[]\n"

@@ -1,0 +1,131 @@
+"""`letterlock init` and `letterlock config`."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from letterlock.cli import init as init_module
+from letterlock.cli.root import main
+
+
+@pytest.fixture
+def made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """A folder in which `init` was run."""
+    assert main(["init", "example.org", "--dir", str(tmp_path / "etc")]) == 0
+    capsys.readouterr()
+    return tmp_path / "etc"
+
+
+def test_what_init_writes_is_fine(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = str(made / "letterlock.toml")
+    assert main(["config", "check", "--config", file]) == 0
+    assert capsys.readouterr().out == f"{file}: fine\n"
+
+
+def test_key_is_readable_for_its_owner_only(made: Path) -> None:
+    assert stat.S_IMODE((made / "key.pem").stat().st_mode) == 0o600
+
+
+def test_certificate_names_the_host(made: Path) -> None:
+    certificate = x509.load_pem_x509_certificate((made / "certificate.pem").read_bytes())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["mx1.example.org"]
+
+
+def test_init_gives_the_records_to_publish(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(tmp_path / "x")
+    arguments = ["init", "Bücher.example", "--dir", folder, "--hostname", "mail.example.org"]
+    assert main([*arguments, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["records"] == [
+        "xn--bcher-kva.example. IN MX  10 mail.example.org.",
+        'xn--bcher-kva.example. IN TXT "v=spf1 mx -all"',
+    ]
+    assert "IN MX  10 mail.example.org." in (tmp_path / "x" / "dns-records.txt").read_text()
+    assert answer["files"][0] == f"{folder}/letterlock.toml"
+
+
+@pytest.mark.parametrize(
+    "name", ["letterlock.toml", "key.pem", "certificate.pem", "dns-records.txt"]
+)
+def test_init_overwrites_nothing(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_text("mine")
+    assert main(["init", "example.org", "--dir", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith(f"letterlock: {tmp_path / name}: is there already")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_init_refuses_what_is_no_domain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", "exa mple", "--dir", str(tmp_path / "x")]) == 2
+    assert "is not a label" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
+def test_init_says_where_it_cannot_write(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert main(["init", "example.org", "--dir", str(tmp_path / "file" / "x")]) == 2
+    assert "Not a directory" in capsys.readouterr().err
+
+
+def test_system_configuration_keeps_its_data_elsewhere() -> None:
+    text = init_module.format_config(Path("/etc/letterlock"), "example.org", "mx1.example.org")
+    assert 'data_dir = "/var/lib/letterlock"' in text
+
+
+def test_check_shows_every_mistake_with_its_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text('hostname = "a.example"\ndomains = []\ncontact = 1\ndatadir = "x"\n')
+    assert main(["config", "check", "--config", str(file)]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        f"letterlock: {file}:1:1: data_dir: must be given",
+        f"letterlock: {file}:3:1: contact: must be a text in quotes, not 1",
+        f"letterlock: {file}:4:1: datadir: is not a setting; did you mean data_dir?",
+    ]
+
+
+def test_check_answers_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text("x = \n")
+    assert main(["config", "check", "--config", str(file), "--json"]) == 2
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["file"] == str(file)
+    assert answer["errors"] == [{"line": 1, "column": 5, "key": "", "message": "Invalid value"}]
+
+
+def test_check_finds_files_that_cannot_be_used(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (made / "key.pem").write_text("nonsense")
+    file = made / "letterlock.toml"
+    text = file.read_text().replace("# trust_files = []", 'trust_files = ["none.pem"]')
+    file.write_text(text)
+    assert main(["config", "check", "--config", str(file)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert f"{made / 'key.pem'}" in lines[0]
+    assert lines[1].endswith(f"{made / 'none.pem'}: cannot be read: No such file or directory")
+
+
+def test_show_lists_what_is_not_the_default(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = made / "letterlock.toml"
+    file.write_text(file.read_text().replace('# lifetime = "5d"', 'lifetime = "3d"'))
+    assert main(["config", "show", "--config", str(file), "--non-default"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert 'queue.lifetime = "3d"' in lines
+    assert len(lines) == 6
+    assert main(["config", "show", "--config", str(file), "--json"]) == 0
+    settings = json.loads(capsys.readouterr().out)["settings"]
+    assert settings["receive.max_message_bytes"] == '"50MiB"'
+    assert settings["deliver.timeouts.connect"] == '"30s"'
