@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from ssl import DER_cert_to_PEM_cert
-from time import perf_counter
+from time import process_time
 
 import pytest
 from cryptography import x509
@@ -592,7 +592,7 @@ def test_a_usual_chain_takes_less_than_two_milliseconds() -> None:
     judge(GOOD.chain_der)
     times = []
     for _ in range(20):
-        begun = perf_counter()
+        begun = process_time()
         judge(GOOD.chain_der)
-        times.append(perf_counter() - begun)
+        times.append(process_time() - begun)
     assert min(times) < 0.002

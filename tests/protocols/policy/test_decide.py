@@ -1,9 +1,12 @@
 """What one MX host must have, by the table: names, SNI, and entries that stop mail."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from letterlock.base.domains import Domain, parse_domain
 from letterlock.protocols.policy.decide import decide
+from letterlock.protocols.policy.postfix_table import parse_postfix_table
 from letterlock.protocols.policy.requirement import (
     Level,
     Requirement,
@@ -21,6 +24,24 @@ from letterlock.protocols.policy.table import (
 MX = "mx1.provider.example"
 NEXT_HOP = parse_domain("example.com")
 WHERE = "letterlock.toml:31"
+WORDS = [
+    "match=nexthop",
+    "match=hostname:.example.net",
+    "match=",
+    "protocols=>=TLSv1",
+    "protocols=TLSv1:TLSv1.1",
+    "protocols=!TLSv1.3",
+    "ciphers=null",
+    "ciphers=export",
+    "policy_type=sts",
+    "policy_failure=validation-failure",
+    "servername=hostname",
+    "tafile=/a",
+    "{ match = a.example }",
+    "may",
+    "none",
+    "\x00",
+]
 DEFAULT = TableEntry("", Level.MAY, "letterlock.toml:12:policy.default_level")
 
 
@@ -171,3 +192,15 @@ def test_dane_stops_mail_until_it_is_there(level: str) -> None:
     )
     default = PolicyTable({}, TableEntry("", Level(level), WHERE))
     assert isinstance(decide("example.com", NEXT_HOP, MX, default), RequirementInvalid)
+
+
+@given(st.text(max_size=60) | st.lists(st.sampled_from(WORDS), max_size=5).map(" ".join))
+def test_whatever_stands_behind_the_level_nothing_is_lowered(attributes: str) -> None:
+    """RFC 7435 §3: mail for the key waits, or goes as `secure` with a name to prove."""
+    line = "example.com secure " + attributes.replace("\n", " ").replace("\r", " ")
+    entries = parse_postfix_table(line.encode("utf-8", "replace"), "table").entries
+    found = decide("example.com", NEXT_HOP, MX, PolicyTable(collect_entries(entries), DEFAULT))
+    if isinstance(found, Requirement):
+        assert found.level is Level.SECURE
+        assert found.names
+        assert found.min_version in ("TLSv1.2", "TLSv1.3")

@@ -6,7 +6,8 @@ RFC 5280 §6.1.1 (d), RFC 7468 §5 (the files). Which files are read is the call
 import re
 from binascii import Error as Base64Error
 from binascii import a2b_base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Self
 
 from OpenSSL import crypto
@@ -33,6 +34,7 @@ class TrustAnchors:
         self.is_tafile = is_tafile
         self.flags = PARTIAL_CHAIN if is_tafile else 0
         """OpenSSL's X509_V_FLAG_ bits that a store of these needs."""
+        self._latest: tuple[datetime, crypto.X509Store] | None = None
 
     @classmethod
     def from_pem(cls, pem: bytes, *, is_tafile: bool = False) -> Self:
@@ -49,6 +51,29 @@ class TrustAnchors:
         if not found:
             raise AnchorsError("there is no PEM certificate in it")
         return cls(found, is_tafile=is_tafile)
+
+    def store_at(self, moment: datetime) -> crypto.X509Store:
+        """Give a store whose time is `moment`, to the second: OpenSSL counts no less."""
+        second = moment.replace(microsecond=0)
+        if self._latest is None or self._latest[0] != second:
+            self._latest = (second, make_store(self.certificates, self.flags, second))
+        return self._latest[1]
+
+
+def make_store(
+    certificates: Iterable[crypto.X509], flags: int, moment: datetime
+) -> crypto.X509Store:
+    """Make a store of OpenSSL's. `flags` are its X509_V_FLAG_ bits, `moment` is in UTC.
+
+    OpenSSL lets the time of a store be set once, and ignores it after that.
+    """
+    store = crypto.X509Store()
+    for certificate in certificates:
+        store.add_cert(certificate)
+    if flags:
+        store.set_flags(flags)
+    store.set_time(moment)
+    return store
 
 
 def _load_anchor(number: int, label: bytes, body: bytes) -> crypto.X509:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from OpenSSL import crypto
 
-from letterlock.protocols.pki.anchors import PARTIAL_CHAIN, TrustAnchors
+from letterlock.protocols.pki.anchors import PARTIAL_CHAIN, TrustAnchors, make_store
 from letterlock.protocols.pki.certificate import (
     CertificateFacts,
     KeyKind,
@@ -158,10 +158,11 @@ def _validate(
     is_anchored = verified is not None and not any(f.code in _TRUST_CODES for f in failures)
     steps = _steps(sent, verified, is_anchored=is_anchored)
     findings = [_explain(f, sent) for f in failures if f.code not in _TIME_CODES]
+    # Without an objection OpenSSL has looked at every date.
     dates = [
         found
         for depth, step in enumerate(steps)
-        if not (step.is_anchor and anchors.is_tafile)
+        if failures and not (step.is_anchor and anchors.is_tafile)
         for found in _date_findings(step, depth, now)
     ]
     for failed in failures:
@@ -184,8 +185,9 @@ def _ask_openssl(
     failures: list[_Failed] = []
     trusted = list(anchors.certificates)
     flags = anchors.flags
+    store = anchors.store_at(moment)
     while True:
-        outcome = _verify(_make_store(trusted, flags, moment), sent)
+        outcome = _verify(store, sent)
         if not isinstance(outcome, _Failed):
             return outcome, failures
         heard = {failed.code for failed in failures}
@@ -197,20 +199,7 @@ def _ask_openssl(
             trusted.append(_chain_by_names(sent)[-1].openssl)
         else:
             return None, failures
-
-
-def _make_store(
-    certificates: Iterable[crypto.X509], flags: int, moment: datetime
-) -> crypto.X509Store:
-    # A new one for each question, 2 microseconds a certificate: OpenSSL lets the time of a store
-    # be set once, and ignores it after that.
-    store = crypto.X509Store()
-    for certificate in certificates:
-        store.add_cert(certificate)
-    if flags:
-        store.set_flags(flags)
-    store.set_time(moment)
-    return store
+        store = make_store(trusted, flags, moment)
 
 
 def _verify(store: crypto.X509Store, sent: Sequence[_Sent]) -> list[crypto.X509] | _Failed:
