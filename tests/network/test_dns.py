@@ -259,7 +259,7 @@ async def test_no_answer_to_the_unchecked_question_leaves_the_failure() -> None:
             return []
         return [reply(query, rcode=dns.rcode.SERVFAIL)]
 
-    answer = await ask_by(by_udp, timeout=QUICK)
+    answer = await ask_by(by_udp, timeout=timedelta(seconds=0.5), attempts=1)
     assert (answer.security, answer.reason) == (
         Security.FAILED,
         "the name server said SERVFAIL",
@@ -361,15 +361,17 @@ async def test_a_lost_query_is_sent_again_with_another_id_and_port() -> None:
         return [reply(query, A_RECORD)] if len(responder.queries) > 1 else []
 
     async with responding(by_udp) as (responder, address):
-        answer = await make_resolver(address, timeout=QUICK).ask(NAME, "A")
+        answer = await make_resolver(address, timeout=QUICK, attempts=50).ask(NAME, "A")
     assert answer.records == FOUND
-    assert len({query.id for query in responder.queries}) == 2
-    assert len(set(responder.ports)) == 2
+    assert len({query.id for query in responder.queries[:2]}) == 2
+    assert len(set(responder.ports[:2])) == 2
 
 
 async def test_silence_fails_when_the_time_is_over() -> None:
     async with responding(lambda _: []) as (responder, address):
-        answer = await make_resolver(address, timeout=QUICK, attempts=3).ask(NAME, "A")
+        answer = await make_resolver(address, timeout=timedelta(seconds=0.2), attempts=3).ask(
+            NAME, "A"
+        )
     host, port = address
     assert answer.security is Security.FAILED
     assert answer.reason == f"resolver {host}:{port} did not answer in time"

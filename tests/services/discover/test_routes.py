@@ -3,7 +3,6 @@
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
@@ -430,8 +429,7 @@ async def server() -> AsyncIterator[ZoneServer]:
 
 
 async def stub(server: ZoneServer) -> StubResolver:
-    second = timedelta(seconds=1)
-    return StubResolver(*await server.start(), random=random.Random(3), timeout=second)
+    return StubResolver(*await server.start(), random=random.Random(3))
 
 
 async def test_an_alias_as_mx_host_is_followed(server: ZoneServer) -> None:
