@@ -12,7 +12,7 @@ PYTHON := $(or $(shell for python in python3 python3.14 python3.13 python3.12 py
 	&& echo $$python && break; done),python3)
 endif
 BIN := .venv/bin
-CODE := src tests tools benchmarks
+CODE := src tests tools $(wildcard benchmarks)
 
 # With CI=true the peers are installed unasked, and a missing one fails its tests.
 CI_PEERS := $(if $(filter true,$(CI)),peers)
@@ -62,7 +62,7 @@ coverage: venv $(CI_PEERS) ## the tests, with the floors of coverage: protocols 
 	@$(BIN)/coverage report --fail-under=90 --omit='src/letterlock/protocols/*'
 
 bench: venv ## run the benchmarks
-	@set -e; for file in benchmarks/bench_*.py; do $(BIN)/python $$file $(ARGS); done
+	@set -e; for file in $(wildcard benchmarks/bench_*.py); do $(BIN)/python $$file $(ARGS); done
 
 proof: venv $(CI_PEERS) ## the long tests, and every property with many more examples
 	@$(BIN)/python -m pytest -m "proof or hypothesis" --hypothesis-profile=proof $(ARGS)
