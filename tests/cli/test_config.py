@@ -118,6 +118,21 @@ def test_check_finds_files_that_cannot_be_used(
     assert lines[1].endswith(f"{made / 'none.pem'}: cannot be read: No such file or directory")
 
 
+def test_check_finds_wrong_entries_of_the_policy_tables(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = made / "letterlock.toml"
+    (made / "tls_policy").write_text("example.net nonsense\n")
+    text = file.read_text().replace('# postfix_table = ""', 'postfix_table = "tls_policy"')
+    file.write_text(text + '[policy.hops."example.com"]\nlevel = "nonsense"\n')
+    line = text.count("\n") + 1
+    assert main(["config", "check", "--config", str(file)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert any(f'{file}:{line}:policy.hops."example.com": ' in each for each in lines)
+    assert any(f"{made / 'tls_policy'}:1" in each for each in lines)
+
+
 def test_show_lists_what_is_not_the_default(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = made / "letterlock.toml"
     file.write_text(file.read_text().replace('# lifetime = "5d"', 'lifetime = "3d"'))

@@ -99,6 +99,7 @@ def _find_wrong_files(config: "Config") -> Iterator[str]:
     """Look at what the configuration names; what can't be used has a line."""
     from letterlock.base.errors import LocalError  # noqa: PLC0415 - not loaded for -h
     from letterlock.network.key_pairs import load_key_pair  # noqa: PLC0415 - loads OpenSSL
+    from letterlock.node.policy import load_policy  # noqa: PLC0415 - as above
 
     pairs = [(pair.certificate, pair.key) for pair in config.tls.certificates]
     if config.deliver.client_certificate and config.deliver.client_key:
@@ -108,9 +109,10 @@ def _find_wrong_files(config: "Config") -> Iterator[str]:
             load_key_pair(certificate, key)
         except LocalError as error:
             yield str(error)
-    for file in (*config.policy.trust_files, config.policy.postfix_table, config.queue.url_file):
+    for file in (*config.policy.trust_files, config.queue.url_file):
         if file is not None and (reason := _find_unreadable(file)):
             yield f"{file}: cannot be read: {reason}"
+    yield from load_policy(config.policy).problems
 
 
 def _find_unreadable(path: Path) -> str | None:

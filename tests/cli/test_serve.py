@@ -1,0 +1,49 @@
+"""`letterlock serve`: the configuration must be right before anything is started."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from letterlock import node
+from letterlock.base.config.load import ConfigErrors
+from letterlock.base.config.sections import Config
+from letterlock.cli.root import main
+
+TEXT = """\
+hostname = "mx1.example.org"
+domains = ["example.org"]
+contact = "postmaster@example.org"
+data_dir = "data"
+"""
+
+
+def test_node_is_run_and_can_read_its_configuration_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "letterlock.toml"
+    file.write_text(TEXT)
+    seen = []
+
+    def serve(config: Config, load: Callable[[], Config]) -> int:
+        seen.append(config.hostname)
+        file.write_text(TEXT.replace("mx1", "mx2"))
+        seen.append(load().hostname)
+        file.write_text("nonsense")
+        with pytest.raises(ConfigErrors):
+            load()
+        return 0
+
+    monkeypatch.setattr(node, "serve", serve)
+    assert main(["serve", "--config", str(file)]) == 0
+    assert seen == ["mx1.example.org", "mx2.example.org"]
+
+
+def test_wrong_configuration_starts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(node, "serve", pytest.fail)
+    file = tmp_path / "letterlock.toml"
+    file.write_text(TEXT + "nonsense = 1\n")
+    assert main(["serve", "--config", str(file)]) == 2
+    assert capsys.readouterr().err == f"letterlock: {file}:5:1: nonsense: is not a setting\n"
