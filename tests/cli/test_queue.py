@@ -370,7 +370,7 @@ async def test_status_without_a_node_counts_the_queue_and_is_bad_news(
     assert node.run("status") == 1
     shown = capsys.readouterr().out
     assert "not running" in shown
-    assert "1 messages, 1 KiB; recipients: 1 waiting, 0 being delivered, 0 held" in shown
+    assert "1 message, 1 KiB; recipients: 1 waiting, 0 being delivered, 0 held" in shown
     assert node.run("status", "--json") == 1
     answer = json.loads(capsys.readouterr().out)
     assert answer["running"] is False

@@ -24,6 +24,11 @@ SOON_DAYS = 14
 """A certificate that ends sooner than this is marked."""
 
 _CLIENTS = {
+    "connections": "connections since the node started",
+    "refused": "of them refused at once, by a limit",
+    "messages": "messages accepted",
+    "tls": "sessions with TLS",
+    "tls_failed": "TLS handshakes that failed",
     "no_sni": "clients that asked for no name (SNI)",
     "unknown_sni": "clients that asked for a name we don't have",
 }
@@ -43,6 +48,11 @@ _CLIENTS = {
         "certificates[].names": "the names in a certificate",
         "certificates[].not_after": "when it ends",
         "certificates[].days_left": "whole days until then; negative when it has ended",
+        "clients.connections": "connections since the node started",
+        "clients.refused": "of them refused at once, by a limit",
+        "clients.messages": "messages accepted",
+        "clients.tls": "sessions with TLS",
+        "clients.tls_failed": "TLS handshakes that failed",
         "clients.no_sni": "clients that asked for no name, since the node started",
         "clients.unknown_sni": "clients that asked for a name we don't have",
         "problems": "what needs the operator: wrong policy entries, failed reloads ...",
@@ -108,7 +118,7 @@ def format_status(document: Mapping[str, Any]) -> Iterator[str]:
         yield "Node          not running; start it with letterlock serve"
     queue = document["queue"]
     yield (
-        f"Queue         {queue['messages']} messages, {(queue['bytes'] + 1023) // 1024} KiB; "
+        f"Queue         {_count(queue['messages'], 'message')}, {(queue['bytes'] + 1023) // 1024} KiB; "
         f"recipients: {queue['queued']} waiting, {queue['claimed']} being delivered, "
         f"{queue['held']} held"
     )
@@ -124,10 +134,14 @@ def format_status(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"{'Problems':14}none"
 
 
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def _format_certificates(certificates: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for number, certificate in enumerate(certificates):
         label = "" if number else "Certificates"
         days = int(certificate.get("days_left", 0))
         mark = " (soon)" if 0 <= days < SOON_DAYS else ""
-        ends = "has ended" if days < 0 else f"{days} days left{mark}"
+        ends = "has ended" if days < 0 else f"{_count(days, 'day')} left{mark}"
         yield f"{label:14}{', '.join(certificate.get('names', ()))}: {ends}"
