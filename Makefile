@@ -53,6 +53,7 @@ types: venv ## mypy, strict
 docs: venv ## are citations listed, links whole, generated pages current
 	@$(BIN)/python -m tools.rfc_index
 	@$(BIN)/python -m tools.markdown_links
+	@$(BIN)/python -m tools.reference --check
 
 coverage: venv $(CI_PEERS) ## the tests, with the floors of coverage: protocols 100 %, the rest 90 %
 	@$(BIN)/coverage erase
