@@ -89,10 +89,9 @@ def install(peers: Sequence[Peer]) -> None:
         _run(
             ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "--no-remove", *packages]
         )
-    if shutil.which("systemctl") is not None:
-        # Started at the next boot is started too.
-        units = [name for name in ("postfix", "postgresql") if name in packages]
-        subprocess.run(["systemctl", "--quiet", "disable", *units], check=False, env=QUIET)
+    for service in {"postfix", "postgresql"}.intersection(packages):
+        # What starts at the next boot is started too.
+        _run(["update-rc.d", service, "disable"])
 
 
 def unpack(peer: Peer) -> None:

@@ -38,9 +38,6 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     monkeypatch.setattr(install_peers, "_run", run)
     monkeypatch.setattr(install_peers, "plan", lambda packages: Plan(tuple(packages), ()))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(
-        "shutil.which", lambda name: None if name == "systemctl" else f"/bin/{name}"
-    )
     return ran
 
 
@@ -53,12 +50,13 @@ def test_a_transfer_agent_that_is_there_is_not_removed(
     assert commands == []
 
 
-def test_apt_is_told_to_remove_nothing_either(
+def test_apt_is_told_to_remove_nothing_and_no_service_is_left_to_start(
     commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(install_peers, "POLICY", tmp_path / "policy-rc.d")
     install_peers.install([PEERS["postfix"]])
-    assert "--no-remove" in commands[-1]
+    assert "--no-remove" in commands[-2]
+    assert commands[-1] == ["update-rc.d", "postfix", "disable"]
 
 
 def test_without_root_the_way_without_it_is_named(
