@@ -35,6 +35,10 @@ class SharedCounters:
         """Count in a worker's own column."""
         self._cells[worker * self._slots + slot] += step
 
+    def cell(self, worker: int, slot: int) -> int:
+        """Give one worker's count."""
+        return self._cells[worker * self._slots + slot]
+
     def total(self, slot: int) -> int:
         """Sum a slot over all workers."""
         return sum(self._cells[slot :: self._slots])
@@ -67,6 +71,10 @@ class NamedCounters:
     def add(self, worker: int, name: str, step: int = 1) -> None:
         """Count; a name that was not given at the start is a KeyError."""
         self._counters.add(worker, self._slots[name], step)
+
+    def of_worker(self, worker: int) -> dict[str, int]:
+        """Give what one worker counted."""
+        return {name: self._counters.cell(worker, slot) for name, slot in self._slots.items()}
 
     def totals(self) -> dict[str, int]:
         """Give every counter, summed over workers."""

@@ -9,6 +9,7 @@ Sessions are not kept: mail to one host goes over one connection, which is reuse
 
 import os
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +42,7 @@ class ClientSettings:
 
     `ciphers` is an OpenSSL list for TLS 1.2 and below; None: ours. `is_opportunistic`: the
     alternative is clear text, so old ciphers and short keys are better than nothing.
-    `trust_files` are PEM files that replace the system's trust anchors; they count only when
+    `trust_files` are PEM files that replace the usual trust anchors; they count only when
     `is_verifying`.
     """
 
@@ -56,11 +57,17 @@ class ClientSettings:
 class ClientContexts:
     """Makes contexts and keeps the last used ones."""
 
-    def __init__(self, certificate_files: tuple[Path, Path] | None = None) -> None:
+    def __init__(
+        self,
+        certificate_files: tuple[Path, Path] | None = None,
+        trust_files: Sequence[Path] = (),
+    ) -> None:
         """Take our own (certificate, key), shown to servers that ask; None: we show none.
 
-        Raises LocalError when they can't be used. A new object sees them changed.
+        `trust_files` hold the trust anchors where the settings name none; none here either means
+        the system's. Raises LocalError when our own can't be used. A new object sees it changed.
         """
+        self._trust_files = tuple(trust_files)
         self._pair = load_key_pair(*certificate_files) if certificate_files else None
         self._contexts: OrderedDict[object, SSL.Context] = OrderedDict()
 
@@ -69,7 +76,7 @@ class ClientContexts:
 
         Raises LocalError when no context can be made of them: mail for that hop must wait.
         """
-        trust_files = _find_trust_files(settings)
+        trust_files = self._find_trust_files(settings)
         key = (settings, tuple(_find_stamp(path) for path in trust_files))
         context = self._contexts.get(key)
         if context is None:
@@ -98,6 +105,20 @@ class ClientContexts:
             context.set_verify(SSL.VERIFY_PEER)
         return context
 
+    def _find_trust_files(self, settings: ClientSettings) -> tuple[Path, ...]:
+        if not settings.is_verifying:
+            return ()
+        if settings.trust_files:
+            return tuple(Path(each) for each in settings.trust_files)
+        if self._trust_files:
+            return self._trust_files
+        system = system_trust_file()
+        if system is None:
+            raise LocalError(
+                "no trust anchors: the system has no CA bundle (install ca-certificates)"
+            )
+        return (system,)
+
 
 def system_trust_file() -> Path | None:
     """Find the system's trust anchors: SSL_CERT_FILE, else where distributions keep them.
@@ -107,17 +128,6 @@ def system_trust_file() -> Path | None:
     named = os.environ.get("SSL_CERT_FILE")
     candidates = (named,) if named else SYSTEM_TRUST_FILES
     return next((Path(each) for each in candidates if Path(each).is_file()), None)
-
-
-def _find_trust_files(settings: ClientSettings) -> tuple[Path, ...]:
-    if not settings.is_verifying:
-        return ()
-    if settings.trust_files:
-        return tuple(Path(each) for each in settings.trust_files)
-    system = system_trust_file()
-    if system is None:
-        raise LocalError("no trust anchors: the system has no CA bundle (install ca-certificates)")
-    return (system,)
 
 
 def _find_stamp(path: Path) -> FileStamp:

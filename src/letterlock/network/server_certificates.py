@@ -10,7 +10,7 @@ Contexts are made at start and on reload, before workers fork: workers share the
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
@@ -62,6 +62,14 @@ class Choice:
     names: tuple[str, ...]
     is_default: bool
     reason: ChoiceReason
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateSummary:
+    """What `letterlock status` tells of a certificate."""
+
+    names: tuple[str, ...]
+    not_after: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +125,14 @@ class ServerCertificates:
     def names(self) -> tuple[str, ...]:
         """Every name a client can ask for."""
         return tuple(self._offers.by_name)
+
+    @property
+    def summaries(self) -> tuple[CertificateSummary, ...]:
+        """Give each certificate's names and end, in the order of the files."""
+        return tuple(
+            CertificateSummary(pair.names, pair.chain[0].not_valid_after_utc)
+            for pair in self._pairs
+        )
 
     def choose(self, hello: ClientHello | None) -> Choice:
         """Choose for a client; None stands for one whose ClientHello could not be read."""

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol, assert_never
+from typing import Protocol, assert_never, cast
 
 from letterlock.base.clock import Clock
 from letterlock.network.server_certificates import Choice, ServerCertificates
@@ -103,6 +103,7 @@ class SmtpServer:
         self._certificates = certificates
         self._limits = limits
         self._clock = clock
+        self._servers: list[asyncio.Server] = []
         self._connections: set[_Connection] = set()
         self._tasks: asyncio.TaskGroup | None = None
         self._empty = asyncio.Event()
@@ -111,21 +112,19 @@ class SmtpServer:
     async def run(self, listeners: list[socket.socket]) -> None:
         """Accept on listening sockets until cancelled; then end what is open, with 421."""
         loop = asyncio.get_running_loop()
-        servers: list[asyncio.Server] = []
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             try:
                 for listener in listeners:
                     # create_server would lower the backlog to 100 (connections then wait 1 s).
                     server = await loop.create_server(self._connection, sock=listener, backlog=4096)
-                    servers.append(server)
+                    self._servers.append(server)
                 while True:
                     await asyncio.sleep(SWEEP_SECONDS)
                     self.sweep()
             finally:
-                for server in servers:
-                    server.close()
-                await self._drain()
+                self.stop_accepting()
+                await self._end_all()
 
     def sweep(self) -> None:
         """End the connections whose time is up."""
@@ -133,7 +132,16 @@ class SmtpServer:
         for connection in tuple(self._connections):
             connection.check_time(now)
 
-    async def _drain(self) -> None:
+    def stop_accepting(self) -> None:
+        """Accept no more connections; those there are go on."""
+        for server in self._servers:
+            server.close()
+
+    async def wait_empty(self) -> None:
+        """Return when no connection is left."""
+        await self._empty.wait()
+
+    async def _end_all(self) -> None:
         """Let messages that are being stored get their reply; end everything else."""
         for connection in tuple(self._connections):
             connection.shut_down()
@@ -192,8 +200,8 @@ class _Connection(asyncio.Protocol):
     # asyncio's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are no subclasses of asyncio's.
+        self._transport = transport = cast("asyncio.Transport", transport)
         sock = transport.get_extra_info("socket")
         with contextlib.suppress(OSError):
             # A reply must not wait for the client's delayed acknowledgement.

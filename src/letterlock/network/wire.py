@@ -10,6 +10,7 @@ import contextlib
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 from letterlock.network.tls import TlsDriver
 from letterlock.protocols.tls.handshake import Handshake, HandshakeFailed
@@ -113,8 +114,8 @@ class Wire(asyncio.Protocol):
     # asyncio's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are no subclasses of asyncio's.
+        self._transport = transport = cast("asyncio.Transport", transport)
         if sock := transport.get_extra_info("socket"):
             # asyncio sets it only for sockets made with proto=IPPROTO_TCP.
             with contextlib.suppress(OSError):

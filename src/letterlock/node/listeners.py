@@ -14,8 +14,44 @@ from letterlock.base.errors import LocalError
 BACKLOG = 4096
 
 
-def open_listeners(addresses: Sequence[ListenAddress], workers: int) -> list[list[socket.socket]]:
-    """Open all addresses for each worker; raises LocalError naming the address that failed."""
+class Listeners:
+    """The sockets in use: one group for each worker. `inherited`: those that systemd opened."""
+
+    def __init__(self, inherited: Sequence[socket.socket] = ()) -> None:
+        self._inherited = tuple(inherited)
+        self._wanted: tuple[ListenAddress, ...] = ()
+        self.groups: list[list[socket.socket]] = []
+
+    @property
+    def addresses(self) -> list[ListenAddress]:
+        """Give where we listen, with the ports that the kernel chose."""
+        return [ListenAddress(*item.getsockname()[:2]) for item in self.groups[0]]
+
+    def open(self, wanted: Sequence[ListenAddress], workers: int) -> None:
+        """Listen on these addresses from now on; raises LocalError naming the one that failed.
+
+        What failed leaves everything as it was. Sockets of systemd go before `wanted`.
+        """
+        if self._inherited:
+            for listener in self._inherited:
+                listener.setblocking(False)  # noqa: FBT003 - the standard library's signature
+            self.groups = [list(self._inherited) for _ in range(workers)]
+            return
+        if tuple(wanted) == self._wanted:
+            return
+        kept = set(self._wanted)
+        groups = _open_all([item for item in wanted if item not in kept], workers)
+        old = dict(zip(self._wanted, zip(*self.groups, strict=True), strict=True))
+        fresh = iter(zip(*groups, strict=True))
+        columns = [old.pop(item) if item in kept else next(fresh) for item in wanted]
+        self._wanted = tuple(wanted)
+        self.groups = [list(row) for row in zip(*columns, strict=True)]
+        for column in old.values():
+            for listener in column:
+                listener.close()
+
+
+def _open_all(addresses: Sequence[ListenAddress], workers: int) -> list[list[socket.socket]]:
     groups: list[list[socket.socket]] = [[] for _ in range(workers)]
     for address in addresses:
         try:
@@ -52,7 +88,7 @@ def _open(host: str, port: int, *, is_shared: bool) -> socket.socket:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind((host, port))
         listener.listen(BACKLOG)
-        listener.setblocking(False)
+        listener.setblocking(False)  # noqa: FBT003 - the standard library's signature
     except OSError:
         listener.close()
         raise

@@ -22,7 +22,9 @@ RESTART_SECONDS = (0.0, 1.0, 5.0, 15.0, 60.0)
 """How long a place stays empty after its worker died, by how often that happened in a row."""
 SETTLED_SECONDS = 60.0
 """A worker that lived this long is not counted with those that died at their start."""
-DRAIN_SECONDS = 90.0
+DRAIN_SECONDS = 720.0
+"""A drained worker lets sessions go on for 10 minutes, and then finishes what it has in hands."""
+STOP_SECONDS = 90.0
 TICKET_KEY_SECONDS = 7 * 24 * 3600.0
 """RFC 9325 §3.4: ticket keys are changed weekly."""
 
@@ -34,10 +36,10 @@ class Generation(Protocol):
     def workers(self) -> int: ...
 
     def run_worker(self, place: int, supervisor_gone: int) -> None:
-        """Be a worker, in the child, until SIGTERM or until the descriptor reads as closed."""
+        """Be a worker, in the child: until SIGTERM, SIGHUP, or the descriptor reads as closed."""
 
     def is_outdated(self) -> bool:
-        """A file it was made from (a certificate) changed, and can be used."""
+        """Say if a file it was made from (a certificate) changed, and can be used."""
 
     def forget_worker(self, place: int) -> None:
         """Clean what a worker that is gone had counted."""
@@ -49,7 +51,8 @@ class _Worker:
     place: int
     started: float
     is_draining: bool = False
-    kill_at: float = 0.0
+    end_at: float = 0.0
+    """When a worker that drains is killed."""
 
 
 @dataclass(slots=True)
@@ -62,14 +65,15 @@ class _Place:
 class Supervisor:
     """Runs generations of workers until SIGTERM or SIGINT.
 
-    `make_generation` is asked at the start, at SIGHUP, when files changed, and weekly; at SIGHUP
-    None means that the new configuration can't be used: it has said why, and the old one stays.
+    `make_generation` is asked at the start, when files changed, and weekly; with True at SIGHUP,
+    when the configuration is to be read again. None means that it can't be used: it has said why,
+    and the old generation stays.
     """
 
-    make_generation: Callable[[], Generation | None]
+    make_generation: Callable[[bool], Generation | None]
     clock: Clock
     log: Log
-    tell_ready: Callable[[str], None] = lambda _: None
+    tell: Callable[[str, str], None] = lambda _state, _status: None
     _current: Generation | None = None
     _born: float = 0.0
     _workers: dict[int, _Worker] = field(default_factory=dict)
@@ -85,7 +89,7 @@ class Supervisor:
         if self._current is None:
             return 2
         self._fill(alive_reader, alive_writer)
-        self.tell_ready(f"{self._current.workers} workers")
+        self.tell("READY=1", f"STATUS={self._current.workers} workers")
         while True:
             received = signal.sigtimedwait(awaited, CHECK_SECONDS)
             number = received.si_signo if received else 0
@@ -99,23 +103,22 @@ class Supervisor:
             self._kill_late()
         return self._end()
 
-    def _start_generation(self) -> None:
-        generation = self.make_generation()
+    def _start_generation(self, *, is_reload: bool = False) -> None:
+        generation = self.make_generation(is_reload)
         if generation is None:
             return
         for worker in self._workers.values():
             worker.is_draining = True
-            worker.kill_at = self.clock.monotonic() + DRAIN_SECONDS
-        for process, worker in self._workers.items():
-            if worker.is_draining:
-                _signal(process, signal.SIGTERM)
+            worker.end_at = self.clock.monotonic() + DRAIN_SECONDS
+        for process in self._workers:
+            _signal(process, signal.SIGHUP)
         self._current = generation
         self._born = self.clock.monotonic()
         self._places = {}
 
     def _reload(self) -> None:
         before = self._current
-        self._start_generation()
+        self._start_generation(is_reload=True)
         if self._current is before:
             self.log.write(Service.NODE, "reload: the configuration in use stays as it was")
         else:
@@ -173,7 +176,7 @@ class Supervisor:
     def _kill_late(self) -> None:
         now = self.clock.monotonic()
         for process, worker in self._workers.items():
-            if worker.is_draining and now > worker.kill_at:
+            if worker.is_draining and now > worker.end_at:
                 self.log.write(
                     Service.NODE, f"warning: process {process} did not drain in time; it is ended"
                 )
@@ -181,10 +184,10 @@ class Supervisor:
 
     def _end(self) -> int:
         """Drain all workers; those that take too long are killed, and lose nothing by it."""
-        deadline = self.clock.monotonic() + DRAIN_SECONDS
+        deadline = self.clock.monotonic() + STOP_SECONDS
         for process, worker in self._workers.items():
             worker.is_draining = True
-            worker.kill_at = deadline
+            worker.end_at = deadline
             _signal(process, signal.SIGTERM)
         while self._workers:
             signal.sigtimedwait({signal.SIGCHLD}, CHECK_SECONDS)

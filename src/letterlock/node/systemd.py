@@ -20,7 +20,7 @@ def take_listeners(environment: MutableMapping[str, str]) -> list[socket.socket]
         return []
     listeners = []
     for fd in range(FIRST_FD, FIRST_FD + int(count)):
-        os.set_inheritable(fd, False)
+        os.set_inheritable(fd, False)  # noqa: FBT003 - the standard library's signature
         listeners.append(socket.socket(fileno=fd))
     return listeners
 

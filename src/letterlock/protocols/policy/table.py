@@ -69,7 +69,7 @@ Entry = TableEntry | WrongEntry
 class PolicyTable:
     """Entries by their key, as `normal_key` gives it; `default` holds where none is found."""
 
-    def __init__(self, entries: Mapping[str, Entry], default: TableEntry) -> None:
+    def __init__(self, entries: Mapping[str, Entry], default: Entry) -> None:
         self._entries = dict(entries)
         self.default = default
 

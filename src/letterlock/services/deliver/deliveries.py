@@ -59,7 +59,7 @@ class Deliveries:
     """Delivers from one store until cancelled."""
 
     def __init__(self, store: QueueStore, parts: DeliveryParts) -> None:
-        self._store = store
+        self.store = store
         self._deliverer = parts.deliverer
         self._settler = parts.settler
         self._destinations = parts.destinations
@@ -101,7 +101,7 @@ class Deliveries:
         if room <= 0:
             return False
         try:
-            claims = await self._store.claim(
+            claims = await self.store.claim(
                 self._clock.now(),
                 limit=room,
                 lease=self._limits.lease,
@@ -144,7 +144,7 @@ class Deliveries:
 
     async def _deliver(self, claim: Claim) -> None:
         try:
-            delivery = await self._deliverer.deliver(claim, self._store)
+            delivery = await self._deliverer.deliver(claim, self.store)
         except StoreUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - a fault of ours must defer, not spin
@@ -155,14 +155,14 @@ class Deliveries:
             delivery = Delivery(
                 same_for_all(numbers, Result.DEFERRED, "4.3.0", f"local error: {error!r}")
             )
-        await self._settler.settle(claim, delivery, self._store)
+        await self._settler.settle(claim, delivery, self.store)
 
     async def _sleep(self) -> None:
         """Wait until something is due, was stored, or came to its end."""
         seconds = MAX_SLEEP_SECONDS
         with contextlib.suppress(StoreUnavailable):
             saturated = self._destinations.saturated(self._clock.monotonic())
-            due = await self._store.next_due(saturated=saturated)
+            due = await self.store.next_due(saturated=saturated)
             if due is not None:
                 seconds = min(seconds, (due - self._clock.now()).total_seconds())
         if (free := self._destinations.next_free(self._clock.monotonic())) is not None:
@@ -181,4 +181,4 @@ class Deliveries:
             until = self._clock.now() + self._limits.lease
             for claim in tuple(self._in_hands.values()):
                 with contextlib.suppress(StoreUnavailable):
-                    await self._store.extend(claim, until)
+                    await self.store.extend(claim, until)

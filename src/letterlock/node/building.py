@@ -1,0 +1,253 @@
+"""Builds the parts of one worker from the configuration: each is given its own section."""
+
+import random
+import secrets
+import string
+from collections.abc import Callable
+from dataclasses import replace
+
+from letterlock.base.clock import Clock
+from letterlock.base.config.choices import LogLevel
+from letterlock.base.config.sections import Config, DeliverSection, TlsSection
+from letterlock.base.log import Log
+from letterlock.network.client_contexts import ClientContexts
+from letterlock.network.dns import Resolver, make_stub_resolver
+from letterlock.network.dns_cache import CachingResolver
+from letterlock.network.own_addresses import OwnAddresses
+from letterlock.network.server_certificates import ServerCertificates, ServerSettings
+from letterlock.network.smtp_client import Dialer, DialTimeouts
+from letterlock.network.smtp_server import Peer, ServerLimits
+from letterlock.protocols.policy.judge import ClearFallback, FallbackRule
+from letterlock.protocols.policy.table import PolicyTable
+from letterlock.protocols.smtp.message_data import BareNewline
+from letterlock.protocols.smtp.plan import TransactionSettings
+from letterlock.protocols.smtp.server_session import ServerSession, SessionSettings
+from letterlock.protocols.smtp.timeouts import ClientTimeouts
+from letterlock.services.deliver.anchors import AnchorFiles
+from letterlock.services.deliver.deliveries import DeliveryLimits, DeliveryParts
+from letterlock.services.deliver.delivery import ClaimDelivery, Routing
+from letterlock.services.deliver.destinations import Destinations
+from letterlock.services.deliver.local import LocalDelivery
+from letterlock.services.deliver.pool import ConnectionPool
+from letterlock.services.deliver.remote import RemoteDelivery, RemoteSettings, SourceAddress
+from letterlock.services.deliver.sending import Sender
+from letterlock.services.discover.next_hop import NextHop, parse_next_hop
+from letterlock.services.discover.routes import RouteFinder
+from letterlock.services.queue.directory import LocalDirectory, local_mailboxes
+from letterlock.services.queue.schedule import Schedule
+from letterlock.services.queue.settlements import Settlements
+from letterlock.services.receive.clients import ClientLimits
+from letterlock.services.receive.recipients import RelayClients
+from letterlock.storage.maildir import MaildirStore
+from letterlock.storage.queue import QueueId
+
+_TOKEN_CHARACTERS = string.ascii_letters + string.digits
+
+
+def build_certificates(section: TlsSection) -> ServerCertificates | None:
+    """Load our certificates; None: there are none, and STARTTLS is not offered."""
+    if not section.certificates:
+        return None
+    return ServerCertificates(
+        [(pair.certificate, pair.key) for pair in section.certificates],
+        ServerSettings(section.min_version.value, section.ciphers, section.session_tickets),
+    )
+
+
+def build_directory(config: Config) -> LocalDirectory:
+    """Know what is local: domains, mailboxes, who is postmaster."""
+    mailboxes = local_mailboxes(config.local.mailboxes, config.domains)
+    postmaster = (config.local.postmaster or "postmaster").partition("@")[0].lower()
+    return LocalDirectory(config.hostname, frozenset(config.domains), mailboxes, postmaster)
+
+
+def build_schedule(config: Config) -> Schedule:
+    queue = config.queue
+    return Schedule(
+        queue.lifetime, queue.bounce_lifetime, queue.delay_notice, queue.retry_min, queue.retry_max
+    )
+
+
+def build_sessions(config: Config, *, has_tls: bool) -> Callable[[Peer], ServerSession]:
+    """Give what makes a session for a client; bare newlines are taken from listed ones only."""
+    receive = config.receive
+    settings = SessionSettings(
+        hostname=config.hostname,
+        max_message_bytes=receive.max_message_bytes,
+        max_recipients=receive.max_recipients,
+        max_errors=receive.max_errors,
+        bare_newline=BareNewline(receive.bare_newline.value),
+        require_tls=receive.require_tls,
+        offer_starttls=has_tls,
+    )
+    lenient = replace(settings, bare_newline=BareNewline.NORMALIZE)
+    exceptions = RelayClients(receive.bare_newline_exceptions)
+
+    def make_session(peer: Peer) -> ServerSession:
+        return ServerSession(lenient if exceptions.may_relay(peer.ip) else settings)
+
+    return make_session
+
+
+def build_client_limits(config: Config) -> ClientLimits:
+    receive = config.receive
+    return ClientLimits(
+        receive.max_connections,
+        receive.max_connections_per_client,
+        receive.max_connection_rate_per_client,
+    )
+
+
+def build_server_limits(config: Config) -> ServerLimits:
+    receive = config.receive
+    return ServerLimits(receive.idle_timeout, receive.session_timeout, receive.min_bytes_per_second)
+
+
+class DeliveryBuilder:
+    """Builds a worker's delivery side. `workers` share the limits of a destination."""
+
+    def __init__(
+        self,
+        config: Config,
+        table: PolicyTable,
+        clock: Clock,
+        log: Log,
+        *,
+        workers: int,
+        resolver: Resolver | None = None,
+    ) -> None:
+        self._config = config
+        self._table = table
+        self._clock = clock
+        self._log = log
+        self._workers = workers
+        self._random = random.SystemRandom()
+        self._resolver = resolver or CachingResolver(
+            make_stub_resolver(config.dns, self._random), clock
+        )
+        deliver = config.deliver
+        self.pool = ConnectionPool(
+            clock, deliver.idle_connection.total_seconds(), deliver.max_messages_per_connection
+        )
+
+    def build(self, make_id: Callable[[], QueueId]) -> DeliveryParts:
+        """Build everything that delivers and settles."""
+        config, deliver = self._config, self._config.deliver
+        delivery = ClaimDelivery(
+            self._routing(),
+            LocalDelivery(
+                build_directory(config),
+                MaildirStore(config.local.mail_dir, config.hostname, self._clock),
+                self._clock,
+            ),
+            self._remote(),
+        )
+        settlements = Settlements(
+            hostname=config.hostname,
+            schedule=build_schedule(config),
+            clock=self._clock,
+            log=self._log,
+            make_id=make_id,
+            make_token=_make_token,
+            jitter=self._random.random,
+        )
+        share = max(1, deliver.max_connections_per_destination // self._workers)
+        rate = deliver.max_rate_per_destination
+        return DeliveryParts(
+            deliverer=delivery,
+            settler=settlements,
+            destinations=Destinations(share, rate and max(1, rate // self._workers)),
+            limits=DeliveryLimits(
+                max(1, deliver.max_connections // self._workers), config.queue.lease
+            ),
+            clock=self._clock,
+            log=self._log,
+        )
+
+    def _routing(self) -> Routing:
+        deliver = self._config.deliver
+        routes = {
+            domain: parse_next_hop(str(hop), deliver.port) for domain, hop in deliver.routes.items()
+        }
+        relayhost = None
+        if deliver.relayhost is not None:
+            relayhost = parse_next_hop(str(deliver.relayhost), deliver.port)
+        return Routing(
+            frozenset(self._config.domains) | {self._config.hostname},
+            routes,
+            relayhost,
+            deliver.port,
+        )
+
+    def _remote(self) -> RemoteDelivery:
+        config, deliver = self._config, self._config.deliver
+        routing = self._routing()
+        configured: list[NextHop] = [*routing.routes.values()]
+        if routing.relayhost is not None:
+            configured.append(routing.relayhost)
+        return RemoteDelivery(
+            finder=RouteFinder(
+                self._resolver,
+                self._random,
+                families=deliver.families,
+                own_names={config.hostname},
+                is_own_address=OwnAddresses(config.receive.listen).has,
+                configured={hop.key for hop in configured},
+            ),
+            dialer=self._dialer(),
+            pool=self.pool,
+            sender=Sender(TransactionSettings(), deliver.max_recipients_per_transaction),
+            table=self._table,
+            anchors=AnchorFiles(config.policy.trust_files),
+            settings=_remote_settings(config),
+            clock=self._clock,
+            log=self._log,
+        )
+
+    def _dialer(self) -> Dialer:
+        deliver = self._config.deliver
+        files = None
+        if deliver.client_certificate is not None and deliver.client_key is not None:
+            files = (deliver.client_certificate, deliver.client_key)
+        contexts = ClientContexts(files, self._config.policy.trust_files)
+        return Dialer(contexts, _dial_timeouts(deliver), self._clock)
+
+
+def _remote_settings(config: Config) -> RemoteSettings:
+    deliver = config.deliver
+    return RemoteSettings(
+        ipv4=SourceAddress(
+            deliver.helo_ipv4 or config.hostname,
+            str(deliver.source_ipv4) if deliver.source_ipv4 else None,
+        ),
+        ipv6=SourceAddress(
+            deliver.helo_ipv6 or config.hostname,
+            str(deliver.source_ipv6) if deliver.source_ipv6 else None,
+        ),
+        clear_fallback=ClearFallback(
+            FallbackRule(deliver.clear_fallback.value), deliver.clear_fallback_after
+        ),
+        is_verbose=config.log.level is LogLevel.VERBOSE,
+    )
+
+
+def _dial_timeouts(deliver: DeliverSection) -> DialTimeouts:
+    times = deliver.timeouts
+    return DialTimeouts(
+        times.connect,
+        times.handshake,
+        ClientTimeouts(
+            greeting=times.greeting,
+            helo=times.helo,
+            mail=times.mail,
+            rcpt=times.rcpt,
+            data_init=times.data_init,
+            data_block=times.data_block,
+            data_end=times.data_end,
+            quit=times.quit,
+        ),
+    )
+
+
+def _make_token() -> str:
+    return "".join(secrets.choice(_TOKEN_CHARACTERS) for _ in range(24))

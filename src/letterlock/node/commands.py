@@ -1,0 +1,66 @@
+"""What the control socket can ask of a worker: its status, and changes to the queue it owns."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from letterlock.base.clock import Clock
+from letterlock.network.control import Command
+from letterlock.node.stores import WorkerStores
+from letterlock.storage.ids import is_queue_id
+from letterlock.storage.queue import QueueId, QueueStore
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """One worker's commands. Arguments are as docs/reference/control.md has them."""
+
+    stores: WorkerStores
+    clock: Clock
+    tell_status: Callable[[], Awaitable[Mapping[str, Any]]]
+
+    def by_name(self) -> Mapping[str, Command]:
+        return {
+            "status": self._status,
+            "queue.hold": self._hold,
+            "queue.release": self._release,
+            "queue.retry": self._retry,
+            "queue.delete": self._delete,
+        }
+
+    async def _status(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        del arguments
+        return await self.tell_status()
+
+    async def _hold(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        ids, reason = _read_ids(arguments), str(arguments.get("reason") or "held by the operator")
+        return await self._change(lambda store: store.hold(ids, reason))
+
+    async def _release(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        ids = _read_ids(arguments)
+        return await self._change(lambda store: store.release(ids, self.clock.now()))
+
+    async def _retry(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        ids = _read_ids(arguments)
+        return await self._change(lambda store: store.retry(ids, self.clock.now()))
+
+    async def _delete(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        ids = _read_ids(arguments)
+        return await self._change(lambda store: store.delete(ids, self.clock.now()))
+
+    async def _change(self, change: Callable[[QueueStore], Awaitable[int]]) -> Mapping[str, Any]:
+        changed = 0
+        for deliveries in self.stores.all():
+            changed += await change(deliveries.store)
+            deliveries.wake()
+        return {"changed": changed}
+
+
+def _read_ids(arguments: Mapping[str, Any]) -> Sequence[QueueId] | None:
+    """Read which messages are meant; None: all. Raises ValueError."""
+    ids = arguments.get("ids")
+    if ids is None:
+        return None
+    if not isinstance(ids, list) or not all(is_queue_id(str(item)) for item in ids):
+        raise ValueError("ids must be a list of queue ids, or null for all")
+    return [QueueId(str(item)) for item in ids]

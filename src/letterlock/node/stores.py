@@ -1,0 +1,135 @@
+"""A worker's queues: the one it receives into, and those it adopted; each with its deliveries.
+
+With SQLite every worker owns a shard (`shards`); with PostgreSQL all share one database, and there
+is nothing to adopt.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from letterlock.base.clock import Clock
+from letterlock.base.config.choices import QueueEngine
+from letterlock.base.config.sections import Config
+from letterlock.base.errors import LocalError
+from letterlock.base.log import Log, Service
+from letterlock.node.shards import Shards, is_empty
+from letterlock.services.deliver.deliveries import Deliveries, DeliveryParts
+from letterlock.storage.queue import QueueStore, StoreUnavailable
+from letterlock.storage.sqlite.queue import SqliteQueue
+
+UPKEEP_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class _Adopted:
+    path: Path
+    queue: SqliteQueue
+    deliveries: Deliveries
+    task: asyncio.Task[None]
+
+
+class WorkerStores:
+    """Opens them, delivers from them, and looks after them."""
+
+    def __init__(self, config: Config, clock: Clock, log: Log, parts: DeliveryParts) -> None:
+        self._config = config
+        self._clock = clock
+        self._log = log
+        self._parts = parts
+        # Longer than any message lives: what is further ahead was written under a wrong clock.
+        self._horizon = 2 * max(config.queue.lifetime, config.queue.bounce_lifetime)
+        self._shards = Shards(config.queue_dir, clock, self._horizon)
+        self._own: Deliveries | None = None
+        self._adopted: list[_Adopted] = []
+        self.number = 0
+        self.problems: tuple[str, ...] = ()
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Deliveries]:
+        """Open the store that this worker receives into; it is closed at the end."""
+        store = await self._open_own()
+        self._own = Deliveries(store, self._parts)
+        try:
+            yield self._own
+        finally:
+            await store.close()
+
+    def all(self) -> list[Deliveries]:
+        """Give the deliveries of all stores that are ours now."""
+        own = [self._own] if self._own is not None else []
+        return [*own, *(item.deliveries for item in self._adopted)]
+
+    async def run(self) -> None:
+        """Deliver from all stores until cancelled."""
+        assert self._own is not None, "opened() comes first"
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._own.run())
+            try:
+                while True:
+                    await self._look_after(tasks)
+                    await asyncio.sleep(UPKEEP_SECONDS)
+            finally:
+                for adopted in self._adopted:
+                    adopted.task.cancel()
+                await asyncio.gather(*(item.task for item in self._adopted), return_exceptions=True)
+                for adopted in self._adopted:
+                    await adopted.queue.close()
+
+    async def _look_after(self, tasks: asyncio.TaskGroup) -> None:
+        """Forget old stories, give back what is empty, adopt what nobody owns."""
+        try:
+            before = self._clock.now() - self._config.queue.keep_stories
+            for deliveries in self.all():
+                await deliveries.store.forget_stories(before)
+            if self._config.queue.engine is QueueEngine.SQLITE:
+                await self._give_back()
+                await self._adopt(tasks)
+            self.problems = ()
+        except StoreUnavailable as error:
+            problem = f"the queue cannot be used now: {error}"
+            if problem not in self.problems:
+                self._log.write(Service.QUEUE, f"warning: {problem}")
+            self.problems = (problem,)
+
+    async def _adopt(self, tasks: asyncio.TaskGroup) -> None:
+        ours = {self._shards.path_of(self.number), *(item.path for item in self._adopted)}
+        found = await self._shards.adopt(lambda path: path in ours)
+        if found is None:
+            return
+        path, queue = found
+        deliveries = Deliveries(queue, self._parts)
+        task = tasks.create_task(deliveries.run())
+        self._adopted.append(_Adopted(path, queue, deliveries, task))
+        self._log.write(Service.QUEUE, f"adopted {path.name}, which its worker left with mail")
+
+    async def _give_back(self) -> None:
+        for adopted in tuple(self._adopted):
+            if adopted.deliveries.is_idle and await is_empty(adopted.queue):
+                adopted.task.cancel()
+                await asyncio.wait([adopted.task])
+                self._adopted.remove(adopted)
+                await self._shards.give_back(adopted.path, adopted.queue)
+
+    async def _open_own(self) -> QueueStore:
+        if self._config.queue.engine is QueueEngine.SQLITE:
+            self.number, store = await self._shards.take_free()
+            return store
+        return await self._open_postgres()
+
+    async def _open_postgres(self) -> QueueStore:
+        # asyncpg is an extra: only loaded where it is used.
+        from letterlock.storage.postgres.queue import PostgresQueue  # noqa: PLC0415
+
+        try:
+            url = self._config.queue.read_url()
+        except OSError as error:
+            raise LocalError(f"queue.url_file: {error.filename}: {error.strerror}") from error
+        if not url:
+            raise LocalError('queue.url: is needed with queue.engine = "postgres"')
+        store = PostgresQueue(url, socket.gethostname(), self._clock, horizon=self._horizon)
+        await store.open()
+        return store

@@ -1,0 +1,190 @@
+"""One worker: receives on its sockets, keeps a shard of the queue, delivers from it.
+
+It ends in two ways: stopped (SIGTERM), it tells its clients to come back later; drained (SIGHUP
+from the supervisor, when a new generation took its place), it lets their sessions come to their
+end. What is in the queue stays there for the next worker.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from socket import socket
+from typing import Any
+
+from letterlock import __version__
+from letterlock.base.clock import Clock, format_time
+from letterlock.base.config.sections import Config
+from letterlock.base.log import Log
+from letterlock.base.shared_counters import NamedCounters, SharedCounters
+from letterlock.network.control import ControlServer
+from letterlock.network.dns import Resolver
+from letterlock.network.server_certificates import ServerCertificates
+from letterlock.network.smtp_server import Peer, SmtpServer
+from letterlock.node.building import (
+    DeliveryBuilder,
+    build_client_limits,
+    build_directory,
+    build_schedule,
+    build_server_limits,
+    build_sessions,
+)
+from letterlock.node.commands import Commands
+from letterlock.node.policy import LoadedPolicy
+from letterlock.node.stores import WorkerStores
+from letterlock.protocols.smtp.server_session import ServerSession
+from letterlock.services.deliver.deliveries import Deliveries, DeliveryParts
+from letterlock.services.receive.clients import Clients
+from letterlock.services.receive.recipients import RelayClients
+from letterlock.services.receive.session import Receiver, ReceivingSession
+from letterlock.storage.ids import QueueIds
+
+DRAIN = timedelta(minutes=10)
+"""For how long a drained worker's sessions may go on."""
+UPKEEP_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What all workers of a generation have in common; made before the fork."""
+
+    config: Config
+    policy: LoadedPolicy
+    certificates: ServerCertificates | None
+    clients: SharedCounters
+    counters: NamedCounters
+    clock: Clock
+    log: Log
+    workers: int = 1
+    problems: tuple[str, ...] = ()
+    resolver: Resolver | None = None
+    """Only where it is not the one of `[dns]`: in the demo."""
+
+
+class Worker:
+    """One worker's services."""
+
+    def __init__(self, common: Common, place: int) -> None:
+        self._common = common
+        self._place = place
+        self._stop = asyncio.Event()
+        self._drain = asyncio.Event()
+        self._ids = QueueIds(common.clock)
+        self._builder = DeliveryBuilder(
+            common.config,
+            common.policy.table,
+            common.clock,
+            common.log,
+            workers=common.workers,
+            resolver=common.resolver,
+        )
+        self._parts: DeliveryParts = self._builder.build(self._ids.make)
+        self._stores = WorkerStores(common.config, common.clock, common.log, self._parts)
+        self._started = common.clock.now()
+        self.is_ready = asyncio.Event()
+
+    def stop(self) -> None:
+        """End soon."""
+        self._stop.set()
+
+    def drain(self) -> None:
+        """Take no more connections, and end when those there are have ended."""
+        self._drain.set()
+
+    async def run(self, listeners: Sequence[socket]) -> None:
+        """Work until stopped or drained."""
+        async with self._stores.opened() as own:
+            server = self._server(own)
+            commands = Commands(self._stores, self._common.clock, self._tell_status)
+            control = ControlServer(self._control_path(), commands.by_name())
+            await control.open()
+            async with asyncio.TaskGroup() as tasks:
+                receiving = tasks.create_task(server.run(list(listeners)))
+                others = [
+                    tasks.create_task(self._builder.pool.run()),
+                    tasks.create_task(control.run()),
+                    tasks.create_task(self._stores.run()),
+                ]
+                self.is_ready.set()
+                await self._wait_for_the_end(server)
+                receiving.cancel()
+                await asyncio.wait([receiving])
+                for task in others:
+                    task.cancel()
+
+    async def _wait_for_the_end(self, server: SmtpServer) -> None:
+        await _first_of(self._stop.wait(), self._drain.wait())
+        if self._stop.is_set():
+            return
+        server.stop_accepting()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN.total_seconds()):
+                await _first_of(self._stop.wait(), server.wait_empty())
+
+    def _server(self, own: Deliveries) -> SmtpServer:
+        common, config = self._common, self._common.config
+        receiver = Receiver(
+            hostname=config.hostname,
+            directory=build_directory(config),
+            relay=RelayClients(config.receive.relay_from),
+            clients=Clients(build_client_limits(config), common.clients, self._place, common.clock),
+            store=own.store,
+            schedule=build_schedule(config),
+            max_hops=config.deliver.max_hops,
+            clock=common.clock,
+            log=common.log,
+            make_id=self._ids.make,
+            count=lambda name: common.counters.add(self._place, name),
+            wake=own.wake,
+        )
+        make_session = build_sessions(config, has_tls=common.certificates is not None)
+
+        def own_session(peer: Peer) -> tuple[ServerSession, ReceivingSession]:
+            return make_session(peer), ReceivingSession(receiver, peer)
+
+        return SmtpServer(
+            own_session, common.certificates, build_server_limits(config), common.clock
+        )
+
+    def _control_path(self) -> Path:
+        """Give the socket's path: the shard's number is nobody else's at this time."""
+        path = self._common.config.node.control_socket
+        return path.with_name(f"{path.name}.{self._stores.number}")
+
+    async def _tell_status(self) -> Mapping[str, Any]:
+        common = self._common
+        if self._drain.is_set():
+            return {"node": {}, "clients": {}, "problems": []}
+        problems = [*common.policy.problems, *common.problems, *self._stores.problems]
+        return {
+            "node": {"version": __version__, "started": format_time(self._started)},
+            "certificates": self._tell_certificates(),
+            "clients": common.counters.of_worker(self._place),
+            "problems": problems,
+        }
+
+    def _tell_certificates(self) -> list[dict[str, object]]:
+        certificates = self._common.certificates
+        if certificates is None:
+            return []
+        now = self._common.clock.now()
+        return [
+            {
+                "names": list(item.names),
+                "not_after": format_time(item.not_after),
+                "days_left": (item.not_after - now).days,
+            }
+            for item in certificates.summaries
+        ]
+
+
+async def _first_of(*waits: Coroutine[Any, Any, object]) -> None:
+    """Wait until one of them is over; the others are given up."""
+    waiting = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for item in waiting:
+            item.cancel()
