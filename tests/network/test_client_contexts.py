@@ -205,6 +205,14 @@ def test_a_verifying_client_accepts_a_chain_below_its_trust_anchors(
         assert isinstance(result, Handshake)
 
 
+def test_the_operators_own_anchors_stand_for_the_systems(
+    chooser: ServerCertificates, anchors: str
+) -> None:
+    contexts = ClientContexts(trust_files=[Path(anchors)])
+    for result in try_against(contexts.find(ClientSettings(is_verifying=True)), chooser):
+        assert isinstance(result, Handshake)
+
+
 def test_an_intermediate_can_be_a_trust_anchor(tmp_path: Path) -> None:
     below = authority().intermediate("Intermediate", now=NOW)
     issued = below.issue([NAME], now=NOW)

@@ -204,3 +204,12 @@ def test_whatever_stands_behind_the_level_nothing_is_lowered(attributes: str) ->
         assert found.level is Level.SECURE
         assert found.names
         assert found.min_version in ("TLSv1.2", "TLSv1.3")
+
+
+def test_a_wrong_default_stops_all_mail_that_no_entry_is_for() -> None:
+    wrong = WrongEntry("", "/etc/postfix/tls_policy", "unreadable")
+    good = TableEntry("example.com", Level.VERIFY, WHERE)
+    table = PolicyTable(collect_entries([good]), wrong)
+    assert isinstance(decide("example.com", NEXT_HOP, MX, table), Requirement)
+    found = decide("example.net", parse_domain("example.net"), MX, table)
+    assert found == RequirementInvalid("/etc/postfix/tls_policy", "unreadable")

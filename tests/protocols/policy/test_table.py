@@ -13,6 +13,7 @@ from letterlock.protocols.policy.table import (
     normal_key,
     parse_entry,
 )
+from letterlock.protocols.policy.tls_parameters import STRICT_CIPHERS
 
 WHERE = 'letterlock.toml:31:policy.hops."example.com"'
 SHA256 = "0123456789abcdef" * 4
@@ -67,7 +68,7 @@ def test_every_attribute_is_kept() -> None:
         trust_files=("/etc/a.pem", "/etc/b.pem"),
         min_version="TLSv1.3",
         max_version=None,
-        ciphers="ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!eNULL:!AES128",
+        ciphers=f"{STRICT_CIPHERS}:!aNULL:!eNULL:!AES128",
     )
 
 

@@ -11,8 +11,12 @@ from dataclasses import dataclass
 VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 DEFAULT_MIN_VERSION = "TLSv1.2"
 
-STRICT_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
-"""RFC 9325 §4.2: forward secrecy and AEAD only."""
+STRICT_CIPHERS = (
+    "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES128-GCM-SHA256:"
+    "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES256-GCM-SHA384:"
+    "ECDHE-RSA-CHACHA20-POLY1305:ECDHE-ECDSA-CHACHA20-POLY1305"
+)
+"""RFC 9325 §4.2: forward secrecy and AEAD only; its first choice first."""
 
 OPPORTUNISTIC_CIPHERS = f"{STRICT_CIPHERS}:ECDHE+AES:RSA+AES"
 """And, after these, what is still better than clear text."""
