@@ -117,8 +117,9 @@ def format_status(document: Mapping[str, Any]) -> Iterator[str]:
     else:
         yield "Node          not running; start it with letterlock serve"
     queue = document["queue"]
+    kib = (queue["bytes"] + 1023) // 1024
     yield (
-        f"Queue         {_count(queue['messages'], 'message')}, {(queue['bytes'] + 1023) // 1024} KiB; "
+        f"Queue         {_count(queue['messages'], 'message')}, {kib} KiB; "
         f"recipients: {queue['queued']} waiting, {queue['claimed']} being delivered, "
         f"{queue['held']} held"
     )
