@@ -37,6 +37,9 @@ from letterlock.protocols.tls.handshake import Handshake, HandshakeFailed
 
 SWEEP_SECONDS = 1.0
 HANDSHAKE_SECONDS = 60.0
+LINGER_SECONDS = 5.0
+"""How long a client is still read from after we said the last word: closing at once, with octets of
+its unread, would reset the connection, and it would never see that word."""
 SLOW_START_SECONDS = 30.0
 """A message may start slowly: its rate is looked at from here on."""
 
@@ -193,6 +196,8 @@ class _Connection(asyncio.Protocol):
         self._is_stopping = False
         self._is_ended = False
         self._lost: str | None = None
+        self._has_quit = False
+        self._lingers_until = 0.0
         self._started = self._active = server.now()
         self._message_started: float | None = None
         self._message_octets = 0
@@ -216,6 +221,8 @@ class _Connection(asyncio.Protocol):
         self._pump()
 
     def data_received(self, data: bytes) -> None:
+        if self._is_ended:
+            return
         if self._tls is None:
             self._session.receive(data)
         else:
@@ -225,6 +232,8 @@ class _Connection(asyncio.Protocol):
         self._pump()
 
     def eof_received(self) -> bool:
+        if self._is_ended:
+            return False
         if self._is_handshaking:
             assert self._tls is not None
             self._tls.receive_eof()
@@ -256,6 +265,8 @@ class _Connection(asyncio.Protocol):
 
     def check_time(self, now: float) -> None:
         limits = self._server.limits
+        if self._is_ended and now > self._lingers_until:
+            self._transport.abort()
         if self._is_waiting or self._is_ended:
             return
         idle = HANDSHAKE_SECONDS if self._is_handshaking else limits.idle.total_seconds()
@@ -309,7 +320,9 @@ class _Connection(asyncio.Protocol):
                 owner.note_error(event)
             case StartTls():
                 self._start_tls()
-            case Reset() | Quit():
+            case Quit():
+                self._has_quit = True
+            case Reset():
                 pass
             case Closed(reason):
                 self._close(reason)
@@ -382,7 +395,7 @@ class _Connection(asyncio.Protocol):
                 self._owner.note_tls_failure(outcome)
                 self._owner.drop_message()
                 self._end("TLS handshake failed")
-                self._transport.close()
+                self._hang_up()
                 return False
             case _:
                 assert_never(outcome)
@@ -390,8 +403,11 @@ class _Connection(asyncio.Protocol):
     def _read_plaintext(self, tls: TlsDriver) -> None:
         while plain := tls.read():
             self._session.receive(plain)
-        if tls.is_closed:
-            self._session.receive_eof()
+        if not tls.is_closed:
+            return
+        if tls.failure is not None and not self._is_ended:
+            self._owner.note_tls_failure(tls.failure)
+        self._session.receive_eof()
 
     def _flush(self) -> None:
         octets = self._session.bytes_to_send()
@@ -422,7 +438,8 @@ class _Connection(asyncio.Protocol):
         self._session.time_out()
         self._pump()
         self._end(reason)
-        self._transport.abort() if self._is_paused else self._transport.close()
+        if self._is_paused:
+            self._transport.abort()
 
     def _close(self, reason: str) -> None:
         self._flush()
@@ -430,6 +447,17 @@ class _Connection(asyncio.Protocol):
             self._tls.close()
         self._flush()
         self._end(reason)
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Close: at once when the client expects it, else when it has heard our last word."""
+        if not self._has_quit and not self._transport.is_closing():
+            # Not connected any more: the client did not wait for our last word.
+            with contextlib.suppress(OSError):
+                self._transport.write_eof()
+                self._transport.resume_reading()
+                self._lingers_until = self._server.now() + LINGER_SECONDS
+                return
         self._transport.close()
 
     def _end(self, reason: str) -> None:

@@ -122,7 +122,7 @@ class DeliveryBuilder:
         self._log = log
         self._workers = workers
         self._random = random.SystemRandom()
-        self._resolver = resolver or CachingResolver(
+        self.resolver = resolver or CachingResolver(
             make_stub_resolver(config.dns, self._random), clock
         )
         deliver = config.deliver
@@ -187,7 +187,7 @@ class DeliveryBuilder:
             configured.append(routing.relayhost)
         return RemoteDelivery(
             finder=RouteFinder(
-                self._resolver,
+                self.resolver,
                 self._random,
                 families=deliver.families,
                 own_names={config.hostname},

@@ -37,6 +37,7 @@ from letterlock.node.stores import WorkerStores
 from letterlock.protocols.smtp.server_session import ServerSession
 from letterlock.services.deliver.deliveries import Deliveries, DeliveryParts
 from letterlock.services.receive.clients import Clients
+from letterlock.services.receive.names import ClientNames
 from letterlock.services.receive.recipients import RelayClients
 from letterlock.services.receive.session import Receiver, ReceivingSession
 from letterlock.storage.ids import QueueIds
@@ -80,6 +81,7 @@ class Worker:
             workers=common.workers,
             resolver=common.resolver,
         )
+        self._names = ClientNames(self._builder.resolver)
         self._parts: DeliveryParts = self._builder.build(self._ids.make)
         self._stores = WorkerStores(common.config, common.clock, common.log, self._parts)
         self._started = common.clock.now()
@@ -105,6 +107,7 @@ class Worker:
                 others = [
                     tasks.create_task(self._builder.pool.run()),
                     tasks.create_task(control.run()),
+                    tasks.create_task(self._names.run()),
                     tasks.create_task(self._stores.run()),
                 ]
                 self.is_ready.set()
@@ -132,6 +135,7 @@ class Worker:
             clients=Clients(build_client_limits(config), common.clients, self._place, common.clock),
             store=own.store,
             schedule=build_schedule(config),
+            names=self._names,
             max_hops=config.deliver.max_hops,
             clock=common.clock,
             log=common.log,

@@ -3,9 +3,9 @@
 from datetime import timedelta
 
 import pytest
+
 from letterlock.base.shared_counters import SharedCounters
 from letterlock.services.receive.clients import ClientLimits, Clients, client_key
-
 from tests.fakes import FakeClock
 
 

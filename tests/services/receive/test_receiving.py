@@ -9,22 +9,23 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+
 from letterlock.base.clock import SystemClock
 from letterlock.base.domains import Domain
 from letterlock.base.shared_counters import NamedCounters, SharedCounters
 from letterlock.network.server_certificates import ServerCertificates
 from letterlock.network.smtp_server import Peer, ServerLimits, SmtpServer
-from letterlock.network.tls import TlsDriver
 from letterlock.network.wire import Lost, Wire, connect
 from letterlock.protocols.smtp.server_session import ServerSession, SessionSettings
+from letterlock.services.queue.directory import LocalDirectory
 from letterlock.services.queue.schedule import Schedule
 from letterlock.services.receive.clients import ClientLimits, Clients
-from letterlock.services.receive.recipients import LocalDirectory, RelayClients
+from letterlock.services.receive.names import ClientNames
+from letterlock.services.receive.recipients import RelayClients
 from letterlock.services.receive.session import COUNTERS, Receiver, ReceivingSession
 from letterlock.storage.ids import QueueIds
 from letterlock.storage.sqlite.queue import SqliteQueue
-
-from tests.fakes import FakeLog
+from tests.fakes import FakeLog, FixtureResolver
 
 
 @dataclass
@@ -65,6 +66,7 @@ async def receiving(
         clients=Clients(limits, SharedCounters(1, b"x", slots=4096), 0, clock),
         store=store,
         schedule=Schedule(),
+        names=ClientNames(FixtureResolver()),
         max_hops=50,
         clock=clock,
         log=log,
@@ -72,9 +74,7 @@ async def receiving(
         count=lambda name: counters.add(0, name),
         wake=lambda: woken.append(True),
     )
-    settings = SessionSettings(
-        hostname="mx.example.org", offer_starttls=certificates is not None
-    )
+    settings = SessionSettings(hostname="mx.example.org", offer_starttls=certificates is not None)
 
     def owner(peer: Peer) -> tuple[ServerSession, ReceivingSession]:
         return ServerSession(settings), ReceivingSession(receiver, peer)

@@ -4,6 +4,7 @@ Implements `network.smtp_server.SessionOwner`. Decisions are pure functions (`re
 counts (`clients`); this joins them to the queue. RFC 5321 §4.1.1, §4.4, §6.3.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ from letterlock.protocols.tls.handshake import Handshake, HandshakeFailed
 from letterlock.services.queue.directory import LocalDirectory
 from letterlock.services.queue.schedule import Schedule
 from letterlock.services.receive.clients import Clients
+from letterlock.services.receive.names import ClientNames
 from letterlock.services.receive.recipients import RelayClients, judge_recipient
 from letterlock.storage.queue import BodyWriter, NewMessage, QueueId, QueueStore, StoreUnavailable
 
@@ -55,6 +57,7 @@ class Receiver:
     clients: Clients
     store: QueueStore
     schedule: Schedule
+    names: ClientNames
     max_hops: int
     clock: Clock
     log: Log
@@ -87,6 +90,8 @@ class ReceivingSession:
         self._tls: Handshake | None = None
         self._smtputf8 = False
         self._message: _Message | None = None
+        self._counts: Counter[str] = Counter()
+        self._name = receiver.names.begin(peer.ip)
 
     def start_connection(self) -> Reply | None:
         receiver = self._receiver
@@ -95,17 +100,22 @@ class ReceivingSession:
         if refusal is not None:
             receiver.count("refused")
             self._log(f"refused {self._client}: {refusal.text}")
+        else:
+            self._log(f"connect from {self._client}")
         return refusal
 
     def answer_hello(self, event: Hello) -> None:
         self._hello = event
+        self._counts["ehlo" if event.is_extended else "helo"] += 1
 
     def answer_mail(self, event: MailFrom) -> Reply:
         del event
+        self._counts["mail"] += 1
         return reply(250, "2.1.0", "Ok")
 
     def answer_rcpt(self, event: RcptTo) -> Reply:
         receiver = self._receiver
+        self._counts["rcpt"] += 1
         refusal = judge_recipient(event.mailbox, receiver.directory, may_relay=self._may_relay)
         if refusal is not None:
             self._log(f"NOQUEUE: reject: RCPT from {self._client}: {refusal.text}")
@@ -114,6 +124,7 @@ class ReceivingSession:
 
     def answer_message(self, event: MessageStart) -> Reply:
         receiver = self._receiver
+        self._counts["bdat" if event.is_chunked else "data"] += 1
         try:
             writer = receiver.store.write_body()
         except StoreUnavailable as error:
@@ -156,6 +167,7 @@ class ReceivingSession:
 
     def note_tls(self, handshake: Handshake, choice: Choice | None) -> None:
         self._tls = handshake
+        self._counts["starttls"] += 1
         self._hello = Hello("", is_extended=False)
         count = self._receiver.count
         count("tls")
@@ -184,7 +196,10 @@ class ReceivingSession:
 
     def end_connection(self, reason: str) -> None:
         self._receiver.clients.leave(self._peer.ip)
-        self._log(f"disconnect from {self._client}: {reason}")
+        if reason != "quit":
+            self._log(f"{reason} from {self._client}")
+        counts = "".join(f" {name}={count}" for name, count in self._counts.items())
+        self._log(f"disconnect from {self._client}{counts} commands={self._counts.total()}")
 
     # ours
 
@@ -236,6 +251,7 @@ class ReceivingSession:
         return Received(
             helo=self._hello.name,
             client_ip=self._peer.ip,
+            client_name=self._name.name,
             by=receiver.hostname,
             queue_id=queue_id,
             moment=receiver.clock.now(),
@@ -251,7 +267,7 @@ class ReceivingSession:
 
     @property
     def _client(self) -> str:
-        return f"unknown[{self._peer.ip}]"
+        return f"{self._name.name or 'unknown'}[{self._peer.ip}]"
 
     def _log(self, text: str) -> None:
         self._receiver.log.write(Service.SMTPD, text)
