@@ -1,13 +1,19 @@
 """The store of each engine, empty, with a clock that stands still."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from letterlock.storage.postgres.queue import PostgresQueue
+from letterlock.storage.queue import QueueStore
 from letterlock.storage.sqlite.queue import SqliteQueue
 from tests.fakes import FakeClock
+from tests.peers import require_peer
 from tests.storage.messages import Mail
+from tests.storage.postgres_server import PostgresServer, postgres_server
+
+ENGINES = ["sqlite", pytest.param("postgres", marks=pytest.mark.peer("postgresql"))]
 
 
 @pytest.fixture
@@ -15,9 +21,27 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture(params=["sqlite"])
-async def mail(clock: FakeClock, tmp_path: Path) -> AsyncIterator[Mail]:
-    store = SqliteQueue(tmp_path / "queue" / "0.sqlite", clock)
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    require_peer("postgresql")
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def dsn(postgres: PostgresServer) -> str:
+    return postgres.create_database()
+
+
+@pytest.fixture(params=ENGINES)
+async def mail(
+    request: pytest.FixtureRequest, clock: FakeClock, tmp_path: Path
+) -> AsyncIterator[Mail]:
+    store: QueueStore
+    if request.param == "sqlite":
+        store = SqliteQueue(tmp_path / "queue" / "0.sqlite", clock)
+    else:
+        store = PostgresQueue(request.getfixturevalue("dsn"), "node1", clock)
     await store.open()
     yield Mail(store, clock)
     await store.close()

@@ -207,8 +207,11 @@ class TestClaiming:
 
     async def test_two_claimers_never_get_the_same(self, mail: Mail) -> None:
         await asyncio.gather(*(mail.save(f"d{number % 7}.example") for number in range(60)))
-        claims = await asyncio.gather(*(mail.claim(3) for _ in range(30)))
-        taken = [(claim.queue_id, claim.destination) for each in claims for claim in each]
+        taken = []
+        while await mail.store.next_due() == mail.now:
+            # One may get less than there is: what another is just claiming is passed over.
+            claims = await asyncio.gather(*(mail.claim(3) for _ in range(30)))
+            taken += [(claim.queue_id, claim.destination) for each in claims for claim in each]
         assert len(taken) == len(set(taken)) == 60
 
     async def test_an_expired_lease_is_claimable_by_itself(self, mail: Mail) -> None:

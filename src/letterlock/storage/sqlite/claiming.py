@@ -4,9 +4,7 @@ Destinations are taken in the order of `next_due`, one delivery of each in turn.
 saturated costs one row, however much waits there.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator
 from typing import Any
 
 import apsw
@@ -15,6 +13,7 @@ import msgspec
 from letterlock.protocols.smtp.envelope import BodyType, Recipient, Ret
 from letterlock.storage.queue import Claim, ClaimedRecipient, QueueId
 from letterlock.storage.records import from_micros, parse_notify, to_micros
+from letterlock.storage.schedule import ClaimOrder
 from letterlock.storage.sqlite.connection import fetch_row, fetch_rows
 from letterlock.storage.sqlite.due import end_lease, forget_turns, serve_destination
 
@@ -39,19 +38,6 @@ _FIND_RECIPIENTS = """
     ORDER BY number
 """
 _LEASE = "UPDATE deliveries SET lease = ?, due = ? WHERE message_id = ? AND destination = ?"
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimOrder:
-    """What is asked for. Times past `horizon` were written by a wrong clock: they are due."""
-
-    now: datetime
-    horizon: datetime
-    limit: int
-    lease: str
-    lease_until: datetime
-    saturated: Sequence[str]
-    is_clock_set_back: bool = False
 
 
 def claim_due(connection: apsw.Connection, order: ClaimOrder) -> list[Claim]:

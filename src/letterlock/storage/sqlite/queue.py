@@ -29,8 +29,9 @@ from letterlock.storage.queue import (
     StoreUnavailable,
 )
 from letterlock.storage.records import to_micros
+from letterlock.storage.schedule import CHANGED_AT_ONCE, DEFAULT_HORIZON, ClaimOrder
 from letterlock.storage.sqlite import changing
-from letterlock.storage.sqlite.claiming import ClaimOrder, claim_due
+from letterlock.storage.sqlite.claiming import claim_due
 from letterlock.storage.sqlite.connection import translate
 from letterlock.storage.sqlite.due import forget_turns
 from letterlock.storage.sqlite.owner import OwnerLock, migrate
@@ -40,11 +41,7 @@ from letterlock.storage.sqlite.settling import extend_lease, settle_claim
 from letterlock.storage.sqlite.transaction import Operation, Transaction
 from letterlock.storage.sqlite.writer import CommitUncertain, Writer
 
-DEFAULT_HORIZON = timedelta(days=30)
 DEFAULT_RESERVE_BYTES = 64 * 1024 * 1024
-CHANGED_AT_ONCE = 250
-"""Messages that hold, release, retry, delete and forgetting change in one commit."""
-
 T = TypeVar("T")
 
 

@@ -1,0 +1,192 @@
+"""Connections to PostgreSQL: bounded in time, tried again after a deadlock, and their errors.
+
+The database going away is StoreUnavailable within seconds; connections are made anew as it returns.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Protocol, TypeVar
+
+from letterlock.base.errors import LocalError
+from letterlock.storage.migrations import find_missing, load_migrations
+from letterlock.storage.queue import StoreUnavailable
+
+try:
+    import asyncpg  # type: ignore[import-untyped]  # it has no types
+except ImportError:
+    asyncpg = None
+
+CONNECT_SECONDS = 5.0
+COMMAND_SECONDS = 30.0
+MAX_CONNECTIONS = 8
+MAX_TRIES = 5
+"""Of a transaction that lost a deadlock."""
+
+_MIGRATION_LOCK = 0x6C657474
+_NODE_LOCK = 0x6C6F636B
+
+T = TypeVar("T")
+
+
+class Connection(Protocol):
+    """The part of asyncpg's connection that is used."""
+
+    async def execute(self, query: str, *parameters: object) -> str: ...
+    async def fetch(self, query: str, *parameters: object) -> list[Any]: ...
+    async def fetchrow(self, query: str, *parameters: object) -> Any: ...
+    async def fetchval(self, query: str, *parameters: object) -> Any: ...
+    def transaction(self) -> AbstractAsyncContextManager[None]: ...
+    def is_closed(self) -> bool: ...
+    async def close(self) -> None: ...
+
+
+class Database:
+    """A pool of connections to one database."""
+
+    def __init__(self, dsn: str, node: str) -> None:
+        self._dsn = dsn
+        self._node = node
+        self._pool: Any = None
+        self._identity: Connection | None = None
+
+    async def open(self, now: int) -> bool:
+        """Connect, check the server, migrate; gives False when `node` is in use elsewhere.
+
+        Raises LocalError when the server may lose what it committed, and StoreUnavailable.
+        """
+        if asyncpg is None:
+            raise LocalError("PostgreSQL needs a further package: install letterlock[cluster]")
+        settings = {"application_name": f"letterlock {self._node}", "jit": "off"}
+        async with _translated():
+            self._identity = await asyncpg.connect(
+                self._dsn,
+                timeout=CONNECT_SECONDS,
+                command_timeout=COMMAND_SECONDS,
+                server_settings=settings,
+            )
+            try:
+                is_alone = await self._prepare(self._identity, now)
+            except BaseException:
+                await self._identity.close()
+                raise
+            self._pool = await asyncpg.create_pool(
+                self._dsn,
+                min_size=1,
+                max_size=MAX_CONNECTIONS,
+                timeout=CONNECT_SECONDS,
+                command_timeout=COMMAND_SECONDS,
+                server_settings=settings,
+            )
+        return is_alone
+
+    async def close(self) -> None:
+        pool, self._pool = self._pool, None
+        identity, self._identity = self._identity, None
+        if pool is not None:
+            await _close_within(CONNECT_SECONDS, pool)
+        if identity is not None:
+            await _close_within(CONNECT_SECONDS, identity)
+
+    def require_open(self) -> None:
+        """Raise StoreUnavailable when it is not open."""
+        if self._pool is None:
+            raise StoreUnavailable("the store is not open")
+
+    async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Do work in a transaction of its own; anew when it lost a deadlock.
+
+        Raises StoreUnavailable, also when it is not known whether the commit was done.
+        """
+        for tries in range(1, MAX_TRIES + 1):
+            try:
+                async with self._connection() as connection, connection.transaction():
+                    return await work(connection)
+            except StoreUnavailable as error:
+                if tries == MAX_TRIES or not _lost_deadlock(error.__cause__):
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        self.require_open()
+        async with (
+            _translated(),
+            self._pool.acquire(timeout=CONNECT_SECONDS) as connection,
+        ):
+            yield connection
+
+    async def _prepare(self, connection: Connection, now: int) -> bool:
+        for name in ("fsync", "synchronous_commit", "full_page_writes"):
+            if await connection.fetchval("SELECT current_setting($1)", name) == "off":
+                raise LocalError(f"PostgreSQL has {name} = off: it could lose mail; switch it on")
+        async with connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
+            await _migrate(connection, now)
+        # Ends with the connection, and so with the process, however that ends.
+        is_alone: bool = await connection.fetchval(
+            "SELECT pg_try_advisory_lock($1, hashtext($2))", _NODE_LOCK, self._node
+        )
+        return is_alone
+
+
+async def _migrate(connection: Connection, now: int) -> None:
+    await connection.execute(
+        "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY, "
+        "name TEXT NOT NULL, checksum TEXT NOT NULL, applied BIGINT NOT NULL)"
+    )
+    rows = await connection.fetch("SELECT version, checksum FROM schema_version")
+    applied: dict[int, str] = {row["version"]: row["checksum"] for row in rows}
+    migrations = load_migrations("letterlock.storage.postgres.migrations")
+    for migration in find_missing(migrations, applied, "the PostgreSQL database"):
+        await connection.execute(migration.sql)
+        await connection.execute(
+            "INSERT INTO schema_version (version, name, checksum, applied) VALUES ($1, $2, $3, $4)",
+            *(migration.version, migration.name, migration.checksum, now),
+        )
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    try:
+        yield
+    except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+        raise StoreUnavailable(f"PostgreSQL: {_first_line(error)}") from error
+    except asyncpg.PostgresError as error:
+        if _is_mistake(error):
+            raise
+        is_full = isinstance(error, asyncpg.DiskFullError)
+        raise StoreUnavailable(f"PostgreSQL: {_first_line(error)}", is_full=is_full) from error
+
+
+def is_duplicate(error: BaseException) -> bool:
+    """Tell whether a row with this key is there already."""
+    return isinstance(error, asyncpg.UniqueViolationError)
+
+
+def is_reference_error(error: BaseException) -> bool:
+    """Tell whether a row is missing that another names, or is still named."""
+    return isinstance(error, asyncpg.ForeignKeyViolationError)
+
+
+def _is_mistake(error: BaseException) -> bool:
+    """Tell whether we, and not the database's state, are to blame."""
+    return isinstance(
+        error,
+        asyncpg.IntegrityConstraintViolationError | asyncpg.DataError | asyncpg.SyntaxOrAccessError,
+    )
+
+
+def _lost_deadlock(error: BaseException | None) -> bool:
+    return isinstance(error, asyncpg.DeadlockDetectedError | asyncpg.SerializationError)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+async def _close_within(seconds: float, closable: Any) -> None:
+    try:
+        await asyncio.wait_for(closable.close(), seconds)
+    except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError):
+        closable.terminate()
