@@ -22,19 +22,10 @@ from letterlock.protocols.smtp.commands import (
     parse_command,
 )
 from letterlock.protocols.smtp.envelope import BodyType, Notify, Ret
+from letterlock.protocols.smtp.parameters import MailParameters, RcptParameters
 from letterlock.protocols.smtp.paths import Mailbox
 
 ALICE = Mailbox("alice", "example.org")
-
-
-def mail(
-    sender: Mailbox | None,
-    size: int | None = None,
-    body_type: BodyType = BodyType.SEVEN_BIT,
-    *,
-    smtputf8: bool = False,
-) -> Mail:
-    return Mail(sender, size, body_type, smtputf8, None, None)
 
 
 @pytest.mark.parametrize(
@@ -45,27 +36,33 @@ def mail(
         (b"EHLO [IPv6:2001:db8::1] ", Ehlo("[IPv6:2001:db8::1]")),
         (b"EHLO  my_pc", Ehlo("my_pc")),
         (b"Helo localhost", Helo("localhost")),
-        (b"MAIL FROM:<>", mail(None)),
-        (b"MAIL FROM:<alice@example.org>", mail(ALICE)),
-        (b"mail from: <alice@EXAMPLE.org>", mail(ALICE)),
-        (b"MAIL  FROM:<alice@example.org>  SIZE=5 ", mail(ALICE, 5)),
-        (b"MAIL FROM:<@x.example:alice@example.org>", mail(ALICE)),
-        (b"MAIL FROM:<alice@example.org> body=8BITMIME", mail(ALICE, None, BodyType.EIGHT_BIT)),
+        (b"MAIL FROM:<>", Mail(None, MailParameters())),
+        (b"MAIL FROM:<alice@example.org>", Mail(ALICE, MailParameters())),
+        (b"mail from: <alice@EXAMPLE.org>", Mail(ALICE, MailParameters())),
+        (b"MAIL  FROM:<alice@example.org>  SIZE=5 ", Mail(ALICE, MailParameters(size=5))),
+        (b"MAIL FROM:<@x.example:alice@example.org>", Mail(ALICE, MailParameters())),
+        (
+            b"MAIL FROM:<alice@example.org> body=8BITMIME",
+            Mail(ALICE, MailParameters(body_type=BodyType.EIGHT_BIT)),
+        ),
         (
             "MAIL FROM:<用户@example.org> SMTPUTF8".encode(),
-            mail(Mailbox("用户", "example.org"), smtputf8=True),
+            Mail(Mailbox("用户", "example.org"), MailParameters(smtputf8=True)),
         ),
         (
             b"MAIL FROM:<alice@example.org> RET=HDRS ENVID=x",
-            Mail(ALICE, None, BodyType.SEVEN_BIT, smtputf8=False, ret=Ret.HEADERS, envid="x"),
+            Mail(ALICE, MailParameters(ret=Ret.HEADERS, envid="x")),
         ),
-        (b'MAIL FROM:<"a > b"@example.org>', mail(Mailbox("a > b", "example.org"))),
-        (b"RCPT TO:<alice@example.org>", Rcpt(ALICE, frozenset(), None)),
-        (b"rcpt to: <alice@example.org>", Rcpt(ALICE, frozenset(), None)),
-        (b"RCPT TO:<Postmaster>", Rcpt(None, frozenset(), None)),
+        (
+            b'MAIL FROM:<"a > b"@example.org>',
+            Mail(Mailbox("a > b", "example.org"), MailParameters()),
+        ),
+        (b"RCPT TO:<alice@example.org>", Rcpt(ALICE, RcptParameters())),
+        (b"rcpt to: <alice@example.org>", Rcpt(ALICE, RcptParameters())),
+        (b"RCPT TO:<Postmaster>", Rcpt(None, RcptParameters())),
         (
             b"RCPT TO:<alice@example.org> NOTIFY=NEVER ORCPT=rfc822;b@c",
-            Rcpt(ALICE, frozenset({Notify.NEVER}), "rfc822;b@c"),
+            Rcpt(ALICE, RcptParameters(frozenset({Notify.NEVER}), "rfc822;b@c")),
         ),
         (b"DATA", Data()),
         (b"data \t ", Data()),
@@ -158,7 +155,7 @@ def test_lines_that_are_no_command_we_take(
 def test_rcpt_may_be_utf8_in_a_smtputf8_transaction() -> None:
     """RFC 6531 §3.2."""
     command = parse_command("RCPT TO:<用户@例え.テスト>".encode(), may_be_unicode=True)
-    assert command == Rcpt(Mailbox("用户", "xn--r8jz45g.xn--zckzah"), frozenset(), None)
+    assert command == Rcpt(Mailbox("用户", "xn--r8jz45g.xn--zckzah"), RcptParameters())
 
 
 def test_starttls_x_gets_501() -> None:

@@ -34,7 +34,7 @@ BOB = Mailbox("bob", "example.org")
 
 
 def test_a_message_comes_in() -> None:
-    """RFC 5321 appendix D.1."""
+    """RFC 5321 §3.3, as in its first scenario."""
     dialogue = Dialogue()
     assert dialogue.codes(EHLO, MAIL, RCPT, b"DATA\r\n", b"Subject: x\r\n\r\n..\r\n.\r\n") == [
         250,
@@ -385,7 +385,7 @@ def test_a_lost_connection_names_the_last_command(said: list[bytes], reason: str
 
 
 def test_what_came_before_the_end_of_input_is_carried_out() -> None:
-    """A client may close its sending half when it has said all: RFC 9293 §3.6."""
+    """A client may close its sending half when it has said all."""
     dialogue = Dialogue()
     dialogue.say(EHLO, MAIL, RCPT, b"DATA\r\n")
     dialogue.session.receive(b"x\r\n.\r\nQUIT\r\n")

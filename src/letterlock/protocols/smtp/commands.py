@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from letterlock.protocols.smtp.envelope import BodyType, Notify, Ret
 from letterlock.protocols.smtp.parameters import (
+    MailParameters,
     ParameterError,
+    RcptParameters,
     parse_mail_parameters,
     parse_rcpt_parameters,
 )
@@ -56,15 +57,11 @@ class Helo:
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """`sender` is None for the null reverse-path; `size` in octets, None when not told."""
+    """`sender` is None for the null reverse-path."""
 
     verb: ClassVar[str] = "MAIL"
     sender: Mailbox | None
-    size: int | None
-    body_type: BodyType
-    smtputf8: bool
-    ret: Ret | None
-    envid: str | None
+    parameters: MailParameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +70,7 @@ class Rcpt:
 
     verb: ClassVar[str] = "RCPT"
     mailbox: Mailbox | None
-    notify: frozenset[Notify]
-    orcpt: str | None
+    parameters: RcptParameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +179,7 @@ def _parse_mail(rest: str) -> Command:
     except AddressError as error:
         code, status = (550, "5.6.7") if error.is_unicode else (501, "5.1.7")
         return Rejected("MAIL", reply(code, status, f"Bad sender address: {_to_ascii(error)}"))
-    return Mail(sender, given.size, given.body_type, given.smtputf8, given.ret, given.envid)
+    return Mail(sender, given)
 
 
 def _parse_rcpt(rest: str, *, may_be_unicode: bool) -> Command:
@@ -198,7 +194,7 @@ def _parse_rcpt(rest: str, *, may_be_unicode: bool) -> Command:
     except AddressError as error:
         code, status = (553, "5.6.7") if error.is_unicode else (501, "5.1.3")
         return Rejected("RCPT", reply(code, status, f"Bad recipient address: {_to_ascii(error)}"))
-    return Rcpt(mailbox, given.notify, given.orcpt)
+    return Rcpt(mailbox, given)
 
 
 def _parse_bdat(rest: str) -> Command:

@@ -91,6 +91,7 @@ def parse_rcpt_parameters(text: str, *, may_be_unicode: bool) -> RcptParameters:
 _NO_MAIL_PARAMETERS = MailParameters()
 _NO_RCPT_PARAMETERS = RcptParameters()
 _MAIL_KEYWORDS = frozenset({"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID"})
+_BODY_TYPES = {body_type.value: body_type for body_type in BodyType}
 _RCPT_KEYWORDS = frozenset({"NOTIFY", "ORCPT"})
 
 
@@ -119,10 +120,9 @@ def _parse_size(value: str) -> int:
 
 
 def _parse_body(value: str) -> BodyType:
-    try:
-        body_type = BodyType(value.upper())
-    except ValueError:
-        raise _bad("BODY is 7BIT or 8BITMIME") from None
+    body_type = _BODY_TYPES.get(value.upper())
+    if body_type is None:
+        raise _bad("BODY is 7BIT or 8BITMIME")
     if body_type is BodyType.BINARY:
         # RFC 5321 §4.1.1.11: a value whose extension is not offered cannot be implemented.
         raise ParameterError(reply(555, "5.5.4", "BODY=BINARYMIME is not offered"))

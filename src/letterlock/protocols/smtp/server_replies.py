@@ -39,8 +39,10 @@ LINE_FAULTS = {
 }
 
 
-def banner(settings: SessionSettings) -> Reply:
-    return reply(220, None, f"{settings.hostname} ESMTP")
+@lru_cache(maxsize=64)
+def format_banner(settings: SessionSettings) -> bytes:
+    """Give the greeting as octets to send."""
+    return format_reply(reply(220, None, f"{settings.hostname} ESMTP"))
 
 
 @lru_cache(maxsize=64)

@@ -61,6 +61,7 @@ _END_OF_GROUP = frozenset({"EHLO", "HELO", "DATA", "STARTTLS"})
 _WITHOUT_TLS = frozenset({"NOOP", "EHLO", "STARTTLS", "QUIT"})
 # Postfix's SMTPD_CMD_FLAG_LIMIT, and HELP: commands that further nothing.
 _JUNK = frozenset({"EHLO", "HELO", "RSET", "NOOP", "VRFY", "HELP"})
+_EMPTY_CHUNK = commands.Bdat(0, is_last=False)
 
 
 class ServerSession(ServerMessages):
@@ -80,7 +81,7 @@ class ServerSession(ServerMessages):
             self._send(server_replies.OUT_OF_STEP)
             self._close("input before the banner")
         else:
-            self._send(server_replies.banner(self.settings))
+            self._output += server_replies.format_banner(self.settings)
 
     def refuse(self, reply: Reply) -> None:
         """Refuse all service: in place of the banner, or after `tls_started`.
@@ -159,7 +160,7 @@ class ServerSession(ServerMessages):
             self._answer_fault(line)
             return True
         transaction = self._transaction
-        may_be_unicode = transaction is not None and transaction.mail.smtputf8
+        may_be_unicode = transaction is not None and transaction.mail.parameters.smtputf8
         command = commands.parse_command(line, may_be_unicode=may_be_unicode)
         self._last_verb = command.verb
         self._carry_out(command)
@@ -175,14 +176,15 @@ class ServerSession(ServerMessages):
 
     def _carry_out(self, command: commands.Command) -> None:
         verb = command.verb
-        if self._is_out_of_step(verb):
+        if self._input and self._is_end_of_group(verb):
             self._events.append(ProtocolError(server_replies.OUT_OF_STEP, verb))
             self._end(server_replies.OUT_OF_STEP, f"improper command pipelining after {verb}")
             return
         refusal = self._find_refusal(verb)
         if refusal is None:
             self._ACTIONS[type(command)](self, command)
-            self._count_junk(command)
+            if verb in _JUNK or command == _EMPTY_CHUNK:
+                self._count_junk()
         elif isinstance(command, commands.Bdat):
             self._discard_chunk(command, partial(self._fail, refusal, verb))
         elif verb == "BDAT":
@@ -190,10 +192,8 @@ class ServerSession(ServerMessages):
         else:
             self._fail(refusal, verb)
 
-    def _is_out_of_step(self, verb: str) -> bool:
-        """Say whether octets follow a command that nothing may follow (RFC 2920 §3.1)."""
-        if not self._input:
-            return False
+    def _is_end_of_group(self, verb: str) -> bool:
+        """Say whether nothing may follow this command (RFC 2920 §3.1)."""
         return verb in _END_OF_GROUP or (not self.is_extended and verb not in ("QUIT", "BDAT"))
 
     def _find_refusal(self, verb: str) -> Reply | None:
@@ -203,12 +203,7 @@ class ServerSession(ServerMessages):
             return server_replies.TLS_FIRST
         return None
 
-    def _count_junk(self, command: commands.Command) -> None:
-        is_junk = command.verb in _JUNK or (
-            isinstance(command, commands.Bdat) and not command.octets and not command.is_last
-        )
-        if not is_junk:
-            return
+    def _count_junk(self) -> None:
         self._junk += 1
         if self._junk > self.settings.max_commands:
             self._count_error()
@@ -228,16 +223,17 @@ class ServerSession(ServerMessages):
             self._fail(server_replies.HELLO_FIRST, "MAIL")
         elif self._transaction is not None:
             self._fail(server_replies.MAIL_TWICE, "MAIL")
-        elif command.size is not None and command.size > self.settings.max_message_bytes:
+        elif (command.parameters.size or 0) > self.settings.max_message_bytes:
             self._fail(server_replies.TOO_BIG, "MAIL")
         else:
+            asked = command.parameters
             event = MailFrom(
                 command.sender,
-                command.size,
-                command.body_type,
-                command.smtputf8,
-                command.ret,
-                command.envid,
+                asked.size,
+                asked.body_type,
+                asked.smtputf8,
+                asked.ret,
+                asked.envid,
             )
             self._ask(event, partial(self._sender_answered, command))
 
@@ -257,9 +253,10 @@ class ServerSession(ServerMessages):
         else:
             transaction.has_tried_recipients = True
             mailbox = command.mailbox or Mailbox("postmaster", self.settings.hostname)
-            recipient = Recipient(mailbox.format(), command.notify, command.orcpt)
+            asked = command.parameters
+            recipient = Recipient(mailbox.format(), asked.notify, asked.orcpt)
             event = RcptTo(
-                mailbox, command.notify, command.orcpt, is_postmaster=command.mailbox is None
+                mailbox, asked.notify, asked.orcpt, is_postmaster=command.mailbox is None
             )
             self._ask(event, partial(self._recipient_answered, transaction, recipient))
 

@@ -51,12 +51,12 @@ class Transaction:
         return "" if self.mail.sender is None else self.mail.sender.format()
 
     def envelope(self) -> Envelope:
-        mail = self.mail
+        asked = self.mail.parameters
         return Envelope(
             self.sender,
             tuple(self.recipients),
-            mail.body_type,
-            mail.smtputf8,
-            mail.ret,
-            mail.envid,
+            asked.body_type,
+            asked.smtputf8,
+            asked.ret,
+            asked.envid,
         )
