@@ -1,5 +1,9 @@
 """A file made for Postfix means the same here: postmap(1), postconf(5) smtp_tls_policy_maps."""
 
+import os
+import subprocess
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +12,7 @@ from letterlock.protocols.policy.postfix_table import parse_postfix_table
 from letterlock.protocols.policy.requirement import Level
 from letterlock.protocols.policy.table import TableEntry, WrongEntry
 from letterlock.protocols.policy.tls_parameters import STRICT_CIPHERS
+from tests.peers import environment, program
 
 FILE = "/etc/postfix/tls_policy"
 SHA = "0123456789abcdef" * 4
@@ -148,6 +153,49 @@ def test_attributes_of_level_none_are_ignored() -> None:
     entry = one("example.com none match=x nonsense")
     assert isinstance(entry, TableEntry)
     assert entry.level is Level.NONE
+
+
+def test_a_key_with_a_colon_stops_mail_for_the_key_that_was_meant() -> None:
+    entry = one("example.com: secure")
+    assert isinstance(entry, WrongEntry)
+    assert entry.key == "example.com"
+
+
+# What postmap(1) makes of the same file.
+FILES = [
+    "example.com secure\nEXAMPLE.com may\n",
+    "example.com\n  secure\n",
+    "example.com secure\n  \t# inner\n match=x\n#\nexample.net may\n",
+    "  lead\nexample.com secure\n",
+    "example.com\tsecure  \nexample.net   may",
+    "# example.com may\n\n \nexample.com verify\n",
+    "[Mx.example.com]:587 encrypt\n  protocols=TLSv1.2\n# c\n\n  ciphers=high\n",
+    "example.com verify match=a.example,ciphers=high\r\nexample.net may\r\n",
+]
+KEYS = ["example.com", "example.net", "[mx.example.com]:587"]
+
+
+@pytest.mark.peer("postfix")
+@pytest.mark.parametrize("text", FILES)
+def test_postmap_reads_the_same_keys_and_levels(text: str, tmp_path: Path) -> None:
+    (tmp_path / "main.cf").write_text("compatibility_level = 3.6\nmyhostname = mx.example.com\n")
+    (tmp_path / "table").write_text(text, newline="")
+    # Postfix waits until a file has not changed for some seconds.
+    os.utime(tmp_path / "table", (0, 0))
+    table = f"texthash:{tmp_path / 'table'}"
+    answer = subprocess.run(
+        [program("postmap", "postfix"), "-c", tmp_path, "-q", "-", table],
+        input="\n".join(KEYS) + "\n",
+        env=environment("postfix"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    theirs = {words[0]: words[1] for words in map(str.split, answer.stdout.splitlines())}
+    ours = parse_postfix_table(text.encode(), FILE).entries
+    assert {
+        entry.key: entry.level.value for entry in ours if isinstance(entry, TableEntry)
+    } == theirs
 
 
 def test_crlf_and_a_missing_last_line_end_are_taken() -> None:

@@ -78,8 +78,9 @@ def _parse_line(line: str, number: int, file: str) -> Entry:
     key, *rest = line.split(None, 1)
     where = f"{file}:{number}:{key[:80]}"
     if key.endswith(":"):
+        # Postfix would look up the colon as well, and so send this mail by its default.
         reason = "the key ends in a colon: this is a table, not an alias file"
-        return WrongEntry(normal_key(key), where, reason)
+        return WrongEntry(normal_key(key.rstrip(":")), where, reason)
     try:
         fields = _parse_value(rest[0] if rest else "")
     except EntryError as error:
