@@ -180,8 +180,9 @@ KEYS = ["example.com", "example.net", "[mx.example.com]:587"]
 def test_postmap_reads_the_same_keys_and_levels(text: str, tmp_path: Path) -> None:
     (tmp_path / "main.cf").write_text("compatibility_level = 3.6\nmyhostname = mx.example.com\n")
     (tmp_path / "table").write_text(text, newline="")
-    # Postfix waits until a file has not changed for some seconds.
-    os.utime(tmp_path / "table", (0, 0))
+    # Postfix waits until its files have not changed for some seconds.
+    for file in ("main.cf", "table"):
+        os.utime(tmp_path / file, (0, 0))
     table = f"texthash:{tmp_path / 'table'}"
     answer = subprocess.run(
         [program("postmap", "postfix"), "-c", tmp_path, "-q", "-", table],
