@@ -118,6 +118,7 @@ def test_each_recipient_has_its_own_answer(is_pipelined: bool) -> None:
     assert codes(result) == [250, 550, 450]
     assert [outcome.is_accepted for outcome in result.outcomes] == [True, False, False]
     assert [outcome.stage for outcome in result.outcomes] == [Stage.END, Stage.RCPT, Stage.RCPT]
+    assert not any(outcome.is_ours for outcome in result.outcomes)
     assert result.is_sent
 
 
@@ -294,6 +295,7 @@ def test_an_answer_before_the_end_of_the_content_never_delivers(answer: str, cod
     assert transaction.finish_body() == b""
     result = transaction.result()
     assert codes(result) == [code]
+    assert result.outcomes[0].is_ours is (code == 451)
     assert result.must_close
     assert not result.is_sent
 
@@ -334,6 +336,13 @@ def test_other_refusals_may_not_follow_at_once(answer: str) -> None:
     result = transaction.result()
     assert result.remaining == ()
     assert codes(result) == [250, int(answer[:3])]
+
+
+def test_too_many_before_any_was_taken_is_a_refusal() -> None:
+    """RFC 5321 §4.5.3.1.10: a limit of none is no limit to work with."""
+    transaction = begin(2)
+    run(transaction, [OK, "452 4.5.3 too many", OK, GO, OK])
+    assert transaction.result().remaining == ()
 
 
 def test_nobody_may_follow_when_nothing_was_taken() -> None:
@@ -551,6 +560,16 @@ def test_the_dialogue_tells_of_a_loss() -> None:
     transaction = begin(1, chunk_octets=10)
     transaction.lost("timed out")
     assert transaction.take_dialogue() == ("! timed out",)
+
+
+def test_the_dialogue_shows_each_chunk() -> None:
+    transaction = begin(1, chunk_octets=100)
+    run(transaction, [OK, OK, OK], b"A: b\r\n")
+    assert transaction.take_dialogue()[-3:] == (
+        "> (content of 6 octets)",
+        "> BDAT 6 LAST",
+        "< 250 2.0.0 OK",
+    )
 
 
 def test_there_is_no_result_before_the_end() -> None:

@@ -283,9 +283,7 @@ class Transaction:
     def _take_data(self, reply: Reply) -> None:
         if not reply.is_positive:
             self._settle_pending(reply, Stage.DATA)
-        elif self._has_pending:
-            self._is_body_open = True
-        else:
+        elif not self._has_pending:
             # RFC 2920 §3.1: DATA was taken although no recipient was: a single dot.
             self._unsent.append(_Command(Stage.END, "."))
 
@@ -313,7 +311,8 @@ class Transaction:
             self._unsent = deque(each for each in self._unsent if each.stage is Stage.END)
             self._is_done = not self._unsent
         elif not self._unsent:
-            self._is_body_open = True  # RFC 3030 §2: BDAT after all replies were processed
+            # DATA was taken; or there is none, and all replies came (RFC 3030 §2: only then BDAT).
+            self._is_body_open = True
 
     def _end(self, reply: Reply, stage: Stage, *, is_ours: bool = False) -> None:
         """End the transaction and the session: who is not decided yet gets this reply."""
