@@ -154,27 +154,3 @@ def test_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
     os.close(writer)
     assert ended.returncode == PIPE_BROKEN
     assert ended.stderr == b""
-
-
-def test_importing_the_command_line_loads_nothing_heavy(tmp_path: Path) -> None:
-    heavy = (
-        "asyncio",
-        "ssl",
-        "dns",
-        "cryptography",
-        "OpenSSL",
-        "rich",
-        "apsw",
-        "tomllib",
-        "msgspec",
-    )
-    code = f"import sys, letterlock.cli; print([m for m in {heavy!r} if m in sys.modules])"
-    ended = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert ended.stdout == "[]\n"
