@@ -16,8 +16,9 @@ from letterlock.cli.options import (
     load_config_or_fail,
     print_json,
 )
-from letterlock.cli.queue_actions import Action, Change, Changed, StoredQueue, change_queue
+from letterlock.cli.queue_actions import Action, Change, Changed, change_queue
 from letterlock.cli.queue_text import LIST_HEAD, format_listed, format_story, format_total
+from letterlock.cli.stored_queue import StoredQueue, is_waiting, open_stored_queue
 from letterlock.network.control_client import NodeUnreachable
 from letterlock.storage.ids import is_queue_id
 from letterlock.storage.queue import (
@@ -219,7 +220,7 @@ def describe_story(story: MessageStory) -> dict[str, object]:
 def _open_queue(config_path: Path | None) -> StoredQueue:
     config = load_config_or_fail(config_path)
     act_as_owner(config.data_dir)
-    return StoredQueue(config)
+    return open_stored_queue(config)
 
 
 def _print_list(messages: Iterable[QueuedMessage]) -> None:
@@ -253,8 +254,8 @@ def _change(
     config = load_config_or_fail(config_path)
     act_as_owner(config.data_dir)
     try:
-        with StoredQueue(config) as stored:
-            unknown = [each for each in wanted if not stored.is_waiting(each)]
+        with open_stored_queue(config) as stored:
+            unknown = [each for each in wanted if not is_waiting(stored, each)]
         known = tuple(each for each in wanted if each not in unknown)
         changed = Changed(0)
         if known or is_all:

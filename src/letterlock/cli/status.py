@@ -15,7 +15,7 @@ from letterlock.cli.options import (
     load_config_or_fail,
     print_json,
 )
-from letterlock.cli.queue_actions import StoredQueue
+from letterlock.cli.stored_queue import open_stored_queue
 from letterlock.network.control_client import Answers, NodeNotRunning, NodeUnreachable, ask_all
 from letterlock.storage.queue import StoreUnavailable
 
@@ -66,7 +66,7 @@ def status(config_path: Path | None, *, as_json: bool) -> int:
     config = load_config_or_fail(config_path)
     act_as_owner(config.data_dir)
     try:
-        with StoredQueue(config) as stored:
+        with open_stored_queue(config) as stored:
             counts = stored.count()
     except StoreUnavailable as error:
         raise CommandFailed(f"the queue cannot be read: {error}") from None

@@ -22,6 +22,7 @@ class Commands:
     def by_name(self) -> Mapping[str, Command]:
         return {
             "status": self._status,
+            "queue.wake": self._wake,
             "queue.hold": self._hold,
             "queue.release": self._release,
             "queue.retry": self._retry,
@@ -31,6 +32,12 @@ class Commands:
     async def _status(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         del arguments
         return await self.tell_status()
+
+    async def _wake(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        del arguments
+        for deliveries in self.stores.all():
+            deliveries.wake()
+        return {}
 
     async def _hold(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         ids, reason = _read_ids(arguments), str(arguments.get("reason") or "held by the operator")

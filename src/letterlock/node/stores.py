@@ -16,9 +16,10 @@ from letterlock.base.config.choices import QueueEngine
 from letterlock.base.config.sections import Config
 from letterlock.base.errors import LocalError
 from letterlock.base.log import Log, Service
-from letterlock.node.shards import Shards, is_empty
+from letterlock.node.shards import MAX_SHARDS, Shards, is_empty
 from letterlock.services.deliver.deliveries import Deliveries, DeliveryParts
 from letterlock.storage.queue import QueueStore, StoreUnavailable
+from letterlock.storage.sqlite.owner import OwnedElsewhereError, OwnerLock
 from letterlock.storage.sqlite.queue import SqliteQueue
 
 UPKEEP_SECONDS = 10.0
@@ -45,6 +46,7 @@ class WorkerStores:
         self._shards = Shards(config.queue_dir, clock, self._horizon)
         self._own: Deliveries | None = None
         self._adopted: list[_Adopted] = []
+        self._place: OwnerLock | None = None
         self.number = 0
         self.problems: tuple[str, ...] = ()
 
@@ -57,6 +59,8 @@ class WorkerStores:
             yield self._own
         finally:
             await store.close()
+            if self._place is not None:
+                self._place.release()
 
     def all(self) -> list[Deliveries]:
         """Give the deliveries of all stores that are ours now."""
@@ -122,14 +126,22 @@ class WorkerStores:
 
     async def _open_postgres(self) -> QueueStore:
         # asyncpg is an extra: only loaded where it is used.
-        from letterlock.storage.postgres.queue import PostgresQueue  # noqa: PLC0415
+        from letterlock.storage.postgres.configured import make_postgres_queue  # noqa: PLC0415
 
-        try:
-            url = self._config.queue.read_url()
-        except OSError as error:
-            raise LocalError(f"queue.url_file: {error.filename}: {error.strerror}") from error
-        if not url:
-            raise LocalError('queue.url: is needed with queue.engine = "postgres"')
-        store = PostgresQueue(url, socket.gethostname(), self._clock, horizon=self._horizon)
+        self.number, self._place = _take_place(self._config.queue_dir)
+        name = f"{socket.gethostname()}/{self.number}"
+        store = make_postgres_queue(self._config.queue, name, self._clock)
         await store.open()
         return store
+
+
+def _take_place(folder: Path) -> tuple[int, OwnerLock]:
+    """Take the first number that no other process of this node has, as shards do with SQLite."""
+    for number in range(MAX_SHARDS):
+        lock = OwnerLock(folder / f"worker-{number:03d}.lock")
+        try:
+            lock.take()
+        except OwnedElsewhereError:
+            continue
+        return number, lock
+    raise LocalError(f"{folder}: all {MAX_SHARDS} places are taken by other processes")

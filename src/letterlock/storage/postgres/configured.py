@@ -1,0 +1,27 @@
+"""The PostgreSQL queue that `[queue]` describes."""
+
+from datetime import timedelta
+
+from letterlock.base.clock import Clock
+from letterlock.base.config.sections import QueueSection
+from letterlock.base.errors import LocalError
+from letterlock.storage.postgres.queue import PostgresQueue
+
+
+def make_postgres_queue(section: QueueSection, node: str, clock: Clock) -> PostgresQueue:
+    """Make the queue, not opened yet; `node` names this process among all that share it.
+
+    Raises LocalError when the database's address is not there.
+    """
+    try:
+        url = section.read_url()
+    except OSError as error:
+        raise LocalError(f"queue.url_file: {error.filename}: {error.strerror}") from error
+    if not url:
+        raise LocalError('queue.url: is needed with queue.engine = "postgres"')
+    return PostgresQueue(url, node, clock, horizon=find_horizon(section))
+
+
+def find_horizon(section: QueueSection) -> timedelta:
+    """Give a time longer than any message lives: what lies further ahead had a wrong clock."""
+    return 2 * max(section.lifetime, section.bounce_lifetime)
