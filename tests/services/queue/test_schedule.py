@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
-from letterlock.services.queue.schedule import Schedule
 
+from letterlock.services.queue.schedule import Schedule
 from tests.fakes import START
 
 SCHEDULE = Schedule()

@@ -46,7 +46,7 @@ async def receiving(
     *,
     relay_from: str = "192.0.2.0/24",
     certificates: ServerCertificates | None = None,
-    limits: ClientLimits = ClientLimits(),
+    limits: ClientLimits | None = None,
 ) -> AsyncIterator[Node]:
     clock, log = SystemClock(), FakeLog()
     store = SqliteQueue(tmp_path / "queue" / "shard-000.db", clock)
@@ -63,7 +63,7 @@ async def receiving(
             "postmaster",
         ),
         relay=RelayClients((ip_network(relay_from),)),
-        clients=Clients(limits, SharedCounters(1, b"x", slots=4096), 0, clock),
+        clients=Clients(limits or ClientLimits(), SharedCounters(1, b"x", slots=4096), 0, clock),
         store=store,
         schedule=Schedule(),
         names=ClientNames(FixtureResolver()),
