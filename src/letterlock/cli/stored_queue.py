@@ -4,7 +4,6 @@ SQLite's shards are read where they lie; PostgreSQL is asked as one more node, w
 """
 
 import os
-import socket
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import ExitStack
 from heapq import merge
@@ -133,7 +132,7 @@ def open_postgres_beside(config: Config) -> QueueStore:
     # asyncpg is an extra: loaded only where it is used.
     from letterlock.storage.postgres.configured import make_postgres_queue  # noqa: PLC0415
 
-    name = f"{socket.gethostname()} command {os.getpid()}"
+    name = f"{os.uname().nodename} command {os.getpid()}"
     return make_postgres_queue(config.queue, name, SystemClock())
 
 
