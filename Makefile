@@ -34,7 +34,7 @@ demo: venv ## show a message's whole journey on loopback (ARGS=--once ends by it
 test: venv $(CI_PEERS) ## run the tests; lists those whose peer is not installed
 	@$(BIN)/python -m pytest $(ARGS)
 
-check: lint imports types docs coverage ## what CI runs: format, lint, imports, types, docs, tests
+check: lint imports types docs test ## what CI runs: form, linter, imports, types, docs, tests
 
 format: venv ## put the code into its form, and mend what the linter can
 	@$(BIN)/ruff format $(CODE)
