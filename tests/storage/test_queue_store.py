@@ -315,6 +315,20 @@ class TestSettling:
         assert again.is_delay_notified
         assert again.last_reply == result.reply
 
+    async def test_strange_words_of_a_peer_do_not_keep_a_claim_from_being_settled(
+        self, mail: Mail
+    ) -> None:
+        queue_id = await mail.save()
+        claim = await mail.claim_one()
+        words = "5\0 \udc80 é"
+        attempt = AttemptRecord(mail.now, MINUTE, words, words, {"dialogue": [words]}, (0,))
+        result = RecipientResult(0, RecipientState.FAILED, "5.0.0", words)
+        assert await mail.store.settle(Settlement(claim, (result,), (attempt,)))
+        story = await mail.store.find_story(queue_id)
+        assert story is not None
+        assert story.message.recipients[0].last_reply == "5? ? é"
+        assert story.attempts[0].summary == "5? ? é"
+
     async def test_a_message_ends_with_its_last_recipient(self, mail: Mail) -> None:
         queue_id = await mail.save("a.example", "b.example")
         first, second = await mail.claim()

@@ -109,7 +109,8 @@ class TestOwner:
     async def test_it_is_private(self, mail: Mail, path: Path) -> None:
         await mail.save(content=LARGE)
         assert path.parent.stat().st_mode & 0o777 == 0o700
-        assert [file.stat().st_mode & 0o777 for file in body_files(path)] == [0o600]
+        files = [*body_files(path), *(path.with_name(path.name + end) for end in ("", "-wal"))]
+        assert [file.stat().st_mode & 0o777 for file in files] == [0o600] * 3
         await mail.store.close()
 
 

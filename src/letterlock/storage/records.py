@@ -1,5 +1,6 @@
 """Values as the engines keep them: times as microseconds, small structures as JSON."""
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -43,9 +44,20 @@ def from_duration(micros: int) -> timedelta:
     return timedelta(microseconds=micros)
 
 
+def to_text(text: str) -> str:
+    """Make words of a peer storable: no NUL, no half of a surrogate pair."""
+    if "\0" in text or not text.isascii():
+        return text.replace("\0", "?").encode("utf-8", "replace").decode()
+    return text
+
+
 def to_json(value: Mapping[str, Any] | tuple[int, ...]) -> str:
-    """Encode; what JSON has no form for (an enum is fine) becomes its text."""
-    return _encode(value).decode()
+    """Encode; what JSON has no form for becomes its text."""
+    try:
+        return _encode(value).decode()
+    except UnicodeEncodeError:
+        loose = json.dumps(value, ensure_ascii=False, default=str)
+        return loose.encode("utf-8", "replace").decode()
 
 
 def mapping_from_json(text: str) -> dict[str, Any]:

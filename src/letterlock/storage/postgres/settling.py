@@ -13,7 +13,7 @@ from letterlock.storage.queue import (
     RecipientState,
     Settlement,
 )
-from letterlock.storage.records import to_duration, to_json, to_micros
+from letterlock.storage.records import to_duration, to_json, to_micros, to_text
 
 _LOCK_MESSAGE = "SELECT message_id FROM messages WHERE queue_id = $1 FOR UPDATE"
 _LOCK_LEASED = """
@@ -103,8 +103,8 @@ async def _set_recipients(
             result.state.value,
             _next_attempt(result),
             result.is_delay_notified,
-            result.status,
-            result.reply,
+            to_text(result.status),
+            to_text(result.reply),
         )
         for result in results
     ]
@@ -128,8 +128,8 @@ async def _add_attempts(
         (
             to_micros(attempt.started),
             to_duration(attempt.duration),
-            attempt.relay,
-            attempt.summary,
+            to_text(attempt.relay),
+            to_text(attempt.summary),
             to_json(attempt.story),
             to_json(attempt.recipients),
         )

@@ -43,6 +43,13 @@ class OwnerLock:
             raise unavailable(error) from error
         self._descriptor = descriptor
 
+    def make_private(self, path: Path) -> None:
+        """Make a database file that only we may read; what SQLite puts beside it follows it."""
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
+        except OSError as error:
+            raise unavailable(error) from error
+
     def release(self) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)

@@ -208,6 +208,7 @@ class SqliteQueue:
     def _open(self, writer: Writer) -> None:
         self._lock.take()
         try:
+            self._lock.make_private(self._path)
             writer.start(self._prepare)
         except apsw.Error as error:
             self._lock.release()

@@ -9,7 +9,7 @@ from letterlock.storage.queue import (
     RecipientState,
     Settlement,
 )
-from letterlock.storage.records import to_duration, to_json, to_micros
+from letterlock.storage.records import to_duration, to_json, to_micros, to_text
 from letterlock.storage.sqlite.connection import fetch_value
 from letterlock.storage.sqlite.due import end_lease, refresh_destination
 from letterlock.storage.sqlite.saving import save_messages
@@ -97,8 +97,8 @@ def _set_recipient(
         result.state.value,
         next_attempt,
         result.is_delay_notified,
-        result.status,
-        result.reply,
+        to_text(result.status),
+        to_text(result.reply),
         message_id,
         destination,
         result.number,
@@ -111,8 +111,8 @@ def _add_attempt(connection: apsw.Connection, message_id: int, attempt: AttemptR
         message_id,
         to_micros(attempt.started),
         to_duration(attempt.duration),
-        attempt.relay,
-        attempt.summary,
+        to_text(attempt.relay),
+        to_text(attempt.summary),
         to_json(attempt.story),
         to_json(attempt.recipients),
     )

@@ -79,8 +79,11 @@ class Writer:
 
     def start(self, prepare: Callable[[apsw.Connection], T]) -> T:
         """Open the connection, do `prepare` on it, then start the thread. Blocks."""
-        connection = self._connect()
-        result = prepare(connection)
+        try:
+            result = prepare(self._connect())
+        except BaseException:
+            self._disconnect()
+            raise
         self._thread.start()
         return result
 

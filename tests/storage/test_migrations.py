@@ -1,0 +1,27 @@
+"""Numbered migrations."""
+
+import pytest
+
+from letterlock.base.errors import LocalError
+from letterlock.storage.migrations import Migration, find_missing, load_migrations
+
+FIRST, SECOND = Migration(1, "a", "...", "x"), Migration(2, "b", "...", "y")
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"])
+def test_those_of_an_engine_are_numbered_without_a_gap(engine: str) -> None:
+    migrations = load_migrations(f"letterlock.storage.{engine}.migrations")
+    assert [each.version for each in migrations] == list(range(1, len(migrations) + 1))
+    assert migrations[0].name == "queue"
+    assert len(migrations[0].checksum) == 64
+
+
+def test_what_was_not_applied_is_missing() -> None:
+    assert find_missing([FIRST, SECOND], {}, "db") == [FIRST, SECOND]
+    assert find_missing([FIRST, SECOND], {1: "x"}, "db") == [SECOND]
+    assert find_missing([FIRST, SECOND], {1: "x", 2: "y", 3: "newer"}, "db") == []
+
+
+def test_one_that_was_changed_is_refused() -> None:
+    with pytest.raises(LocalError, match="db: migration 1 there is not the one"):
+        find_missing([FIRST, SECOND], {1: "other"}, "db")
