@@ -12,7 +12,7 @@ PYTHON := $(or $(shell for python in python3 python3.14 python3.13 python3.12 py
 	&& echo $$python && break; done),python3)
 endif
 BIN := .venv/bin
-CODE := src tests tools $(wildcard benchmarks)
+CODE := src tests tools $(if $(wildcard benchmarks/*.py),benchmarks)
 
 # With CI=true the peers are installed unasked, and a missing one fails its tests.
 CI_PEERS := $(if $(filter true,$(CI)),peers)
