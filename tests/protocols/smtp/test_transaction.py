@@ -211,6 +211,8 @@ def test_421_anywhere_ends_the_session_for_now(position: int) -> None:
     run(transaction, answers)
     result = transaction.result()
     assert codes(result) == [421, 421]
+    assert result.final_reply == (reply(answers[-1]) if position == 4 else None)
+    assert transaction.awaits is Stage.NONE
     assert result.must_close
     assert not result.is_sent
     assert not result.needs_rset
