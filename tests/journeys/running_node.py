@@ -273,6 +273,7 @@ class Client(smtplib.SMTP):
         self.ehlo_or_helo_if_needed()
         code, reply = self.docmd("STARTTLS")
         assert code == 220, reply
+        assert self.sock is not None
         self.sock = context.wrap_socket(self.sock, server_hostname=name)
         self.file = None
         self.helo_resp = self.ehlo_resp = None

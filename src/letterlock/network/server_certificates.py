@@ -147,6 +147,10 @@ class ServerCertificates:
             return _fit(offers, offers.default, hello, ChoiceReason.UNKNOWN_NAME)
         return _fit(offers, offer, hello, ChoiceReason.MATCHED)
 
+    def renew_ticket_keys(self) -> None:
+        """Make new contexts: each has ticket keys of its own (RFC 9325 §3.4)."""
+        self._offers = _make_offers(self._pairs, self._settings)
+
     def reload_if_changed(self) -> ReloadResult:
         """Load pairs whose files changed. What can't be loaded stays as it was and is tried again.
 

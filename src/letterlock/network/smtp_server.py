@@ -40,6 +40,8 @@ HANDSHAKE_SECONDS = 60.0
 LINGER_SECONDS = 5.0
 """How long a client is still read from after we said the last word: closing at once, with octets of
 its unread, would reset the connection, and it would never see that word."""
+END_SECONDS = 30.0
+"""How long messages that are being stored are waited for at the end."""
 SLOW_START_SECONDS = 30.0
 """A message may start slowly: its rate is looked at from here on."""
 
@@ -149,8 +151,13 @@ class SmtpServer:
         for connection in tuple(self._connections):
             connection.shut_down()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(30):
-                await self._empty.wait()
+            async with asyncio.timeout(END_SECONDS):
+                while not self._empty.is_set():
+                    # Clients that don't close after our last word are not waited for.
+                    self.sweep()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(SWEEP_SECONDS):
+                            await self._empty.wait()
 
     def _connection(self) -> "_Connection":
         assert self._tasks is not None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from letterlock.base.clock import Clock
-from letterlock.base.config.choices import LogLevel
+from letterlock.base.config.choices import LogLevel, QueueEngine
 from letterlock.base.config.sections import Config, DeliverSection, TlsSection
 from letterlock.base.log import Log
 from letterlock.network.client_contexts import ClientContexts
@@ -38,6 +38,7 @@ from letterlock.services.queue.schedule import Schedule
 from letterlock.services.queue.settlements import Settlements
 from letterlock.services.receive.clients import ClientLimits
 from letterlock.services.receive.recipients import RelayClients
+from letterlock.storage.ids import QueueIds
 from letterlock.storage.maildir import MaildirStore
 from letterlock.storage.queue import QueueId
 
@@ -157,9 +158,7 @@ class DeliveryBuilder:
             deliverer=delivery,
             settler=settlements,
             destinations=Destinations(share, rate and max(1, rate // self._workers)),
-            limits=DeliveryLimits(
-                max(1, deliver.max_connections // self._workers), config.queue.lease
-            ),
+            limits=DeliveryLimits(deliver.max_connections, config.queue.lease),
             clock=self._clock,
             log=self._log,
         )
@@ -211,6 +210,16 @@ class DeliveryBuilder:
             files = (deliver.client_certificate, deliver.client_key)
         contexts = ClientContexts(files, self._config.policy.trust_files)
         return Dialer(contexts, _dial_timeouts(deliver), self._clock)
+
+
+def check_delivery(config: Config, table: PolicyTable, clock: Clock, log: Log) -> None:
+    """Build what a worker builds, to know that it can be: raises LocalError for what can't."""
+    DeliveryBuilder(config, table, clock, log, workers=1).build(QueueIds(clock).make)
+    if config.queue.engine is QueueEngine.POSTGRES:
+        # asyncpg is an extra: only loaded where it is used.
+        from letterlock.storage.postgres.configured import make_postgres_queue  # noqa: PLC0415
+
+        make_postgres_queue(config.queue, "", clock)
 
 
 def _remote_settings(config: Config) -> RemoteSettings:

@@ -8,7 +8,7 @@ from letterlock.base.clock import Clock
 from letterlock.network.control import Command
 from letterlock.node.stores import WorkerStores
 from letterlock.storage.ids import is_queue_id
-from letterlock.storage.queue import QueueId, QueueStore
+from letterlock.storage.queue import QueueId, QueueStore, StoreUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,10 @@ class Commands:
     async def _change(self, change: Callable[[QueueStore], Awaitable[int]]) -> Mapping[str, Any]:
         changed = 0
         for deliveries in self.stores.all():
-            changed += await change(deliveries.store)
+            try:
+                changed += await change(deliveries.store)
+            except StoreUnavailable as error:
+                raise ValueError(f"the queue cannot be changed now: {error}") from error
             deliveries.wake()
         return {"changed": changed}
 

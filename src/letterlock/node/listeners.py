@@ -70,6 +70,9 @@ def _open_all(addresses: Sequence[ListenAddress], workers: int) -> list[list[soc
 def _open_for_all(address: ListenAddress, groups: list[list[socket.socket]]) -> None:
     # Port 0 is the kernel's choice once: all workers share it.
     port = address.port
+    if port and len(groups) > 1:
+        # With SO_REUSEPORT we would share it with another node of the same user, and not know.
+        _open(address.host, port, is_shared=False).close()
     for group in groups:
         listener = _open(address.host, port, is_shared=len(groups) > 1)
         port = listener.getsockname()[1]

@@ -20,6 +20,8 @@ class LoadedPolicy:
 
     table: PolicyTable
     problems: tuple[str, ...]
+    unreadable: str | None = None
+    """Why the Postfix table can't be read at all, one line."""
 
 
 def load_policy(section: PolicySection) -> LoadedPolicy:
@@ -33,14 +35,16 @@ def load_policy(section: PolicySection) -> LoadedPolicy:
         "", Level(section.default_level.value), "policy.default_level"
     )
     problems: list[str] = []
+    unreadable: str | None = None
     postfix: tuple[TableEntry | WrongEntry, ...] = ()
     if section.postfix_table is not None:
         try:
             content = section.postfix_table.read_bytes()
         except OSError as error:
             default = WrongEntry("", str(section.postfix_table), f"unreadable: {error.strerror}")
+            unreadable = f"policy.postfix_table: {section.postfix_table}: {error.strerror}"
             problems.append(
-                f"{section.postfix_table}: {error.strerror}; mail waits until it is back"
+                f"{unreadable}; mail without an entry of its own waits: mend it, then reload"
             )
         else:
             parsed = parse_postfix_table(content, str(section.postfix_table))
@@ -51,4 +55,4 @@ def load_policy(section: PolicySection) -> LoadedPolicy:
         f"{entry.where}: {entry.reason}; mail for {entry.key} waits"
         for entry in table.wrong_entries
     ]
-    return LoadedPolicy(table, tuple(problems))
+    return LoadedPolicy(table, tuple(problems), unreadable)

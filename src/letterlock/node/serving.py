@@ -14,24 +14,26 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import uvloop
 
 from letterlock.base.clock import Clock, SystemClock
 from letterlock.base.config.choices import LogFormat
-from letterlock.base.config.load import ConfigErrors
 from letterlock.base.config.sections import Config
 from letterlock.base.errors import LocalError
 from letterlock.base.log import LineLog, Log, Service
 from letterlock.base.shared_counters import NamedCounters, SharedCounters
-from letterlock.network.server_certificates import ServerCertificates
-from letterlock.node.building import build_certificates
+from letterlock.network.control import ControlInUse
+from letterlock.node.building import build_certificates, check_delivery
 from letterlock.node.listeners import Listeners
+from letterlock.node.notices import SharedNotices
 from letterlock.node.policy import load_policy
-from letterlock.node.supervisor import Generation, Supervisor
+from letterlock.node.supervisor import PROCESSES_PER_PLACE, Generation, Supervisor
 from letterlock.node.systemd import Notifier, take_listeners
 from letterlock.node.worker import Common, Worker
 from letterlock.services.receive.session import COUNTERS
+from letterlock.storage.queue import StoreUnavailable
 
 
 def serve(config: Config, load: Callable[[], Config]) -> int:
@@ -67,57 +69,73 @@ class _Node:
         self._workers = config.node.workers or len(os.sched_getaffinity(0))
         self._listeners = Listeners(take_listeners(os.environ))
         self._listeners.open(config.receive.listen, self._workers)
-        self._clients = SharedCounters(self._workers, secrets.token_bytes(32))
+        processes = self._workers * PROCESSES_PER_PLACE
+        self._clients = SharedCounters(processes, secrets.token_bytes(32))
         self._counters = NamedCounters(COUNTERS, self._workers)
-        self._certificates: ServerCertificates | None = None
-        self._generation: _NodeGeneration | None = None
+        self._notices = SharedNotices()
         _drop_privileges(config)
+        _require_folders(config)
+        self._certificates = build_certificates(config.tls)
+        self._policy = load_policy(config.policy)
+        check_delivery(config, self._policy.table, clock, log)
+        self._has_generation = False
 
     def make_generation(self, is_reload: bool) -> Generation | None:  # noqa: FBT001 - the supervisor's only argument
         """Make a generation; None when the new configuration can't be used."""
-        if self._generation is None:
-            self._certificates = build_certificates(self._config.tls)
-        elif is_reload and not self._read_again():
+        if is_reload and not self._read_again():
             return None
-        common = self._make_common()
-        self._generation = _NodeGeneration(common, self._listeners.groups)
+        if self._certificates is not None and self._has_generation and not is_reload:
+            self._certificates.renew_ticket_keys()
+        self._has_generation = True
+        generation = _NodeGeneration(self._make_common(), self._listeners.groups)
         addresses = ", ".join(map(str, self._listeners.addresses))
         self._log.write(Service.NODE, f"receiving on {addresses} with {self._workers} workers")
-        return self._generation
+        return generation
 
     def _read_again(self) -> bool:
+        """Read everything again; what can't be used leaves all as it was."""
         try:
             config = self._load()
-            certificates = build_certificates(config.tls)
             self._require_same(config)
+            certificates = build_certificates(config.tls)
+            policy = load_policy(config.policy)
+            if policy.unreadable is not None:
+                raise LocalError(policy.unreadable)  # noqa: TRY301 - said with the others below
+            check_delivery(config, policy.table, self._clock, self._log)
             self._listeners.open(config.receive.listen, self._workers)
-        except ConfigErrors as errors:
-            for error in errors.errors:
-                self._log.write(Service.NODE, f"error: reload: {error}")
-            return False
         except LocalError as error:
-            self._log.write(Service.NODE, f"error: reload: {error}")
+            problems = tuple(f"reload: {line}" for line in str(error).splitlines())
+            for problem in problems:
+                self._log.write(Service.NODE, f"error: {problem}")
+            self._notices.set(problems)
             return False
-        self._config, self._certificates = config, certificates
+        self._config, self._certificates, self._policy = config, certificates, policy
+        self._notices.set(())
         return True
 
     def _require_same(self, config: Config) -> None:
+        """Refuse what can't change while the node runs; raises LocalError."""
+        old = self._config
         if (config.node.workers or self._workers) != self._workers:
             raise LocalError("node.workers: a change needs a restart")
-        if config.data_dir != self._config.data_dir:
-            raise LocalError("data_dir: a change needs a restart")
+        for key, before, after in (
+            ("node.user", old.node.user, config.node.user),
+            ("data_dir", old.data_dir, config.data_dir),
+            ("log.format", old.log.format, config.log.format),
+        ):
+            if before != after:
+                raise LocalError(f"{key}: a change needs a restart")
 
     def _make_common(self) -> Common:
-        policy = load_policy(self._config.policy)
-        warnings = self._certificates.warnings if self._certificates is not None else ()
-        for problem in (*policy.problems, *warnings):
-            self._log.write(Service.NODE, f"warning: {problem}")
-        if self._certificates is None:
+        if self._certificates is not None:
+            warnings = self._certificates.warnings
+        else:
             warnings = ("tls.certificates: none is set, so STARTTLS is not offered",)
-            self._log.write(Service.NODE, f"warning: {warnings[0]}")
+        for problem in (*self._policy.problems, *warnings):
+            self._log.write(Service.NODE, f"warning: {problem}")
         return Common(
             config=self._config,
-            policy=policy,
+            policy=self._policy,
             certificates=self._certificates,
             clients=self._clients,
             counters=self._counters,
@@ -125,6 +143,7 @@ class _Node:
             log=self._log,
             workers=self._workers,
             problems=warnings,
+            notices=self._notices,
         )
 
 
@@ -140,9 +159,14 @@ class _NodeGeneration:
     def workers(self) -> int:
         return self.common.workers
 
-    def run_worker(self, place: int, supervisor_gone: int) -> None:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(self._run(place, supervisor_gone))
+    def run_worker(self, place: int, number: int, supervisor_gone: int) -> int:
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self._run(place, number, supervisor_gone))
+        except (LocalError, StoreUnavailable, ControlInUse, OSError) as error:
+            self.common.log.write(Service.NODE, f"error: worker {place}: {error}")
+            return 1
+        return 0
 
     def is_outdated(self) -> bool:
         certificates = self.common.certificates
@@ -157,25 +181,35 @@ class _NodeGeneration:
             self.common.log.write(Service.TLS, f"loaded {path}")
         return bool(result.loaded)
 
-    def forget_worker(self, place: int) -> None:
-        self.common.clients.clear_worker(place)
+    def forget_worker(self, number: int) -> None:
+        self.common.clients.clear_worker(number)
 
-    async def _run(self, place: int, supervisor_gone: int) -> None:
-        worker = Worker(self.common, place)
+    async def _run(self, place: int, number: int, supervisor_gone: int) -> None:
+        worker = Worker(self.common, place, number)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, worker.stop)
         loop.add_signal_handler(signal.SIGINT, worker.stop)
         loop.add_signal_handler(signal.SIGHUP, worker.drain)
-        loop.add_reader(supervisor_gone, worker.stop)
+
+        def stop_alone() -> None:
+            # It stays readable: once is enough.
+            loop.remove_reader(supervisor_gone)
+            worker.stop()
+
+        loop.add_reader(supervisor_gone, stop_alone)
         await worker.run(self.listeners[place])
 
 
 def _own_data_dir(config: Config) -> int:
     """Make the data folder and take its lock, so that two nodes never share one."""
     path = config.data_dir / "node.lock"
+    account = _find_account(config)
     try:
-        _make_folders(config)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        _make_folders(config, account)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        if account is not None:
+            # Also for a start without root, later.
+            os.fchown(descriptor, account.pw_uid, account.pw_gid)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise LocalError(f"data_dir: another node runs on {config.data_dir}; stop it") from None
@@ -184,29 +218,42 @@ def _own_data_dir(config: Config) -> int:
     return descriptor
 
 
-def _make_folders(config: Config) -> None:
-    account = _find_account(config)
-    folders = (config.data_dir, config.queue_dir, config.local.mail_dir)
-    for folder in (*folders, config.node.control_socket.parent):
+def _make_folders(config: Config, account: pwd.struct_passwd | None) -> None:
+    for folder in _folders(config):
         is_new = not folder.exists()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if is_new and account is not None and os.geteuid() == 0:
-            os.chown(folder, account.pw_uid, account.pw_gid)
+        if is_new and account is not None:
+            os.chown(folder, account.pw_uid, account.pw_gid, follow_symlinks=False)
+
+
+def _folders(config: Config) -> tuple[Path, ...]:
+    socket_folder = config.node.control_socket.parent
+    return (config.data_dir, config.queue_dir, config.local.mail_dir, socket_folder)
+
+
+def _require_folders(config: Config) -> None:
+    """Say at the start what would otherwise fail at the first message."""
+    for folder in _folders(config):
+        if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            name = pwd.getpwuid(os.geteuid()).pw_name
+            raise LocalError(f"data_dir: {folder}: {name} cannot write there; chown it to {name}")
 
 
 def _find_account(config: Config) -> pwd.struct_passwd | None:
-    if not config.node.user:
+    """Give the user to become; None: stay who we are."""
+    if config.node.user is None:
         return None
     try:
-        return pwd.getpwnam(config.node.user)
+        account = pwd.getpwnam(config.node.user)
     except KeyError:
         raise LocalError(f"node.user: there is no user {config.node.user!r}") from None
+    return account if os.geteuid() == 0 else None
 
 
 def _drop_privileges(config: Config) -> None:
     """Become `node.user`, when root: everything that needed root is open by now."""
     account = _find_account(config)
-    if account is None or os.geteuid() != 0:
+    if account is None:
         return
     groups = [entry.gr_gid for entry in grp.getgrall() if account.pw_name in entry.gr_mem]
     os.setgroups([account.pw_gid, *groups])

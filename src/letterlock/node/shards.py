@@ -11,35 +11,65 @@ from pathlib import Path
 
 from letterlock.base.clock import Clock
 from letterlock.base.errors import LocalError
+from letterlock.base.log import Log, Service
+from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.sqlite.owner import OwnedElsewhereError
 from letterlock.storage.sqlite.queue import SqliteQueue
 
 MAX_SHARDS = 1024
+MAX_BROKEN = 8
+"""After so many the folder or the disk is at fault, and not a shard."""
 
 
 class Shards:
     """The shards in one folder, as one worker sees them."""
 
-    def __init__(self, folder: Path, clock: Clock, horizon: timedelta) -> None:
+    def __init__(self, folder: Path, clock: Clock, log: Log, horizon: timedelta) -> None:
         self._folder = folder
         self._clock = clock
+        self._log = log
         self._horizon = horizon
         self._seen_empty: dict[Path, tuple[int, ...]] = {}
+        self._broken: dict[Path, str] = {}
 
-    async def take_free(self) -> tuple[int, SqliteQueue]:
-        """Open the first shard that nobody owns, making it if need be."""
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with shards that can't be opened, one line each."""
+        return tuple(self._broken.values())
+
+    async def take_free(self) -> tuple[Path, SqliteQueue]:
+        """Open the first shard that nobody owns, making it if need be.
+
+        One that is broken is passed over: new mail does not need it. Raises StoreUnavailable or
+        LocalError when none can be opened.
+        """
+        failures: list[Exception] = []
         for number in range(MAX_SHARDS):
-            if (queue := await self._try_open(self._path(number))) is not None:
-                return number, queue
+            path = self._folder / f"shard-{number:03d}.db"
+            try:
+                if (queue := await self._try_open(path)) is not None:
+                    return path, queue
+            except (StoreUnavailable, LocalError) as error:
+                failures.append(error)
+                if _is_full(error) or len(failures) == MAX_BROKEN:
+                    raise failures[0] from None
+                self._note_broken(path, error)
         raise LocalError(f"{self._folder}: all {MAX_SHARDS} shards are owned by other processes")
 
     async def adopt(self, is_ours: Callable[[Path], bool]) -> tuple[Path, SqliteQueue] | None:
-        """Open a shard that nobody owns and that holds mail; None when there is none."""
+        """Open a shard that nobody owns and that holds mail; None when there is none.
+
+        What can't be opened is a problem of that shard only.
+        """
         for path in sorted(self._folder.glob("shard-*.db")):
-            stamp = _stamp(path)
-            if is_ours(path) or self._seen_empty.get(path) == stamp:
+            if is_ours(path) or self._seen_empty.get(path) == _stamp(path):
                 continue
-            queue = await self._try_open(path)
+            try:
+                queue = await self._try_open(path)
+            except (StoreUnavailable, LocalError) as error:
+                self._note_broken(path, error)
+                continue
+            self._broken.pop(path, None)
             if queue is None:
                 continue
             if not await is_empty(queue):
@@ -52,12 +82,11 @@ class Shards:
         await queue.close()
         self._seen_empty[path] = _stamp(path)
 
-    def path_of(self, number: int) -> Path:
-        """Give a shard's file."""
-        return self._path(number)
-
-    def _path(self, number: int) -> Path:
-        return self._folder / f"shard-{number:03d}.db"
+    def _note_broken(self, path: Path, error: Exception) -> None:
+        problem = f"mail in {path} waits, it cannot be opened: {error}"
+        if self._broken.get(path) != problem:
+            self._log.write(Service.QUEUE, f"warning: {problem}")
+        self._broken[path] = problem
 
     async def _try_open(self, path: Path) -> SqliteQueue | None:
         queue = SqliteQueue(path, self._clock, horizon=self._horizon)
@@ -66,6 +95,10 @@ class Shards:
         except OwnedElsewhereError:
             return None
         return queue
+
+
+def _is_full(error: Exception) -> bool:
+    return isinstance(error, StoreUnavailable) and error.is_full
 
 
 async def is_empty(queue: SqliteQueue) -> bool:

@@ -14,12 +14,10 @@ from pathlib import Path
 from letterlock.base.clock import Clock
 from letterlock.base.config.choices import QueueEngine
 from letterlock.base.config.sections import Config
-from letterlock.base.errors import LocalError
 from letterlock.base.log import Log, Service
-from letterlock.node.shards import MAX_SHARDS, Shards, is_empty
+from letterlock.node.shards import Shards, is_empty
 from letterlock.services.deliver.deliveries import Deliveries, DeliveryParts
 from letterlock.storage.queue import QueueStore, StoreUnavailable
-from letterlock.storage.sqlite.owner import OwnedElsewhereError, OwnerLock
 from letterlock.storage.sqlite.queue import SqliteQueue
 
 UPKEEP_SECONDS = 10.0
@@ -36,19 +34,22 @@ class _Adopted:
 class WorkerStores:
     """Opens them, delivers from them, and looks after them."""
 
-    def __init__(self, config: Config, clock: Clock, log: Log, parts: DeliveryParts) -> None:
+    def __init__(
+        self, config: Config, clock: Clock, log: Log, parts: DeliveryParts, number: int
+    ) -> None:
+        """Take a `number` that no other living process of this node has."""
         self._config = config
+        self._number = number
         self._clock = clock
         self._log = log
         self._parts = parts
         # Longer than any message lives: what is further ahead was written under a wrong clock.
         self._horizon = 2 * max(config.queue.lifetime, config.queue.bounce_lifetime)
-        self._shards = Shards(config.queue_dir, clock, self._horizon)
+        self._shards = Shards(config.queue_dir, clock, log, self._horizon)
         self._own: Deliveries | None = None
+        self._own_path: Path | None = None
         self._adopted: list[_Adopted] = []
-        self._place: OwnerLock | None = None
-        self.number = 0
-        self.problems: tuple[str, ...] = ()
+        self._problem = ""
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Deliveries]:
@@ -59,8 +60,12 @@ class WorkerStores:
             yield self._own
         finally:
             await store.close()
-            if self._place is not None:
-                self._place.release()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What keeps mail where it is, one line each."""
+        own = (self._problem,) if self._problem else ()
+        return (*own, *self._shards.problems)
 
     def all(self) -> list[Deliveries]:
         """Give the deliveries of all stores that are ours now."""
@@ -71,15 +76,17 @@ class WorkerStores:
         """Deliver from all stores until cancelled."""
         assert self._own is not None, "opened() comes first"
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._own.run())
+            own = tasks.create_task(self._own.run())
             try:
                 while True:
                     await self._look_after(tasks)
                     await asyncio.sleep(UPKEEP_SECONDS)
             finally:
-                for adopted in self._adopted:
-                    adopted.task.cancel()
-                await asyncio.gather(*(item.task for item in self._adopted), return_exceptions=True)
+                # All at once: each finishes what it has in hands, for a while.
+                ending = [own, *(item.task for item in self._adopted)]
+                for task in ending:
+                    task.cancel()
+                await asyncio.wait(ending)
                 for adopted in self._adopted:
                     await adopted.queue.close()
 
@@ -92,15 +99,15 @@ class WorkerStores:
             if self._config.queue.engine is QueueEngine.SQLITE:
                 await self._give_back()
                 await self._adopt(tasks)
-            self.problems = ()
+            self._problem = ""
         except StoreUnavailable as error:
             problem = f"the queue cannot be used now: {error}"
-            if problem not in self.problems:
+            if problem != self._problem:
                 self._log.write(Service.QUEUE, f"warning: {problem}")
-            self.problems = (problem,)
+            self._problem = problem
 
     async def _adopt(self, tasks: asyncio.TaskGroup) -> None:
-        ours = {self._shards.path_of(self.number), *(item.path for item in self._adopted)}
+        ours = {self._own_path, *(item.path for item in self._adopted)}
         found = await self._shards.adopt(lambda path: path in ours)
         if found is None:
             return
@@ -120,7 +127,7 @@ class WorkerStores:
 
     async def _open_own(self) -> QueueStore:
         if self._config.queue.engine is QueueEngine.SQLITE:
-            self.number, store = await self._shards.take_free()
+            self._own_path, store = await self._shards.take_free()
             return store
         return await self._open_postgres()
 
@@ -128,20 +135,8 @@ class WorkerStores:
         # asyncpg is an extra: only loaded where it is used.
         from letterlock.storage.postgres.configured import make_postgres_queue  # noqa: PLC0415
 
-        self.number, self._place = _take_place(self._config.queue_dir)
-        name = f"{socket.gethostname()}/{self.number}"
+        # The number is this process's alone: leases under this name are a dead one's, if any.
+        name = f"{socket.gethostname()}/{self._number}"
         store = make_postgres_queue(self._config.queue, name, self._clock)
         await store.open()
         return store
-
-
-def _take_place(folder: Path) -> tuple[int, OwnerLock]:
-    """Take the first number that no other process of this node has, as shards do with SQLite."""
-    for number in range(MAX_SHARDS):
-        lock = OwnerLock(folder / f"worker-{number:03d}.lock")
-        try:
-            lock.take()
-        except OwnedElsewhereError:
-            continue
-        return number, lock
-    raise LocalError(f"{folder}: all {MAX_SHARDS} places are taken by other processes")

@@ -27,6 +27,9 @@ DRAIN_SECONDS = 720.0
 STOP_SECONDS = 90.0
 TICKET_KEY_SECONDS = 7 * 24 * 3600.0
 """RFC 9325 §3.4: ticket keys are changed weekly."""
+PROCESSES_PER_PLACE = 8
+"""Living processes that may once have filled one place: after so many reloads in the time that
+sessions go on, the oldest that drains is ended."""
 
 
 class Generation(Protocol):
@@ -35,13 +38,17 @@ class Generation(Protocol):
     @property
     def workers(self) -> int: ...
 
-    def run_worker(self, place: int, supervisor_gone: int) -> None:
-        """Be a worker, in the child: until SIGTERM, SIGHUP, or the descriptor reads as closed."""
+    def run_worker(self, place: int, number: int, supervisor_gone: int) -> int:
+        """Be a worker, in the child: until SIGTERM, SIGHUP, or the descriptor reads as closed.
+
+        `place` is its listening sockets'; `number` is below `workers * PROCESSES_PER_PLACE`, and no
+        other living process has it, of this generation or another. Gives the exit code.
+        """
 
     def is_outdated(self) -> bool:
         """Say if a file it was made from (a certificate) changed, and can be used."""
 
-    def forget_worker(self, place: int) -> None:
+    def forget_worker(self, number: int) -> None:
         """Clean what a worker that is gone had counted."""
 
 
@@ -49,6 +56,7 @@ class Generation(Protocol):
 class _Worker:
     generation: Generation
     place: int
+    number: int
     started: float
     is_draining: bool = False
     end_at: float = 0.0
@@ -73,7 +81,8 @@ class Supervisor:
     make_generation: Callable[[bool], Generation | None]
     clock: Clock
     log: Log
-    tell: Callable[[str, str], None] = lambda _state, _status: None
+    tell: Callable[[str], None] = lambda _state: None
+    """Tells the service manager one state of sd_notify(3)."""
     _current: Generation | None = None
     _born: float = 0.0
     _workers: dict[int, _Worker] = field(default_factory=dict)
@@ -89,8 +98,9 @@ class Supervisor:
         if self._current is None:
             return 2
         self._fill(alive_reader, alive_writer)
-        self.tell("READY=1", f"STATUS={self._current.workers} workers")
+        self.tell("READY=1")
         while True:
+            self.tell("WATCHDOG=1")
             received = signal.sigtimedwait(awaited, CHECK_SECONDS)
             number = received.si_signo if received else 0
             if number in (signal.SIGTERM, signal.SIGINT):
@@ -139,11 +149,27 @@ class Supervisor:
         for place in range(generation.workers):
             if place in taken or self._places.setdefault(place, _Place()).not_before > now:
                 continue
+            number = self._find_number(generation)
+            if number is None:
+                return
             process = os.fork()
             if process == 0:
                 os.close(alive_writer)
-                _be_worker(generation, place, alive_reader)
-            self._workers[process] = _Worker(generation, place, now)
+                _be_worker(generation, place, number, alive_reader)
+            self._workers[process] = _Worker(generation, place, number, now)
+
+    def _find_number(self, generation: Generation) -> int | None:
+        """Give a number that no living process has; None: one has to end first, and is told so."""
+        taken = {worker.number for worker in self._workers.values()}
+        for number in range(generation.workers * PROCESSES_PER_PLACE):
+            if number not in taken:
+                return number
+        process = min(self._workers, key=lambda each: self._workers[each].started)
+        self.log.write(
+            Service.NODE, f"warning: too many generations; process {process} is ended undrained"
+        )
+        _signal(process, signal.SIGKILL)
+        return None
 
     def _bury(self) -> None:
         """Take note of the workers that ended."""
@@ -158,7 +184,7 @@ class Supervisor:
                 self._note_end(process, worker, status)
 
     def _note_end(self, process: int, worker: _Worker, status: int) -> None:
-        worker.generation.forget_worker(worker.place)
+        worker.generation.forget_worker(worker.number)
         if worker.is_draining:
             return
         now = self.clock.monotonic()
@@ -184,6 +210,7 @@ class Supervisor:
 
     def _end(self) -> int:
         """Drain all workers; those that take too long are killed, and lose nothing by it."""
+        self.tell("STOPPING=1")
         deadline = self.clock.monotonic() + STOP_SECONDS
         for process, worker in self._workers.items():
             worker.is_draining = True
@@ -196,13 +223,12 @@ class Supervisor:
         return 0
 
 
-def _be_worker(generation: Generation, place: int, alive_reader: int) -> None:
+def _be_worker(generation: Generation, place: int, number: int, alive_reader: int) -> None:
     """Run in the child; never returns into the supervisor's code."""
     code = 1
     try:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        generation.run_worker(place, alive_reader)
-        code = 0
+        code = generation.run_worker(place, number, alive_reader)
     except BaseException:  # noqa: BLE001 - a child must not unwind into the supervisor's loop
         traceback.print_exc()
     finally:

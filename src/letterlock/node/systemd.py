@@ -31,13 +31,13 @@ class Notifier:
     def __init__(self, address: str | None) -> None:
         self._address = address.replace("@", "\0", 1) if address else None
 
-    def tell(self, *states: str) -> None:
-        """Send states such as `READY=1`. A systemd that can't be reached is not our failure."""
+    def tell(self, state: str) -> None:
+        """Send a state such as `READY=1`. A systemd that can't be reached is not our failure."""
         if self._address is None:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             try:
                 sender.connect(self._address)
-                sender.send("\n".join(states).encode())
+                sender.send(state.encode())
             except OSError:
                 return

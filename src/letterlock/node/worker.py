@@ -32,6 +32,7 @@ from letterlock.node.building import (
     build_sessions,
 )
 from letterlock.node.commands import Commands
+from letterlock.node.notices import SharedNotices
 from letterlock.node.policy import LoadedPolicy
 from letterlock.node.stores import WorkerStores
 from letterlock.protocols.smtp.server_session import ServerSession
@@ -60,6 +61,8 @@ class Common:
     log: Log
     workers: int = 1
     problems: tuple[str, ...] = ()
+    notices: SharedNotices | None = None
+    """What the supervisor tells; None where there is none."""
     resolver: Resolver | None = None
     """Only where it is not the one of `[dns]`: in the demo."""
 
@@ -67,9 +70,11 @@ class Common:
 class Worker:
     """One worker's services."""
 
-    def __init__(self, common: Common, place: int) -> None:
+    def __init__(self, common: Common, place: int, number: int | None = None) -> None:
+        """Be the worker of a place. `number`: see `supervisor`; by default the place."""
         self._common = common
         self._place = place
+        self._number = place if number is None else number
         self._stop = asyncio.Event()
         self._drain = asyncio.Event()
         self._ids = QueueIds(common.clock)
@@ -83,7 +88,9 @@ class Worker:
         )
         self._names = ClientNames(self._builder.resolver)
         self._parts: DeliveryParts = self._builder.build(self._ids.make)
-        self._stores = WorkerStores(common.config, common.clock, common.log, self._parts)
+        self._stores = WorkerStores(
+            common.config, common.clock, common.log, self._parts, self._number
+        )
         self._started = common.clock.now()
         self.is_ready = asyncio.Event()
 
@@ -104,18 +111,18 @@ class Worker:
             await control.open()
             async with asyncio.TaskGroup() as tasks:
                 receiving = tasks.create_task(server.run(list(listeners)))
+                delivering = tasks.create_task(self._stores.run())
                 others = [
                     tasks.create_task(self._builder.pool.run()),
                     tasks.create_task(control.run()),
                     tasks.create_task(self._names.run()),
-                    tasks.create_task(self._stores.run()),
                 ]
                 self.is_ready.set()
                 await self._wait_for_the_end(server)
-                receiving.cancel()
-                await asyncio.wait([receiving])
-                for task in others:
+                # Each stands on the next: what a session stores is kept, deliveries use the pool.
+                for task in (receiving, delivering, *others):
                     task.cancel()
+                    await asyncio.wait([task])
 
     async def _wait_for_the_end(self, server: SmtpServer) -> None:
         await _first_of(self._stop.wait(), self._drain.wait())
@@ -132,7 +139,9 @@ class Worker:
             hostname=config.hostname,
             directory=build_directory(config),
             relay=RelayClients(config.receive.relay_from),
-            clients=Clients(build_client_limits(config), common.clients, self._place, common.clock),
+            clients=Clients(
+                build_client_limits(config), common.clients, self._number, common.clock
+            ),
             store=own.store,
             schedule=build_schedule(config),
             names=self._names,
@@ -153,15 +162,15 @@ class Worker:
         )
 
     def _control_path(self) -> Path:
-        """Give the socket's path: the shard's number is nobody else's at this time."""
         path = self._common.config.node.control_socket
-        return path.with_name(f"{path.name}.{self._stores.number}")
+        return path.with_name(f"{path.name}.{self._number}")
 
     async def _tell_status(self) -> Mapping[str, Any]:
         common = self._common
         if self._drain.is_set():
             return {"node": {}, "clients": {}, "problems": []}
-        problems = [*common.policy.problems, *common.problems, *self._stores.problems]
+        notices = common.notices.get() if common.notices is not None else ()
+        problems = [*common.policy.problems, *common.problems, *notices, *self._stores.problems]
         return {
             "node": {"version": __version__, "started": format_time(self._started)},
             "certificates": self._tell_certificates(),

@@ -53,14 +53,15 @@ class ConfigErrors(LocalError):  # noqa: N818 - it carries many
 
 @dataclass(frozen=True, slots=True)
 class FoundConfig:
-    """Which file to read. One that nobody named must be the caller's own."""
+    """Which file to read. One that nobody named must belong to `owner`, who looked for it."""
 
     path: Path
-    must_be_own: bool = False
+    owner: int | None = None
+    """Kept, since a node that started as root reads it again as another user."""
 
     def load(self) -> Config:
         """Read it; raises ConfigErrors."""
-        return load_config(self.path, must_be_own=self.must_be_own)
+        return load_config(self.path, owner=self.owner)
 
 
 def find_config(named: Path | None = None) -> FoundConfig:
@@ -69,15 +70,15 @@ def find_config(named: Path | None = None) -> FoundConfig:
         return FoundConfig(named)
     if os.path.lexists(SYSTEM_CONFIG) or not os.path.lexists(LOCAL_CONFIG):
         return FoundConfig(SYSTEM_CONFIG)
-    return FoundConfig(LOCAL_CONFIG, must_be_own=True)
+    return FoundConfig(LOCAL_CONFIG, os.geteuid())
 
 
-def load_config(path: Path, *, must_be_own: bool = False) -> Config:
+def load_config(path: Path, *, owner: int | None = None) -> Config:
     """Read a configuration; raises ConfigErrors with all that is wrong.
 
-    `must_be_own`: refuse a file that the caller doesn't own, or that others can change.
+    `owner`: refuse a file that this user doesn't own, or that others can change.
     """
-    return parse_config(_read_text(path, must_be_own=must_be_own), path)
+    return parse_config(_read_text(path, owner), path)
 
 
 def parse_config(text: str, path: Path) -> Config:
@@ -151,9 +152,9 @@ def _make_printable(text: str) -> str:
     return shown if shown.isprintable() else ascii(shown)[1:-1]
 
 
-def _read_text(path: Path, *, must_be_own: bool) -> str:
+def _read_text(path: Path, owner: int | None) -> str:
     try:
-        octets = _read_octets(path, must_be_own=must_be_own)
+        octets = _read_octets(path, owner)
     except OSError as error:
         message = f"cannot be read: {error.strerror or error}"
         if isinstance(error, FileNotFoundError):
@@ -167,16 +168,16 @@ def _read_text(path: Path, *, must_be_own: bool) -> str:
         raise ConfigErrors([ConfigError(path, line, column, "", "is not UTF-8")]) from None
 
 
-def _read_octets(path: Path, *, must_be_own: bool) -> bytes:
+def _read_octets(path: Path, owner: int | None) -> bytes:
     """Read the file that was looked at: another can't be put in its place in between."""
-    flags = os.O_CLOEXEC | os.O_NONBLOCK | (os.O_NOFOLLOW if must_be_own else 0)
+    flags = os.O_CLOEXEC | os.O_NONBLOCK | (os.O_NOFOLLOW if owner is not None else 0)
     with open(path, "rb", opener=lambda name, mode: os.open(name, mode | flags)) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise OSError(0, "it is not a file")
-        if must_be_own and status.st_uid != os.geteuid():
+        if owner is not None and status.st_uid != owner:
             raise OSError(0, "it is another user's; to use it, name it with --config")
-        if must_be_own and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        if owner is not None and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise OSError(0, "others can write to it; run chmod go-w on it")
         octets = file.read(MAX_FILE_OCTETS + 1)
     if len(octets) > MAX_FILE_OCTETS:
