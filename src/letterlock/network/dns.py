@@ -22,7 +22,9 @@ from letterlock.protocols.dns.chains import (
     join_answers,
     read_answer,
 )
-from letterlock.protocols.dns.codec import (
+from letterlock.protocols.dns.codec import build_query, parse_response
+from letterlock.protocols.dns.extended_errors import format_extended_error
+from letterlock.protocols.dns.messages import (
     FORMERR,
     NOERROR,
     NXDOMAIN,
@@ -31,10 +33,7 @@ from letterlock.protocols.dns.codec import (
     Malformed,
     Question,
     Response,
-    build_query,
-    parse_response,
 )
-from letterlock.protocols.dns.extended_errors import format_extended_error
 
 MAX_STRAY_DATAGRAMS = 64
 """Datagrams passed over while waiting for one that answers; more than that is an attack."""

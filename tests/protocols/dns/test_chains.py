@@ -21,7 +21,8 @@ from letterlock.protocols.dns.chains import (
     read_answer,
     weaker,
 )
-from letterlock.protocols.dns.codec import (
+from letterlock.protocols.dns.extended_errors import format_extended_error
+from letterlock.protocols.dns.messages import (
     RDTYPES,
     ExtendedError,
     MxRdata,
@@ -30,7 +31,6 @@ from letterlock.protocols.dns.codec import (
     Response,
     SoaRdata,
 )
-from letterlock.protocols.dns.extended_errors import format_extended_error
 
 NAME = parse_domain("example.com")
 ADDRESS = IPv4Address("192.0.2.1")

@@ -24,17 +24,19 @@ from letterlock.base.domains import Domain, parse_domain
 from letterlock.protocols.dns.codec import (
     MAX_EXTENDED_ERRORS,
     MAX_EXTRA_TEXT_OCTETS,
-    RDTYPES,
     UDP_PAYLOAD_OCTETS,
+    build_query,
+    parse_response,
+)
+from letterlock.protocols.dns.messages import (
+    RDTYPES,
     ExtendedError,
     Malformed,
     MxRdata,
     Question,
     Response,
     SoaRdata,
-    build_query,
     format_rcode,
-    parse_response,
 )
 
 EXAMPLE = parse_domain("example.com")

@@ -17,7 +17,8 @@ from letterlock.protocols.dns.answers import (
     Security,
     SoaRecord,
 )
-from letterlock.protocols.dns.codec import (
+from letterlock.protocols.dns.extended_errors import format_extended_error
+from letterlock.protocols.dns.messages import (
     NOERROR,
     NXDOMAIN,
     RDTYPES,
@@ -29,7 +30,6 @@ from letterlock.protocols.dns.codec import (
     SoaRdata,
     format_rcode,
 )
-from letterlock.protocols.dns.extended_errors import format_extended_error
 
 MAX_LINKS = 10
 """Aliases followed for one question; resolvers stop near this number too."""

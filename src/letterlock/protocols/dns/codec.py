@@ -7,34 +7,23 @@ stepped over. What a response means is `chains`. Zones, updates and signatures a
 
 import re
 import struct
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from letterlock.base.domains import Domain
+from letterlock.protocols.dns.messages import (
+    RDTYPES,
+    ExtendedError,
+    Malformed,
+    MxRdata,
+    Question,
+    Rdata,
+    ResourceRecord,
+    Response,
+    SoaRdata,
+)
 
 UDP_PAYLOAD_OCTETS = 1232
 """What we take by UDP: fits an IPv6 packet that no link must fragment."""
-
-RDTYPES = {
-    "A": 1,
-    "NS": 2,
-    "CNAME": 5,
-    "SOA": 6,
-    "PTR": 12,
-    "MX": 15,
-    "TXT": 16,
-    "AAAA": 28,
-    "DS": 43,
-    "DNSKEY": 48,
-    "TLSA": 52,
-    "CAA": 257,
-}
-
-NOERROR = 0
-FORMERR = 1
-SERVFAIL = 2
-NXDOMAIN = 3
-_RCODES = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED")
 
 MAX_EXTENDED_ERRORS = 8
 MAX_EXTRA_TEXT_OCTETS = 200
@@ -54,82 +43,6 @@ _QUESTION = struct.Struct(">HH")
 _RECORD = struct.Struct(">HHIH")
 _SOA_NUMBERS = struct.Struct(">5I")
 _PLAIN_LABEL = re.compile(rb"[A-Za-z0-9_-]+").fullmatch
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What a message asks. `name` as in ResourceRecord; `rdtype` is the number."""
-
-    name: str
-    rdtype: int
-
-
-@dataclass(frozen=True, slots=True)
-class MxRdata:
-    """RFC 1035 §3.3.9. `exchange` is empty for the root."""
-
-    preference: int
-    exchange: str
-
-
-@dataclass(frozen=True, slots=True)
-class SoaRdata:
-    """RFC 1035 §3.3.13, without mailbox and timers."""
-
-    mname: str
-    serial: int
-    minimum: int
-
-
-Rdata = IPv4Address | IPv6Address | MxRdata | SoaRdata | str | bytes
-"""A and AAAA; MX; SOA; CNAME, NS and PTR as str; the rest as octets (TXT: strings joined)."""
-
-
-@dataclass(frozen=True, slots=True)
-class ResourceRecord:
-    """A record of class IN.
-
-    Names are lower-case text without a final dot, odd octets escaped as RFC 1035 §5.1 does; the
-    root is empty.
-    """
-
-    owner: str
-    rdtype: int
-    ttl: int
-    rdata: Rdata
-
-
-@dataclass(frozen=True, slots=True)
-class ExtendedError:
-    """RFC 8914 §2. `text` is printable, and at most MAX_EXTRA_TEXT_OCTETS long."""
-
-    code: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """A response as it came. Of a truncated one (TC) only header and question are read.
-
-    `rcode` includes EDNS's upper bits. `negative_ttl`: seconds for which "there is nothing" may be
-    kept, None when the response has no SOA.
-    """
-
-    query_id: int
-    rcode: int
-    is_authentic: bool
-    question: Question | None
-    is_truncated: bool = False
-    answers: tuple[ResourceRecord, ...] = ()
-    negative_ttl: int | None = None
-    extended_errors: tuple[ExtendedError, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Malformed:
-    """Octets that are no DNS response; `reason` names the rule they break."""
-
-    reason: str
 
 
 class _BrokenError(Exception):
@@ -165,11 +78,6 @@ def parse_response(message: bytes) -> Response | Malformed:
         return Malformed(str(error))
     except (IndexError, struct.error):
         return Malformed("the message ends too early")
-
-
-def format_rcode(rcode: int) -> str:
-    """Give a response code its name."""
-    return _RCODES[rcode] if rcode < len(_RCODES) else f"RCODE{rcode}"
 
 
 def _read_message(message: bytes) -> Response:
