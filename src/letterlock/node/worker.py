@@ -22,7 +22,8 @@ from letterlock.base.shared_counters import NamedCounters, SharedCounters
 from letterlock.network.control import ControlServer
 from letterlock.network.dns import Resolver
 from letterlock.network.server_certificates import ServerCertificates
-from letterlock.network.smtp_server import Peer, SmtpServer
+from letterlock.network.smtp_connection import Peer
+from letterlock.network.smtp_server import SmtpServer
 from letterlock.node.building import (
     DeliveryBuilder,
     build_client_limits,

@@ -1,0 +1,395 @@
+"""One SMTP connection that comes in: a socket and TLS under a session.
+
+Decides nothing: each event of `protocols.smtp.server_session` goes to its `SessionOwner`
+(`services.receive`), whose answer goes back. Reading stops while an answer is owed, so a client
+can't fill memory. RFC 3207 §4 (STARTTLS), RFC 8446 §6.1 (closing).
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol, assert_never, cast
+
+from letterlock.network.server_certificates import Choice, ServerCertificates
+from letterlock.network.tls import TlsDriver
+from letterlock.protocols.smtp.replies import Reply
+from letterlock.protocols.smtp.server_session import (
+    Closed,
+    Event,
+    Hello,
+    MailFrom,
+    MessageAborted,
+    MessageEnd,
+    MessageOctets,
+    MessageStart,
+    ProtocolError,
+    Quit,
+    RcptTo,
+    Reset,
+    ServerSession,
+    StartTls,
+)
+from letterlock.protocols.tls.handshake import Handshake, HandshakeFailed
+
+HANDSHAKE_SECONDS = 60.0
+LINGER_SECONDS = 5.0
+"""How long a client is still read from after we said the last word: closing at once, with octets of
+its unread, would reset the connection, and it would never see that word."""
+SLOW_START_SECONDS = 30.0
+
+
+class SessionOwner(Protocol):
+    """Answers one session's events. Methods return at once, but for those that store."""
+
+    def start_connection(self) -> Reply | None:
+        """Give None to go on, or the reply that refuses the connection."""
+
+    def answer_hello(self, event: Hello) -> None: ...
+
+    def answer_mail(self, event: MailFrom) -> Reply: ...
+
+    def answer_rcpt(self, event: RcptTo) -> Reply: ...
+
+    def answer_message(self, event: MessageStart) -> Reply: ...
+
+    def take_octets(self, data: bytes) -> Awaitable[None] | None:
+        """Take a piece of the message; an awaitable says to read no more until it is done."""
+
+    async def answer_end(self) -> Reply:
+        """Store the message; the reply goes out when this returns."""
+
+    def drop_message(self) -> None: ...
+
+    def note_tls(self, handshake: Handshake, choice: Choice | None) -> None: ...
+
+    def note_tls_failure(self, failure: HandshakeFailed) -> None: ...
+
+    def note_error(self, event: ProtocolError) -> None: ...
+
+    def end_connection(self, reason: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The client's address and port, as text without brackets."""
+
+    ip: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """How long a client may take. Rates in octets a second, 0 for none."""
+
+    idle: timedelta = timedelta(minutes=5)
+    session: timedelta = timedelta(hours=1)
+    min_bytes_per_second: int = 100
+
+
+class ConnectionHome(Protocol):
+    """What a connection needs of its server."""
+
+    @property
+    def certificates(self) -> ServerCertificates | None: ...
+
+    @property
+    def limits(self) -> ServerLimits: ...
+
+    def now(self) -> float: ...
+
+    def begin(self, connection: "Connection", peer: Peer) -> tuple[ServerSession, SessionOwner]: ...
+
+    def end(self, connection: "Connection") -> None: ...
+
+
+class Connection(asyncio.Protocol):
+    """One client."""
+
+    def __init__(self, server: ConnectionHome, tasks: asyncio.TaskGroup) -> None:
+        self._server = server
+        self._tasks = tasks
+        self._transport: asyncio.Transport
+        self._session: ServerSession
+        self._owner: SessionOwner
+        self._tls: TlsDriver | None = None
+        self._is_handshaking = False
+        self._is_waiting = False
+        self._is_paused = False
+        self._is_stopping = False
+        self._is_ended = False
+        self._lost: str | None = None
+        self._has_quit = False
+        self._lingers_until = 0.0
+        self._started = self._active = server.now()
+        self._message_started: float | None = None
+        self._message_octets = 0
+
+    # asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are no subclasses of asyncio's.
+        self._transport = transport = cast("asyncio.Transport", transport)
+        sock = transport.get_extra_info("socket")
+        with contextlib.suppress(OSError):
+            # A reply must not wait for the client's delayed acknowledgement.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        name = transport.get_extra_info("peername") or ("unknown", 0)
+        peer = Peer(str(name[0]).partition("%")[0].removeprefix("::ffff:"), int(name[1]))
+        self._session, self._owner = self._server.begin(self, peer)
+        if refusal := self._owner.start_connection():
+            self._session.refuse(refusal)
+        else:
+            self._session.greet()
+        self._pump()
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_ended:
+            return
+        if self._tls is None:
+            self._session.receive(data)
+        else:
+            self._tls.receive(data)
+            if self._is_handshaking and not self._go_on_with_handshake():
+                return
+        self._pump()
+
+    def eof_received(self) -> bool:
+        if self._is_ended:
+            return False
+        if self._is_handshaking:
+            assert self._tls is not None
+            self._tls.receive_eof()
+            self._go_on_with_handshake()
+            return False
+        self._session.receive_eof()
+        self._pump()
+        # What was read whole is still stored, and its reply still sent.
+        return not self._is_ended
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._is_handshaking and self._tls is not None:
+            self._tls.receive_eof(is_reset=isinstance(exc, ConnectionResetError))
+            self._go_on_with_handshake()
+        self._lost = f"lost connection: {exc}" if exc else "lost connection"
+        if not self._is_waiting:
+            # Else what is being stored is stored to its end first: the owner has it in hands.
+            self._end(self._lost)
+        self._server.end(self)
+
+    def pause_writing(self) -> None:
+        self._is_paused = True
+
+    def resume_writing(self) -> None:
+        self._is_paused = False
+        self._pump()
+
+    # the server's side
+
+    def check_time(self, now: float) -> None:
+        limits = self._server.limits
+        if self._is_ended and now > self._lingers_until:
+            self._transport.abort()
+        if self._is_waiting or self._is_ended:
+            return
+        idle = HANDSHAKE_SECONDS if self._is_handshaking else limits.idle.total_seconds()
+        if now - self._active > idle:
+            self._time_out("timeout")
+        elif now - self._started > limits.session.total_seconds():
+            self._time_out("session took too long")
+        elif self._message_started is not None and limits.min_bytes_per_second:
+            seconds = now - self._message_started
+            if (
+                seconds > SLOW_START_SECONDS
+                and self._message_octets < seconds * limits.min_bytes_per_second
+            ):
+                self._time_out("message came too slowly")
+
+    def shut_down(self) -> None:
+        """End soon: now, or after the reply that is owed."""
+        self._is_stopping = True
+        if not self._is_waiting and not self._is_ended:
+            self._session.shut_down()
+            self._pump()
+
+    # ours
+
+    def _pump(self) -> None:
+        """Go through the events there are, until one has to be waited for."""
+        session = self._session
+        if self._tls is not None and not self._is_handshaking:
+            self._read_plaintext(self._tls)
+        while not (self._is_waiting or self._is_paused or self._is_handshaking or self._is_ended):
+            event = session.next_event()
+            if event is None:
+                break
+            self._active = self._server.now()
+            self._take(event)
+        self._flush()
+        self._throttle()
+
+    def _take(self, event: Event) -> None:
+        session, owner = self._session, self._owner
+        match event:
+            case MessageStart() | MessageOctets() | MessageEnd() | MessageAborted():
+                self._take_message(event)
+            case Hello():
+                owner.answer_hello(event)
+            case MailFrom():
+                session.answer(owner.answer_mail(event))
+            case RcptTo():
+                session.answer(owner.answer_rcpt(event))
+            case ProtocolError():
+                owner.note_error(event)
+            case StartTls():
+                self._start_tls()
+            case Quit():
+                self._has_quit = True
+            case Reset():
+                pass
+            case Closed(reason):
+                self._close(reason)
+            case _:
+                assert_never(event)
+
+    def _take_message(
+        self, event: MessageStart | MessageOctets | MessageEnd | MessageAborted
+    ) -> None:
+        owner = self._owner
+        if isinstance(event, MessageOctets):
+            self._message_octets += len(event.data)
+            if (waiting := owner.take_octets(event.data)) is not None:
+                self._wait(waiting)
+        elif isinstance(event, MessageStart):
+            self._message_started, self._message_octets = self._active, 0
+            self._session.answer(owner.answer_message(event))
+        else:
+            self._message_started = None
+            if isinstance(event, MessageEnd) and event.violation is None:
+                self._wait(self._store())
+            else:
+                owner.drop_message()
+
+    def _wait(self, waiting: Awaitable[None]) -> None:
+        self._is_waiting = True
+        self._tasks.create_task(self._finish_waiting(waiting))
+
+    async def _finish_waiting(self, waiting: Awaitable[None]) -> None:
+        try:
+            await waiting
+        finally:
+            self._is_waiting = False
+            self._active = self._server.now()
+        if self._lost is not None:
+            self._end(self._lost)
+            return
+        if self._is_stopping and not self._is_ended:
+            self._session.shut_down()
+        self._pump()
+
+    async def _store(self) -> None:
+        self._session.answer(await self._owner.answer_end())
+
+    def _start_tls(self) -> None:
+        """Send the 220; from here on what comes is TLS (RFC 3207 §4)."""
+        self._flush()
+        certificates = self._server.certificates
+        assert certificates is not None, "STARTTLS is offered only with a certificate"
+        self._tls = TlsDriver.server(certificates)
+        self._is_handshaking = True
+
+    def _go_on_with_handshake(self) -> bool:
+        """Take the handshake as far as the octets go; True when it is done."""
+        assert self._tls is not None
+        outcome = self._tls.do_handshake()
+        if octets := self._tls.bytes_to_send():
+            self._transport.write(octets)
+        match outcome:
+            case None:
+                return False
+            case Handshake():
+                self._is_handshaking = False
+                self._active = self._server.now()
+                self._session.tls_started()
+                self._owner.note_tls(outcome, self._tls.choice)
+                return True
+            case HandshakeFailed():
+                self._is_handshaking = False
+                self._owner.note_tls_failure(outcome)
+                self._owner.drop_message()
+                self._end("TLS handshake failed")
+                self._hang_up()
+                return False
+            case _:
+                assert_never(outcome)
+
+    def _read_plaintext(self, tls: TlsDriver) -> None:
+        while plain := tls.read():
+            self._session.receive(plain)
+        if not tls.is_closed:
+            return
+        if tls.failure is not None and not self._is_ended:
+            self._owner.note_tls_failure(tls.failure)
+        self._session.receive_eof()
+
+    def _flush(self) -> None:
+        octets = self._session.bytes_to_send()
+        if self._tls is not None and not self._is_handshaking:
+            if octets:
+                self._tls.write(octets)
+            octets = self._tls.bytes_to_send()
+        if octets and not self._transport.is_closing():
+            self._transport.write(octets)
+
+    def _throttle(self) -> None:
+        """Read no more while an answer is owed: what a client can make us hold stays bounded."""
+        if self._transport.is_closing():
+            return
+        if self._is_waiting or self._is_paused:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    def _time_out(self, reason: str) -> None:
+        if self._is_handshaking:
+            assert self._tls is not None
+            self._owner.note_tls_failure(self._tls.time_out())
+            self._is_handshaking = False
+            self._end(reason)
+            self._transport.abort()
+            return
+        self._session.time_out()
+        self._pump()
+        self._end(reason)
+        if self._is_paused:
+            self._transport.abort()
+
+    def _close(self, reason: str) -> None:
+        self._flush()
+        if self._tls is not None:
+            self._tls.close()
+        self._flush()
+        self._end(reason)
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Close: at once when the client expects it, else when it has heard our last word."""
+        if not self._has_quit and not self._transport.is_closing():
+            # Not connected any more: the client did not wait for our last word.
+            with contextlib.suppress(OSError):
+                self._transport.write_eof()
+                self._transport.resume_reading()
+                self._lingers_until = self._server.now() + LINGER_SECONDS
+                return
+        self._transport.close()
+
+    def _end(self, reason: str) -> None:
+        if self._is_ended:
+            return
+        self._is_ended = True
+        if self._message_started is not None:
+            self._message_started = None
+            self._owner.drop_message()
+        self._owner.end_connection(reason)
