@@ -1,0 +1,142 @@
+"""A node of the demo: one worker, as `letterlock serve` has it, in this process and event loop."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import SystemRandom
+from typing import TextIO
+
+from letterlock.base.clock import Clock
+from letterlock.base.config.load import load_config
+from letterlock.base.config.sections import Config
+from letterlock.base.domains import Domain
+from letterlock.base.log import LineLog
+from letterlock.base.shared_counters import NamedCounters, SharedCounters
+from letterlock.network.dns import Resolver, make_stub_resolver
+from letterlock.network.dns_cache import CachingResolver
+from letterlock.node.building import build_certificates
+from letterlock.node.listeners import Listeners
+from letterlock.node.policy import load_policy
+from letterlock.node.worker import Common, Worker
+from letterlock.protocols.dns.answers import Answer
+from letterlock.services.receive.session import COUNTERS
+from letterlock.storage.queue import MessageStory, QueueId
+from letterlock.storage.sqlite.reader import SqliteQueueReader
+
+CONFIG_NAME = "letterlock.toml"
+MAIL_LOG_NAME = "mail.log"
+PATIENCE_SECONDS = 10.0
+"""How long a delivery may take: nothing here is further away than loopback."""
+_LOOK_SECONDS = 0.01
+
+
+@dataclass(slots=True)
+class Lookups:
+    """A resolver that keeps what was asked and answered, to be shown."""
+
+    resolver: Resolver
+    _answers: list[Answer] = field(default_factory=list)
+
+    async def ask(self, name: Domain, rdtype: str) -> Answer:
+        answer = await self.resolver.ask(name, rdtype)
+        self._answers.append(answer)
+        return answer
+
+    def take(self) -> list[Answer]:
+        """Give the answers since the last call."""
+        answers, self._answers = self._answers, []
+        return answers
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node that runs, and what can be seen of it from outside."""
+
+    folder: Path
+    config: Config
+    certificate_names: tuple[str, ...]
+    counters: NamedCounters
+    lookups: Lookups
+
+    @property
+    def config_file(self) -> Path:
+        return self.folder / CONFIG_NAME
+
+    @property
+    def mail_log(self) -> Path:
+        return self.folder / MAIL_LOG_NAME
+
+    def count(self, name: str) -> int:
+        """Give one of the counts that `letterlock status` shows."""
+        return self.counters.of_worker(0)[name]
+
+    def mailbox(self, address: str) -> Path:
+        """Give the Maildir of an address."""
+        local, _, domain = address.partition("@")
+        return self.config.local.mail_dir / domain / local
+
+    def list_mailbox(self, address: str) -> list[Path]:
+        """List the messages in a mailbox, read or not."""
+        return sorted(self.mailbox(address).glob("[nc][eu][wr]/*"))
+
+    def find_story(self, queue_id: str) -> MessageStory | None:
+        """Read a message's story beside the node, as `letterlock queue show` does."""
+        for path in self.config.queue_dir.glob("shard-*.db"):
+            with SqliteQueueReader(path) as reader:
+                if (story := reader.find_story(QueueId(queue_id))) is not None:
+                    return story
+        return None
+
+    async def wait_for_attempt(self, queue_id: str) -> MessageStory:
+        """Give a message's story when its first attempt is settled; raises TimeoutError."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                story = self.find_story(queue_id)
+                if story is not None and story.attempts:
+                    return story
+                await asyncio.sleep(_LOOK_SECONDS)
+
+
+@asynccontextmanager
+async def running(folder: Path, listeners: Listeners, clock: Clock) -> AsyncIterator[Node]:
+    """Run the node whose configuration is in a folder, while the block runs.
+
+    Raises LocalError; what comes up once it runs, and what the block raises, is in a group.
+    """
+    config = load_config(folder / CONFIG_NAME)
+    _make_folders(config)
+    stub = make_stub_resolver(config.dns, SystemRandom())
+    lookups = Lookups(CachingResolver(stub, clock))
+    certificates = build_certificates(config.tls)
+    assert certificates is not None, "both configurations have one"
+    names = certificates.summaries[0].names
+    node = Node(folder, config, names, NamedCounters(COUNTERS, 1), lookups)
+    with _open_log(node.mail_log) as stream:
+        common = Common(
+            config=config,
+            policy=load_policy(config.policy),
+            certificates=certificates,
+            clients=SharedCounters(1, secrets.token_bytes(32)),
+            counters=node.counters,
+            clock=clock,
+            log=LineLog(clock, config.hostname, stream=stream),
+            resolver=lookups,
+        )
+        worker = Worker(common, 0)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(worker.run(listeners.groups[0]))
+            await worker.is_ready.wait()
+            yield node
+            worker.stop()
+
+
+def _make_folders(config: Config) -> None:
+    for path in (config.queue_dir, config.local.mail_dir):
+        path.mkdir(mode=0o700, parents=True)
+
+
+def _open_log(path: Path) -> TextIO:
+    return path.open("w", encoding="utf-8")

@@ -1,0 +1,137 @@
+"""The demo's stage: an authority, a name server, a receiving and a sending node, on loopback.
+
+All files are in one folder, the caller's to remove. Every host is an address of loopback, and all
+have the same port, since port 25 needs root.
+"""
+
+import errno
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from letterlock.base.clock import Clock
+from letterlock.base.config.values import ListenAddress
+from letterlock.base.errors import LocalError
+from letterlock.demo.configs import format_receiver, format_sender
+from letterlock.demo.nodes import CONFIG_NAME, Node, running
+from letterlock.demo.setting import (
+    AUTHORITY,
+    RIGHT_IP,
+    SENDER_HOST,
+    SENDER_IP,
+    WRONG_IP,
+    ZONES,
+    Setting,
+)
+from letterlock.network.zone_server import ZoneServer
+from letterlock.node.listeners import Listeners
+from letterlock.protocols.pki.throwaway_ca import Issued, ThrowawayCa
+
+_PORT_TRIES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What there is. The nodes trust the authority's certificates and no others."""
+
+    folder: Path
+    name_server: str
+    authority: Issued
+    receiver: Node
+    sender: Node
+
+
+@asynccontextmanager
+async def set_up(folder: Path, setting: Setting, clock: Clock) -> AsyncIterator[Stage]:
+    """Set all of it up, and take it down at the end. Raises LocalError for what is in the way.
+
+    What a node or the caller's block raises comes in an exception group.
+    """
+    async with AsyncExitStack() as stack:
+        name_server = str(await stack.enter_async_context(_name_server()))
+        sending, receiving = stack.enter_context(listening())
+        authority = ThrowawayCa(AUTHORITY, clock.now())
+        files = _certificates(authority, setting, clock.now())
+        own = sending.addresses[0]
+        files[f"receiver/{CONFIG_NAME}"] = format_receiver(receiving.addresses, name_server)
+        files[f"sender/{CONFIG_NAME}"] = format_sender(own, name_server, setting.level)
+        _write(folder, files)
+        receiver = await stack.enter_async_context(running(folder / "receiver", receiving, clock))
+        sender = await stack.enter_async_context(running(folder / "sender", sending, clock))
+        yield Stage(folder, name_server, authority.issued, receiver, sender)
+
+
+@asynccontextmanager
+async def _name_server() -> AsyncIterator[ListenAddress]:
+    zones = ZoneServer(ZONES)
+    try:
+        yield ListenAddress(*await zones.start())
+    finally:
+        await zones.close()
+
+
+@contextmanager
+def listening() -> Iterator[tuple[Listeners, Listeners]]:
+    """Listen for the sender and the receiver, on a port that is free at all three addresses."""
+    sending, receiving = _open_listeners()
+    try:
+        yield sending, receiving
+    finally:
+        _close(sending)
+        _close(receiving)
+
+
+def _certificates(authority: ThrowawayCa, setting: Setting, now: datetime) -> dict[str, str]:
+    """Make all certificates and keys, as files."""
+    trusted = authority if setting.is_authority_trusted else ThrowawayCa(AUTHORITY, now)
+    files = {"authority.pem": trusted.pem.decode()}
+    for node, names in (("receiver", setting.certificate_names), ("sender", (SENDER_HOST,))):
+        issued = authority.issue(names, now=now)
+        files[f"{node}/certificate.pem"] = issued.chain_pem.decode()
+        files[f"{node}/key.pem"] = issued.key_pem.decode()
+    return files
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> None:
+    """Write files that nobody else can read."""
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(text, encoding="utf-8")
+
+
+def _open_listeners() -> tuple[Listeners, Listeners]:
+    for _ in range(_PORT_TRIES - 1):
+        try:
+            return _open_once()
+        except LocalError as error:
+            if _is_address_missing(error):
+                raise LocalError(
+                    f"the demo needs {SENDER_IP}, {RIGHT_IP} and {WRONG_IP}; where loopback has "
+                    "only the first, as on macOS: sudo ifconfig lo0 alias ADDRESS, for each other"
+                ) from error
+    return _open_once()
+
+
+def _open_once() -> tuple[Listeners, Listeners]:
+    sending, receiving = Listeners(), Listeners()
+    sending.open([ListenAddress(SENDER_IP, 0)], workers=1)
+    port = sending.addresses[0].port
+    try:
+        receiving.open([ListenAddress(RIGHT_IP, port), ListenAddress(WRONG_IP, port)], workers=1)
+    except LocalError:
+        _close(sending)
+        raise
+    return sending, receiving
+
+
+def _is_address_missing(error: LocalError) -> bool:
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRNOTAVAIL
+
+
+def _close(listeners: Listeners) -> None:
+    for listener in listeners.groups[0]:
+        listener.close()

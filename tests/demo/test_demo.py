@@ -1,0 +1,224 @@
+"""`letterlock demo`, whole: it shows what it claims, and notices when a claim does not hold."""
+
+import errno
+import os
+import re
+import shlex
+import signal
+import smtplib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from letterlock.base.config.values import ListenAddress
+from letterlock.base.errors import LocalError
+from letterlock.demo import stage
+from letterlock.demo.play import run
+from letterlock.demo.setting import RIGHT_HOST, WRONG_HOST, WRONG_IP, Setting
+from letterlock.node.listeners import Listeners
+
+SOURCE = Path(__file__).resolve().parents[2] / "src"
+DEMO = (sys.executable, "-m", "letterlock", "demo")
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    """Give what the demo runs in: nothing of the tester's, and a folder of its own."""
+    path = os.environ.get("PATH", os.defpath)
+    return {"PYTHONPATH": str(SOURCE), "PATH": path, "TMPDIR": str(folder), **more}
+
+
+@contextmanager
+def staying_demo(folder: Path) -> Iterator[tuple["subprocess.Popen[str]", list[str]]]:
+    """Run the demo until it waits for Ctrl-C; gives the process and the lines of its invitation."""
+    with subprocess.Popen(
+        DEMO, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            lines: list[str] = []
+            for line in process.stdout:
+                if lines or "until Ctrl-C" in line:
+                    lines.append(line)
+                if "receiver/mail.log" in line:
+                    break
+            yield process, lines
+        finally:
+            process.kill()
+
+
+def test_every_step_holds_in_less_than_10_seconds(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*DEMO, "--once"],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stderr, done.returncode) == ("", 0)
+    shown = done.stdout
+    for pattern in (
+        r"reply +250 2\.0\.0 Ok: queued as \w+",
+        r"looked up +MX demo\.example: 10 mx\.demo\.example",
+        r"required +verify, by policy table: demo\.example verify",
+        r"handshake +TLSv1\.3 \w+, group \S+, SNI mx\.demo\.example",
+        r"judged +authenticated: verified: the certificate is for mx\.demo\.example",
+        r"< 250 2\.0\.0 Ok: queued as (\w+)\n(?s:.*) by mx\.demo\.example .* with ESMTPS id \1",
+        r"queue show \w+ --config",
+        r"verdict +defer, certificate-host-mismatch \(name-mismatch\): not verified",
+    ):
+        assert re.search(pattern, shown), pattern
+    refused = shown[shown.index("\n4. ") :]
+    assert "> QUIT" in refused
+    assert "> MAIL" not in refused
+    assert "DOES NOT HOLD" not in shown
+    assert "\x1b" not in shown
+    assert [
+        line for line in shown.splitlines() if len(line) > 100 and str(tmp_path) not in line
+    ] == []
+    summary = re.search(r"All (\d+) claims held, in ([\d.]+) s", shown)
+    assert summary is not None
+    assert int(summary[1]) == shown.count("\n   holds  ")
+    assert float(summary[2]) < 10
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [
+        pytest.param(
+            Setting(certificate_names=(RIGHT_HOST, WRONG_HOST)),
+            "DOES NOT HOLD the sender saw that this is not mx.wrong.example",
+            id="a right certificate where the wrong one should be",
+        ),
+        pytest.param(
+            Setting(level="may"),
+            "DOES NOT HOLD the level was verify, and the host proved",
+            id="a policy that asks for nothing",
+        ),
+        pytest.param(
+            Setting(is_authority_trusted=False),
+            "can't go on: the message was not sent",
+            id="an authority that nobody trusts",
+        ),
+    ],
+)
+def test_a_claim_that_does_not_hold_is_noticed(
+    setting: Setting,
+    complaint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(SOURCE))
+    assert run(once=False, setting=setting) == 1
+    shown = re.sub(r"\s+", " ", capsys.readouterr().out)
+    assert complaint in shown
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_can_be_played_with_until_ctrl_c(tmp_path: Path) -> None:
+    with staying_demo(tmp_path) as (process, lines):
+        (folder,) = tmp_path.iterdir()
+        assert (folder / "sender" / "key.pem").stat().st_mode & 0o077 == 0
+        server = next(iter(re.findall(r"--server (\S+):(\d+)", "".join(lines))))
+        send_by_hand(*server)
+        wait_for_messages(folder / "receiver" / "data" / "mail" / "demo.example" / "alice", 2)
+        listing, retried, status = map(run_as_shown, find_commands(lines))
+        assert "bob@wrong.example" in listing
+        assert "certificate is for mx.demo.example" in " ".join(listing.split())
+        assert "1 message changed" in retried
+        assert "out.sender.example" in status
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=30)
+        assert process.returncode == 0
+        assert f"{folder} is removed" in " ".join(rest.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_cleans_up_when_it_is_terminated(tmp_path: Path) -> None:
+    with staying_demo(tmp_path) as (process, _):
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+        assert process.returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def send_by_hand(host: str, port: str) -> None:
+    with smtplib.SMTP(host, int(port), "here", timeout=30) as client:
+        client.starttls()
+        client.sendmail("you@sender.example", "alice@demo.example", "By hand")
+
+
+def wait_for_messages(mailbox: Path, number: int) -> None:
+    deadline = time.monotonic() + 30
+    while len(list((mailbox / "new").iterdir())) < number:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def run_as_shown(command: str) -> str:
+    """Run a command as a shell would, and give what it wrote."""
+    return subprocess.run(
+        shlex.split(command),
+        env={"PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+
+
+def find_commands(lines: Sequence[str]) -> list[str]:
+    """Find the letterlock commands, put together where they were wrapped."""
+    text = re.sub(r"\s*\n {6,}(?=\S)", " ", "".join(lines))
+    found = re.findall(r"\S+ -m letterlock .*?--config \S+", text)
+    assert len(found) == 3
+    return found
+
+
+def test_addresses_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_to_listen(monkeypatch, errno.EADDRNOTAVAIL)
+    with pytest.raises(LocalError, match=r"needs 127\.0\.0\.1, 127\.0\.0\.2 and 127\.0\.0\.3"):
+        run(once=True)
+
+
+def test_ports_that_are_all_taken_are_an_error_of_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = refuse_to_listen(monkeypatch, errno.EADDRINUSE)
+    with pytest.raises(LocalError, match="Address already in use") as raised:
+        run(once=True)
+    assert len(str(raised.value).splitlines()) == 1
+    assert len(tries) > 1
+
+
+def test_another_port_is_tried_when_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = refuse_to_listen(monkeypatch, errno.EADDRINUSE, times=2)
+    with stage.listening() as (sending, receiving):
+        addresses = [*sending.addresses, *receiving.addresses]
+    assert len(tries) == 3
+    assert {address.port for address in addresses} == {tries[-1]}
+
+
+def refuse_to_listen(
+    monkeypatch: pytest.MonkeyPatch, number: int, *, times: int = 1000
+) -> list[int]:
+    """Let the receiver's last address fail so many times; gives the ports that were tried."""
+    tries: list[int] = []
+
+    class Refusing(Listeners):
+        def open(self, wanted: Sequence[ListenAddress], workers: int) -> None:
+            if wanted[-1].host == WRONG_IP:
+                tries.append(wanted[-1].port)
+                if len(tries) <= times:
+                    error = OSError(number, os.strerror(number))
+                    raise LocalError(f"receive.listen: {wanted[-1]}: {error.strerror}") from error
+            super().open(wanted, workers)
+
+    monkeypatch.setattr(stage, "Listeners", Refusing)
+    return tries
