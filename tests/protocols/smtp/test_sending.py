@@ -83,6 +83,23 @@ def test_a_normalizer_can_be_used_again_after_its_end() -> None:
     assert lines.finish() == b""
 
 
+TRICKY = b"a.b\r\n.\r\n..c\r\n\r\n.\n.\r.\r\r\n.d\n\r."
+
+
+@pytest.mark.parametrize("cut", range(len(TRICKY) + 1))
+def test_a_cut_at_any_octet_changes_nothing(cut: int) -> None:
+    """RFC 5321 §4.5.2."""
+    assert stuff(TRICKY[:cut], TRICKY[cut:]) == stuff(TRICKY)
+    assert normalize(TRICKY[:cut], TRICKY[cut:]) == normalize(TRICKY)
+
+
+def test_octet_by_octet_gives_the_same() -> None:
+    """RFC 5321 §4.5.2."""
+    octets = [bytes([octet]) for octet in TRICKY]
+    assert stuff(*octets) == stuff(TRICKY)
+    assert normalize(*octets) == normalize(TRICKY)
+
+
 CONTENT = st.lists(st.sampled_from([b"\r", b"\n", b".", b"a", b"\r\n", b"\r\n."])).map(b"".join)
 
 
