@@ -46,6 +46,8 @@ COUNTERS = (
 )
 """What `letterlock status` counts of clients."""
 
+_UNKNOWN_NAMES = (ChoiceReason.UNKNOWN_NAME, ChoiceReason.NOT_A_NAME)
+
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
@@ -173,7 +175,7 @@ class ReceivingSession:
         count("tls")
         if choice is not None and choice.reason is ChoiceReason.NO_SNI:
             count("no_sni")
-        elif choice is not None and choice.is_default:
+        elif choice is not None and choice.reason in _UNKNOWN_NAMES:
             count("unknown_sni")
         sni = f"sni {handshake.sni}" if handshake.sni is not None else "sni none"
         self._receiver.log.write(
