@@ -398,6 +398,24 @@ class TestSettling:
         assert not await mail.settle(claim, RecipientState.FAILED)
         assert await mail.states(queue_id) == [RecipientState.DELIVERED]
 
+    async def test_a_claim_is_settled_once_also_at_the_same_time(self, mail: Mail) -> None:
+        await mail.save()
+        claim = await mail.claim_one()
+        assert sum(await asyncio.gather(*(mail.deliver(claim) for _ in range(5)))) == 1
+
+    async def test_a_settlement_that_fails_takes_no_other_with_it(self, mail: Mail) -> None:
+        for _ in range(5):
+            await mail.save()
+        first, *others = await mail.claim()
+        ended = await asyncio.gather(
+            mail.settle(first, RecipientState.QUEUED),
+            *(mail.deliver(claim) for claim in others),
+            return_exceptions=True,
+        )
+        assert isinstance(ended[0], ValueError)
+        assert ended[1:] == [True] * 4
+        assert (await mail.store.count())["messages"] == 1
+
     async def test_queued_needs_a_next_attempt(self, mail: Mail) -> None:
         await mail.save()
         claim = await mail.claim_one()

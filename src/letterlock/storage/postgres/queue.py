@@ -1,6 +1,6 @@
 """The queue in PostgreSQL: many nodes share one, each claims what others have not.
 
-Saves are committed in groups; every other change is a transaction of its own.
+Saves, and settlements, are committed in groups; every other change in a transaction of its own.
 """
 
 import asyncio
@@ -23,9 +23,9 @@ from letterlock.storage.postgres import changing, reading
 from letterlock.storage.postgres.bodies import PieceSpill, read_body, sweep
 from letterlock.storage.postgres.claiming import claim_due
 from letterlock.storage.postgres.connection import Connection, Database
-from letterlock.storage.postgres.group import GroupedSaves
+from letterlock.storage.postgres.group import Group
 from letterlock.storage.postgres.saving import save_messages
-from letterlock.storage.postgres.settling import extend_lease, settle_claim
+from letterlock.storage.postgres.settling import extend_lease, settle_claims
 from letterlock.storage.queue import (
     BodyWriter,
     Claim,
@@ -61,7 +61,8 @@ class PostgresQueue:
         self._random_name = random_name
         self._database = Database(dsn, node)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._saves = GroupedSaves(self._save_all, self._begin)
+        self._saves = Group(self._save_all, self._begin)
+        self._settlements = Group(self._settle_all, self._begin)
         self._latest_claim: datetime | None = None
 
     async def open(self) -> None:
@@ -87,7 +88,7 @@ class PostgresQueue:
 
     async def save(self, message: NewMessage) -> None:
         self._database.require_open()
-        await self._saves.save(message)
+        await self._saves.add(message)
 
     async def claim(
         self,
@@ -116,9 +117,8 @@ class PostgresQueue:
 
     async def settle(self, settlement: Settlement) -> bool:
         now = to_micros(settlement.settled or self._clock.now())
-        return await self._database.run(
-            lambda connection: settle_claim(connection, settlement, now)
-        )
+        self._database.require_open()
+        return await self._settlements.add((settlement, now))
 
     def read_body(self, queue_id: QueueId) -> AsyncGenerator[bytes, None]:
         return read_body(self._database, queue_id)
@@ -185,8 +185,12 @@ class PostgresQueue:
     async def count(self) -> Mapping[str, int]:
         return await self._database.run(reading.count)
 
-    async def _save_all(self, messages: Sequence[NewMessage]) -> None:
+    async def _save_all(self, messages: Sequence[NewMessage]) -> list[None]:
         await self._database.run(lambda connection: save_messages(connection, messages))
+        return [None] * len(messages)
+
+    async def _settle_all(self, settlements: Sequence[tuple[Settlement, int]]) -> list[bool]:
+        return await self._database.run(lambda connection: settle_claims(connection, settlements))
 
     async def _change(
         self,

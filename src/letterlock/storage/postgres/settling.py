@@ -15,24 +15,32 @@ from letterlock.storage.queue import (
 )
 from letterlock.storage.records import to_duration, to_json, to_micros, to_text
 
-_LOCK_MESSAGE = "SELECT message_id FROM messages WHERE queue_id = $1 FOR UPDATE"
+_LOCK_MESSAGES = """
+    SELECT message_id, queue_id FROM messages WHERE queue_id = ANY ($1::text[])
+    ORDER BY message_id FOR UPDATE
+"""
 _LOCK_LEASED = """
-    SELECT message_id FROM deliveries
-    WHERE message_id = $1 AND destination = $2 AND lease = $3 FOR UPDATE
+    SELECT deliveries.message_id, deliveries.destination, deliveries.lease FROM deliveries
+    JOIN unnest($1::bigint[], $2::text[], $3::text[]) AS claimed (message_id, destination, lease)
+        USING (message_id, destination, lease)
+    ORDER BY message_id, destination FOR UPDATE OF deliveries
 """
 _SET_RECIPIENTS = """
     UPDATE recipients SET state = result.state, attempts = attempts + 1,
         next_attempt = result.next_attempt, is_delay_notified = result.is_delay_notified,
         last_status = result.status, last_reply = result.reply
-    FROM unnest($3::integer[], $4::text[], $5::bigint[], $6::boolean[], $7::text[], $8::text[])
-        AS result (number, state, next_attempt, is_delay_notified, status, reply)
-    WHERE message_id = $1 AND destination = $2 AND recipients.number = result.number
+    FROM unnest($1::bigint[], $2::text[], $3::integer[], $4::text[], $5::bigint[], $6::boolean[],
+            $7::text[], $8::text[])
+        AS result (message_id, destination, number, state, next_attempt, is_delay_notified,
+            status, reply)
+    WHERE recipients.message_id = result.message_id
+        AND recipients.destination = result.destination AND recipients.number = result.number
         AND recipients.state = 'queued'
 """
 _ADD_ATTEMPTS = """
     INSERT INTO attempts (message_id, started, duration, relay, summary, story, recipients)
-    SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[],
-        $7::text[])
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[],
+        $6::text[], $7::text[])
 """
 _FINISH = """
     UPDATE messages SET finished = $2
@@ -44,7 +52,7 @@ _FINISH = """
 
 async def extend_lease(connection: Connection, claim: Claim, until: int) -> bool:
     """Move a lease's end; False when another has it."""
-    message_id = await _lock(connection, claim)
+    (message_id,) = await _lock(connection, [claim])
     if message_id is None:
         return False
     await connection.execute(
@@ -55,19 +63,31 @@ async def extend_lease(connection: Connection, claim: Claim, until: int) -> bool
     return True
 
 
-async def settle_claim(connection: Connection, settlement: Settlement, now: int) -> bool:
-    """Save what a claim came to; False when another has it."""
-    claim = settlement.claim
-    message_id = await _lock(connection, claim)
-    if message_id is None:
-        return False
-    await _set_recipients(connection, message_id, claim.destination, settlement.results)
-    await _add_attempts(connection, message_id, settlement.attempts)
-    await save_messages(connection, settlement.messages)
-    await end_leases(connection, [(message_id, claim.destination)])
-    await refresh_destinations(connection, [claim.destination])
-    await finish_if_done(connection, [message_id], now)
-    return True
+async def settle_claims(
+    connection: Connection, settlements: Sequence[tuple[Settlement, int]]
+) -> list[bool]:
+    """Save what claims came to, each with the moment it ended; False for one that another has.
+
+    Many at once: those of one destination would else wait for each other's commits.
+    """
+    locked = await _lock(connection, [settlement.claim for settlement, _ in settlements])
+    ours = [
+        (message_id, settlement)
+        for message_id, (settlement, _) in zip(locked, settlements, strict=True)
+        if message_id is not None
+    ]
+    if ours:
+        results = [_result_row(*each, result) for each in ours for result in each[1].results]
+        await _execute(connection, _SET_RECIPIENTS, results)
+        attempts = [_attempt_row(each[0], attempt) for each in ours for attempt in each[1].attempts]
+        await _execute(connection, _ADD_ATTEMPTS, attempts)
+        await save_messages(connection, [new for _, each in ours for new in each.messages])
+        ended = [(message_id, each.claim.destination) for message_id, each in ours]
+        await end_leases(connection, ended)
+        await refresh_destinations(connection, {destination for _, destination in ended})
+        now = max(moment for _, moment in settlements)
+        await finish_if_done(connection, [message_id for message_id, _ in ours], now)
+    return [message_id is not None for message_id in locked]
 
 
 async def finish_if_done(connection: Connection, message_ids: Collection[int], now: int) -> None:
@@ -86,31 +106,39 @@ async def finish_if_done(connection: Connection, message_ids: Collection[int], n
         await remove_bodies(connection, large)
 
 
-async def _lock(connection: Connection, claim: Claim) -> int | None:
-    message_id = await connection.fetchval(_LOCK_MESSAGE, claim.queue_id)
-    leased: int | None = await connection.fetchval(
-        _LOCK_LEASED, message_id, claim.destination, claim.lease
-    )
-    return leased
+async def _lock(connection: Connection, claims: Sequence[Claim]) -> list[int | None]:
+    """Lock what was claimed, and give its messages; None where another has the lease."""
+    rows = await connection.fetch(_LOCK_MESSAGES, [claim.queue_id for claim in claims])
+    numbers = {row["queue_id"]: row["message_id"] for row in rows}
+    keys = [(numbers.get(each.queue_id), each.destination, each.lease) for each in claims]
+    columns = [list(column) for column in zip(*keys, strict=True)]
+    leased = {tuple(row) for row in await connection.fetch(_LOCK_LEASED, *columns)}
+    found: list[int | None] = []
+    for key in keys:
+        found.append(key[0] if key in leased else None)
+        # The same claim once more in this batch is no longer ours.
+        leased.discard(key)
+    return found
 
 
-async def _set_recipients(
-    connection: Connection, message_id: int, destination: str, results: Sequence[RecipientResult]
-) -> None:
-    rows = [
-        (
-            result.number,
-            result.state.value,
-            _next_attempt(result),
-            result.is_delay_notified,
-            to_text(result.status),
-            to_text(result.reply),
-        )
-        for result in results
-    ]
+async def _execute(connection: Connection, sql: str, rows: Sequence[tuple[object, ...]]) -> None:
     if rows:
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        await connection.execute(_SET_RECIPIENTS, message_id, destination, *columns)
+        await connection.execute(sql, *(list(column) for column in zip(*rows, strict=True)))
+
+
+def _result_row(
+    message_id: int, settlement: Settlement, result: RecipientResult
+) -> tuple[object, ...]:
+    return (
+        message_id,
+        settlement.claim.destination,
+        result.number,
+        result.state.value,
+        _next_attempt(result),
+        result.is_delay_notified,
+        to_text(result.status),
+        to_text(result.reply),
+    )
 
 
 def _next_attempt(result: RecipientResult) -> int | None:
@@ -121,20 +149,13 @@ def _next_attempt(result: RecipientResult) -> int | None:
     return to_micros(result.next_attempt)
 
 
-async def _add_attempts(
-    connection: Connection, message_id: int, attempts: Sequence[AttemptRecord]
-) -> None:
-    rows = [
-        (
-            to_micros(attempt.started),
-            to_duration(attempt.duration),
-            to_text(attempt.relay),
-            to_text(attempt.summary),
-            to_json(attempt.story),
-            to_json(attempt.recipients),
-        )
-        for attempt in attempts
-    ]
-    if rows:
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        await connection.execute(_ADD_ATTEMPTS, message_id, *columns)
+def _attempt_row(message_id: int, attempt: AttemptRecord) -> tuple[object, ...]:
+    return (
+        message_id,
+        to_micros(attempt.started),
+        to_duration(attempt.duration),
+        to_text(attempt.relay),
+        to_text(attempt.summary),
+        to_json(attempt.story),
+        to_json(attempt.recipients),
+    )
