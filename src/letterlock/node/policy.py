@@ -41,18 +41,15 @@ def load_policy(section: PolicySection) -> LoadedPolicy:
         try:
             content = section.postfix_table.read_bytes()
         except OSError as error:
-            default = WrongEntry("", str(section.postfix_table), f"unreadable: {error.strerror}")
+            default = WrongEntry("", str(section.postfix_table), f"{error.strerror}")
             unreadable = f"policy.postfix_table: {section.postfix_table}: {error.strerror}"
-            problems.append(
-                f"{unreadable}; mail without an entry of its own waits: mend it, then reload"
-            )
         else:
             parsed = parse_postfix_table(content, str(section.postfix_table))
             postfix = parsed.entries
             problems += parsed.warnings
     table = PolicyTable(collect_entries(hops, postfix), default)
     problems += [
-        f"{entry.where}: {entry.reason}; mail for {entry.key} waits"
+        f"{entry.where}: {entry.reason}; mail for {entry.key or 'all other next hops'} waits"
         for entry in table.wrong_entries
     ]
     return LoadedPolicy(table, tuple(problems), unreadable)

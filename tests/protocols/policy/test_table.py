@@ -9,6 +9,7 @@ from letterlock.protocols.policy.table import (
     PolicyTable,
     TableEntry,
     WrongEntry,
+    check_entry,
     collect_entries,
     normal_key,
     parse_entry,
@@ -266,3 +267,16 @@ def test_no_fields_make_parsing_fail(key: str, fields: dict[str, object]) -> Non
 def test_a_normal_key_stays_as_it_is(key: str) -> None:
     assert normal_key(normal_key(key)) == normal_key(key)
     table("example.com").find(key)
+
+
+@pytest.mark.parametrize("level", ["dane", "dane-only"])
+def test_levels_that_are_not_here_yet_are_named_as_wrong(level: str) -> None:
+    """So that `config check` and `status` tell of them before mail waits."""
+    entries = [parse_entry("a.example", {"level": level}, "table:1:a.example")]
+    default = TableEntry("", Level(level), "policy.default_level")
+    table = PolicyTable(collect_entries(entries), default)
+    assert [entry.where for entry in table.wrong_entries] == [
+        "table:1:a.example",
+        "policy.default_level",
+    ]
+    assert isinstance(check_entry(default), WrongEntry)

@@ -12,7 +12,7 @@ from letterlock.protocols.policy.requirement import (
     RequirementInvalid,
     Source,
 )
-from letterlock.protocols.policy.table import PolicyTable, TableEntry, WrongEntry
+from letterlock.protocols.policy.table import PolicyTable, TableEntry, WrongEntry, check_entry
 
 _DEFAULT_MATCH = {
     Level.VERIFY: ("hostname",),
@@ -33,11 +33,9 @@ def decide(
     """
     found = table.find(next_hop_key)
     entry = table.default if found is None else found
+    entry = check_entry(entry)
     if isinstance(entry, WrongEntry):
         return RequirementInvalid(entry.where, entry.reason)
-    if entry.level in (Level.DANE, Level.DANE_ONLY):
-        reason = f"level {entry.level} comes with DNS policy; use verify or secure"
-        return RequirementInvalid(entry.where, reason)
     names = _find_names(entry, next_hop_domain, mx_host)
     if not names and entry.level in _DEFAULT_MATCH:
         reason = "match: no name is left for a next hop that is an address"

@@ -75,7 +75,9 @@ class PolicyTable:
 
     @property
     def wrong_entries(self) -> tuple[WrongEntry, ...]:
-        return tuple(entry for entry in self._entries.values() if isinstance(entry, WrongEntry))
+        """Give the entries that no mail can go by, the default among them."""
+        checked = map(check_entry, (*self._entries.values(), self.default))
+        return tuple(entry for entry in checked if isinstance(entry, WrongEntry))
 
     def find(self, next_hop_key: str) -> Entry | None:
         """Find the entry for a next hop as it is written: a domain, `[host]`, `[host]:port`.
@@ -91,6 +93,14 @@ class PolicyTable:
                 if entry := self._entries.get("." + key):
                     return entry
         return None
+
+
+def check_entry(entry: Entry) -> Entry:
+    """Give the entry, or what is wrong with it: levels that are not here yet are never lowered."""
+    if isinstance(entry, TableEntry) and entry.level in (Level.DANE, Level.DANE_ONLY):
+        reason = f"level {entry.level} comes with DNS policy; use verify or secure"
+        return WrongEntry(entry.key, entry.where, reason)
+    return entry
 
 
 def collect_entries(*sources: Iterable[Entry]) -> dict[str, Entry]:
