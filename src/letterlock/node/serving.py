@@ -29,7 +29,7 @@ from letterlock.node.building import build_certificates, check_delivery
 from letterlock.node.listeners import Listeners
 from letterlock.node.notices import SharedNotices
 from letterlock.node.policy import load_policy
-from letterlock.node.supervisor import PROCESSES_PER_PLACE, Generation, Supervisor
+from letterlock.node.supervisor import LOOK_AROUND, PROCESSES_PER_PLACE, Generation, Supervisor
 from letterlock.node.systemd import Notifier, take_listeners
 from letterlock.node.worker import Common, Worker
 from letterlock.services.receive.session import COUNTERS
@@ -190,6 +190,7 @@ class _NodeGeneration:
         loop.add_signal_handler(signal.SIGTERM, worker.stop)
         loop.add_signal_handler(signal.SIGINT, worker.stop)
         loop.add_signal_handler(signal.SIGHUP, worker.drain)
+        loop.add_signal_handler(LOOK_AROUND, worker.look_around)
 
         def stop_alone() -> None:
             # It stays readable: once is enough.

@@ -5,6 +5,7 @@ is nothing to adopt.
 """
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -50,6 +51,7 @@ class WorkerStores:
         self._own_path: Path | None = None
         self._adopted: list[_Adopted] = []
         self._problem = ""
+        self._look = asyncio.Event()
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Deliveries]:
@@ -72,6 +74,10 @@ class WorkerStores:
         own = [self._own] if self._own is not None else []
         return [*own, *(item.deliveries for item in self._adopted)]
 
+    def look_around(self) -> None:
+        """Adopt now what nobody owns, if there is any."""
+        self._look.set()
+
     async def run(self) -> None:
         """Deliver from all stores until cancelled."""
         assert self._own is not None, "opened() comes first"
@@ -79,8 +85,11 @@ class WorkerStores:
             own = tasks.create_task(self._own.run())
             try:
                 while True:
+                    self._look.clear()
                     await self._look_after(tasks)
-                    await asyncio.sleep(UPKEEP_SECONDS)
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(UPKEEP_SECONDS):
+                            await self._look.wait()
             finally:
                 # All at once: each finishes what it has in hands, for a while.
                 ending = [own, *(item.task for item in self._adopted)]

@@ -25,6 +25,8 @@ SETTLED_SECONDS = 60.0
 DRAIN_SECONDS = 720.0
 """A drained worker lets sessions go on for 10 minutes, and then finishes what it has in hands."""
 STOP_SECONDS = 90.0
+LOOK_AROUND = signal.SIGURG
+"""Tells a worker that another has ended. One that does not listen to it yet ignores it."""
 TICKET_KEY_SECONDS = 7 * 24 * 3600.0
 """RFC 9325 §3.4: ticket keys are changed weekly."""
 PROCESSES_PER_PLACE = 8
@@ -185,6 +187,9 @@ class Supervisor:
 
     def _note_end(self, process: int, worker: _Worker, status: int) -> None:
         worker.generation.forget_worker(worker.number)
+        for other in self._workers:
+            # What it left is theirs now.
+            _signal(other, LOOK_AROUND)
         if worker.is_draining:
             return
         now = self.clock.monotonic()

@@ -103,6 +103,10 @@ class Worker:
         """Take no more connections, and end when those there are have ended."""
         self._drain.set()
 
+    def look_around(self) -> None:
+        """See at once whether another worker, now gone, left mail."""
+        self._stores.look_around()
+
     async def run(self, listeners: Sequence[socket]) -> None:
         """Work until stopped or drained."""
         async with self._stores.opened() as own:

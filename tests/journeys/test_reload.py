@@ -1,0 +1,144 @@
+"""A running node changes: its configuration by SIGHUP, its certificates by themselves."""
+
+import smtplib
+from collections.abc import Iterator
+
+import pytest
+
+from tests.journeys.running_node import NodeFiles, RunningNode, mx_certificate, running
+from tests.network.certificates import NOW, authority, issue, write_pair
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+    files = NodeFiles(tmp_path_factory.mktemp("node"))
+    files.add_certificate(mx_certificate())
+    with running(files) as node:
+        yield node
+
+
+def is_known(client: smtplib.SMTP, address: str) -> bool:
+    client.ehlo_or_helo_if_needed()
+    client.rset()
+    client.mail("bob@example.net")
+    return client.rcpt(address)[0] == 250
+
+
+def shown_certificate(node: RunningNode) -> bytes:
+    with node.client() as client:
+        client.start()
+        return client.certificate
+
+
+def test_a_changed_configuration_holds_for_new_sessions_and_open_ones_go_on(
+    node: RunningNode,
+) -> None:
+    with node.client() as before:
+        assert not is_known(before, "carol@example.org")
+        before.rset()
+        before.begin("bob@example.net", ["alice@example.org"])
+        node.files.change("local", mailboxes=["alice", "carol"])
+        node.files.write()
+        node.reload()
+        with node.client() as after:
+            assert is_known(after, "carol@example.org")
+        # The open session is where it was, and its message is taken.
+        code, reply = before.data("Subject: begun before\n\nhello\n")
+        assert code == 250, reply
+        assert not is_known(before, "carol@example.org")
+    queue_id = reply.decode().split()[-1]
+    node.wait_delivered(queue_id)
+
+
+def test_a_bad_configuration_changes_nothing_and_is_told(node: RunningNode) -> None:
+    workers = node.worker_pids()
+    text = node.files.config.read_text()
+    node.files.config.write_text(text + "[nonsense]\nkey = 1\n")
+    line = len(text.splitlines()) + 1
+    since = len(node.lines)
+    node.reload()
+    node.wait_log(rf"error: reload: {node.files.config}:{line}:\d+: nonsense: ", since=since)
+    node.wait_log("the configuration in use stays", since=since)
+    assert set(workers) <= set(node.worker_pids()) | set(workers)
+    node.wait_delivered(node.send())
+    node.files.write()
+    status = node.files.command("status", "--json")
+    assert any("nonsense" in problem for problem in status.document["problems"])
+    node.reload()
+    status = node.files.command("status", "--json")
+    assert status.document["problems"] == []
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "message"),
+    [
+        ("node", {"workers": 2}, "node.workers: a change needs a restart"),
+        ("log", {"format": "json"}, "log.format: a change needs a restart"),
+        ("receive", {"listen": ["192.0.2.1:0"]}, r"receive.listen: 192\.0\.2\.1:0: .*"),
+        (
+            "deliver",
+            {"client_certificate": "gone.pem", "client_key": "gone.key"},
+            "gone.pem: No such file",
+        ),
+        ("policy", {"postfix_table": "gone"}, "policy.postfix_table: .*gone: No such file"),
+        ("tls", {"certificates": [{"certificate": "gone", "key": "gone"}]}, "gone: No such file"),
+    ],
+)
+def test_what_cannot_be_used_leaves_all_as_it_was(
+    node: RunningNode, section: str, values: dict[str, object], message: str
+) -> None:
+    kept = {name: dict(keys) for name, keys in node.files.settings.items()}
+    node.files.change(section, **values)
+    node.files.write()
+    node.files.settings = kept
+    since = len(node.lines)
+    node.reload()
+    node.wait_log(f"error: reload: .*{message}", since=since)
+    assert "new workers start" not in "".join(node.lines[since:])
+    node.wait_delivered(node.send())
+    node.files.write()
+
+
+def test_a_new_certificate_is_shown_to_new_connections_only(node: RunningNode) -> None:
+    """Nobody sends a signal; a pair that does not match is not taken."""
+    old = mx_certificate()
+    new = authority().issue(["mx.example.org"], now=NOW)
+    with node.client() as before:
+        before.start()
+        assert before.certificate == old.der
+        certificate = node.files.folder / "mx.pem"
+        since = len(node.lines)
+        certificate.write_bytes(new.chain_pem)
+        node.wait_log(r"not reloaded: .*mx\.key: not the key of the certificate", since=since)
+        with node.client() as between:
+            between.start()
+            assert between.certificate == old.der
+        write_pair(node.files.folder, new, "mx")
+        node.wait_log(r"loaded .*mx\.pem", since=since)
+        # The old workers may accept one more connection before they hear of it.
+        node.wait_for(lambda: shown_certificate(node) == new.der, "the new certificate")
+        before.deliver("bob@example.net", ["alice@example.org"], "Subject: still here\n\nhello\n")
+
+
+def test_clients_without_a_name_we_have_are_served_and_counted(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """RFC 6066 §3: no SNI, an unknown one, and one that is none never fail a handshake."""
+    files = NodeFiles(tmp_path_factory.mktemp("sni"))
+    files.add_certificate(issue(("mx.example.org", "other.example")))
+    with running(files) as node:
+        for name in ("mx.example.org", None, None, "other.example"):
+            with node.client() as client:
+                client.start(name)
+        for name in ("unknown.example", "localhost", "192.0.2.1"):
+            with node.client() as client:
+                client.start_unverified(name)
+        clients = files.command("status", "--json").document["clients"]
+    assert clients["tls"] == 7
+    assert clients["tls_failed"] == 0
+    # An address is no name (RFC 6066 §3): the library sends none for it.
+    assert clients["no_sni"] == 3
+    assert clients["unknown_sni"] == 2
+    assert node.log.count("sni none") == 3
+    node_lines = [line for line in node.lines if "sni unknown.example" in line]
+    assert len(node_lines) == 1
