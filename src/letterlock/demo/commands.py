@@ -22,8 +22,13 @@ async def run_command(*arguments: object) -> tuple[int, list[str]]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await process.communicate()
-    return process.returncode or 0, output.decode("utf-8", "replace").splitlines()
+    try:
+        output, _ = await process.communicate()
+        return await process.wait(), output.decode("utf-8", "replace").splitlines()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 def _program() -> Sequence[str]:

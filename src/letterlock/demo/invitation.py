@@ -10,17 +10,22 @@ def invite(screen: Screen, stage: Stage) -> None:
     """Tell what to type, in another terminal."""
     server = stage.sender.config.receive.listen[0]
     config = stage.sender.config_file
-    send = f"swaks --server {server} --tls --from {WRITER} --to"
+    swaks = f"swaks --server {server} --tls --from {WRITER}"
     screen.leave_line()
     screen.say("Both nodes stay up until Ctrl-C. In another terminal:")
-    screen.tell(
-        "send", f"{send} {ALICE}", f"{send} {BOB}", f"or by hand: nc {server.host} {server.port}"
+    screen.offer(
+        "hand in a message for either mailbox, or type one",
+        f"{swaks} --to {ALICE}",
+        f"{swaks} --to {BOB}",
+        f"nc {server.host} {server.port}",
     )
-    screen.tell("read", f"ls {stage.receiver.mailbox(ALICE) / 'new'}")
-    screen.tell(
-        "queue",
+    screen.offer("look into the mailbox", f"ls {stage.receiver.mailbox(ALICE) / 'new'}")
+    screen.offer(
+        "see what waits, and try it again",
         format_command("queue", "list", "--config", config),
         format_command("queue", "retry", "--all", "--config", config),
     )
-    screen.tell("status", format_command("status", "--config", config))
-    screen.tell("mail logs", str(stage.sender.mail_log), str(stage.receiver.mail_log))
+    screen.offer("see the node on one screen", format_command("status", "--config", config))
+    screen.offer(
+        "follow the mail logs", f"tail -f {stage.sender.mail_log} {stage.receiver.mail_log}"
+    )

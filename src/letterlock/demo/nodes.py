@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ CONFIG_NAME = "letterlock.toml"
 MAIL_LOG_NAME = "mail.log"
 PATIENCE_SECONDS = 10.0
 """How long a delivery may take: nothing here is further away than loopback."""
+MAX_ANSWERS = 100
 _LOOK_SECONDS = 0.01
 
 
@@ -38,7 +40,7 @@ class Lookups:
     """A resolver that keeps what was asked and answered, to be shown."""
 
     resolver: Resolver
-    _answers: list[Answer] = field(default_factory=list)
+    _answers: deque[Answer] = field(default_factory=lambda: deque(maxlen=MAX_ANSWERS))
 
     async def ask(self, name: Domain, rdtype: str) -> Answer:
         answer = await self.resolver.ask(name, rdtype)
@@ -47,7 +49,8 @@ class Lookups:
 
     def take(self) -> list[Answer]:
         """Give the answers since the last call."""
-        answers, self._answers = self._answers, []
+        answers = list(self._answers)
+        self._answers.clear()
         return answers
 
 
@@ -80,7 +83,8 @@ class Node:
 
     def list_mailbox(self, address: str) -> list[Path]:
         """List the messages in a mailbox, read or not."""
-        return sorted(self.mailbox(address).glob("[nc][eu][wr]/*"))
+        mailbox = self.mailbox(address)
+        return [*mailbox.glob("new/*"), *mailbox.glob("cur/*")]
 
     def find_story(self, queue_id: str) -> MessageStory | None:
         """Read a message's story beside the node, as `letterlock queue show` does."""

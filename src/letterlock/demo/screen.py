@@ -57,6 +57,12 @@ class Screen:
         for line in lines:
             self._write(Text(f"   {make_printable(line)}".rstrip(), style="dim"))
 
+    def offer(self, purpose: str, *commands: str) -> None:
+        """Write commands to be copied: each on a line of its own, however long."""
+        self._write(Text(f"   {purpose}", style="cyan"))
+        for command in commands:
+            self._write(Text(f"     {make_printable(command)}"))
+
     def claim(self, text: str, *, holds: bool) -> None:
         """Say what must be so, and whether it is."""
         self.claims += 1

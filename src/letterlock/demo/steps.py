@@ -35,9 +35,9 @@ def show_stage(screen: Screen, stage: Stage) -> None:
     screen.tell(
         "authority",
         f"{certificate.subject.rfc4514_string()}, valid until "
-        f"{format_time(certificate.not_valid_after_utc)}; no other is trusted here",
+        f"{format_time(certificate.not_valid_after_utc)}; no other is trusted",
     )
-    screen.tell("name server", f"{stage.name_server}, which knows", *records)
+    screen.tell("name server", f"{stage.name_server}, with zones that are not signed", *records)
     screen.tell(
         "receiver",
         f"{receiver.hostname} on {' and '.join(map(str, receiver.receive.listen))}",
@@ -102,7 +102,8 @@ async def show_refusal(screen: Screen, stage: Stage, queue_id: str) -> None:
     attempt = Attempt(story.attempts[0])
     _tell_lookups(screen, stage.sender)
     command = ("queue", "show", queue_id, "--config", stage.sender.config_file)
-    screen.tell("its story", f"$ {format_command(*command)}")
+    screen.tell("its story", "as the sender's operator reads it:")
+    screen.quote([f"$ {format_command(*command)}"])
     code, lines = await run_command(*command)
     screen.quote(lines)
     if code:
