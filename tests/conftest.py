@@ -1,9 +1,12 @@
 """What every test gets: its peers are looked for, and those that were not there are listed."""
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import settings
 
 from tests.peers import MISSING, require_peer
+from tests.storage.postgres_server import PostgresServer, postgres_server
 
 pytest_plugins = ["pytester"]
 
@@ -11,6 +14,14 @@ pytest_plugins = ["pytester"]
 settings.register_profile("test", deadline=None)
 settings.register_profile("proof", deadline=None, max_examples=10_000)
 settings.load_profile("test")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """Give a server of our own, for all tests that need one."""
+    require_peer("postgresql")
+    with postgres_server() as server:
+        yield server
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,6 +1,6 @@
 """The store of each engine, empty, with a clock that stands still."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]  # it has no types
@@ -10,9 +10,8 @@ from letterlock.storage.postgres.queue import PostgresQueue
 from letterlock.storage.queue import QueueStore
 from letterlock.storage.sqlite.queue import SqliteQueue
 from tests.fakes import FakeClock
-from tests.peers import require_peer
 from tests.storage.messages import Mail
-from tests.storage.postgres_server import PostgresServer, postgres_server
+from tests.storage.postgres_server import PostgresServer
 
 ENGINES = ["sqlite", pytest.param("postgres", marks=pytest.mark.peer("postgresql"))]
 
@@ -25,13 +24,6 @@ TABLES = (
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    require_peer("postgresql")
-    with postgres_server() as server:
-        yield server
 
 
 @pytest.fixture(scope="session")

@@ -90,38 +90,34 @@ class PostgresStoredQueue:
     def __init__(self, config: Config) -> None:
         import asyncio  # noqa: PLC0415 - listing SQLite starts without it
 
-        self._config = config
+        self._store = open_postgres_beside(config)
         self._runner = asyncio.Runner()
-        self._store: QueueStore | None = None
 
     def __enter__(self) -> Self:
-        self._store = open_postgres_beside(self._config)
-        self._run(self._store.open())
+        try:
+            self._run(self._store.open())
+        except BaseException:
+            self._runner.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._store is not None:
-            self._run(self._store.close())
+        self._run(self._store.close())
         self._runner.close()
 
     def list_messages(self, *, is_finished: bool = False) -> Iterator[QueuedMessage]:
         after: QueueId | None = None
-        store = self._require_store()
         while page := self._run(
-            store.list_messages(limit=PAGE, after=after, is_finished=is_finished)
+            self._store.list_messages(limit=PAGE, after=after, is_finished=is_finished)
         ):
             yield from page
             after = page[-1].queue_id
 
     def find_story(self, queue_id: QueueId) -> MessageStory | None:
-        return self._run(self._require_store().find_story(queue_id))
+        return self._run(self._store.find_story(queue_id))
 
     def count(self) -> Mapping[str, int]:
-        return self._run(self._require_store().count())
-
-    def _require_store(self) -> QueueStore:
-        assert self._store is not None, "use it in a with"
-        return self._store
+        return self._run(self._store.count())
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(work)
