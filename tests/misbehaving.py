@@ -217,6 +217,7 @@ class _Session:
         self._tls: _TlsSide | None = None
         self._received = b""
         self._sender = ""
+        self._is_begun = False
         self._recipients: list[str] = []
 
     async def run(self) -> None:
@@ -255,18 +256,20 @@ class _Session:
         if self._conduct.has_starttls and self._tls is None:
             words.append("STARTTLS")
         lines = ["mx.test", *words]
-        return "\r\n".join(f"250-{word}" for word in lines[:-1]) + f"\r\n250 {lines[-1]}"
+        return "\r\n".join([*(f"250-{word}" for word in lines[:-1]), f"250 {lines[-1]}"])
 
     async def _begin(self, line: str) -> None:
         self._sender = line.partition("<")[2].partition(">")[0]
         self._recipients.clear()
-        await self._answer("MAIL", "250 2.1.0 Ok")
+        self._is_begun = (await self._answer("MAIL", "250 2.1.0 Ok")).startswith("2")
 
     async def _take_recipient(self, line: str) -> None:
         address = line.partition("<")[2].partition(">")[0]
         special: Answer | None = self._conduct.for_recipients.get(address)
         if special is None and len(self._recipients) >= self._conduct.max_recipients:
             special = "452 4.5.3 Too many recipients"
+        if not self._is_begun:
+            special = "503 5.5.1 MAIL first"
         answer = await self._answer("RCPT", "250 2.1.5 Ok", special=special)
         if answer.startswith("2"):
             self._recipients.append(address)

@@ -5,12 +5,14 @@ mean is in `protocols.smtp`, whether a handshake is good enough in `protocols.po
 peer does is a value: `Connected`, `TlsFailed`, `Unreachable` or `Refused`.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import assert_never
 
 from letterlock.base.clock import Clock
+from letterlock.base.domains import DomainError
 from letterlock.base.errors import LocalError
 from letterlock.network.client_contexts import ClientContexts, ClientSettings
 from letterlock.network.tls import TlsDriver
@@ -90,7 +92,6 @@ class Unusable:
     """Our own settings for this hop can't be used (a trust file, a cipher list): mail waits."""
 
     reason: str
-    dialogue: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -179,22 +180,47 @@ class Dialer:
     ) -> Dialled:
         """Connect to one address. `is_tls_wanted` False: in clear, as the level must allow."""
         assert is_tls_wanted or not requirement.level.is_tls_required
+        driver = None
+        if is_tls_wanted and requirement.level is not Level.NONE:
+            try:
+                context = self._contexts.find(_client_settings(requirement))
+                driver = TlsDriver.client(context, requirement.sni)
+            except (LocalError, DomainError) as error:
+                return Unusable(str(error))
         wire = await connect(
             target.ip, target.port, self._timeouts.connect.total_seconds(), source=target.source
         )
         if isinstance(wire, Lost):
             return Unreachable(wire.detail)
+        try:
+            return await self._open(wire, target, driver, requirement, anchors)
+        except BaseException:
+            wire.close()
+            raise
+
+    async def _open(
+        self,
+        wire: Wire,
+        target: Target,
+        driver: TlsDriver | None,
+        requirement: Requirement,
+        anchors: TrustAnchors,
+    ) -> Dialled:
         speaker = _Speaker(wire, target, self._timeouts.steps)
         failed = await speaker.greet()
         if failed is not None:
             return failed
-        if not is_tls_wanted or requirement.level is Level.NONE:
+        if driver is None:
             verdict = judge_no_starttls(requirement, None, is_tried=False)
             return Connected(target, speaker, verdict, None)
-        return await self._secure(speaker, requirement, anchors)
+        return await self._secure(speaker, driver, requirement, anchors)
 
     async def _secure(
-        self, speaker: "_Speaker", requirement: Requirement, anchors: TrustAnchors
+        self,
+        speaker: "_Speaker",
+        driver: TlsDriver,
+        requirement: Requirement,
+        anchors: TrustAnchors,
     ) -> Dialled:
         if not speaker.capabilities.starttls:
             return await _without_tls(speaker, judge_no_starttls(requirement, None))
@@ -211,17 +237,15 @@ class Dialer:
             )
             verdict = judge_failure(requirement, failure, anchors, self._clock.now())
             return TlsFailed(verdict, failure, speaker.dialogue.take())
-        return await self._shake_hands(speaker, requirement, anchors)
+        return await self._shake_hands(speaker, driver, requirement, anchors)
 
     async def _shake_hands(
-        self, speaker: "_Speaker", requirement: Requirement, anchors: TrustAnchors
+        self,
+        speaker: "_Speaker",
+        driver: TlsDriver,
+        requirement: Requirement,
+        anchors: TrustAnchors,
     ) -> Dialled:
-        try:
-            context = self._contexts.find(_client_settings(requirement))
-        except LocalError as error:
-            await speaker.quit()
-            return Unusable(str(error), speaker.dialogue.take())
-        driver = TlsDriver.client(context, requirement.sni)
         outcome = await speaker.wire.start_tls(driver, self._timeouts.handshake.total_seconds())
         match outcome:
             case HandshakeFailed():
@@ -298,15 +322,17 @@ class _Speaker:
         """Say one command and give its reply."""
         self.dialogue.add(">", command)
         lost = await self.wire.write(command.encode() + b"\r\n", patience.total_seconds())
-        return lost or await self.reply(patience)
+        if lost is not None and not self.has_unread():
+            self.dialogue.add("!", lost.detail)
+            return lost
+        # What the host said before it hung up is why it did.
+        return await self.reply(patience)
 
     async def reply(self, patience: timedelta) -> Reply | ReplyViolation | Lost:
-        while not self._replies:
-            octets = await self.wire.read(patience.total_seconds())
-            if isinstance(octets, Lost):
-                self.dialogue.add("!", octets.detail)
-                return octets
-            self._replies += self._reader.receive(octets)
+        lost = await self._await_reply(patience)
+        if lost is not None:
+            self.dialogue.add("!", lost.detail)
+            return lost
         answer = self._replies.pop(0)
         if isinstance(answer, Reply):
             self.dialogue.add("<", answer.text)
@@ -338,7 +364,10 @@ class _Speaker:
                 lost = await self._send_piece(transaction, content)
             else:
                 lost = await self._receive(transaction)
-        if lost is not None and not transaction.is_done:
+        if lost is not None and self.has_unread():
+            # The host may have said why before it hung up.
+            await self._receive(transaction)
+        if lost is not None:
             transaction.lost(lost.detail)
         self._reader.is_smtputf8 = False
         self.dialogue.extend(transaction.take_dialogue())
@@ -360,17 +389,26 @@ class _Speaker:
         return lost
 
     async def _receive(self, transaction: Transaction) -> Lost | None:
-        if not self._replies:
-            patience = _patience(transaction.awaits, self.timeouts)
-            octets = await self.wire.read(patience.total_seconds())
-            if isinstance(octets, Lost):
-                return octets
-            self._replies += self._reader.receive(octets)
-        while self._replies and not transaction.is_done:
+        lost = await self._await_reply(_patience(transaction.awaits, self.timeouts))
+        if lost is not None:
+            return lost
+        while self._replies:
             answer = self._replies.pop(0)
             if isinstance(answer, ReplyViolation):
                 return Lost(f"not SMTP: {answer.reason}: {answer.excerpt}")
+            # One after the last is given too: it means that this connection is of no more use.
             transaction.receive(answer)
+        return None
+
+    async def _await_reply(self, patience: timedelta) -> Lost | None:
+        """Read until a reply is whole: one that comes in drops has no more time than another."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + patience.total_seconds()
+        while not self._replies:
+            octets = await self.wire.read(max(0.0, end - loop.time()))
+            if isinstance(octets, Lost):
+                return octets
+            self._replies += self._reader.receive(octets)
         return None
 
     async def _hello(self) -> Unreachable | Refused | None:

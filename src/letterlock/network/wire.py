@@ -7,6 +7,7 @@ the caller (RFC 3207 §4.2). What the peer does is a value: `Lost`.
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from letterlock.protocols.tls.handshake import Handshake, HandshakeFailed
 
 MAX_BUFFERED_OCTETS = 256 * 1024
 """Reading stops while the peer has sent more than we have looked at."""
+LINGER_SECONDS = 10.0
+"""For how long a closed connection may take to hand over what was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,9 @@ class Wire(asyncio.Protocol):
     @property
     def is_open(self) -> bool:
         """Neither side has closed it, as far as we know."""
-        return self._transport is not None and not self._transport.is_closing() and not self._is_eof
+        if self._transport is None or self._transport.is_closing() or self._is_eof:
+            return False
+        return self._tls is None or not self._tls.is_closed
 
     def has_unread(self) -> bool:
         """Octets are here that nobody asked for: before TLS they are an injection (RFC 3207 §6).
@@ -109,7 +114,11 @@ class Wire(asyncio.Protocol):
         if self._tls is not None:
             self._tls.close()
             self._send(self._tls.bytes_to_send())
-        self._transport.close()
+        transport = self._transport
+        transport.close()
+        if transport.get_write_buffer_size():
+            # A peer that reads nothing would keep the socket for ever.
+            asyncio.get_running_loop().call_later(LINGER_SECONDS, transport.abort)
 
     # asyncio's side
 
@@ -209,5 +218,6 @@ async def connect(ip: str, port: int, seconds: float, *, source: str | None = No
     except TimeoutError:
         return Lost("connection timed out", is_timeout=True)
     except OSError as error:
-        return Lost((error.strerror or str(error)).lower() if error.errno else str(error))
+        # asyncio's own text has the address in place of the reason.
+        return Lost(os.strerror(error.errno).lower() if error.errno else str(error))
     return wire

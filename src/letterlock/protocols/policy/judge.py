@@ -23,6 +23,9 @@ from letterlock.protocols.tls.handshake import FailureCause, Handshake, Handshak
 from letterlock.protocols.tlsrpt.findings import Finding
 from letterlock.protocols.tlsrpt.result_types import ResultType
 
+NOT_OFFERED = "starttls-not-offered"
+"""The reason code where a host does not offer STARTTLS; other codes: it did, and it failed."""
+
 
 class FallbackRule(StrEnum):
     """When mail may go in clear after TLS failed at level `may`."""
@@ -93,7 +96,7 @@ def judge_no_starttls(
         reason = "TLS is off" if level is Level.NONE else "in clear, after TLS failed"
         return Verdict(Outcome.CLEAR, None, "clear", reason)
     if reply is None:
-        reason_code, text = "starttls-not-offered", "STARTTLS was not offered"
+        reason_code, text = NOT_OFFERED, "STARTTLS was not offered"
     else:
         reason_code = f"smtp-starttls-reply-code-{reply.code}"
         text = f"the host refused to start TLS: {reply.text}"

@@ -8,7 +8,7 @@ queued (`docs/guide`): the loop goes on.
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
 
@@ -16,11 +16,15 @@ from letterlock.base.clock import Clock
 from letterlock.base.log import Log, Service
 from letterlock.services.deliver.destinations import Destinations
 from letterlock.services.queue.outcomes import Delivery, Result, same_for_all
-from letterlock.storage.queue import Claim, QueueStore, StoreUnavailable
+from letterlock.storage.queue import BodyGone, Claim, QueueStore, StoreUnavailable
 
 STORE_RETRY_SECONDS = 5.0
 MAX_SLEEP_SECONDS = 60.0
 DRAIN_SECONDS = 60.0
+
+
+_Key = tuple[str, str, str]
+"""Of a claim in hands: all claims made at once have one lease."""
 
 
 class Deliverer(Protocol):
@@ -67,7 +71,7 @@ class Deliveries:
         self._clock = parts.clock
         self._log = parts.log
         self._wake = asyncio.Event()
-        self._in_hands: dict[str, Claim] = {}
+        self._in_hands: dict[_Key, Claim] = {}
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -112,7 +116,7 @@ class Deliveries:
             await asyncio.sleep(STORE_RETRY_SECONDS)
             return False
         for claim in claims:
-            self._in_hands[claim.lease] = claim
+            self._in_hands[_key(claim)] = claim
             self._idle.clear()
             self._destinations.begin(claim.destination, self._clock.monotonic())
             start(self._work(claim))
@@ -136,7 +140,7 @@ class Deliveries:
                 queue_id=claim.queue_id,
             )
         finally:
-            self._in_hands.pop(claim.lease, None)
+            self._in_hands.pop(_key(claim), None)
             self._destinations.end(claim.destination)
             if not self._in_hands:
                 self._idle.set()
@@ -147,6 +151,11 @@ class Deliveries:
             delivery = await self._deliverer.deliver(claim, self.store)
         except StoreUnavailable:
             raise
+        except BodyGone:
+            self._log.write(
+                Service.QUEUE, "deleted while it was being delivered", queue_id=claim.queue_id
+            )
+            return
         except Exception as error:  # noqa: BLE001 - a fault of ours must defer, not spin
             self._log.write(
                 Service.SMTP, f"error: delivery broke: {error!r}", queue_id=claim.queue_id
@@ -155,7 +164,8 @@ class Deliveries:
             delivery = Delivery(
                 same_for_all(numbers, Result.DEFERRED, "4.3.0", f"local error: {error!r}")
             )
-        await self._settler.settle(claim, delivery, self.store)
+        # With its lease as it is now.
+        await self._settler.settle(self._in_hands[_key(claim)], delivery, self.store)
 
     async def _sleep(self) -> None:
         """Wait until something is due, was stored, or came to its end."""
@@ -181,4 +191,9 @@ class Deliveries:
             until = self._clock.now() + self._limits.lease
             for claim in tuple(self._in_hands.values()):
                 with contextlib.suppress(StoreUnavailable):
-                    await self.store.extend(claim, until)
+                    if await self.store.extend(claim, until) and _key(claim) in self._in_hands:
+                        self._in_hands[_key(claim)] = replace(claim, lease_until=until)
+
+
+def _key(claim: Claim) -> _Key:
+    return claim.lease, claim.queue_id, claim.destination

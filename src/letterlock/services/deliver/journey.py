@@ -10,13 +10,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 from letterlock.base.clock import Clock
+from letterlock.protocols.policy.requirement import Requirement
 from letterlock.protocols.smtp.envelope import Envelope
 from letterlock.protocols.smtp.replies import Reply
 from letterlock.protocols.smtp.status_codes import status_of
 from letterlock.protocols.smtp.transaction_result import RecipientOutcome
 from letterlock.protocols.tlsrpt.result_types import ResultType
 from letterlock.services.deliver.story import Story
-from letterlock.services.discover.routes import NoRoute
+from letterlock.services.discover.routes import MxHost, NoRoute
 from letterlock.services.queue.outcomes import Delivery, Outcome, Result
 from letterlock.storage.queue import AttemptRecord, Claim, ClaimedRecipient, QueueStore
 
@@ -69,6 +70,7 @@ class Journey:
         for number, outcome in outcomes.items():
             noted = self._note(number, relay, host, outcome)
             if noted.result is Result.DEFERRED:
+                self._has_passing_problem = True
                 self._problems[number] = noted
             else:
                 del self.waiting[number]
@@ -84,11 +86,44 @@ class Journey:
     def note_refused(self, relay: str, reply: Reply, text: str) -> None:
         """Note that a host as a whole refused, by this reply."""
         self._has_passing_problem |= not reply.is_permanent
-        self._defer(relay, status_of(reply), text, remote=relay.partition("[")[0])
+        # A greeting of 250 is no refusal that RFC 5321 §4.2.1 knows, and no success either.
+        status = "4.5.0" if reply.is_positive else status_of(reply)
+        self._defer(relay, status, text, remote=relay.partition("[")[0])
 
-    def defer_for_policy(self, reason: str) -> None:
+    def note_untried(self, relay: str, text: str, recipients: Sequence[ClaimedRecipient]) -> None:
+        """Note that a session ended before these had their turn."""
+        self._has_passing_problem = True
+        connect, send = self._seconds()
+        for item in recipients:
+            self._problems[item.number] = Outcome(
+                item.number,
+                Result.DEFERRED,
+                "4.4.2",
+                f"{relay}: the session ended before this recipient's turn: {text}",
+                relay,
+                connect_seconds=connect,
+                send_seconds=send,
+            )
+
+    def note_unknown_host(self, host: MxHost) -> None:
+        """Note that a host has no address; what another host said is the better reason."""
+        text = host.error or "no address"
+        self._has_passing_problem |= host.is_passing
+        status = "4.4.3" if host.is_passing else "5.4.4"
+        for number in self.waiting:
+            unknown = Outcome(number, Result.DEFERRED, status, text)
+            self._problems.setdefault(number, unknown)
+        self.start_attempt()
+        self.end_attempt("none", text, Story(outcome=text))
+
+    def defer_for_policy(
+        self, reason: str, *, relay: str = "none", requirement: Requirement | None = None
+    ) -> None:
         """Note that the policy for this next hop can't be used: its mail waits, whatever host."""
-        self.note_problem("none", "4.7.5", f"TLS policy for this destination is unusable: {reason}")
+        text = f"TLS policy for this destination is unusable: {reason}"
+        self.start_attempt()
+        self.note_problem(relay, "4.7.5", text)
+        self.end_attempt(relay, text, Story(requirement, outcome=text))
 
     def end_without_route(self, route: NoRoute) -> None:
         """Note that there is no host to go to."""

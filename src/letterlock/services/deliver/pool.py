@@ -37,6 +37,7 @@ class ConnectionPool:
     idle_seconds: float = 10.0
     max_uses: int = 100
     _idle: dict[ConnectionKey, deque[_Idle]] = field(default_factory=dict)
+    _is_ended: bool = False
 
     def take(self, key: ConnectionKey) -> Connected | None:
         """Give an idle connection; the peer may have closed it meanwhile."""
@@ -57,7 +58,7 @@ class ConnectionPool:
         mail_max = connection.capabilities.limits.mail_max
         most = min(self.max_uses, mail_max or self.max_uses)
         is_full = sum(map(len, self._idle.values())) >= MAX_IDLE
-        if not self.idle_seconds or connection.uses >= most or is_full:
+        if self._is_ended or not self.idle_seconds or connection.uses >= most or is_full:
             await connection.quit()
             return
         idle = _Idle(connection, self.clock.monotonic())
@@ -70,6 +71,7 @@ class ConnectionPool:
                 await asyncio.sleep(SWEEP_SECONDS)
                 await self.sweep()
         finally:
+            self._is_ended = True
             for waiting in self._idle.values():
                 for idle in waiting:
                     idle.connection.abort()

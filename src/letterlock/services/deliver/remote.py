@@ -6,7 +6,7 @@ is sent on one connection is in `sending`. Nothing is sent before the judgement.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from letterlock.base.clock import Clock
@@ -23,9 +23,15 @@ from letterlock.network.smtp_client import (
 )
 from letterlock.protocols.pki.anchors import TrustAnchors
 from letterlock.protocols.policy.decide import decide
-from letterlock.protocols.policy.judge import ClearFallback, may_fall_back, trust_word
-from letterlock.protocols.policy.requirement import Requirement, RequirementInvalid
+from letterlock.protocols.policy.judge import (
+    NOT_OFFERED,
+    ClearFallback,
+    may_fall_back,
+    trust_word,
+)
+from letterlock.protocols.policy.requirement import Level, Requirement, RequirementInvalid
 from letterlock.protocols.policy.table import PolicyTable
+from letterlock.protocols.policy.verdict import Outcome
 from letterlock.protocols.tls.handshake import Handshake
 from letterlock.services.deliver.anchors import AnchorFiles, AnchorsUnusable
 from letterlock.services.deliver.journey import Journey
@@ -117,7 +123,13 @@ class RemoteDelivery:
             # It had been closed meanwhile, before our MAIL was answered.
         journey.start_attempt()
         dialled = await self.dialer.dial(key.target, key.requirement, anchors)
-        if isinstance(dialled, TlsFailed) and self._may_go_clear(journey, key, dialled):
+        may_go_clear = self._may_go_clear(journey, key)
+        if isinstance(dialled, Connected) and _is_starttls_refused(dialled) and not may_go_clear:
+            await dialled.quit()
+            reason = f"{dialled.verdict.reason}, and mail may not go in clear now"
+            verdict = replace(dialled.verdict, outcome=Outcome.DEFER, reason=reason)
+            dialled = TlsFailed(verdict, None, dialled.take_dialogue())
+        elif isinstance(dialled, TlsFailed) and dialled.handshake is not None and may_go_clear:
             self._note_tls_failure(journey, key, dialled, then="trying again in clear")
             journey.start_attempt()
             dialled = await self.dialer.dial(
@@ -144,9 +156,8 @@ class RemoteDelivery:
                 )
                 journey.note_problem(relay, status, text)
                 journey.end_attempt(relay, text, Story(key.requirement, dialogue=dialogue))
-            case Unusable(reason, dialogue):
-                journey.defer_for_policy(reason)
-                journey.end_attempt(relay, reason, Story(key.requirement, dialogue=dialogue))
+            case Unusable(reason):
+                journey.defer_for_policy(reason, relay=relay, requirement=key.requirement)
             case _:
                 assert_never(dialled)
 
@@ -155,7 +166,13 @@ class RemoteDelivery:
     ) -> bool:
         """Send; False when a connection kept from before was gone: nothing was sent."""
         journey.note_connected()
-        sent = await self.sender.send(journey, connection)
+        try:
+            sent = await self.sender.send(journey, connection)
+        except BaseException:
+            # The content cannot be read further, or we are to end: without its final dot it is
+            # no message.
+            connection.abort()
+            raise
         if is_reused and sent.is_stale:
             connection.abort()
             return False
@@ -168,19 +185,17 @@ class RemoteDelivery:
             is_reused,
         )
         journey.end_attempt(key.target.relay, sent.summary, story, numbers=sent.numbers)
-        if sent.is_usable:
-            await self.pool.keep(key, connection)
-        elif sent.must_close:
+        if sent.must_close:
             connection.abort()
+        elif sent.is_usable and not _is_clear_by_fallback(connection, key.requirement):
+            await self.pool.keep(key, connection)
         else:
             await connection.quit()
         return True
 
-    def _may_go_clear(self, journey: Journey, key: ConnectionKey, failed: TlsFailed) -> bool:
+    def _may_go_clear(self, journey: Journey, key: ConnectionKey) -> bool:
         age = self.clock.now() - journey.claim.received
-        return failed.handshake is not None and may_fall_back(
-            key.requirement, self.settings.clear_fallback, age
-        )
+        return may_fall_back(key.requirement, self.settings.clear_fallback, age)
 
     def _note_tls_failure(
         self, journey: Journey, key: ConnectionKey, failed: TlsFailed, *, then: str | None
@@ -189,7 +204,8 @@ class RemoteDelivery:
         status = "4.7.5" if failed.handshake is not None else "4.7.4"
         summary = f"{relay}: {verdict.reason}" + (f"; {then}" if then else "")
         story = Story(key.requirement, failed.handshake, verdict, failed.dialogue, summary)
-        journey.note_problem(relay, status, f"{relay}: {verdict.reason}", verdict.result_type)
+        if then is None:
+            journey.note_problem(relay, status, f"{relay}: {verdict.reason}", verdict.result_type)
         journey.end_attempt(relay, summary, story)
         if isinstance(failed.handshake, Handshake):
             self._log_handshake(trust_word(key.requirement, verdict), relay, failed.handshake)
@@ -232,10 +248,27 @@ class RemoteDelivery:
         return Target(name, str(address.ip), next_hop.port, source.helo, source.ip)
 
 
+def _is_starttls_refused(connection: Connected) -> bool:
+    """Say if the host offered STARTTLS, and then did not start it."""
+    verdict = connection.verdict
+    return verdict.result_type is not None and (
+        connection.handshake is None and verdict.reason_code != NOT_OFFERED
+    )
+
+
+def _is_clear_by_fallback(connection: Connected, requirement: Requirement) -> bool:
+    """Say if TLS failed before this: if mail may then go in clear is asked for each message."""
+    return (
+        requirement.level is Level.MAY
+        and connection.handshake is None
+        and connection.verdict.reason_code != NOT_OFFERED
+    )
+
+
 def _addresses(journey: Journey, route: Route) -> Iterator[tuple[MxHost, HostAddress]]:
     """Give the addresses in the order in which they are tried; notes the hosts that have none."""
     for host in route.hosts:
         if host.error is not None:
-            journey.note_problem("none", "4.4.3", host.error)
+            journey.note_unknown_host(host)
         for address in host.addresses:
             yield host, address

@@ -51,12 +51,16 @@ class Sender:
     async def send(self, journey: Journey, connection: Connected) -> Sent:
         """Send until everyone had an answer, or the connection ends."""
         sent = Sent()
+        most = connection.uses + MAX_TRANSACTIONS
+        most = min(most, connection.capabilities.limits.mail_max or most)
         groups = self._groups(list(journey.waiting.values()), connection)
-        for _ in range(MAX_TRANSACTIONS):
-            if not groups or not sent.is_usable:
-                break
+        while groups and sent.is_usable and connection.uses < most:
             group = groups.pop(0)
             groups = await self._send_group(journey, connection, group, sent) + groups
+        if sent.is_stale:
+            return sent
+        left = [item for group in groups for item in group]
+        journey.note_untried(connection.target.relay, sent.summary, left)
         if journey.waiting:
             journey.sessions += 1
         return sent
@@ -82,6 +86,7 @@ class Sender:
         content = await self._look_at(journey, envelope, connection)
         planned = plan(envelope, content, connection.capabilities, self.settings)
         target = connection.target
+        is_first = not sent.numbers
         sent.numbers += [item.number for item in group]
         if isinstance(planned, Refusal):
             outcomes = {
@@ -94,7 +99,7 @@ class Sender:
             sent.summary = planned.reply.text
             return []
         result = await self._carry_out(journey, connection, planned, envelope)
-        if connection.uses > 1 and _is_stale(result):
+        if is_first and connection.uses > 1 and _is_stale(result):
             sent.is_stale, sent.is_usable, sent.must_close = True, False, True
             sent.summary = result.outcomes[0].reply.text
             return []
@@ -129,5 +134,12 @@ class Sender:
 
 
 def _is_stale(result: TransactionResult) -> bool:
-    """Say if the connection ended before MAIL was answered: the server had closed it as idle."""
-    return all(item.is_ours and item.stage is Stage.MAIL for item in result.outcomes)
+    """Say if the connection ended before MAIL was answered: the server had closed it as idle.
+
+    RFC 5321 §3.8: it may say 421 before. Recipients that cannot be sent to this host at all
+    (Stage.NONE) do not count.
+    """
+    asked = [item for item in result.outcomes if item.stage is not Stage.NONE]
+    return bool(asked) and all(
+        item.stage is Stage.MAIL and (item.is_ours or item.reply.code == 421) for item in asked
+    )

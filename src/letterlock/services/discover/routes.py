@@ -57,8 +57,8 @@ class HostAddress:
 class MxHost:
     """A host that takes mail for the next hop. `name` is None when the next hop is an address.
 
-    `error` says why there are no addresses, and is None when there are. `aliases` are the CNAME
-    links between the name and its addresses.
+    `error` says why there are no addresses, and is None when there are; `is_passing`: there may
+    be some later. `aliases` are the CNAME links between the name and its addresses.
     """
 
     name: Domain | None
@@ -66,6 +66,7 @@ class MxHost:
     addresses: tuple[HostAddress, ...] = ()
     error: str | None = None
     aliases: tuple[CnameLink, ...] = ()
+    is_passing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +110,6 @@ class _Lookup:
     """What the lookups of one host's addresses came to."""
 
     host: MxHost
-    is_passing: bool = False
-    """It has no addresses, and may have some later."""
     notes: tuple[str, ...] = ()
 
 
@@ -252,7 +251,7 @@ class RouteFinder:
                 notes=tuple(notes),
             )
         reason = "; ".join(str(lookup.host.error) for lookup in kept[:MAX_REASONS])
-        if any(lookup.is_passing for lookup in kept):
+        if any(lookup.host.is_passing for lookup in kept):
             return NoRoute(is_permanent=False, status="4.4.3", reason=reason)
         if own:
             return _loops_back(next_hop)
@@ -301,7 +300,7 @@ def _read_addresses(name: Domain, preference: int, answers: Sequence[Answer]) ->
         host = MxHost(name, preference, addresses, aliases=aliases)
         return _Lookup(host, notes=tuple(notes))
     if notes:
-        return _Lookup(MxHost(name, preference, error="; ".join(notes)), is_passing=True)
+        return _Lookup(MxHost(name, preference, error="; ".join(notes), is_passing=True))
     return _Lookup(MxHost(name, preference, error=_explain_absence(name, answers)))
 
 

@@ -5,10 +5,10 @@ the notifications included, is saved in one transaction of the store.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from letterlock.base.clock import Clock
 from letterlock.base.domains import Domain
@@ -39,7 +39,6 @@ from letterlock.storage.queue import (
 
 EXPIRED = "4.4.7"
 """RFC 3463 §3.5: delivery time expired."""
-SETTLE_RETRY_SECONDS = 2.0
 
 _NOTICES = {
     Action.FAILED: "sender non-delivery notification",
@@ -69,6 +68,7 @@ class Settlements:
     make_id: Callable[[], QueueId]
     make_token: Callable[[], str]
     jitter: Callable[[], float]
+    save_retry: timedelta = timedelta(seconds=2)
 
     async def settle(self, claim: Claim, delivery: Delivery, store: QueueStore) -> None:
         """Decide, tell the log, save. Raises StoreUnavailable when it can't be saved in time."""
@@ -77,18 +77,10 @@ class Settlements:
         decided = _Decided()
         for outcome in delivery.outcomes:
             self._decide(claim, recipients[outcome.number], outcome, now, decided)
-        messages = [
-            await self._make_notice(claim, action, reported, decided, store)
-            for action, reported in decided.reported.items()
-        ]
-        settlement = Settlement(
-            claim=claim,
-            results=tuple(decided.results),
-            attempts=delivery.attempts,
-            messages=tuple(messages),
-            settled=now,
-        )
-        await self._save(settlement, store)
+        while True:
+            if await self._save(claim, delivery, decided, store):
+                return
+            await asyncio.sleep(self.save_retry.total_seconds())
 
     def _decide(
         self,
@@ -104,13 +96,14 @@ class Settlements:
             return
         if outcome.result is Result.FAILED:
             state = RecipientState.FAILED
-            self._report(claim, claimed, outcome, Action.FAILED, decided)
         else:
             state = RecipientState.DELIVERED
             if not outcome.is_dsn_passed_on:
                 action = Action.DELIVERED if outcome.relay == LOCAL else Action.RELAYED
                 self._report(claim, claimed, outcome, action, decided)
         self._log_outcome(claim, claimed, outcome, outcome.result.value, now)
+        if state is RecipientState.FAILED:
+            self._give_up(claim, claimed, outcome, decided)
         decided.results.append(
             RecipientResult(outcome.number, state, outcome.status, outcome.reply)
         )
@@ -127,7 +120,7 @@ class Settlements:
         due = self.schedule.next_attempt(attempts, now, claim.expires, self.jitter())
         if due is None:
             self._log_outcome(claim, claimed, outcome, "expired, returned to sender", now)
-            self._report(claim, claimed, outcome, Action.FAILED, decided, status=EXPIRED)
+            self._give_up(claim, claimed, outcome, decided, status=EXPIRED)
             decided.results.append(
                 RecipientResult(outcome.number, RecipientState.FAILED, EXPIRED, outcome.reply)
             )
@@ -148,6 +141,24 @@ class Settlements:
                 is_delay_notified=is_sent or is_notice_due,
             )
         )
+
+    def _give_up(
+        self,
+        claim: Claim,
+        claimed: ClaimedRecipient,
+        outcome: Outcome,
+        decided: _Decided,
+        *,
+        status: str | None = None,
+    ) -> None:
+        """Let the sender know; for a notification there is nobody to know (RFC 5321 §6.1)."""
+        if not claim.sender:
+            self.log.write(
+                Service.BOUNCE,
+                f"warning: undeliverable notification to <{claimed.recipient.address}> dropped",
+                queue_id=claim.queue_id,
+            )
+        self._report(claim, claimed, outcome, Action.FAILED, decided, status=status)
 
     def _report(
         self,
@@ -199,7 +210,6 @@ class Settlements:
         if (waiting := writer.write(dsn.content)) is not None:
             await waiting
         body = await writer.finish()
-        self.log.write(Service.BOUNCE, f"{_NOTICES[action]}: {queue_id}", queue_id=claim.queue_id)
         return NewMessage(
             queue_id=queue_id,
             envelope=dsn.envelope,
@@ -210,30 +220,50 @@ class Settlements:
             origin={"client": "local", "helo": self.hostname, "tls": ""},
         )
 
-    async def _save(self, settlement: Settlement, store: QueueStore) -> None:
-        """Save, trying while the lease lasts: what the peer took must not be sent twice."""
-        claim = settlement.claim
-        while True:
-            try:
-                is_ours = await store.settle(settlement)
-            except StoreUnavailable as error:
-                if self.clock.now() >= claim.lease_until:
-                    raise
-                self.log.write(
-                    Service.QUEUE,
-                    f"warning: outcome not saved yet, trying again: {error}",
-                    queue_id=claim.queue_id,
-                )
-                await asyncio.sleep(SETTLE_RETRY_SECONDS)
-                continue
-            if not is_ours:
-                self.log.write(
-                    Service.QUEUE,
-                    "warning: the lease ended before the outcome was saved; "
-                    "it may be delivered twice",
-                    queue_id=claim.queue_id,
-                )
-            return
+    async def _save(
+        self, claim: Claim, delivery: Delivery, decided: _Decided, store: QueueStore
+    ) -> bool:
+        """Save it with its notifications; False: to be tried again.
+
+        That goes on while the lease lasts: what the peer took must not be sent twice. After that
+        StoreUnavailable is left to rise.
+        """
+        messages: dict[Action, NewMessage] = {}
+        try:
+            for action, reported in decided.reported.items():
+                messages[action] = await self._make_notice(claim, action, reported, decided, store)
+            settlement = Settlement(
+                claim=claim,
+                results=tuple(decided.results),
+                attempts=delivery.attempts,
+                messages=tuple(messages.values()),
+                settled=self.clock.now(),
+            )
+            is_ours = await store.settle(settlement)
+        except StoreUnavailable as error:
+            if self.clock.now() >= claim.lease_until:
+                raise
+            self.log.write(
+                Service.QUEUE,
+                f"warning: outcome not saved yet, trying again: {error}",
+                queue_id=claim.queue_id,
+            )
+            return False
+        if is_ours:
+            self._log_notices(claim, messages)
+        else:
+            self.log.write(
+                Service.QUEUE,
+                "warning: the claim ended before its outcome was saved (deleted, or its lease "
+                "ran out); it may be delivered twice",
+                queue_id=claim.queue_id,
+            )
+        return True
+
+    def _log_notices(self, claim: Claim, messages: Mapping[Action, NewMessage]) -> None:
+        for action, message in messages.items():
+            text = f"{_NOTICES[action]}: {message.queue_id}"
+            self.log.write(Service.BOUNCE, text, queue_id=claim.queue_id)
 
     def _log_outcome(
         self, claim: Claim, claimed: ClaimedRecipient, outcome: Outcome, word: str, now: datetime
@@ -245,8 +275,9 @@ class Settlements:
         service = Service.LOCAL if outcome.relay == LOCAL else Service.SMTP
         self.log.write(
             service,
-            f"to=<{claimed.recipient.address}>, relay={outcome.relay}, delay={delay:.2g}, "
-            f"delays={before:.2g}/0/{connect:.2g}/{send:.2g}, dsn={outcome.status}, "
+            f"to=<{claimed.recipient.address}>, relay={outcome.relay}, "
+            f"delay={_format_seconds(delay)}, delays={_format_seconds(before)}/0/"
+            f"{_format_seconds(connect)}/{_format_seconds(send)}, dsn={outcome.status}, "
             f"status={word} ({outcome.reply})",
             queue_id=claim.queue_id,
             to=claimed.recipient.address,
@@ -257,6 +288,13 @@ class Settlements:
             result_type=outcome.tls_result,
             reply=outcome.reply,
         )
+
+
+def _format_seconds(seconds: float) -> str:
+    """Give two digits below ten seconds, and whole ones from there, as Postfix does."""
+    if seconds >= 10:
+        return f"{seconds:.0f}"
+    return f"{round(seconds, 1 if seconds >= 1 else 2):g}"
 
 
 async def _read_original(claim: Claim, action: Action, store: QueueStore) -> OriginalMessage:
