@@ -1,0 +1,272 @@
+"""A Postfix of the tests' own, as root: own configuration, queue and log, on loopback.
+
+`master` is started directly, so that nothing of the system's Postfix is read or changed. Listening
+addresses are in master.cf: `inet_interfaces` takes addresses of an interface only, and most of
+127.0.0.0/8 is on none.
+"""
+
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from letterlock.protocols.pki.throwaway_ca import Issued
+from tests.network.certificates import write_pair
+from tests.peers import MISSING, program
+
+PATIENCE = 40.0
+"""Seconds until a wait has failed; much longer than anything takes, the machine may be busy."""
+_OURS = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming")
+_MODES = {"private": 0o700, "saved": 0o700, "trace": 0o700, "public": 0o710, "maildrop": 0o1730}
+_NOBODY = 65534
+
+_MASTER = """\
+pickup unix n - n 60 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+tlsmgr unix - - n 1000? 1 tlsmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+verify unix - - n - 1 verify
+flush unix n - n 1000? 0 flush
+proxymap unix - - n - - proxymap
+smtp unix - - n - - smtp
+error unix - - n - - error
+retry unix - - n - - error
+discard unix - - n - - discard
+virtual unix - n n - - virtual
+anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
+tlsproxy unix - - n - 0 tlsproxy
+postlog unix-dgram n - n - 1 postlogd
+"""
+
+
+@dataclass
+class PostfixFiles:
+    """Its folder: configuration, queue, log; no process yet. `mailboxes`: addresses it delivers."""
+
+    folder: Path
+    settings: dict[str, str] = field(default_factory=dict)
+    mailboxes: tuple[str, ...] = ()
+    services: list[str] = field(default_factory=list)
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "maillog"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For Postfix's programs that take no `-c`."""
+        return {**os.environ, "MAIL_CONFIG": str(self.config)}
+
+    def add_certificate(self, issued: Issued, name: str) -> dict[str, str]:
+        """Write a certificate; gives the settings that name it."""
+        certificate, key = write_pair(self.folder, issued, name)
+        return {"smtpd_tls_cert_file": str(certificate), "smtpd_tls_key_file": str(key)}
+
+    def add_server(self, ip: str, port: int, **settings: str) -> None:
+        """Listen there, with settings of its own."""
+        self.services.append(f"{ip}:{port} inet n - n - - smtpd{_options(settings)}")
+
+    def add_client(self, name: str, **settings: str) -> None:
+        """Add a transport: an SMTP client with settings of its own, named in its log lines."""
+        options = {"syslog_name": f"postfix/{name}", **settings}
+        self.services.append(f"{name} unix - - n - - smtp{_options(options)}")
+
+    def write(self) -> None:
+        self.config.mkdir(exist_ok=True)
+        boxes = self.folder / "mailboxes"
+        boxes.write_text("".join(f"{box} {_maildir(box)}/\n" for box in self.mailboxes))
+        lines = (f"{key} = {value}\n" for key, value in (self._defaults() | self.settings).items())
+        (self.config / "main.cf").write_text("".join(lines))
+        (self.config / "master.cf").write_text("\n".join(self.services) + "\n" + _MASTER)
+
+    def make_queue(self) -> None:
+        """Make the folders that Postfix wants to find, its own where they must be."""
+        postfix = pwd.getpwnam("postfix")
+        queue, data, mail = (self.folder / name for name in ("queue", "data", "mail"))
+        for name in ("", "pid"):
+            (queue / name).mkdir()
+            (queue / name).chmod(0o755)
+        for name in (*_OURS, *_MODES):
+            (queue / name).mkdir()
+            group = "postdrop" if name in ("public", "maildrop") else postfix.pw_gid
+            shutil.chown(queue / name, postfix.pw_uid, group)
+            (queue / name).chmod(_MODES.get(name, 0o700))
+        data.mkdir(mode=0o700)
+        shutil.chown(data, postfix.pw_uid, postfix.pw_gid)
+        mail.mkdir(mode=0o700)
+        shutil.chown(mail, _NOBODY, _NOBODY)
+
+    def mails(self, address: str) -> list[bytes]:
+        """Give all messages in a mailbox."""
+        new = self.folder / "mail" / _maildir(address) / "new"
+        return [path.read_bytes() for path in sorted(new.iterdir())] if new.is_dir() else []
+
+    def _defaults(self) -> dict[str, str]:
+        domains = {box.partition("@")[2] for box in self.mailboxes}
+        return {
+            "compatibility_level": "3.6",
+            "queue_directory": str(self.folder / "queue"),
+            "data_directory": str(self.folder / "data"),
+            "maillog_file": str(self.log),
+            "maillog_file_prefixes": str(self.folder),
+            "myhostname": "postfix.test",
+            "mydestination": "",
+            "alias_maps": "",
+            "alias_database": "",
+            "inet_interfaces": "127.0.0.1",
+            "inet_protocols": "ipv4",
+            "mynetworks": "127.0.0.0/8",
+            "smtp_dns_support_level": "disabled",
+            "smtpd_peername_lookup": "no",
+            "default_transport": "discard",
+            "in_flow_delay": "0",
+            "message_size_limit": "50000000",
+            "smtp_tls_loglevel": "1",
+            "smtpd_tls_loglevel": "1",
+            "smtpd_tls_received_header": "yes",
+            "smtputf8_enable": "yes",
+            "virtual_mailbox_domains": ", ".join(sorted(domains)),
+            "virtual_mailbox_base": str(self.folder / "mail"),
+            "virtual_mailbox_maps": f"texthash:{self.folder / 'mailboxes'}",
+            "virtual_uid_maps": f"static:{_NOBODY}",
+            "virtual_gid_maps": f"static:{_NOBODY}",
+            "virtual_minimum_uid": "1",
+        }
+
+
+class PostfixInstance:
+    """A running one, and what it logs."""
+
+    def __init__(self, files: PostfixFiles) -> None:
+        self.files = files
+        self._process = subprocess.Popen(
+            [_daemon("master"), "-c", str(files.config), "-d"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # It ends its whole process group when it is told to end.
+            start_new_session=True,
+        )
+
+    @property
+    def lines(self) -> list[str]:
+        """Give the log's whole lines."""
+        try:
+            text = self.files.log.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return []
+        return text[: text.rfind("\n") + 1].splitlines()
+
+    def wait_log(self, pattern: str, *, since: int = 0, count: int = 1) -> re.Match[str]:
+        """Wait for the `count`-th line from number `since` on that matches; gives the match."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            lines = self.lines
+            found = [match for line in lines[since:] if (match := re.search(pattern, line))]
+            if len(found) >= count:
+                return found[count - 1]
+            is_over = self._process.poll() is not None
+            if is_over or time.monotonic() > end:
+                how = "Postfix ended" if is_over else "not logged by Postfix"
+                raise AssertionError(f"{how}: {pattern}\n" + "\n".join(lines))
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End it and all that it started."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(PATIENCE)
+        finally:
+            _end_group(self._process.pid)
+
+
+@contextmanager
+def postfix_files(**mailboxes_and_settings: object) -> Iterator[PostfixFiles]:
+    """Give a folder for a Postfix, as `PostfixFiles` takes it; it is removed at the end."""
+    # Not in pytest's folder: the postfix account may not enter that.
+    folder = Path(tempfile.mkdtemp(prefix="letterlock-postfix-"))
+    folder.chmod(0o755)
+    try:
+        yield PostfixFiles(folder, **mailboxes_and_settings)  # type: ignore[arg-type] # passed on
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def running_postfix(files: PostfixFiles) -> Iterator[PostfixInstance]:
+    """Run it, ready; at the end nothing of it is left."""
+    files.write()
+    files.make_queue()
+    postfix = PostfixInstance(files)
+    try:
+        postfix.wait_log("daemon started")
+        yield postfix
+    finally:
+        postfix.stop()
+
+
+def require_root() -> None:
+    """Skip where Postfix's master cannot be started."""
+    if os.geteuid() != 0:
+        pytest.skip(f"{MISSING}postfix (its master starts as root only)")
+
+
+def free_port(*ips: str) -> int:
+    """Find a port that is free on all of these loopback addresses."""
+    while True:
+        with socket.create_server((ips[0], 0)) as first:
+            port: int = first.getsockname()[1]
+            try:
+                for ip in ips[1:]:
+                    socket.create_server((ip, port)).close()
+            except OSError:
+                continue
+            return port
+
+
+def _daemon(name: str) -> str:
+    # `master` has too common a name to be looked for in PATH.
+    folder = subprocess.run(
+        [program("postconf", "postfix"), "-d", "-h", "daemon_directory"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    return str(Path(folder) / name)
+
+
+def _end_group(group: int) -> None:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _maildir(address: str) -> str:
+    local, _, domain = address.partition("@")
+    return f"{domain}/{local}"
+
+
+def _options(settings: Mapping[str, str]) -> str:
+    return "".join(f"\n  -o {{ {key} = {value} }}" for key, value in settings.items())
