@@ -63,7 +63,8 @@ coverage: venv $(CI_PEERS) ## the tests, with the floors of coverage: protocols 
 	@$(BIN)/coverage report --fail-under=90 --omit='src/letterlock/protocols/*'
 
 bench: venv ## run the benchmarks
-	@set -e; for file in $(wildcard benchmarks/bench_*.py); do $(BIN)/python $$file $(ARGS); done
+	@set -e; for file in $(wildcard benchmarks/bench_*.py); do \
+		$(BIN)/python -m benchmarks.$$(basename $$file .py) $(ARGS); done
 
 proof: venv $(CI_PEERS) ## the long tests, and every property with many more examples
 	@$(BIN)/python -m pytest -m "proof or hypothesis" --hypothesis-profile=proof $(ARGS)

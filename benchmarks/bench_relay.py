@@ -1,0 +1,61 @@
+"""Relaying beside Postfix: 4 KiB messages received, queued durably, sent on to a sink."""
+
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+
+from benchmarks.comparison import Contest, Sample, Stage, stage
+from benchmarks.postfix import postfix
+from benchmarks.processes import cpu_seconds
+from benchmarks.programs import Load, Sink
+from benchmarks.servers import Server, Work, letterlock
+
+WARM_UP_MESSAGES = 200
+SETTLE_SECONDS = 0.5
+"""Until what a server does after the last message is done, and counted as its CPU."""
+
+
+def main() -> None:
+    with stage("relaying", messages=2000) as found:
+        count = found.options.messages
+        for title, load in {
+            "relay in clear": Load(count),
+            "relay, TLS in and out": Load(count // 2, has_tls=True),
+            "relay, TLS both, 10 a session": Load(count, has_tls=True, per_session=10),
+        }.items():
+            if found.wants(title):
+                _compare(found, title, load)
+
+
+def _compare(found: Stage, title: str, load: Load) -> None:
+    certificate = found.certificate if load.has_tls else None
+    folder = found.programs.folder / title.replace(" ", "-")
+    contest = Contest(title)
+    with ExitStack() as stack:
+        sink = stack.enter_context(found.programs.sink(certificate))
+        work = Work(sink.port, certificate)
+        servers = [stack.enter_context(postfix(folder / "postfix", work))] * found.has_postfix
+        servers.append(stack.enter_context(letterlock(folder / "letterlock", work)))
+        for server in servers:
+            _relay(found, replace(load, messages=WARM_UP_MESSAGES), server, sink)
+        turns = {server.name: partial(_relay, found, load, server, sink) for server in servers}
+        contest.measure(found.options.rounds, turns)
+    for line in contest.lines():
+        print(line, flush=True)
+
+
+def _relay(found: Stage, load: Load, server: Server, sink: Sink) -> Sample:
+    """Rate: messages over the time from the first connection to the last message's arrival."""
+    arrived = sink.counts().messages
+    before = cpu_seconds(server.pid)
+    result = found.programs.send(load, server.port)
+    last = sink.wait_for(arrived + load.messages).last
+    time.sleep(SETTLE_SECONDS)
+    cpu = cpu_seconds(server.pid) - before
+    rate = load.messages / (last - result.start)
+    return Sample(rate, cpu / load.messages, result.p50_ms, result.p99_ms)
+
+
+if __name__ == "__main__":
+    main()
