@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,8 @@ from letterlock.protocols.pki.throwaway_ca import Issued
 from tests.network.certificates import authority, issue, write_pair
 
 SOURCE = Path(__file__).resolve().parent.parent.parent / "src"
-PATIENCE = 40.0
+SERVE = (sys.executable, "-m", "letterlock", "serve", "--config")
+PATIENCE = 20.0
 """Seconds until a wait has failed; much longer than anything takes, the machine may be busy."""
 
 Settings = dict[str, dict[str, object]]
@@ -143,14 +144,16 @@ def to_toml_key(key: str) -> str:
 class RunningNode:
     """A `serve` process and what it logs."""
 
-    def __init__(self, files: NodeFiles, **popen: Any) -> None:
+    def __init__(
+        self, files: NodeFiles, command: Sequence[str] | None = None, **popen: Any
+    ) -> None:
         self.files = files
         self.lines: list[str] = []
         self._changed = threading.Condition()
         self._is_over = False
         environment = {**command_environment(), **popen.pop("environment", {})}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "letterlock", "serve", "--config", str(files.config)],
+            command or [*SERVE, str(files.config)],
             env=environment,
             stderr=subprocess.PIPE,
             text=True,
@@ -167,7 +170,10 @@ class RunningNode:
         self.port = int(found[1])
         self.wait_for(lambda: len(self.worker_pids()) >= int(found[2]), "workers")
         with socket.create_connection((self.files.host, self.port), PATIENCE) as client:
-            assert client.recv(512).startswith(b"220 ")
+            try:
+                assert client.recv(512).startswith(b"220 ")
+            except TimeoutError:
+                raise AssertionError(f"no worker greets\n{self.log}") from None
         return self
 
     def worker_pids(self) -> list[int]:
@@ -204,6 +210,10 @@ class RunningNode:
                 raise AssertionError(f"{what} did not come\n{self.log}")
             with self._changed:
                 self._changed.wait(0.02)
+
+    @staticmethod
+    def now() -> float:
+        return time.monotonic()
 
     @property
     def log(self) -> str:
@@ -313,11 +323,17 @@ class Client(smtplib.SMTP):
 
 
 @contextmanager
-def running(files: NodeFiles, *, write: bool = True, **popen: Any) -> Iterator[RunningNode]:
+def running(files: NodeFiles, **popen: Any) -> Iterator[RunningNode]:
     """Run a node, ready; at the end it is ended if the test did not."""
-    if write:
-        files.write()
-    node = RunningNode(files, **popen)
+    files.write()
+    with started(files, None, **popen) as node:
+        yield node
+
+
+@contextmanager
+def started(files: NodeFiles, command: Sequence[str] | None, **popen: Any) -> Iterator[RunningNode]:
+    """Run a node by a command of the test's own."""
+    node = RunningNode(files, command, **popen)
     try:
         yield node.wait_ready()
     finally:

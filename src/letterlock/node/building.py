@@ -9,7 +9,9 @@ from dataclasses import replace
 from letterlock.base.clock import Clock
 from letterlock.base.config.choices import LogLevel, QueueEngine
 from letterlock.base.config.sections import Config, DeliverSection, TlsSection
+from letterlock.base.errors import LocalError
 from letterlock.base.log import Log
+from letterlock.network import tls_settings
 from letterlock.network.client_contexts import ClientContexts
 from letterlock.network.dns import Resolver, make_stub_resolver
 from letterlock.network.dns_cache import CachingResolver
@@ -47,12 +49,22 @@ _TOKEN_CHARACTERS = string.ascii_letters + string.digits
 
 def build_certificates(section: TlsSection) -> ServerCertificates | None:
     """Load our certificates; None: there are none, and STARTTLS is not offered."""
+    check_ciphers(section)
     if not section.certificates:
         return None
     return ServerCertificates(
         [(pair.certificate, pair.key) for pair in section.certificates],
         ServerSettings(section.min_version.value, section.ciphers, section.session_tickets),
     )
+
+
+def check_ciphers(section: TlsSection) -> None:
+    """Raise LocalError for a list that leaves no cipher."""
+    if section.ciphers is not None:
+        try:
+            tls_settings.check_ciphers(section.ciphers)
+        except LocalError as error:
+            raise LocalError(f"tls.ciphers: {error}") from None
 
 
 def build_directory(config: Config) -> LocalDirectory:

@@ -5,6 +5,7 @@ The supervisor keeps them open: a worker that ends loses no connection of its ba
 one accepts it.
 """
 
+import itertools
 import socket
 from collections.abc import Sequence
 
@@ -49,6 +50,11 @@ class Listeners:
         for column in old.values():
             for listener in column:
                 listener.close()
+
+    def close(self) -> None:
+        """Close them all."""
+        for listener in itertools.chain(self._inherited, *self.groups):
+            listener.close()
 
 
 def _open_all(addresses: Sequence[ListenAddress], workers: int) -> list[list[socket.socket]]:

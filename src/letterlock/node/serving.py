@@ -13,6 +13,7 @@ import secrets
 import signal
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from letterlock.node.supervisor import LOOK_AROUND, PROCESSES_PER_PLACE, Generat
 from letterlock.node.systemd import Notifier, take_listeners
 from letterlock.node.worker import Common, Worker
 from letterlock.services.receive.session import COUNTERS
+from letterlock.storage.migrations import load_migrations
 from letterlock.storage.queue import StoreUnavailable
 
 
@@ -46,9 +48,10 @@ def serve(config: Config, load: Callable[[], Config]) -> int:
     log = make_log(config, clock)
     lock = _own_data_dir(config)
     try:
-        node = _Node(config, load, clock, log)
-        notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
-        return Supervisor(node.make_generation, clock, log, notifier.tell).run()
+        with closing(Listeners(take_listeners(os.environ))) as listeners:
+            node = _Node(config, load, listeners, clock, log)
+            notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
+            return Supervisor(node.make_generation, clock, log, notifier.tell).run()
     finally:
         os.close(lock)
 
@@ -61,18 +64,27 @@ def make_log(config: Config, clock: Clock) -> Log:
 class _Node:
     """What outlives the generations: sockets and counters."""
 
-    def __init__(self, config: Config, load: Callable[[], Config], clock: Clock, log: Log) -> None:
+    def __init__(
+        self,
+        config: Config,
+        load: Callable[[], Config],
+        listeners: Listeners,
+        clock: Clock,
+        log: Log,
+    ) -> None:
         self._config = config
         self._load = load
         self._clock = clock
         self._log = log
         self._workers = config.node.workers or len(os.sched_getaffinity(0))
-        self._listeners = Listeners(take_listeners(os.environ))
+        self._listeners = listeners
         self._listeners.open(config.receive.listen, self._workers)
         processes = self._workers * PROCESSES_PER_PLACE
         self._clients = SharedCounters(processes, secrets.token_bytes(32))
         self._counters = NamedCounters(COUNTERS, self._workers)
         self._notices = SharedNotices()
+        for engine in ("sqlite", "postgres"):
+            load_migrations(f"letterlock.storage.{engine}.migrations")
         _drop_privileges(config)
         _require_folders(config)
         self._certificates = build_certificates(config.tls)

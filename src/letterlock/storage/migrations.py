@@ -8,6 +8,7 @@ the release before able to work. Executing them is the engine's.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 
 from letterlock.base.errors import LocalError
@@ -23,8 +24,12 @@ class Migration:
     checksum: str
 
 
+@cache
 def load_migrations(package: str) -> list[Migration]:
-    """Load a package's migrations in their order."""
+    """Load a package's migrations in their order.
+
+    Once in a process and those it forks: an upgrade under a running node must not reach them.
+    """
     migrations = []
     for file in resources.files(package).iterdir():
         number, _, name = file.name.removesuffix(".sql").partition("_")

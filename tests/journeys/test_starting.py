@@ -1,0 +1,250 @@
+"""What keeps a node from starting is one line and exit code 2; what does not is said."""
+
+import os
+import pwd
+import socket
+import sqlite3
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.journeys.running_node import (
+    SOURCE,
+    NodeFiles,
+    command_environment,
+    mx_certificate,
+    running,
+    started,
+)
+
+is_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+
+
+def refuse(files: NodeFiles) -> str:
+    """Start a node that must not start; gives its one line."""
+    files.write()
+    answer = files.command("serve")
+    assert answer.code == 2, answer.error
+    lines = [line for line in answer.error.splitlines() if not line.startswith("Nov ")]
+    assert len(lines) == 1, answer.error
+    assert lines[0].startswith("letterlock: ")
+    return lines[0].removeprefix("letterlock: ")
+
+
+def test_two_nodes_do_not_share_a_data_folder(tmp_path: Path) -> None:
+    files = NodeFiles(tmp_path)
+    with running(files):
+        line = refuse(files)
+    assert line == f"data_dir: another node runs on {files.data}; stop it"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_port_in_use_is_named(tmp_path: Path, workers: int) -> None:
+    """Also when it is another node's, with which the kernel would let us share it."""
+    with running(NodeFiles(tmp_path / "first", settings={"node": {"workers": 2}})) as first:
+        second = NodeFiles(tmp_path / "second")
+        second.change("node", workers=workers)
+        second.change("receive", listen=[f"127.0.0.1:{first.port}"])
+        line = refuse(second)
+    assert line.startswith(f"receive.listen: 127.0.0.1:{first.port}: Address already in use; ")
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "message"),
+    [
+        ("receive", {"listen": ["192.0.2.1:25"]}, "receive.listen: 192.0.2.1:25: Cannot assign"),
+        ("node", {"user": "nobody-of-that-name"}, "node.user: there is no user"),
+        ("node", {"control_socket": "/proc/x/control"}, "data_dir: /proc/x: No such file"),
+        ("tls", {"certificates": [{"certificate": "a", "key": "b"}]}, "{folder}/a: No such file"),
+        (
+            "deliver",
+            {"client_certificate": "a", "client_key": "b"},
+            "{folder}/a: No such file",
+        ),
+        (
+            "queue",
+            {"engine": "postgres", "url_file": "gone"},
+            "queue.url_file: {folder}/gone: No such file",
+        ),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(
+    tmp_path: Path, section: str, values: dict[str, object], message: str
+) -> None:
+    files = NodeFiles(tmp_path)
+    files.change(section, **values)
+    assert refuse(files).startswith(message.format(folder=tmp_path))
+
+
+def test_without_certificates_starttls_is_not_offered_and_status_says_so(tmp_path: Path) -> None:
+    files = NodeFiles(tmp_path)
+    with running(files) as node:
+        with node.client() as client:
+            client.ehlo()
+            assert not client.has_extn("starttls")
+            assert client.docmd("STARTTLS")[0] in {502, 454}
+        status = files.command("status", "--json")
+    assert status.code == 1
+    problem = "tls.certificates: none is set, so STARTTLS is not offered"
+    assert problem in status.document["problems"]
+
+
+def test_an_unreadable_policy_table_holds_mail_that_it_may_be_for(tmp_path: Path) -> None:
+    """Nobody knows which mail it was to protect; local mail needs no policy."""
+    files = NodeFiles(tmp_path, hostname="relay.example.net", domains=("example.net",))
+    files.change("policy", postfix_table=str(tmp_path / "gone"))
+    files.change("deliver", routes={"example.com": "[127.0.0.9]:9"})
+    with running(files) as node:
+        remote, local = node.send(to="x@example.com"), node.send(to="alice@example.net")
+        found = node.wait_log(rf"{remote}: to=<.*dsn=4\.7\.5, status=deferred \((.*)\)")
+        assert f"{tmp_path / 'gone'}: No such file" in found[1]
+        node.wait_delivered(local)
+        problems = files.command("status", "--json").document["problems"]
+        assert any(f"{tmp_path / 'gone'}: No such file" in problem for problem in problems)
+        # It is read again at a reload, and the mail goes on.
+        (tmp_path / "gone").write_text("example.com may\n")
+        node.reload()
+        since = len(node.lines)
+        node.wait_log("adopted shard-000.db")
+        files.command("queue", "retry", remote)
+        node.wait_log(rf"{remote}: to=<.*dsn=4\.4\.1", since=since)
+
+
+def test_a_broken_shard_is_passed_over_and_told(tmp_path: Path) -> None:
+    """One file that cannot be read keeps its own mail back, and nothing else."""
+    files = NodeFiles(tmp_path)
+    shard = files.data / "queue" / "shard-000.db"
+    shard.parent.mkdir(parents=True)
+    shard.write_bytes(b"this is no database, and not a small one either\n" * 100)
+    with running(files) as node:
+        node.wait_delivered(node.send())
+        node.wait_log(r"warning: mail in \S+shard-000\.db waits, it cannot be opened: ")
+        status = files.command("status", "--json")
+        assert status.code == 3
+        assert "shard-000.db: file is not a database" in status.error
+    with sqlite3.connect(shard.with_name("shard-001.db")) as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    database.close()
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Give a folder that everybody may enter; pytest closes its own."""
+    with tempfile.TemporaryDirectory(prefix="letterlock-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+def python_for_all() -> list[str]:
+    """Give the start of a command that user nobody can run too: not every Python is everybody's."""
+    packages = sysconfig.get_path("purelib")
+    version = ".".join(map(str, sys.version_info[:2]))
+    for python in (sys.executable, f"/usr/bin/python{version}"):
+        program = ["env", f"PYTHONPATH={SOURCE}:{packages}", python, "-m", "letterlock"]
+        trial = subprocess.run(
+            [*program, "-h"], user="nobody", cwd="/", capture_output=True, check=False
+        )
+        if not trial.returncode:
+            return program
+    pytest.skip("no Python here that user nobody can run")
+
+
+@is_root
+def test_root_is_given_up(open_folder: Path) -> None:
+    """Started as root it opens its port, then is `node.user`, supervisor and workers both."""
+    nobody = pwd.getpwnam("nobody")
+    files = NodeFiles(open_folder)
+    files.add_certificate(mx_certificate())
+    for key in open_folder.glob("*.key"):
+        os.chown(key, nobody.pw_uid, nobody.pw_gid)
+    files.change("node", user="nobody")
+    config = files.write()
+    with started(files, [*python_for_all(), "serve", "--config", str(config)]) as node:
+        for pid in (node.process.pid, *node.worker_pids()):
+            status = Path(f"/proc/{pid}/status").read_text()
+            assert f"Uid:\t{nobody.pw_uid}\t{nobody.pw_uid}\t{nobody.pw_uid}" in status
+            groups = status.partition("Groups:")[2].partition("\n")[0].split()
+            assert groups == [str(nobody.pw_gid)]
+        node.wait_delivered(node.send(tls=True))
+        owners = {path.stat().st_uid for path in files.data.rglob("*")}
+        assert owners == {nobody.pw_uid}
+        node.reload()
+        assert "reload: new workers start" in node.log
+        assert files.command("queue", "list").code == 0
+
+
+@is_root
+def test_a_folder_of_another_user_is_named(tmp_path: Path) -> None:
+    files = NodeFiles(tmp_path)
+    files.change("node", user="nobody")
+    files.data.mkdir(mode=0o700)
+    line = refuse(files)
+    assert "nobody cannot write there; chown it to nobody" in line
+
+
+@is_root
+def test_a_configuration_found_in_the_current_folder_is_reloaded_after_root_is_given_up(
+    open_folder: Path,
+) -> None:
+    """It must belong to the one who started the node, not to whom it became."""
+    files = NodeFiles(open_folder)
+    files.change("node", user="nobody")
+    files.write()
+    if Path("/etc/letterlock/letterlock.toml").exists():
+        pytest.skip("this machine has a configuration of its own")
+    with started(files, [*python_for_all(), "serve"], cwd=open_folder) as node:
+        node.reload()
+        assert "reload: new workers start" in node.log
+
+
+def test_sockets_of_systemd_are_used_and_readiness_is_told(tmp_path: Path) -> None:
+    """sd_listen_fds(3), sd_notify(3)."""
+    files = NodeFiles(tmp_path)
+    # Not to be opened: systemd's sockets come first.
+    files.change("receive", listen=["192.0.2.1:25"])
+    files.write()
+    address = tmp_path / "notify"
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+    ):
+        notify.bind(str(address))
+        notify.settimeout(30)
+        port = listener.getsockname()[1]
+        # LISTEN_PID must be the process itself: a shell puts in its own, and becomes it.
+        shell = 'exec 3<&"$0" && LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"'
+        command = ["/bin/bash", "-c", shell, str(listener.fileno())]
+        command += [sys.executable, "-m", "letterlock", "serve", "--config", str(files.config)]
+        with started(
+            files,
+            command,
+            pass_fds=[listener.fileno()],
+            environment={"NOTIFY_SOCKET": str(address)},
+        ) as node:
+            assert node.port == port
+            assert notify.recv(100) == b"READY=1"
+            assert notify.recv(100) == b"WATCHDOG=1"
+            node.wait_delivered(node.send())
+            assert node.stop() == 0
+            states = [b""]
+            while states[-1] != b"STOPPING=1":
+                states.append(notify.recv(100))
+
+
+def test_a_missing_configuration_is_one_line(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "letterlock", "serve", "--config", str(tmp_path / "none.toml")],
+        env=command_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "none.toml: does not exist" in done.stderr
