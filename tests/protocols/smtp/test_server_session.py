@@ -182,6 +182,25 @@ def test_the_postmaster_needs_no_domain() -> None:
     assert dialogue.session.recipients == (Recipient("postmaster@mx.example.org"),)
 
 
+def test_recipient_named_twice_gets_the_message_once() -> None:
+    """What was asked first holds; a local part's case is another's business (RFC 5321 §2.4)."""
+    dialogue = Dialogue()
+    dialogue.say(
+        EHLO,
+        b"MAIL FROM:<>\r\n",
+        b"RCPT TO:<bob@example.org> NOTIFY=NEVER\r\n",
+        b"RCPT TO:<BOB@example.org>\r\n",
+        b"RCPT TO:<bob@EXAMPLE.org> NOTIFY=SUCCESS\r\n",
+        b"DATA\r\n",
+        b".\r\n",
+    )
+    ((envelope, _),) = dialogue.messages
+    assert envelope.recipients == (
+        Recipient("bob@example.org", frozenset({Notify.NEVER})),
+        Recipient("BOB@example.org"),
+    )
+
+
 def test_refused_senders_and_recipients_are_not_in_the_envelope() -> None:
     """RFC 5321 §3.3."""
     no = reply(550, "5.7.1", "No")
@@ -223,7 +242,10 @@ def test_recipients_over_the_limit_get_452_and_the_message_still_goes() -> None:
     settings = SessionSettings("mx.example.org", max_recipients=3, max_errors=2)
     dialogue = Dialogue(settings)
     dialogue.say(EHLO, MAIL)
-    assert dialogue.codes(*[RCPT] * 6) == [250] * 3 + [452] * 3
+    assert (
+        dialogue.codes(*(b"RCPT TO:<user%d@example.org>\r\n" % number for number in range(6)))
+        == [250] * 3 + [452] * 3
+    )
     assert dialogue.session.errors == 0
     assert dialogue.codes(b"DATA\r\n", b".\r\n") == [354, 250]
     assert len(dialogue.messages[0][0].recipients) == 3

@@ -51,10 +51,13 @@ class Transaction:
         return "" if self.mail.sender is None else self.mail.sender.format()
 
     def envelope(self) -> Envelope:
+        """Who named a recipient twice means one; what was asked for it first holds."""
         asked = self.mail.parameters
+        by_address = {item.address: item for item in reversed(self.recipients)}
+        recipients = {item.address: by_address[item.address] for item in self.recipients}
         return Envelope(
             self.sender,
-            tuple(self.recipients),
+            tuple(recipients.values()),
             asked.body_type,
             asked.smtputf8,
             asked.ret,
