@@ -192,6 +192,15 @@ def test_each_mistake_has_its_one_error(text: str, error: str) -> None:
     assert error in found
 
 
+def test_node_without_a_domain_is_an_error() -> None:
+    """RFC 5321 §4.5.1: postmaster's mail must end somewhere."""
+    with pytest.raises(ConfigErrors) as caught:
+        parse_config(MINIMAL.replace('["example.org"]', "[]"), FILE)
+    (error,) = caught.value.errors
+    assert error.key == "domains"
+    assert error.message == "must hold at least one domain"
+
+
 def test_what_depends_on_a_wrong_key_is_no_second_error() -> None:
     found = _errors("[queue]\nretry_min = '4h'\nretry_max = 'x'\n")
     assert [error.split(": ")[1] for error in found] == ["queue.retry_max"]

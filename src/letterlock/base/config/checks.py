@@ -33,6 +33,9 @@ def find_conflicts(config: Config) -> list[Conflict]:
 
 
 def _check_domains(config: Config) -> Iterator[Conflict]:
+    if not config.domains:
+        # RFC 5321 §4.5.1: postmaster's mail must end somewhere.
+        yield Conflict(("domains",), "must hold at least one domain")
     for index in _find_repeated(config.domains):
         yield Conflict(("domains", index), "stands here twice")
 
