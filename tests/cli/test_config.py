@@ -86,7 +86,7 @@ def test_check_shows_every_mistake_with_its_place(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "a.toml"
-    file.write_text('hostname = "a.example"\ndomains = []\ncontact = 1\ndatadir = "x"\n')
+    file.write_text('hostname = "a.example"\ndomains = ["b.example"]\ncontact = 1\ndatadir = "x"\n')
     assert main(["config", "check", "--config", str(file)]) == 2
     assert capsys.readouterr().err.splitlines() == [
         f"letterlock: {file}:1:1: data_dir: must be given",
@@ -116,6 +116,34 @@ def test_check_finds_files_that_cannot_be_used(
     assert len(lines) == 2
     assert f"{made / 'key.pem'}" in lines[0]
     assert lines[1].endswith(f"{made / 'none.pem'}: cannot be read: No such file or directory")
+
+
+@pytest.mark.parametrize(
+    ("commented", "wrong", "line"),
+    [
+        ('# ciphers = ""', 'ciphers = "FOO"', "tls.ciphers: no usable cipher in the list 'FOO'"),
+        ('# user = ""', 'user = "no such"', "node.user: there is no user 'no such'"),
+        (
+            '# engine = "sqlite"',
+            'engine = "postgres"\nurl = "mysql://u:hunter2@h/x"',
+            "queue.url: must be postgresql://user@host/name",
+        ),
+        (
+            '# engine = "sqlite"',
+            'engine = "postgres"\nurl = "postgresql://u:hunter2@[h/x"',
+            "queue.url: must be postgresql://user@host/name",
+        ),
+    ],
+)
+def test_check_finds_what_serve_would_not_start_with(
+    made: Path, commented: str, wrong: str, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = made / "letterlock.toml"
+    text = file.read_text()
+    assert commented in text
+    file.write_text(text.replace(commented, wrong))
+    assert main(["config", "check", "--config", str(file)]) == 2
+    assert capsys.readouterr().err == f"letterlock: {line}\n"
 
 
 def test_check_finds_wrong_entries_of_the_policy_tables(

@@ -109,10 +109,44 @@ def _find_wrong_files(config: "Config") -> Iterator[str]:
             load_key_pair(certificate, key)
         except LocalError as error:
             yield str(error)
-    for file in (*config.policy.trust_files, config.queue.url_file):
-        if file is not None and (reason := _find_unreadable(file)):
+    for check in (_check_user, _check_ciphers, _check_database):
+        try:
+            check(config)
+        except LocalError as error:
+            yield str(error)
+    for file in config.policy.trust_files:
+        if reason := _find_unreadable(file):
             yield f"{file}: cannot be read: {reason}"
     yield from load_policy(config.policy).problems
+
+
+def _check_user(config: "Config") -> None:
+    import pwd  # noqa: PLC0415 - not loaded for -h
+
+    from letterlock.base.errors import LocalError  # noqa: PLC0415 - as above
+
+    if config.node.user is not None:
+        try:
+            pwd.getpwnam(config.node.user)
+        except KeyError:
+            raise LocalError(f"node.user: there is no user {config.node.user!r}") from None
+
+
+def _check_ciphers(config: "Config") -> None:
+    from letterlock.node.building import check_ciphers  # noqa: PLC0415 - loads OpenSSL
+
+    check_ciphers(config.tls)
+
+
+def _check_database(config: "Config") -> None:
+    from letterlock.base.clock import SystemClock  # noqa: PLC0415 - not loaded for -h
+    from letterlock.base.config.choices import QueueEngine  # noqa: PLC0415 - as above
+    from letterlock.storage.postgres.configured import (  # noqa: PLC0415 - as above
+        make_postgres_queue,
+    )
+
+    if config.queue.engine is QueueEngine.POSTGRES:
+        make_postgres_queue(config.queue, "", SystemClock())
 
 
 def _find_unreadable(path: Path) -> str | None:

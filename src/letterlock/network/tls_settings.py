@@ -47,6 +47,11 @@ SERVER_CIPHERS = (
 """The server's order: the stronger first (RFC 9325 §4.2.1), ECDSA first as it costs us less."""
 
 
+def check_ciphers(ciphers: str) -> None:
+    """Raise LocalError for a list of TLS 1.2 ciphers without a cipher in it."""
+    make_context(SSL.TLS_METHOD, "TLSv1.2", None, ciphers)
+
+
 def make_context(
     method: int, min_version: str, max_version: str | None, ciphers: str
 ) -> SSL.Context:

@@ -1,6 +1,7 @@
 """The PostgreSQL queue that `[queue]` describes."""
 
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from letterlock.base.clock import Clock
 from letterlock.base.config.sections import QueueSection
@@ -19,9 +20,22 @@ def make_postgres_queue(section: QueueSection, node: str, clock: Clock) -> Postg
         raise LocalError(f"queue.url_file: {error.filename}: {error.strerror}") from error
     if not url:
         raise LocalError('queue.url: is needed with queue.engine = "postgres"')
+    if not _is_url(url):
+        # It may hold a password: it is not shown.
+        raise LocalError("queue.url: must be postgresql://user@host/name")
     return PostgresQueue(url, node, clock, horizon=find_horizon(section))
 
 
 def find_horizon(section: QueueSection) -> timedelta:
     """Give a time longer than any message lives: what lies further ahead had a wrong clock."""
     return 2 * max(section.lifetime, section.bounce_lifetime)
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        # Reading the port is what checks it.
+        port = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in {"postgresql", "postgres"} and port != 0
