@@ -223,7 +223,8 @@ async def test_only_who_was_deferred_is_sent_to_at_the_next_host(tmp_path: Path)
     ]
     bounced = next(item for item in delivery.outcomes if item.number == 2)
     assert "said: 550 5.1.1 nobody (in reply to RCPT TO command)" in bounced.reply
-    assert bounced.remote == HOST
+    assert bounced.remote == f"{HOST}[{servers[0].ip}]"
+    assert bounced.diagnostic == "550 5.1.1 nobody"
 
 
 # Names

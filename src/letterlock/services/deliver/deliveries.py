@@ -104,6 +104,8 @@ class Deliveries:
         room = self._limits.at_once - len(self._in_hands)
         if room <= 0:
             return False
+        # The store does not count per destination: a batch may be all for one.
+        room = min(room, self._destinations.room(self._clock.monotonic()))
         try:
             claims = await self.store.claim(
                 self._clock.now(),

@@ -36,6 +36,19 @@ class Destinations:
         full = [name for name, count in self._at_once.items() if count >= self.max_at_once]
         return [*full, *self._over_rate(now)] if self.max_rate else full
 
+    def room(self, now: float) -> int:
+        """Give how many claims can begin at once, even if all are for one destination.
+
+        At least 1: what is saturated is left out of the claim.
+        """
+        left = [self.max_at_once - count for count in self._at_once.values()]
+        most = self.max_at_once
+        if self.max_rate:
+            self._forget_starts(now)
+            left += [self.max_rate - len(starts) for starts in self._starts.values()]
+            most = min(most, self.max_rate)
+        return min([most, *(item for item in left if item > 0)])
+
     def next_free(self, now: float) -> float | None:
         """Give the seconds until a destination falls below its rate; None: none is over it."""
         waits = [
@@ -46,12 +59,12 @@ class Destinations:
         return max(0.0, min(waits)) if self.max_rate and waits else None
 
     def _over_rate(self, now: float) -> list[str]:
-        over = []
+        self._forget_starts(now)
+        return [name for name, starts in self._starts.items() if len(starts) >= self.max_rate]
+
+    def _forget_starts(self, now: float) -> None:
         for name, starts in tuple(self._starts.items()):
             while starts and starts[0] <= now - RATE_WINDOW_SECONDS:
                 starts.popleft()
             if not starts:
                 del self._starts[name]
-            elif len(starts) >= self.max_rate:
-                over.append(name)
-        return over

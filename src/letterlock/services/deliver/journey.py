@@ -63,12 +63,10 @@ class Journey:
         """Give the message in pieces."""
         return self.store.read_body(self.claim.queue_id)
 
-    def note_outcomes(
-        self, relay: str, host: str, outcomes: Mapping[int, RecipientOutcome]
-    ) -> None:
+    def note_outcomes(self, relay: str, outcomes: Mapping[int, RecipientOutcome]) -> None:
         """Take what a transaction came to."""
         for number, outcome in outcomes.items():
-            noted = self._note(number, relay, host, outcome)
+            noted = self._note(number, relay, outcome)
             if noted.result is Result.DEFERRED:
                 self._has_passing_problem = True
                 self._problems[number] = noted
@@ -88,7 +86,7 @@ class Journey:
         self._has_passing_problem |= not reply.is_permanent
         # A greeting of 250 is no refusal that RFC 5321 §4.2.1 knows, and no success either.
         status = "4.5.0" if reply.is_positive else status_of(reply)
-        self._defer(relay, status, text, remote=relay.partition("[")[0])
+        self._defer(relay, status, text, reply=reply)
 
     def note_untried(self, relay: str, text: str, recipients: Sequence[ClaimedRecipient]) -> None:
         """Note that a session ended before these had their turn."""
@@ -173,7 +171,7 @@ class Journey:
         status: str,
         text: str,
         *,
-        remote: str | None = None,
+        reply: Reply | None = None,
         tls_result: ResultType | None = None,
     ) -> None:
         """Note why everyone who waits still waits."""
@@ -185,13 +183,14 @@ class Journey:
                 status,
                 text,
                 relay,
-                remote,
+                remote=_speaker(relay) if reply else None,
+                diagnostic=reply.text if reply else None,
                 tls_result=tls_result,
                 connect_seconds=connect,
                 send_seconds=send,
             )
 
-    def _note(self, number: int, relay: str, host: str, outcome: RecipientOutcome) -> Outcome:
+    def _note(self, number: int, relay: str, outcome: RecipientOutcome) -> Outcome:
         reply = outcome.reply
         text = reply.text if outcome.is_ours else f"host {relay} said: {reply.text}"
         result = Result.DEFERRED
@@ -206,7 +205,8 @@ class Journey:
             status_of(reply),
             text,
             relay,
-            remote=None if outcome.is_ours else host,
+            remote=None if outcome.is_ours else _speaker(relay),
+            diagnostic=None if outcome.is_ours else reply.text,
             is_dsn_passed_on=outcome.is_accepted and not outcome.is_relayed,
             connect_seconds=connect,
             send_seconds=send,
@@ -215,3 +215,8 @@ class Journey:
     def _seconds(self) -> tuple[float, float]:
         now = self._clock.monotonic()
         return self._connected - self._began, now - self._connected
+
+
+def _speaker(relay: str) -> str:
+    """Give `host[ip]` of a relay."""
+    return relay.rpartition(":")[0]

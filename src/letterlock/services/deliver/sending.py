@@ -95,7 +95,7 @@ class Sender:
                 )
                 for item in group
             }
-            journey.note_outcomes(target.relay, target.host, outcomes)
+            journey.note_outcomes(target.relay, outcomes)
             sent.summary = planned.reply.text
             return []
         result = await self._carry_out(journey, connection, planned, envelope)
@@ -106,7 +106,7 @@ class Sender:
         by_number = {
             item.number: outcome for item, outcome in zip(group, result.outcomes, strict=True)
         }
-        journey.note_outcomes(target.relay, target.host, by_number)
+        journey.note_outcomes(target.relay, by_number)
         sent.summary = (result.final_reply or result.outcomes[-1].reply).text
         sent.must_close = result.must_close
         sent.is_usable = not result.must_close and (

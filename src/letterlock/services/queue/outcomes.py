@@ -26,11 +26,12 @@ class Result(StrEnum):
 class Outcome:
     """One recipient's result. `number` is the queue's; `relay` is `host[ip]:port` or `none`.
 
-    `reply` is the peer's reply or our own words, on one line. `remote` names the host that spoke
-    (for the DSN's Remote-MTA), None when the words are ours. `is_dsn_passed_on`: the next hop took
-    over the duty to report success (RFC 3461 §5.2.2). `tls_result`: not None when it was TLS that
-    kept us from sending. The seconds are those of the connection that
-    decided.
+    `reply` is the peer's reply or our own words, on one line, as the log shows it. `remote` names
+    the host that spoke, `host[ip]`, and `diagnostic` is its reply alone (for the DSN's Remote-MTA
+    and Diagnostic-Code, RFC 3464 §2.3.5, §2.3.6); None when the words are ours.
+    `is_dsn_passed_on`: the next hop took over the duty to report success (RFC 3461 §5.2.2).
+    `tls_result`: not None when it was TLS that kept us from sending. The seconds are those of the
+    connection that decided.
     """
 
     number: int
@@ -39,6 +40,7 @@ class Outcome:
     reply: str
     relay: str = "none"
     remote: str | None = None
+    diagnostic: str | None = None
     is_dsn_passed_on: bool = False
     tls_result: ResultType | None = None
     connect_seconds: float = 0.0

@@ -177,7 +177,7 @@ class Settlements:
             ReportedRecipient(
                 recipient=claimed.recipient,
                 status=status or outcome.status,
-                diagnostic=outcome.reply,
+                diagnostic=outcome.diagnostic or outcome.reply,
                 remote_mta=outcome.remote,
                 last_attempt=self.clock.now(),
                 tls_result=outcome.tls_result,
