@@ -10,6 +10,7 @@ import pwd
 import re
 import shutil
 import signal
+import smtplib
 import socket
 import subprocess
 import tempfile
@@ -27,6 +28,7 @@ from tests.peers import MISSING, program
 
 PATIENCE = 40.0
 """Seconds until a wait has failed; much longer than anything takes, the machine may be busy."""
+MESSAGE = "Subject: hello\r\n\r\nhello\r\n"
 _OURS = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming")
 _MODES = {"private": 0o700, "saved": 0o700, "trace": 0o700, "public": 0o710, "maildrop": 0o1730}
 _NOBODY = 65534
@@ -224,6 +226,17 @@ def running_postfix(files: PostfixFiles) -> Iterator[PostfixInstance]:
         yield postfix
     finally:
         postfix.stop()
+
+
+def submit(port: int, to: str, text: str = MESSAGE) -> str:
+    """Give a Postfix that listens on 127.0.0.1 a message; gives its queue id for it."""
+    with smtplib.SMTP("127.0.0.1", port, "writer.example", timeout=PATIENCE) as smtp:
+        smtp.ehlo()
+        smtp.mail("writer@writer.example")
+        smtp.rcpt(to)
+        code, reply = smtp.data(text)
+    assert code == 250, reply
+    return reply.decode().rpartition(" ")[2]
 
 
 def require_root() -> None:

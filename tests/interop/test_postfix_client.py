@@ -1,19 +1,19 @@
 """Postfix sends to us: at every level of its own, and what both logs say of it."""
 
 import re
-import smtplib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
 from tests.interop.postfix_instance import (
-    PATIENCE,
+    MESSAGE,
     PostfixInstance,
     free_port,
     postfix_files,
     require_root,
     running_postfix,
+    submit,
 )
 from tests.journeys.running_node import NodeFiles, RunningNode, running
 from tests.network.certificates import authority, issue
@@ -77,16 +77,9 @@ class Both:
     node: RunningNode
     port: int
 
-    def send(self, client: str, *, user: str = "alice", text: str = "") -> str:
+    def send(self, client: str, *, user: str = "alice", text: str = MESSAGE) -> str:
         """Give Postfix a message to send through this client; gives Postfix's queue id."""
-        text = text or f"Subject: {client}\r\n\r\nhello\r\n"
-        with smtplib.SMTP(IP, self.port, "writer.example", timeout=PATIENCE) as smtp:
-            smtp.ehlo()
-            smtp.mail("writer@writer.example")
-            smtp.rcpt(f"{user}@{client}.example")
-            code, reply = smtp.data(text)
-        assert code == 250, reply
-        return reply.decode().rpartition(" ")[2]
+        return submit(self.port, f"{user}@{client}.example", text)
 
     def wait_sent(self, queue_id: str) -> str:
         """Wait until Postfix has sent it; gives the queue id that it was told."""
