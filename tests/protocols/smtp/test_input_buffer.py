@@ -59,6 +59,21 @@ def test_a_client_that_knows_lf_only_is_told_at_once() -> None:
     assert lines_of([b"EHLO a\n"]) == [LineFault.BARE_LF]
 
 
+def test_a_client_that_knows_lf_only_is_told_at_each_line() -> None:
+    """It would wait for an answer to the second; every one is an error, and 421 comes in time."""
+    assert lines_of([b"EHLO a\nHELO a\n\n"]) == [LineFault.BARE_LF] * 3
+    long = b"x" * (MAX_LINE_OCTETS + 1)
+    assert lines_of([long + b"\nNOOP\n"]) == [LineFault.TOO_LONG, LineFault.BARE_LF]
+    endless = [b"NOOP\n"] * (MAX_SKIPPED_OCTETS // 5 + 2)
+    assert lines_of(endless)[-1] is LineFault.ENDLESS
+
+
+def test_the_end_of_what_follows_a_bare_lf_is_found_wherever_it_is_cut() -> None:
+    text = b"NOOP\nRSET\n\nxx\r\nQUIT\r\n"
+    for cut in range(len(text)):
+        assert lines_of([text[:cut], text[cut:]]) == [*[LineFault.BARE_LF] * 3, b"QUIT"]
+
+
 def test_normalized_lf_ends_a_command() -> None:
     assert lines_of([b"NOOP\nRSET\r\n\n"], NORMALIZE) == [b"NOOP", b"RSET", b""]
     line = b"x" * (MAX_LINE_OCTETS + 1)

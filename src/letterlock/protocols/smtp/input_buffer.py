@@ -27,16 +27,16 @@ class LineFault(StrEnum):
 class InputBuffer:
     """Octets in the order they came.
 
-    With NORMALIZE a bare LF ends a command line. With REJECT it is reported at once (a client that
-    knows LF only would else wait for ever), and what follows it up to CRLF is never a command.
+    With NORMALIZE a bare LF ends a command line. With REJECT each is reported at once (a client
+    that knows LF only would else wait for ever), and what follows up to CRLF is never a command.
     """
 
-    __slots__ = ("_is_lf_enough", "_is_skipping", "_octets", "_skipped")
+    __slots__ = ("_is_lf_enough", "_octets", "_skipped", "_skipping")
 
     def __init__(self, mode: BareNewline) -> None:
         self._octets = bytearray()
         self._is_lf_enough = mode is BareNewline.NORMALIZE
-        self._is_skipping = False
+        self._skipping: LineFault | None = None
         self._skipped = 0
 
     def __len__(self) -> int:
@@ -67,33 +67,40 @@ class InputBuffer:
         octets = self._octets
         if not octets:
             return None
-        if self._is_skipping and not self._skip_line():
-            return LineFault.ENDLESS if self._skipped > MAX_SKIPPED_OCTETS else None
+        if self._skipping is not None:
+            fault = self._skip_line()
+            if self._skipping is not None:
+                return fault
         end = octets.find(b"\n", 0, MAX_LINE_OCTETS)
         if end < 0:
             if len(octets) < MAX_LINE_OCTETS:
                 return None
-            self._is_skipping = True
+            self._skipping = LineFault.TOO_LONG
             return LineFault.TOO_LONG
         is_crlf = end > 0 and octets[end - 1] == 0x0D
         line = bytes(octets[: end - 1 if is_crlf else end])
         del octets[: end + 1]
         if not is_crlf and not self._is_lf_enough:
-            self._is_skipping = True
+            self._skipping = LineFault.BARE_LF
             return LineFault.BARE_LF
         return LineFault.BARE_CR if b"\r" in line else line
 
-    def _skip_line(self) -> bool:
-        """Drop the rest of a line; True when its end was found."""
-        end_mark = b"\n" if self._is_lf_enough else b"\r\n"
-        end = self._octets.find(end_mark)
-        if 0 <= end <= MAX_SKIPPED_OCTETS - self._skipped:
-            del self._octets[: end + len(end_mark)]
-            self._is_skipping = False
-            self._skipped = 0
-            return True
+    def _skip_line(self) -> LineFault | None:
+        """Drop the rest of a line, and end that at its end; gives what is to be told meanwhile."""
+        octets = self._octets
+        end = octets.find(b"\n")
+        is_crlf = end > 0 and octets[end - 1] == 0x0D
+        if 0 <= end <= MAX_SKIPPED_OCTETS - self._skipped + is_crlf:
+            del octets[: end + 1]
+            if is_crlf or self._is_lf_enough:
+                self._skipping = None
+                self._skipped = 0
+                return None
+            self._skipped += end + 1
+            was, self._skipping = self._skipping, LineFault.BARE_LF
+            return LineFault.BARE_LF if was is LineFault.BARE_LF else self._skip_line()
         # A CR at the end may be the first half of CRLF.
-        count = len(self._octets) - self._octets.endswith(b"\r")
+        count = len(octets) - octets.endswith(b"\r")
         self._skipped += count
-        del self._octets[:count]
-        return False
+        del octets[:count]
+        return LineFault.ENDLESS if self._skipped > MAX_SKIPPED_OCTETS else None
