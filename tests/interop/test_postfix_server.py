@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from letterlock.protocols.pki.throwaway_ca import ThrowawayCa
 from tests.interop.background import zones
 from tests.interop.postfix_instance import (
     PostfixFiles,
@@ -21,11 +22,12 @@ from tests.interop.postfix_instance import (
     running_postfix,
 )
 from tests.journeys.running_node import NodeFiles, RunningNode, running
-from tests.network.certificates import authority, issue
+from tests.network.certificates import NOW, authority, issue
 
 pytestmark = pytest.mark.peer("postfix")
 
-GOOD, TLS_1_2, CLEAR, STRICT, SINGLE = (f"127.0.78.{number}" for number in range(1, 6))
+HOSTS = tuple(f"127.0.78.{number}" for number in range(1, 7))
+GOOD, TLS_1_2, CLEAR, STRICT, SINGLE, FOREIGN = HOSTS
 SENDER = "alice@example.org"
 MAX_CONNECTIONS = 2
 
@@ -35,6 +37,8 @@ ZONES = {
     "strict.example": f"@ MX 10 mx\nmx A {STRICT}",
     # No PIPELINING there.
     "single.example": f"@ MX 10 mx\nmx A {SINGLE}",
+    # Of an authority that we don't know.
+    "foreign.example": f"@ MX 10 mx\nmx A {FOREIGN}",
     # No STARTTLS there.
     "clear.example": f"@ MX 10 mx\nmx A {CLEAR}",
     "clear-verify.example": "@ MX 10 mx.clear.example.",
@@ -49,6 +53,7 @@ LEVELS = {
     "old.example": "verify",
     "strict.example": "verify",
     "single.example": "verify",
+    "foreign.example": "verify",
     "clear.example": "encrypt",
     "clear-verify.example": "verify",
     "clear-may.example": "may",
@@ -104,7 +109,7 @@ class Both:
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     require_root()
-    port = free_port(GOOD, TLS_1_2, CLEAR, STRICT, SINGLE)
+    port = free_port(*HOSTS)
     with postfix_files() as files, zones(ZONES) as resolver:
         _set_up_postfix(files, port)
         node = _set_up_node(NodeFiles(tmp_path_factory.mktemp("node")), files, resolver, port)
@@ -127,6 +132,8 @@ def _set_up_postfix(files: PostfixFiles, port: int) -> None:
     )
     files.add_server(CLEAR, port, smtpd_tls_security_level="none")
     files.add_server(STRICT, port, smtpd_tls_security_level="encrypt", **pairs["strict"])
+    foreign = ThrowawayCa("Foreign CA", NOW).issue(["mx.foreign.example"], now=NOW)
+    files.add_server(FOREIGN, port, **tls, **files.add_certificate(foreign, "foreign"))
     without = {"smtpd_discard_ehlo_keywords": "pipelining, chunking, size"}
     files.add_server(SINGLE, port, **tls, **pairs["single"], **without)
 
@@ -324,20 +331,34 @@ def test_a_postfix_with_another_name_gets_nothing(both: Both) -> None:
     found = both.wait_deferred(queue_id)
     assert found[2] == "4.7.5"
     line = both.postfix.wait_log(r"disconnect from (.*)", since=since)[1]
-    assert "mail=" not in line
+    assert line.endswith(" ehlo=1 starttls=1 quit=1 commands=3"), "a clean end, and no MAIL"
     (attempt,) = both.attempts(queue_id)
     assert attempt["story"]["verdict"]["result_type"] == "certificate-host-mismatch"
     assert attempt["story"]["handshake"]["sni"] == "mx.wrong.example"
     assert not both.postfix.files.mails("bob@wrong.example")
 
 
+def test_a_postfix_of_an_unknown_authority_gets_an_alert(both: Both) -> None:
+    """RFC 8446 §6.2 unknown_ca, RFC 8460 §4.3.2.1 certificate-not-trusted."""
+    since = len(both.postfix.lines)
+    queue_id = both.node.send(to="bob@foreign.example", sender=SENDER)
+    assert both.wait_deferred(queue_id)[2] == "4.7.5"
+    both.postfix.wait_log("alert unknown ca", since=since)
+    line = both.postfix.wait_log(r"disconnect from (.*)", since=since)[1]
+    assert "mail=" not in line
+    (attempt,) = both.attempts(queue_id)
+    assert attempt["story"]["verdict"]["result_type"] == "certificate-not-trusted"
+    assert attempt["story"]["handshake"]["chain"], "what it showed is kept"
+    assert not both.postfix.files.mails("bob@foreign.example")
+
+
 def test_at_may_another_name_is_taken_and_recorded(both: Both) -> None:
-    """RFC 7435 §3: better than clear; the log says that it was not verified."""
+    """RFC 7435 §3: better than clear; "Trusted" is Postfix's word for that too."""
     since = len(both.node.lines)
     queue_id = both.node.send(to="bob@wrong-may.example", sender=SENDER)
     both.wait_sent(queue_id, "bob@wrong-may.example")
     both.node.wait_log(
-        r" (Trusted|Untrusted) TLS connection established to mx\.wrong-may\.example\[", since=since
+        r" Trusted TLS connection established to mx\.wrong-may\.example\[", since=since
     )
 
 
