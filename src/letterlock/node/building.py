@@ -70,7 +70,7 @@ def check_ciphers(section: TlsSection) -> None:
 def build_directory(config: Config) -> LocalDirectory:
     """Know what is local: domains, mailboxes, who is postmaster."""
     mailboxes = local_mailboxes(config.local.mailboxes, config.domains)
-    postmaster = (config.local.postmaster or "postmaster").partition("@")[0].lower()
+    postmaster = config.local.postmaster or "postmaster"
     return LocalDirectory(config.hostname, frozenset(config.domains), mailboxes, postmaster)
 
 

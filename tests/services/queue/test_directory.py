@@ -1,5 +1,7 @@
 """The domains and mailboxes that are ours."""
 
+from dataclasses import replace
+
 import pytest
 
 from letterlock.base.domains import Domain
@@ -33,6 +35,13 @@ DIRECTORY = LocalDirectory(
 def test_where_an_address_of_ours_goes(address: str, home: tuple[Domain, str] | None) -> None:
     """RFC 5321 §4.5.1, RFC 2142 §4: postmaster and abuse are always there."""
     assert DIRECTORY.find_mailbox(parse_mailbox(address)) == home
+
+
+@pytest.mark.parametrize("address", ["postmaster@example.org", "abuse@mx.example.org"])
+def test_a_postmaster_of_one_domain_is_postmaster_of_all(address: str) -> None:
+    """The mailbox is where it was said to be: one of that name elsewhere belongs to nobody."""
+    directory = replace(DIRECTORY, postmaster="bob@example.net")
+    assert directory.find_mailbox(parse_mailbox(address)) == (NET, "bob")
 
 
 @pytest.mark.parametrize(

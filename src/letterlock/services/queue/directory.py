@@ -18,8 +18,8 @@ ROLE_NAMES = ("postmaster", "abuse")
 class LocalDirectory:
     """The domains and mailboxes that are ours.
 
-    `mailboxes` holds `local@domain` in lower case; `postmaster` is the mailbox (`local`) that gets
-    the role addresses' mail where there is no mailbox of that name.
+    `mailboxes` holds `local@domain` in lower case; `postmaster` is the mailbox (`local` in each
+    domain, or `local@domain`) that gets the role addresses' mail where there is none of that name.
     """
 
     hostname: Domain
@@ -40,8 +40,10 @@ class LocalDirectory:
         if mailbox.domain in self.domains and f"{name}@{mailbox.domain}" in self.mailboxes:
             return Domain(mailbox.domain), name
         if name in ROLE_NAMES and self.is_local(mailbox):
-            home = mailbox.domain if mailbox.domain in self.domains else min(self.domains)
-            return Domain(home), self.postmaster
+            local, _, home = self.postmaster.partition("@")
+            if not home:
+                home = mailbox.domain if mailbox.domain in self.domains else min(self.domains)
+            return Domain(home), local
         return None
 
 
