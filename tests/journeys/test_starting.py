@@ -110,8 +110,8 @@ def test_an_unreadable_policy_table_holds_mail_that_it_may_be_for(tmp_path: Path
         (tmp_path / "gone").write_text("example.com may\n")
         node.reload()
         since = len(node.lines)
-        node.wait_log("adopted shard-000.db")
-        files.command("queue", "retry", remote)
+        retry = ("queue", "retry", remote, "--json")
+        node.wait_for(lambda: files.command(*retry).document["changed"] == 1, "its new owner")
         node.wait_log(rf"{remote}: to=<.*dsn=4\.4\.1", since=since)
 
 

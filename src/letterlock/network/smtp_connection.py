@@ -121,6 +121,7 @@ class Connection(asyncio.Protocol):
         self._is_stopping = False
         self._is_ended = False
         self._lost: str | None = None
+        self._late: str | None = None
         self._has_quit = False
         self._lingers_until = 0.0
         self._started = self._active = server.now()
@@ -196,7 +197,7 @@ class Connection(asyncio.Protocol):
             return
         idle = HANDSHAKE_SECONDS if self._is_handshaking else limits.idle.total_seconds()
         if now - self._active > idle:
-            self._time_out("timeout")
+            self._time_out(None)
         elif now - self._started > limits.session.total_seconds():
             self._time_out("session took too long")
         elif self._message_started is not None and limits.min_bytes_per_second:
@@ -336,6 +337,9 @@ class Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         octets = self._session.bytes_to_send()
+        if octets:
+            # Not every command is an event, but each has a reply: the client is not idle.
+            self._active = self._server.now()
         if self._tls is not None and not self._is_handshaking:
             if octets:
                 self._tls.write(octets)
@@ -352,17 +356,19 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.resume_reading()
 
-    def _time_out(self, reason: str) -> None:
+    def _time_out(self, reason: str | None) -> None:
+        """End for want of time. `reason` None: nothing came; the session says in which command."""
         if self._is_handshaking:
             assert self._tls is not None
             self._owner.note_tls_failure(self._tls.time_out())
             self._is_handshaking = False
-            self._end(reason)
+            self._end(reason or "timeout")
             self._transport.abort()
             return
+        self._late = reason
         self._session.time_out()
         self._pump()
-        self._end(reason)
+        self._end("timeout")
         if self._is_paused:
             self._transport.abort()
 
@@ -392,4 +398,4 @@ class Connection(asyncio.Protocol):
         if self._message_started is not None:
             self._message_started = None
             self._owner.drop_message()
-        self._owner.end_connection(reason)
+        self._owner.end_connection(self._late or reason)
