@@ -56,6 +56,8 @@ class LineLog:
         self._clock = clock
         self._host = hostname.partition(".")[0]
         self._stream = stream if stream is not None else sys.stderr
+        self._second = -1
+        self._stamp = ""
         self._format: Callable[..., str] = self._format_json if as_json else self._format_postfix
 
     def write(
@@ -73,9 +75,12 @@ class LineLog:
         self, service: Service, text: str, queue_id: str | None, fields: object
     ) -> str:
         del fields
-        stamp = self._clock.now().astimezone(UTC).strftime("%b %e %H:%M:%S")
+        now = self._clock.now()
+        if (second := int(now.timestamp())) != self._second:
+            self._second = second
+            self._stamp = now.astimezone(UTC).strftime("%b %e %H:%M:%S")
         subject = f"{queue_id}: " if queue_id else ""
-        return f"{stamp} {self._host} letterlock/{service}[{os.getpid()}]: {subject}{text}\n"
+        return f"{self._stamp} {self._host} letterlock/{service}[{os.getpid()}]: {subject}{text}\n"
 
     def _format_json(
         self,

@@ -5,6 +5,7 @@ single host has that many addresses to come from.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 from letterlock.base.clock import Clock
@@ -59,6 +60,7 @@ class Clients:
             self._counters.add(self._worker, slot, -1)
 
 
+@lru_cache(maxsize=4096)
 def client_key(ip: str) -> str:
     """Give what counts as one client: an IPv4 address, or an IPv6 /64."""
     try:

@@ -5,12 +5,15 @@ the recipient has a mailbox here, or the client is listed and may relay. Nothing
 (`%`, `!`, `@`, a source route) ever names another host: no open relay by such tricks.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from letterlock.protocols.smtp.paths import Mailbox
 from letterlock.protocols.smtp.replies import Reply, reply
 from letterlock.services.queue.directory import LocalDirectory
+
+MAX_KNOWN_CLIENTS = 4096
+"""So many answers are kept: a client that comes again costs no parsing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +21,19 @@ class RelayClients:
     """The clients that may send to any domain."""
 
     networks: tuple[IPv4Network | IPv6Network, ...]
+    _known: dict[str, bool] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def may_relay(self, ip: str) -> bool:
+        if not self.networks:
+            return False
+        known = self._known.get(ip)
+        if known is None:
+            if len(self._known) >= MAX_KNOWN_CLIENTS:
+                self._known.clear()
+            known = self._known[ip] = self._is_listed(ip)
+        return known
+
+    def _is_listed(self, ip: str) -> bool:
         try:
             address = ip_address(ip)
         except ValueError:
