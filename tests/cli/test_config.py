@@ -63,9 +63,15 @@ def test_init_overwrites_nothing(
     assert (tmp_path / name).read_text() == "mine"
 
 
-def test_init_refuses_what_is_no_domain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["init", "exa mple", "--dir", str(tmp_path / "x")]) == 2
-    assert "is not a label" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [(["a..b"], "DOMAIN 'a..b'"), (["a.b", "--hostname", "c..d"], "--hostname 'c..d'")],
+)
+def test_init_refuses_what_is_no_domain(
+    arguments: list[str], named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["init", *arguments, "--dir", str(tmp_path / "x")]) == 2
+    assert capsys.readouterr().err == (f"letterlock: {named}: '' is not a label of a domain name\n")
     assert not (tmp_path / "x").exists()
 
 

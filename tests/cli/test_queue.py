@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -223,6 +223,17 @@ async def test_show_says_when_there_was_no_attempt(
     queue_id = await node.fill()
     assert node.run("queue", "show", queue_id) == 0
     assert "No attempt so far." in capsys.readouterr().out
+
+
+async def test_show_says_that_a_message_came_in_clear(
+    node: Node, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with node.shard() as mail:
+        origin = {"client": "192.0.2.1", "helo": "a.example", "tls": ""}
+        message = replace(await mail.message("example.com"), origin=origin)
+        await mail.store.save(message)
+    assert node.run("queue", "show", message.queue_id) == 0
+    assert "came from  client 192.0.2.1, helo a.example, tls none\n" in capsys.readouterr().out
 
 
 async def test_message_that_is_not_there_is_bad_news(

@@ -47,9 +47,12 @@ def init(domain: str, folder: Path | None, hostname: str | None, *, as_json: boo
         folder = SYSTEM_FOLDER if os.geteuid() == 0 else Path()
     try:
         name = parse_domain(domain)
+    except DomainError as error:
+        raise CommandFailed(f"DOMAIN {domain!r}: {error}", ExitCode.WRONG_USAGE) from None
+    try:
         host = parse_domain(hostname) if hostname else _find_hostname(name)
     except DomainError as error:
-        raise CommandFailed(str(error), ExitCode.WRONG_USAGE) from None
+        raise CommandFailed(f"--hostname {hostname!r}: {error}", ExitCode.WRONG_USAGE) from None
     records = format_records(name, host)
     files = [
         _NewFile("letterlock.toml", 0o644, format_config(folder, name, host)),

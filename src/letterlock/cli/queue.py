@@ -48,7 +48,7 @@ MESSAGE_KEYS = {
     "expires": "when it will be returned",
     "finished": "when its last recipient was done; null while it waits",
     "hold": "why it is held; null when it is not",
-    "origin": "where it came from: client, helo, protocol, tls",
+    "origin": 'where it came from: client, helo, tls ("": in clear)',
     "recipients[].address": "the recipient",
     "recipients[].destination": "the next hop",
     "recipients[].state": "queued, held, delivered, failed or deleted",

@@ -76,9 +76,8 @@ def _format_message(message: QueuedMessage) -> Iterator[str]:
     if message.hold is not None:
         yield from _label("held", message.hold)
     if message.origin:
-        yield from _label(
-            "came from", ", ".join(f"{key} {value}" for key, value in message.origin.items())
-        )
+        origin = ", ".join(f"{key} {value or 'none'}" for key, value in message.origin.items())
+        yield from _label("came from", origin)
 
 
 def _format_recipient(recipient: QueuedRecipient) -> Iterator[str]:
