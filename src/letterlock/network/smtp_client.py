@@ -5,8 +5,7 @@ mean is in `protocols.smtp`, whether a handshake is good enough in `protocols.po
 peer does is a value: `Connected`, `TlsFailed`, `Unreachable` or `Refused`.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import assert_never
@@ -15,6 +14,7 @@ from letterlock.base.clock import Clock
 from letterlock.base.domains import DomainError
 from letterlock.base.errors import LocalError
 from letterlock.network.client_contexts import ClientContexts, ClientSettings
+from letterlock.network.smtp_speaker import Refused, Speaker, Target, Unreachable
 from letterlock.network.tls import TlsDriver
 from letterlock.network.wire import Lost, Wire, connect
 from letterlock.protocols.pki.anchors import TrustAnchors
@@ -25,31 +25,12 @@ from letterlock.protocols.policy.judge import (
 )
 from letterlock.protocols.policy.requirement import Level, Requirement
 from letterlock.protocols.policy.verdict import Verdict
-from letterlock.protocols.smtp.capabilities import Capabilities, parse_capabilities
+from letterlock.protocols.smtp.capabilities import Capabilities
 from letterlock.protocols.smtp.replies import Reply
-from letterlock.protocols.smtp.reply_reader import ReplyReader, ReplyViolation
 from letterlock.protocols.smtp.timeouts import ClientTimeouts
 from letterlock.protocols.smtp.transaction import Transaction
-from letterlock.protocols.smtp.transaction_result import Stage, TransactionResult
+from letterlock.protocols.smtp.transaction_result import TransactionResult
 from letterlock.protocols.tls.handshake import FailureCause, Handshake, HandshakeFailed
-
-MAX_DIALOGUE_LINES = 400
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One address of one host. `host` is a name, or the address itself when there is no name."""
-
-    host: str
-    ip: str
-    port: int
-    helo: str
-    source: str | None = None
-
-    @property
-    def relay(self) -> str:
-        """The target as logs name it: `host[ip]:port`."""
-        return f"{self.host}[{self.ip}]:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +40,6 @@ class DialTimeouts:
     connect: timedelta = timedelta(seconds=30)
     handshake: timedelta = timedelta(minutes=1)
     steps: ClientTimeouts = field(default_factory=ClientTimeouts)
-
-
-@dataclass(frozen=True, slots=True)
-class Unreachable:
-    """No SMTP session: no connection, or it was lost, or what came was not SMTP."""
-
-    detail: str
-    dialogue: tuple[str, ...] = ()
-    stage: str = "connecting"
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The host does not want us now or at all: its reply to the connection or to EHLO."""
-
-    reply: Reply
-    dialogue: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,30 +58,11 @@ class Unusable:
     reason: str
 
 
-@dataclass(slots=True)
-class _Dialogue:
-    """What was said, without message content; bounded."""
-
-    lines: list[str] = field(default_factory=list)
-
-    def add(self, mark: str, text: str) -> None:
-        """Add a line; `mark` is `>` for what we said, `<` for the host, `!` for the rest."""
-        self.extend((f"{mark} {text}",))
-
-    def extend(self, lines: Sequence[str]) -> None:
-        self.lines += lines[: MAX_DIALOGUE_LINES - len(self.lines)]
-
-    def take(self) -> tuple[str, ...]:
-        lines = tuple(self.lines)
-        self.lines.clear()
-        return lines
-
-
 class Connected:
     """A connection over which mail may go: the requirement it was judged by is met."""
 
     def __init__(
-        self, target: Target, speaker: "_Speaker", verdict: Verdict, handshake: Handshake | None
+        self, target: Target, speaker: Speaker, verdict: Verdict, handshake: Handshake | None
     ) -> None:
         self.target = target
         self.verdict = verdict
@@ -206,7 +151,7 @@ class Dialer:
         requirement: Requirement,
         anchors: TrustAnchors,
     ) -> Dialled:
-        speaker = _Speaker(wire, target, self._timeouts.steps)
+        speaker = Speaker(wire, target, self._timeouts.steps)
         failed = await speaker.greet()
         if failed is not None:
             return failed
@@ -217,7 +162,7 @@ class Dialer:
 
     async def _secure(
         self,
-        speaker: "_Speaker",
+        speaker: Speaker,
         driver: TlsDriver,
         requirement: Requirement,
         anchors: TrustAnchors,
@@ -241,7 +186,7 @@ class Dialer:
 
     async def _shake_hands(
         self,
-        speaker: "_Speaker",
+        speaker: Speaker,
         driver: TlsDriver,
         requirement: Requirement,
         anchors: TrustAnchors,
@@ -260,7 +205,7 @@ class Dialer:
 
     async def _judge(
         self,
-        speaker: "_Speaker",
+        speaker: Speaker,
         handshake: Handshake,
         requirement: Requirement,
         anchors: TrustAnchors,
@@ -282,150 +227,11 @@ class Dialer:
         return Connected(speaker.target, speaker, verdict, handshake)
 
 
-async def _without_tls(speaker: "_Speaker", verdict: Verdict) -> Dialled:
+async def _without_tls(speaker: Speaker, verdict: Verdict) -> Dialled:
     if verdict.may_send:
         return Connected(speaker.target, speaker, verdict, None)
     await speaker.quit()
     return TlsFailed(verdict, None, speaker.dialogue.take())
-
-
-class _Speaker:
-    """Commands and replies over one wire."""
-
-    def __init__(self, wire: Wire, target: Target, timeouts: ClientTimeouts) -> None:
-        self.wire = wire
-        self.target = target
-        self.timeouts = timeouts
-        self.capabilities = Capabilities()
-        self.dialogue = _Dialogue()
-        self._reader = ReplyReader()
-        self._replies: list[Reply | ReplyViolation] = []
-
-    def has_unread(self) -> bool:
-        """Octets are here that nobody asked for."""
-        return bool(self._replies) or self._reader.has_leftover or self.wire.has_unread()
-
-    async def greet(self) -> Unreachable | Refused | None:
-        greeting = await self.reply(self.timeouts.greeting)
-        if not isinstance(greeting, Reply):
-            return self.gone(greeting, "greeting")
-        if greeting.code != 220:
-            await self.quit()
-            return Refused(greeting, self.dialogue.take())
-        return await self._hello()
-
-    async def hello_again(self) -> Unreachable | Refused | None:
-        self._reader = ReplyReader()
-        return await self._hello()
-
-    async def ask(self, command: str, patience: timedelta) -> Reply | ReplyViolation | Lost:
-        """Say one command and give its reply."""
-        self.dialogue.add(">", command)
-        lost = await self.wire.write(command.encode() + b"\r\n", patience.total_seconds())
-        if lost is not None and not self.has_unread():
-            self.dialogue.add("!", lost.detail)
-            return lost
-        # What the host said before it hung up is why it did.
-        return await self.reply(patience)
-
-    async def reply(self, patience: timedelta) -> Reply | ReplyViolation | Lost:
-        lost = await self._await_reply(patience)
-        if lost is not None:
-            self.dialogue.add("!", lost.detail)
-            return lost
-        answer = self._replies.pop(0)
-        if isinstance(answer, Reply):
-            self.dialogue.add("<", answer.text)
-        else:
-            self.dialogue.add("!", f"not SMTP: {answer.reason}: {answer.excerpt}")
-        return answer
-
-    def gone(self, what: Lost | ReplyViolation, stage: str) -> Unreachable:
-        """Close, and say that the session was over before it began."""
-        self.wire.close()
-        detail = what.detail if isinstance(what, Lost) else f"not SMTP: {what.reason}"
-        return Unreachable(f"{detail} while waiting for {stage}", self.dialogue.take(), stage)
-
-    async def quit(self) -> None:
-        # A peer that is slow with its 221 holds up nobody else: the answer does not matter.
-        await self.ask("QUIT", self.timeouts.quit)
-        self.wire.close()
-
-    async def carry_out(
-        self, transaction: Transaction, content: AsyncIterator[bytes], *, is_smtputf8: bool
-    ) -> TransactionResult:
-        """Do a transaction to its end, or to the connection's."""
-        self._reader.is_smtputf8 = is_smtputf8
-        lost: Lost | None = None
-        while not transaction.is_done and lost is None:
-            if commands := transaction.commands_to_send():
-                lost = await self.wire.write(commands, self.timeouts.mail.total_seconds())
-            elif transaction.wants_body and transaction.may_send_body:
-                lost = await self._send_piece(transaction, content)
-            else:
-                lost = await self._receive(transaction)
-        if lost is not None and self.has_unread():
-            # The host may have said why before it hung up.
-            await self._receive(transaction)
-        if lost is not None:
-            transaction.lost(lost.detail)
-        self._reader.is_smtputf8 = False
-        self.dialogue.extend(transaction.take_dialogue())
-        result = transaction.result()
-        if result.must_close:
-            self.wire.close()
-        return result
-
-    async def _send_piece(
-        self, transaction: Transaction, content: AsyncIterator[bytes]
-    ) -> Lost | None:
-        piece = await anext(content, None)
-        octets = transaction.finish_body() if piece is None else transaction.encode_body(piece)
-        patience = self.timeouts.data_block.total_seconds()
-        lost = await self.wire.write(octets, patience) if octets else None
-        if lost is None and self.wire.has_unread():
-            # The server may refuse the content before its end.
-            return await self._receive(transaction)
-        return lost
-
-    async def _receive(self, transaction: Transaction) -> Lost | None:
-        lost = await self._await_reply(_patience(transaction.awaits, self.timeouts))
-        if lost is not None:
-            return lost
-        while self._replies:
-            answer = self._replies.pop(0)
-            if isinstance(answer, ReplyViolation):
-                return Lost(f"not SMTP: {answer.reason}: {answer.excerpt}")
-            # One after the last is given too: it means that this connection is of no more use.
-            transaction.receive(answer)
-        return None
-
-    async def _await_reply(self, patience: timedelta) -> Lost | None:
-        """Read until a reply is whole: one that comes in drops has no more time than another."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + patience.total_seconds()
-        while not self._replies:
-            octets = await self.wire.read(max(0.0, end - loop.time()))
-            if isinstance(octets, Lost):
-                return octets
-            self._replies += self._reader.receive(octets)
-        return None
-
-    async def _hello(self) -> Unreachable | Refused | None:
-        answer = await self.ask(f"EHLO {self.target.helo}", self.timeouts.helo)
-        if isinstance(answer, Reply) and answer.code == 250:
-            self.capabilities = parse_capabilities(answer)
-            return None
-        if isinstance(answer, Reply) and answer.is_permanent:
-            # RFC 5321 §3.2: a server that does not know EHLO is asked in the old way.
-            answer = await self.ask(f"HELO {self.target.helo}", self.timeouts.helo)
-            self.capabilities = Capabilities()
-            if isinstance(answer, Reply) and answer.code == 250:
-                return None
-        if not isinstance(answer, Reply):
-            return self.gone(answer, "EHLO")
-        await self.quit()
-        return Refused(answer, self.dialogue.take())
 
 
 def _client_settings(requirement: Requirement) -> ClientSettings:
@@ -443,20 +249,3 @@ def _client_settings(requirement: Requirement) -> ClientSettings:
         is_opportunistic=level is Level.MAY,
         is_verifying=is_strict,
     )
-
-
-def _patience(stage: Stage, timeouts: ClientTimeouts) -> timedelta:
-    """Give how long the reply that comes next is waited for (RFC 5321 §4.5.3.2)."""
-    match stage:
-        case Stage.MAIL | Stage.NONE:
-            return timeouts.mail
-        case Stage.RCPT:
-            return timeouts.rcpt
-        case Stage.DATA:
-            return timeouts.data_init
-        case Stage.BDAT:
-            return timeouts.data_block
-        case Stage.END:
-            return timeouts.data_end
-        case _:
-            assert_never(stage)

@@ -8,7 +8,8 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from letterlock.base.clock import Clock
-from letterlock.network.smtp_client import Connected, Target
+from letterlock.network.smtp_client import Connected
+from letterlock.network.smtp_speaker import Target
 from letterlock.protocols.policy.requirement import Requirement
 
 SWEEP_SECONDS = 1.0

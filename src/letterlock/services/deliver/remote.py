@@ -15,12 +15,10 @@ from letterlock.network.smtp_client import (
     Connected,
     Dialer,
     Dialled,
-    Refused,
-    Target,
     TlsFailed,
-    Unreachable,
     Unusable,
 )
+from letterlock.network.smtp_speaker import Refused, Target, Unreachable
 from letterlock.protocols.pki.anchors import TrustAnchors
 from letterlock.protocols.policy.decide import decide
 from letterlock.protocols.policy.judge import (
