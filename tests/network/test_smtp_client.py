@@ -10,17 +10,19 @@ import pytest
 from letterlock.network import wire
 from letterlock.network.client_contexts import ClientContexts
 from letterlock.network.smtp_client import (
-    MAX_DIALOGUE_LINES,
     Connected,
     Dialer,
     Dialled,
     DialTimeouts,
+    TlsFailed,
+    Unusable,
+)
+from letterlock.network.smtp_speaker import (
+    MAX_DIALOGUE_LINES,
+    Dialogue,
     Refused,
     Target,
-    TlsFailed,
     Unreachable,
-    Unusable,
-    _Dialogue,
     _patience,
 )
 from letterlock.protocols.pki.anchors import TrustAnchors
@@ -285,7 +287,7 @@ async def test_words_before_a_reset_are_heard_though_we_could_not_write(tmp_path
 
 
 def test_the_dialogue_is_bounded() -> None:
-    dialogue = _Dialogue()
+    dialogue = Dialogue()
     for number in range(MAX_DIALOGUE_LINES + 10):
         dialogue.add("<", str(number))
     dialogue.extend(["more", "and more"])
