@@ -157,6 +157,26 @@ def test_unknown_rcpt_parameters_get_555(text: str) -> None:
     assert code_of(parse_rcpt, text) == 555
 
 
+@pytest.mark.parametrize(
+    ("orcpt", "meant"),
+    [
+        ("rfc822;+CE+B4@b", r"utf-8;\x{3B4}@b"),
+        ("RFC822;gr+C3+BCn+2Bx@b", r"utf-8;gr\x{FC}n\x{2B}x@b"),
+    ],
+)
+def test_utf8_sent_as_rfc822_is_given_its_type(orcpt: str, meant: str) -> None:
+    """RFC 6533 §3. Postfix 3.7 sends addresses that need SMTPUTF8 in this way."""
+    assert parse_rcpt(f"ORCPT={orcpt}").orcpt == meant
+
+
+@pytest.mark.parametrize(
+    "orcpt", ["rfc822;a+FFb", "rfc822;+CE+B4+0A", "rfc822;+C2+85", "x400;+CE+B4"]
+)
+def test_other_octets_over_127_are_refused_in_orcpt(orcpt: str) -> None:
+    """RFC 3461 §4.2: printable ASCII."""
+    assert code_of(parse_rcpt, f"ORCPT={orcpt}") == 501
+
+
 def test_orcpt_may_be_utf8_in_a_smtputf8_transaction() -> None:
     """RFC 6533 §3 (utf-8-addr-unitext)."""
     given = parse_rcpt_parameters("ORCPT=utf-8;用户@例え.テスト", may_be_unicode=True)

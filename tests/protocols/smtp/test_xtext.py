@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from letterlock.protocols.smtp.xtext import (
     XtextError,
     decode_utf8_address,
+    decode_utf8_xtext,
     decode_xtext,
     encode_utf8_address,
     encode_xtext,
@@ -39,6 +40,16 @@ def test_what_is_not_xtext_is_refused(text: str) -> None:
 
 def test_octets_over_127_are_not_made_to_characters() -> None:
     assert decode_xtext("a+FFb") == "a\ufffdb"
+
+
+def test_xtext_of_utf8_can_be_read() -> None:
+    assert decode_utf8_xtext("gr+C3+BCn+2Bx") == "grün+x"
+
+
+@pytest.mark.parametrize("text", ["a+FFb", "a b", "ü", "+C3"])
+def test_what_is_not_utf8_in_xtext_is_refused(text: str) -> None:
+    with pytest.raises(XtextError):
+        decode_utf8_xtext(text)
 
 
 def test_only_ascii_can_be_xtext() -> None:

@@ -10,7 +10,13 @@ from dataclasses import dataclass
 
 from letterlock.protocols.smtp.envelope import BodyType, Notify, Ret
 from letterlock.protocols.smtp.replies import Reply, reply
-from letterlock.protocols.smtp.xtext import XtextError, decode_utf8_address, decode_xtext
+from letterlock.protocols.smtp.xtext import (
+    XtextError,
+    decode_utf8_address,
+    decode_utf8_xtext,
+    decode_xtext,
+    encode_utf8_address,
+)
 
 MAX_ENVID_OCTETS = 100
 """RFC 3461 §4.4."""
@@ -57,7 +63,7 @@ class MailParameters:
 
 @dataclass(frozen=True, slots=True)
 class RcptParameters:
-    """What came after the forward-path. `orcpt` as it came: `addr-type;xtext`."""
+    """What came after the forward-path. `orcpt` as it came, `addr-type;xtext`, its type mended."""
 
     notify: frozenset[Notify] = frozenset()
     orcpt: str | None = None
@@ -159,6 +165,7 @@ def _parse_notify(value: str) -> frozenset[Notify]:
 
 
 def _parse_orcpt(value: str) -> str:
+    value = _name_utf8(value)
     address_type, _, address = value.partition(";")
     if len(value.encode()) > MAX_ORCPT_OCTETS:
         raise _bad(f"ORCPT has at most {MAX_ORCPT_OCTETS} octets")
@@ -167,6 +174,22 @@ def _parse_orcpt(value: str) -> str:
     if not _ADDRESS_TYPE.match(address_type) or not address or not is_valid(address):
         raise _bad("ORCPT is an address type, a semicolon and an encoded address")
     return value
+
+
+def _name_utf8(orcpt: str) -> str:
+    """Give an address that is UTF-8 under the type rfc822 the type it has (RFC 6533 §3).
+
+    RFC 3461 §4.2 has ASCII in xtext only, but Postfix sends addresses that need SMTPUTF8 so; to
+    refuse it is to refuse all such mail.
+    """
+    address_type, _, address = orcpt.partition(";")
+    if address_type.lower() != "rfc822":
+        return orcpt
+    try:
+        decoded = decode_utf8_xtext(address)
+    except XtextError:
+        return orcpt
+    return orcpt if decoded.isascii() else f"utf-8;{encode_utf8_address(decoded)}"
 
 
 def _is_printable_xtext(value: str) -> bool:

@@ -37,6 +37,17 @@ def decode_xtext(text: str) -> str:
     return "".join(character if character.isascii() else "\ufffd" for character in decoded)
 
 
+def decode_utf8_xtext(text: str) -> str:
+    """Decode xtext whose octets are UTF-8. Raises XtextError when it is not that."""
+    if _XTEXT.match(text) is None:
+        raise XtextError(f"{text[:80]!r} is not xtext")
+    octets = _HEXCHAR.sub(lambda match: chr(int(match[1], 16)), text).encode("latin-1")
+    try:
+        return octets.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise XtextError(f"{text[:80]!r} is not UTF-8 in xtext") from error
+
+
 def encode_utf8_address(address: str) -> str:
     """Give the utf-8-addr-xtext form: ASCII, fit for any ORCPT and any DSN field."""
     return _NOT_QCHAR.sub(lambda match: f"\\x{{{ord(match[0]):02X}}}", address)
