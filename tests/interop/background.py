@@ -8,8 +8,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from typing import TypeVar
 
 from letterlock.network.zone_server import ZoneServer
+from tests.journeys.running_node import PATIENCE
 
-SECONDS = 20.0
 T = TypeVar("T")
 
 
@@ -31,12 +31,12 @@ def in_background(context: AbstractAsyncContextManager[T]) -> Iterator[T]:
 
     thread = threading.Thread(target=lambda: asyncio.run(hold()), daemon=True)
     thread.start()
-    value, loop, is_over = entered.result(SECONDS)
+    value, loop, is_over = entered.result(PATIENCE)
     try:
         yield value
     finally:
         loop.call_soon_threadsafe(is_over.set)
-        thread.join(SECONDS)
+        thread.join(PATIENCE)
         assert not thread.is_alive(), "a server in the background does not end"
 
 

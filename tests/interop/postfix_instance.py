@@ -15,7 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,11 +23,10 @@ from pathlib import Path
 import pytest
 
 from letterlock.protocols.pki.throwaway_ca import Issued
+from tests.journeys.running_node import PATIENCE
 from tests.network.certificates import write_pair
 from tests.peers import MISSING, program
 
-PATIENCE = 40.0
-"""Seconds until a wait has failed; much longer than anything takes, the machine may be busy."""
 MESSAGE = "Subject: hello\r\n\r\nhello\r\n"
 _OURS = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming")
 _MODES = {"private": 0o700, "saved": 0o700, "trace": 0o700, "public": 0o710, "maildrop": 0o1730}
@@ -228,12 +227,23 @@ def running_postfix(files: PostfixFiles) -> Iterator[PostfixInstance]:
         postfix.stop()
 
 
-def submit(port: int, to: str, text: str = MESSAGE) -> str:
-    """Give a Postfix that listens on 127.0.0.1 a message; gives its queue id for it."""
+def submit(
+    port: int,
+    to: str,
+    text: str | bytes = MESSAGE,
+    *,
+    mail: Sequence[str] = (),
+    rcpt: Sequence[str] = (),
+) -> str:
+    """Give a Postfix that listens on 127.0.0.1 a message; gives its queue id for it.
+
+    `mail`, `rcpt`: parameters of these commands.
+    """
     with smtplib.SMTP("127.0.0.1", port, "writer.example", timeout=PATIENCE) as smtp:
         smtp.ehlo()
-        smtp.mail("writer@writer.example")
-        smtp.rcpt(to)
+        smtp.command_encoding = "utf-8"
+        smtp.mail("writer@writer.example", mail)
+        smtp.rcpt(to, rcpt)
         code, reply = smtp.data(text)
     assert code == 250, reply
     return reply.decode().rpartition(" ")[2]

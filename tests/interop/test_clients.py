@@ -10,11 +10,10 @@ import pytest
 
 from letterlock.protocols.pki.throwaway_ca import Issued
 from tests.interop.postfix_instance import PostfixFiles, postfix_files
-from tests.journeys.running_node import NodeFiles, RunningNode, running
+from tests.journeys.running_node import PATIENCE, NodeFiles, RunningNode, running
 from tests.network.certificates import authority, issue
 from tests.peers import environment, program
 
-SECONDS = 60.0
 HOST = "mx.example.org"
 OTHER_HOST = "mx2.example.org"
 
@@ -38,7 +37,7 @@ def run(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=SECONDS,
+        timeout=PATIENCE,
         check=False,
     )
     return Said(done.returncode, done.stdout)

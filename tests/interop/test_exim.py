@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.journeys.running_node import NodeFiles, RunningNode, running
+from tests.journeys.running_node import PATIENCE, NodeFiles, RunningNode, running
 from tests.network.certificates import authority, issue
 from tests.peers import MISSING, environment, program
 
@@ -20,7 +20,6 @@ pytestmark = pytest.mark.peer("exim")
 
 ACCOUNT = "Debian-exim"
 HOST = "mx.example.org"
-SECONDS = 60.0
 
 _CONFIG = """\
 primary_hostname = exim.test
@@ -80,7 +79,7 @@ class Exim:
             group=ACCOUNT if os.geteuid() == 0 else None,
             extra_groups=[] if os.geteuid() == 0 else None,
             cwd=self.folder,
-            timeout=SECONDS,
+            timeout=PATIENCE,
             check=True,
         )
         assert not done.stderr, done.stderr

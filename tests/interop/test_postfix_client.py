@@ -50,6 +50,7 @@ CLIENTS: dict[str, dict[str, str]] = {
         "smtp_tls_mandatory_protocols": ">=TLSv1.2, <=TLSv1.2",
         "smtp_tls_mandatory_exclude_ciphers": "aECDSA",
     },
+    "extensions": {"smtp_tls_security_level": "encrypt"},
     "reuse": {
         "smtp_tls_security_level": "encrypt",
         "smtp_tls_connection_reuse": "yes",
@@ -97,6 +98,8 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     files = NodeFiles(tmp_path_factory.mktemp("node"), domains=("example.org", *domains))
     files.add_certificate(issue((HOST,)), "ecdsa")
     files.add_certificate(issue((HOST,), "rsa"), "rsa")
+    files.change("local", mailboxes=["alice", "δοκιμή", "postmaster"])
+    files.change("receive", max_message_bytes=2_000_000)
     files.change("receive", max_connection_rate_per_client=100_000, relay_from=[])
     port = free_port(IP)
     with running(files) as node, postfix_files() as postfix:
@@ -200,3 +203,48 @@ def test_postfix_hears_of_an_unknown_recipient(both: Both) -> None:
     )
     assert found[1] == "bounced"
     assert re.match(r"host \S+ said: 550 5\.1\.1 .*\(in reply to RCPT TO command\)", found[2])
+
+
+def test_postfix_passes_eight_bit_octets_on_to_us(both: Both) -> None:
+    """RFC 6152 §3."""
+    body = bytes(range(0x80, 0x100)) + b"\r\n"
+    content = b"Subject: eight bits\r\n\r\n" + body
+    theirs = submit(both.port, "alice@extensions.example", content, mail=["BODY=8BITMIME"])
+    told = both.wait_sent(theirs)
+    both.node.wait_log(rf"{told}: to=<alice@extensions\.example>.*status=sent")
+    folder = both.node.files.data / "mail" / "extensions.example" / "alice" / "new"
+    (mail,) = [mail for path in folder.iterdir() if told.encode() in (mail := path.read_bytes())]
+    assert mail.endswith(b"\n\n" + body.replace(b"\r\n", b"\n"))
+
+
+def test_postfix_sends_us_an_internationalised_address(both: Both) -> None:
+    """RFC 6531 §3.4, RFC 3848 (UTF8SMTPS)."""
+    to = "δοκιμή@extensions.example"
+    content = "Subject: γειά\r\n\r\nhello\r\n".encode()
+    told = both.wait_sent(submit(both.port, to, content, mail=["SMTPUTF8", "BODY=8BITMIME"]))
+    both.node.wait_log(rf"{told}: to=<{to}>.*status=sent")
+    (mail,) = both.node.files.mails("δοκιμή", "extensions.example")
+    assert "Subject: γειά" in mail
+    assert f"with UTF8SMTPS id {told}" in mail
+
+
+def test_postfix_leaves_notifications_of_success_to_us(both: Both) -> None:
+    """RFC 3461 §5.2.1, §6.3: we take NOTIFY over from it, so it says nothing."""
+    theirs = submit(
+        both.port,
+        "alice@extensions.example",
+        mail=["RET=HDRS", "ENVID=QQ314159"],
+        rcpt=["NOTIFY=SUCCESS", "ORCPT=rfc822;Alice@extensions.example"],
+    )
+    told = both.wait_sent(theirs)
+    both.node.wait_log(rf"{told}: sender delivery status notification: \w+")
+    assert not any(f"{theirs}: sender" in line for line in both.postfix.lines)
+
+
+def test_postfix_does_not_send_what_is_larger_than_we_take(both: Both) -> None:
+    """RFC 1870 §6.1: it knows from our SIZE."""
+    text = "Subject: large\r\n\r\n" + ("x" * 70 + "\r\n") * 30_000
+    theirs = submit(both.port, "alice@extensions.example", text)
+    found = both.postfix.wait_log(rf"{theirs}: to=<.*dsn=(\S+), status=(\w+) \((.*)\)")
+    assert found.groups()[:2] == ("5.3.4", "bounced"), found[0]
+    assert "exceeds size limit 2000000 of server" in found[3]
