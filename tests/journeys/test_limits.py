@@ -1,4 +1,7 @@
-"""What one client, and all together, may have of a node: over real sockets, with short settings."""
+"""What one client, and all together, may have of a node: over real sockets, with low limits.
+
+Time is in tests/services/receive/test_time.py, with a clock that is moved.
+"""
 
 import socket
 from collections.abc import Iterator
@@ -104,12 +107,3 @@ def test_a_message_is_limited_in_size_and_recipients(node: RunningNode) -> None:
         codes = [client.rcpt("alice@example.org")[0] for _ in range(101)]
         assert codes == [250] * 100 + [452]
         assert client.data("Subject: for a hundred\n\nhello\n")[0] == 250
-
-
-def test_idle_time_is_limited(node: RunningNode) -> None:
-    """RFC 5321 §4.5.3.2.7; slow senders: tests/services/receive, with a clock that is moved."""
-    with connect(node, "127.0.4.1") as idle:
-        assert read_line(idle).startswith(b"220")
-        assert read_line(idle).startswith(b"421 4.4.2 ")
-        assert idle.recv(1) == b""
-    node.wait_log(r"timeout after CONNECT from \S+\[127\.0\.4\.1\]")
