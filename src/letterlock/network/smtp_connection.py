@@ -1,8 +1,8 @@
 """One SMTP connection that comes in: a socket and TLS under a session.
 
 Decides nothing: each event of `protocols.smtp.server_session` goes to its `SessionOwner`
-(`services.receive`), whose answer goes back. Reading stops while an answer is owed, so a client
-can't fill memory. RFC 3207 §4 (STARTTLS), RFC 8446 §6.1 (closing).
+(`services.receive`), whose answer goes back. Reading stops when octets come while an answer
+is owed, so a client can't fill memory. RFC 3207 §4 (STARTTLS), RFC 8446 §6.1 (closing).
 """
 
 import asyncio
@@ -149,6 +149,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._is_ended:
             return
+        was_waiting = self._is_waiting
         if self._tls is None:
             self._session.receive(data)
         else:
@@ -156,6 +157,9 @@ class Connection(asyncio.Protocol):
             if self._is_handshaking and not self._go_on_with_handshake():
                 return
         self._pump()
+        if was_waiting and self._is_waiting and not self._transport.is_closing():
+            # Not sooner: to stop and go on costs two system calls, and few clients come so early.
+            self._transport.pause_reading()
 
     def eof_received(self) -> bool:
         if self._is_ended:
@@ -351,9 +355,9 @@ class Connection(asyncio.Protocol):
         """Read no more while an answer is owed: what a client can make us hold stays bounded."""
         if self._transport.is_closing():
             return
-        if self._is_waiting or self._is_paused:
+        if self._is_paused:
             self._transport.pause_reading()
-        else:
+        elif not self._is_waiting:
             self._transport.resume_reading()
 
     def _time_out(self, reason: str | None) -> None:

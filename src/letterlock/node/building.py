@@ -209,7 +209,7 @@ class DeliveryBuilder:
             pool=self.pool,
             sender=Sender(TransactionSettings(), deliver.max_recipients_per_transaction),
             table=self._table,
-            anchors=AnchorFiles(config.policy.trust_files),
+            anchors=AnchorFiles(config.policy.trust_files, self._clock.monotonic),
             settings=_remote_settings(config),
             clock=self._clock,
             log=self._log,

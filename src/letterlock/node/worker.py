@@ -87,7 +87,7 @@ class Worker:
             workers=common.workers,
             resolver=common.resolver,
         )
-        self._names = ClientNames(self._builder.resolver)
+        self._names = ClientNames(self._builder.resolver, common.clock)
         self._parts: DeliveryParts = self._builder.build(self._ids.make)
         self._stores = WorkerStores(
             common.config, common.clock, common.log, self._parts, self._number

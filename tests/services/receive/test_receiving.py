@@ -67,7 +67,7 @@ async def receiving(
         clients=Clients(limits or ClientLimits(), SharedCounters(1, b"x", slots=4096), 0, clock),
         store=store,
         schedule=Schedule(),
-        names=ClientNames(FixtureResolver()),
+        names=ClientNames(FixtureResolver(), clock),
         max_hops=50,
         clock=clock,
         log=log,

@@ -9,6 +9,7 @@ ones. Which names are wanted is decided in `protocols.policy`; the common name t
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from letterlock.base.domains import MAX_DOMAIN_OCTETS, Domain, DomainError, parse_domain
@@ -75,6 +76,7 @@ def matches_mx_pattern(pattern: str, mx_host: Domain) -> bool:
     return name is not None and _covers(name, mx_host)
 
 
+@lru_cache(maxsize=4096)
 def parse_ip(text: str) -> IpAddress | None:
     """Read an address, also as an SMTP literal (`[192.0.2.1]`, `[IPv6:2001:db8::1]`); else None."""
     inner = text.removeprefix("[").removesuffix("]")

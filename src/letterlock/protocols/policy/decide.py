@@ -4,6 +4,8 @@ RFC 9525 §6.1.1 (reference identifiers), RFC 6066 §3 (SNI), RFC 7435 §3 (expl
 before opportunistic). DANE and MTA-STS, as sources of their own, are not here yet.
 """
 
+from functools import lru_cache
+
 from letterlock.base.domains import Domain
 from letterlock.protocols.pki.names import parse_ip
 from letterlock.protocols.policy.requirement import (
@@ -22,6 +24,7 @@ _DEFAULT_MATCH = {
 _RECORDED_MATCH = ("hostname",)
 
 
+@lru_cache(maxsize=4096)  # asked for each message; tables don't change, a reload makes a new one
 def decide(
     next_hop_key: str, next_hop_domain: Domain | None, mx_host: str, table: PolicyTable
 ) -> Requirement | RequirementInvalid:

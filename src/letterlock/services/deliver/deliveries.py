@@ -171,6 +171,8 @@ class Deliveries:
 
     async def _sleep(self) -> None:
         """Wait until something is due, was stored, or came to its end."""
+        if self._wake.is_set():
+            return
         seconds = MAX_SLEEP_SECONDS
         with contextlib.suppress(StoreUnavailable):
             saturated = self._destinations.saturated(self._clock.monotonic())

@@ -323,12 +323,14 @@ def _explain_absence(name: Domain, answers: Sequence[Answer]) -> str:
     return f"the host {name} has no address (no {types} record)"
 
 
+_BROADCAST = IPv4Address("255.255.255.255")
+
+
 def _is_usable(address: IpAddress) -> bool:
     """0.0.0.0 and :: would lead to ourselves; no host has a multicast or broadcast address."""
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     address = mapped or address
-    is_broadcast = address == IPv4Address("255.255.255.255")
-    return not (address.is_unspecified or address.is_multicast or is_broadcast)
+    return not (address.is_unspecified or address.is_multicast or address == _BROADCAST)
 
 
 def _is_address_text(name: Domain) -> bool:

@@ -8,11 +8,15 @@ import asyncio
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from letterlock.base.clock import Clock
 from letterlock.base.domains import Domain
 from letterlock.network.dns import Resolver
 from letterlock.services.discover.client_names import find_client_name
 
 LOOKUP_SECONDS = 10.0
+KEEP_SECONDS = 60.0
+"""A client that comes again within it is not looked up again."""
+MAX_KNOWN = 4096
 MAX_LOOKUPS = 200
 """At one time; further clients stay unknown."""
 
@@ -27,16 +31,25 @@ class ClientName:
 class ClientNames:
     """Looks clients' names up while `run` runs."""
 
-    def __init__(self, resolver: Resolver) -> None:
+    def __init__(self, resolver: Resolver, clock: Clock) -> None:
         self._resolver = resolver
+        self._clock = clock
+        self._known: dict[str, tuple[float, ClientName]] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._open = 0
 
     def begin(self, ip: str) -> ClientName:
         """Begin to look up; the answer appears in what is given back."""
+        now = self._clock.monotonic()
+        known = self._known.get(ip)
+        if known is not None and now < known[0]:
+            return known[1]
         found = ClientName()
         if self._tasks is not None and self._open < MAX_LOOKUPS:
             self._open += 1
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[ip] = (now + KEEP_SECONDS, found)
             self._tasks.create_task(self._find(ip, found))
         return found
 

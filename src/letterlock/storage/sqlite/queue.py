@@ -36,11 +36,14 @@ from letterlock.storage.sqlite.connection import translate
 from letterlock.storage.sqlite.due import forget_turns
 from letterlock.storage.sqlite.owner import OwnerLock, migrate
 from letterlock.storage.sqlite.reader import SqliteQueueReader
+from letterlock.storage.sqlite.recent import RecentBodies
 from letterlock.storage.sqlite.saving import Save
 from letterlock.storage.sqlite.settling import extend_lease, settle_claim
 from letterlock.storage.sqlite.transaction import Operation, Transaction
 from letterlock.storage.sqlite.writer import CommitUncertain, Writer
 
+SPACE_SECONDS = 0.02
+"""How long what the disk has free is taken to be so, unless much is saved meanwhile."""
 DEFAULT_RESERVE_BYTES = 64 * 1024 * 1024
 T = TypeVar("T")
 
@@ -75,6 +78,9 @@ class SqliteQueue:
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="queue-reader")
         self._writer: Writer | None = None
         self._latest_claim: datetime | None = None
+        self._recent = RecentBodies()
+        self._space_checked = float("-inf")
+        self._saved_since = 0
 
     async def open(self) -> None:
         writer = Writer(self._path, self._bodies.remove, vfs=self._vfs)
@@ -91,8 +97,9 @@ class SqliteQueue:
         return SpillingWriter(self._bodies.begin_spill)
 
     async def save(self, message: NewMessage) -> None:
-        self._require_space()
+        self._require_space(message.body.size)
         await self._submit(Save(message), (message,))
+        self._recent.keep(message)
 
     async def claim(
         self,
@@ -122,13 +129,16 @@ class SqliteQueue:
         )
 
     async def settle(self, settlement: Settlement) -> bool:
+        self._recent.forget(settlement.claim.queue_id)
         now = to_micros(settlement.settled or self._clock.now())
         return await self._submit(
             lambda transaction: settle_claim(transaction, settlement, now), settlement.messages
         )
 
     async def read_body(self, queue_id: QueueId) -> AsyncGenerator[bytes, None]:
-        found = await self._read(lambda: self._reader.find_body(queue_id))
+        found: bytes | str | None = self._recent.find(queue_id)
+        if found is None:
+            found = await self._read(lambda: self._reader.find_body(queue_id))
         if isinstance(found, bytes):
             for start in range(0, len(found), PIECE_BYTES):
                 yield found[start : start + PIECE_BYTES]
@@ -184,10 +194,15 @@ class SqliteQueue:
 
     async def delete(self, queue_ids: Sequence[QueueId] | None, now: datetime) -> int:
         micros = to_micros(now)
-        return await self._change(
-            queue_ids,
-            lambda transaction, queue_ids: changing.delete_messages(transaction, queue_ids, micros),
-        )
+        try:
+            return await self._change(
+                queue_ids,
+                lambda transaction, queue_ids: changing.delete_messages(
+                    transaction, queue_ids, micros
+                ),
+            )
+        finally:
+            self._recent.clear()
 
     async def forget_stories(self, before: datetime) -> int:
         micros = to_micros(before)
@@ -238,7 +253,13 @@ class SqliteQueue:
             raise StoreUnavailable("the store is not open")
         return self._writer
 
-    def _require_space(self) -> None:
+    def _require_space(self, octets: int) -> None:
+        """Look at the disk now and then, and whenever a part of the reserve may have been used."""
+        now = self._clock.monotonic()
+        self._saved_since += octets
+        is_known = now < self._space_checked + SPACE_SECONDS
+        if is_known and self._saved_since <= self._reserve_bytes // 64:
+            return
         try:
             space = os.statvfs(self._path.parent)
         except OSError as error:
@@ -247,6 +268,7 @@ class SqliteQueue:
             raise StoreUnavailable(
                 f"{self._path.parent}: less than {self._reserve_bytes} bytes are free", is_full=True
             )
+        self._space_checked, self._saved_since = now, 0
 
     async def _submit(self, operation: Operation[T], messages: Sequence[NewMessage] = ()) -> T:
         """Wait for the commit that holds an operation. Cancelled, the operation still happens."""
