@@ -222,6 +222,11 @@ class Dialer:
             # In TLS 1.3 a server refuses the client after the client's handshake is complete.
             late = judge_failure(requirement, failure, anchors, self._clock.now())
             return TlsFailed(late, failure, failed.dialogue)
+        if isinstance(failed, Unreachable) and requirement.level is Level.MAY:
+            # A host whose TLS breaks right behind the handshake: as one that fails in it.
+            failure = HandshakeFailed(FailureCause.CLOSED, failed.detail, sni=handshake.sni)
+            late = judge_failure(requirement, failure, anchors, self._clock.now())
+            return TlsFailed(late, failure, failed.dialogue)
         if failed is not None:
             return failed
         return Connected(speaker.target, speaker, verdict, handshake)

@@ -342,6 +342,22 @@ async def test_what_cannot_be_saved_is_saved_later(method: str, tmp_path: Path) 
     assert sum("non-delivery notification" in text for text in node.log.texts) == 1
 
 
+async def test_what_was_sent_is_settled_even_if_its_notification_cannot_be_made(
+    tmp_path: Path,
+) -> None:
+    """Else it would be sent again at the end of each lease; what failed waits, and is not lost."""
+    async with waiting(tmp_path, BOB, f"nobody@{DOMAIN}") as node:
+        broken = replace(node.settlements, make_token=lambda: "")
+        claim = await node.claim()
+        await broken.settle(claim, Delivery((SENT, replace(BOUNCED, number=1))), node.store)
+        assert not await queued(node)
+        (message,) = await queued(node, SENDER)
+        states = [each.state for each in message.recipients]
+        assert states == [RecipientState.DELIVERED, RecipientState.QUEUED]
+        assert message.recipients[1].next_attempt == node.clock.now() + timedelta(seconds=4000)
+    assert any("error: sender non-delivery notification broke" in text for text in node.log.texts)
+
+
 async def test_when_the_lease_is_over_it_is_left_to_the_loop(tmp_path: Path) -> None:
     async with waiting(tmp_path) as node:
         store: Any = FailingStore(node.store, "settle", 9)

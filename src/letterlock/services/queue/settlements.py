@@ -7,7 +7,7 @@ the notifications included, is saved in one transaction of the store.
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from letterlock.base.clock import Clock
@@ -230,8 +230,15 @@ class Settlements:
         """
         messages: dict[Action, NewMessage] = {}
         try:
-            for action, reported in decided.reported.items():
-                messages[action] = await self._make_notice(claim, action, reported, decided, store)
+            for action, reported in tuple(decided.reported.items()):
+                try:
+                    notice = await self._make_notice(claim, action, reported, decided, store)
+                except (StoreUnavailable, asyncio.CancelledError):
+                    raise
+                except Exception as error:  # noqa: BLE001 - a fault of ours: see _do_without
+                    self._do_without(claim, action, decided, error)
+                else:
+                    messages[action] = notice
             settlement = Settlement(
                 claim=claim,
                 results=tuple(decided.results),
@@ -259,6 +266,27 @@ class Settlements:
                 queue_id=claim.queue_id,
             )
         return True
+
+    def _do_without(
+        self, claim: Claim, action: Action, decided: _Decided, error: Exception
+    ) -> None:
+        """Settle without a notification that could not be made.
+
+        What the peer took must not be sent again, so the rest is settled all the same. But nobody's
+        mail ends without a word: what failed waits, and is tried again.
+        """
+        self.log.write(
+            Service.BOUNCE, f"error: {_NOTICES[action]} broke: {error!r}", queue_id=claim.queue_id
+        )
+        del decided.reported[action]
+        if action is Action.FAILED:
+            later = self.clock.now() + self.schedule.retry_max
+            decided.results = [
+                replace(result, state=RecipientState.QUEUED, next_attempt=later)
+                if result.state is RecipientState.FAILED
+                else result
+                for result in decided.results
+            ]
 
     def _log_notices(self, claim: Claim, messages: Mapping[Action, NewMessage]) -> None:
         for action, message in messages.items():
