@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol, assert_never, cast
 
-from letterlock.network.server_certificates import Choice, ServerCertificates
+from letterlock.network.server_certificates import ServerCertificates
+from letterlock.network.smtp_owner import Peer, SessionOwner
 from letterlock.network.tls import TlsDriver
-from letterlock.protocols.smtp.replies import Reply
 from letterlock.protocols.smtp.server_session import (
     Closed,
     Event,
@@ -39,45 +39,6 @@ LINGER_SECONDS = 5.0
 """How long a client is still read from after we said the last word: closing at once, with octets of
 its unread, would reset the connection, and it would never see that word."""
 SLOW_START_SECONDS = 30.0
-
-
-class SessionOwner(Protocol):
-    """Answers one session's events. Methods return at once, but for those that store."""
-
-    def start_connection(self) -> Reply | None:
-        """Give None to go on, or the reply that refuses the connection."""
-
-    def answer_hello(self, event: Hello) -> None: ...
-
-    def answer_mail(self, event: MailFrom) -> Reply: ...
-
-    def answer_rcpt(self, event: RcptTo) -> Reply: ...
-
-    def answer_message(self, event: MessageStart) -> Reply: ...
-
-    def take_octets(self, data: bytes) -> Awaitable[None] | None:
-        """Take a piece of the message; an awaitable says to read no more until it is done."""
-
-    async def answer_end(self) -> Reply:
-        """Store the message; the reply goes out when this returns."""
-
-    def drop_message(self) -> None: ...
-
-    def note_tls(self, handshake: Handshake, choice: Choice | None) -> None: ...
-
-    def note_tls_failure(self, failure: HandshakeFailed) -> None: ...
-
-    def note_error(self, event: ProtocolError) -> None: ...
-
-    def end_connection(self, reason: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """The client's address and port, as text without brackets."""
-
-    ip: str
-    port: int
 
 
 @dataclass(frozen=True, slots=True)

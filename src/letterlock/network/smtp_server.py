@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from letterlock.base.clock import Clock
 from letterlock.network.server_certificates import ServerCertificates
-from letterlock.network.smtp_connection import Connection, Peer, ServerLimits, SessionOwner
+from letterlock.network.smtp_connection import Connection, ServerLimits
+from letterlock.network.smtp_owner import Peer, SessionOwner
 from letterlock.protocols.smtp.server_session import (
     ServerSession,
 )

@@ -18,7 +18,8 @@ from letterlock.network.dns_cache import CachingResolver
 from letterlock.network.own_addresses import OwnAddresses
 from letterlock.network.server_certificates import ServerCertificates, ServerSettings
 from letterlock.network.smtp_client import Dialer, DialTimeouts
-from letterlock.network.smtp_connection import Peer, ServerLimits
+from letterlock.network.smtp_connection import ServerLimits
+from letterlock.network.smtp_owner import Peer
 from letterlock.protocols.policy.judge import ClearFallback, FallbackRule
 from letterlock.protocols.policy.table import PolicyTable
 from letterlock.protocols.smtp.message_data import BareNewline

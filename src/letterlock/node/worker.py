@@ -22,7 +22,7 @@ from letterlock.base.shared_counters import NamedCounters, SharedCounters
 from letterlock.network.control import ControlServer
 from letterlock.network.dns import Resolver
 from letterlock.network.server_certificates import ServerCertificates
-from letterlock.network.smtp_connection import Peer
+from letterlock.network.smtp_owner import Peer
 from letterlock.network.smtp_server import SmtpServer
 from letterlock.node.building import (
     DeliveryBuilder,

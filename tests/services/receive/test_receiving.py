@@ -14,7 +14,8 @@ from letterlock.base.clock import SystemClock
 from letterlock.base.domains import Domain
 from letterlock.base.shared_counters import NamedCounters, SharedCounters
 from letterlock.network.server_certificates import ServerCertificates
-from letterlock.network.smtp_connection import Peer, ServerLimits
+from letterlock.network.smtp_connection import ServerLimits
+from letterlock.network.smtp_owner import Peer
 from letterlock.network.smtp_server import SmtpServer
 from letterlock.network.wire import Lost, Wire, connect
 from letterlock.protocols.smtp.server_session import ServerSession, SessionSettings

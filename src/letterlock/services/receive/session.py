@@ -12,7 +12,7 @@ from letterlock.base.clock import Clock
 from letterlock.base.domains import Domain
 from letterlock.base.log import Log, Service
 from letterlock.network.server_certificates import Choice, ChoiceReason
-from letterlock.network.smtp_connection import Peer
+from letterlock.network.smtp_owner import Peer
 from letterlock.protocols.smtp.envelope import Envelope
 from letterlock.protocols.smtp.replies import Reply, reply
 from letterlock.protocols.smtp.server_session import (

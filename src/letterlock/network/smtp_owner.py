@@ -1,0 +1,58 @@
+"""Who answers a session's events: what `network.smtp_connection` asks of `services.receive`.
+
+Also the client as both know it.
+"""
+
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Protocol
+
+from letterlock.network.server_certificates import Choice
+from letterlock.protocols.smtp.replies import Reply
+from letterlock.protocols.smtp.server_session import (
+    Hello,
+    MailFrom,
+    MessageStart,
+    ProtocolError,
+    RcptTo,
+)
+from letterlock.protocols.tls.handshake import Handshake, HandshakeFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The client's address and port, as text without brackets."""
+
+    ip: str
+    port: int
+
+
+class SessionOwner(Protocol):
+    """Answers one session's events. Methods return at once, but for those that store."""
+
+    def start_connection(self) -> Reply | None:
+        """Give None to go on, or the reply that refuses the connection."""
+
+    def answer_hello(self, event: Hello) -> None: ...
+
+    def answer_mail(self, event: MailFrom) -> Reply: ...
+
+    def answer_rcpt(self, event: RcptTo) -> Reply: ...
+
+    def answer_message(self, event: MessageStart) -> Reply: ...
+
+    def take_octets(self, data: bytes) -> Awaitable[None] | None:
+        """Take a piece of the message; an awaitable says to read no more until it is done."""
+
+    async def answer_end(self) -> Reply:
+        """Store the message; the reply goes out when this returns."""
+
+    def drop_message(self) -> None: ...
+
+    def note_tls(self, handshake: Handshake, choice: Choice | None) -> None: ...
+
+    def note_tls_failure(self, failure: HandshakeFailed) -> None: ...
+
+    def note_error(self, event: ProtocolError) -> None: ...
+
+    def end_connection(self, reason: str) -> None: ...
