@@ -4,7 +4,7 @@ Destinations are taken in the order of `next_due`, one delivery of each in turn.
 saturated costs one row, however much waits there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apsw
@@ -14,8 +14,9 @@ from letterlock.protocols.smtp.envelope import BodyType, Recipient, Ret
 from letterlock.storage.queue import Claim, ClaimedRecipient, QueueId
 from letterlock.storage.records import from_micros, parse_notify, to_micros
 from letterlock.storage.schedule import ClaimOrder
-from letterlock.storage.sqlite.connection import fetch_row, fetch_rows
+from letterlock.storage.sqlite.connection import fetch_rows
 from letterlock.storage.sqlite.due import end_lease, forget_turns, serve_destination
+from letterlock.storage.sqlite.transaction import rows_at_once
 
 _FIND_DESTINATIONS = """
     SELECT destination FROM destinations
@@ -26,18 +27,15 @@ _FIND_DELIVERIES = """
     SELECT message_id FROM deliveries INDEXED BY deliveries_due
     WHERE destination = ? AND due {range} ORDER BY due LIMIT ?
 """
-_FIND_MESSAGE = """
-    SELECT queue_id, sender, body_type, smtputf8, ret, envid, size, received, expires, hold
-    FROM messages WHERE message_id = ?
-"""
-_FIND_RECIPIENTS = """
-    SELECT number, address, notify, orcpt, attempts, is_delay_notified, last_reply
-    FROM recipients
-    WHERE message_id = ? AND destination = ? AND state = 'queued'
+_FIND_CLAIM = """
+    SELECT queue_id, sender, body_type, smtputf8, ret, envid, size, received, expires,
+        number, address, notify, orcpt, attempts, is_delay_notified, last_reply
+    FROM messages CROSS JOIN recipients USING (message_id)
+    WHERE message_id = ? AND hold IS NULL AND destination = ? AND state = 'queued'
         AND (next_attempt <= ? OR next_attempt > ?)
     ORDER BY number
 """
-_LEASE = "UPDATE deliveries SET lease = ?, due = ? WHERE message_id = ? AND destination = ?"
+_LEASE = "UPDATE deliveries SET lease = ?, due = ? WHERE (message_id, destination) IN (VALUES {})"
 
 
 def claim_due(connection: apsw.Connection, order: ClaimOrder) -> list[Claim]:
@@ -45,12 +43,18 @@ def claim_due(connection: apsw.Connection, order: ClaimOrder) -> list[Claim]:
     if order.is_clock_set_back:
         forget_turns(connection, to_micros(order.now))
     claims: list[Claim] = []
+    taken: list[tuple[int, str]] = []
     destinations = _find_destinations(connection, order)
     picks = list(_pick(connection, order, destinations))
     for message_id, destination in picks:
-        claim = _take(connection, order, message_id, destination)
+        claim = _read_claim(connection, order, message_id, destination)
         if claim is not None:
             claims.append(claim)
+            taken.append((message_id, destination))
+        else:
+            # Its lease ran out: meanwhile it was held, or a clock was wrong.
+            end_lease(connection, message_id, destination)
+    _lease(connection, order, taken)
     for destination in destinations:
         serve_destination(connection, destination, to_micros(order.now))
     return claims
@@ -94,25 +98,22 @@ def _deliveries(connection: apsw.Connection, order: ClaimOrder, destination: str
             yield message_id
 
 
-def _take(
+def _read_claim(
     connection: apsw.Connection, order: ClaimOrder, message_id: int, destination: str
 ) -> Claim | None:
-    message = fetch_row(connection, _FIND_MESSAGE, (message_id,))
-    assert message is not None, "a delivery belongs to a message"
-    queue_id, sender, body_type, smtputf8, ret, envid, size, received, expires, hold = message
-    recipients = tuple(_find_recipients(connection, order, message_id, destination))
-    if hold is not None or not recipients:
-        # Its lease ran out: meanwhile it was held, or a clock was wrong.
-        end_lease(connection, message_id, destination)
+    """Give a claim; None when the message is held, or none of its recipients is due there."""
+    moments = (to_micros(order.now), to_micros(order.horizon))
+    rows = fetch_rows(connection, _FIND_CLAIM, (message_id, destination, *moments))
+    if not rows:
         return None
-    connection.execute(_LEASE, (order.lease, to_micros(order.lease_until), message_id, destination))
+    queue_id, sender, body_type, smtputf8, ret, envid, size, received, expires = rows[0][:9]
     return Claim(
         queue_id=QueueId(queue_id),
         destination=destination,
         lease=order.lease,
         lease_until=order.lease_until,
         sender=sender,
-        recipients=recipients,
+        recipients=tuple(_recipient(row[9:]) for row in rows),
         body_type=BodyType(body_type),
         smtputf8=bool(smtputf8),
         ret=Ret(ret) if ret else None,
@@ -123,16 +124,24 @@ def _take(
     )
 
 
-def _find_recipients(
-    connection: apsw.Connection, order: ClaimOrder, message_id: int, destination: str
-) -> Iterator[ClaimedRecipient]:
-    moments = (to_micros(order.now), to_micros(order.horizon))
-    for row in fetch_rows(connection, _FIND_RECIPIENTS, (message_id, destination, *moments)):
-        number, address, notify, orcpt, attempts, is_delay_notified, last_reply = row
-        yield ClaimedRecipient(
-            number=number,
-            recipient=Recipient(address, parse_notify(notify), orcpt),
-            attempts=attempts,
-            is_delay_notified=bool(is_delay_notified),
-            last_reply=last_reply,
-        )
+def _recipient(row: Sequence[Any]) -> ClaimedRecipient:
+    number, address, notify, orcpt, attempts, is_delay_notified, last_reply = row
+    return ClaimedRecipient(
+        number=number,
+        recipient=Recipient(address, parse_notify(notify), orcpt),
+        attempts=attempts,
+        is_delay_notified=bool(is_delay_notified),
+        last_reply=last_reply,
+    )
+
+
+def _lease(
+    connection: apsw.Connection, order: ClaimOrder, taken: Sequence[tuple[int, str]]
+) -> None:
+    start = 0
+    while start < len(taken):
+        count = rows_at_once(len(taken) - start)
+        keys = [value for key in taken[start : start + count] for value in key]
+        sql = _LEASE.format(",".join(["(?,?)"] * count))
+        connection.execute(sql, (order.lease, to_micros(order.lease_until), *keys))
+        start += count

@@ -11,6 +11,8 @@ from letterlock.storage.queue import StoreUnavailable
 BUSY_MILLISECONDS = 10_000
 """How long one waits for another process, which is a reader or SQLite's own recovery."""
 
+CACHED_STATEMENTS = 256
+"""Rows are inserted many at a time: a statement for each number of them."""
 CACHE_KIB = 32 * 1024
 JOURNAL_LIMIT_BYTES = 256 * 1024 * 1024
 
@@ -42,7 +44,7 @@ def connect_writer(path: Path, vfs: str | None = None) -> apsw.Connection:
 
     Checkpoints are left to its user: in SQLite's own place they would delay a commit.
     """
-    connection = apsw.Connection(str(path), vfs=vfs)
+    connection = apsw.Connection(str(path), vfs=vfs, statementcachesize=CACHED_STATEMENTS)
     connection.set_busy_timeout(BUSY_MILLISECONDS)
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "full")

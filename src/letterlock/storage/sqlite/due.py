@@ -62,23 +62,23 @@ def end_lease(connection: apsw.Connection, message_id: int, destination: str) ->
     If the message was held while it was claimed, its recipients are held from now on.
     """
     key = (message_id, destination)
-    is_held = fetch_value(
-        connection, "SELECT hold IS NOT NULL FROM messages WHERE message_id = ?", (message_id,)
-    )
-    if is_held:
+    waiting = fetch_row(connection, _FIND_WAITING, key)
+    if waiting is None:
+        connection.execute("DELETE FROM deliveries WHERE message_id = ? AND destination = ?", key)
+        return
+    (due,) = waiting
+    sql = "SELECT hold IS NOT NULL FROM messages WHERE message_id = ?"
+    if fetch_value(connection, sql, (message_id,)):
         connection.execute(
             "UPDATE recipients SET state = 'held', next_attempt = NULL "
             "WHERE message_id = ? AND destination = ? AND state = 'queued'",
             key,
         )
-    due = fetch_row(connection, _FIND_WAITING, key)
-    if due is not None:
-        connection.execute(
-            "UPDATE deliveries SET due = ?, lease = NULL WHERE message_id = ? AND destination = ?",
-            (*due, *key),
-        )
-    else:
-        connection.execute("DELETE FROM deliveries WHERE message_id = ? AND destination = ?", key)
+        due = None
+    connection.execute(
+        "UPDATE deliveries SET due = ?, lease = NULL WHERE message_id = ? AND destination = ?",
+        (due, *key),
+    )
 
 
 def refresh_destination(connection: apsw.Connection, destination: str) -> None:

@@ -10,7 +10,7 @@ from letterlock.storage.queue import (
     Settlement,
 )
 from letterlock.storage.records import to_duration, to_json, to_micros, to_text
-from letterlock.storage.sqlite.connection import fetch_value
+from letterlock.storage.sqlite.connection import fetch_row, fetch_value
 from letterlock.storage.sqlite.due import end_lease, refresh_destination
 from letterlock.storage.sqlite.saving import save_messages
 from letterlock.storage.sqlite.transaction import Transaction
@@ -18,6 +18,10 @@ from letterlock.storage.sqlite.transaction import Transaction
 _FIND_LEASED = """
     SELECT message_id FROM deliveries JOIN messages USING (message_id)
     WHERE messages.queue_id = ? AND deliveries.destination = ? AND deliveries.lease = ?
+"""
+_FIND_DONE = """
+    SELECT body_file FROM messages WHERE message_id = ?1
+        AND NOT EXISTS (SELECT 1 FROM deliveries WHERE message_id = ?1)
 """
 _SET_RECIPIENT = """
     UPDATE recipients SET state = ?, attempts = attempts + 1, next_attempt = ?,
@@ -53,9 +57,10 @@ def settle_claim(transaction: Transaction, settlement: Settlement, now: int) -> 
         _set_recipient(connection, message_id, claim.destination, result)
     for attempt in settlement.attempts:
         _add_attempt(connection, message_id, attempt)
-    save_messages(connection, settlement.messages)
+    if settlement.messages:
+        save_messages(connection, settlement.messages)
     end_lease(connection, message_id, claim.destination)
-    refresh_destination(connection, claim.destination)
+    transaction.touched.add(claim.destination)
     finish_if_done(transaction, message_id, now)
     return True
 
@@ -63,12 +68,10 @@ def settle_claim(transaction: Transaction, settlement: Settlement, now: int) -> 
 def finish_if_done(transaction: Transaction, message_id: int, now: int) -> None:
     """Remove the octets of a message that waits nowhere; its story stays."""
     connection = transaction.connection
-    waits = "SELECT 1 FROM deliveries WHERE message_id = ? LIMIT 1"
-    if fetch_value(connection, waits, (message_id,)):
+    done = fetch_row(connection, _FIND_DONE, (message_id,))
+    if done is None:
         return
-    body_file = fetch_value(
-        connection, "SELECT body_file FROM messages WHERE message_id = ?", (message_id,)
-    )
+    (body_file,) = done
     connection.execute(
         "UPDATE messages SET finished = ?, body_file = NULL WHERE message_id = ?",
         (now, message_id),

@@ -9,7 +9,9 @@ import apsw
 from letterlock.storage.sqlite.connection import Value
 
 MAX_ROWS = 64
-"""In one INSERT. The sizes are powers of two, so that few statements are ever prepared."""
+"""In one INSERT."""
+MAX_ODD_ROWS = 16
+"""Beyond it the sizes are powers of two, so that few statements are ever prepared."""
 
 T = TypeVar("T")
 
@@ -21,6 +23,8 @@ class Transaction:
     connection: apsw.Connection
     removed_files: list[str] = field(default_factory=list)
     """Body files that no row names once this is committed."""
+    touched: set[str] = field(default_factory=set)
+    """Destinations to say anew at the end when they are due."""
 
 
 Operation = Callable[[Transaction], T]
@@ -36,9 +40,16 @@ def insert_rows(
     """
     start = 0
     while start < len(rows):
-        count = min(MAX_ROWS, 1 << (len(rows) - start).bit_length() - 1)
+        count = rows_at_once(len(rows) - start)
         chunk = rows[start : start + count]
         marks = f"({','.join('?' * len(chunk[0]))})"
         values = ",".join([marks] * count)
         connection.execute(f"{insert} VALUES {values} {upsert}", [v for row in chunk for v in row])
         start += count
+
+
+def rows_at_once(left: int) -> int:
+    """Give how many of the rows that are left one statement is to take."""
+    if left <= MAX_ODD_ROWS:
+        return left
+    return min(MAX_ROWS, 1 << left.bit_length() - 1)

@@ -20,6 +20,7 @@ import apsw
 
 from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.sqlite.connection import connect_writer, is_broken, translate
+from letterlock.storage.sqlite.due import refresh_destination
 from letterlock.storage.sqlite.saving import Save, save_messages
 from letterlock.storage.sqlite.transaction import Operation, Transaction
 
@@ -249,6 +250,8 @@ def _perform(transaction: Transaction, batch: list[_Waiting]) -> list[_Outcome]:
     outcomes: list[_Outcome] = [(each.future, None, None) for each in saves]
     others = (each for each in batch if not isinstance(each.operation, Save))
     outcomes += ((each.future, each.operation(transaction), None) for each in others)
+    for destination in transaction.touched:
+        refresh_destination(transaction.connection, destination)
     return outcomes
 
 
