@@ -133,8 +133,16 @@ def test_a_broken_shard_is_passed_over_and_told(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def open_folder() -> Iterator[Path]:
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep coverage out of a process that becomes another user: it could not write its file."""
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+    monkeypatch.delenv("COVERAGE_PROCESS_START", raising=False)
+
+
+@pytest.fixture
+def open_folder(unmeasured: None) -> Iterator[Path]:
     """Give a folder that everybody may enter; pytest closes its own."""
+    del unmeasured
     with tempfile.TemporaryDirectory(prefix="letterlock-") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -180,6 +188,7 @@ def test_root_is_given_up(open_folder: Path) -> None:
 
 
 @is_root
+@pytest.mark.usefixtures("unmeasured")
 def test_a_folder_of_another_user_is_named(tmp_path: Path) -> None:
     files = NodeFiles(tmp_path)
     files.change("node", user="nobody")
