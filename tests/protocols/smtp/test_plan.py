@@ -193,6 +193,13 @@ def test_a_message_larger_than_the_servers_limit_is_not_sent() -> None:
             "553 5.6.7",
         ),
         (replace(MAIL, smtputf8=True), UTF8, replace(ALL, smtputf8=False), "554 5.6.9"),
+        (
+            # The header that is not ASCII may be our own: Received names the only recipient.
+            replace(MAIL, recipients=(Recipient("grün@example.com"),), smtputf8=True),
+            UTF8,
+            replace(ALL, smtputf8=False),
+            "553 5.6.7",
+        ),
         (replace(MAIL, recipients=()), ASCII, ALL, "554 5.1.0"),
     ],
 )

@@ -153,7 +153,9 @@ def _find_utf8_refusal(
         return reply(
             550, "5.6.7", "the sender address is not ASCII, and the server does not offer SMTPUTF8"
         )
-    if envelope.smtputf8 and content.has_utf8_headers:
+    # Else each recipient is refused for its address, which says more.
+    may_any_go = any(recipient.address.isascii() for recipient in envelope.recipients)
+    if may_any_go and envelope.smtputf8 and content.has_utf8_headers:
         return reply(
             554, "5.6.9", "the header is not ASCII, and the server does not offer SMTPUTF8"
         )
