@@ -19,6 +19,7 @@ from letterlock.protocols.smtp.transaction import Transaction
 from letterlock.protocols.smtp.transaction_result import Stage, TransactionResult
 
 MAX_DIALOGUE_LINES = 400
+SMALL_OCTETS = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +165,13 @@ class Speaker:
         self, transaction: Transaction, content: AsyncIterator[bytes]
     ) -> Lost | None:
         piece = await anext(content, None)
-        octets = transaction.finish_body() if piece is None else transaction.encode_body(piece)
+        octets = b"" if piece is None else transaction.encode_body(piece)
+        if piece is not None and len(octets) < SMALL_OCTETS:
+            # Most messages are one small piece: their end goes out with it.
+            piece = await anext(content, None)
+            octets += b"" if piece is None else transaction.encode_body(piece)
+        if piece is None:
+            octets += transaction.finish_body()
         patience = self.timeouts.data_block.total_seconds()
         lost = await self.wire.write(octets, patience) if octets else None
         if lost is None and self.wire.has_unread():

@@ -58,6 +58,7 @@ class TlsDriver:
         self._start = b""
         self._received_tail = b""
         self._unread = bytearray()
+        self._may_have_plaintext = True
         self._end: FailureCause | None = None
         self._is_close_sent = False
 
@@ -100,11 +101,13 @@ class TlsDriver:
             self._unread += data
             self._read_client_hello(data)
         else:
+            self._may_have_plaintext = True
             self._connection.bio_write(data)
 
     def receive_eof(self, *, is_reset: bool = False) -> None:
         """Take the end of the connection: what came before it is still read."""
         self._end = FailureCause.RESET if is_reset else FailureCause.CLOSED
+        self._may_have_plaintext = True
 
     def do_handshake(self) -> Handshake | HandshakeFailed | None:
         """Go as far as the octets received allow; None: more are needed from the peer."""
@@ -130,7 +133,7 @@ class TlsDriver:
             return b""
         pieces: list[bytes] = []
         size = 0
-        while size < MAX_READ_BYTES and not self.is_closed:
+        while size < MAX_READ_BYTES and self._may_have_plaintext and not self.is_closed:
             piece = self._read_record(self._connection)
             if not piece:
                 break
@@ -256,6 +259,7 @@ class TlsDriver:
         try:
             return connection.recv(_RECORD_OCTETS)
         except SSL.WantReadError:
+            self._may_have_plaintext = False
             self.is_closed = self._end is not None
         except SSL.ZeroReturnError:
             self.is_closed = True

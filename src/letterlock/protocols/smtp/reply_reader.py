@@ -103,6 +103,8 @@ class ReplyReader:
 
     def _clean(self, text: bytes) -> str:
         # RFC 5321 §4.2: textstring may hold HT.
+        if text.isascii() and (plain := text.decode()).isprintable():
+            return plain
         decoded = text.replace(b"\t", b" ").decode(
             "utf-8" if self.is_smtputf8 else "ascii", "replace"
         )
@@ -120,6 +122,8 @@ def _split_status(code: int, lines: list[str]) -> tuple[tuple[str, ...], str | N
     if match is None or match[1] != str(code // 100):
         return tuple(lines), None
     status = match[0]
+    if len(lines) == 1:
+        return (_without(status, lines[0]),), status
     return tuple(_without(status, line) for line in lines), status
 
 

@@ -6,6 +6,7 @@ message content is in them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from letterlock.protocols.pki.certificate import (
@@ -107,7 +108,8 @@ def _describe_requirement(requirement: Requirement | None) -> dict[str, Any] | N
     }
 
 
-def _describe_der(der: bytes) -> dict[str, object]:
+@lru_cache(maxsize=256)
+def _describe_der(der: bytes) -> Mapping[str, object]:
     facts = read_certificate(der)
     if isinstance(facts, CertificateFacts):
         return describe_certificate(facts)

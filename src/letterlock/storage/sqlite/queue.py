@@ -274,10 +274,12 @@ class SqliteQueue:
         """Wait for the commit that holds an operation. Cancelled, the operation still happens."""
         future = self._require_writer().submit(operation)
         names = [each.body.name for each in messages if isinstance(each.body, FileBody)]
-        if names:
-            for name in names:
-                self._bodies.begin_save(name)
-            future.add_done_callback(lambda done: self._end_saves(names, done))
+        if not names:
+            # Cancelled, the future is done: the writer looks for that before it sets a result.
+            return await future
+        for name in names:
+            self._bodies.begin_save(name)
+        future.add_done_callback(lambda done: self._end_saves(names, done))
         return await asyncio.shield(future)
 
     def _end_saves(self, names: list[str], done: "asyncio.Future[T]") -> None:

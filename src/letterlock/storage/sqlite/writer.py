@@ -89,7 +89,7 @@ class Writer:
         return result
 
     def submit(self, operation: Operation[T]) -> "asyncio.Future[T]":
-        """Have an operation done in the next commit. Never cancel the future: shield it."""
+        """Have an operation done in the next commit, whether or not the future is cancelled."""
         if self._is_closed:
             raise StoreUnavailable("the store is closed")
         future: asyncio.Future[T] = self._loop.create_future()
