@@ -427,3 +427,22 @@ async def test_problem_is_bad_news_and_told_once(
     async with Workers(node).serving(status={**STATUS, "problems": [problem]}):
         assert await asyncio.to_thread(node.run, "status") == 1
     assert capsys.readouterr().out.count(problem) == 1
+
+
+async def test_a_shard_that_cannot_be_read_does_not_hide_the_others(
+    node: Node, capsys: pytest.CaptureFixture[str]
+) -> None:
+    queue_id = await node.fill(0)
+    (node.data / "queue" / "shard-001.db").write_bytes(b"junk" * 4096)
+    assert node.run("queue", "list") == 3
+    shown = capsys.readouterr()
+    assert queue_id in shown.out
+    assert len(shown.err.splitlines()) == 1
+    assert "shard-001.db" in shown.err
+    assert node.run("queue", "show", queue_id) == 0
+    assert node.run("queue", "show", "0" * 15) == 3
+    capsys.readouterr()
+    assert node.run("status", "--json") == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["queue"]["messages"] == 1
+    assert any("shard-001.db" in problem for problem in document["problems"])

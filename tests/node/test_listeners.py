@@ -1,5 +1,6 @@
 """The listening sockets: one for each worker and address, changed as a whole or not at all."""
 
+import errno
 import socket
 from collections.abc import Iterator
 
@@ -84,3 +85,21 @@ def test_ipv6_is_ipv6_only(listeners: Listeners) -> None:
         pytest.skip("no IPv6 loopback here")
     (only,) = listeners.groups[0]
     assert only.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
+
+
+def test_a_kernel_without_ipv6_listens_on_the_rest(
+    listeners: Listeners, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The default asks for both families, and must not keep such a node from starting."""
+    make = socket.socket
+
+    def refuse_ipv6(family: int, *rest: int) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        return make(family, *rest)
+
+    monkeypatch.setattr(socket, "socket", refuse_ipv6)
+    listeners.open([ANY_PORT, ListenAddress("::", 0)], 1)
+    assert [each.host for each in listeners.addresses] == ["127.0.0.1"]
+    with pytest.raises(LocalError, match="not supported"):
+        Listeners().open([ListenAddress("::", 0)], 1)

@@ -102,6 +102,7 @@ def list_messages(config_path: Path | None, *, finished: bool, as_json: bool) ->
                 _print_list(messages)
         except StoreUnavailable as error:
             raise CommandFailed(f"the queue cannot be read: {error}") from None
+        _fail_for_what_is_missing(stored)
 
 
 @click.command()
@@ -120,6 +121,8 @@ def show(queue_id: str, config_path: Path | None, *, as_json: bool) -> None:
             story = stored.find_story(wanted)
         except StoreUnavailable as error:
             raise CommandFailed(f"the queue cannot be read: {error}") from None
+        if story is None:
+            _fail_for_what_is_missing(stored)
     if story is None:
         raise CommandFailed(_not_there(wanted), ExitCode.BAD_NEWS)
     if as_json:
@@ -221,6 +224,12 @@ def _open_queue(config_path: Path | None) -> StoredQueue:
     config = load_config_or_fail(config_path)
     act_as_owner(config.data_dir)
     return open_stored_queue(config)
+
+
+def _fail_for_what_is_missing(stored: StoredQueue) -> None:
+    """Say that what was shown is not all."""
+    if stored.problems:
+        raise CommandFailed(f"this is not the whole queue: {'; '.join(stored.problems)}")
 
 
 def _print_list(messages: Iterable[QueuedMessage]) -> None:

@@ -68,6 +68,7 @@ def status(config_path: Path | None, *, as_json: bool) -> int:
     try:
         with open_stored_queue(config) as stored:
             counts = stored.count()
+            unread = stored.problems
     except StoreUnavailable as error:
         raise CommandFailed(f"the queue cannot be read: {error}") from None
     try:
@@ -78,6 +79,7 @@ def status(config_path: Path | None, *, as_json: bool) -> int:
     except NodeUnreachable as error:
         raise CommandFailed(str(error)) from None
     document["queue"] = dict(counts)
+    document["problems"] += unread
     if as_json:
         print_json(document)
     else:

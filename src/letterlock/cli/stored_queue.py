@@ -5,14 +5,21 @@ SQLite's shards are read where they lie; PostgreSQL is asked as one more node, w
 
 import os
 from collections.abc import Coroutine, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from heapq import merge
+from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
 from letterlock.base.clock import SystemClock
 from letterlock.base.config.choices import QueueEngine
 from letterlock.base.config.sections import Config
-from letterlock.storage.queue import MessageStory, QueuedMessage, QueueId, QueueStore
+from letterlock.storage.queue import (
+    MessageStory,
+    QueuedMessage,
+    QueueId,
+    QueueStore,
+    StoreUnavailable,
+)
 from letterlock.storage.sqlite.reader import SqliteQueueReader
 
 PAGE = 500
@@ -23,6 +30,9 @@ T = TypeVar("T")
 
 class StoredQueue(Protocol):
     """All that a node keeps. Use it in a `with`; raises StoreUnavailable as the engine does."""
+
+    problems: list[str]
+    """One line for each part that could not be read: what was given leaves it out."""
 
     def __enter__(self) -> Self: ...
 
@@ -57,31 +67,47 @@ class SqliteStoredQueue:
     def __init__(self, config: Config) -> None:
         self._paths = sorted(config.queue_dir.glob("shard-*.db"))
         self._stack = ExitStack()
-        self._readers: list[SqliteQueueReader] = []
+        self._readers: dict[Path, SqliteQueueReader] = {}
+        self.problems: list[str] = []
 
     def __enter__(self) -> Self:
-        self._readers = [self._stack.enter_context(SqliteQueueReader(path)) for path in self._paths]
+        for path in self._paths:
+            self._readers[path] = self._stack.enter_context(SqliteQueueReader(path))
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def list_messages(self, *, is_finished: bool = False) -> Iterator[QueuedMessage]:
-        pages = [_read_pages(reader, is_finished=is_finished) for reader in self._readers]
+        pages = [self._pages(path, is_finished=is_finished) for path in self._readers]
         return merge(*pages, key=lambda message: message.queue_id)
 
     def find_story(self, queue_id: QueueId) -> MessageStory | None:
-        for reader in self._readers:
-            if (story := reader.find_story(queue_id)) is not None:
-                return story
+        for path, reader in self._readers.items():
+            with self._passing_over(path):
+                if (story := reader.find_story(queue_id)) is not None:
+                    return story
         return None
 
     def count(self) -> Mapping[str, int]:
         total = dict.fromkeys(("messages", "bytes", "queued", "held", "claimed"), 0)
-        for reader in self._readers:
-            for key, number in reader.count().items():
-                total[key] = total.get(key, 0) + number
+        for path, reader in self._readers.items():
+            with self._passing_over(path):
+                for key, number in reader.count().items():
+                    total[key] = total.get(key, 0) + number
         return total
+
+    def _pages(self, path: Path, *, is_finished: bool) -> Iterator[QueuedMessage]:
+        with self._passing_over(path):
+            yield from _read_pages(self._readers[path], is_finished=is_finished)
+
+    @contextmanager
+    def _passing_over(self, path: Path) -> Iterator[None]:
+        """Go on with the other shards when one can't be read."""
+        try:
+            yield
+        except StoreUnavailable as error:
+            self.problems.append(f"{path} cannot be read: {error}")
 
 
 class PostgresStoredQueue:
@@ -92,6 +118,7 @@ class PostgresStoredQueue:
 
         self._store = open_postgres_beside(config)
         self._runner = asyncio.Runner()
+        self.problems: list[str] = []
 
     def __enter__(self) -> Self:
         try:

@@ -245,6 +245,10 @@ class Connection(asyncio.Protocol):
     async def _finish_waiting(self, waiting: Awaitable[None]) -> None:
         try:
             await waiting
+        except Exception as error:  # noqa: BLE001 - ends this session, and no other
+            self._end(f"internal error: {error!r}")
+            self._transport.abort()
+            return
         finally:
             self._is_waiting = False
             self._active = self._server.now()

@@ -5,6 +5,7 @@ The supervisor keeps them open: a worker that ends loses no connection of its ba
 one accepts it.
 """
 
+import errno
 import itertools
 import socket
 from collections.abc import Sequence
@@ -38,6 +39,7 @@ class Listeners:
                 listener.setblocking(False)  # noqa: FBT003 - the standard library's signature
             self.groups = [list(self._inherited) for _ in range(workers)]
             return
+        wanted = _leave_out_ipv6(wanted)
         if tuple(wanted) == self._wanted:
             return
         kept = set(self._wanted)
@@ -55,6 +57,19 @@ class Listeners:
         """Close them all."""
         for listener in itertools.chain(self._inherited, *self.groups):
             listener.close()
+
+
+def _leave_out_ipv6(wanted: Sequence[ListenAddress]) -> Sequence[ListenAddress]:
+    """Leave `::` out on a kernel without IPv6, if there are others: the default asks for both."""
+    others = [item for item in wanted if item.host != "::"]
+    if not others or len(others) == len(wanted):
+        return wanted
+    try:
+        socket.socket(socket.AF_INET6, socket.SOCK_STREAM).close()
+    except OSError as error:
+        if error.errno == errno.EAFNOSUPPORT:
+            return others
+    return wanted
 
 
 def _open_all(addresses: Sequence[ListenAddress], workers: int) -> list[list[socket.socket]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_network
@@ -192,3 +192,38 @@ async def test_a_client_with_too_many_connections_is_told(tmp_path: Path) -> Non
         assert (await read_reply(second)).startswith(b"421")
         first.close()
         second.close()
+
+
+async def test_what_breaks_in_one_session_ends_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even a fault of ours: the worker has everybody's sessions."""
+
+    class BrokenWriter:
+        def write(self, data: bytes) -> Awaitable[None] | None:
+            return None if data.startswith(b"Received") else self._break()
+
+        async def _break(self) -> None:
+            raise RuntimeError("a bug")
+
+        def discard(self) -> None: ...
+
+    async with receiving(tmp_path) as node:
+        other = await connect("127.0.0.1", node.port, 5)
+        assert isinstance(other, Wire)
+        assert (await read_reply(other)).startswith(b"220")
+        with monkeypatch.context() as patch:
+            patch.setattr(node.store, "write_body", BrokenWriter)
+            answers = await talk(
+                node.port,
+                b"EHLO client.example\r\n",
+                b"MAIL FROM:<bob@example.net>\r\n",
+                b"RCPT TO:<alice@example.org>\r\n",
+                b"DATA\r\n",
+                MESSAGE,
+            )
+        assert answers[-1] == b""
+        await other.write(b"EHLO client.example\r\n", 5)
+        assert (await read_reply(other)).startswith(b"250")
+        other.close()
+        assert any("internal error: RuntimeError('a bug')" in text for text in node.log.texts)
