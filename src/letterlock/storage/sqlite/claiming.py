@@ -5,6 +5,7 @@ saturated costs one row, however much waits there.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import apsw
@@ -16,7 +17,7 @@ from letterlock.storage.records import from_micros, parse_notify, to_micros
 from letterlock.storage.schedule import ClaimOrder
 from letterlock.storage.sqlite.connection import fetch_rows
 from letterlock.storage.sqlite.due import end_lease, forget_turns, serve_destination
-from letterlock.storage.sqlite.transaction import rows_at_once
+from letterlock.storage.sqlite.transaction import Transaction, rows_at_once
 
 _FIND_DESTINATIONS = """
     SELECT destination FROM destinations
@@ -36,6 +37,16 @@ _FIND_CLAIM = """
     ORDER BY number
 """
 _LEASE = "UPDATE deliveries SET lease = ?, due = ? WHERE (message_id, destination) IN (VALUES {})"
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimDue:
+    """The operation that claims; the writer need not sync it: a crash ends all leases anyway."""
+
+    order: ClaimOrder
+
+    def __call__(self, transaction: Transaction) -> list[Claim]:
+        return claim_due(transaction.connection, self.order)
 
 
 def claim_due(connection: apsw.Connection, order: ClaimOrder) -> list[Claim]:

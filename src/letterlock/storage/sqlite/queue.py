@@ -31,7 +31,7 @@ from letterlock.storage.queue import (
 from letterlock.storage.records import to_micros
 from letterlock.storage.schedule import CHANGED_AT_ONCE, DEFAULT_HORIZON, ClaimOrder
 from letterlock.storage.sqlite import changing
-from letterlock.storage.sqlite.claiming import claim_due
+from letterlock.storage.sqlite.claiming import ClaimDue
 from letterlock.storage.sqlite.connection import translate
 from letterlock.storage.sqlite.due import forget_turns
 from letterlock.storage.sqlite.owner import OwnerLock, migrate
@@ -120,7 +120,7 @@ class SqliteQueue:
             saturated=tuple(saturated),
             is_clock_set_back=is_set_back,
         )
-        return await self._submit(lambda transaction: claim_due(transaction.connection, order))
+        return await self._submit(ClaimDue(order))
 
     async def extend(self, claim: Claim, until: datetime) -> bool:
         micros = to_micros(until)

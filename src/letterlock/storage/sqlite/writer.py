@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import apsw
 
 from letterlock.storage.queue import StoreUnavailable
+from letterlock.storage.sqlite.claiming import ClaimDue
 from letterlock.storage.sqlite.connection import connect_writer, is_broken, translate
 from letterlock.storage.sqlite.due import refresh_destination
 from letterlock.storage.sqlite.saving import Save, save_messages
@@ -71,6 +72,7 @@ class Writer:
         self._connection: apsw.Connection | None = None
         self._loop = asyncio.get_running_loop()
         self._is_closed = False
+        self._is_synced = True
         self._failures = 0
         self._wal_pages = 0
         self._checkpointed_pages = 0
@@ -144,6 +146,7 @@ class Writer:
         """Run a batch in one transaction. Raises StoreUnavailable, or what an operation raised."""
         try:
             connection = self._connect()
+            self._choose_sync(connection, batch)
             transaction = Transaction(connection)
             connection.execute("BEGIN IMMEDIATE")
             outcomes = _perform(transaction, batch)
@@ -157,6 +160,16 @@ class Writer:
         if transaction.removed_files:
             self._loop.call_soon_threadsafe(self._on_removed, transaction.removed_files)
         return outcomes
+
+    def _choose_sync(self, connection: apsw.Connection, batch: list[_Waiting]) -> None:
+        """Sync the commit, unless there are only claims in it.
+
+        What was not synced yet is when the next commit is: they are in one file.
+        """
+        is_synced = not all(isinstance(each.operation, ClaimDue) for each in batch)
+        if is_synced is not self._is_synced:
+            connection.pragma("synchronous", "full" if is_synced else "normal")
+            self._is_synced = is_synced
 
     def _end(self, connection: apsw.Connection) -> None:
         try:
@@ -191,6 +204,7 @@ class Writer:
             connection = connect_writer(self._path, self._vfs)
             connection.set_wal_hook(self._count_pages)
             self._connection = connection
+            self._is_synced = True
         return self._connection
 
     def _disconnect(self) -> None:
