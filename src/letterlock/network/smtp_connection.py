@@ -213,8 +213,9 @@ class Connection(asyncio.Protocol):
                 self._start_tls()
             case Quit():
                 self._has_quit = True
+                owner.note_command(event)
             case Reset():
-                pass
+                owner.note_command(event)
             case Closed(reason):
                 self._close(reason)
             case _:
@@ -236,7 +237,7 @@ class Connection(asyncio.Protocol):
             if isinstance(event, MessageEnd) and event.violation is None:
                 self._wait(self._store())
             else:
-                owner.drop_message()
+                owner.drop_message(event.violation if isinstance(event, MessageEnd) else None)
 
     def _wait(self, waiting: Awaitable[None]) -> None:
         self._is_waiting = True

@@ -14,7 +14,9 @@ from letterlock.protocols.smtp.server_session import (
     MailFrom,
     MessageStart,
     ProtocolError,
+    Quit,
     RcptTo,
+    Reset,
 )
 from letterlock.protocols.tls.handshake import Handshake, HandshakeFailed
 
@@ -47,12 +49,15 @@ class SessionOwner(Protocol):
     async def answer_end(self) -> Reply:
         """Store the message; the reply goes out when this returns."""
 
-    def drop_message(self) -> None: ...
+    def drop_message(self, violation: Reply | None = None) -> None:
+        """Discard the message; `violation` is the reply that the session gave, if it did."""
 
     def note_tls(self, handshake: Handshake, choice: Choice | None) -> None: ...
 
     def note_tls_failure(self, failure: HandshakeFailed) -> None: ...
 
     def note_error(self, event: ProtocolError) -> None: ...
+
+    def note_command(self, event: Reset | Quit) -> None: ...
 
     def end_connection(self, reason: str) -> None: ...

@@ -256,7 +256,7 @@ def test_a_chunk_without_a_length_ends_the_session() -> None:
     settings = SessionSettings("mx.example.org", max_errors=1)
     dialogue = Dialogue(settings)
     assert dialogue.codes(b"BDAT many\r\nQUIT\r\n") == [501, 421]
-    assert dialogue.reason == "too many errors"
+    assert dialogue.reason == "too many errors after BDAT"
 
 
 def test_empty_chunks_are_no_way_to_stay_for_ever() -> None:

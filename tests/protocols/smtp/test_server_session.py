@@ -256,14 +256,14 @@ def test_a_client_that_never_stops_naming_recipients_makes_errors() -> None:
     dialogue = Dialogue(settings)
     dialogue.say(EHLO, MAIL)
     assert dialogue.codes(*[RCPT] * 8) == [250] * 3 + [452] * 5 + [421]
-    assert dialogue.reason == "too many errors"
+    assert dialogue.reason == "too many errors after RCPT"
 
 
 def test_too_many_errors_end_the_session() -> None:
     dialogue = Dialogue(SessionSettings("mx.example.org", max_errors=3))
     answers = dialogue.say(b"A\r\n", b"B\r\n", b"C\r\n", b"NOOP\r\n")
     assert [line[:9] for line in answers] == ["500 5.5.2"] * 3 + ["421 4.7.0"]
-    assert dialogue.reason == "too many errors"
+    assert dialogue.reason == "too many errors after C"
 
 
 def test_an_accepted_message_forgives_errors() -> None:
@@ -281,7 +281,7 @@ def test_commands_that_further_nothing_are_counted(junk: bytes) -> None:
     positive = dialogue.codes(*[junk] * 7)
     assert len(positive) == 8
     assert positive[-1] == 421
-    assert dialogue.reason == "too many errors"
+    assert dialogue.reason == f"too many errors after {junk[:4].decode()}"
 
 
 def test_endless_lines_end_the_session() -> None:

@@ -227,3 +227,80 @@ async def test_what_breaks_in_one_session_ends_no_other(
         assert (await read_reply(other)).startswith(b"250")
         other.close()
         assert any("internal error: RuntimeError('a bug')" in text for text in node.log.texts)
+
+
+async def logged(node: Node, *steps: bytes) -> list[str]:
+    """Give what a session wrote to the log, without the port."""
+    await talk(node.port, *steps)
+    await node.server.wait_empty()
+    return node.log.texts
+
+
+async def test_what_is_refused_is_logged_in_postfix_s_shape(tmp_path: Path) -> None:
+    """Rules made for Postfix's log (fail2ban, pflogsumm) must find it."""
+    async with receiving(tmp_path) as node:
+        lines = await logged(
+            node,
+            b"VRFY\r\n",
+            b"EHLO client.example\r\n",
+            b"MAIL FROM:<Bob@example.net>\r\n",
+            b"RCPT TO:<user@elsewhere.example>\r\n",
+            b"RCPT TO:<nobody@example.org>\r\n",
+            b"RSET\r\n",
+            b"RCPT TO:<alice@example.org>\r\n",
+            b"FROB\r\n",
+            b"QUIT\r\n",
+        )
+    client = "from unknown[127.0.0.1]"
+    hello = "proto=ESMTP helo=<client.example>"
+    relay, unknown = "user@elsewhere.example", "nobody@example.org"
+    refused, sender = f"NOQUEUE: reject: RCPT {client}", "from=<Bob@example.net>"
+    no_user = "Recipient address rejected: User unknown"
+    counts = "ehlo=1 mail=1 rcpt=0/3 rset=1 vrfy=0/1 quit=1 unknown=0/1 commands=4/9"
+    assert lines == [
+        f"connect {client}",
+        f"NOQUEUE: reject: VRFY {client}: 501 5.5.4 Syntax: VRFY address; proto=SMTP",
+        f"{refused}: 554 5.7.1 <{relay}>: Relay access denied; {sender} to=<{relay}> {hello}",
+        f"{refused}: 550 5.1.1 <{unknown}>: {no_user}; {sender} to=<{unknown}> {hello}",
+        f"{refused}: 503 5.5.1 Need MAIL command first; {hello}",
+        f"NOQUEUE: reject: FROB {client}: 500 5.5.2 Command not recognised; {hello}",
+        f"disconnect {client} {counts}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "refusal"),
+    [
+        (b"a: b\r\n\r\nx\ny\r\n.\r\n", "550 5.5.2 "),
+        (b"Received: x\r\n" * 51 + b"\r\n.\r\n", "554 5.4.6 Mail loop: the message has 51 "),
+    ],
+)
+async def test_a_refused_message_is_logged(tmp_path: Path, text: bytes, refusal: str) -> None:
+    async with receiving(tmp_path) as node:
+        lines = await logged(
+            node,
+            b"HELO client.example\r\n",
+            b"MAIL FROM:<>\r\n",
+            b"RCPT TO:<alice@example.org>\r\n",
+            b"DATA\r\n",
+            text,
+            b"QUIT\r\n",
+        )
+    (line,) = [line for line in lines if "reject" in line]
+    assert line.startswith(f"NOQUEUE: reject: END-OF-MESSAGE from unknown[127.0.0.1]: {refusal}")
+    assert line.endswith("; from=<> proto=SMTP helo=<client.example>")
+    assert lines[-1].endswith(" helo=1 mail=1 rcpt=1 data=0/1 quit=1 commands=4/5")
+
+
+async def test_a_session_in_which_all_was_taken_counts_plainly(tmp_path: Path) -> None:
+    async with receiving(tmp_path) as node:
+        lines = await logged(
+            node,
+            b"EHLO client.example\r\n",
+            b"MAIL FROM:<>\r\n",
+            b"RCPT TO:<alice@example.org>\r\n",
+            b"DATA\r\n",
+            MESSAGE,
+            b"QUIT\r\n",
+        )
+    assert lines[-1].endswith(" ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5")

@@ -124,7 +124,8 @@ class ServerChannel:
     def _count_error(self) -> None:
         self.errors += 1
         if self.errors >= self.settings.max_errors:
-            self._end(server_replies.too_many_errors(self.settings), "too many errors")
+            reason = f"too many errors after {self._last_verb}"
+            self._end(server_replies.too_many_errors(self.settings), reason)
 
     def _end(self, reply: Reply, reason: str) -> None:
         """Send a last reply, unless the other side expects TLS, and close."""

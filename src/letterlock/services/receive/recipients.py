@@ -44,11 +44,14 @@ class RelayClients:
 def judge_recipient(
     mailbox: Mailbox, directory: LocalDirectory, *, may_relay: bool
 ) -> Reply | None:
-    """Give the reply that refuses a recipient, or None: it is taken."""
+    """Give the reply that refuses a recipient, or None: it is taken.
+
+    The words are Postfix's: rules such as fail2ban's find them in the log.
+    """
     if directory.is_local(mailbox):
         if directory.find_mailbox(mailbox) is None:
-            return reply(550, "5.1.1", f"<{mailbox}>: no such user here")
+            return reply(550, "5.1.1", f"<{mailbox}>: Recipient address rejected: User unknown")
         return None
     if not may_relay:
-        return reply(554, "5.7.1", f"<{mailbox}>: relay access denied")
+        return reply(554, "5.7.1", f"<{mailbox}>: Relay access denied")
     return None

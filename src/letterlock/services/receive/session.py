@@ -4,9 +4,9 @@ Implements `network.smtp_server.SessionOwner`. Decisions are pure functions (`re
 counts (`clients`); this joins them to the queue. RFC 5321 §4.1.1, §4.4, §6.3.
 """
 
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from letterlock.base.clock import Clock
 from letterlock.base.domains import Domain
@@ -20,7 +20,9 @@ from letterlock.protocols.smtp.server_session import (
     MailFrom,
     MessageStart,
     ProtocolError,
+    Quit,
     RcptTo,
+    Reset,
 )
 from letterlock.protocols.smtp.trace import Received, count_received, format_received
 from letterlock.protocols.tls.failures import explain_failure
@@ -28,9 +30,10 @@ from letterlock.protocols.tls.handshake import Handshake, HandshakeFailed
 from letterlock.services.queue.directory import LocalDirectory
 from letterlock.services.queue.schedule import Schedule
 from letterlock.services.receive.clients import Clients
+from letterlock.services.receive.command_counts import CommandCounts
 from letterlock.services.receive.names import ClientNames
 from letterlock.services.receive.recipients import RelayClients, judge_recipient
-from letterlock.storage.queue import BodyWriter, NewMessage, QueueId, QueueStore, StoreUnavailable
+from letterlock.storage.queue import BodyWriter, NewMessage, QueueId, StoreUnavailable
 
 MAX_HEADER_OCTETS = 256 * 1024
 """So much of a message is looked at for Received lines."""
@@ -49,6 +52,14 @@ COUNTERS = (
 _UNKNOWN_NAMES = (ChoiceReason.UNKNOWN_NAME, ChoiceReason.NOT_A_NAME)
 
 
+class MessageStore(Protocol):
+    """What receiving needs of the queue: see `storage.queue.QueueStore`."""
+
+    def write_body(self) -> BodyWriter: ...
+
+    async def save(self, message: NewMessage) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Receiver:
     """What all sessions of a process share."""
@@ -57,7 +68,7 @@ class Receiver:
     directory: LocalDirectory
     relay: RelayClients
     clients: Clients
-    store: QueueStore
+    store: MessageStore
     schedule: Schedule
     names: ClientNames
     max_hops: int
@@ -75,6 +86,8 @@ class _Message:
 
     queue_id: QueueId
     envelope: Envelope
+    verb: str
+    """DATA or BDAT."""
     writer: BodyWriter
     header: bytearray
     is_header_whole: bool = False
@@ -92,7 +105,8 @@ class ReceivingSession:
         self._tls: Handshake | None = None
         self._smtputf8 = False
         self._message: _Message | None = None
-        self._counts: Counter[str] = Counter()
+        self._sender: str | None = None
+        self._counts = CommandCounts()
         self._name = receiver.names.begin(peer.ip)
 
     def start_connection(self) -> Reply | None:
@@ -108,31 +122,33 @@ class ReceivingSession:
 
     def answer_hello(self, event: Hello) -> None:
         self._hello = event
-        self._counts["ehlo" if event.is_extended else "helo"] += 1
+        self._sender = None
+        self._counts.add("EHLO" if event.is_extended else "HELO")
 
     def answer_mail(self, event: MailFrom) -> Reply:
-        del event
-        self._counts["mail"] += 1
+        self._sender = event.sender.format() if event.sender is not None else ""
+        self._counts.add("MAIL")
         return reply(250, "2.1.0", "Ok")
 
     def answer_rcpt(self, event: RcptTo) -> Reply:
         receiver = self._receiver
-        self._counts["rcpt"] += 1
         refusal = judge_recipient(event.mailbox, receiver.directory, may_relay=self._may_relay)
+        self._counts.add("RCPT", is_accepted=refusal is None)
         if refusal is not None:
-            self._log(f"NOQUEUE: reject: RCPT from {self._client}: {refusal.text}")
+            self._log_refusal("RCPT", refusal, event.mailbox.format())
             return refusal
         return reply(250, "2.1.5", "Ok")
 
     def answer_message(self, event: MessageStart) -> Reply:
         receiver = self._receiver
-        self._counts["bdat" if event.is_chunked else "data"] += 1
+        verb = "BDAT" if event.is_chunked else "DATA"
         try:
             writer = receiver.store.write_body()
         except StoreUnavailable as error:
+            self._counts.add(verb, is_accepted=False)
             return self._refuse_for_store(error)
         queue_id = receiver.make_id()
-        self._message = _Message(queue_id, event.envelope, writer, bytearray())
+        self._message = _Message(queue_id, event.envelope, verb, writer, bytearray())
         trace = format_received(self._trace(queue_id, event.envelope))
         # Far below the size at which a writer goes to disk: nothing to wait for.
         writer.write(trace)
@@ -150,27 +166,28 @@ class ReceivingSession:
     async def answer_end(self) -> Reply:
         message, self._message = self._message, None
         assert message is not None
-        refusal = message.refusal or self._judge_header(message)
-        if refusal is not None:
-            message.writer.discard()
-            return refusal
-        try:
-            return await self._store(message)
-        except StoreUnavailable as error:
-            return self._refuse_for_store(error)
-        except Exception as error:  # noqa: BLE001 - whatever broke: not stored, so not 250
-            self._log(f"error: {message.queue_id} could not be stored: {error!r}")
-            return reply(451, "4.3.0", "Requested action aborted: local error in processing")
+        answer = await self._answer(message)
+        self._counts.add(message.verb, is_accepted=answer.is_positive)
+        self._sender = None
+        return answer
 
-    def drop_message(self) -> None:
-        if self._message is not None:
-            self._message.writer.discard()
+    def drop_message(self, violation: Reply | None = None) -> None:
+        if violation is not None:
+            self._log_refusal("END-OF-MESSAGE", violation)
+        message = self._message
+        if message is not None:
+            if violation is not None or message.verb == "DATA":
+                # Else a chunk was refused, which counts by itself.
+                self._counts.add(message.verb, is_accepted=False)
+            self._sender = None
+            message.writer.discard()
             self._message = None
 
     def note_tls(self, handshake: Handshake, choice: Choice | None) -> None:
         self._tls = handshake
-        self._counts["starttls"] += 1
+        self._counts.add("STARTTLS")
         self._hello = Hello("", is_extended=False)
+        self._sender = None
         count = self._receiver.count
         count("tls")
         if choice is not None and choice.reason is ChoiceReason.NO_SNI:
@@ -190,18 +207,24 @@ class ReceivingSession:
 
     def note_tls_failure(self, failure: HandshakeFailed) -> None:
         self._receiver.count("tls_failed")
+        if self._tls is None:
+            self._counts.add("STARTTLS", is_accepted=False)
         finding = explain_failure(failure)
         self._log(f"SSL_accept error from {self._client}: {finding.text} ({finding.reason_code})")
 
     def note_error(self, event: ProtocolError) -> None:
-        self._log(f"NOQUEUE: reject: {event.command} from {self._client}: {event.reply.text}")
+        self._counts.add(event.command, is_accepted=False)
+        self._log_refusal(event.command or "UNKNOWN", event.reply)
+
+    def note_command(self, event: Reset | Quit) -> None:
+        self._sender = None
+        self._counts.add("QUIT" if isinstance(event, Quit) else "RSET")
 
     def end_connection(self, reason: str) -> None:
         self._receiver.clients.leave(self._peer.ip)
         if reason != "quit":
             self._log(f"{reason} from {self._client}")
-        counts = "".join(f" {name}={count}" for name, count in self._counts.items())
-        self._log(f"disconnect from {self._client}{counts} commands={self._counts.total()}")
+        self._log(f"disconnect from {self._client} {self._counts.format()}")
 
     # ours
 
@@ -210,6 +233,19 @@ class ReceivingSession:
             await waiting
         except StoreUnavailable as error:
             message.refusal = self._refuse_for_store(error)
+
+    async def _answer(self, message: _Message) -> Reply:
+        refusal = message.refusal or self._judge_header(message)
+        if refusal is not None:
+            message.writer.discard()
+            return refusal
+        try:
+            return await self._store(message)
+        except StoreUnavailable as error:
+            return self._refuse_for_store(error)
+        except Exception as error:  # noqa: BLE001 - whatever broke: not stored, so not 250
+            self._log(f"error: {message.queue_id} could not be stored: {error!r}")
+            return reply(451, "4.3.0", "Requested action aborted: local error in processing")
 
     async def _store(self, message: _Message) -> Reply:
         receiver, envelope = self._receiver, message.envelope
@@ -238,8 +274,9 @@ class ReceivingSession:
     def _judge_header(self, message: _Message) -> Reply | None:
         hops = count_received(bytes(message.header))
         if hops > self._receiver.max_hops:
-            self._log(f"NOQUEUE: reject: {hops} Received headers from {self._client}: mail loop")
-            return reply(554, "5.4.6", f"Mail loop: the message has {hops} Received headers")
+            refusal = reply(554, "5.4.6", f"Mail loop: the message has {hops} Received headers")
+            self._log_refusal("END-OF-MESSAGE", refusal)
+            return refusal
         return None
 
     def _refuse_for_store(self, error: StoreUnavailable) -> Reply:
@@ -270,6 +307,17 @@ class ReceivingSession:
     @property
     def _client(self) -> str:
         return f"{self._name.name or 'unknown'}[{self._peer.ip}]"
+
+    def _log_refusal(self, command: str, refusal: Reply, recipient: str | None = None) -> None:
+        """Write what was refused in Postfix's shape: fail2ban and pflogsumm read it."""
+        facts = {
+            "from": None if self._sender is None else f"<{self._sender}>",
+            "to": None if recipient is None else f"<{recipient}>",
+            "proto": "ESMTP" if self._hello.is_extended else "SMTP",
+            "helo": f"<{self._hello.name}>" if self._hello.name else None,
+        }
+        known = " ".join(f"{key}={value}" for key, value in facts.items() if value is not None)
+        self._log(f"NOQUEUE: reject: {command} from {self._client}: {refusal.text}; {known}")
 
     def _log(self, text: str) -> None:
         self._receiver.log.write(Service.SMTPD, text)
