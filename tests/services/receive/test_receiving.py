@@ -304,3 +304,36 @@ async def test_a_session_in_which_all_was_taken_counts_plainly(tmp_path: Path) -
             b"QUIT\r\n",
         )
     assert lines[-1].endswith(" ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5")
+
+
+@pytest.mark.parametrize(
+    ("text", "stored"),
+    [
+        (b"hello: you\r\n", b"hello: you\r\n"),
+        (b"hello you\r\n", b"\r\nhello you\r\n"),
+        (b"hello", b"\r\nhello"),
+        (b"From bob\r\nA: b\r\n", b"X-Mailbox-Line: From bob\r\nA: b\r\n"),
+        (b"", b""),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 100])
+async def test_a_body_never_joins_our_received_field(
+    tmp_path: Path, text: bytes, stored: bytes, size: int
+) -> None:
+    """RFC 5322 §2.1: where a message has no header section, an empty line comes first."""
+    pieces = [text[start : start + size] for start in range(0, len(text), size)]
+    chunks = [f"BDAT {len(piece)}\r\n".encode() + piece for piece in pieces]
+    async with receiving(tmp_path) as node:
+        answers = await talk(
+            node.port,
+            b"EHLO client.example\r\n",
+            b"MAIL FROM:<bob@example.net>\r\n",
+            b"RCPT TO:<alice@example.org>\r\n",
+            *chunks,
+            b"BDAT 0 LAST\r\n",
+        )
+        assert answers[-1].startswith(b"250")
+        (message,) = await node.store.list_messages()
+        body = b"".join([piece async for piece in node.store.read_body(message.queue_id)])
+    trace_end = body.index(b"+0000\r\n") + len(b"+0000\r\n")
+    assert body[trace_end:] == stored

@@ -14,6 +14,7 @@ from letterlock.base.log import Log, Service
 from letterlock.network.server_certificates import Choice, ChoiceReason
 from letterlock.network.smtp_owner import Peer
 from letterlock.protocols.smtp.envelope import Envelope
+from letterlock.protocols.smtp.first_line import FirstLine
 from letterlock.protocols.smtp.replies import Reply, reply
 from letterlock.protocols.smtp.server_session import (
     Hello,
@@ -90,6 +91,7 @@ class _Message:
     """DATA or BDAT."""
     writer: BodyWriter
     header: bytearray
+    first_line: FirstLine
     is_header_whole: bool = False
     refusal: Reply | None = None
 
@@ -148,7 +150,7 @@ class ReceivingSession:
             self._counts.add(verb, is_accepted=False)
             return self._refuse_for_store(error)
         queue_id = receiver.make_id()
-        self._message = _Message(queue_id, event.envelope, verb, writer, bytearray())
+        self._message = _Message(queue_id, event.envelope, verb, writer, bytearray(), FirstLine())
         trace = format_received(self._trace(queue_id, event.envelope))
         # Far below the size at which a writer goes to disk: nothing to wait for.
         writer.write(trace)
@@ -158,6 +160,8 @@ class ReceivingSession:
         message = self._message
         if message is None or message.refusal is not None:
             return None
+        if not message.first_line.is_decided:
+            data = message.first_line.receive(data)
         if not message.is_header_whole:
             _keep_header(message, data)
         waiting = message.writer.write(data)
@@ -240,6 +244,8 @@ class ReceivingSession:
             message.writer.discard()
             return refusal
         try:
+            if not message.first_line.is_decided:
+                message.writer.write(message.first_line.finish())  # as little as the trace
             return await self._store(message)
         except StoreUnavailable as error:
             return self._refuse_for_store(error)
