@@ -311,7 +311,7 @@ async def test_a_session_in_which_all_was_taken_counts_plainly(tmp_path: Path) -
     [
         (b"hello: you\r\n", b"hello: you\r\n"),
         (b"hello you\r\n", b"\r\nhello you\r\n"),
-        (b"hello", b"\r\nhello"),
+        (b"hello", b"\r\nhello\r\n"),
         (b"From bob\r\nA: b\r\n", b"X-Mailbox-Line: From bob\r\nA: b\r\n"),
         (b"", b""),
     ],
