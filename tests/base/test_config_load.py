@@ -159,6 +159,9 @@ WRONG = [
     ("[tls]\nmin_version = 'TLSv1.1'", 'must be "TLSv1.2" or "TLSv1.3"'),
     ('[tls]\nciphers = "a\\u0007"', "must be a text of printable characters"),
     ("[local]\nmail_dir = ''", "must be the path of a file or folder"),
+    ("[local]\nmail_dir = '~/mail'", 'must be a path written out, without "~", not "~/mail"'),
+    ("[deliver]\nroutes = {'1.2.3.4' = 'a.example'}", "must be a domain name, whose last label is"),
+    ("[deliver]\nhelo_ipv4 = '1.2.3.4'", "whose last label is not a number"),
     ("[local]\nmailboxes = ['../x']", "must be a mailbox such as"),
     ("[local]\nmailboxes = ['a@other.example']", "other.example is not in domains"),
     ("[local]\nmailboxes = ['a', 'A']", "2:19: local.mailboxes[2]: stands here twice"),
@@ -190,6 +193,14 @@ WRONG = [
 def test_each_mistake_has_its_one_error(text: str, error: str) -> None:
     (found,) = _errors(text)
     assert error in found
+
+
+@pytest.mark.parametrize("domain", ["1.2.3.4", "1.2.3.4.", "mx.1", "25"])
+def test_domain_that_ends_in_a_number_is_an_error(domain: str) -> None:
+    """An address is none, and no top-level domain is a number."""
+    with pytest.raises(ConfigErrors) as caught:
+        parse_config(MINIMAL.replace("example.org", domain), FILE)
+    assert {"hostname", "domains[1]"} <= {error.key for error in caught.value.errors}
 
 
 def test_node_without_a_domain_is_an_error() -> None:

@@ -48,9 +48,13 @@ MAX_SHOWN_CHARACTERS = 60
 
 def _parse_domain_setting(text: str) -> Domain:
     try:
-        return parse_domain(text)
+        domain = parse_domain(text)
     except DomainError as error:
         raise ValueError(f"a domain name ({error})") from error
+    if domain.rpartition(".")[2].isdigit():
+        # No top-level domain is one: 192.0.2.1 is an address.
+        raise ValueError("a domain name, whose last label is not a number")
+    return domain
 
 
 def _parse_ipv4(text: str) -> IPv4Address:
@@ -207,6 +211,9 @@ class Converter:
     def _parse_path(self, markers: tuple[Any, ...], value: str) -> Path:
         if not value or "\0" in value:
             raise ValueError("the path of a file or folder")
+        if value.startswith("~"):
+            # Only a shell knows it, and the node's home is not the operator's.
+            raise ValueError('a path written out, without "~"')
         if any(isinstance(marker, InDataDir) for marker in markers):
             return Path(value)  # Config puts data_dir before it
         return self._folder / value
