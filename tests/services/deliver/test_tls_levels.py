@@ -348,6 +348,29 @@ async def test_a_refused_chain_is_logged_and_the_peer_is_told(level: Level, tmp_
     assert "status=deferred" in node.log.texts[-1]
 
 
+@pytest.mark.parametrize(
+    ("conduct", "reason"),
+    [
+        (Conduct(has_starttls=False), "STARTTLS was not offered"),
+        (
+            Conduct(answers={"STARTTLS": "454 4.7.0 not now"}),
+            "the host refused to start TLS: 454 4.7.0 not now",
+        ),
+    ],
+    ids=["not offered", "refused"],
+)
+async def test_missing_starttls_is_logged_as_what_it_is(
+    conduct: Conduct, reason: str, tmp_path: Path
+) -> None:
+    """RFC 3207 §4.1: no TLS was spoken, so none has failed."""
+    async with serving(conduct) as (server,), sending(tmp_path, [server]) as node:
+        node.level = Level.ENCRYPT
+        await node.send_and_settle()
+    (line,) = node.log.texts
+    relay = f"{HOST}[{server.ip}]:{server.port}"
+    assert f"status=deferred ({relay}: TLS is required, but {reason})" in line
+
+
 async def test_a_refused_name_ends_with_quit_and_close_notify(tmp_path: Path) -> None:
     """RFC 3207 §4.1, RFC 8446 §6.1: the handshake was complete, so goodbye is said under TLS."""
     async with serving(Conduct(of_wrong_name())) as (server,), sending(tmp_path, [server]) as node:

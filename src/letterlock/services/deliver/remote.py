@@ -207,6 +207,9 @@ class RemoteDelivery:
         journey.end_attempt(relay, summary, story)
         if isinstance(failed.handshake, Handshake):
             self._log_handshake(trust_word(key.requirement, verdict), relay, failed.handshake)
+        if failed.handshake is None:
+            # No TLS was spoken; the line with the recipient's status says why.
+            return
         for finding in verdict.findings:
             self.log.write(
                 Service.SMTP,
