@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 UNPACKED = Path(__file__).resolve().parent.parent / ".peers"
 """Where `make peers` unpacks what must not be installed: `.peers/<peer>/usr/sbin/...`."""
@@ -136,16 +137,21 @@ def require_peer(*names: str) -> None:
 
     Raises KeyError for a name that is not in PEERS.
     """
-    import pytest  # noqa: PLC0415 - the installer reads the table above without the environment
-
     for name in names:
         missing = find_missing(name)
         if not missing:
             continue
         reason = f"{MISSING}{name} (no {', '.join(missing)}): `make peers` brings it"
-        if os.environ.get("CI", "").lower() == "true":
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+        miss_peer(reason)
+
+
+def miss_peer(reason: str) -> NoReturn:
+    """Skip the running test for want of a peer; fail it when CI=true."""
+    import pytest  # noqa: PLC0415 - the installer reads the table above without the environment
+
+    if os.environ.get("CI", "").lower() == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
 
 
 def unprivileged_account() -> str | None:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.interop import postfix_instance
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 TESTS = """
 import pytest
@@ -52,3 +54,15 @@ def test_in_ci_a_peer_that_is_not_there_is_a_failure(
 ) -> None:
     monkeypatch.setenv("CI", "true")
     run.runpytest_inprocess().assert_outcomes(passed=1, failed=1, errors=1)
+
+
+@pytest.mark.parametrize(
+    ("ci", "end"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)]
+)
+def test_where_postfix_cannot_start_its_tests_fail_in_ci_only(
+    ci: str, end: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(end, match="peer not there: postfix"):
+        postfix_instance.require_root()
