@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -12,7 +13,9 @@ from typing import Any
 import pytest
 
 from letterlock.cli.root import main
+from letterlock.cli.status import format_status
 from letterlock.network.control import ControlServer
+from letterlock.services.receive.session import COUNTERS
 from letterlock.storage.queue import (
     AttemptRecord,
     QueueId,
@@ -418,6 +421,18 @@ async def test_status_adds_up_what_the_workers_say(
     assert "              new.example.org: 90 days left" in lines
     assert "Clients       4 clients that asked for no name (SNI)" in lines
     assert lines[-1] == "Problems      none"
+
+
+def test_status_of_one_and_of_many() -> None:
+    counts = dict.fromkeys(COUNTERS, 1)
+    queue = {"bytes": 1, "messages": 1, "queued": 1, "claimed": 0, "held": 0}
+    document = {"running": True, "clients": counts, "queue": queue, "problems": []}
+    one = [line[14:] for line in format_status(document)][2:-1]
+    assert len(one) == len(COUNTERS)
+    assert not [line for line in one if re.match(r"1 (?:\w+ )?\w+s\b", line)]
+    assert "1 message accepted" in one
+    document["clients"] = dict.fromkeys(counts, 2)
+    assert "              2 messages accepted" in list(format_status(document))
 
 
 async def test_problem_is_bad_news_and_told_once(

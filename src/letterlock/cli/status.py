@@ -33,6 +33,15 @@ _CLIENTS = {
     "unknown_sni": "clients that asked for a name we don't have",
 }
 
+_ONE_CLIENT = {
+    "connections": "connection since the node started",
+    "messages": "message accepted",
+    "tls": "session with TLS",
+    "tls_failed": "TLS handshake that failed",
+    "no_sni": "client that asked for no name (SNI)",
+    "unknown_sni": "client that asked for a name we don't have",
+}
+
 
 @click.command()
 @config_option
@@ -129,7 +138,8 @@ def format_status(document: Mapping[str, Any]) -> Iterator[str]:
     clients: Mapping[str, int] = document.get("clients", {})
     for number, (key, count) in enumerate(clients.items()):
         label = "" if number else "Clients"
-        yield f"{label:14}{count} {_CLIENTS.get(key, key)}"
+        text = _ONE_CLIENT.get(key) if count == 1 else None
+        yield f"{label:14}{count} {text or _CLIENTS.get(key, key)}"
     for number, problem in enumerate(document["problems"]):
         label = "" if number else "Problems"
         yield f"{label:14}{problem}"
