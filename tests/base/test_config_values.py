@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from letterlock.base.config.values import (
     format_size,
     parse_address,
     parse_duration,
+    parse_ip_address,
     parse_listen_address,
     parse_mailbox,
     parse_network,
@@ -44,6 +46,8 @@ GOOD: list[tuple[Callable[[str], Any], str, Any]] = [
     (parse_next_hop, "[2001:db8::1]:25", NextHop("2001:db8::1", 25, is_bracketed=True)),
     (parse_next_hop, "[IPv6:2001:db8::1]", NextHop("2001:db8::1", None, is_bracketed=True)),
     (parse_address, "Postmaster@Bücher.example", "Postmaster@xn--bcher-kva.example"),
+    (parse_ip_address, "192.0.2.1", ip_address("192.0.2.1")),
+    (parse_ip_address, "[2001:DB8::1]", ip_address("2001:db8::1")),
     (parse_mailbox, "Alice", "alice"),
     (parse_mailbox, "bob.b@Example.org", "bob.b@example.org"),
 ]

@@ -32,6 +32,24 @@ def test_own_listeners_are_known(
     assert OwnAddresses(listen).has(ip_address(address), port) is is_own
 
 
+@pytest.mark.parametrize(
+    ("address", "port", "is_own"),
+    [
+        ("192.0.2.1", 25, True),
+        ("192.0.2.1", 2525, False),
+        ("2001:db8::1", 25, True),
+        ("192.0.2.2", 25, False),
+        ("127.0.0.2", 2525, True),
+    ],
+)
+def test_addresses_in_front_of_a_router_are_ours_on_port_25(
+    address: str, port: int, *, is_own: bool
+) -> None:
+    """RFC 5321 §5.1: what an MX record has for us behind NAT."""
+    own = OwnAddresses(EXACT, (ip_address("192.0.2.1"), ip_address("2001:db8::1")))
+    assert own.has(ip_address(address), port) is is_own
+
+
 def test_a_wildcard_of_one_version_does_not_stand_for_the_other() -> None:
     own = OwnAddresses((ListenAddress("::", 25),))
     assert not own.has(ip_address("127.0.0.1"), 25)

@@ -1,7 +1,7 @@
 """Whether an address and port are our own listener's: mail must not be sent to ourselves.
 
-RFC 5321 §5.1, §6.3. An address in front of a translating router is not known here; the count of
-Received lines ends such loops.
+RFC 5321 §5.1, §6.3. An address in front of a translating router is only known where it is named in
+`[deliver] own_addresses`; otherwise the count of Received lines ends such loops.
 """
 
 import socket
@@ -12,12 +12,16 @@ from letterlock.base.config.values import ListenAddress
 
 IpAddress = IPv4Address | IPv6Address
 
+PORT_BEYOND = 25
+"""Where a router in front of us takes mail, whatever port it is sent on to."""
+
 
 class OwnAddresses:
     """The addresses that we listen on; a wildcard stands for all of this machine's."""
 
-    def __init__(self, listen: Iterable[ListenAddress]) -> None:
-        self._exact: set[tuple[IpAddress, int]] = set()
+    def __init__(self, listen: Iterable[ListenAddress], beyond: Iterable[IpAddress] = ()) -> None:
+        """`beyond` are ours too, though not on this machine: on their SMTP port."""
+        self._exact = {(address, PORT_BEYOND) for address in beyond}
         self._wildcards: set[tuple[int, int]] = set()
         """IP version and port."""
         for item in listen:

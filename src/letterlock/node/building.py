@@ -203,7 +203,7 @@ class DeliveryBuilder:
                 self._random,
                 families=deliver.families,
                 own_names={config.hostname},
-                is_own_address=OwnAddresses(config.receive.listen).has,
+                is_own_address=OwnAddresses(config.receive.listen, deliver.own_addresses).has,
                 configured={hop.key for hop in configured},
             ),
             dialer=self._dialer(),

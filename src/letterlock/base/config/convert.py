@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, NewType, Union, get_args, get_origin, 
 
 from letterlock.base.config.locate import KeyPath
 from letterlock.base.config.values import (
+    Address,
     Between,
     Bytes,
     HopPolicy,
@@ -29,6 +30,7 @@ from letterlock.base.config.values import (
     format_duration,
     format_size,
     parse_duration,
+    parse_ip_address,
     parse_listen_address,
     parse_network,
     parse_next_hop,
@@ -85,6 +87,7 @@ _PARSERS: Mapping[Any, Callable[[str], Any]] = {
     ResolverAddress: parse_resolver_address,
     NextHop: parse_next_hop,
     Network: parse_network,
+    Address: parse_ip_address,
     IPv4Address: _parse_ipv4,
     IPv6Address: _parse_ipv6,
 }

@@ -19,6 +19,7 @@ from letterlock.base.config import sections
 from letterlock.base.config.convert import format_bounds, join_choices, take_apart
 from letterlock.base.config.sections import CertificateFiles, Config
 from letterlock.base.config.values import (
+    Address,
     Between,
     Bytes,
     HopPolicy,
@@ -42,6 +43,7 @@ _KINDS: Mapping[Any, str] = {
     timedelta: "duration",
     Domain: "domain",
     Network: "address or network",
+    Address: "IP address",
     ListenAddress: "address with port",
     ResolverAddress: "address, with or without a port",
     NextHop: "next hop",

@@ -26,6 +26,7 @@ from letterlock.base.config.values import (
     GIB,
     KIB,
     MIB,
+    Address,
     Between,
     Bytes,
     HopPolicy,
@@ -250,6 +251,11 @@ class DeliverSection:
     routes: Mapping[Domain, NextHop] = field(default_factory=dict)
     """Where mail for single domains goes instead of their MX:
     `{ "example.com" = "[mx.example.com]:2525" }`. They come before `relayhost`."""
+
+    own_addresses: tuple[Address, ...] = ()
+    """Addresses at which this node is reached on port 25 although they are not on this machine: of
+    a router or proxy in front of it. Mail is never sent there, so that it does not run in circles
+    (RFC 5321 §5.1)."""
 
     families: tuple[AddressFamily, ...] = (AddressFamily.IPV6, AddressFamily.IPV4)
     """The IP versions to use, the one to try first in front."""

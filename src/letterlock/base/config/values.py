@@ -8,12 +8,20 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
 from pathlib import Path
 from typing import Any
 
 from letterlock.base.domains import DomainError, parse_domain
 
+Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 """An address or a network."""
 
@@ -192,6 +200,14 @@ def parse_resolver_address(text: str) -> ResolverAddress:
     if port == 0:
         raise ValueError("a port from 1 to 65535")
     return ResolverAddress(_parse_ip(host), 53 if port is None else port)
+
+
+def parse_ip_address(text: str) -> Address:
+    """Parse `192.0.2.1`, `2001:db8::1` or `[2001:db8::1]`."""
+    try:
+        return ip_address(text.removeprefix("[").removesuffix("]"))
+    except ValueError as error:
+        raise ValueError('an IP address such as "192.0.2.1" or "2001:db8::1"') from error
 
 
 def parse_network(text: str) -> Network:
