@@ -72,6 +72,8 @@ class Conduct:
     once_idle: Answer | None = None
     is_deaf_to_content: bool = False
     """It says 354 and reads nothing more."""
+    during_content: Act | None = None
+    """What it does after the content's first line."""
     max_recipients: int = 1000
 
 
@@ -286,6 +288,8 @@ class _Session:
         content = b""
         while (line := await self._read_line()) != b".":
             content += line.removeprefix(b".") + b"\r\n"
+            if self._conduct.during_content is not None:
+                await self._act(self._conduct.during_content)
         final = await self._answer(".", "250 2.0.0 Ok: queued as TEST")
         if final.rpartition("\n")[2].startswith("2"):
             taken = Taken(

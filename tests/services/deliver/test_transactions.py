@@ -216,6 +216,27 @@ async def test_chunking_where_it_is_preferred_and_offered(tmp_path: Path) -> Non
     assert server.seen.lines("BDAT")
 
 
+@pytest.mark.parametrize(
+    ("verb", "stage"),
+    [
+        ("MAIL", "MAIL FROM command"),
+        ("RCPT", "RCPT TO command"),
+        ("DATA", "DATA command"),
+        (".", "end of DATA command"),
+    ],
+)
+@pytest.mark.parametrize("answer", ["451 4.3.0 not now", Act.CLOSE])
+async def test_a_deferral_names_the_command_too(
+    verb: str, stage: str, answer: str | Act, tmp_path: Path
+) -> None:
+    """As in Postfix's log, whether the host answered or hung up."""
+    conduct = plain(answers={verb: answer}, extensions=())
+    async with serving(conduct) as (server,), sending(tmp_path, [server]) as node:
+        outcome = only(await node.send())
+    assert outcome.result is DEFERRED
+    assert outcome.reply.endswith(f"(in reply to {stage})")
+
+
 async def test_a_message_deleted_meanwhile_ends_the_connection_without_its_final_dot(
     tmp_path: Path,
 ) -> None:

@@ -14,7 +14,7 @@ from letterlock.protocols.policy.requirement import Requirement
 from letterlock.protocols.smtp.envelope import Envelope
 from letterlock.protocols.smtp.replies import Reply
 from letterlock.protocols.smtp.status_codes import status_of
-from letterlock.protocols.smtp.transaction_result import RecipientOutcome
+from letterlock.protocols.smtp.transaction_result import RecipientOutcome, Stage
 from letterlock.protocols.tlsrpt.result_types import ResultType
 from letterlock.services.deliver.story import Story
 from letterlock.services.discover.routes import MxHost, NoRoute
@@ -193,11 +193,13 @@ class Journey:
     def _note(self, number: int, relay: str, outcome: RecipientOutcome) -> Outcome:
         reply = outcome.reply
         text = reply.text if outcome.is_ours else f"host {relay} said: {reply.text}"
+        if outcome.stage is not Stage.NONE:
+            text = f"{text} (in reply to {outcome.stage})"
         result = Result.DEFERRED
         if outcome.is_accepted:
             result, text = Result.DELIVERED, reply.text
         elif reply.is_permanent and not outcome.may_follow:
-            result, text = Result.FAILED, f"{text} (in reply to {outcome.stage})"
+            result = Result.FAILED
         connect, send = self._seconds()
         return Outcome(
             number,
