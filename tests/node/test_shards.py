@@ -93,6 +93,29 @@ async def test_a_broken_shard_is_its_own_problem(
     await own.close()
 
 
+async def test_a_broken_shard_that_is_gone_is_no_problem(tmp_path: Path, shards: Shards) -> None:
+    broken = tmp_path / "shard-000.db"
+    broken.mkdir()
+    assert await shards.adopt(lambda _: False) is None
+    assert len(shards.problems) == 1
+    broken.rmdir()
+    assert await shards.adopt(lambda _: False) is None
+    assert not shards.problems
+
+
+async def test_a_shard_that_is_mended_when_it_is_taken_is_no_problem(
+    tmp_path: Path, shards: Shards
+) -> None:
+    broken = tmp_path / "shard-000.db"
+    broken.mkdir()
+    assert await shards.adopt(lambda _: False) is None
+    broken.rmdir()
+    path, own = await shards.take_free()
+    assert path == broken
+    assert shards.problems == ()
+    await own.close()
+
+
 @pytest.mark.parametrize(("is_full", "tries"), [(True, 1), (False, MAX_BROKEN)])
 async def test_a_disk_that_fails_is_said_and_not_tried_for_ever(
     shards: Shards, monkeypatch: pytest.MonkeyPatch, is_full: bool, tries: int
@@ -110,3 +133,5 @@ async def test_a_disk_that_fails_is_said_and_not_tried_for_ever(
     with pytest.raises(StoreUnavailable, match=r"shard-000\.db: no"):
         await shards.take_free()
     assert len(tried) == tries
+    # None is broken: it is the disk.
+    assert shards.problems == ()

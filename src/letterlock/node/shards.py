@@ -43,17 +43,21 @@ class Shards:
         One that is broken is passed over: new mail does not need it. Raises StoreUnavailable or
         LocalError when none can be opened.
         """
-        failures: list[Exception] = []
+        failures: dict[Path, Exception] = {}
         for number in range(MAX_SHARDS):
             path = self._folder / f"shard-{number:03d}.db"
             try:
-                if (queue := await self._try_open(path)) is not None:
-                    return path, queue
+                queue = await self._try_open(path)
             except (StoreUnavailable, LocalError) as error:
-                failures.append(error)
+                failures[path] = error
                 if _is_full(error) or len(failures) == MAX_BROKEN:
-                    raise failures[0] from None
-                self._note_broken(path, error)
+                    raise next(iter(failures.values())) from None
+                continue
+            if queue is not None:
+                self._broken.pop(path, None)
+                for broken, failure in failures.items():
+                    self._note_broken(broken, failure)
+                return path, queue
         raise LocalError(f"{self._folder}: all {MAX_SHARDS} shards are owned by other processes")
 
     async def adopt(self, is_ours: Callable[[Path], bool]) -> tuple[Path, SqliteQueue] | None:
@@ -61,7 +65,9 @@ class Shards:
 
         What can't be opened is a problem of that shard only.
         """
-        for path in sorted(self._folder.glob("shard-*.db")):
+        found = sorted(self._folder.glob("shard-*.db"))
+        self._broken = {path: text for path, text in self._broken.items() if path in found}
+        for path in found:
             if is_ours(path) or self._seen_empty.get(path) == _stamp(path):
                 continue
             try:

@@ -58,7 +58,7 @@ class Database:
         if asyncpg is None:
             raise LocalError("PostgreSQL needs a further package: install letterlock[cluster]")
         settings = {"application_name": f"letterlock {self._node}", "jit": "off"}
-        async with _translated():
+        async with _translated(), _mended_first():
             self._identity = await asyncpg.connect(
                 self._dsn,
                 timeout=CONNECT_SECONDS,
@@ -67,17 +67,17 @@ class Database:
             )
             try:
                 is_alone = await self._prepare(self._identity, now)
+                self._pool = await asyncpg.create_pool(
+                    self._dsn,
+                    min_size=1,
+                    max_size=MAX_CONNECTIONS,
+                    timeout=CONNECT_SECONDS,
+                    command_timeout=COMMAND_SECONDS,
+                    server_settings=settings,
+                )
             except BaseException:
-                await self._identity.close()
+                await self.close()
                 raise
-            self._pool = await asyncpg.create_pool(
-                self._dsn,
-                min_size=1,
-                max_size=MAX_CONNECTIONS,
-                timeout=CONNECT_SECONDS,
-                command_timeout=COMMAND_SECONDS,
-                server_settings=settings,
-            )
         return is_alone
 
     async def close(self) -> None:
@@ -157,6 +157,20 @@ async def _translated() -> AsyncIterator[None]:
             raise
         is_full = isinstance(error, asyncpg.DiskFullError)
         raise StoreUnavailable(f"PostgreSQL: {_first_line(error)}", is_full=is_full) from error
+
+
+@asynccontextmanager
+async def _mended_first() -> AsyncIterator[None]:
+    """Raise LocalError for what stays wrong until the operator acts: address, schema, rights."""
+    mistakes = (
+        asyncpg.ClientConfigurationError,
+        asyncpg.InvalidSchemaNameError,
+        asyncpg.SyntaxOrAccessError,
+    )
+    try:
+        yield
+    except mistakes as error:
+        raise LocalError(f"PostgreSQL: {_first_line(error)}") from error
 
 
 def is_duplicate(error: BaseException) -> bool:
