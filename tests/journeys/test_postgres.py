@@ -2,12 +2,15 @@
 
 import os
 import signal
+import smtplib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.journeys.running_node import Client, NodeFiles, running
+from letterlock.network.control_client import ask_all
+from tests.journeys.running_node import Client, NodeFiles, RunningNode, running
 from tests.peers import require_peer
 from tests.storage.postgres_server import PostgresServer, postgres_server
 
@@ -24,6 +27,31 @@ def node_files(folder: Path, server: PostgresServer) -> NodeFiles:
     files.change("queue", engine="postgres", url=server.create_schema())
     files.change("node", workers=2)
     return files
+
+
+@contextmanager
+def away(server: PostgresServer) -> Iterator[None]:
+    """Stop the server; at the latest at the end it runs as before."""
+    server.stop()
+    try:
+        yield
+    finally:
+        server.stop()
+        server.start()
+
+
+def problems(files: NodeFiles) -> list[str]:
+    answers = ask_all(files.data / "run" / "control", "status", {}, 10)
+    return [problem for answer in answers.answers for problem in answer["problems"]]
+
+
+def answer_to_message(node: RunningNode) -> int:
+    with node.client() as client:
+        client.begin("bob@example.net", ["alice@example.org"])
+        try:
+            return int(client.data("Subject: now\n\nhello\n")[0])
+        except smtplib.SMTPDataError as refused:
+            return refused.smtp_code
 
 
 @pytest.mark.peer("postgresql")
@@ -86,3 +114,124 @@ def is_taken(client: Client) -> bool:
     client.begin("bob@example.net", ["alice@example.org"])
     code: int = client.data("Subject: later\n\nhello\n")[0]
     return code == 250
+
+
+@pytest.mark.peer("postgresql")
+def test_a_database_that_is_away_at_the_start_is_451_until_it_is_back(
+    tmp_path: Path, server: PostgresServer
+) -> None:
+    """Clients are greeted and told to come again; nobody has to start the node once more."""
+    files = node_files(tmp_path, server)
+    with away(server), running(files) as node:
+        assert answer_to_message(node) == 451
+        assert any("cannot be used now: PostgreSQL: " in problem for problem in problems(files))
+        status = files.command("status")
+        assert status.code == 3
+        assert "PostgreSQL: " in status.error
+        retried = files.command("queue", "retry", "all", "--json")
+        assert retried.code != 0
+        server.start()
+        node.wait_log("the queue is open", count=2)
+        node.wait_delivered(node.send())
+        assert node.log.count("warning: the queue cannot be used now: ") == 2
+        assert "Traceback" not in node.log
+        node.wait_for(lambda: not any("PostgreSQL" in each for each in problems(files)), "an end")
+        assert node.stop() == 0
+
+
+@pytest.mark.peer("postgresql")
+def test_a_node_is_stopped_while_the_database_is_away(
+    tmp_path: Path, server: PostgresServer
+) -> None:
+    files = node_files(tmp_path, server)
+    with away(server), running(files) as node:
+        assert answer_to_message(node) == 451
+        assert node.stop() == 0
+        assert "error" not in node.log
+
+
+@pytest.mark.peer("postgresql")
+def test_a_database_that_could_lose_mail_ends_workers_with_one_line(
+    tmp_path: Path, server: PostgresServer
+) -> None:
+    """At the start, and also when it comes back like that."""
+    files = node_files(tmp_path, server)
+    files.change("node", workers=1)
+    line = r"error: worker 0: PostgreSQL has fsync = off: it could lose mail; switch it on"
+    with away(server), running(files) as node:
+        assert answer_to_message(node) == 451
+        server.start("fsync=off")
+        node.wait_log(line, count=2)
+        assert node.stop() == 0
+        assert "Traceback" not in node.log
+
+
+@pytest.mark.peer("postgresql")
+@pytest.mark.parametrize(
+    "setting", ["nonsense=on", "sslmode=nonsense", "search_path=none", "role=pg_monitor"]
+)
+def test_an_address_that_cannot_be_right_ends_workers_with_one_line(
+    tmp_path: Path, server: PostgresServer, setting: str
+) -> None:
+    files = node_files(tmp_path, server)
+    files.change("node", workers=1)
+    address = f"postgresql://letterlock@/postgres?host={server.folder}&{setting}"
+    files.change("queue", url=address)
+    files.write()
+    node = RunningNode(files)
+    try:
+        node.wait_log("error: worker 0: PostgreSQL: ")
+    finally:
+        node.stop()
+    assert "Traceback" not in node.log
+
+
+@pytest.mark.peer("postgresql")
+def test_a_new_database_is_tried_before_the_old_one_is_left(
+    tmp_path: Path, server: PostgresServer
+) -> None:
+    files = node_files(tmp_path, server)
+    with running(files) as node:
+        workers = set(node.worker_pids())
+        used = files.settings["queue"]["url"]
+        files.change("queue", url=f"postgresql://letterlock@/postgres?host={tmp_path}")
+        files.write()
+        node.reload()
+        node.wait_log("error: reload: queue.url: PostgreSQL: ")
+        node.wait_log("the configuration in use stays as it was")
+        assert set(node.worker_pids()) == workers
+        assert any("reload: queue.url: PostgreSQL: " in each for each in problems(files))
+        node.wait_delivered(node.send())
+        files.change("queue", url=server.create_schema())
+        files.write()
+        node.reload()
+        node.wait_log("reload: new workers start")
+        node.wait_for(lambda: not workers & set(node.worker_pids()), "the new workers alone")
+        node.wait_delivered(node.send())
+        finished = files.command("queue", "list", "--finished", "--json").document["messages"]
+        assert len(finished) == 1
+        files.change("queue", url=used)
+        files.write()
+        finished = files.command("queue", "list", "--finished", "--json").document["messages"]
+        assert len(finished) == 1
+
+
+@pytest.mark.peer("postgresql")
+def test_a_reload_does_not_need_the_database_that_is_in_use(
+    tmp_path: Path, server: PostgresServer
+) -> None:
+    """Else no other fault could be mended while it is away."""
+    files = node_files(tmp_path, server)
+    with running(files) as node:
+        server.stop()
+        try:
+            files.change("local", mailboxes=["alice", "carol"])
+            files.write()
+            node.reload()
+            node.wait_log("reload: new workers start")
+            node.wait_log("warning: the queue cannot be used now: PostgreSQL: ", count=2)
+            assert answer_to_message(node) == 451
+        finally:
+            server.start()
+        node.wait_log("the queue is open", count=2)
+        node.wait_delivered(node.send(to="carol@example.org"))

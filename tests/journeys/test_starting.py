@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import smtplib
 import socket
 import sqlite3
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from letterlock.node.shards import MAX_BROKEN
 from tests.journeys.running_node import (
     SOURCE,
     NodeFiles,
@@ -125,11 +127,32 @@ def test_a_broken_shard_is_passed_over_and_told(tmp_path: Path) -> None:
         node.wait_delivered(node.send())
         node.wait_log(r"warning: mail in \S+shard-000\.db waits, it cannot be opened: ")
         status = files.command("status", "--json")
-        assert status.code == 3
-        assert "shard-000.db: file is not a database" in status.error
+        assert status.code == 1
+        problems = status.document["problems"]
+        assert any("shard-000.db: file is not a database" in problem for problem in problems)
     with sqlite3.connect(shard.with_name("shard-001.db")) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     database.close()
+
+
+def test_a_disk_that_fails_at_the_start_is_451_until_it_works(tmp_path: Path) -> None:
+    files = NodeFiles(tmp_path)
+    folder = files.data / "queue"
+    broken = [folder / f"shard-{number:03d}.db" for number in range(MAX_BROKEN)]
+    for path in broken:
+        path.mkdir(parents=True)
+    with running(files) as node:
+        with node.client() as client:
+            client.begin("bob@example.net", ["alice@example.org"])
+            with pytest.raises(smtplib.SMTPDataError, match=r"4\.3\.0"):
+                client.data("Subject: now\n\nhello\n")
+        node.wait_log("warning: the queue cannot be used now: .*shard-000.db")
+        for path in broken:
+            path.rmdir()
+        node.wait_log("the queue is open")
+        node.wait_delivered(node.send())
+        # What was seen half mended is forgotten too.
+        node.wait_for(lambda: "shard" not in files.command("status").output, "an end of problems")
 
 
 @pytest.fixture
@@ -237,9 +260,15 @@ def test_sockets_of_systemd_are_used_and_readiness_is_told(tmp_path: Path) -> No
             environment={"NOTIFY_SOCKET": str(address)},
         ) as node:
             assert node.port == port
-            assert notify.recv(100) == b"READY=1"
             assert notify.recv(100) == b"WATCHDOG=1"
+            states = [b""]
+            while states[-1] != b"READY=1":
+                states.append(notify.recv(100))
             node.wait_delivered(node.send())
+            node.reload()
+            while states.count(b"READY=1") < 2:
+                states.append(notify.recv(100))
+            assert any(state.startswith(b"RELOADING=1\nMONOTONIC_USEC=") for state in states)
             assert node.stop() == 0
             states = [b""]
             while states[-1] != b"STOPPING=1":

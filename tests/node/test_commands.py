@@ -30,6 +30,10 @@ class Stores:
     def all(self) -> list[Owned]:
         return self._owned
 
+    def require_open(self) -> None:
+        if not self._owned:
+            raise StoreUnavailable("no database")
+
 
 class Broken:
     async def retry(self, *_: object) -> int:
@@ -68,6 +72,12 @@ async def test_changes_are_made_in_every_store_and_its_deliveries_woken(tmp_path
     assert await commands["status"]({}) == {"problems": []}
     for mail in mails:
         await mail.store.close()
+
+
+async def test_nothing_is_changed_before_the_store_could_be_opened() -> None:
+    """Else 0 changed would mean that there is nothing to change."""
+    with pytest.raises(ValueError, match="cannot be changed now: no database"):
+        await commands_for()["queue.retry"]({})
 
 
 @pytest.mark.parametrize("ids", ["all", 1, ["nonsense"], [None], [{}]])

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from letterlock.node.readiness import SIGNAL, Readiness
 from letterlock.node.supervisor import (
     LOOK_AROUND,
     PROCESSES_PER_PLACE,
@@ -32,8 +33,7 @@ class Workers:
     is_old: bool = False
     forgotten: list[int] = field(default_factory=list)
 
-    def run_worker(self, place: int, number: int, supervisor_gone: int) -> int:
-        del place, number, supervisor_gone
+    def run_worker(self, *_: object) -> int:
         raise AssertionError("only in a child")
 
     def is_outdated(self) -> bool:
@@ -62,11 +62,18 @@ class Machine:
         self.deaf: set[int] = set()
         self.living: list[int] = []
         self.forks: list[int] = []
+        self.ready: list[int] = []
 
     def run(self, make: Callable[[bool], Generation | None], *script: Callable[[], int]) -> int:
         """Supervise: each step of the script gives the signal that comes next, 0 for none."""
         self._script = list(script)
-        return Supervisor(make, self.clock, self.log, self.told.append).run()
+        tell = self.told.append
+        return Supervisor(make, self.clock, self.log, tell, lambda: Told(self.ready)).run()
+
+    def greet(self, *processes: int) -> int:
+        """Let children say that they greet clients."""
+        self.ready += processes
+        return SIGNAL
 
     def die(self, process: int, code: int = 1) -> int:
         self.living.remove(process)
@@ -108,6 +115,18 @@ class Machine:
         return _Received(number) if number else None
 
 
+class Told(Readiness):
+    """What children told, without a pipe."""
+
+    def __init__(self, ready: list[int]) -> None:
+        self._ready = ready
+
+    def take(self) -> list[int]:
+        taken = self._ready[:]
+        self._ready.clear()
+        return taken
+
+
 @dataclass
 class _Received:
     si_signo: int
@@ -128,10 +147,62 @@ def test_every_place_has_a_worker_until_sigterm(machine: Machine) -> None:
         (103, signal.SIGTERM),
     ]
     assert machine.living == []
-    assert machine.told[0] == "READY=1"
     assert machine.told[-1] == "STOPPING=1"
-    assert set(machine.told[1:-1]) == {"WATCHDOG=1"}
+    assert set(machine.told[:-1]) == {"WATCHDOG=1"}
     assert sorted(generation.forgotten) == [0, 1, 2]
+
+
+def test_readiness_is_told_once_when_every_place_greets_clients(machine: Machine) -> None:
+    """sd_notify(3)"""
+    generation = Workers(2)
+
+    def states() -> list[str]:
+        return [state for state in machine.told if state != "WATCHDOG=1"]
+
+    def expect(*expected: str) -> Callable[[], int]:
+        def check() -> int:
+            assert states() == list(expected)
+            return 0
+
+        return check
+
+    machine.run(
+        lambda _: generation,
+        # One that died in between counts no more.
+        lambda: machine.greet(101),
+        lambda: machine.die(101),
+        lambda: machine.greet(102),
+        expect(),
+        lambda: machine.greet(103, 99),
+        expect("READY=1"),
+        lambda: machine.die(102),
+        lambda: machine.greet(104),
+        expect("READY=1"),
+    )
+    assert states() == ["READY=1", "STOPPING=1"]
+
+
+@pytest.mark.parametrize("is_usable", [True, False])
+def test_a_reload_is_told_with_its_end(machine: Machine, is_usable: bool) -> None:
+    """sd_notify(3), Type=notify-reload: the time, then READY=1 by new workers or the old ones."""
+    seen: list[int] = []
+
+    def look(number: int) -> int:
+        seen.append(machine.told.count("READY=1"))
+        return number
+
+    machine.run(
+        lambda is_reload: Workers(1) if is_usable or not is_reload else None,
+        lambda: machine.greet(101),
+        lambda: machine.sleep(7),
+        lambda: look(signal.SIGHUP),
+        lambda: look(0),
+        lambda: machine.greet(102),
+    )
+    (told,) = [state for state in machine.told if state.startswith("RELOADING=1\n")]
+    assert told.partition("\n")[2] == "MONOTONIC_USEC=7000000"
+    assert seen == [1, 1 if is_usable else 2]
+    assert machine.told.count("READY=1") == 2
 
 
 def test_a_worker_that_dies_is_replaced_and_the_others_look_around(machine: Machine) -> None:
@@ -256,9 +327,10 @@ def test_children_are_real_processes_and_none_is_left(tmp_path: Path) -> None:
 
         class Children:
             workers = 2
-            def run_worker(self, place, number, supervisor_gone):
+            def run_worker(self, place, number, supervisor_gone, tell_ready):
                 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
                 print("born", place, number, flush=True)
+                tell_ready()
                 signal.sigwait({signal.SIGTERM})
                 print("stopped", number, flush=True)
                 return 0
@@ -266,7 +338,10 @@ def test_children_are_real_processes_and_none_is_left(tmp_path: Path) -> None:
             def forget_worker(self, number): print("forgotten", number, flush=True)
 
         log = FakeLog()
-        code = Supervisor(lambda _: Children(), SystemClock(), log).run()
+        def tell(state):
+            if state == "READY=1":
+                print("ready", flush=True)
+        code = Supervisor(lambda _: Children(), SystemClock(), log, tell).run()
         print("end", code, flush=True)
         """)
     )
@@ -279,7 +354,7 @@ def test_children_are_real_processes_and_none_is_left(tmp_path: Path) -> None:
     )
     assert process.stdout is not None
     with process.stdout as output:
-        lines = [output.readline(), output.readline()]
+        lines = [output.readline(), output.readline(), output.readline()]
         process.send_signal(signal.SIGTERM)
         lines += output.readlines()
     assert process.wait(20) == 0
@@ -289,6 +364,7 @@ def test_children_are_real_processes_and_none_is_left(tmp_path: Path) -> None:
         "end 0\n",
         "forgotten 0\n",
         "forgotten 1\n",
+        "ready\n",
         "stopped 0\n",
         "stopped 1\n",
     ]

@@ -131,8 +131,9 @@ async def running(folder: Path, listeners: Listeners, clock: Clock) -> AsyncIter
         )
         worker = Worker(common, 0)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(worker.run(listeners.groups[0]))
-            await worker.is_ready.wait()
+            is_ready = asyncio.Event()
+            tasks.create_task(worker.run(listeners.groups[0], is_ready.set))
+            await is_ready.wait()
             yield node
             worker.stop()
 

@@ -228,11 +228,17 @@ class DeliveryBuilder:
 def check_delivery(config: Config, table: PolicyTable, clock: Clock, log: Log) -> None:
     """Build what a worker builds, to know that it can be: raises LocalError for what can't."""
     DeliveryBuilder(config, table, clock, log, workers=1).build(QueueIds(clock).make)
-    if config.queue.engine is QueueEngine.POSTGRES:
-        # asyncpg is an extra: only loaded where it is used.
-        from letterlock.storage.postgres.configured import make_postgres_queue  # noqa: PLC0415
+    find_database(config)
 
-        make_postgres_queue(config.queue, "", clock)
+
+def find_database(config: Config) -> str | None:
+    """Give the address of the queue's database, None with SQLite; raises LocalError."""
+    if config.queue.engine is not QueueEngine.POSTGRES:
+        return None
+    # asyncpg is an extra: only loaded where it is used.
+    from letterlock.storage.postgres.configured import read_dsn  # noqa: PLC0415
+
+    return read_dsn(config.queue)
 
 
 def _remote_settings(config: Config) -> RemoteSettings:

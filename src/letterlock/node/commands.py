@@ -57,12 +57,13 @@ class Commands:
 
     async def _change(self, change: Callable[[QueueStore], Awaitable[int]]) -> Mapping[str, Any]:
         changed = 0
-        for deliveries in self.stores.all():
-            try:
+        try:
+            self.stores.require_open()
+            for deliveries in self.stores.all():
                 changed += await change(deliveries.store)
-            except StoreUnavailable as error:
-                raise ValueError(f"the queue cannot be changed now: {error}") from error
-            deliveries.wake()
+                deliveries.wake()
+        except StoreUnavailable as error:
+            raise ValueError(f"the queue cannot be changed now: {error}") from error
         return {"changed": changed}
 
 

@@ -14,7 +14,7 @@ import pwd
 import secrets
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ from letterlock.base.errors import LocalError
 from letterlock.base.log import LineLog, Log, Service
 from letterlock.base.shared_counters import NamedCounters, SharedCounters
 from letterlock.network.control import ControlInUse
-from letterlock.node.building import build_certificates, check_delivery
+from letterlock.node.building import build_certificates, check_delivery, find_database
 from letterlock.node.listeners import Listeners
 from letterlock.node.notices import SharedNotices
 from letterlock.node.policy import load_policy
@@ -96,6 +96,7 @@ class _Node:
         self._certificates = build_certificates(config.tls)
         self._policy = load_policy(config.policy)
         check_delivery(config, self._policy.table, clock, log)
+        self._database = find_database(config)
         self._has_generation = False
 
     def make_generation(self, is_reload: bool) -> Generation | None:  # noqa: FBT001 - the supervisor's only argument
@@ -120,6 +121,7 @@ class _Node:
             if policy.unreadable is not None:
                 raise LocalError(policy.unreadable)  # noqa: TRY301 - said with the others below
             check_delivery(config, policy.table, self._clock, self._log)
+            database = self._find_usable_database(config)
             self._listeners.open(config.receive.listen, self._workers)
         except LocalError as error:
             problems = tuple(f"reload: {line}" for line in str(error).splitlines())
@@ -128,8 +130,20 @@ class _Node:
             self._notices.set(problems)
             return False
         self._config, self._certificates, self._policy = config, certificates, policy
+        self._database = database
         self._notices.set(())
         return True
+
+    def _find_usable_database(self, config: Config) -> str | None:
+        """Give the address of the database, tried if it is not the one in use."""
+        database = find_database(config)
+        if database not in {None, self._database}:
+            # It needs asyncpg, which is an extra.
+            from letterlock.node.trial import find_fault  # noqa: PLC0415
+
+            if (fault := find_fault(config.queue, self._clock)) is not None:
+                raise LocalError(f"queue.url: {fault}")
+        return database
 
     def _require_same(self, config: Config) -> None:
         """Refuse what can't change while the node runs; raises LocalError."""
@@ -177,17 +191,21 @@ class _NodeGeneration:
     def workers(self) -> int:
         return self.common.workers
 
-    def run_worker(self, place: int, number: int, supervisor_gone: int) -> int:
+    def run_worker(
+        self, place: int, number: int, supervisor_gone: int, tell_ready: Callable[[], None]
+    ) -> int:
         # What was made before the fork stays: no use in looking it through again and again.
         gc.freeze()
         gc.set_threshold(GARBAGE_OBJECTS, 10, 10)
+        code = 0
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(self._run(place, number, supervisor_gone))
-        except (LocalError, StoreUnavailable, ControlInUse, OSError) as error:
-            self.common.log.write(Service.NODE, f"error: worker {place}: {error}")
-            return 1
-        return 0
+                runner.run(self._run(place, number, supervisor_gone, tell_ready))
+        except* (LocalError, StoreUnavailable, ControlInUse, OSError) as group:
+            for error in _find_errors(group):
+                self.common.log.write(Service.NODE, f"error: worker {place}: {error}")
+            code = 1
+        return code
 
     def is_outdated(self) -> bool:
         certificates = self.common.certificates
@@ -205,7 +223,9 @@ class _NodeGeneration:
     def forget_worker(self, number: int) -> None:
         self.common.clients.clear_worker(number)
 
-    async def _run(self, place: int, number: int, supervisor_gone: int) -> None:
+    async def _run(
+        self, place: int, number: int, supervisor_gone: int, tell_ready: Callable[[], None]
+    ) -> None:
         worker = Worker(self.common, place, number)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, worker.stop)
@@ -219,7 +239,16 @@ class _NodeGeneration:
             worker.stop()
 
         loop.add_reader(supervisor_gone, stop_alone)
-        await worker.run(self.listeners[place])
+        await worker.run(self.listeners[place], tell_ready)
+
+
+def _find_errors(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """Give what task groups, each within another, raised."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _find_errors(error)
+        else:
+            yield error
 
 
 def _own_data_dir(config: Config) -> int:

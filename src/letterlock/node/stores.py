@@ -1,5 +1,7 @@
 """A worker's queues: the one it receives into, and those it adopted; each with its deliveries.
 
+A disk or a database that is away keeps no worker from starting: clients are told to come again
+(451), and the queue is opened when it can be.
 With SQLite every worker owns a shard (`shards`); with PostgreSQL all share one database, and there
 is nothing to adopt.
 """
@@ -18,10 +20,12 @@ from letterlock.base.config.sections import Config
 from letterlock.base.log import Log, Service
 from letterlock.node.shards import Shards, is_empty
 from letterlock.services.deliver.deliveries import Deliveries, DeliveryParts
-from letterlock.storage.queue import QueueStore, StoreUnavailable
+from letterlock.storage.queue import BodyWriter, NewMessage, QueueStore, StoreUnavailable
 from letterlock.storage.sqlite.queue import SqliteQueue
 
 UPKEEP_SECONDS = 10.0
+REOPEN_SECONDS = 3.0
+"""Between two tries to open the store that we receive into."""
 
 
 @dataclass(slots=True)
@@ -33,7 +37,10 @@ class _Adopted:
 
 
 class WorkerStores:
-    """Opens them, delivers from them, and looks after them."""
+    """Opens them, delivers from them, and looks after them.
+
+    Fulfils `services.receive.session.MessageStore` with the store that is this worker's own.
+    """
 
     def __init__(
         self, config: Config, clock: Clock, log: Log, parts: DeliveryParts, number: int
@@ -49,25 +56,46 @@ class WorkerStores:
         self._shards = Shards(config.queue_dir, clock, log, self._horizon)
         self._own: Deliveries | None = None
         self._own_path: Path | None = None
+        self._own_task: asyncio.Task[None] | None = None
         self._adopted: list[_Adopted] = []
-        self._problem = ""
+        self._fault: StoreUnavailable | None = None
         self._look = asyncio.Event()
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[Deliveries]:
-        """Open the store that this worker receives into; it is closed at the end."""
-        store = await self._open_own()
-        self._own = Deliveries(store, self._parts)
+    async def opened(self) -> AsyncIterator[None]:
+        """Open the store that this worker receives into; it is closed at the end.
+
+        One that is away is tried again by `run`. Raises LocalError when the operator must act.
+        """
         try:
-            yield self._own
+            self._own = await self._open_own()
+        except StoreUnavailable as error:
+            self._note_fault(error)
+        try:
+            yield
         finally:
-            await store.close()
+            if self._own is not None:
+                await self._own.store.close()
 
     @property
     def problems(self) -> tuple[str, ...]:
         """What keeps mail where it is, one line each."""
-        own = (self._problem,) if self._problem else ()
+        own = (_describe(self._fault),) if self._fault is not None else ()
         return (*own, *self._shards.problems)
+
+    def write_body(self) -> BodyWriter:
+        return self._require_own().store.write_body()
+
+    async def save(self, message: NewMessage) -> None:
+        await self._require_own().store.save(message)
+
+    def wake(self) -> None:
+        """Deliver now what was saved."""
+        self._require_own().wake()
+
+    def require_open(self) -> None:
+        """Raise StoreUnavailable when this worker's own store is not open yet."""
+        self._require_own()
 
     def all(self) -> list[Deliveries]:
         """Give the deliveries of all stores that are ours now."""
@@ -79,41 +107,61 @@ class WorkerStores:
         self._look.set()
 
     async def run(self) -> None:
-        """Deliver from all stores until cancelled."""
-        assert self._own is not None, "opened() comes first"
+        """Deliver from all stores until cancelled. Raises LocalError as `opened` does."""
         async with asyncio.TaskGroup() as tasks:
-            own = tasks.create_task(self._own.run())
             try:
                 while True:
                     self._look.clear()
                     await self._look_after(tasks)
+                    seconds = REOPEN_SECONDS if self._own is None else UPKEEP_SECONDS
                     with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(UPKEEP_SECONDS):
+                        async with asyncio.timeout(seconds):
                             await self._look.wait()
             finally:
                 # All at once: each finishes what it has in hands, for a while.
-                ending = [own, *(item.task for item in self._adopted)]
+                ending = [item.task for item in self._adopted]
+                if self._own_task is not None:
+                    ending.append(self._own_task)
                 for task in ending:
                     task.cancel()
-                await asyncio.wait(ending)
+                if ending:
+                    await asyncio.wait(ending)
                 for adopted in self._adopted:
                     await adopted.queue.close()
 
     async def _look_after(self, tasks: asyncio.TaskGroup) -> None:
-        """Forget old stories, give back what is empty, adopt what nobody owns."""
+        """Open our own if it was away, forget old stories, give back what is empty, adopt."""
         try:
+            await self._start_own(tasks)
             before = self._clock.now() - self._config.queue.keep_stories
             for deliveries in self.all():
                 await deliveries.store.forget_stories(before)
             if self._config.queue.engine is QueueEngine.SQLITE:
                 await self._give_back()
                 await self._adopt(tasks)
-            self._problem = ""
+            self._fault = None
         except StoreUnavailable as error:
-            problem = f"the queue cannot be used now: {error}"
-            if problem != self._problem:
-                self._log.write(Service.QUEUE, f"warning: {problem}")
-            self._problem = problem
+            self._note_fault(error)
+
+    async def _start_own(self, tasks: asyncio.TaskGroup) -> None:
+        if self._own_task is not None:
+            return
+        if self._own is None:
+            self._own = await self._open_own()
+            self._log.write(Service.QUEUE, "the queue is open, mail is taken again")
+        self._own_task = tasks.create_task(self._own.run())
+
+    def _note_fault(self, fault: StoreUnavailable) -> None:
+        if self._fault is None or str(fault) != str(self._fault):
+            self._log.write(Service.QUEUE, f"warning: {_describe(fault)}")
+        self._fault = fault
+
+    def _require_own(self) -> Deliveries:
+        if self._own is not None:
+            return self._own
+        if self._fault is None:
+            raise StoreUnavailable("the store is not open")
+        raise StoreUnavailable(str(self._fault), is_full=self._fault.is_full)
 
     async def _adopt(self, tasks: asyncio.TaskGroup) -> None:
         ours = {self._own_path, *(item.path for item in self._adopted)}
@@ -134,11 +182,13 @@ class WorkerStores:
                 self._adopted.remove(adopted)
                 await self._shards.give_back(adopted.path, adopted.queue)
 
-    async def _open_own(self) -> QueueStore:
+    async def _open_own(self) -> Deliveries:
+        store: QueueStore
         if self._config.queue.engine is QueueEngine.SQLITE:
             self._own_path, store = await self._shards.take_free()
-            return store
-        return await self._open_postgres()
+        else:
+            store = await self._open_postgres()
+        return Deliveries(store, self._parts)
 
     async def _open_postgres(self) -> QueueStore:
         # asyncpg is an extra: only loaded where it is used.
@@ -149,3 +199,7 @@ class WorkerStores:
         store = make_postgres_queue(self._config.queue, name, self._clock)
         await store.open()
         return store
+
+
+def _describe(fault: StoreUnavailable) -> str:
+    return f"the queue cannot be used now: {fault}"

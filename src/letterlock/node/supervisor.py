@@ -10,12 +10,13 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from letterlock.base.clock import Clock
 from letterlock.base.log import Log, Service
+from letterlock.node.readiness import SIGNAL, Readiness
 
 CHECK_SECONDS = 2.0
 RESTART_SECONDS = (0.0, 1.0, 5.0, 15.0, 60.0)
@@ -40,11 +41,14 @@ class Generation(Protocol):
     @property
     def workers(self) -> int: ...
 
-    def run_worker(self, place: int, number: int, supervisor_gone: int) -> int:
+    def run_worker(
+        self, place: int, number: int, supervisor_gone: int, tell_ready: Callable[[], None]
+    ) -> int:
         """Be a worker, in the child: until SIGTERM, SIGHUP, or the descriptor reads as closed.
 
-        `place` is its listening sockets'; `number` is below `workers * PROCESSES_PER_PLACE`, and no
-        other living process has it, of this generation or another. Gives the exit code.
+        It calls `tell_ready` when it greets clients. `place` is its listening sockets'; `number` is
+        below `workers * PROCESSES_PER_PLACE`, and no other living process has it, of this
+        generation or another. Gives the exit code.
         """
 
     def is_outdated(self) -> bool:
@@ -60,6 +64,7 @@ class _Worker:
     place: int
     number: int
     started: float
+    is_ready: bool = False
     is_draining: bool = False
     end_at: float = 0.0
     """When a worker that drains is killed."""
@@ -85,22 +90,26 @@ class Supervisor:
     log: Log
     tell: Callable[[str], None] = lambda _state: None
     """Tells the service manager one state of sd_notify(3)."""
+    make_readiness: Callable[[], Readiness] = Readiness
+    """Called when its signal is blocked."""
     _current: Generation | None = None
     _born: float = 0.0
     _workers: dict[int, _Worker] = field(default_factory=dict)
     _places: dict[int, _Place] = field(default_factory=dict)
+    _is_ready: bool = False
+    """What the service manager was last told of us."""
 
     def run(self) -> int:
         """Supervise until told to end; gives the exit code."""
-        awaited = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
+        awaited = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, SIGNAL}
         signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
+        readiness = self.make_readiness()
         # Workers notice by this pipe that the supervisor is gone, however it ended.
         alive_reader, alive_writer = os.pipe()
         self._start_generation()
         if self._current is None:
             return 2
-        self._fill(alive_reader, alive_writer)
-        self.tell("READY=1")
+        self._fill(alive_reader, alive_writer, readiness)
         while True:
             self.tell("WATCHDOG=1")
             received = signal.sigtimedwait(awaited, CHECK_SECONDS)
@@ -109,9 +118,10 @@ class Supervisor:
                 break
             if number == signal.SIGHUP:
                 self._reload()
+            self._note_ready(readiness.take())
             self._bury()
             self._refresh()
-            self._fill(alive_reader, alive_writer)
+            self._fill(alive_reader, alive_writer, readiness)
             self._kill_late()
         return self._end()
 
@@ -129,6 +139,9 @@ class Supervisor:
         self._places = {}
 
     def _reload(self) -> None:
+        # sd_notify(3): with the time, for Type=notify-reload.
+        self.tell(f"RELOADING=1\nMONOTONIC_USEC={self.clock.monotonic() * 1e6:.0f}")
+        self._is_ready = False
         before = self._current
         self._start_generation(is_reload=True)
         if self._current is before:
@@ -136,13 +149,25 @@ class Supervisor:
         else:
             self.log.write(Service.NODE, "reload: new workers start, the old ones drain")
 
+    def _note_ready(self, processes: Iterable[int]) -> None:
+        """Tell the service manager when every place has a worker that greets clients."""
+        assert self._current is not None
+        for process in processes:
+            if process in self._workers:
+                self._workers[process].is_ready = True
+        current = [worker for worker in self._workers.values() if not worker.is_draining]
+        ready = sum(worker.is_ready for worker in current)
+        if not self._is_ready and ready == self._current.workers:
+            self.tell("READY=1")
+            self._is_ready = True
+
     def _refresh(self) -> None:
         assert self._current is not None
         is_old = self.clock.monotonic() - self._born > TICKET_KEY_SECONDS
         if is_old or self._current.is_outdated():
             self._start_generation()
 
-    def _fill(self, alive_reader: int, alive_writer: int) -> None:
+    def _fill(self, alive_reader: int, alive_writer: int, readiness: Readiness) -> None:
         """Fork a worker for each place that is empty and may be filled."""
         generation = self._current
         assert generation is not None
@@ -157,7 +182,7 @@ class Supervisor:
             process = os.fork()
             if process == 0:
                 os.close(alive_writer)
-                _be_worker(generation, place, number, alive_reader)
+                _be_worker(generation, place, number, alive_reader, readiness.tell)
             self._workers[process] = _Worker(generation, place, number, now)
 
     def _find_number(self, generation: Generation) -> int | None:
@@ -228,12 +253,18 @@ class Supervisor:
         return 0
 
 
-def _be_worker(generation: Generation, place: int, number: int, alive_reader: int) -> None:
+def _be_worker(
+    generation: Generation,
+    place: int,
+    number: int,
+    alive_reader: int,
+    tell_ready: Callable[[], None],
+) -> None:
     """Run in the child; never returns into the supervisor's code."""
     code = 1
     try:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        code = generation.run_worker(place, number, alive_reader)
+        code = generation.run_worker(place, number, alive_reader, tell_ready)
     except BaseException:  # noqa: BLE001 - a child must not unwind into the supervisor's loop
         traceback.print_exc()
     finally:

@@ -7,7 +7,7 @@ end. What is in the queue stays there for the next worker.
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -37,7 +37,7 @@ from letterlock.node.notices import SharedNotices
 from letterlock.node.policy import LoadedPolicy
 from letterlock.node.stores import WorkerStores
 from letterlock.protocols.smtp.server_session import ServerSession
-from letterlock.services.deliver.deliveries import Deliveries, DeliveryParts
+from letterlock.services.deliver.deliveries import DeliveryParts
 from letterlock.services.receive.clients import Clients
 from letterlock.services.receive.names import ClientNames
 from letterlock.services.receive.recipients import RelayClients
@@ -93,7 +93,6 @@ class Worker:
             common.config, common.clock, common.log, self._parts, self._number
         )
         self._started = common.clock.now()
-        self.is_ready = asyncio.Event()
 
     def stop(self) -> None:
         """End soon."""
@@ -107,10 +106,15 @@ class Worker:
         """See at once whether another worker, now gone, left mail."""
         self._stores.look_around()
 
-    async def run(self, listeners: Sequence[socket]) -> None:
-        """Work until stopped or drained."""
-        async with self._stores.opened() as own:
-            server = self._server(own)
+    async def run(
+        self, listeners: Sequence[socket], tell_ready: Callable[[], None] = lambda: None
+    ) -> None:
+        """Work until stopped or drained; `tell_ready` is called once clients are greeted.
+
+        Raises LocalError and OSError; in a group when it is about what came after the start.
+        """
+        async with self._stores.opened():
+            server = self._server()
             commands = Commands(self._stores, self._common.clock, self._tell_status)
             control = ControlServer(self._control_path(), commands.by_name())
             await control.open()
@@ -122,7 +126,7 @@ class Worker:
                     tasks.create_task(control.run()),
                     tasks.create_task(self._names.run()),
                 ]
-                self.is_ready.set()
+                tell_ready()
                 await self._wait_for_the_end(server)
                 # Each stands on the next: what a session stores is kept, deliveries use the pool.
                 for task in (receiving, delivering, *others):
@@ -138,7 +142,7 @@ class Worker:
             async with asyncio.timeout(DRAIN.total_seconds()):
                 await _first_of(self._stop.wait(), server.wait_empty())
 
-    def _server(self, own: Deliveries) -> SmtpServer:
+    def _server(self) -> SmtpServer:
         common, config = self._common, self._common.config
         receiver = Receiver(
             hostname=config.hostname,
@@ -147,7 +151,7 @@ class Worker:
             clients=Clients(
                 build_client_limits(config), common.clients, self._number, common.clock
             ),
-            store=own.store,
+            store=self._stores,
             schedule=build_schedule(config),
             names=self._names,
             max_hops=config.deliver.max_hops,
@@ -155,7 +159,7 @@ class Worker:
             log=common.log,
             make_id=self._ids.make,
             count=lambda name: common.counters.add(self._place, name),
-            wake=own.wake,
+            wake=self._stores.wake,
         )
         make_session = build_sessions(config, has_tls=common.certificates is not None)
 

@@ -14,6 +14,11 @@ def make_postgres_queue(section: QueueSection, node: str, clock: Clock) -> Postg
 
     Raises LocalError when the database's address is not there.
     """
+    return PostgresQueue(read_dsn(section), node, clock, horizon=find_horizon(section))
+
+
+def read_dsn(section: QueueSection) -> str:
+    """Give the database's address, which may hold a password. Raises LocalError without one."""
     try:
         url = section.read_url()
     except OSError as error:
@@ -23,7 +28,7 @@ def make_postgres_queue(section: QueueSection, node: str, clock: Clock) -> Postg
     if not _is_url(url):
         # It may hold a password: it is not shown.
         raise LocalError("queue.url: must be postgresql://user@host/name")
-    return PostgresQueue(url, node, clock, horizon=find_horizon(section))
+    return url
 
 
 def find_horizon(section: QueueSection) -> timedelta:
