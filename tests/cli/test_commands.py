@@ -154,3 +154,27 @@ def test_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
     os.close(writer)
     assert ended.returncode == PIPE_BROKEN
     assert ended.stderr == b""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["-h"], ["--version"], ["demo", "--once"]], ids=" ".join)
+def test_output_that_cannot_be_written_is_named(
+    arguments: list[str], unbuffered: str, tmp_path: Path
+) -> None:
+    """A full disk is no defect of ours."""
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "letterlock", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(sys.path),
+                "PYTHONUNBUFFERED": unbuffered,
+            },
+        )
+    assert ended.stderr == "letterlock: cannot write the output: No space left on device\n"
+    assert ended.returncode == 3

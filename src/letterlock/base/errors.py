@@ -6,3 +6,10 @@ class LocalError(Exception):
 
     The text is one line: what is wrong, where, and what to do. `cli` prints it and exits 2.
     """
+
+
+class OutputError(LocalError):
+    """What is to be shown cannot be written: `cli` exits 3, as nobody saw the answer."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"cannot write the output: {error.strerror}")

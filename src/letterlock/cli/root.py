@@ -1,13 +1,15 @@
 """`letterlock`: the list of commands, and what becomes of their errors."""
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
+from typing import TypeGuard
 
 import click
 
 from letterlock import __version__
-from letterlock.base.errors import LocalError
+from letterlock.base.errors import LocalError, OutputError
 from letterlock.cli.failures import CommandFailed, ExitCode
 from letterlock.cli.lazy import LazyCommand, LazyGroup
 
@@ -16,6 +18,7 @@ INTERRUPTED = 130
 """As a shell shows a program that SIGINT ended."""
 PIPE_BROKEN = 141
 """As a shell shows a program that SIGPIPE ended."""
+_NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 COMMANDS = {
     "init": LazyCommand("init:init", "Write a configuration, a certificate and the DNS records."),
@@ -46,10 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except (BrokenPipeError, SystemExit):
         # What reads us has seen enough. click makes SystemExit of it, and of nothing else here.
-        # Python's flush at exit must not complain either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return PIPE_BROKEN
     except Exception as error:
+        if _is_of_output(error):
+            _drop_output()
+            _complain(str(OutputError(error)))
+            return ExitCode.UNDECIDED
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
         _complain(_describe_defect(error))
@@ -63,6 +69,10 @@ def _run(arguments: Sequence[str] | None) -> int:
     except CommandFailed as failed:
         _complain(str(failed))
         return failed.code
+    except OutputError as error:
+        _drop_output()
+        _complain(str(error))
+        return ExitCode.UNDECIDED
     except LocalError as error:
         _complain(str(error))
         return ExitCode.WRONG_USAGE
@@ -73,6 +83,16 @@ def _run(arguments: Sequence[str] | None) -> int:
         _complain(f"{error.format_message().removesuffix('.')}{_name_help(error)}")
         return ExitCode.WRONG_USAGE
     return code if isinstance(code, int) else ExitCode.FINE
+
+
+def _is_of_output(error: Exception) -> TypeGuard[OSError]:
+    """Say whether an error is of writing to a stream: a file that is opened has a name."""
+    return isinstance(error, OSError) and error.filename is None and error.errno in _NOT_WRITTEN
+
+
+def _drop_output() -> None:
+    """Let what cannot be written go: Python's flush at exit must not complain of it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(text: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.text import Text
 
+from letterlock.base.errors import OutputError
 from letterlock.base.log import make_printable
 
 MAX_WIDTH = 96
@@ -95,4 +96,9 @@ class Screen:
         )
 
     def _write(self, text: Text) -> None:
-        self._console.print(text, soft_wrap=True)
+        try:
+            self._console.print(text, soft_wrap=True)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputError(error) from error
