@@ -1,9 +1,8 @@
 """A worker's queues: the one it receives into, and those it adopted; each with its deliveries.
 
-A disk or a database that is away keeps no worker from starting: clients are told to come again
-(451), and the queue is opened when it can be.
 With SQLite every worker owns a shard (`shards`); with PostgreSQL all share one database, and there
-is nothing to adopt.
+is nothing to adopt. A disk or a database that is away keeps no worker from starting: clients are
+told to come again (451, 452) until the queue can be opened.
 """
 
 import asyncio
