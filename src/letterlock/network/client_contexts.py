@@ -4,7 +4,8 @@ RFC 9325 §3.1 (versions), §3.9 (SNI is the driver's), §4.2 (ciphers); RFC 899
 Handshakes run without verification: they give facts, and `protocols.policy` judges them before
 anything is sent. Where a hop is strict on the chain, `is_verifying` has OpenSSL refuse it inside
 the handshake, so that the peer sees the alert `unknown_ca`; names are judged after it all the same.
-Sessions are not kept: mail to one host goes over one connection, which is reused.
+Sessions are not kept, so none is ever resumed under another name or requirement (RFC 8446 §4.6.1):
+mail to one host goes over one connection, which is reused.
 """
 
 import os
