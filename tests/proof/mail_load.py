@@ -23,8 +23,8 @@ RELAYED = "alice@relayed.example"
 CLOCK = SystemClock()
 LAG = 2.0
 """Seconds by which the sink may be late, on a machine that is busy."""
-LARGE_EVERY = 25
-LARGE_LINES = 5000
+LARGE_EVERY = 10
+LARGE_LINES = 3600
 """Of 76 octets: more than is kept in memory, so that the body has a file of its own."""
 
 _NUMBER = re.compile(rb"^X-Number: (\d+)\r?$", re.MULTILINE)

@@ -168,7 +168,8 @@ def lives(tmp_path: Path, url: str) -> Iterator[Lives]:
     with sink() as server:
         files = make_files(tmp_path, server.port)
         if url:
-            files.change("queue", engine="postgres", url=url)
+            # What a drained worker was killed with waits for the end of its lease.
+            files.change("queue", engine="postgres", url=url, lease="1m")
         lives = Lives(files, server, random.Random(seed))
         try:
             yield lives

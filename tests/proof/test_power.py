@@ -99,6 +99,9 @@ async def lose_power(
 ) -> tuple[int, int]:
     """Lose power, go on; gives how many were answered before, and how many arrived twice."""
     moment = chance.randrange(disk.moment + 1)
+    if chance.random() < 0.5:
+        # Just behind a 250, when least is done for the message.
+        moment = min(chance.choice([*senders.seen.values()]) + chance.randint(0, 5), disk.moment)
     answered = {number for number, seen in senders.seen.items() if seen <= moment}
     disk.lose_power(moment, into, chance)
     files = make_files(into)
