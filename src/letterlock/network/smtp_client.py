@@ -6,7 +6,7 @@ peer does is a value: `Connected`, `TlsFailed`, `Unreachable` or `Refused`.
 """
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import assert_never
 
@@ -14,7 +14,7 @@ from letterlock.base.clock import Clock
 from letterlock.base.domains import DomainError
 from letterlock.base.errors import LocalError
 from letterlock.network.client_contexts import ClientContexts, ClientSettings
-from letterlock.network.smtp_speaker import Refused, Speaker, Target, Unreachable
+from letterlock.network.smtp_speaker import Refused, Secured, Speaker, Target, Unreachable
 from letterlock.network.tls import TlsDriver
 from letterlock.network.wire import Lost, Wire, connect
 from letterlock.protocols.pki.anchors import TrustAnchors
@@ -228,7 +228,7 @@ class Dialer:
             late = judge_failure(requirement, failure, anchors, self._clock.now())
             return TlsFailed(late, failure, failed.dialogue)
         if failed is not None:
-            return failed
+            return replace(failed, secured=Secured(handshake, verdict))
         return Connected(speaker.target, speaker, verdict, handshake)
 
 

@@ -11,12 +11,14 @@ from datetime import timedelta
 from typing import assert_never
 
 from letterlock.network.wire import Lost, Wire
+from letterlock.protocols.policy.verdict import Verdict
 from letterlock.protocols.smtp.capabilities import Capabilities, parse_capabilities
 from letterlock.protocols.smtp.replies import Reply
 from letterlock.protocols.smtp.reply_reader import ReplyReader, ReplyViolation
 from letterlock.protocols.smtp.timeouts import ClientTimeouts
 from letterlock.protocols.smtp.transaction import Transaction
 from letterlock.protocols.smtp.transaction_result import Stage, TransactionResult
+from letterlock.protocols.tls.handshake import Handshake
 
 MAX_DIALOGUE_LINES = 400
 SMALL_OCTETS = 64 * 1024
@@ -39,12 +41,21 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Secured:
+    """A handshake that was completed, and judged good enough, before the session ended."""
+
+    handshake: Handshake
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
 class Unreachable:
     """No SMTP session: no connection, or it was lost, or what came was not SMTP."""
 
     detail: str
     dialogue: tuple[str, ...] = ()
     stage: str = "connecting"
+    secured: Secured | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +64,7 @@ class Refused:
 
     reply: Reply
     dialogue: tuple[str, ...] = ()
+    secured: Secured | None = None
 
 
 @dataclass(slots=True)

@@ -143,21 +143,32 @@ class RemoteDelivery:
                 await self._send(journey, key, dialled, is_reused=False)
             case TlsFailed():
                 self._note_tls_failure(journey, key, dialled, then=None)
-            case Refused(reply, dialogue):
+            case Refused(reply):
                 text = f"host {relay} refused to talk to me: {reply.text}"
                 journey.note_refused(relay, reply, text)
-                journey.end_attempt(relay, text, Story(key.requirement, dialogue=dialogue))
-            case Unreachable(detail, dialogue, stage):
+                self._end_early(journey, key, dialled, text)
+            case Unreachable(detail, stage=stage):
                 status = "4.4.1" if stage == "connecting" else "4.4.2"
                 text = (
                     f"connect to {relay}: {detail}" if status == "4.4.1" else f"{relay}: {detail}"
                 )
                 journey.note_problem(relay, status, text)
-                journey.end_attempt(relay, text, Story(key.requirement, dialogue=dialogue))
+                self._end_early(journey, key, dialled, text)
             case Unusable(reason):
                 journey.defer_for_policy(reason, relay=relay, requirement=key.requirement)
             case _:
                 assert_never(dialled)
+
+    def _end_early(
+        self, journey: Journey, key: ConnectionKey, ended: Refused | Unreachable, text: str
+    ) -> None:
+        """End an attempt that came to no transaction; of TLS, if it came so far, is told too."""
+        handshake = verdict = None
+        if ended.secured is not None:
+            handshake, verdict = ended.secured.handshake, ended.secured.verdict
+            self._log_handshake(trust_word(key.requirement, verdict), key.target.relay, handshake)
+        story = Story(key.requirement, handshake, verdict, ended.dialogue, text)
+        journey.end_attempt(key.target.relay, text, story)
 
     async def _send(
         self, journey: Journey, key: ConnectionKey, connection: Connected, *, is_reused: bool
