@@ -1,0 +1,173 @@
+"""Postfix and we meet the same misbehaving servers, and our logs say the same of them.
+
+RFC 5321 §4.2.5, RFC 3207 §4, RFC 9525 §6. Both read one policy table, Postfix's; our rule for
+clear text after failed TLS is set to Postfix's. Where the two differ, `KNOWN_DIFFERENCES` says how
+and why: with Postfix 3.7.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.interop.background import in_background
+from tests.interop.known_differences import KNOWN_DIFFERENCES
+from tests.interop.log_verdicts import Told, read_log
+from tests.interop.misconducts import HOST, Case, make_cases
+from tests.interop.postfix_instance import (
+    PostfixFiles,
+    PostfixInstance,
+    free_port,
+    postfix_files,
+    require_root,
+    running_postfix,
+    submit,
+)
+from tests.journeys.running_node import PATIENCE, NodeFiles, RunningNode, running
+from tests.misbehaving import Seen, serving
+from tests.network.certificates import authority
+
+pytestmark = pytest.mark.peer("postfix")
+
+NOBODY = "[127.0.0.1]:9"
+"""Nobody listens there."""
+TIMEOUT = "8s"
+"""How long each waits for a silent server; much longer than the others need to answer."""
+SENDER = "alice@example.org"
+
+_COMMON_TIMEOUTS = ("helo", "mail", "rcpt", "data_init")
+_OUR_TIMEOUTS = (*_COMMON_TIMEOUTS, "greeting", "handshake", "data_block", "data_end")
+_THEIR_TIMEOUTS = (*_COMMON_TIMEOUTS, "connect", "starttls", "data_xfer", "data_done")
+
+
+@dataclass
+class Met:
+    """One case, what each log says of it, and what the server saw (None: there was none)."""
+
+    case: Case
+    seen: Seen | None
+    theirs: Told
+    ours: Told
+
+
+@pytest.fixture(scope="module")
+def meetings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Met]]:
+    require_root()
+    cases = make_cases()
+    conducts = [case.conduct for case in cases if case.conduct is not None]
+    with in_background(serving(*conducts)) as servers, postfix_files() as files:
+        left = iter(servers)
+        met = {case: next(left) if case.conduct is not None else None for case in cases}
+        hops = {case: f"[{it.ip}]:{it.port}" if it else NOBODY for case, it in met.items()}
+        port = free_port("127.0.0.1")
+        (files.folder / "authority.pem").write_bytes(authority().pem)
+        policy = files.folder / "policy"
+        lines = {hop: f"{hop} {_policy(case)}\n" for case, hop in hops.items()}
+        policy.write_text("".join(lines.values()))
+        relays = {case.domain: hop for case, hop in hops.items()}
+        _set_up_postfix(files, port, relays)
+        node = _set_up_node(tmp_path_factory.mktemp("node"), files, relays)
+        with running_postfix(files) as postfix, running(node) as ours:
+            _submit_to_both(ours, port, relays)
+            theirs_told, ours_told = _wait_told(postfix, ours, relays)
+        yield [
+            Met(case, it.seen if it else None, theirs_told[case.domain], ours_told[case.domain])
+            for case, it in met.items()
+        ]
+
+
+def _policy(case: Case) -> str:
+    """Give what follows the key in a line of `smtp_tls_policy_maps`."""
+    names = f" servername={HOST}" if case.is_named and case.level != "none" else ""
+    match = f" match={HOST}" if case.level in ("verify", "secure") else ""
+    return case.level + match + names
+
+
+def _set_up_postfix(files: PostfixFiles, port: int, relays: Mapping[str, str]) -> None:
+    transports = "".join(f"{domain} smtp:{relay}\n" for domain, relay in relays.items())
+    (files.folder / "transports").write_text(transports)
+    files.add_server("127.0.0.1", port)
+    files.settings = {
+        "transport_maps": f"texthash:{files.folder / 'transports'}",
+        "smtp_tls_CAfile": str(files.folder / "authority.pem"),
+        "smtp_tls_policy_maps": f"texthash:{files.folder / 'policy'}",
+        **{f"smtp_{step}_timeout": TIMEOUT for step in _THEIR_TIMEOUTS},
+    }
+
+
+def _set_up_node(folder: Path, postfix: PostfixFiles, relays: Mapping[str, str]) -> NodeFiles:
+    files = NodeFiles(folder)
+    files.change(
+        "deliver",
+        routes=dict(relays),
+        families=["ipv4"],
+        # Postfix's rule: after minimal_backoff_time.
+        clear_fallback="after",
+        timeouts=dict.fromkeys(_OUR_TIMEOUTS, TIMEOUT),
+    )
+    files.change(
+        "policy",
+        postfix_table=str(postfix.folder / "policy"),
+        trust_files=[str(postfix.folder / "authority.pem")],
+    )
+    return files
+
+
+def _submit_to_both(ours: RunningNode, their_port: int, relays: Mapping[str, str]) -> None:
+    with ours.client() as client:
+        for domain in relays:
+            client.deliver(SENDER, [f"bob@{domain}"], "Subject: hello\n\nhello\n")
+    for domain in relays:
+        submit(their_port, f"bob@{domain}")
+
+
+def _wait_told(
+    postfix: PostfixInstance, ours: RunningNode, relays: Mapping[str, str]
+) -> tuple[dict[str, Told], dict[str, Told]]:
+    """Wait until both logs have told how each delivery ended."""
+    end = time.monotonic() + 2 * PATIENCE
+    while True:
+        logs = read_log(postfix.lines, relays), read_log(ours.lines, relays)
+        untold = [relays.keys() - log.keys() for log in logs]
+        if not any(untold):
+            return logs
+        assert time.monotonic() < end, f"not told by Postfix, by us: {untold}\n{ours.log}"
+        time.sleep(0.2)
+
+
+def test_both_logs_say_the_same_but_for_the_known_differences(meetings: list[Met]) -> None:
+    """Outcome, status code, Postfix's word, version, cipher, and the reason in words of one."""
+    differences = {
+        met.case.key: (str(met.theirs), str(met.ours)) for met in meetings if met.theirs != met.ours
+    }
+    known = {
+        (name, level): (known.theirs, known.ours)
+        for known in KNOWN_DIFFERENCES
+        for name in known.scenarios.split()
+        for level in known.levels.split()
+    }
+    assert differences == known
+
+
+def test_what_is_compared_is_told(meetings: list[Met]) -> None:
+    """No reason is a text that the reader of logs does not know, or every one would be the same."""
+    assert len({met.case.name for met in meetings}) >= 25
+    reasons = {met.ours.reason for met in meetings} | {met.theirs.reason for met in meetings}
+    assert not [reason for reason in reasons if "[" in reason or "?" in reason]
+    assert len(reasons) > 20
+
+
+def test_each_meets_each_server_once_and_sends_no_mail_in_clear_where_tls_is_required(
+    meetings: list[Met],
+) -> None:
+    """RFC 3207 §4.1."""
+    for met in meetings:
+        if met.seen is None:
+            continue
+        assert met.seen.connections == 2, met.case.key
+        if met.case.level not in ("none", "may"):
+            assert met.seen.mails_in_clear == [], met.case.key
+        sent = [told for told in (met.theirs, met.ours) if told.status == "sent"]
+        assert len(met.seen.taken) == len(sent), met.case.key
