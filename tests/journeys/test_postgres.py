@@ -133,7 +133,10 @@ def test_a_database_that_is_away_at_the_start_is_451_until_it_is_back(
         server.start()
         node.wait_log("the queue is open", count=2)
         node.wait_delivered(node.send())
-        assert node.log.count("warning: the queue cannot be used now: ") == 2
+        # Each worker says once what it meets; a database that is starting is another thing.
+        told = [line.partition("/qmgr")[2] for line in node.lines if "cannot be used now" in line]
+        assert len(told) >= 2
+        assert len(told) == len(set(told))
         assert "Traceback" not in node.log
         node.wait_for(lambda: not any("PostgreSQL" in each for each in problems(files)), "an end")
         assert node.stop() == 0
