@@ -11,6 +11,7 @@ import gc
 import grp
 import os
 import pwd
+import resource
 import secrets
 import signal
 import socket
@@ -43,6 +44,9 @@ from letterlock.storage.queue import StoreUnavailable
 GARBAGE_OBJECTS = 20_000
 """Objects between two looks for cycles; Python's 700 are a few messages, a tenth of our time."""
 
+DESCRIPTORS = 65536
+"""Files and connections that each process may have open, where the system lets us."""
+
 
 def serve(config: Config, load: Callable[[], Config]) -> int:
     """Run the node until SIGTERM or SIGINT; gives the exit code.
@@ -52,6 +56,7 @@ def serve(config: Config, load: Callable[[], Config]) -> int:
     """
     clock = SystemClock()
     log = make_log(config, clock)
+    _allow_descriptors()
     lock = _own_data_dir(config)
     try:
         with closing(Listeners(take_listeners(os.environ))) as listeners:
@@ -249,6 +254,14 @@ def _find_errors(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseExcep
             yield from _find_errors(error)
         else:
             yield error
+
+
+def _allow_descriptors() -> None:
+    """Raise the limit of open files: the usual 1024 are fewer than `receive.max_connections`."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _own_data_dir(config: Config) -> int:

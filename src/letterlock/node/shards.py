@@ -12,6 +12,7 @@ from pathlib import Path
 from letterlock.base.clock import Clock
 from letterlock.base.errors import LocalError
 from letterlock.base.log import Log, Service
+from letterlock.storage.durable import unavailable
 from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.sqlite.owner import OwnedElsewhereError
 from letterlock.storage.sqlite.queue import SqliteQueue
@@ -63,9 +64,10 @@ class Shards:
     async def adopt(self, is_ours: Callable[[Path], bool]) -> tuple[Path, SqliteQueue] | None:
         """Open a shard that nobody owns and that holds mail; None when there is none.
 
-        What can't be opened is a problem of that shard only.
+        What can't be opened is a problem of that shard only. Raises StoreUnavailable when the
+        folder can't be read.
         """
-        found = sorted(self._folder.glob("shard-*.db"))
+        found = self._list()
         self._broken = {path: text for path, text in self._broken.items() if path in found}
         for path in found:
             if is_ours(path) or self._seen_empty.get(path) == _stamp(path):
@@ -82,6 +84,12 @@ class Shards:
                 return path, queue
             await self.give_back(path, queue)
         return None
+
+    def _list(self) -> list[Path]:
+        try:
+            return sorted(self._folder.glob("shard-*.db"))
+        except OSError as error:
+            raise unavailable(error) from error
 
     async def give_back(self, path: Path, queue: SqliteQueue) -> None:
         """Close a shard that is empty; it is looked at again when it changed."""
