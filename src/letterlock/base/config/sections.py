@@ -253,9 +253,8 @@ class DeliverSection:
     `{ "example.com" = "[mx.example.com]:2525" }`. They come before `relayhost`."""
 
     own_addresses: tuple[Address, ...] = ()
-    """Addresses at which this node is reached on port 25 although they are not on this machine: of
-    a router or proxy in front of it. Mail is never sent there, so that it does not run in circles
-    (RFC 5321 §5.1)."""
+    """Addresses that bring mail to port 25 of this node though they are not on this machine: of a
+    router or proxy. Mail is never sent there: it would run in circles (RFC 5321 §5.1)."""
 
     families: tuple[AddressFamily, ...] = (AddressFamily.IPV6, AddressFamily.IPV4)
     """The IP versions to use, the one to try first in front."""
