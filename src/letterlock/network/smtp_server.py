@@ -4,11 +4,11 @@ Time limits are kept by one sweep over all connections, not by a timer for each.
 """
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import Callable
 
 from letterlock.base.clock import Clock
+from letterlock.base.waiting import wait_for_event
 from letterlock.network.server_certificates import ServerCertificates
 from letterlock.network.smtp_connection import Connection, ServerLimits
 from letterlock.network.smtp_owner import Peer, SessionOwner
@@ -77,14 +77,12 @@ class SmtpServer:
         """Let messages that are being stored get their reply; end everything else."""
         for connection in tuple(self._connections):
             connection.shut_down()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(END_SECONDS):
-                while not self._empty.is_set():
-                    # Clients that don't close after our last word are not waited for.
-                    self.sweep()
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(SWEEP_SECONDS):
-                            await self._empty.wait()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + END_SECONDS
+        while not self._empty.is_set() and loop.time() < end:
+            # Clients that don't close after our last word are not waited for.
+            self.sweep()
+            await wait_for_event(self._empty, SWEEP_SECONDS)
 
     def _connection(self) -> Connection:
         assert self._tasks is not None

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from letterlock.base.clock import Clock
 from letterlock.base.log import Log, Service
+from letterlock.base.waiting import wait_for_event
 from letterlock.services.deliver.destinations import Destinations
 from letterlock.services.queue.outcomes import Delivery, Result, same_for_all
 from letterlock.storage.queue import BodyGone, Claim, QueueStore, StoreUnavailable
@@ -94,9 +95,7 @@ class Deliveries:
                     if not await self._start_claims(tasks.create_task):
                         await self._sleep()
             finally:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(DRAIN_SECONDS):
-                        await self._idle.wait()
+                await wait_for_event(self._idle, DRAIN_SECONDS)
                 keeper.cancel()
 
     async def _start_claims(self, start: Callable[..., object]) -> bool:
