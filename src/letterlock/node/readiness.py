@@ -1,6 +1,6 @@
 """How the supervisor learns which of its children accept clients: by a pipe they all write to.
 
-The pipe sends SIGIO when something was written, so that one who waits for signals hears of it.
+The pipe sends a signal when something was written, so that one who waits for signals hears of it.
 """
 
 import fcntl
@@ -9,8 +9,9 @@ import signal
 import struct
 from typing import Final
 
-SIGNAL: Final = signal.SIGIO
-"""To be blocked before a Readiness is made: it would end the process."""
+SIGNAL: Final = signal.SIGURG
+"""To be blocked by all threads of one who waits for it. SIGIO, the usual one, would end a process
+that did not block it; this one is ignored there."""
 _RECORD = struct.Struct("=i")
 _MAX_OCTETS = 4096
 
@@ -22,6 +23,7 @@ class Readiness:
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
         fcntl.fcntl(self._reader, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(self._reader, fcntl.F_SETSIG, SIGNAL)
         flags = fcntl.fcntl(self._reader, fcntl.F_GETFL)
         fcntl.fcntl(self._reader, fcntl.F_SETFL, flags | os.O_ASYNC)
 
