@@ -20,6 +20,7 @@ from letterlock.base.log import Log, Service
 from letterlock.node.shards import Shards, is_empty
 from letterlock.services.deliver.deliveries import Deliveries, DeliveryParts
 from letterlock.storage.queue import BodyWriter, NewMessage, QueueStore, StoreUnavailable
+from letterlock.storage.schedule import find_horizon
 from letterlock.storage.sqlite.queue import SqliteQueue
 
 UPKEEP_SECONDS = 10.0
@@ -50,9 +51,7 @@ class WorkerStores:
         self._clock = clock
         self._log = log
         self._parts = parts
-        # Longer than any message lives: what is further ahead was written under a wrong clock.
-        self._horizon = 2 * max(config.queue.lifetime, config.queue.bounce_lifetime)
-        self._shards = Shards(config.queue_dir, clock, log, self._horizon)
+        self._shards = Shards(config.queue_dir, clock, log, find_horizon(config.queue))
         self._own: Deliveries | None = None
         self._own_path: Path | None = None
         self._own_task: asyncio.Task[None] | None = None

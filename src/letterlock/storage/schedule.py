@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from letterlock.base.config.sections import QueueSection
+
 DEFAULT_HORIZON = timedelta(days=30)
 """Longer than any message lives (see `storage.queue.QueueStore`)."""
 
@@ -22,3 +24,8 @@ class ClaimOrder:
     lease_until: datetime
     saturated: Sequence[str]
     is_clock_set_back: bool = False
+
+
+def find_horizon(section: QueueSection) -> timedelta:
+    """Give a time longer than any message lives: what lies further ahead had a wrong clock."""
+    return 2 * max(section.lifetime, section.bounce_lifetime)

@@ -1,12 +1,12 @@
 """The PostgreSQL queue that `[queue]` describes."""
 
-from datetime import timedelta
 from urllib.parse import urlsplit
 
 from letterlock.base.clock import Clock
 from letterlock.base.config.sections import QueueSection
 from letterlock.base.errors import LocalError
 from letterlock.storage.postgres.queue import PostgresQueue
+from letterlock.storage.schedule import find_horizon
 
 
 def make_postgres_queue(section: QueueSection, node: str, clock: Clock) -> PostgresQueue:
@@ -29,11 +29,6 @@ def read_dsn(section: QueueSection) -> str:
         # It may hold a password: it is not shown.
         raise LocalError("queue.url: must be postgresql://user@host/name")
     return url
-
-
-def find_horizon(section: QueueSection) -> timedelta:
-    """Give a time longer than any message lives: what lies further ahead had a wrong clock."""
-    return 2 * max(section.lifetime, section.bounce_lifetime)
 
 
 def _is_url(text: str) -> bool:
