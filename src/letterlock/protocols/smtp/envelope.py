@@ -1,6 +1,6 @@
 """What travels beside a message: sender, recipients and what was asked for them.
 
-RFC 5321 §2.3.1; RFC 3461 §4 (DSN parameters); RFC 6531 §3.4; RFC 6152; RFC 3030.
+RFC 5321 §2.3.1; RFC 3461 §4 (DSN parameters); RFC 6531 §3.4; RFC 6152; RFC 3030; RFC 8689 §4.1.
 """
 
 from dataclasses import dataclass
@@ -31,6 +31,18 @@ class Ret(StrEnum):
     HEADERS = "HDRS"
 
 
+class TlsDemand(StrEnum):
+    """What the sender asks of TLS on every hop that follows: the tag of RFC 8689 §4.1.
+
+    REQUIRETLS is the parameter of MAIL FROM, TLS_REQUIRED_NO the header field `TLS-Required: No`,
+    which counts for nothing beside the parameter.
+    """
+
+    NORMAL = "normal"
+    REQUIRETLS = "requiretls"
+    TLS_REQUIRED_NO = "tls-required-no"
+
+
 @dataclass(frozen=True, slots=True)
 class Recipient:
     """One RCPT TO. `address` is a Mailbox as text, its domain in A-labels; `orcpt` in xtext."""
@@ -50,3 +62,4 @@ class Envelope:
     smtputf8: bool = False
     ret: Ret | None = None
     envid: str | None = None
+    tls_demand: TlsDemand = TlsDemand.NORMAL
