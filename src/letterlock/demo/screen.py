@@ -29,7 +29,7 @@ class Screen:
 
     def say(self, text: str) -> None:
         """Write a paragraph."""
-        for line in textwrap.wrap(text, self._width, break_on_hyphens=False):
+        for line in self._wrap(text):
             self._write(Text(line))
 
     def begin_step(self, heading: str) -> None:
@@ -78,13 +78,13 @@ class Screen:
 
     def fail(self, text: str) -> None:
         """Say what went wrong."""
-        for line in textwrap.wrap(make_printable(text), self._width, break_on_hyphens=False):
+        for line in self._wrap(text):
             self._write(Text(line, style="bold red"))
 
     def leave_line(self) -> None:
         self._write(Text())
 
-    def _wrap(self, text: str, indent: str) -> list[str]:
+    def _wrap(self, text: str, indent: str = "") -> list[str]:
         # A long path is left whole: it is there to be copied.
         return textwrap.wrap(
             make_printable(text),
