@@ -1,0 +1,1 @@
+"""MTA-STS (RFC 8461): the record, the policy file, and which MX hosts it lists."""

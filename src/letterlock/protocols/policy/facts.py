@@ -1,0 +1,63 @@
+"""What the DNS and HTTPS say of the TLS that one host or domain wants: facts, without judgement.
+
+RFC 7672 §2 (TLSA records of an MX host), RFC 8461 §3 (the policy of a domain). Finding them is in
+`services.discover`; `decide` says what follows from them.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from letterlock.base.domains import Domain
+from letterlock.protocols.dns.answers import TlsaRecord
+from letterlock.protocols.mta_sts.policy import MtaStsPolicy
+from letterlock.protocols.tlsrpt.result_types import ResultType
+
+
+class TlsaStatus(StrEnum):
+    """What is known of a host's TLSA records."""
+
+    USABLE = "usable"
+    """DNSSEC vouches for records, and one of them at least can be used."""
+    UNUSABLE = "unusable"
+    """DNSSEC vouches for records, and none of them can be used."""
+    NONE = "none"
+    """DNSSEC vouches that there are none."""
+    INSECURE = "insecure"
+    """The host's zone is not signed: whether there are records was not asked, or means nothing."""
+    FAILED = "failed"
+    """A lookup on the way to the records failed or was bogus: there may be records."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsaFacts:
+    """The TLSA records of one host.
+
+    `base_domain` is where they were found, without `_port._tcp` (RFC 7672 §2.2.3); None without
+    records. `reason` is one line for people.
+    """
+
+    status: TlsaStatus
+    base_domain: Domain | None = None
+    records: tuple[TlsaRecord, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MtaStsFacts:
+    """The MTA-STS policy of one domain.
+
+    `record` and `id` are what `_mta-sts.DOMAIN` says now. `policy` is what holds now: fetched, or
+    cached and still valid; None when there is none. `error` says what went wrong with the last
+    look, and `result_type` names it for reports; both can be set although a policy holds.
+    """
+
+    domain: Domain
+    record: str | None = None
+    id: str | None = None
+    policy: MtaStsPolicy | None = None
+    policy_text: str | None = None
+    fetched: datetime | None = None
+    expires: datetime | None = None
+    error: str | None = None
+    result_type: ResultType | None = None
