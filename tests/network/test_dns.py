@@ -18,7 +18,7 @@ import dns.rrset
 import pytest
 import uvloop
 
-from letterlock.base.config.sections import DnsSection
+from letterlock.base.config.outbound import DnsSection
 from letterlock.base.config.values import ResolverAddress
 from letterlock.base.domains import Domain, parse_domain
 from letterlock.network.dns import (
@@ -28,7 +28,7 @@ from letterlock.network.dns import (
     parse_resolv_conf,
 )
 from letterlock.network.zone_server import ZoneServer
-from letterlock.protocols.dns.answers import Answer, Existence, MxRecord, Security
+from letterlock.protocols.dns.answers import Answer, Existence, MxRecord, Security, TlsaRecord
 
 ZONES = {
     "example.com": """
@@ -155,7 +155,7 @@ async def ask_by(by_udp: Reply, by_tcp: Reply | None = None, **settings: Any) ->
         ("null.example.com", "MX", {MxRecord(0, None)}),
         ("mx1.example.com", "A", {IPv4Address("192.0.2.1")}),
         ("alias.example.com", "AAAA", {IPv6Address("2001:db8::1")}),
-        ("b._tcp.example.com", "TLSA", {b"\3\1\0\x00\x11\x22\x33"}),
+        ("b._tcp.example.com", "TLSA", {TlsaRecord(3, 1, 0, b"\x00\x11\x22\x33")}),
         ("text.example.com", "TXT", {b"v=STSv1; id=1"}),
         ("1.2.0.192.in-addr.arpa", "PTR", {"mx1.example.com"}),
     ],

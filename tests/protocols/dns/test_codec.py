@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from letterlock.base.domains import Domain, parse_domain
+from letterlock.protocols.dns.answers import TlsaRecord
 from letterlock.protocols.dns.codec import (
     MAX_EXTENDED_ERRORS,
     MAX_EXTRA_TEXT_OCTETS,
@@ -153,7 +154,7 @@ def as_ours(rdtype: str, rdata: Any) -> object:
         "MX": lambda: MxRdata(rdata.preference, text_of(rdata.exchange)),
         "SOA": lambda: SoaRdata(text_of(rdata.mname), rdata.serial, rdata.minimum),
         "TXT": lambda: b"".join(rdata.strings),
-        "TLSA": rdata.to_wire,
+        "TLSA": lambda: TlsaRecord(rdata.usage, rdata.selector, rdata.mtype, rdata.cert),
     }
     return made.get(rdtype, lambda: text_of(rdata.target))()
 
@@ -291,6 +292,7 @@ LONG_NAME = b"".join(b"\x3f" + b"a" * 63 for _ in range(3)) + b"\x3d" + b"a" * 6
         ),
         (header(answers=1) + record(b"\0", 16, b""), "a TXT record has no string"),
         (header(answers=1) + record(b"\0", 52, b"abcd")[:-1], "the message ends too early"),
+        (header(answers=1) + record(b"\0", 52, b"ab"), "a TLSA record is too short"),
         (
             header(additionals=2) + record(b"\0", 41, b"") * 2,
             "the message has more than one OPT record",
@@ -387,6 +389,15 @@ def test_extended_errors_are_bounded_and_printable() -> None:
 def test_other_types_are_given_as_octets_and_trailing_octets_are_ignored() -> None:
     message = header(answers=1) + record(b"\0", 99, b"abc") + b"junk"
     assert [answer.rdata for answer in parse(message).answers] == [b"abc"]
+
+
+def test_tlsa_data_of_any_length_is_given_as_published() -> None:
+    """RFC 6698 §2.1: whether a record can be used is judged later, and it spoils no other."""
+    message = header(answers=2) + record(b"\0", 52, b"\3\1\1") + record(b"\0", 52, b"\xff\2\x09ab")
+    assert [answer.rdata for answer in parse(message).answers] == [
+        TlsaRecord(3, 1, 1, b""),
+        TlsaRecord(255, 2, 9, b"ab"),
+    ]
 
 
 def test_a_response_may_have_no_question() -> None:

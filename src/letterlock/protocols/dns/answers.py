@@ -1,6 +1,6 @@
 """A DNS answer as a fact: records, DNSSEC state and the reason for it.
 
-RFC 4035 §4.3 (the states), RFC 8914 (reasons). Looking up is `network.dns`.
+RFC 4035 §4.3 (the states), RFC 8914 (reasons), RFC 6698 §2.1 (TLSA). Looking up is `network.dns`.
 """
 
 from dataclasses import dataclass
@@ -46,6 +46,20 @@ class SoaRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsaRecord:
+    """RFC 6698 §2.1, as published: whether it can be used is for `protocols.policy` to say."""
+
+    usage: int
+    selector: int
+    matching_type: int
+    association: bytes
+
+    def __str__(self) -> str:
+        """As in a zone file."""
+        return f"{self.usage} {self.selector} {self.matching_type} {self.association.hex()}"
+
+
+@dataclass(frozen=True, slots=True)
 class CnameLink:
     """One alias on the way to the records, and its own DNSSEC state."""
 
@@ -54,8 +68,8 @@ class CnameLink:
     security: Security
 
 
-Record = IPv4Address | IPv6Address | MxRecord | SoaRecord | Domain | bytes
-"""A and AAAA; MX; SOA; CNAME, NS, PTR as Domain; the rest as rdata octets (TXT: strings joined)."""
+Record = IPv4Address | IPv6Address | MxRecord | SoaRecord | TlsaRecord | Domain | bytes
+"""A and AAAA; MX; SOA; TLSA; CNAME, NS, PTR as Domain; the rest as rdata octets (TXT: joined)."""
 
 
 @dataclass(frozen=True, slots=True)

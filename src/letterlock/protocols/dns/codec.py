@@ -1,15 +1,18 @@
 """DNS messages on the wire: build a query, read a response.
 
 RFC 1035 §4.1 (format, compression), RFC 6891 §6.1 (EDNS), RFC 8914 §2 (extended errors), RFC 2181
-§8 (TTLs). Of the authority section only a SOA is read, of the additional one only OPT: the rest is
-stepped over. What a response means is `chains`. Zones, updates and signatures are dnspython's work.
+§8 (TTLs), RFC 6698 §2.1 (TLSA). Of the authority section only a SOA is read, of the additional one
+only OPT: the rest is stepped over. What a response means is `chains`. Zones, updates and signatures
+are dnspython's work.
 """
 
 import re
 import struct
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 
 from letterlock.base.domains import Domain
+from letterlock.protocols.dns.answers import TlsaRecord
 from letterlock.protocols.dns.messages import (
     RDTYPES,
     ExtendedError,
@@ -180,9 +183,9 @@ class _Reader:
     def _read_rdata(self, rdtype: int, end: int) -> Rdata:
         start = self._position
         match rdtype:
-            case 1 | 28:
+            case 1 | 28 | 52:
                 self._position = end
-                return _read_address(rdtype, self._message[start:end])
+                return _NAMELESS[rdtype](self._message[start:end])
             case 2 | 5 | 12:
                 return self._read_name()
             case 15:
@@ -292,10 +295,27 @@ def _clamp_ttl(ttl: int) -> int:
     return ttl if ttl < 1 << 31 else 0
 
 
-def _read_address(rdtype: int, octets: bytes) -> IPv4Address | IPv6Address:
-    if len(octets) != (4 if rdtype == 1 else 16):
+def _read_ipv4(octets: bytes) -> IPv4Address:
+    if len(octets) != 4:
         raise _BrokenError("an address record has a wrong length")
-    return IPv4Address(octets) if rdtype == 1 else IPv6Address(octets)
+    return IPv4Address(octets)
+
+
+def _read_ipv6(octets: bytes) -> IPv6Address:
+    if len(octets) != 16:
+        raise _BrokenError("an address record has a wrong length")
+    return IPv6Address(octets)
+
+
+def _read_tlsa(octets: bytes) -> TlsaRecord:
+    if len(octets) < 3:
+        raise _BrokenError("a TLSA record is too short")
+    usage, selector, matching_type = octets[:3]
+    return TlsaRecord(usage, selector, matching_type, octets[3:])
+
+
+_NAMELESS: dict[int, Callable[[bytes], Rdata]] = {1: _read_ipv4, 28: _read_ipv6, 52: _read_tlsa}
+"""Readers of the types whose data has no names in it, and so needs nothing else of the message."""
 
 
 def _read_extended_error(option: bytes) -> ExtendedError:

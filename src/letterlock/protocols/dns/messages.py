@@ -7,6 +7,8 @@ response means is `chains`.
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
+from letterlock.protocols.dns.answers import TlsaRecord
+
 RDTYPES = {
     "A": 1,
     "NS": 2,
@@ -54,8 +56,8 @@ class SoaRdata:
     minimum: int
 
 
-Rdata = IPv4Address | IPv6Address | MxRdata | SoaRdata | str | bytes
-"""A and AAAA; MX; SOA; CNAME, NS and PTR as str; the rest as octets (TXT: strings joined)."""
+Rdata = IPv4Address | IPv6Address | MxRdata | SoaRdata | TlsaRecord | str | bytes
+"""A and AAAA; MX; SOA; TLSA; CNAME, NS and PTR as str; the rest as octets (TXT: joined)."""
 
 
 @dataclass(frozen=True, slots=True)
