@@ -17,7 +17,7 @@ from letterlock.base.config.describe import (
     describe_fields,
     describe_sections,
 )
-from letterlock.base.config.sections import CertificateFiles
+from letterlock.base.config.inbound import CertificateFiles
 from letterlock.cli.options import find_json_keys
 from letterlock.cli.root import root
 

@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from letterlock.base.config import sections
+from letterlock.base import config as config_package
 from letterlock.base.config.choices import DefaultLevel
 from letterlock.base.config.describe import (
     describe_fields,
@@ -17,8 +17,9 @@ from letterlock.base.config.describe import (
     is_table,
 )
 from letterlock.base.config.example import format_example
+from letterlock.base.config.inbound import CertificateFiles
 from letterlock.base.config.load import parse_config
-from letterlock.base.config.sections import CertificateFiles, Config
+from letterlock.base.config.sections import Config
 from letterlock.base.domains import Domain
 from letterlock.protocols.policy.requirement import Level
 from tools.reference import make_pages
@@ -91,7 +92,8 @@ def test_every_section_is_described_once() -> None:
 
 
 def _source() -> str:
-    return Path(sections.__file__).read_text("utf-8")
+    folder = Path(config_package.__file__).parent
+    return "\n".join(module.read_text("utf-8") for module in folder.glob("*.py"))
 
 
 def test_secret_is_not_shown() -> None:

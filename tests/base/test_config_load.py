@@ -18,7 +18,8 @@ from letterlock.base.config.load import (
     load_config,
     parse_config,
 )
-from letterlock.base.config.sections import Config, DeliverSection
+from letterlock.base.config.outbound import DeliverSection
+from letterlock.base.config.sections import Config
 from letterlock.base.config.values import ListenAddress, NextHop
 from letterlock.base.domains import Domain
 

@@ -82,7 +82,7 @@ class _NewFile:
 def format_config(folder: Path, domain: str, hostname: str) -> str:
     """Write the configuration; relative paths in it start at its folder."""
     from letterlock.base.config.example import format_example  # noqa: PLC0415 - not for -h
-    from letterlock.base.config.sections import CertificateFiles  # noqa: PLC0415 - as above
+    from letterlock.base.config.inbound import CertificateFiles  # noqa: PLC0415 - as above
 
     is_system = folder.absolute() == SYSTEM_FOLDER
     return format_example(

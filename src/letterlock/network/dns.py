@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Protocol
 
-from letterlock.base.config.sections import DnsSection
+from letterlock.base.config.outbound import DnsSection
 from letterlock.base.domains import Domain
 from letterlock.protocols.dns.answers import Answer, Security
 from letterlock.protocols.dns.chains import (

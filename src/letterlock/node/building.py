@@ -8,7 +8,9 @@ from dataclasses import replace
 
 from letterlock.base.clock import Clock
 from letterlock.base.config.choices import LogLevel, QueueEngine
-from letterlock.base.config.sections import Config, DeliverSection, TlsSection
+from letterlock.base.config.inbound import TlsSection
+from letterlock.base.config.outbound import DeliverSection
+from letterlock.base.config.sections import Config
 from letterlock.base.errors import LocalError
 from letterlock.base.log import Log
 from letterlock.network import tls_settings

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from letterlock.base.config.sections import PolicySection
+from letterlock.base.config.outbound import PolicySection
 from letterlock.protocols.policy.postfix_table import parse_postfix_table
 from letterlock.protocols.policy.requirement import Level
 from letterlock.protocols.policy.table import (

@@ -1,11 +1,12 @@
 """The settings as documentation: what each means, takes, and has by default.
 
-Made from `sections` alone; the example file and the reference page are two forms of it.
+Made from the sections' source alone; the example file and the reference page are two forms of it.
 """
 
 import ast
 import inspect
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from datetime import timedelta
@@ -15,9 +16,9 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from letterlock.base.config import sections
 from letterlock.base.config.convert import format_bounds, join_choices, take_apart
-from letterlock.base.config.sections import CertificateFiles, Config
+from letterlock.base.config.inbound import CertificateFiles
+from letterlock.base.config.sections import Config
 from letterlock.base.config.values import (
     Address,
     Between,
@@ -90,7 +91,7 @@ def describe_sections() -> list[SectionText]:
 def describe_fields(section: type[Any]) -> tuple[Setting, ...]:
     """Describe the keys of a section or of an inline table; tables within have their own."""
     hints = get_type_hints(section, include_extras=True)
-    texts = _read_field_texts()[section.__name__]
+    texts = _read_field_texts(section.__module__)[section.__name__]
     return tuple(
         Setting(
             field.name,
@@ -205,9 +206,9 @@ def _format_default(field: Field[Any], hint: Any) -> str | None:
 
 
 @cache
-def _read_field_texts() -> Mapping[str, Mapping[str, str]]:
-    """Read the texts under the fields; Python drops them, so from the source."""
-    module = ast.parse(inspect.getsource(sections))
+def _read_field_texts(module_name: str) -> Mapping[str, Mapping[str, str]]:
+    """Read the texts under a module's fields; Python drops them, so from the source."""
+    module = ast.parse(inspect.getsource(sys.modules[module_name]))
     return {
         node.name: dict(_pair_fields(node))
         for node in module.body

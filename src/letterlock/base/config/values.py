@@ -17,7 +17,7 @@ from ipaddress import (
     ip_network,
 )
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from letterlock.base.domains import DomainError, parse_domain
 
@@ -139,6 +139,11 @@ class Secret:
 @dataclass(frozen=True, slots=True)
 class InDataDir:
     """A relative path starts at `data_dir`, not at the folder of the configuration file."""
+
+
+Count = Annotated[int, Between(1, 1_000_000)]
+CountOrNone = Annotated[int, Between(0, 1_000_000)]
+"""0 stands for "no limit"."""
 
 
 def lasting(least: str, most: str) -> Lasting:
