@@ -35,6 +35,9 @@ class Peer:
     """Further packages without which the programs above start, but cannot do what tests ask."""
     accounts: tuple[str, ...] = ()
     """Accounts or groups that its package adds; its servers do not start without them."""
+    release: str = ""
+    """The release of Debian that it is from, if not the system's own: it is unpacked with all that
+    it needs, C library included, and `command` runs it where that is `/usr`."""
 
 
 PEERS = {
@@ -49,7 +52,19 @@ PEERS = {
             is_transfer_agent=True,
             accounts=("postfix", "postdrop"),
         ),
+        Peer(
+            "postfix-3.10",
+            "postfix",
+            ("postfix", "postconf", "postmap", "postqueue", "posttls-finger"),
+            is_transfer_agent=True,
+            accounts=("postfix", "postdrop"),
+            release="trixie",
+        ),
         Peer("postgresql", "postgresql", ("initdb", "postgres", "pg_ctl", "psql")),
+        Peer("nsd", "nsd", ("nsd", "nsd-checkconf")),
+        # The tests of the libunbound backend take its library from here too.
+        Peer("unbound", "unbound", ("unbound", "unbound-control"), needs=("libunbound8",)),
+        Peer("ldns", "ldnsutils", ("ldns-signzone",)),
         Peer(
             "exim",
             "exim4-daemon-light",
@@ -86,6 +101,9 @@ _PROGRAM_FOLDERS = (
 _LIBRARY_FOLDERS = ("usr/lib/*-linux-gnu*", "lib/*-linux-gnu*", "usr/lib/postfix")
 _PERL_FOLDERS = ("usr/share/perl5", "usr/lib/*-linux-gnu*/perl5/*")
 
+# In a mount namespace of its own: nobody else sees that /usr is another.
+_WHERE_USR_IS = ("unshare", "--mount", "sh", "-c", 'mount --bind "$0" /usr && exec "$@"')
+
 
 def find_program(name: str, peer: str | None = None) -> Path | None:
     """Find a program in PATH, in the system's folders for servers, then in `.peers`.
@@ -93,12 +111,13 @@ def find_program(name: str, peer: str | None = None) -> Path | None:
     With `peer`: only in that peer's folder if it was unpacked (Exim's `sendmail` is not
     Postfix's), else in the system only.
     """
-    if peer is not None and (UNPACKED / peer).is_dir():
+    if peer is not None and (is_foreign(peer) or (UNPACKED / peer).is_dir()):
         return _find_below(UNPACKED / peer, name)
     found = shutil.which(name)
     if found is not None:
         return Path(found)
-    roots = [Path("/")] if peer is not None else [Path("/"), *sorted(UNPACKED.glob("*/"))]
+    unpacked = [UNPACKED / other for other in sorted(PEERS) if not is_foreign(other)]
+    roots = [Path("/")] if peer is not None else [Path("/"), *unpacked]
     return next((path for root in roots if (path := _find_below(root, name))), None)
 
 
@@ -122,9 +141,29 @@ def program(name: str, peer: str | None = None) -> Path:
     return path
 
 
+def is_foreign(peer: str) -> bool:
+    """Is it from another release of Debian than the system's? Then only `command` can run it."""
+    return peer in PEERS and bool(PEERS[peer].release)
+
+
+def command(peer: str, name: str | Path, *arguments: object) -> list[str]:
+    """Give the command that runs a program of a peer: by its name, or by its path below `/`.
+
+    Foreign ones need root. Raises LookupError for a name that is not there.
+    """
+    path = name if isinstance(name, Path) else program(name, peer)
+    if not is_foreign(peer):
+        return [str(path), *map(str, arguments)]
+    root = UNPACKED / peer
+    path = Path("/") / path.relative_to(root) if path.is_relative_to(root) else path
+    return [*_WHERE_USR_IS, str(root / "usr"), str(path), *map(str, arguments)]
+
+
 def environment(peer: str) -> dict[str, str]:
     """Give the environment to start a peer's programs with: an unpacked one finds its libraries."""
     surroundings = dict(os.environ)
+    if is_foreign(peer):
+        return surroundings
     for variable, patterns in (("LD_LIBRARY_PATH", _LIBRARY_FOLDERS), ("PERL5LIB", _PERL_FOLDERS)):
         folders = [str(path) for each in patterns for path in (UNPACKED / peer).glob(each)]
         if folders:

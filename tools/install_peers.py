@@ -2,7 +2,9 @@
 
 What is there already stays as it is. No service is started or left to start at boot, and nothing is
 ever removed: Debian lets one mail transfer agent be installed, so Postfix is and the others are
-unpacked into `.peers`. With `--unpack` (`make peers-unpacked`) everything is, without root.
+unpacked into `.peers`. With `--unpack` (`make peers-unpacked`) everything is, without root. A peer
+from another release of Debian is unpacked with all that it needs; apt is shown that release in
+lists of our own, and the system's stay as they are.
 """
 
 import argparse
@@ -21,6 +23,9 @@ from pathlib import Path
 from tests.peers import PEERS, UNPACKED, Peer, find_missing, find_missing_accounts
 
 INSTALLED_AGENT = "postfix"
+# apt's own account cannot write into folders of ours: without the option it warns of that.
+APT_GET = ("apt-get", "-qq", "-o", "APT::Sandbox::User=root")
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 POLICY = Path("/usr/sbin/policy-rc.d")
 """Debian's packages ask this program whether they may start a service; 101 says no."""
 
@@ -89,7 +94,7 @@ def install(peers: Sequence[Peer]) -> None:
         _run(
             ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "--no-remove", *packages]
         )
-    for service in {"postfix", "postgresql"}.intersection(packages):
+    for service in {"postfix", "postgresql", "nsd", "unbound"}.intersection(packages):
         # What starts at the next boot is started too.
         _run(["update-rc.d", service, "disable"])
 
@@ -100,11 +105,11 @@ def unpack(peer: Peer) -> None:
     target = UNPACKED / peer.name
     target.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=UNPACKED) as scratch:
-        packages = plan([peer.package, *peer.needs]).installs
-        # apt's own account cannot write here: without the option it warns of that.
-        _run(
-            ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *packages], cwd=scratch
-        )
+        apt = APT_GET
+        if peer.release:
+            apt = show_release(peer.release, Path(scratch) / "apt")
+        packages = plan([peer.package, *peer.needs], apt).installs
+        _run([*apt, "download", *packages], cwd=scratch)
         for archive in sorted(Path(scratch).glob("*.deb")):
             _run(["dpkg-deb", "-x", str(archive), str(Path(scratch) / "root")])
         root = Path(scratch) / "root"
@@ -116,12 +121,37 @@ def unpack(peer: Peer) -> None:
             _run(["useradd", "--system", "--user-group", "--shell=/usr/sbin/nologin", account])
 
 
-def plan(packages: Sequence[str]) -> Plan:
+def show_release(release: str, folder: Path) -> tuple[str, ...]:
+    """Give an apt-get that knows this release of Debian only, and nothing of what is installed.
+
+    It has its lists in `folder`, and takes them from the mirror that the system uses.
+    """
+    for name in ("lists/partial", "archives/partial"):
+        (folder / name).mkdir(parents=True)
+    (folder / "status").touch()
+    (folder / "debian.sources").write_text(
+        f"Types: deb\nURIs: {_mirror()}\nSuites: {release}\nComponents: main\nSigned-By: {KEYRING}\n",
+        encoding="ascii",
+    )
+    options = {
+        "Dir::Etc::SourceList": folder / "debian.sources",
+        "Dir::Etc::SourceParts": "-",
+        "Dir::State": folder,
+        "Dir::State::Status": folder / "status",
+        "Dir::Cache": folder,
+        "Acquire::Languages": "none",
+    }
+    apt = (*APT_GET, *(word for key, value in options.items() for word in ("-o", f"{key}={value}")))
+    _run([*apt, "update"])
+    return apt
+
+
+def plan(packages: Sequence[str], apt: Sequence[str] = APT_GET) -> Plan:
     """Ask apt what it would do; when it knows a package not, once more after an update."""
-    command = ["apt-get", "install", "--simulate", "-qq", "--no-install-recommends", *packages]
+    command = [*apt, "install", "--simulate", "--no-install-recommends", *packages]
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=QUIET)
     if done.returncode != 0 and os.geteuid() == 0:
-        _run(["apt-get", "update", "-qq"])
+        _run([*apt, "update"])
         done = subprocess.run(command, check=False, capture_output=True, text=True, env=QUIET)
     if done.returncode != 0:
         reason = next(iter(done.stderr.splitlines()), "no reason given")
@@ -173,6 +203,17 @@ def _clear_privileges(root: Path) -> None:
 
 def _must_be_unpacked(peer: Peer) -> bool:
     return peer.is_transfer_agent and peer.name != INSTALLED_AGENT
+
+
+def _mirror() -> str:
+    """Give the address of the mirror of Debian that the system takes its packages from."""
+    shape = "$(ORIGIN) $(LABEL) $(REPO_URI)"
+    command = ["apt-get", "indextargets", "--format", shape, "Created-By: Packages"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=QUIET)
+    found = re.search(r"^Debian Debian (\S+)$", done.stdout, re.MULTILINE)
+    if found is None:
+        raise InstallError("no mirror of Debian is known to apt (are its lists there?)")
+    return found[1]
 
 
 def _run(command: Sequence[str], *, text: str | None = None, cwd: str | None = None) -> None:
