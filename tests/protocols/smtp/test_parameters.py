@@ -40,6 +40,7 @@ def code_of(parse: Callable[[str], object], text: str) -> int:
         ("RET=full", MailParameters(ret=Ret.FULL)),
         ("RET=HDRS ENVID=QQ+2B314159", MailParameters(ret=Ret.HEADERS, envid="QQ+2B314159")),
         ("ENVID=" + "a" * 100, MailParameters(envid="a" * 100)),
+        ("requiretls", MailParameters(requiretls=True)),
         ("SIZE=1  SMTPUTF8", MailParameters(size=1, smtputf8=True)),
     ],
 )
@@ -58,6 +59,9 @@ def test_mail_parameters(text: str, expected: MailParameters) -> None:
         "BODY",
         "BODY=9BIT",
         "SMTPUTF8=yes",
+        "REQUIRETLS=",
+        "REQUIRETLS=yes",
+        "REQUIRETLS REQUIRETLS",
         "RET",
         "RET=ALL",
         "ENVID",
@@ -88,14 +92,13 @@ def test_bad_mail_parameters_get_501(text: str) -> None:
         "XFOO",
         "XFOO=bar",
         "AUTH=<>",
-        "REQUIRETLS",
         "BODY=BINARYMIME",
         "NOTIFY=NEVER",
         "SIZE=1 HOLDFOR=5",
     ],
 )
 def test_parameters_of_no_extension_offered_get_555(text: str) -> None:
-    """RFC 5321 §4.1.1.11; RFC 8689 §2 (REQUIRETLS) while it is not offered."""
+    """RFC 5321 §4.1.1.11."""
     assert code_of(parse_mail_parameters, text) == 555
 
 

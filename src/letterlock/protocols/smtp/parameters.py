@@ -1,11 +1,12 @@
 """The parameters of MAIL FROM and RCPT TO: text after the path to values.
 
 RFC 5321 §4.1.1.11 and §4.1.2 (syntax, 555), RFC 1870 §6 (SIZE), RFC 6152 §2 (BODY), RFC 6531 §3.4
-(SMTPUTF8), RFC 3461 §4 (RET, ENVID, NOTIFY, ORCPT), RFC 6533 §3 (ORCPT's utf-8 type). AUTH,
-REQUIRETLS and BODY=BINARYMIME belong to extensions that are not offered: 555.
+(SMTPUTF8), RFC 3461 §4 (RET, ENVID, NOTIFY, ORCPT), RFC 6533 §3 (ORCPT's utf-8 type), RFC 8689 §2
+(REQUIRETLS). AUTH and BODY=BINARYMIME belong to extensions that are not offered: 555.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from letterlock.protocols.smtp.envelope import BodyType, Notify, Ret
@@ -59,6 +60,7 @@ class MailParameters:
     smtputf8: bool = False
     ret: Ret | None = None
     envid: str | None = None
+    requiretls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +79,10 @@ def parse_mail_parameters(text: str) -> MailParameters:
     return MailParameters(
         size=_parse_size(given["SIZE"]) if "SIZE" in given else None,
         body_type=_parse_body(given["BODY"]) if "BODY" in given else BodyType.SEVEN_BIT,
-        smtputf8="SMTPUTF8" in given and _parse_smtputf8(given["SMTPUTF8"]),
+        smtputf8="SMTPUTF8" in given and _parse_bare("SMTPUTF8", given),
         ret=_parse_ret(given["RET"]) if "RET" in given else None,
         envid=_parse_envid(given["ENVID"]) if "ENVID" in given else None,
+        requiretls="REQUIRETLS" in given and _parse_bare("REQUIRETLS", given),
     )
 
 
@@ -96,7 +99,7 @@ def parse_rcpt_parameters(text: str, *, may_be_unicode: bool) -> RcptParameters:
 
 _NO_MAIL_PARAMETERS = MailParameters()
 _NO_RCPT_PARAMETERS = RcptParameters()
-_MAIL_KEYWORDS = frozenset({"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID"})
+_MAIL_KEYWORDS = frozenset({"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "REQUIRETLS"})
 _BODY_TYPES = {body_type.value: body_type for body_type in BodyType}
 _RCPT_KEYWORDS = frozenset({"NOTIFY", "ORCPT"})
 
@@ -135,9 +138,10 @@ def _parse_body(value: str) -> BodyType:
     return body_type
 
 
-def _parse_smtputf8(value: str) -> bool:
-    if value:
-        raise _bad("SMTPUTF8 takes no value")
+def _parse_bare(keyword: str, given: Mapping[str, str]) -> bool:
+    """RFC 6531 §3.4, RFC 8689 §2: no value is associated with it."""
+    if given[keyword]:
+        raise _bad(f"{keyword} takes no value")
     return True
 
 

@@ -1,7 +1,8 @@
 """What the server session says by itself.
 
 RFC 5321 §4.2 and §4.3.2 (codes), RFC 2034 §4 (status codes everywhere but in the greeting and in
-answers to HELO and EHLO), RFC 3463 §3, RFC 3207 §4. Extensions are listed here as well.
+answers to HELO and EHLO), RFC 3463 §3, RFC 3207 §4, RFC 8689 §2. Extensions are listed here
+as well.
 """
 
 from functools import lru_cache
@@ -18,6 +19,8 @@ HELP = reply(214, "2.0.0", "See RFC 5321")
 READY_FOR_TLS = reply(220, "2.0.0", "Ready to start TLS")
 
 TLS_FIRST = reply(530, "5.7.0", "Must issue a STARTTLS command first")
+ENCRYPTION_NEEDED = reply(530, "5.7.10", "REQUIRETLS needs TLS: STARTTLS first")
+NO_REQUIRETLS = reply(555, "5.5.4", "REQUIRETLS is not offered")
 NO_TLS_NOW = reply(454, "4.7.0", "TLS not available")
 TLS_TWICE = reply(503, "5.5.1", "TLS is active already")
 HELLO_FIRST = reply(503, "5.5.1", "Send EHLO or HELO first")
@@ -60,6 +63,8 @@ def format_ehlo(settings: SessionSettings, *, is_tls: bool) -> bytes:
     ]
     if settings.offer_starttls and not is_tls:
         lines.append("STARTTLS")
+    if settings.offer_requiretls and is_tls:
+        lines.append("REQUIRETLS")
     return format_reply(Reply(250, tuple(lines)))
 
 

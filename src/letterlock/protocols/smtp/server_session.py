@@ -1,6 +1,7 @@
 """One SMTP session as the server sees it: octets in, events and octets out, no I/O.
 
-RFC 5321 §3 and §4; RFC 1870, RFC 2034, RFC 2920, RFC 3030, RFC 3207, RFC 3461, RFC 6152, RFC 6531.
+RFC 5321 §3 and §4; RFC 1870, RFC 2034, RFC 2920, RFC 3030, RFC 3207, RFC 3461, RFC 6152, RFC 6531,
+RFC 8689.
 The driver gives what it receives to `receive`, takes events until there is none, answers those that
 ask, and sends `bytes_to_send` whenever it waits. Which mail is accepted is the driver's business;
 which octets are a command, and that nothing else ever becomes one, is decided here.
@@ -225,6 +226,8 @@ class ServerSession(ServerMessages):
             self._fail(server_replies.MAIL_TWICE, "MAIL")
         elif (command.parameters.size or 0) > self.settings.max_message_bytes:
             self._fail(server_replies.TOO_BIG, "MAIL")
+        elif command.parameters.requiretls and (refusal := self._find_tls_refusal()) is not None:
+            self._fail(refusal, "MAIL")
         else:
             asked = command.parameters
             event = MailFrom(
@@ -236,6 +239,12 @@ class ServerSession(ServerMessages):
                 asked.envid,
             )
             self._ask(event, partial(self._sender_answered, command))
+
+    def _find_tls_refusal(self) -> Reply | None:
+        """Say why MAIL may not ask for REQUIRETLS (RFC 8689 §2: only where it is offered)."""
+        if not self.settings.offer_requiretls:
+            return server_replies.NO_REQUIRETLS
+        return None if self.is_tls else server_replies.ENCRYPTION_NEEDED
 
     def _sender_answered(self, command: commands.Mail, reply: Reply) -> None:
         if reply.is_positive:

@@ -1,12 +1,13 @@
 """What a server session is given, and what it keeps of one mail transaction.
 
-RFC 5321 §4.1.1.2 to §4.1.1.4 (buffers), §4.5.3.1.8 (recipients); RFC 3207 §4; RFC 8314 §4.
+RFC 5321 §4.1.1.2 to §4.1.1.4 (buffers), §4.5.3.1.8 (recipients); RFC 3207 §4; RFC 8314 §4;
+RFC 8689 §4.1.
 """
 
 from dataclasses import dataclass, field
 
 from letterlock.protocols.smtp.commands import Mail
-from letterlock.protocols.smtp.envelope import Envelope, Recipient
+from letterlock.protocols.smtp.envelope import Envelope, Recipient, TlsDemand
 from letterlock.protocols.smtp.message_data import BareNewline
 
 
@@ -29,6 +30,8 @@ class SessionSettings:
     """Never for a host that an MX record names (RFC 3207 §4)."""
     offer_starttls: bool = True
     """Off while there is no certificate (RFC 8314 §4)."""
+    offer_requiretls: bool = False
+    """Under TLS only, and only where mail that asks for it is passed on so (RFC 8689 §2)."""
 
 
 @dataclass(slots=True)
@@ -50,6 +53,12 @@ class Transaction:
     def sender(self) -> str:
         return "" if self.mail.sender is None else self.mail.sender.format()
 
+    @property
+    def tls_demand(self) -> TlsDemand:
+        """What MAIL asked; the message's header may ask otherwise where MAIL did not."""
+        is_asked = self.mail.parameters.requiretls
+        return TlsDemand.REQUIRETLS if is_asked else TlsDemand.NORMAL
+
     def envelope(self) -> Envelope:
         """Who named a recipient twice means one; what was asked for it first holds."""
         asked = self.mail.parameters
@@ -62,4 +71,5 @@ class Transaction:
             asked.smtputf8,
             asked.ret,
             asked.envid,
+            self.tls_demand,
         )
