@@ -1,4 +1,4 @@
-"""RFC 9525 §6.3 and §6.4, RFC 8461 §4.1: names that match, and names that must not."""
+"""RFC 9525 §6.3 and §6.4: names that match, and names that must not."""
 
 from ipaddress import ip_address
 
@@ -6,13 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letterlock.base.domains import parse_domain
 from letterlock.protocols.pki.names import (
     CertificateNames,
     Match,
     explain_mismatch,
     find_match,
-    matches_mx_pattern,
     parse_ip,
 )
 
@@ -108,26 +106,6 @@ def test_an_address_is_never_looked_for_among_domain_names() -> None:
     """RFC 9525 §6.4: iPAddress, not dNSName."""
     assert find_match(CertificateNames(("192.0.2.1",)), ["192.0.2.1"]) is None
     assert find_match(CertificateNames(("*.0.2.1",)), ["192.0.2.1"]) is None
-
-
-@pytest.mark.parametrize(
-    ("pattern", "mx_host", "is_match"),
-    [
-        ("mx1.example.com", "mx1.example.com", True),
-        ("MX1.example.com", "mx1.example.com", True),
-        ("*.example.com", "mx1.example.com", True),
-        ("*.mx.microsoft", "x.h-v1.mx.microsoft", False),
-        ("*.example.com", "example.com", False),
-        ("*.example.com", "evilexample.com", False),
-        ("*", "example", False),
-        ("mx*.example.com", "mx1.example.com", False),
-        (".example.com", "mx1.example.com", False),
-        ("mx1.example.com", "evil-mx1.example.com.attacker.net", False),
-    ],
-)
-def test_an_mx_pattern_stands_for_one_label(pattern: str, mx_host: str, is_match: bool) -> None:
-    """RFC 8461 §4.1."""
-    assert matches_mx_pattern(pattern, parse_domain(mx_host)) == is_match
 
 
 def test_a_mismatch_is_explained_in_one_short_line() -> None:

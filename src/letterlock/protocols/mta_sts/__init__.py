@@ -1,1 +1,1 @@
-"""MTA-STS (RFC 8461): the record, the policy file, and which MX hosts it lists."""
+"""MTA-STS (RFC 8461): the TXT record, the policy file, matching MX hosts, and keeping policies."""

@@ -1,9 +1,8 @@
 """Names in certificates: whether one speaks for the host we wanted.
 
-RFC 9525 §6.3 (domain names), §6.4 (addresses), §2 (the common name is never looked at); RFC 8461
-§4.1 (MX patterns). Ours and not a library's: one odd name in a certificate must not spoil its good
-ones. Which names are wanted is decided in `protocols.policy`; the common name that DANE-TA allows
-(RFC 7672 §3.2.3) is not here.
+RFC 9525 §6.3 (domain names), §6.4 (addresses), §2 (the common name is never looked at). Ours and
+not a library's: one odd name in a certificate must not spoil its good ones. Which names are wanted
+is decided in `protocols.policy`; the common name that DANE-TA allows (RFC 7672 §3.2.3) is not here.
 """
 
 import re
@@ -68,12 +67,6 @@ def explain_mismatch(names: CertificateNames, references: Sequence[str]) -> str:
     held = ", ".join(texts[:MAX_NAMES_SHOWN]) or "no name at all"
     more = f" and {len(texts) - MAX_NAMES_SHOWN} more" if len(texts) > MAX_NAMES_SHOWN else ""
     return f"the certificate is for {held}{more}; wanted: {' or '.join(references)}"
-
-
-def matches_mx_pattern(pattern: str, mx_host: Domain) -> bool:
-    """RFC 8461 §4.1: a pattern of an MTA-STS policy, `*.example.com` standing for one label."""
-    name = _normal(pattern)
-    return name is not None and _covers(name, mx_host)
 
 
 @lru_cache(maxsize=4096)
