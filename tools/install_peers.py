@@ -24,7 +24,7 @@ from tests.peers import PEERS, UNPACKED, Peer, find_missing, find_missing_accoun
 
 INSTALLED_AGENT = "postfix"
 # apt's own account cannot write into folders of ours: without the option it warns of that.
-APT_GET = ("apt-get", "-qq", "-o", "APT::Sandbox::User=root")
+APT_GET: tuple[str, ...] = ("apt-get", "-qq", "-o", "APT::Sandbox::User=root")
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 POLICY = Path("/usr/sbin/policy-rc.d")
 """Debian's packages ask this program whether they may start a service; 101 says no."""
@@ -101,7 +101,8 @@ def install(peers: Sequence[Peer]) -> None:
 
 def unpack(peer: Peer) -> None:
     """Unpack a peer, with those of its libraries that the system has not, into `.peers/<name>`."""
-    print(f"unpacking {peer.package} into {UNPACKED.name}/{peer.name}", flush=True)
+    origin = f" of {peer.release}" if peer.release else ""
+    print(f"unpacking {peer.package}{origin} into {UNPACKED.name}/{peer.name}", flush=True)
     target = UNPACKED / peer.name
     target.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=UNPACKED) as scratch:
@@ -129,12 +130,10 @@ def show_release(release: str, folder: Path) -> tuple[str, ...]:
     for name in ("lists/partial", "archives/partial"):
         (folder / name).mkdir(parents=True)
     (folder / "status").touch()
-    (folder / "debian.sources").write_text(
-        f"Types: deb\nURIs: {_mirror()}\nSuites: {release}\nComponents: main\nSigned-By: {KEYRING}\n",
-        encoding="ascii",
-    )
+    source = f"deb [signed-by={KEYRING}] {_mirror()} {release} main\n"
+    (folder / "sources.list").write_text(source, encoding="ascii")
     options = {
-        "Dir::Etc::SourceList": folder / "debian.sources",
+        "Dir::Etc::SourceList": folder / "sources.list",
         "Dir::Etc::SourceParts": "-",
         "Dir::State": folder,
         "Dir::State::Status": folder / "status",
@@ -212,7 +211,7 @@ def _mirror() -> str:
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=QUIET)
     found = re.search(r"^Debian Debian (\S+)$", done.stdout, re.MULTILINE)
     if found is None:
-        raise InstallError("no mirror of Debian is known to apt (are its lists there?)")
+        raise InstallError("apt knows no mirror of Debian (are its lists there? `apt-get update`)")
     return found[1]
 
 

@@ -1,6 +1,7 @@
 """Installing peers starts nothing and removes nothing."""
 
 import os
+import re
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -87,7 +88,8 @@ def test_only_one_transfer_agent_is_installed_and_with_unpack_none(
     monkeypatch.setattr(install_peers, "unpack", lambda peer: done["unpack"].append(peer.name))
     monkeypatch.setattr(install_peers, "find_missing", lambda _: ())
     monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
-    wanted = [PEERS[name] for name in ("swaks", "postfix", "exim", "opensmtpd", "sendmail")]
+    names = ("swaks", "postfix", "postfix-3.10", "exim", "opensmtpd", "sendmail")
+    wanted = [PEERS[name] for name in names]
     install_peers.bring(wanted, unpack_all=unpack_all)
     assert done["install"] == installed
     assert done["unpack"] == [peer.name for peer in wanted if peer.name not in installed]
@@ -141,6 +143,53 @@ def test_an_unpacked_peer_is_found_in_its_own_folder_only(
     assert peers.find_program("sendmail", "exim") == mine
     (tmp_path / "exim" / "usr" / "lib" / "x86_64-linux-gnu").mkdir(parents=True)
     assert peers.environment("exim")["LD_LIBRARY_PATH"].endswith("/usr/lib/x86_64-linux-gnu")
+
+
+def test_a_peer_of_another_release_is_looked_for_in_its_folder_only(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(peers, "UNPACKED", tmp_path)
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}" if name == "postconf" else None)
+    assert peers.find_program("postconf", "postfix-3.10") is None
+    mine = tmp_path / "postfix-3.10" / "usr" / "sbin" / "not-in-the-system"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("")
+    mine.chmod(0o755)
+    assert peers.find_program("not-in-the-system", "postfix-3.10") == mine
+    assert peers.find_program("not-in-the-system") is None, "it would not start"
+
+
+def test_a_peer_of_another_release_runs_where_that_is_the_system(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The system's loader cannot start what was built for another C library."""
+    monkeypatch.setattr(peers, "UNPACKED", tmp_path)
+    mine = tmp_path / "postfix-3.10" / "usr" / "sbin" / "postconf"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("")
+    mine.chmod(0o755)
+    words = peers.command("postfix-3.10", "postconf", "-h", 1)
+    assert words[:2] == ["unshare", "--mount"]
+    assert words[-4:] == [str(tmp_path / "postfix-3.10/usr"), "/usr/sbin/postconf", "-h", "1"]
+    assert "LD_LIBRARY_PATH" not in peers.environment("postfix-3.10")
+    monkeypatch.setattr("shutil.which", lambda _: "/usr/sbin/postconf")
+    assert peers.command("postfix", "postconf", "-h") == ["/usr/sbin/postconf", "-h"]
+    path = Path("/usr/lib/postfix/sbin/master")
+    assert peers.command("postfix-3.10", path)[-1] == str(path)
+
+
+def test_another_release_is_shown_to_apt_in_lists_of_our_own(
+    commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(install_peers, "_mirror", lambda: "http://mirror.example/debian/")
+    apt = install_peers.show_release("trixie", tmp_path)
+    assert commands == [[*apt, "update"]]
+    for option in ("Dir::Etc::SourceList", "Dir::State", "Dir::State::Status", "Dir::Cache"):
+        assert any(word.startswith(f"{option}={tmp_path}") for word in apt), option
+    (source,) = (tmp_path / "sources.list").read_text().splitlines()
+    assert re.fullmatch(
+        r"deb \[signed-by=\S+\] http://mirror\.example/debian/ trixie main", source
+    ), source
 
 
 def test_the_newest_postgresql_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
