@@ -22,7 +22,14 @@ from letterlock.protocols.smtp.dsn_report import (
     OriginalMessage,
     ReportedRecipient,
 )
-from letterlock.protocols.smtp.envelope import BodyType, Envelope, Notify, Recipient, Ret
+from letterlock.protocols.smtp.envelope import (
+    BodyType,
+    Envelope,
+    Notify,
+    Recipient,
+    Ret,
+    TlsDemand,
+)
 from letterlock.protocols.tlsrpt.result_types import ResultType
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -538,3 +545,27 @@ def test_a_hostile_sender_adds_nothing_to_the_header(sender: str) -> None:
         b"Content-Type",
         b"Content-Transfer-Encoding",
     ]
+
+
+@pytest.mark.parametrize("ret", [None, Ret.FULL, Ret.HEADERS])
+def test_of_a_requiretls_message_only_the_header_returns(ret: Ret | None) -> None:
+    """RFC 8689 §5 (checklist 91): as if RET=HDRS was present; RET=FULL MUST be disregarded."""
+    envelope = Envelope("alice@example.org", (BOB,), ret=ret, tls_demand=TlsDemand.REQUIRETLS)
+    assert not is_content_returned(Action.FAILED, envelope, 10)
+    explanation, _, returned = parts(report(envelope=envelope))
+    assert "(REQUIRETLS)" in explanation.get_content()
+    assert returned.get_content_type() == "text/rfc822-headers"
+    assert b"Hello, Bob." not in make_dsn(report(envelope=envelope)).content
+
+
+@pytest.mark.parametrize("action", Action)
+@pytest.mark.parametrize("demand", TlsDemand)
+def test_a_notification_asks_of_tls_what_its_message_did(action: Action, demand: TlsDemand) -> None:
+    """RFC 8689 §5, §6 (checklist 91, 156)."""
+    of = report(action, envelope=Envelope("alice@example.org", (BOB,), tls_demand=demand))
+    assert make_dsn(of).envelope.tls_demand is demand
+    is_no = demand is TlsDemand.TLS_REQUIRED_NO
+    assert parse(of).get_all("TLS-Required") == (["No"] if is_no else None)
+    explanation = parts(of)[0].get_content()
+    is_explained = action is Action.FAILED and demand is TlsDemand.REQUIRETLS
+    assert ("REQUIRETLS" in explanation) == is_explained

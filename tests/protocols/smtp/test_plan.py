@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from letterlock.protocols.smtp.capabilities import Capabilities, Limits
 from letterlock.protocols.smtp.content import ContentFacts
-from letterlock.protocols.smtp.envelope import BodyType, Envelope, Notify, Recipient, Ret
+from letterlock.protocols.smtp.envelope import (
+    BodyType,
+    Envelope,
+    Notify,
+    Recipient,
+    Ret,
+    TlsDemand,
+)
 from letterlock.protocols.smtp.plan import (
     Refusal,
     TransactionSettings,
@@ -350,3 +357,63 @@ def test_recipients_are_divided_by_the_limits(
 
 def test_nobody_is_no_group() -> None:
     assert split_recipients((), NOTHING, 100) == []
+
+
+REQUIRED = replace(MAIL, tls_demand=TlsDemand.REQUIRETLS)
+OFFERED = replace(ALL, requiretls=True)
+
+
+def test_requiretls_is_passed_on() -> None:
+    """RFC 8689 §4.2.1 (checklist 90)."""
+    planned = plan(REQUIRED, ASCII, OFFERED, may_require_tls=True)
+    assert isinstance(planned, Transaction)
+    assert planned.commands_to_send().startswith(
+        b"MAIL FROM:<alice@example.org> SIZE=100 REQUIRETLS\r\n"
+    )
+
+
+@pytest.mark.parametrize("demand", [TlsDemand.NORMAL, TlsDemand.TLS_REQUIRED_NO])
+@pytest.mark.parametrize("sender", ["alice@example.org", ""])
+def test_requiretls_is_not_said_unasked(demand: TlsDemand, sender: str) -> None:
+    """RFC 8689 §4.1 (checklist 92): the header field is no parameter."""
+    envelope = replace(MAIL, tls_demand=demand, sender=sender)
+    planned = plan(envelope, ASCII, OFFERED, may_require_tls=True)
+    assert isinstance(planned, Transaction)
+    assert b"REQUIRETLS" not in planned.commands_to_send()
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "may_require_tls", "reply"),
+    [
+        (ALL, True, "554 5.7.30 REQUIRETLS support required, and the server does not offer it"),
+        (OFFERED, False, "554 5.7.10 encryption needed: REQUIRETLS, and the host was not proved"),
+        (ALL, False, "554 5.7.10 encryption needed: REQUIRETLS, and the host was not proved"),
+    ],
+)
+def test_requiretls_goes_nowhere_without_it(
+    capabilities: Capabilities, may_require_tls: bool, reply: str
+) -> None:
+    """RFC 8689 §2, §4.2.1 (checklist 88, 89): the host lacks it; another may have it."""
+    planned = plan(REQUIRED, ASCII, capabilities, may_require_tls=may_require_tls)
+    assert isinstance(planned, Refusal)
+    assert planned.is_of_host
+    assert planned.reply.text == reply
+
+
+@pytest.mark.parametrize("capabilities", [ALL, OFFERED])
+@pytest.mark.parametrize("may_require_tls", [True, False])
+def test_a_notification_goes_without_requiretls_as_well(
+    capabilities: Capabilities, may_require_tls: bool
+) -> None:
+    """RFC 8689 §5 (checklist 91); §2: still said only where it may be said."""
+    bounce = replace(REQUIRED, sender="")
+    planned = plan(bounce, ASCII, capabilities, may_require_tls=may_require_tls)
+    assert isinstance(planned, Transaction)
+    is_said = b" REQUIRETLS" in planned.commands_to_send()
+    assert is_said == (may_require_tls and capabilities.requiretls)
+
+
+def test_what_a_message_lacks_itself_is_not_of_the_host() -> None:
+    planned = plan(MAIL, ASCII, replace(ALL, size=10))
+    assert isinstance(planned, Refusal)
+    assert not planned.is_of_host

@@ -2,8 +2,8 @@
 
 RFC 3461 §4.1, §5.2, §6 (when and with what); RFC 3464 §2 (the machine's part, in `dsn_fields`);
 RFC 6522 §3 (multipart/report); RFC 6533 §4 (UTF-8); RFC 3834 §5 (Auto-Submitted); RFC 5321 §4.5.5,
-§6.1 (the null reverse-path). What people read is in `dsn_text`. Subjects are Postfix's: mail
-readers and scripts know them.
+§6.1 (the null reverse-path); RFC 8689 §5 (what REQUIRETLS asks). What people read is in `dsn_text`.
+Subjects are Postfix's: mail readers and scripts know them.
 """
 
 import re
@@ -13,7 +13,14 @@ from dataclasses import dataclass
 from letterlock.protocols.smtp.dsn_fields import format_status_fields
 from letterlock.protocols.smtp.dsn_report import Action, DsnReport
 from letterlock.protocols.smtp.dsn_text import format_explanation
-from letterlock.protocols.smtp.envelope import BodyType, Envelope, Notify, Recipient, Ret
+from letterlock.protocols.smtp.envelope import (
+    BodyType,
+    Envelope,
+    Notify,
+    Recipient,
+    Ret,
+    TlsDemand,
+)
 from letterlock.protocols.smtp.header_fields import (
     format_date,
     format_field,
@@ -73,11 +80,13 @@ def is_content_returned(action: Action, envelope: Envelope, size: int) -> bool:
     """Say whether the whole message goes back, and not only its header section.
 
     RFC 3461 §4.3, §6.2: only with a failure, as RET says, and up to a length of ours. Binary
-    content cannot be put into another message as it is.
+    content cannot be put into another message as it is. Of a message sent with REQUIRETLS never,
+    whatever RET says (RFC 8689 §5).
     """
     return (
         action is Action.FAILED
         and envelope.ret is not Ret.HEADERS
+        and envelope.tls_demand is not TlsDemand.REQUIRETLS
         and envelope.body_type is not BodyType.BINARY
         and size <= MAX_RETURNED_OCTETS
     )
@@ -97,16 +106,21 @@ def make_dsn(report: DsnReport) -> DsnMessage:
         raise ValueError("the token must be 8 to 60 letters and digits")
     parts = (_explanation_part(report), _status_part(report), _returned_part(report))
     content = _format_header(report, parts) + _format_parts(f"=_{report.token}", parts)
-    return DsnMessage(_envelope(sender, content), content)
+    return DsnMessage(_envelope(report.original.envelope, content), content)
 
 
-def _envelope(sender: str, content: bytes) -> Envelope:
-    """RFC 3461 §6.1: from the null sender, without RET, and never to be answered in turn."""
+def _envelope(original: Envelope, content: bytes) -> Envelope:
+    """RFC 3461 §6.1: from the null sender, without RET, and never to be answered in turn.
+
+    It holds what the sender wrote, so it asks of TLS what the message did (RFC 8689 §5, §6).
+    """
+    sender = original.sender
     return Envelope(
         sender="",
         recipients=(Recipient(sender, frozenset({Notify.NEVER})),),
         body_type=BodyType.SEVEN_BIT if content.isascii() else BodyType.EIGHT_BIT,
         smtputf8=not sender.isascii(),
+        tls_demand=original.tls_demand,
     )
 
 
@@ -127,6 +141,8 @@ def _format_header(report: DsnReport, parts: tuple[_Part, ...]) -> bytes:
         ),
         ("Content-Transfer-Encoding", _outer_encoding(parts)),
     ]
+    if report.original.envelope.tls_demand is TlsDemand.TLS_REQUIRED_NO:
+        fields.append(("TLS-Required", "No"))  # RFC 8689 §6
     header = "".join(format_field(name, value) for name, value in fields)
     return format_received_here(host, report.queue_id, report.now) + header.encode()
 

@@ -7,6 +7,7 @@ verified and that nothing was sent. The machine's part is in `dsn_fields`.
 import textwrap
 
 from letterlock.protocols.smtp.dsn_report import Action, DsnReport, ReportedRecipient
+from letterlock.protocols.smtp.envelope import TlsDemand
 from letterlock.protocols.smtp.header_fields import format_date, make_safe
 from letterlock.protocols.tlsrpt.result_types import ResultType
 
@@ -39,6 +40,12 @@ _OPENINGS = {
         ),
     ],
 }
+
+_REQUIRETLS = (
+    "You sent it with the demand that no connection carries it that is not encrypted, with a "
+    "verified server that keeps this demand (REQUIRETLS). So of your message only the header is "
+    "attached."
+)
 
 _TLS_REASONS = {
     ResultType.STARTTLS_NOT_SUPPORTED: (
@@ -93,6 +100,9 @@ def format_explanation(report: DsnReport) -> str:
     may_be_utf8 = report.original.envelope.smtputf8
     paragraphs = [f"This is the mail system at host {report.reporting_mta}."]
     paragraphs += _OPENINGS[report.action]
+    is_requiretls = report.original.envelope.tls_demand is TlsDemand.REQUIRETLS
+    if report.action is Action.FAILED and is_requiretls:
+        paragraphs.insert(2, _REQUIRETLS)
     if report.action is Action.DELAYED:
         paragraphs += _retry_paragraph(report)
     text = [_wrap(paragraph) for paragraph in paragraphs]

@@ -1,10 +1,11 @@
 """Planning a transaction: may this message go to this server, and with which commands.
 
 RFC 5321 §4.1.1.2, §4.1.1.3; RFC 1870 §5 (SIZE); RFC 6152 §3 (8BITMIME); RFC 3030 §3 (BINARYMIME);
-RFC 6531 §3.2, §3.5 (SMTPUTF8); RFC 3461 §5.2.1, §5.2.2 (DSN); RFC 9422 §4 (limits). Content is
-never converted: a message that the server cannot take as it is goes back to its sender, as
-RFC 6152 §3 and RFC 6531 §3.2 allow. Postfix converts 8-bit content instead; nearly every server
-offers 8BITMIME, and a conversion breaks signatures. The transaction itself is in `transaction`.
+RFC 6531 §3.2, §3.5 (SMTPUTF8); RFC 3461 §5.2.1, §5.2.2 (DSN); RFC 8689 §2, §4.2.1 (REQUIRETLS);
+RFC 9422 §4 (limits). Content is never converted: a message that the server cannot take as it is
+goes back to its sender, as RFC 6152 §3 and RFC 6531 §3.2 allow. Postfix converts 8-bit content
+instead; nearly every server offers 8BITMIME, and a conversion breaks signatures. The transaction
+itself is in `transaction`.
 """
 
 import re
@@ -13,7 +14,13 @@ from dataclasses import dataclass
 
 from letterlock.protocols.smtp.capabilities import Capabilities
 from letterlock.protocols.smtp.content import ContentFacts
-from letterlock.protocols.smtp.envelope import BodyType, Envelope, Notify, Recipient
+from letterlock.protocols.smtp.envelope import (
+    BodyType,
+    Envelope,
+    Notify,
+    Recipient,
+    TlsDemand,
+)
 from letterlock.protocols.smtp.replies import Reply, reply
 from letterlock.protocols.smtp.transaction import RecipientCommand, Script, Transaction
 from letterlock.protocols.smtp.xtext import decode_utf8_address, encode_utf8_address
@@ -38,9 +45,14 @@ class TransactionSettings:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The message cannot go to this server, for any of the recipients. `reply` is ours."""
+    """The message cannot go to this server, for any of the recipients. `reply` is ours.
+
+    `is_of_host`: it is this host that lacks something; others of the next hop may have it, and
+    the message is refused when none has (RFC 8689 §4.2.1).
+    """
 
     reply: Reply
+    is_of_host: bool = False
 
 
 def plan(
@@ -48,13 +60,20 @@ def plan(
     content: ContentFacts,
     capabilities: Capabilities,
     settings: TransactionSettings | None = None,
+    *,
+    may_require_tls: bool = False,
 ) -> Transaction | Refusal:
     """Plan a transaction for all recipients of an envelope.
 
     A recipient that alone is the reason why the server cannot take it is refused in the result,
-    and the others are sent to.
+    and the others are sent to. `may_require_tls`: in this session REQUIRETLS may be said: it is
+    under TLS, with a host whose name and certificate were both proved (RFC 8689 §2).
     """
     settings = settings or TransactionSettings()
+    has_requiretls = may_require_tls and capabilities.requiretls
+    if _must_have_requiretls(envelope) and not has_requiretls:
+        reason = _NO_REQUIRETLS if may_require_tls else _NO_ENCRYPTION
+        return Refusal(reason, is_of_host=True)
     refusal = _find_refusal(envelope, content, capabilities)
     if refusal is not None:
         return Refusal(refusal)
@@ -65,7 +84,7 @@ def plan(
     is_chunked = is_binary or (settings.prefers_chunking and capabilities.chunking)
     return Transaction(
         Script(
-            mail=_mail(envelope, content, capabilities),
+            mail=_mail(envelope, content, capabilities, has_requiretls=has_requiretls),
             recipients=commands,
             is_pipelined=settings.may_pipeline and capabilities.pipelining,
             chunk_octets=settings.chunk_octets if is_chunked else 0,
@@ -111,6 +130,19 @@ def split_recipients(
 
 
 _NO_RECIPIENT = reply(554, "5.1.0", "no recipients")
+# RFC 8689 §4.2.1 and §7.
+_NO_REQUIRETLS = reply(
+    554, "5.7.30", "REQUIRETLS support required, and the server does not offer it"
+)
+_NO_ENCRYPTION = reply(554, "5.7.10", "encryption needed: REQUIRETLS, and the host was not proved")
+
+
+def _must_have_requiretls(envelope: Envelope) -> bool:
+    """Say whether the message may go to no server that would not pass its demand on.
+
+    RFC 8689 §4.2.1, §5: a notification goes even so, since nobody would learn of its loss.
+    """
+    return envelope.tls_demand is TlsDemand.REQUIRETLS and bool(envelope.sender)
 
 
 def _find_refusal(
@@ -169,7 +201,9 @@ def _body_type(envelope: Envelope, content: ContentFacts) -> BodyType:
     return envelope.body_type
 
 
-def _mail(envelope: Envelope, content: ContentFacts, capabilities: Capabilities) -> str:
+def _mail(
+    envelope: Envelope, content: ContentFacts, capabilities: Capabilities, *, has_requiretls: bool
+) -> str:
     line = f"MAIL FROM:<{envelope.sender}>"
     if capabilities.has_size:
         line += f" SIZE={content.size}"
@@ -183,6 +217,8 @@ def _mail(envelope: Envelope, content: ContentFacts, capabilities: Capabilities)
             line += f" RET={envelope.ret}"
         if envelope.envid is not None and _ENVID.match(envelope.envid):
             line += f" ENVID={envelope.envid}"
+    if has_requiretls and envelope.tls_demand is TlsDemand.REQUIRETLS:
+        line += " REQUIRETLS"
     return line
 
 
