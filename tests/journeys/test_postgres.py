@@ -3,14 +3,16 @@
 import os
 import signal
 import smtplib
+import socket
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from letterlock.network.control_client import ask_all
-from tests.journeys.running_node import Client, NodeFiles, RunningNode, running
+from tests.journeys.running_node import Client, NodeFiles, RunningNode, running, started
 from tests.peers import require_peer
 from tests.storage.postgres_server import PostgresServer, postgres_server
 
@@ -238,3 +240,45 @@ def test_a_reload_does_not_need_the_database_that_is_in_use(
             server.start()
         node.wait_log("the queue is open", count=2)
         node.wait_delivered(node.send(to="carol@example.org"))
+
+
+@pytest.mark.peer("postgresql")
+def test_what_a_killed_node_had_claimed_is_delivered_by_another(
+    tmp_path: Path, server: PostgresServer
+) -> None:
+    """Long before its lease ends."""
+    url = server.create_schema()
+    # A minute is long for a test.
+    code = (
+        "from letterlock.storage.postgres import owners; owners.ABANDONED_SECONDS = 1.0\n"
+        "from letterlock.cli.root import main; import sys; sys.exit(main())"
+    )
+    with ExitStack() as stack:
+        # It greets nobody: a delivery goes on there until the connection ends.
+        silent = socket.create_server(("127.0.0.1", 0))
+        stack.callback(silent.close)
+        route = f"[127.0.0.1]:{silent.getsockname()[1]}"
+
+        def start(name: str) -> RunningNode:
+            files = node_files(tmp_path / name, server)
+            files.change("queue", url=url)
+            files.change("node", workers=1)
+            files.change("deliver", routes={"away.example": route})
+            files.write()
+            command = [sys.executable, "-c", code, "serve", "--config", str(files.config)]
+            return stack.enter_context(started(files, command))
+
+        one = start("one")
+        queue_id = one.send(to="alice@away.example")
+        one.wait_for(lambda: count_claimed(one.files) == 1, "a claim")
+        two = start("two")
+        for process in (one.process.pid, *one.worker_pids()):
+            os.kill(process, signal.SIGKILL)
+        two.wait_log("1 claims of processes that are gone are free again")
+        silent.close()
+        two.wait_log(rf"{queue_id}: to=<alice@away.example>.*status=deferred")
+
+
+def count_claimed(files: NodeFiles) -> int:
+    document = files.command("status", "--json").document
+    return int(document["queue"]["claimed"])

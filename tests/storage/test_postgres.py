@@ -1,6 +1,7 @@
 """What only the PostgreSQL engine has: nodes beside each other, and a server that goes away."""
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -19,6 +20,10 @@ from tests.storage.postgres_server import PostgresServer, postgres_server
 
 pytestmark = pytest.mark.peer("postgresql")
 
+BREAK_CONNECTIONS = """
+    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    WHERE application_name LIKE 'letterlock node%'
+"""
 LARGE = b"x" * (SPILL_BYTES + 1)
 
 
@@ -119,6 +124,60 @@ class TestNodes:
         await same_name.store.close()
         assert await nodes[0].deliver(claim)
 
+    async def test_the_leases_of_a_node_that_is_gone_are_freed_by_others_in_a_while(
+        self, nodes: list[Mail], clock: FakeClock
+    ) -> None:
+        first, second, third = nodes
+        await first.save("a.example")
+        await first.claim_one()
+        await second.save("b.example")
+        kept = await second.claim_one()
+        assert await third.store.free_abandoned() == 0
+        await first.store.close()
+        for _ in range(6):
+            assert await third.store.free_abandoned() == 0
+            clock.move(timedelta(seconds=10))
+        assert await third.store.free_abandoned() == 1
+        assert (await third.claim_one()).destination == "a.example"
+        assert await third.store.free_abandoned() == 0
+        assert await second.deliver(kept)
+
+    async def test_a_node_that_is_back_meanwhile_keeps_its_leases(
+        self, nodes: list[Mail], dsn: str, clock: FakeClock
+    ) -> None:
+        first, _, third = nodes
+        await first.save("a.example")
+        await first.claim_one()
+        await first.store.close()
+        assert await third.store.free_abandoned() == 0
+        clock.move(timedelta(seconds=59))
+        first.store = PostgresQueue(dsn, "node0", clock)
+        await first.store.open()
+        claim = await first.claim_one()
+        clock.move(timedelta(minutes=2))
+        assert await third.store.free_abandoned() == 0
+        assert await first.deliver(claim)
+
+    async def test_a_name_lost_with_its_connection_is_taken_again(
+        self, nodes: list[Mail], dsn: str, clock: FakeClock
+    ) -> None:
+        """Else a node that lives would seem dead to the others."""
+        first, _, third = nodes
+        await first.save("a.example")
+        claim = await first.claim_one()
+        await fetch(dsn, BREAK_CONNECTIONS)
+        for each in nodes:
+            with contextlib.suppress(StoreUnavailable):
+                await each.store.count()
+        with contextlib.suppress(StoreUnavailable):
+            await first.store.free_abandoned()
+        assert await first.store.free_abandoned() == 0
+        for _ in range(3):
+            clock.move(timedelta(minutes=2))
+            with contextlib.suppress(StoreUnavailable):
+                assert await third.store.free_abandoned() == 0
+        assert await first.deliver(claim)
+
     async def test_deadlocks_are_tried_again(
         self, nodes: list[Mail], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -191,6 +250,18 @@ class TestServer:
             own_server.start(f"{setting}=off")
             with pytest.raises(LocalError, match=f"{setting} = off"):
                 await PostgresQueue(dsn, "node", clock).open()
+
+    async def test_one_that_comes_back_and_may_lose_what_it_committed_is_refused(
+        self, own_server: PostgresServer, clock: FakeClock
+    ) -> None:
+        mail = await start(own_server.create_schema(), "node", clock)
+        own_server.stop()
+        own_server.start("fsync=off")
+        with contextlib.suppress(StoreUnavailable):
+            await mail.store.free_abandoned()
+        with pytest.raises(LocalError, match="fsync = off"):
+            await mail.store.free_abandoned()
+        await mail.store.close()
 
     async def test_one_that_goes_away_is_unavailable_and_comes_back(
         self, own_server: PostgresServer, clock: FakeClock

@@ -588,3 +588,10 @@ class TestLooking:
         assert await mail.store.find_story(young) is not None
         assert await mail.store.forget_stories(mail.now + MINUTE) == 1
         assert await mail.store.find_story(waiting) is not None
+
+
+async def test_nothing_of_a_store_that_is_open_is_abandoned(mail: Mail) -> None:
+    await mail.save()
+    claim = await mail.claim_one()
+    assert await mail.store.free_abandoned() == 0
+    assert await mail.deliver(claim)

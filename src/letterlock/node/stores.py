@@ -8,6 +8,7 @@ told to come again (451, 452) until the queue can be opened.
 import asyncio
 import contextlib
 import socket
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -131,6 +132,7 @@ class WorkerStores:
         """Open our own if it was away, forget old stories, give back what is empty, adopt."""
         try:
             await self._start_own(tasks)
+            await self._free_abandoned()
             before = self._clock.now() - self._config.queue.keep_stories
             for deliveries in self.all():
                 await deliveries.store.forget_stories(before)
@@ -148,6 +150,12 @@ class WorkerStores:
             self._own = await self._open_own()
             self._log.write(Service.QUEUE, "the queue is open, mail is taken again")
         self._own_task = tasks.create_task(self._own.run())
+
+    async def _free_abandoned(self) -> None:
+        if self._own is not None and (freed := await self._own.store.free_abandoned()):
+            text = f"{freed} claims of processes that are gone are free again"
+            self._log.write(Service.QUEUE, text)
+            self._own.wake()
 
     def _note_fault(self, fault: StoreUnavailable) -> None:
         if self._fault is None or str(fault) != str(self._fault):
@@ -192,8 +200,10 @@ class WorkerStores:
         # asyncpg is an extra: only loaded where it is used.
         from letterlock.storage.postgres.configured import make_postgres_queue  # noqa: PLC0415
 
-        # The number is this process's alone: leases under this name are a dead one's, if any.
-        name = f"{socket.gethostname()}/{self._number}"
+        # Of all processes that share the database this one alone has it: no other node has our
+        # data folder, and no other process of this node our number.
+        folder = zlib.crc32(bytes(self._config.data_dir.absolute()))
+        name = f"{socket.gethostname()}-{folder:08x}/{self._number}"
         store = make_postgres_queue(self._config.queue, name, self._clock)
         await store.open()
         return store

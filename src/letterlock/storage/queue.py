@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, NewType, Protocol
 
-from letterlock.protocols.smtp.envelope import BodyType, Envelope, Recipient, Ret
+from letterlock.protocols.smtp.envelope import BodyType, Envelope, Recipient, Ret, TlsDemand
 
 QueueId = NewType("QueueId", str)
 """Names a message for its whole life: in the 250, in Received, in every log line. Made by
@@ -98,6 +98,7 @@ class Claim:
     size: int
     received: datetime
     expires: datetime
+    tls_demand: TlsDemand = TlsDemand.NORMAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +173,7 @@ class QueuedMessage:
     recipients: tuple[QueuedRecipient, ...]
     finished: datetime | None = None
     """When its last recipient was done; only its story is kept since."""
+    tls_demand: TlsDemand = TlsDemand.NORMAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +286,13 @@ class QueueStore(Protocol):
 
     async def forget_stories(self, before: datetime) -> int:
         """Remove the stories of messages finished before a moment."""
+
+    async def free_abandoned(self) -> int:
+        """Make claimable what processes that share the store had claimed and are gone.
+
+        To be called every few seconds: it also tells the others that this one lives. Gives how many
+        claims it freed.
+        """
 
     async def count(self) -> Mapping[str, int]:
         """Count what is kept: `messages`, `bytes`, and recipients `queued`, `held`, `claimed`.

@@ -107,11 +107,12 @@ async def forget_destinations(connection: Connection) -> None:
     )
 
 
-async def free_leases(connection: Connection, node: str) -> None:
-    """Make everything claimed by a node due again: the process that claimed it is no more."""
+async def free_leases(connection: Connection, node: str) -> int:
+    """Make all that a node claimed due again, and count it: the process that did is no more."""
     rows = await connection.fetch(_FREE, node)
     await end_leases(connection, [(row["message_id"], row["destination"]) for row in rows])
     await refresh_destinations(connection, {row["destination"] for row in rows})
+    return len(rows)
 
 
 async def _reschedule(connection: Connection, message_ids: Sequence[int]) -> None:

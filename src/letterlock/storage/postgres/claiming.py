@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import zip_longest
 from typing import Any
 
-from letterlock.protocols.smtp.envelope import BodyType, Recipient, Ret
+from letterlock.protocols.smtp.envelope import BodyType, Recipient, Ret, TlsDemand
 from letterlock.storage.postgres.connection import Connection
 from letterlock.storage.postgres.due import end_leases, forget_turns, refresh_destinations
 from letterlock.storage.queue import Claim, ClaimedRecipient, QueueId
@@ -35,7 +35,7 @@ _LEASE = """
 """
 _FIND_MESSAGES = """
     SELECT message_id, queue_id, sender, body_type, smtputf8, ret, envid, size, received, expires,
-        hold
+        hold, tls_demand
     FROM messages WHERE message_id = ANY ($1::bigint[])
 """
 _FIND_RECIPIENTS = """
@@ -131,6 +131,7 @@ def _claim(
         size=row["size"],
         received=received,
         expires=from_micros(row["expires"]),
+        tls_demand=TlsDemand(row["tls_demand"]),
     )
 
 

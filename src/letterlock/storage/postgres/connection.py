@@ -24,7 +24,15 @@ MAX_TRIES = 5
 """Of a transaction that lost a deadlock."""
 
 _MIGRATION_LOCK = 0x6C657474
-_NODE_LOCK = 0x6C6F636B
+NAME_LOCK = 0x6C6F636B
+"""The first key of the advisory locks that processes hold on their names."""
+
+# A host that vanished is noticed after a minute, and what it had claimed is free again.
+_KEEPALIVE = {
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+}
 
 T = TypeVar("T")
 
@@ -48,7 +56,10 @@ class Database:
         self._dsn = dsn
         self._node = node
         self._pool: Any = None
+        self._settings = {"application_name": f"letterlock {node}", "jit": "off", **_KEEPALIVE}
         self._identity: Connection | None = None
+        """Held open, since our name is ours as long as it lasts."""
+        self._has_name = False
 
     async def open(self, now: int) -> bool:
         """Connect, check the server, migrate; gives False when `node` is in use elsewhere.
@@ -57,28 +68,39 @@ class Database:
         """
         if asyncpg is None:
             raise LocalError("PostgreSQL needs a further package: install letterlock[cluster]")
-        settings = {"application_name": f"letterlock {self._node}", "jit": "off"}
         async with _translated(), _mended_first():
-            self._identity = await asyncpg.connect(
-                self._dsn,
-                timeout=CONNECT_SECONDS,
-                command_timeout=COMMAND_SECONDS,
-                server_settings=settings,
-            )
             try:
-                is_alone = await self._prepare(self._identity, now)
+                self._identity = await self._connect()
+                async with self._identity.transaction():
+                    await self._identity.execute(
+                        "SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK
+                    )
+                    await _migrate(self._identity, now)
+                await self._take_name(self._identity)
                 self._pool = await asyncpg.create_pool(
                     self._dsn,
                     min_size=1,
                     max_size=MAX_CONNECTIONS,
                     timeout=CONNECT_SECONDS,
                     command_timeout=COMMAND_SECONDS,
-                    server_settings=settings,
+                    server_settings=self._settings,
                 )
             except BaseException:
                 await self.close()
                 raise
-        return is_alone
+        return self._has_name
+
+    async def keep_name(self) -> None:
+        """Take our name again when it was lost with its connection.
+
+        Raises StoreUnavailable, and LocalError as `open` does.
+        """
+        self.require_open()
+        async with _translated(), _mended_first():
+            if self._identity is None or self._identity.is_closed():
+                self._identity, self._has_name = None, False
+                self._identity = await self._connect()
+            await self._take_name(self._identity)
 
     async def close(self) -> None:
         pool, self._pool = self._pool, None
@@ -116,18 +138,34 @@ class Database:
         ):
             yield connection
 
-    async def _prepare(self, connection: Connection, now: int) -> bool:
-        for name in ("fsync", "synchronous_commit", "full_page_writes"):
-            if await connection.fetchval("SELECT current_setting($1)", name) == "off":
-                raise LocalError(f"PostgreSQL has {name} = off: it could lose mail; switch it on")
-        async with connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
-            await _migrate(connection, now)
-        # Ends with the connection, and so with the process, however that ends.
-        is_alone: bool = await connection.fetchval(
-            "SELECT pg_try_advisory_lock($1, hashtext($2))", _NODE_LOCK, self._node
+    async def _connect(self) -> Connection:
+        """Connect to a server that keeps what it committed; raises LocalError if it may not."""
+        connection: Connection = await asyncpg.connect(
+            self._dsn,
+            timeout=CONNECT_SECONDS,
+            command_timeout=COMMAND_SECONDS,
+            server_settings=self._settings,
         )
-        return is_alone
+        try:
+            for name in ("fsync", "synchronous_commit", "full_page_writes"):
+                if await connection.fetchval("SELECT current_setting($1)", name) == "off":
+                    raise LocalError(  # noqa: TRY301 - the connection is closed for any error
+                        f"PostgreSQL has {name} = off: it could lose mail; switch it on"
+                    )
+        except BaseException:
+            await _close_within(CONNECT_SECONDS, connection)
+            raise
+        return connection
+
+    async def _take_name(self, connection: Connection) -> None:
+        if self._has_name:
+            # Asked for its sake alone: a connection that is broken says so now.
+            await connection.fetchval("SELECT 1")
+            return
+        # Ends with the connection, and so with the process, however that ends.
+        self._has_name = await connection.fetchval(
+            "SELECT pg_try_advisory_lock($1, hashtext($2))", NAME_LOCK, self._node
+        )
 
 
 async def _migrate(connection: Connection, now: int) -> None:
@@ -150,7 +188,8 @@ async def _migrate(connection: Connection, now: int) -> None:
 async def _translated() -> AsyncIterator[None]:
     try:
         yield
-    except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+    except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        # The last is what a connection says that was broken off while nobody used it.
         raise StoreUnavailable(f"PostgreSQL: {_first_line(error)}") from error
     except asyncpg.PostgresError as error:
         if _is_mistake(error):

@@ -24,6 +24,7 @@ from letterlock.storage.postgres.bodies import PieceSpill, read_body, sweep
 from letterlock.storage.postgres.claiming import claim_due
 from letterlock.storage.postgres.connection import Connection, Database
 from letterlock.storage.postgres.group import Group
+from letterlock.storage.postgres.owners import Owners
 from letterlock.storage.postgres.saving import save_messages
 from letterlock.storage.postgres.settling import extend_lease, settle_claims
 from letterlock.storage.queue import (
@@ -60,6 +61,7 @@ class PostgresQueue:
         self._horizon = horizon
         self._random_name = random_name
         self._database = Database(dsn, node)
+        self._owners = Owners(self._database, node, clock)
         self._tasks: set[asyncio.Task[None]] = set()
         self._saves = Group(self._save_all, self._begin)
         self._settlements = Group(self._settle_all, self._begin)
@@ -181,6 +183,9 @@ class PostgresQueue:
             if count < CHANGED_AT_ONCE:
                 await self._database.run(changing.forget_destinations)
                 return forgotten
+
+    async def free_abandoned(self) -> int:
+        return await self._owners.free_abandoned()
 
     async def count(self) -> Mapping[str, int]:
         return await self._database.run(reading.count)

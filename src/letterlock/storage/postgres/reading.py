@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from letterlock.protocols.smtp.envelope import TlsDemand
 from letterlock.storage.postgres.connection import Connection
 from letterlock.storage.queue import (
     AttemptRecord,
@@ -24,7 +25,9 @@ from letterlock.storage.records import (
     to_micros,
 )
 
-_COLUMNS = "message_id, queue_id, sender, size, received, expires, hold, origin, finished"
+_COLUMNS = """
+    message_id, queue_id, sender, size, received, expires, hold, origin, finished, tls_demand
+"""
 _LIST_WAITING = f"""
     SELECT {_COLUMNS} FROM messages
     WHERE queue_id > $1 AND finished IS NULL ORDER BY queue_id LIMIT $2
@@ -121,6 +124,7 @@ def _message(row: Any, recipients: Sequence[QueuedRecipient]) -> QueuedMessage:
         origin=texts_from_json(row["origin"]),
         recipients=tuple(recipients),
         finished=from_optional_micros(row["finished"]),
+        tls_demand=TlsDemand(row["tls_demand"]),
     )
 
 

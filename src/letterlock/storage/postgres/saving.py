@@ -14,10 +14,10 @@ _NEXT_IDS = """
 """
 _ADD_MESSAGES = """
     INSERT INTO messages (message_id, queue_id, sender, body_type, smtputf8, ret, envid, size,
-        body_id, received, expires, origin, hold)
+        body_id, received, expires, origin, hold, tls_demand)
     SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::boolean[],
         $6::text[], $7::text[], $8::bigint[], $9::text[], $10::bigint[], $11::bigint[],
-        $12::text[], $13::text[])
+        $12::text[], $13::text[], $14::text[])
 """
 _ADD_BODIES = """
     INSERT INTO bodies (message_id, content) SELECT * FROM unnest($1::bigint[], $2::bytea[])
@@ -89,6 +89,7 @@ def _message_row(message_id: int, message: NewMessage) -> tuple[object, ...]:
         to_micros(message.expires),
         to_json(message.origin),
         message.hold,
+        envelope.tls_demand.value,
     )
 
 
