@@ -11,7 +11,7 @@ from typing import Any
 import apsw
 import msgspec
 
-from letterlock.protocols.smtp.envelope import BodyType, Recipient, Ret
+from letterlock.protocols.smtp.envelope import BodyType, Recipient, Ret, TlsDemand
 from letterlock.storage.queue import Claim, ClaimedRecipient, QueueId
 from letterlock.storage.records import from_micros, parse_notify, to_micros
 from letterlock.storage.schedule import ClaimOrder
@@ -30,7 +30,7 @@ _FIND_DELIVERIES = """
 """
 _FIND_CLAIM = """
     SELECT queue_id, sender, body_type, smtputf8, ret, envid, size, received, expires,
-        number, address, notify, orcpt, attempts, is_delay_notified, last_reply
+        tls_demand, number, address, notify, orcpt, attempts, is_delay_notified, last_reply
     FROM messages CROSS JOIN recipients USING (message_id)
     WHERE message_id = ? AND hold IS NULL AND destination = ? AND state = 'queued'
         AND (next_attempt <= ? OR next_attempt > ?)
@@ -117,14 +117,16 @@ def _read_claim(
     rows = fetch_rows(connection, _FIND_CLAIM, (message_id, destination, *moments))
     if not rows:
         return None
-    queue_id, sender, body_type, smtputf8, ret, envid, size, received, expires = rows[0][:9]
+    queue_id, sender, body_type, smtputf8, ret, envid, size, received, expires, demand = rows[0][
+        :10
+    ]
     return Claim(
         queue_id=QueueId(queue_id),
         destination=destination,
         lease=order.lease,
         lease_until=order.lease_until,
         sender=sender,
-        recipients=tuple(_recipient(row[9:]) for row in rows),
+        recipients=tuple(_recipient(row[10:]) for row in rows),
         body_type=BodyType(body_type),
         smtputf8=bool(smtputf8),
         ret=Ret(ret) if ret else None,
@@ -132,6 +134,7 @@ def _read_claim(
         size=size,
         received=from_micros(received),
         expires=from_micros(expires),
+        tls_demand=TlsDemand(demand),
     )
 
 

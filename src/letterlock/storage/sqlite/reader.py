@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 import apsw
 import msgspec
 
+from letterlock.protocols.smtp.envelope import TlsDemand
 from letterlock.storage.queue import (
     AttemptRecord,
     BodyGone,
@@ -41,7 +42,9 @@ from letterlock.storage.sqlite.connection import (
     translate,
 )
 
-_COLUMNS = "message_id, queue_id, sender, size, received, expires, hold, origin, finished"
+_COLUMNS = """
+    message_id, queue_id, sender, size, received, expires, hold, origin, finished, {tls_demand}
+"""
 _LIST_WAITING = f"""
     SELECT {_COLUMNS} FROM messages INDEXED BY messages_waiting
     WHERE finished IS NULL AND queue_id > ? ORDER BY queue_id LIMIT ?
@@ -54,6 +57,7 @@ _LIST_FINISHED = f"""
     SELECT {_COLUMNS} FROM messages
     WHERE finished IS NOT NULL AND queue_id > ? ORDER BY queue_id LIMIT ?
 """  # noqa: S608 - put together from constants
+_HAS_TLS_DEMAND = "SELECT 1 FROM pragma_table_info('messages') WHERE name = 'tls_demand'"
 _FIND_MESSAGE = f"SELECT {_COLUMNS} FROM messages WHERE queue_id = ?"  # noqa: S608 - as above
 _FIND_RECIPIENTS = """
     SELECT number, address, recipients.destination, state, attempts, next_attempt, last_status,
@@ -123,7 +127,7 @@ class SqliteQueueReader:
         return self._read(
             lambda connection: [
                 _message(connection, row)
-                for row in fetch_rows(connection, sql, (after or "", limit))
+                for row in fetch_rows(connection, _fit(connection, sql), (after or "", limit))
             ]
         )
 
@@ -182,8 +186,14 @@ class SqliteQueueReader:
             raise translate(error, self._path) from error
 
 
+def _fit(connection: apsw.Connection, sql: str) -> str:
+    """Fit a query to the file: one that was last opened by an older release lacks a column."""
+    is_there = fetch_value(connection, _HAS_TLS_DEMAND)
+    return sql.format(tls_demand="tls_demand" if is_there else "'normal'")
+
+
 def _message(connection: apsw.Connection, row: Sequence[Any]) -> QueuedMessage:
-    message_id, queue_id, sender, size, received, expires, hold, origin, finished = row
+    message_id, queue_id, sender, size, received, expires, hold, origin, finished, demand = row
     return QueuedMessage(
         queue_id=QueueId(queue_id),
         sender=sender,
@@ -194,6 +204,7 @@ def _message(connection: apsw.Connection, row: Sequence[Any]) -> QueuedMessage:
         origin=texts_from_json(origin),
         recipients=tuple(_recipients(connection, message_id)),
         finished=from_optional_micros(finished),
+        tls_demand=TlsDemand(demand),
     )
 
 
@@ -214,7 +225,7 @@ def _recipients(connection: apsw.Connection, message_id: int) -> Iterator[Queued
 
 
 def _find_story(connection: apsw.Connection, queue_id: QueueId) -> MessageStory | None:
-    row = fetch_row(connection, _FIND_MESSAGE, (queue_id,))
+    row = fetch_row(connection, _fit(connection, _FIND_MESSAGE), (queue_id,))
     if row is None:
         return None
     attempts = tuple(_attempt(each) for each in fetch_rows(connection, _FIND_ATTEMPTS, (row[0],)))

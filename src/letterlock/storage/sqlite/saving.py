@@ -14,7 +14,7 @@ from letterlock.storage.sqlite.transaction import Transaction, insert_rows
 
 _ADD_MESSAGE = """
     INSERT INTO messages (message_id, queue_id, sender, body_type, smtputf8, ret, envid, size,
-        body_file, received, expires, origin, hold)
+        body_file, received, expires, origin, hold, tls_demand)
 """
 _ADD_BODY = "INSERT INTO bodies (message_id, content)"
 _ADD_RECIPIENT = """
@@ -74,6 +74,7 @@ def _message_row(message_id: int, message: NewMessage) -> tuple[Value, ...]:
         to_micros(message.expires),
         to_json(message.origin),
         message.hold,
+        envelope.tls_demand.value,
     )
 
 
