@@ -76,6 +76,14 @@ def test_unfolding_gives_the_value_again(value: str) -> None:
     assert format_field("X", value).replace("\r\n", "").rstrip() == f"X: {value}".rstrip()
 
 
+@pytest.mark.parametrize("spaces", [77, 199, 200, 1000])
+@pytest.mark.parametrize("first", ["a", ""])
+def test_no_line_of_a_field_is_white_space_alone(first: str, spaces: int) -> None:
+    """RFC 5322 §3.2.2: such a line would end the header section for some readers."""
+    field = format_field("Diagnostic-Code", first + " " * spaces + "b" * 300 + " " * spaces + "c")
+    assert all(line.strip() for line in field.removesuffix("\r\n").split("\r\n"))
+
+
 @pytest.mark.parametrize(
     ("moment", "text"),
     [

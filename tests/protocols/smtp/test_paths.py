@@ -155,6 +155,15 @@ def test_source_routes_are_dropped(path: str, text: str) -> None:
     assert str(parse_reverse_path(path)) == text
 
 
+def test_a_source_route_outside_ascii_needs_smtputf8_too() -> None:
+    """RFC 6531 §3.3: it is part of the path, though it leads nowhere."""
+    path = "<@rélais.example:a@example.org>"
+    assert str(parse_forward_path(path)) == "a@example.org"
+    with pytest.raises(AddressError) as caught:
+        parse_forward_path(path, may_be_unicode=False)
+    assert caught.value.is_unicode
+
+
 @pytest.mark.parametrize(
     "path",
     [

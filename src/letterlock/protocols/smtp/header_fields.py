@@ -71,9 +71,13 @@ def _make_safe_character(character: str, may_be_utf8: bool) -> str:  # noqa: FBT
 
 
 def _cut_words(text: str) -> list[str]:
-    """Split a text into words, each with the spaces before it."""
+    """Split a text into words, each with the spaces before it.
+
+    A word that must be cut keeps one of them: a line of spaces alone may not be (RFC 5322 §3.2.2).
+    """
     words: list[str] = []
-    for word in _WORD.findall(text):
+    for found in _WORD.findall(text):
+        word = found if len(found) <= _MAX_WORD_CHARACTERS else f" {found.lstrip(' ')}"
         words.append(word[:_MAX_WORD_CHARACTERS])
         words += [
             f" {word[start : start + _MAX_WORD_CHARACTERS - 1]}"

@@ -113,6 +113,8 @@ def _parse_path(path: str, *, may_be_unicode: bool) -> Mailbox:
             raise AddressError("a source route is a list of @domains that ends with a colon")
         if _count_octets(path) > MAX_PATH_OCTETS:
             raise AddressError(f"a path has at most {MAX_PATH_OCTETS} octets")
+        if not may_be_unicode and not route[0].isascii():
+            raise AddressError("a source route outside ASCII needs SMTPUTF8", is_unicode=True)
         inside = inside[route.end() :]
     return parse_mailbox(inside, may_be_unicode=may_be_unicode)
 
