@@ -1,5 +1,6 @@
 """A Postfix of the tests' own, as root: own configuration, queue and log, on loopback.
 
+The system's or a newer one: the fixture `postfix_peer` names each of them.
 `master` is started directly, so that nothing of the system's Postfix is read or changed. Listening
 addresses are in master.cf: `inet_interfaces` takes addresses of an interface only, and most of
 127.0.0.0/8 is on none.
@@ -23,7 +24,7 @@ from pathlib import Path
 from letterlock.protocols.pki.throwaway_ca import Issued
 from tests.journeys.running_node import PATIENCE
 from tests.network.certificates import write_pair
-from tests.peers import MISSING, miss_peer, program
+from tests.peers import MISSING, command, is_foreign, miss_peer
 
 MESSAGE = "Subject: hello\r\n\r\nhello\r\n"
 _OURS = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming")
@@ -56,9 +57,13 @@ postlog unix-dgram n - n - 1 postlogd
 
 @dataclass
 class PostfixFiles:
-    """Its folder: configuration, queue, log; no process yet. `mailboxes`: addresses it delivers."""
+    """Its folder: configuration, queue, log; no process yet. `mailboxes`: addresses it delivers.
+
+    It can reach whatever lies outside `/usr`, sockets included.
+    """
 
     folder: Path
+    peer: str = "postfix"
     settings: dict[str, str] = field(default_factory=dict)
     mailboxes: tuple[str, ...] = ()
     services: list[str] = field(default_factory=list)
@@ -159,7 +164,7 @@ class PostfixInstance:
     def __init__(self, files: PostfixFiles) -> None:
         self.files = files
         self._process = subprocess.Popen(
-            [_daemon("master"), "-c", str(files.config), "-d"],
+            command(files.peer, _daemon(files.peer, "master"), "-c", files.config, "-d"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -247,10 +252,17 @@ def submit(
     return reply.decode().rpartition(" ")[2]
 
 
-def require_root() -> None:
+def require_root(peer: str = "postfix") -> None:
     """Skip where Postfix's master cannot be started; fail there when CI=true."""
     if os.geteuid() != 0:
-        miss_peer(f"{MISSING}postfix (its master starts as root only)")
+        miss_peer(f"{MISSING}{peer} (its master starts as root only)")
+    if (
+        is_foreign(peer)
+        and subprocess.run(
+            command(peer, "postconf", "-d"), check=False, capture_output=True
+        ).returncode
+    ):
+        miss_peer(f"{MISSING}{peer} (it needs a mount namespace, which is denied here)")
 
 
 def free_port(*ips: str) -> int:
@@ -266,15 +278,11 @@ def free_port(*ips: str) -> int:
             return port
 
 
-def _daemon(name: str) -> str:
+def _daemon(peer: str, name: str) -> Path:
     # `master` has too common a name to be looked for in PATH.
-    folder = subprocess.run(
-        [program("postconf", "postfix"), "-d", "-h", "daemon_directory"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
-    return str(Path(folder) / name)
+    asked = command(peer, "postconf", "-d", "-h", "daemon_directory")
+    folder = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    return Path(folder) / name
 
 
 def _end_group(group: int) -> None:

@@ -11,14 +11,11 @@ from tests.interop.postfix_instance import (
     PostfixInstance,
     free_port,
     postfix_files,
-    require_root,
     running_postfix,
     submit,
 )
 from tests.journeys.running_node import NodeFiles, RunningNode, running
 from tests.network.certificates import authority, issue
-
-pytestmark = pytest.mark.peer("postfix")
 
 HOST = "mx.example.org"
 IP = "127.0.0.1"
@@ -92,8 +89,7 @@ class Both:
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
-    require_root()
+def both(postfix_peer: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     domains = [f"{name}.example" for name in CLIENTS]
     files = NodeFiles(tmp_path_factory.mktemp("node"), domains=("example.org", *domains))
     files.add_certificate(issue((HOST,)), "ecdsa")
@@ -102,7 +98,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     files.change("receive", max_message_bytes=2_000_000)
     files.change("receive", max_connection_rate_per_client=100_000, relay_from=[])
     port = free_port(IP)
-    with running(files) as node, postfix_files() as postfix:
+    with running(files) as node, postfix_files(peer=postfix_peer) as postfix:
         ca_file = postfix.folder / "authority.pem"
         ca_file.write_bytes(authority().pem)
         hop = f"[{node.files.host}]:{node.port}"

@@ -18,13 +18,10 @@ from tests.interop.postfix_instance import (
     PostfixInstance,
     free_port,
     postfix_files,
-    require_root,
     running_postfix,
 )
 from tests.journeys.running_node import NodeFiles, RunningNode, running
 from tests.network.certificates import NOW, authority, issue
-
-pytestmark = pytest.mark.peer("postfix")
 
 HOSTS = tuple(f"127.0.78.{number}" for number in range(1, 7))
 GOOD, TLS_1_2, CLEAR, STRICT, SINGLE, FOREIGN = HOSTS
@@ -107,10 +104,9 @@ class Both:
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
-    require_root()
+def both(postfix_peer: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     port = free_port(*HOSTS)
-    with postfix_files() as files, zones(ZONES) as resolver:
+    with postfix_files(peer=postfix_peer) as files, zones(ZONES) as resolver:
         _set_up_postfix(files, port)
         node = _set_up_node(NodeFiles(tmp_path_factory.mktemp("node")), files, resolver, port)
         with running_postfix(files) as postfix, running(node) as running_node:

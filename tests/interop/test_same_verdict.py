@@ -1,8 +1,8 @@
 """Postfix and we meet the same misbehaving servers, and our logs say the same of them.
 
 RFC 5321 §4.2.5, RFC 3207 §4, RFC 9525 §6. Both read one policy table, Postfix's; our rule for
-clear text after failed TLS is set to Postfix's. Where the two differ, `KNOWN_DIFFERENCES` says how
-and why: with Postfix 3.7.
+clear text after failed TLS is set to Postfix's. Where the two differ, `known_differences` says how
+and why.
 """
 
 import time
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.interop.background import in_background
-from tests.interop.known_differences import KNOWN_DIFFERENCES
+from tests.interop.known_differences import known_differences
 from tests.interop.log_verdicts import Told, read_log
 from tests.interop.misconducts import HOST, Case, make_cases
 from tests.interop.postfix_instance import (
@@ -21,15 +21,12 @@ from tests.interop.postfix_instance import (
     PostfixInstance,
     free_port,
     postfix_files,
-    require_root,
     running_postfix,
     submit,
 )
 from tests.journeys.running_node import PATIENCE, NodeFiles, RunningNode, running
 from tests.misbehaving import Seen, serving
 from tests.network.certificates import authority
-
-pytestmark = pytest.mark.peer("postfix")
 
 NOBODY = "[127.0.0.1]:9"
 """Nobody listens there."""
@@ -53,11 +50,10 @@ class Met:
 
 
 @pytest.fixture(scope="module")
-def meetings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Met]]:
-    require_root()
+def meetings(postfix_peer: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Met]]:
     cases = make_cases()
     conducts = [case.conduct for case in cases if case.conduct is not None]
-    with in_background(serving(*conducts)) as servers, postfix_files() as files:
+    with in_background(serving(*conducts)) as servers, postfix_files(peer=postfix_peer) as files:
         left = iter(servers)
         met = {case: next(left) if case.conduct is not None else None for case in cases}
         hops = {case: f"[{it.ip}]:{it.port}" if it else NOBODY for case, it in met.items()}
@@ -137,18 +133,14 @@ def _wait_told(
         time.sleep(0.2)
 
 
-def test_both_logs_say_the_same_but_for_the_known_differences(meetings: list[Met]) -> None:
+def test_both_logs_say_the_same_but_for_the_known_differences(
+    meetings: list[Met], postfix_peer: str
+) -> None:
     """Outcome, status code, Postfix's word, version, cipher, and the reason in words of one."""
     differences = {
         met.case.key: (str(met.theirs), str(met.ours)) for met in meetings if met.theirs != met.ours
     }
-    known = {
-        (name, level): (known.theirs, known.ours)
-        for known in KNOWN_DIFFERENCES
-        for name in known.scenarios.split()
-        for level in known.levels.split()
-    }
-    assert differences == known
+    assert differences == known_differences(postfix_peer)
 
 
 def test_what_is_compared_is_told(meetings: list[Met]) -> None:
