@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
@@ -165,20 +166,54 @@ async def test_a_body_that_breaks_off_is_not_delivered(store: MaildirStore) -> N
     assert list((mailbox / "new").iterdir()) == []
 
 
-async def test_the_file_and_its_folders_are_synced_before_it_counts(
-    store: MaildirStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    synced: list[str] = []
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Give the paths below `tmp_path` that are synced from now on."""
+    paths: list[str] = []
     fsync = os.fsync
 
     def record(descriptor: int) -> None:
         path = Path(f"/proc/self/fd/{descriptor}").readlink()
-        synced.append(str(path.relative_to(tmp_path)))
+        paths.append(os.path.relpath(path, tmp_path))
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", record)
+    return paths
+
+
+async def test_the_file_and_its_folders_are_synced_before_it_counts(
+    store: MaildirStore, synced: list[str]
+) -> None:
     await store.deliver("e.org", "a", PREFIX, pieces([b"x"]))
     *made, file, new = synced
-    assert made == [".", "mail", "mail/e.org", *["mail/e.org/a"] * 3]
+    assert list(dict.fromkeys(made))[1:] == [".", "mail", "mail/e.org", "mail/e.org/a"]
+    assert (made.count("mail/e.org/a"), made[-1]) == (3, "mail/e.org/a")
     assert file.startswith("mail/e.org/a/tmp/")
     assert new == "mail/e.org/a/new"
+
+
+async def test_folders_that_another_process_made_are_synced_by_each_that_delivers(
+    store: MaildirStore, synced: list[str], tmp_path: Path
+) -> None:
+    """It may not have synced them yet, or have died before; once is enough for each process."""
+    mailbox = tmp_path / "mail" / "e.org" / "a"
+    for name in ("tmp", "new", "cur"):
+        (mailbox / name).mkdir(parents=True)
+    await store.deliver("e.org", "a", PREFIX, pieces([b"x"]))
+    assert synced[:-2] == ["mail", "mail/e.org", *["mail/e.org/a"] * 3]
+    synced.clear()
+    await store.deliver("e.org", "a", PREFIX, pieces([b"x"]))
+    assert len(synced) == 2
+
+
+@pytest.mark.parametrize("gone", ["tmp", "new", "."])
+async def test_folders_that_were_removed_are_made_anew(
+    store: MaildirStore, synced: list[str], tmp_path: Path, gone: str
+) -> None:
+    await store.deliver("e.org", "a", PREFIX, pieces([b"x"]))
+    synced.clear()
+    mailbox = tmp_path / "mail" / "e.org" / "a"
+    shutil.rmtree(mailbox / gone)
+    result = await store.deliver("e.org", "a", PREFIX, pieces([b"x"]))
+    assert isinstance(result, Delivered)
+    assert "mail/e.org/a" in synced[:-2]

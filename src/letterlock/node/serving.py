@@ -5,7 +5,6 @@ old one running, with a line that says why.
 """
 
 import asyncio
-import contextlib
 import fcntl
 import gc
 import grp
@@ -37,7 +36,7 @@ from letterlock.node.supervisor import LOOK_AROUND, PROCESSES_PER_PLACE, Generat
 from letterlock.node.systemd import Notifier, take_listeners
 from letterlock.node.worker import Common, Worker
 from letterlock.services.receive.session import COUNTERS
-from letterlock.storage.durable import make_folder, sync_folder
+from letterlock.storage.durable import make_folder
 from letterlock.storage.migrations import load_migrations
 from letterlock.storage.queue import StoreUnavailable
 
@@ -286,9 +285,6 @@ def _make_folders(config: Config, account: pwd.struct_passwd | None) -> None:
     for folder in _folders(config):
         is_new = not folder.exists()
         make_folder(folder)
-        # Whoever made it may not have synced its name. What we may not read was there before us.
-        with contextlib.suppress(PermissionError):
-            sync_folder(folder.parent)
         if is_new and account is not None:
             os.chown(folder, account.pw_uid, account.pw_gid, follow_symlinks=False)
 

@@ -1,9 +1,10 @@
 """Folders that survive a power cut, and what an operating system's error means for the store.
 
 A new file is safe when it and the folder that names it were synced; a new folder when its parent
-was, up to one that was there before.
+was. That it is there does not say so: see `make_folder`.
 """
 
+import contextlib
 import errno
 import os
 from pathlib import Path
@@ -15,8 +16,16 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder (0700) with its parents, each synced. Raises OSError."""
+    """Make a folder (0700) with its parents, each synced. Raises OSError.
+
+    The name of one that is there already is synced too: another process may have made it just now,
+    or have died before it synced. Parents that are there are trusted: whoever needs them to last
+    has made them by this function as well.
+    """
     if path.is_dir():
+        # What we may not read was there before us.
+        with contextlib.suppress(PermissionError):
+            sync_folder(path.parent)
         return
     make_folder(path.parent)
     try:
@@ -24,7 +33,6 @@ def make_folder(path: Path) -> None:
     except FileExistsError:
         if not path.is_dir():
             raise
-    # Also when another process made it just now: it may not have synced yet.
     sync_folder(path.parent)
 
 

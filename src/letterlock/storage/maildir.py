@@ -66,6 +66,8 @@ class MaildirStore:
         self._clock = clock
         self._random_name = random_name
         self._numbers = itertools.count()
+        self._ready: dict[Path, int] = {}
+        """Mailboxes whose folders this process has synced, with the inode of `new`."""
 
     def mailbox(self, domain: str, local: str) -> Path | None:
         """Give the folder of a mailbox; None when its name cannot be one of a folder."""
@@ -83,7 +85,7 @@ class MaildirStore:
         mailbox = self.mailbox(domain, local)
         if mailbox is None:
             return MaildirFailed("the mailbox name cannot be that of a folder", is_permanent=True)
-        delivery = _Delivery(mailbox, self._unique_name())
+        delivery = _Delivery(mailbox, self._unique_name(), self._prepare)
         try:
             await self._write(delivery, prefix, body)
             return Delivered(await asyncio.to_thread(delivery.finish))
@@ -107,6 +109,16 @@ class MaildirStore:
                 await asyncio.to_thread(delivery.write, held)
                 held = b""
         await asyncio.to_thread(delivery.write, held + lines.finish())
+
+    def _prepare(self, mailbox: Path) -> None:
+        """Make a mailbox, or see that it lasts: who made it may not have synced it. Blocks."""
+        tmp, new, cur = (mailbox / name for name in ("tmp", "new", "cur"))
+        with contextlib.suppress(FileNotFoundError):
+            if self._ready.get(mailbox) == new.stat().st_ino and tmp.is_dir():
+                return
+        for folder in (mailbox.parent, mailbox, tmp, new, cur):
+            make_folder(folder)
+        self._ready[mailbox] = new.stat().st_ino
 
     def _unique_name(self) -> str:
         moment: datetime = self._clock.now()
@@ -151,8 +163,9 @@ def is_safe_component(name: str) -> bool:
 class _Delivery:
     """One file on its way from `tmp` to `new`. Blocks; `abandon` may come while a thread writes."""
 
-    def __init__(self, mailbox: Path, name: str) -> None:
+    def __init__(self, mailbox: Path, name: str, prepare: Callable[[Path], None]) -> None:
         self._mailbox = mailbox
+        self._prepare = prepare
         self._name = name
         self._temporary = mailbox / "tmp" / name
         self._lock = threading.Lock()
@@ -185,8 +198,7 @@ class _Delivery:
 
     def _open(self) -> FileIO:
         if self._file is None:
-            for folder in ("tmp", "new", "cur"):
-                make_folder(self._mailbox / folder)
+            self._prepare(self._mailbox)
             self._file = FileIO(self._temporary, "xb", opener=_open_private)
         return self._file
 
