@@ -1,6 +1,7 @@
 """A node whose queue is in PostgreSQL."""
 
 import os
+import re
 import signal
 import smtplib
 import socket
@@ -128,8 +129,11 @@ def test_a_database_that_is_away_at_the_start_is_451_until_it_is_back(
         assert answer_to_message(node) == 451
         assert any("cannot be used now: PostgreSQL: " in problem for problem in problems(files))
         status = files.command("status")
-        assert status.code == 3
-        assert "PostgreSQL: " in status.error
+        assert status.code == 1
+        assert re.search(r"^Node +running: .*workers 2$", status.output, re.MULTILINE)
+        assert re.search(r"^Queue +cannot be read now", status.output, re.MULTILINE)
+        assert "the queue cannot be read: PostgreSQL: " in status.output
+        assert files.command("status", "--json").document["queue"] is None
         retried = files.command("queue", "retry", "all", "--json")
         assert retried.code != 0
         server.start()

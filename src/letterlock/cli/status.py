@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,9 @@ from letterlock.cli.options import (
 from letterlock.cli.stored_queue import open_stored_queue
 from letterlock.network.control_client import Answers, NodeNotRunning, NodeUnreachable, ask_all
 from letterlock.storage.queue import StoreUnavailable
+
+if TYPE_CHECKING:
+    from letterlock.base.config.sections import Config
 
 ANSWER_SECONDS = 10.0
 SOON_DAYS = 14
@@ -49,6 +52,7 @@ _ONE_CLIENT = {
     {
         "running": "whether a node runs",
         "node": "version, started, workers, pids and what else the node tells of itself",
+        "queue": "null when it can't be read now",
         "queue.messages": "messages that wait",
         "queue.bytes": "their octets",
         "queue.queued": "recipients that wait",
@@ -74,12 +78,7 @@ def status(config_path: Path | None, *, as_json: bool) -> int:
     """
     config = load_config_or_fail(config_path)
     act_as_owner(config.data_dir)
-    try:
-        with open_stored_queue(config) as stored:
-            counts = stored.count()
-            unread = stored.problems
-    except StoreUnavailable as error:
-        raise CommandFailed(f"the queue cannot be read: {error}") from None
+    counts, unread = _count_queue(config)
     try:
         answers = ask_all(config.node.control_socket, "status", {}, ANSWER_SECONDS)
         document = merge_answers(answers)
@@ -87,7 +86,7 @@ def status(config_path: Path | None, *, as_json: bool) -> int:
         document = {"running": False, "problems": ["no node runs"]}
     except NodeUnreachable as error:
         raise CommandFailed(str(error)) from None
-    document["queue"] = dict(counts)
+    document["queue"] = counts
     document["problems"] += unread
     if as_json:
         print_json(document)
@@ -95,6 +94,15 @@ def status(config_path: Path | None, *, as_json: bool) -> int:
         for line in format_status(document):
             click.echo(make_printable(line))
     return ExitCode.BAD_NEWS if document["problems"] else ExitCode.FINE
+
+
+def _count_queue(config: "Config") -> tuple[dict[str, int] | None, list[str]]:
+    """Count what is kept, None when that can't be read; and what could not be, one line each."""
+    try:
+        with open_stored_queue(config) as stored:
+            return dict(stored.count()), stored.problems
+    except StoreUnavailable as error:
+        return None, [f"the queue cannot be read: {error}"]
 
 
 def merge_answers(found: Answers) -> dict[str, Any]:
@@ -127,13 +135,7 @@ def format_status(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"Node          running: {told}"
     else:
         yield "Node          not running; start it with letterlock serve"
-    queue = document["queue"]
-    kib = (queue["bytes"] + 1023) // 1024
-    yield (
-        f"Queue         {_count(queue['messages'], 'message')}, {kib} KiB; "
-        f"recipients: {queue['queued']} waiting, {queue['claimed']} being delivered, "
-        f"{queue['held']} held"
-    )
+    yield f"Queue         {_format_queue(document['queue'])}"
     yield from _format_certificates(document.get("certificates", ()))
     clients: Mapping[str, int] = document.get("clients", {})
     for number, (key, count) in enumerate(clients.items()):
@@ -145,6 +147,17 @@ def format_status(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"{label:14}{problem}"
     if not document["problems"]:
         yield f"{'Problems':14}none"
+
+
+def _format_queue(queue: Mapping[str, int] | None) -> str:
+    if queue is None:
+        return "cannot be read now; see the problems"
+    kib = (queue["bytes"] + 1023) // 1024
+    return (
+        f"{_count(queue['messages'], 'message')}, {kib} KiB; "
+        f"recipients: {queue['queued']} waiting, {queue['claimed']} being delivered, "
+        f"{queue['held']} held"
+    )
 
 
 def _count(number: int, thing: str) -> str:
