@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.dnssec_lab.lab import DnssecLab, running_lab
 from tests.peers import MISSING, require_peer
 from tests.storage.postgres_server import PostgresServer, postgres_server
 
@@ -22,6 +23,14 @@ def postgres() -> Iterator[PostgresServer]:
     require_peer("postgresql")
     with postgres_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def dnssec_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DnssecLab]:
+    """Give signed zones and a validating resolver, for tests without zones of their own."""
+    require_peer("nsd", "unbound", "ldns")
+    with running_lab(tmp_path_factory.mktemp("dnssec")) as lab:
+        yield lab
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

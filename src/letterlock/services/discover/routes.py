@@ -296,7 +296,10 @@ def _read_addresses(name: Domain, preference: int, answers: Sequence[Answer]) ->
         if len(in_turn) > MAX_ADDRESSES_PER_HOST:
             notes.append(f"only {MAX_ADDRESSES_PER_HOST} of {name}'s addresses are used")
         addresses = tuple(in_turn[:MAX_ADDRESSES_PER_HOST])
-        aliases = next(answer.cnames for answer in answers if answer.records)
+        # What DNSSEC vouches for first: the name behind the aliases may be where TLSA records are.
+        with_records = [answer for answer in answers if answer.records]
+        with_records.sort(key=lambda answer: answer.security is not Security.SECURE)
+        aliases = with_records[0].cnames
         host = MxHost(name, preference, addresses, aliases=aliases)
         return _Lookup(host, notes=tuple(notes))
     if notes:

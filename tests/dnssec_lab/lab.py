@@ -1,0 +1,235 @@
+"""A DNSSEC world on loopback: NSD serves signed zones, Unbound validates, a proxy in between fails.
+
+`python -m tests.dnssec_lab FOLDER` runs it by hand. Nothing needs root or a free port 53, and no
+packet leaves the machine. Signatures are made at the start, so nothing here grows old.
+"""
+
+import contextlib
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import dns.exception
+import dns.message
+import dns.query
+
+from tests.dnssec_lab.fault_proxy import Fault, FaultProxy, Rule
+from tests.dnssec_lab.zone_files import write_zones
+from tests.dnssec_lab.zones import ZONES
+from tests.interop.background import in_background
+from tests.peers import environment, program
+
+LOOPBACK = "127.0.0.1"
+START_SECONDS = 20.0
+PORT_TRIES = 5
+
+_NSD = """\
+server:
+  ip-address: {host}@{port}
+  server-count: 1
+  username: ""
+  chroot: ""
+  database: ""
+  zonesdir: "{folder}"
+  pidfile: "{folder}/nsd.pid"
+  xfrdfile: "{folder}/xfrd.state"
+  zonelistfile: "{folder}/zone.list"
+  xfrdir: "{folder}"
+  logfile: "{folder}/nsd.log"
+  rrl-ratelimit: 0
+remote-control:
+  control-enable: no
+"""
+
+# One forward zone for all: with a stub zone Unbound would take the NS records of insecure zones
+# at their word, and ask port 53.
+_UNBOUND = """\
+server:
+  directory: "{folder}"
+  chroot: ""
+  username: ""
+  pidfile: "{folder}/unbound.pid"
+  logfile: "{folder}/unbound.log"
+  use-syslog: no
+  num-threads: 1
+  interface: {host}@{port}
+  port: {port}
+  do-ip6: no
+  do-not-query-localhost: no
+  access-control: 127.0.0.0/8 allow
+  trust-anchor-file: "{folder}/root.key"
+  module-config: "validator iterator"
+  qname-minimisation: no
+  val-log-level: 2
+  ede: yes
+  minimal-responses: no
+  target-fetch-policy: "0 0 0 0 0"
+  infra-keep-probing: yes
+  unknown-server-time-limit: 50
+  cache-max-negative-ttl: 5
+remote-control:
+  control-enable: yes
+  control-interface: {folder}/unbound.ctl
+  control-use-cert: no
+forward-zone:
+  name: "."
+  forward-addr: {host}@{forward}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DnssecLab:
+    """The running lab: where to ask, what to trust, and how to make answers fail."""
+
+    folder: Path
+    resolver: tuple[str, int]
+    """Unbound: validates, and gives AD, bogus and reasons as real resolvers do."""
+    authority: tuple[str, int]
+    """What Unbound asks: the zones, by way of the proxy. A validator of our own can ask it too."""
+    trust_anchor: Path
+    """The root's DS record, as Unbound, libunbound and delv read it."""
+    proxy: FaultProxy
+
+    @contextmanager
+    def failing(self, name: str, rdtype: str | None, fault: Fault) -> Iterator[None]:
+        """Let answers for a name and all below it fail, and forget those that were known."""
+        before = self.proxy.rules
+        self.proxy.rules = (Rule(f"{name}.", rdtype, fault), *before)
+        self.forget()
+        try:
+            yield
+        finally:
+            self.proxy.rules = before
+            self.forget()
+
+    def forget(self) -> None:
+        """Empty Unbound's memory, that of slow servers too."""
+        for command in (("flush_zone", "."), ("flush_infra", "all")):
+            subprocess.run(
+                [program("unbound-control", "unbound"), "-c", "unbound.conf", *command],
+                cwd=self.folder,
+                env=environment("unbound"),
+                check=True,
+                capture_output=True,
+            )
+
+
+@contextmanager
+def running_lab(
+    folder: Path, additions: Mapping[str, str] | None = None, *, port: int | None = None
+) -> Iterator[DnssecLab]:
+    """Run the lab while the block runs; needs the peers nsd, unbound and ldns.
+
+    `additions` are further records: origin (`secure.example.`) -> lines as in a zone file, for
+    TLSA records of real certificates. `port` is the resolver's, where it must be 53.
+    """
+    zones = dict(ZONES)
+    for origin, records in (additions or {}).items():
+        zones[origin] = replace(zones[origin], records=f"{zones[origin].records}\n{records}\n")
+    files = write_zones(folder, zones)
+    with ExitStack() as stack:
+        authority = stack.enter_context(_nsd(folder, files))
+        proxy = FaultProxy((LOOPBACK, authority))
+        proxied = stack.enter_context(_proxying(proxy))
+        resolver = stack.enter_context(_unbound(folder, proxied, port))
+        yield DnssecLab(
+            folder=folder,
+            resolver=(LOOPBACK, resolver),
+            authority=(LOOPBACK, proxied),
+            trust_anchor=folder / "root.key",
+            proxy=proxy,
+        )
+
+
+@contextmanager
+def _nsd(folder: Path, files: Mapping[str, Path]) -> Iterator[int]:
+    zones = "".join(
+        f'zone:\n  name: "{origin}"\n  zonefile: "{path}"\n' for origin, path in files.items()
+    )
+
+    def write(port: int) -> Sequence[str]:
+        config = folder / "nsd.conf"
+        config.write_text(_NSD.format(host=LOOPBACK, port=port, folder=folder) + zones)
+        return (str(program("nsd", "nsd")), "-d", "-c", str(config))
+
+    with _serving("nsd", folder, write, None) as port:
+        yield port
+
+
+@contextmanager
+def _unbound(folder: Path, forward: int, port: int | None) -> Iterator[int]:
+    def write(port: int) -> Sequence[str]:
+        config = folder / "unbound.conf"
+        text = _UNBOUND.format(host=LOOPBACK, port=port, forward=forward, folder=folder)
+        config.write_text(text)
+        return (str(program("unbound", "unbound")), "-d", "-p", "-c", str(config))
+
+    with _serving("unbound", folder, write, port) as chosen:
+        yield chosen
+
+
+@contextmanager
+def _proxying(proxy: FaultProxy) -> Iterator[int]:
+    @asynccontextmanager
+    async def serve() -> AsyncIterator[int]:
+        port = _free_port()
+        async with proxy.serving(LOOPBACK, port):
+            yield port
+
+    with in_background(serve()) as port:
+        yield port
+
+
+@contextmanager
+def _serving(
+    name: str, folder: Path, write: Callable[[int], Sequence[str]], port: int | None
+) -> Iterator[int]:
+    """Start a server on a free port, again with another one if somebody took it; and end it."""
+    for _ in range(PORT_TRIES):
+        chosen = port or _free_port()
+        command = write(chosen)
+        with (folder / f"{name}.out").open("wb") as output:
+            process = subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, env=environment(name)
+            )
+        try:
+            if _is_up(process, chosen):
+                yield chosen
+                return
+        finally:
+            process.terminate()
+            process.wait(START_SECONDS)
+    log = (folder / f"{name}.out").read_text() + (folder / f"{name}.log").read_text()
+    raise RuntimeError(f"{name} does not start: {log[-2000:]}")
+
+
+def _is_up(process: subprocess.Popen[bytes], port: int) -> bool:
+    """Ask until there is an answer; False when the server ended by itself."""
+    deadline = time.monotonic() + START_SECONDS
+    query = dns.message.make_query("example.", "SOA")
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            return False
+        with contextlib.suppress(dns.exception.DNSException, OSError):
+            answer = dns.query.udp(query, LOOPBACK, port=port, timeout=0.1)
+            if answer.answer:
+                return True
+    raise RuntimeError(f"what should answer at port {port} does not")
+
+
+def _free_port() -> int:
+    """Find a port that is free for TCP and UDP both."""
+    while True:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+        ):
+            tcp.bind((LOOPBACK, 0))
+            port: int = tcp.getsockname()[1]
+            with contextlib.suppress(OSError):
+                udp.bind((LOOPBACK, port))
+                return port
