@@ -19,6 +19,7 @@ from letterlock.protocols.smtp.envelope import (
 from letterlock.protocols.smtp.plan import (
     Refusal,
     TransactionSettings,
+    find_host_refusal,
     must_scan,
     plan,
     split_recipients,
@@ -396,8 +397,9 @@ def test_requiretls_goes_nowhere_without_it(
     """RFC 8689 §2, §4.2.1 (checklist 88, 89): the host lacks it; another may have it."""
     planned = plan(REQUIRED, ASCII, capabilities, may_require_tls=may_require_tls)
     assert isinstance(planned, Refusal)
-    assert planned.is_of_host
     assert planned.reply.text == reply
+    refusal = find_host_refusal(REQUIRED, capabilities, may_require_tls=may_require_tls)
+    assert refusal == planned.reply
 
 
 @pytest.mark.parametrize("capabilities", [ALL, OFFERED])
@@ -413,7 +415,9 @@ def test_a_notification_goes_without_requiretls_as_well(
     assert is_said == (may_require_tls and capabilities.requiretls)
 
 
-def test_what_a_message_lacks_itself_is_not_of_the_host() -> None:
-    planned = plan(MAIL, ASCII, replace(ALL, size=10))
-    assert isinstance(planned, Refusal)
-    assert not planned.is_of_host
+@pytest.mark.parametrize("demand", TlsDemand)
+def test_what_the_message_itself_lacks_is_not_the_hosts(demand: TlsDemand) -> None:
+    """RFC 8689 §4.2.1: another host could not take it either."""
+    envelope, small = replace(MAIL, tls_demand=demand), replace(OFFERED, size=10)
+    assert isinstance(plan(envelope, ASCII, small, may_require_tls=True), Refusal)
+    assert find_host_refusal(envelope, small, may_require_tls=True) is None

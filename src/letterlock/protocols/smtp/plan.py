@@ -45,14 +45,9 @@ class TransactionSettings:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The message cannot go to this server, for any of the recipients. `reply` is ours.
-
-    `is_of_host`: it is this host that lacks something; others of the next hop may have it, and
-    the message is refused when none has (RFC 8689 §4.2.1).
-    """
+    """The message cannot go to this server, for any of the recipients. `reply` is ours."""
 
     reply: Reply
-    is_of_host: bool = False
 
 
 def plan(
@@ -70,11 +65,8 @@ def plan(
     under TLS, with a host whose name and certificate were both proved (RFC 8689 §2).
     """
     settings = settings or TransactionSettings()
-    has_requiretls = may_require_tls and capabilities.requiretls
-    if _must_have_requiretls(envelope) and not has_requiretls:
-        reason = _NO_REQUIRETLS if may_require_tls else _NO_ENCRYPTION
-        return Refusal(reason, is_of_host=True)
-    refusal = _find_refusal(envelope, content, capabilities)
+    refusal = find_host_refusal(envelope, capabilities, may_require_tls=may_require_tls)
+    refusal = refusal or _find_refusal(envelope, content, capabilities)
     if refusal is not None:
         return Refusal(refusal)
     commands = tuple(_rcpt(recipient, capabilities) for recipient in envelope.recipients)
@@ -84,7 +76,7 @@ def plan(
     is_chunked = is_binary or (settings.prefers_chunking and capabilities.chunking)
     return Transaction(
         Script(
-            mail=_mail(envelope, content, capabilities, has_requiretls=has_requiretls),
+            mail=_mail(envelope, content, capabilities, may_require_tls=may_require_tls),
             recipients=commands,
             is_pipelined=settings.may_pipeline and capabilities.pipelining,
             chunk_octets=settings.chunk_octets if is_chunked else 0,
@@ -93,6 +85,21 @@ def plan(
             has_dsn=capabilities.dsn,
         )
     )
+
+
+def find_host_refusal(
+    envelope: Envelope, capabilities: Capabilities, *, may_require_tls: bool
+) -> Reply | None:
+    """Say why this host must not have the message; another host of the next hop may.
+
+    RFC 8689 §4.2.1: it fails for good when none may. But a notification, which nobody would miss
+    if it got lost, goes on without REQUIRETLS as well (RFC 8689 §5).
+    """
+    if envelope.tls_demand is not TlsDemand.REQUIRETLS or not envelope.sender:
+        return None
+    if not may_require_tls:
+        return _NO_ENCRYPTION
+    return None if capabilities.requiretls else _NO_REQUIRETLS
 
 
 def must_scan(envelope: Envelope, capabilities: Capabilities) -> bool:
@@ -135,14 +142,6 @@ _NO_REQUIRETLS = reply(
     554, "5.7.30", "REQUIRETLS support required, and the server does not offer it"
 )
 _NO_ENCRYPTION = reply(554, "5.7.10", "encryption needed: REQUIRETLS, and the host was not proved")
-
-
-def _must_have_requiretls(envelope: Envelope) -> bool:
-    """Say whether the message may go to no server that would not pass its demand on.
-
-    RFC 8689 §4.2.1, §5: a notification goes even so, since nobody would learn of its loss.
-    """
-    return envelope.tls_demand is TlsDemand.REQUIRETLS and bool(envelope.sender)
 
 
 def _find_refusal(
@@ -202,7 +201,7 @@ def _body_type(envelope: Envelope, content: ContentFacts) -> BodyType:
 
 
 def _mail(
-    envelope: Envelope, content: ContentFacts, capabilities: Capabilities, *, has_requiretls: bool
+    envelope: Envelope, content: ContentFacts, capabilities: Capabilities, *, may_require_tls: bool
 ) -> str:
     line = f"MAIL FROM:<{envelope.sender}>"
     if capabilities.has_size:
@@ -217,7 +216,7 @@ def _mail(
             line += f" RET={envelope.ret}"
         if envelope.envid is not None and _ENVID.match(envelope.envid):
             line += f" ENVID={envelope.envid}"
-    if has_requiretls and envelope.tls_demand is TlsDemand.REQUIRETLS:
+    if envelope.tls_demand is TlsDemand.REQUIRETLS and may_require_tls and capabilities.requiretls:
         line += " REQUIRETLS"
     return line
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from letterlock.base.clock import Clock
 from letterlock.protocols.policy.requirement import Requirement
-from letterlock.protocols.smtp.envelope import Envelope
+from letterlock.protocols.smtp.envelope import Envelope, TlsDemand
 from letterlock.protocols.smtp.replies import Reply
 from letterlock.protocols.smtp.status_codes import status_of
 from letterlock.protocols.smtp.transaction_result import RecipientOutcome, Stage
@@ -47,6 +47,14 @@ class Journey:
         """Note that the connection is there, TLS included: what follows is the sending."""
         self._connected = self._clock.monotonic()
 
+    @property
+    def must_require_tls(self) -> bool:
+        """Only a host that is proved, and that offers REQUIRETLS, may have the message.
+
+        RFC 8689 §4.2.1, which does not hold for notifications.
+        """
+        return self.claim.tls_demand is TlsDemand.REQUIRETLS and bool(self.claim.sender)
+
     def envelope(self, recipients: Sequence[ClaimedRecipient]) -> Envelope:
         """Give the envelope for some of the recipients."""
         claim = self.claim
@@ -57,6 +65,7 @@ class Journey:
             smtputf8=claim.smtputf8,
             ret=claim.ret,
             envid=claim.envid,
+            tls_demand=claim.tls_demand,
         )
 
     def read_body(self) -> AsyncGenerator[bytes, None]:
@@ -79,6 +88,12 @@ class Journey:
     ) -> None:
         """Note that nobody could be sent to at this address, for a reason that may pass."""
         self._has_passing_problem = True
+        self._defer(relay, status, text, tls_result=tls_result)
+
+    def note_unfit(
+        self, relay: str, status: str, text: str, tls_result: ResultType | None = None
+    ) -> None:
+        """Note that this host must not have the message: it fails unless another may have it."""
         self._defer(relay, status, text, tls_result=tls_result)
 
     def note_refused(self, relay: str, reply: Reply, text: str) -> None:

@@ -1,12 +1,13 @@
 """Delivery to other hosts: route, requirement, connection, transaction, host by host.
 
-RFC 5321 §5.1, §4.2.5; RFC 3207 §4. For each address in turn: decide what TLS it must have, connect
-and judge, send; and go on to the next while recipients are left that another host may take. What
-is sent on one connection is in `sending`. Nothing is sent before the judgement.
+RFC 5321 §5.1, §4.2.5; RFC 3207 §4; RFC 8689 §4.2. For each address in turn: decide what TLS it
+must have, connect and judge, send; and go on to the next while recipients are left that another
+host may take. What is sent on one connection is in `sending`. Nothing is sent before the judgement.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import assert_never
 
 from letterlock.base.clock import Clock
@@ -30,7 +31,8 @@ from letterlock.protocols.policy.judge import (
 from letterlock.protocols.policy.requirement import Level, Requirement, RequirementInvalid
 from letterlock.protocols.policy.table import PolicyTable
 from letterlock.protocols.policy.verdict import Outcome
-from letterlock.protocols.tls.handshake import Handshake
+from letterlock.protocols.smtp.envelope import TlsDemand
+from letterlock.protocols.tls.handshake import FailureCause, Handshake, HandshakeFailed
 from letterlock.services.deliver.anchors import AnchorFiles, AnchorsUnusable
 from letterlock.services.deliver.journey import Journey
 from letterlock.services.deliver.pool import ConnectionKey, ConnectionPool
@@ -45,6 +47,8 @@ MAX_ADDRESSES = 12
 """Addresses tried in one delivery, all hosts together; the next try comes in a new order."""
 MAX_SESSIONS = 2
 """Sessions that leave recipients deferred before the rest waits; as in Postfix."""
+
+_PASSING_FAILURES = (FailureCause.TIMED_OUT, FailureCause.CLOSED, FailureCause.RESET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +208,8 @@ class RemoteDelivery:
 
     def _may_go_clear(self, journey: Journey, key: ConnectionKey) -> bool:
         age = self.clock.now() - journey.claim.received
+        if journey.claim.tls_demand is TlsDemand.TLS_REQUIRED_NO:
+            age = timedelta.max  # RFC 8689 §4.2.2: TLS that fails is not waited for
         return may_fall_back(key.requirement, self.settings.clear_fallback, age)
 
     def _note_tls_failure(
@@ -213,7 +219,10 @@ class RemoteDelivery:
         status = "4.7.5" if failed.handshake is not None else "4.7.4"
         summary = f"{relay}: {verdict.reason}" + (f"; {then}" if then else "")
         story = Story(key.requirement, failed.handshake, verdict, failed.dialogue, summary)
-        if then is None:
+        if then is None and journey.must_require_tls and not _may_pass(failed):
+            text = f"{relay}: encryption needed (REQUIRETLS): {verdict.reason}"
+            journey.note_unfit(relay, "5.7.10", text, verdict.result_type)
+        elif then is None:
             journey.note_problem(relay, status, f"{relay}: {verdict.reason}", verdict.result_type)
         journey.end_attempt(relay, summary, story)
         if isinstance(failed.handshake, Handshake):
@@ -266,6 +275,17 @@ def _is_starttls_refused(connection: Connected) -> bool:
     return verdict.result_type is not None and (
         connection.handshake is None and verdict.reason_code != NOT_OFFERED
     )
+
+
+def _may_pass(failed: TlsFailed) -> bool:
+    """Say if TLS failed for a reason of the moment: a later try may go better."""
+    match failed.handshake:
+        case HandshakeFailed(cause=cause):
+            return cause in _PASSING_FAILURES
+        case None:
+            return failed.verdict.reason_code.startswith("smtp-starttls-reply-code-4")
+        case Handshake():
+            return False
 
 
 def _is_clear_by_fallback(connection: Connected, requirement: Requirement) -> bool:

@@ -1,18 +1,21 @@
 """Sending over one connection: as many transactions as its recipients need.
 
-RFC 5321 §4.5.3.1.10 (too many recipients), RFC 9422 §4; the plan and the transaction are pure, in
-`protocols.smtp`. The body is read from the store in pieces and is never whole in memory.
+RFC 5321 §4.5.3.1.10 (too many recipients), RFC 9422 §4, RFC 8689 §4.2.1 (which host may have it);
+the plan and the transaction are pure, in `protocols.smtp`. The body is read from the store in
+pieces and is never whole in memory.
 """
 
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from letterlock.network.smtp_client import Connected
+from letterlock.protocols.policy.verdict import Outcome
 from letterlock.protocols.smtp.content import ContentFacts, ContentScan
 from letterlock.protocols.smtp.envelope import Envelope
 from letterlock.protocols.smtp.plan import (
     Refusal,
     TransactionSettings,
+    find_host_refusal,
     must_scan,
     plan,
     split_recipients,
@@ -50,6 +53,8 @@ class Sender:
 
     async def send(self, journey: Journey, connection: Connected) -> Sent:
         """Send until everyone had an answer, or the connection ends."""
+        if (unfit := self._refuse_host(journey, connection)) is not None:
+            return unfit
         sent = Sent()
         most = connection.uses + MAX_TRANSACTIONS
         most = min(most, connection.capabilities.limits.mail_max or most)
@@ -64,6 +69,18 @@ class Sender:
         if journey.waiting:
             journey.sessions += 1
         return sent
+
+    def _refuse_host(self, journey: Journey, connection: Connected) -> Sent | None:
+        """Send nothing to a host that must not have the message; None: it may have it."""
+        refusal = find_host_refusal(
+            journey.envelope(()), connection.capabilities, may_require_tls=_is_proved(connection)
+        )
+        if refusal is None:
+            return None
+        text = f"{connection.target.relay}: {refusal.text}"
+        journey.note_unfit(connection.target.relay, refusal.status or "5.7.10", text)
+        # RFC 8689 §4.2.1: QUIT, and the next host.
+        return Sent(text, list(journey.waiting), is_usable=False)
 
     def _groups(
         self, recipients: list[ClaimedRecipient], connection: Connected
@@ -84,7 +101,13 @@ class Sender:
         """Do one transaction; gives the groups that may follow at once."""
         envelope = journey.envelope(group)
         content = await self._look_at(journey, envelope, connection)
-        planned = plan(envelope, content, connection.capabilities, self.settings)
+        planned = plan(
+            envelope,
+            content,
+            connection.capabilities,
+            self.settings,
+            may_require_tls=_is_proved(connection),
+        )
         target = connection.target
         is_first = not sent.numbers
         sent.numbers += [item.number for item in group]
@@ -131,6 +154,13 @@ class Sender:
             async for piece in content:
                 scan.receive(piece)
         return scan.facts()
+
+
+def _is_proved(connection: Connected) -> bool:
+    """Say if the peer had to prove who it is, and did (RFC 8689 §2)."""
+    return connection.handshake is not None and (
+        connection.verdict.outcome is Outcome.AUTHENTICATED
+    )
 
 
 def _is_stale(result: TransactionResult) -> bool:

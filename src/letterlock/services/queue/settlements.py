@@ -334,6 +334,7 @@ async def _read_original(claim: Claim, action: Action, store: QueueStore) -> Ori
         smtputf8=claim.smtputf8,
         ret=claim.ret,
         envid=claim.envid,
+        tls_demand=claim.tls_demand,
     )
     is_whole = is_content_returned(action, envelope, claim.size)
     scan, pieces = ContentScan(), []
