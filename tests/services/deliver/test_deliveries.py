@@ -313,6 +313,30 @@ async def test_an_end_does_not_wait_for_ever(
         assert motor.task.cancelled()
 
 
+@pytest.mark.parametrize("step", [timedelta(hours=3), timedelta(hours=-3)])
+async def test_what_is_in_hands_is_not_taken_again_when_the_clock_is_set(
+    tmp_path: Path, step: timedelta
+) -> None:
+    """Set forward, or after a machine slept, leases seem to have ended."""
+    gate = asyncio.Event()
+
+    async def save(node: Outbound, worker: Worker) -> None:
+        worker.act = lambda claim: gate.wait() if claim.destination == "slow.example" else None
+        await node.save("bob@slow.example")
+
+    async with running(tmp_path, save) as motor:
+        worker, node = motor.worker, motor.node
+        await worker.wait_for(lambda: len(worker.begun) == 1)
+        node.clock.set_wall(node.clock.now() + step)
+        await node.save("bob@quick.example")
+        motor.deliveries.wake()
+        await worker.wait_for(lambda: len(worker.settled) == 1)
+        gate.set()
+        await worker.wait_for(lambda: len(worker.settled) == 2)
+        assert [claim.destination for claim in worker.begun] == ["slow.example", "quick.example"]
+        assert not any("delivered twice" in text for text in node.log.texts)
+
+
 LEASE = timedelta(seconds=0.03)
 
 

@@ -7,7 +7,7 @@ queued (`docs/guide`): the loop goes on.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
@@ -106,6 +106,7 @@ class Deliveries:
         # The store does not count per destination: a batch may be all for one.
         room = min(room, self._destinations.room(self._clock.monotonic()))
         try:
+            await self._renew_ended()
             claims = await self.store.claim(
                 self._clock.now(),
                 limit=room,
@@ -191,11 +192,22 @@ class Deliveries:
         """Make the leases of long deliveries longer in time."""
         while True:
             await asyncio.sleep(self._limits.lease.total_seconds() / 3)
-            until = self._clock.now() + self._limits.lease
-            for claim in tuple(self._in_hands.values()):
-                with contextlib.suppress(StoreUnavailable):
-                    if await self.store.extend(claim, until) and _key(claim) in self._in_hands:
-                        self._in_hands[_key(claim)] = replace(claim, lease_until=until)
+            with contextlib.suppress(StoreUnavailable):
+                await self._extend(tuple(self._in_hands.values()))
+
+    async def _renew_ended(self) -> None:
+        """Keep what is in our hands though the clock says that its time is over.
+
+        It was set forward, or the machine slept: we would claim the same mail a second time.
+        """
+        now = self._clock.now()
+        await self._extend([each for each in self._in_hands.values() if each.lease_until <= now])
+
+    async def _extend(self, claims: Sequence[Claim]) -> None:
+        until = self._clock.now() + self._limits.lease
+        for claim in claims:
+            if await self.store.extend(claim, until) and _key(claim) in self._in_hands:
+                self._in_hands[_key(claim)] = replace(claim, lease_until=until)
 
 
 def _key(claim: Claim) -> _Key:
