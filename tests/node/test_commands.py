@@ -18,6 +18,10 @@ class Owned:
     def __init__(self, store: Any) -> None:
         self.store = store
         self.woken = 0
+        self.forgotten = 0
+
+    def forget_unreachable(self) -> None:
+        self.forgotten += 1
 
     def wake(self) -> None:
         self.woken += 1
@@ -69,6 +73,7 @@ async def test_changes_are_made_in_every_store_and_its_deliveries_woken(tmp_path
     assert await mails[1].states(ids[1]) == [RecipientState.DELETED]
     assert await commands["queue.wake"]({}) == {}
     assert [each.woken for each in owned] == [7, 7]
+    assert [each.forgotten for each in owned] == [2, 2]
     assert await commands["status"]({}) == {"problems": []}
     for mail in mails:
         await mail.store.close()

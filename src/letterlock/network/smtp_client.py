@@ -136,7 +136,7 @@ class Dialer:
             target.ip, target.port, self._timeouts.connect.total_seconds(), source=target.source
         )
         if isinstance(wire, Lost):
-            return Unreachable(wire.detail)
+            return Unreachable(wire.detail, is_silent=True)
         try:
             return await self._open(wire, target, driver, requirement, anchors)
         except BaseException:

@@ -35,6 +35,10 @@ class Target:
     source: str | None = None
 
     @property
+    def address(self) -> tuple[str, int]:
+        return self.ip, self.port
+
+    @property
     def relay(self) -> str:
         """The target as logs name it: `host[ip]:port`."""
         return f"{self.host}[{self.ip}]:{self.port}"
@@ -56,6 +60,8 @@ class Unreachable:
     dialogue: tuple[str, ...] = ()
     stage: str = "connecting"
     secured: Secured | None = None
+    is_silent: bool = False
+    """There was no connection, or nothing came over it in the time for a greeting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +147,9 @@ class Speaker:
         """Close, and say that the session was over before it began."""
         self.wire.close()
         detail = what.detail if isinstance(what, Lost) else f"not SMTP: {what.reason}"
-        return Unreachable(f"{detail} while waiting for {stage}", self.dialogue.take(), stage)
+        is_silent = stage == "greeting" and isinstance(what, Lost) and what.is_timeout
+        text = f"{detail} while waiting for {stage}"
+        return Unreachable(text, self.dialogue.take(), stage, is_silent=is_silent)
 
     async def quit(self) -> None:
         # A peer that is slow with its 221 holds up nobody else: the answer does not matter.

@@ -36,6 +36,7 @@ from letterlock.services.deliver.local import LocalDelivery
 from letterlock.services.deliver.pool import ConnectionPool
 from letterlock.services.deliver.remote import RemoteDelivery, RemoteSettings, SourceAddress
 from letterlock.services.deliver.sending import Sender
+from letterlock.services.deliver.unreachable_hosts import UnreachableHosts
 from letterlock.services.discover.next_hop import NextHop, parse_next_hop
 from letterlock.services.discover.routes import RouteFinder
 from letterlock.services.queue.directory import LocalDirectory, local_mailboxes
@@ -142,6 +143,8 @@ class DeliveryBuilder:
             make_stub_resolver(config.dns, self._random), clock
         )
         deliver = config.deliver
+        trials = max(1, deliver.max_connections // 4)
+        self.unreachable = UnreachableHosts(clock, trials)
         self.pool = ConnectionPool(
             clock, deliver.idle_connection.total_seconds(), deliver.max_messages_per_connection
         )
@@ -173,6 +176,7 @@ class DeliveryBuilder:
             deliverer=delivery,
             settler=settlements,
             destinations=Destinations(share, rate and max(1, rate // self._workers)),
+            unreachable=self.unreachable,
             limits=DeliveryLimits(deliver.max_connections, config.queue.lease),
             clock=self._clock,
             log=self._log,
@@ -211,6 +215,7 @@ class DeliveryBuilder:
             dialer=self._dialer(),
             pool=self.pool,
             sender=Sender(TransactionSettings(), deliver.max_recipients_per_transaction),
+            unreachable=self.unreachable,
             table=self._table,
             anchors=AnchorFiles(config.policy.trust_files, self._clock.monotonic),
             settings=_remote_settings(config),

@@ -36,6 +36,7 @@ class Commands:
     async def _wake(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         del arguments
         for deliveries in self.stores.all():
+            deliveries.forget_unreachable()
             deliveries.wake()
         return {}
 
@@ -49,6 +50,8 @@ class Commands:
 
     async def _retry(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         ids = _read_ids(arguments)
+        for deliveries in self.stores.all():
+            deliveries.forget_unreachable()
         return await self._change(lambda store: store.retry(ids, self.clock.now()))
 
     async def _delete(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:

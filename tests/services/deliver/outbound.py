@@ -27,6 +27,7 @@ from letterlock.services.deliver.anchors import AnchorFiles
 from letterlock.services.deliver.pool import ConnectionPool
 from letterlock.services.deliver.remote import RemoteDelivery, RemoteSettings, SourceAddress
 from letterlock.services.deliver.sending import Sender
+from letterlock.services.deliver.unreachable_hosts import UnreachableHosts
 from letterlock.services.discover.next_hop import parse_next_hop
 from letterlock.services.discover.routes import RouteFinder
 from letterlock.services.queue.outcomes import Delivery, Outcome
@@ -88,11 +89,13 @@ class Outbound:
     own_addresses: frozenset[str] = frozenset()
     ids: QueueIds = field(init=False)
     pool: ConnectionPool = field(init=False)
+    unreachable: UnreachableHosts = field(init=False)
     _remote: RemoteDelivery | None = None
 
     def __post_init__(self) -> None:
         self.ids = QueueIds(self.clock)
         self.pool = ConnectionPool(self.clock, idle_seconds=10)
+        self.unreachable = UnreachableHosts(self.clock, max_trials=1)
 
     def route(self, servers: Sequence[Server], domain: str = DOMAIN) -> None:
         """Let servers be the MX hosts of a domain, the first one preferred."""
@@ -125,6 +128,7 @@ class Outbound:
             dialer=Dialer(ClientContexts(None, (anchor_file,)), self.timeouts, self.clock),
             pool=self.pool,
             sender=Sender(self.transactions, self.max_recipients),
+            unreachable=self.unreachable,
             table=PolicyTable(self.entries, default),
             anchors=AnchorFiles((anchor_file,)),
             settings=RemoteSettings(own, own, self.fallback, is_verbose=self.is_verbose),

@@ -1,5 +1,8 @@
 """Concurrency and rate for each destination."""
 
+import pytest
+
+from letterlock.services.deliver import destinations as module
 from letterlock.services.deliver.destinations import Destinations
 
 
@@ -45,3 +48,26 @@ def test_nor_over_its_rate() -> None:
     destinations.end("a.example")
     assert destinations.room(0) == 2
     assert destinations.room(60) == 3
+
+
+def test_one_out_of_reach_has_no_more_claimed_while_one_is_at_work() -> None:
+    destinations = Destinations(max_at_once=3)
+    destinations.begin("dead.example", 0)
+    destinations.note_reached("dead.example", is_reached=False)
+    assert destinations.saturated(0) == ["dead.example"]
+    # The others are claimed as ever.
+    assert destinations.room(0) == 3
+    destinations.end("dead.example")
+    assert destinations.saturated(0) == []
+    destinations.begin("dead.example", 0)
+    destinations.note_reached("dead.example", is_reached=True)
+    assert destinations.saturated(0) == []
+
+
+def test_what_is_out_of_reach_is_remembered_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_UNREACHED", 1)
+    destinations = Destinations(max_at_once=3)
+    for name in ("old.example", "new.example"):
+        destinations.begin(name, 0)
+        destinations.note_reached(name, is_reached=False)
+    assert destinations.saturated(0) == ["new.example"]

@@ -16,7 +16,8 @@ from letterlock.base.clock import Clock
 from letterlock.base.log import Log, Service
 from letterlock.base.waiting import wait_for_event
 from letterlock.services.deliver.destinations import Destinations
-from letterlock.services.queue.outcomes import Delivery, Result, same_for_all
+from letterlock.services.deliver.unreachable_hosts import UnreachableHosts
+from letterlock.services.queue.outcomes import Delivery, Result, is_out_of_reach, same_for_all
 from letterlock.storage.queue import BodyGone, Claim, QueueStore, StoreUnavailable
 
 STORE_RETRY_SECONDS = 5.0
@@ -58,6 +59,7 @@ class DeliveryParts:
     limits: DeliveryLimits
     clock: Clock
     log: Log
+    unreachable: UnreachableHosts | None = None
 
 
 class Deliveries:
@@ -71,6 +73,7 @@ class Deliveries:
         self._limits = parts.limits
         self._clock = parts.clock
         self._log = parts.log
+        self._unreachable = parts.unreachable
         self._wake = asyncio.Event()
         self._in_hands: dict[_Key, Claim] = {}
         self._idle = asyncio.Event()
@@ -79,6 +82,11 @@ class Deliveries:
     def wake(self) -> None:
         """Look again now: something was stored, released or told to be tried."""
         self._wake.set()
+
+    def forget_unreachable(self) -> None:
+        """Let hosts be tried that could not be reached just now: the operator knows better."""
+        if self._unreachable is not None:
+            self._unreachable.forget()
 
     @property
     def is_idle(self) -> bool:
@@ -166,6 +174,8 @@ class Deliveries:
             delivery = Delivery(
                 same_for_all(numbers, Result.DEFERRED, "4.3.0", f"local error: {error!r}")
             )
+        is_reached = not all(map(is_out_of_reach, delivery.outcomes))
+        self._destinations.note_reached(claim.destination, is_reached=is_reached)
         # With its lease as it is now.
         await self._settler.settle(self._in_hands[_key(claim)], delivery, self.store)
 

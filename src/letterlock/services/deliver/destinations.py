@@ -1,13 +1,17 @@
 """How much one destination may have of us: claims at once, and messages a minute.
 
 Pure bookkeeping, with the time as an argument. What is saturated is left out of the next claim, so
-that a slow or dead destination holds its own mail only.
+that a slow or dead destination holds its own mail only. One that could not be reached has no more
+claimed before those at work there are done: deferring a hundred thousand messages one by one must
+not use up what others need.
 """
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
 RATE_WINDOW_SECONDS = 60.0
+MAX_UNREACHED = 10_000
+"""Destinations known to be out of reach; of more the oldest are forgotten."""
 
 
 @dataclass(slots=True)
@@ -18,6 +22,7 @@ class Destinations:
     max_rate: int = 0
     _at_once: Counter[str] = field(default_factory=Counter)
     _starts: dict[str, deque[float]] = field(default_factory=dict)
+    _unreached: dict[str, None] = field(default_factory=dict)
 
     def begin(self, destination: str, now: float) -> None:
         """Note that work on a claim begins."""
@@ -31,9 +36,21 @@ class Destinations:
         if not self._at_once[destination]:
             del self._at_once[destination]
 
+    def note_reached(self, destination: str, *, is_reached: bool) -> None:
+        """Note whether a host of the destination could be reached just now."""
+        self._unreached.pop(destination, None)
+        if not is_reached:
+            self._unreached[destination] = None
+            if len(self._unreached) > MAX_UNREACHED:
+                del self._unreached[next(iter(self._unreached))]
+
     def saturated(self, now: float) -> list[str]:
         """Give the destinations that may get nothing more now."""
-        full = [name for name, count in self._at_once.items() if count >= self.max_at_once]
+        full = [
+            name
+            for name, count in self._at_once.items()
+            if count >= self.max_at_once or name in self._unreached
+        ]
         return [*full, *self._over_rate(now)] if self.max_rate else full
 
     def room(self, now: float) -> int:
@@ -41,7 +58,11 @@ class Destinations:
 
         At least 1: what is saturated is left out of the claim.
         """
-        left = [self.max_at_once - count for count in self._at_once.values()]
+        left = [
+            self.max_at_once - count
+            for name, count in self._at_once.items()
+            if name not in self._unreached
+        ]
         most = self.max_at_once
         if self.max_rate:
             self._forget_starts(now)

@@ -38,6 +38,7 @@ from letterlock.services.deliver.journey import Journey
 from letterlock.services.deliver.pool import ConnectionKey, ConnectionPool
 from letterlock.services.deliver.sending import Sender
 from letterlock.services.deliver.story import Story, describe_chain
+from letterlock.services.deliver.unreachable_hosts import UnreachableHosts
 from letterlock.services.discover.next_hop import NextHop
 from letterlock.services.discover.routes import HostAddress, MxHost, NoRoute, Route, RouteFinder
 from letterlock.services.queue.outcomes import Delivery
@@ -77,6 +78,7 @@ class RemoteDelivery:
     dialer: Dialer
     pool: ConnectionPool
     sender: Sender
+    unreachable: UnreachableHosts
     table: PolicyTable
     anchors: AnchorFiles
     settings: RemoteSettings
@@ -123,8 +125,13 @@ class RemoteDelivery:
             if await self._send(journey, key, connection, is_reused=True):
                 return
             # It had been closed meanwhile, before our MAIL was answered.
+        reason = self.unreachable.find_reason(key.target.address)
+        if reason is not None:
+            text = f"delivery temporarily suspended: connect to {key.target.relay}: {reason}"
+            journey.note_problem(key.target.relay, "4.4.1", text)
+            return
         journey.start_attempt()
-        dialled = await self.dialer.dial(key.target, key.requirement, anchors)
+        dialled = await self._dial(key, anchors)
         may_go_clear = self._may_go_clear(journey, key)
         if isinstance(dialled, Connected) and _is_starttls_refused(dialled) and not may_go_clear:
             await dialled.quit()
@@ -138,6 +145,15 @@ class RemoteDelivery:
                 key.target, key.requirement, anchors, is_tls_wanted=False
             )
         await self._use(journey, key, dialled)
+
+    async def _dial(self, key: ConnectionKey, anchors: TrustAnchors) -> Dialled:
+        with self.unreachable.trial(key.target.address) as trial:
+            dialled = await self.dialer.dial(key.target, key.requirement, anchors)
+            if isinstance(dialled, Unreachable) and dialled.is_silent:
+                trial.fail(dialled.detail)
+            elif not isinstance(dialled, Unusable):
+                trial.succeed()
+        return dialled
 
     async def _use(self, journey: Journey, key: ConnectionKey, dialled: Dialled) -> None:
         relay = key.target.relay

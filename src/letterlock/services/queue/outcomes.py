@@ -60,3 +60,8 @@ def same_for_all(
 ) -> tuple[Outcome, ...]:
     """Give every recipient the same outcome, in our own words."""
     return tuple(Outcome(number, result, status, reply, relay) for number in numbers)
+
+
+def is_out_of_reach(outcome: Outcome) -> bool:
+    """Tell whether nobody could be spoken to: RFC 3463 §3.5, network and routing."""
+    return outcome.result is Result.DEFERRED and outcome.status.startswith("4.4.")
