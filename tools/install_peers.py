@@ -122,15 +122,16 @@ def unpack(peer: Peer) -> None:
             _run(["useradd", "--system", "--user-group", "--shell=/usr/sbin/nologin", account])
 
 
-def show_release(release: str, folder: Path) -> tuple[str, ...]:
+def show_release(release: str, folder: Path, kind: str = "deb") -> tuple[str, ...]:
     """Give an apt-get that knows this release of Debian only, and nothing of what is installed.
 
-    It has its lists in `folder`, and takes them from the mirror that the system uses.
+    It has its lists in `folder`, and takes them from the mirror that the system uses. `kind` is
+    `deb` for packages, `deb-src` for their sources.
     """
     for name in ("lists/partial", "archives/partial"):
         (folder / name).mkdir(parents=True)
     (folder / "status").touch()
-    source = f"deb [signed-by={KEYRING}] {_mirror()} {release} main\n"
+    source = f"{kind} [signed-by={KEYRING}] {_mirror()} {release} main\n"
     (folder / "sources.list").write_text(source, encoding="ascii")
     options = {
         "Dir::Etc::SourceList": folder / "sources.list",

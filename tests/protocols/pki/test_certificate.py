@@ -244,6 +244,13 @@ def test_an_extension_that_stands_twice_is_unreadable() -> None:
     assert isinstance(found, Unreadable)
 
 
+def test_a_name_of_a_type_that_it_cannot_have_is_unreadable() -> None:
+    """X.520: a common name is no BIT STRING; cryptography says so by a TypeError."""
+    common_name = GOOD.der.index(bytes.fromhex("0603550403")) + 5
+    changed = GOOD.der[:common_name] + b"\x03" + GOOD.der[common_name + 1 :]
+    assert isinstance(read_certificate(changed), Unreadable)
+
+
 @given(st.binary(max_size=300))
 def test_no_octets_make_reading_fail(octets: bytes) -> None:
     assert isinstance(read_certificate(octets), Unreadable)

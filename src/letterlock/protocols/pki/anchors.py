@@ -26,13 +26,19 @@ class TrustAnchors:
     """Certificates that chains must lead to, parsed once.
 
     A tafile is Postfix's: any certificate in it is an anchor, a leaf too, and an anchor's own dates
-    don't count.
+    don't count. `is_partial`: an anchor need not be self-signed, and its dates count.
     """
 
-    def __init__(self, certificates: Sequence[crypto.X509], *, is_tafile: bool = False) -> None:
+    def __init__(
+        self,
+        certificates: Sequence[crypto.X509],
+        *,
+        is_tafile: bool = False,
+        is_partial: bool = False,
+    ) -> None:
         self.certificates = tuple(certificates)
         self.is_tafile = is_tafile
-        self.flags = PARTIAL_CHAIN if is_tafile else 0
+        self.flags = PARTIAL_CHAIN if is_tafile or is_partial else 0
         """OpenSSL's X509_V_FLAG_ bits that a store of these needs."""
         self._latest: tuple[datetime, crypto.X509Store] | None = None
 
@@ -51,6 +57,14 @@ class TrustAnchors:
         if not found:
             raise AnchorsError("there is no PEM certificate in it")
         return cls(found, is_tafile=is_tafile)
+
+    @classmethod
+    def from_der(cls, der: bytes) -> Self:
+        """Take one certificate as the only anchor, self-signed or not. Raises AnchorsError."""
+        try:
+            return cls([crypto.load_certificate(crypto.FILETYPE_ASN1, der)], is_partial=True)
+        except crypto.Error as error:
+            raise AnchorsError("it is not a certificate that OpenSSL can read") from error
 
     def store_at(self, moment: datetime) -> crypto.X509Store:
         """Give a store whose time is `moment`, to the second: OpenSSL counts no less."""

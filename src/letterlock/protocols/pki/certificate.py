@@ -15,12 +15,14 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.utils import CryptographyDeprecationWarning
-from cryptography.x509.oid import AuthorityInformationAccessOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
 from letterlock.protocols.pki.names import CertificateNames
 
 MAX_CERTIFICATE_OCTETS = 64 * 1024
 
+_TAG_BIT_STRING = 0x03
+_TAG_SEQUENCE = 0x30
 _TAG_VERSION = 0xA0  # RFC 5280 §4.1: [0] EXPLICIT Version DEFAULT v1
 
 
@@ -42,13 +44,14 @@ class CertificateFacts:
     `key` is for people (`rsa-2048`, `ec-secp256r1`); `key_bits` is 0 where bits say nothing.
     `signature_digest` is None where the algorithm has none or it is unknown. `eku` holds dotted
     OIDs, None without the extension; `may_sign_tls` and `may_sign_certificates` are what the key
-    usage says (RFC 5280 §4.2.1.3), true without the extension.
+    usage says (RFC 5280 §4.2.1.3), true without the extension. `common_names` are the subject's.
     """
 
     der: bytes
     subject: str
     issuer: str
     names: CertificateNames
+    common_names: tuple[str, ...]
     serial: str
     not_before: datetime
     not_after: datetime
@@ -87,6 +90,7 @@ def read_certificate(der: bytes) -> CertificateFacts | Unreadable:
         return _read(x509.load_der_x509_certificate(der), der, spki=tbs[5])
     except (
         ValueError,
+        TypeError,  # a name's attribute of a type that its OID can't have
         UnsupportedAlgorithm,
         x509.DuplicateExtension,
         x509.InvalidVersion,
@@ -95,6 +99,34 @@ def read_certificate(der: bytes) -> CertificateFacts | Unreadable:
         CryptographyDeprecationWarning,
     ) as error:
         return Unreadable(_one_line(error))
+
+
+def read_spki(der: bytes) -> bytes | None:
+    """Give a certificate's subjectPublicKeyInfo, DER as it stands; None where there is none.
+
+    Only the structure is looked at: for comparing the key of a certificate that is vouched for in
+    another way, whatever else it says.
+    """
+    try:
+        whole = _elements(der, limit=1)[0][0]
+        spki = _tbs_elements(der)[5]
+    except ValueError:
+        return None
+    return spki if whole == der and is_spki(spki) else None
+
+
+def is_spki(octets: bytes) -> bool:
+    """Say if octets have the form of a SubjectPublicKeyInfo (RFC 5280 §4.1); of any algorithm."""
+    try:
+        whole, content = _elements(octets, limit=1)[0]
+        parts = [part for part, _ in _elements(content, limit=3)]
+    except ValueError:
+        return False
+    return whole == octets and [part[0] for part in [whole, *parts]] == [
+        _TAG_SEQUENCE,
+        _TAG_SEQUENCE,
+        _TAG_BIT_STRING,
+    ]
 
 
 def describe_certificate(facts: CertificateFacts) -> dict[str, object]:
@@ -128,6 +160,7 @@ def _read(certificate: x509.Certificate, der: bytes, spki: bytes) -> Certificate
         subject=certificate.subject.rfc4514_string(),
         issuer=certificate.issuer.rfc4514_string(),
         names=_read_names(extensions.get(x509.SubjectAlternativeName.oid)),
+        common_names=_read_common_names(certificate.subject),
         serial=f"{certificate.serial_number:x}",
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
@@ -154,6 +187,11 @@ def _read_names(san: x509.ExtensionType | None) -> CertificateNames:
     # Networks stand in name constraints only.
     ips = tuple(ip for ip in values if isinstance(ip, (IPv4Address, IPv6Address)))
     return CertificateNames(tuple(san.get_values_for_type(x509.DNSName)), ips)
+
+
+def _read_common_names(subject: x509.Name) -> tuple[str, ...]:
+    attributes = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return tuple(item.value for item in attributes if isinstance(item.value, str))
 
 
 def _read_eku(eku: x509.ExtensionType | None) -> tuple[str, ...] | None:

@@ -7,7 +7,7 @@ third party, public authorities drop OCSP, and certificates grow short-lived ins
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from OpenSSL import crypto
@@ -77,12 +77,14 @@ class ChainJudgement:
     """What came of a chain. It is trusted exactly when there are no findings.
 
     `path` is what was judged, leaf first, as far as it could be built; when trusted it ends in the
-    anchor. `leaf` is None when the leaf could not be read. Findings stand in the order of weight.
+    anchor. `is_anchored`: it does end there, whatever else is wrong. `leaf` is None when the leaf
+    could not be read. Findings stand in the order of weight.
     """
 
     findings: tuple[Finding, ...]
     path: tuple[bytes, ...] = ()
     leaf: CertificateFacts | None = None
+    is_anchored: bool = False
 
     @property
     def is_trusted(self) -> bool:
@@ -138,10 +140,10 @@ def judge_chain(chain_der: Sequence[bytes], anchors: TrustAnchors, now: datetime
     if len(chain_der) > MAX_CHAIN_CERTIFICATES:
         text = f"more than {MAX_CHAIN_CERTIFICATES} certificates were sent"
         left_out.append(_not_trusted("chain-too-long", text))
-    path, findings = _validate(sent, anchors, now)
-    if findings:
-        findings += left_out
-    return ChainJudgement(rank_findings(findings), path, sent[0].facts)
+    judgement = _validate(sent, anchors, now)
+    if judgement.findings:
+        judgement = replace(judgement, findings=(*judgement.findings, *left_out))
+    return replace(judgement, findings=rank_findings(judgement.findings))
 
 
 def rank_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -151,9 +153,7 @@ def rank_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(in_order, key=lambda found: _RANKS.get(found.result_type, len(_RANKS))))
 
 
-def _validate(
-    sent: Sequence[_Sent], anchors: TrustAnchors, now: datetime
-) -> tuple[tuple[bytes, ...], list[Finding]]:
+def _validate(sent: Sequence[_Sent], anchors: TrustAnchors, now: datetime) -> ChainJudgement:
     verified, failures = _ask_openssl(sent, anchors, now.astimezone(UTC))
     is_anchored = verified is not None and not any(f.code in _TRUST_CODES for f in failures)
     steps = _steps(sent, verified, is_anchored=is_anchored)
@@ -172,7 +172,8 @@ def _validate(
     for depth, step in enumerate(steps):
         findings += _purpose_findings(step, depth)
         findings += _strength_findings(step, depth, is_top=depth == len(steps) - 1)
-    return tuple(step.der for step in steps), findings + dates
+    path = tuple(step.der for step in steps)
+    return ChainJudgement((*findings, *dates), path, sent[0].facts, is_anchored)
 
 
 def _ask_openssl(

@@ -32,7 +32,8 @@ class Shape:
     """How a certificate differs from a good one; each default is what a good one has.
 
     `subject` defaults to the first name. `general_names` replaces the names made from the text
-    given to `issue`. `eku` and `key_usage` of None leave the extension out.
+    given to `issue`. `eku` and `key_usage` of None leave the extension out. `extensions` come in
+    place of the usual ones of their kind.
     """
 
     not_before: datetime | None = None
@@ -218,7 +219,11 @@ def _extensions(
         found.append((x509.ExtendedKeyUsage(shape.eku), False))
     if shape.name_constraints is not None:
         found.append((shape.name_constraints, True))
-    return found + [(extension, False) for extension in shape.extensions]
+    replaced = {extension.oid for extension in shape.extensions}
+    usual = [
+        (extension, critical) for extension, critical in found if extension.oid not in replaced
+    ]
+    return usual + [(extension, False) for extension in shape.extensions]
 
 
 def _general_name(name: str) -> x509.GeneralName:
