@@ -10,8 +10,10 @@ import os
 import pwd
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
@@ -184,6 +186,12 @@ def require_peer(*names: str) -> None:
         miss_peer(reason)
 
 
+def require_mounts(peer: str) -> None:
+    """Skip the running test where this peer cannot have mounts of its own; fail it when CI=true."""
+    if not _may_mount():
+        miss_peer(f"{MISSING}{peer} (it needs root, and a mount namespace of its own)")
+
+
 def miss_peer(reason: str) -> NoReturn:
     """Skip the running test for want of a peer; fail it when CI=true."""
     import pytest  # noqa: PLC0415 - the installer reads the table above without the environment
@@ -198,6 +206,12 @@ def unprivileged_account() -> str | None:
     if os.geteuid() != 0:
         return None
     return "postgres" if "postgres" in {account.pw_name for account in pwd.getpwall()} else "nobody"
+
+
+@cache
+def _may_mount() -> bool:
+    asked = ("unshare", "--mount", "mount", "--bind", "/", "/")
+    return os.geteuid() == 0 and not subprocess.run(asked, check=False).returncode
 
 
 def _find_below(root: Path, name: str) -> Path | None:

@@ -8,23 +8,21 @@ addresses are in master.cf: `inet_interfaces` takes addresses of an interface on
 
 import os
 import pwd
-import re
 import shutil
-import signal
 import smtplib
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from letterlock.protocols.pki.throwaway_ca import Issued
+from tests.interop.logging_process import LoggingProcess
 from tests.journeys.running_node import PATIENCE
 from tests.network.certificates import write_pair
-from tests.peers import MISSING, command, is_foreign, miss_peer
+from tests.peers import MISSING, command, is_foreign, miss_peer, require_mounts
 
 MESSAGE = "Subject: hello\r\n\r\nhello\r\n"
 _OURS = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming")
@@ -158,51 +156,13 @@ class PostfixFiles:
         }
 
 
-class PostfixInstance:
+class PostfixInstance(LoggingProcess):
     """A running one, and what it logs."""
 
     def __init__(self, files: PostfixFiles) -> None:
         self.files = files
-        self._process = subprocess.Popen(
-            command(files.peer, _daemon(files.peer, "master"), "-c", files.config, "-d"),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            # It ends its whole process group when it is told to end.
-            start_new_session=True,
-        )
-
-    @property
-    def lines(self) -> list[str]:
-        """Give the log's whole lines."""
-        try:
-            text = self.files.log.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return []
-        return text[: text.rfind("\n") + 1].splitlines()
-
-    def wait_log(self, pattern: str, *, since: int = 0, count: int = 1) -> re.Match[str]:
-        """Wait for the `count`-th line from number `since` on that matches; gives the match."""
-        end = time.monotonic() + PATIENCE
-        while True:
-            lines = self.lines
-            found = [match for line in lines[since:] if (match := re.search(pattern, line))]
-            if len(found) >= count:
-                return found[count - 1]
-            is_over = self._process.poll() is not None
-            if is_over or time.monotonic() > end:
-                how = "Postfix ended" if is_over else "not logged by Postfix"
-                raise AssertionError(f"{how}: {pattern}\n" + "\n".join(lines))
-            time.sleep(0.02)
-
-    def stop(self) -> None:
-        """End it and all that it started."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(PATIENCE)
-        finally:
-            _end_group(self._process.pid)
+        master = _daemon(files.peer, "master")
+        super().__init__(command(files.peer, master, "-c", files.config, "-d"), files.log)
 
 
 @contextmanager
@@ -256,13 +216,8 @@ def require_root(peer: str = "postfix") -> None:
     """Skip where Postfix's master cannot be started; fail there when CI=true."""
     if os.geteuid() != 0:
         miss_peer(f"{MISSING}{peer} (its master starts as root only)")
-    if (
-        is_foreign(peer)
-        and subprocess.run(
-            command(peer, "postconf", "-d"), check=False, capture_output=True
-        ).returncode
-    ):
-        miss_peer(f"{MISSING}{peer} (it needs a mount namespace, which is denied here)")
+    if is_foreign(peer):
+        require_mounts(peer)
 
 
 def free_port(*ips: str) -> int:
@@ -283,13 +238,6 @@ def _daemon(peer: str, name: str) -> Path:
     asked = command(peer, "postconf", "-d", "-h", "daemon_directory")
     folder = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
     return Path(folder) / name
-
-
-def _end_group(group: int) -> None:
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
 def _maildir(address: str) -> str:

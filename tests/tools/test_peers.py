@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import peers
 from tests.interop import postfix_instance
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -66,3 +67,15 @@ def test_where_postfix_cannot_start_its_tests_fail_in_ci_only(
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(end, match="peer not there: postfix"):
         postfix_instance.require_root()
+
+
+@pytest.mark.parametrize(
+    ("ci", "end"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)]
+)
+def test_where_mounts_are_denied_the_tests_that_need_them_fail_in_ci_only(
+    ci: str, end: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setattr(peers, "_may_mount", lambda: False)
+    with pytest.raises(end, match="peer not there: opensmtpd"):
+        peers.require_mounts("opensmtpd")
