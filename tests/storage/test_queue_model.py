@@ -254,6 +254,19 @@ class QueueMachine(RuleBasedStateMachine):
                 assert found.is_claimed == is_claimed
 
     @invariant()
+    def counts_are_right(self) -> None:
+        """Kept or counted anew: they are of what is listed."""
+        listed = self.do(self.store.list_messages())
+        recipients = [each for message in listed for each in message.recipients]
+        assert self.do(self.store.count()) == {
+            "messages": len(listed),
+            "bytes": sum(message.size for message in listed),
+            "queued": sum(each.state is QUEUED for each in recipients),
+            "held": sum(each.state is HELD for each in recipients),
+            "claimed": sum(each.is_claimed for each in recipients),
+        }
+
+    @invariant()
     def next_due_is_right(self) -> None:
         moments = [end for each in self.model.values() for _, end in each.leases.values()]
         moments += [

@@ -117,8 +117,7 @@ def _is_full(error: Exception) -> bool:
 
 async def is_empty(queue: SqliteQueue) -> bool:
     """No message waits in it; stories of finished ones don't count."""
-    counts = await queue.count()
-    return counts["messages"] == 0
+    return not await queue.list_messages(limit=1)
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

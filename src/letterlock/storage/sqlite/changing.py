@@ -89,6 +89,7 @@ def delete_messages(transaction: Transaction, queue_ids: Sequence[str], now: int
     messages = find_waiting(connection, queue_ids)
     for message_id, _ in messages:
         connection.execute(_DELETE, (message_id,))
+        transaction.totals.recipients -= connection.changes()
         sql = "DELETE FROM deliveries WHERE message_id = ? RETURNING destination"
         touched.update(destination for (destination,) in fetch_rows(connection, sql, (message_id,)))
         finish_if_done(transaction, message_id, now)

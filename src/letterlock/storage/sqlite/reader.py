@@ -77,14 +77,12 @@ _NEXT_DUE = """
     SELECT next_due FROM destinations WHERE destination NOT IN (SELECT value FROM json_each(?))
     ORDER BY next_due {order} LIMIT 1
 """
-_COUNT_MESSAGES = """
-    SELECT count(*), coalesce(sum(size), 0) FROM messages INDEXED BY messages_waiting
-    WHERE finished IS NULL
-"""
-_COUNT_RECIPIENTS = """
-    SELECT coalesce(sum(state = 'queued'), 0), coalesce(sum(state = 'held'), 0),
-        coalesce(sum(state = 'queued' AND lease IS NOT NULL), 0)
-    FROM deliveries JOIN recipients USING (message_id, destination)
+_COUNT = """
+    SELECT messages, bytes, waiting - held, held, claimed FROM totals,
+        (SELECT count(*) AS held FROM recipients INDEXED BY recipients_held WHERE state = 'held'),
+        (SELECT count(*) AS claimed FROM deliveries INDEXED BY deliveries_leased
+            JOIN recipients USING (message_id, destination)
+            WHERE lease IS NOT NULL AND state = 'queued')
 """
 
 T = TypeVar("T")
@@ -246,8 +244,4 @@ def _attempt(row: Sequence[Any]) -> AttemptRecord:
 
 def _count(connection: apsw.Connection) -> Mapping[str, int]:
     names = ("messages", "bytes", "queued", "held", "claimed")
-    row = (
-        *(fetch_row(connection, _COUNT_MESSAGES) or ()),
-        *(fetch_row(connection, _COUNT_RECIPIENTS) or ()),
-    )
-    return dict(zip(names, row, strict=True))
+    return dict(zip(names, fetch_row(connection, _COUNT) or (), strict=True))

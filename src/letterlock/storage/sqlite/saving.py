@@ -30,11 +30,12 @@ class Save:
     message: NewMessage
 
     def __call__(self, transaction: Transaction) -> None:
-        save_messages(transaction.connection, [self.message])
+        save_messages(transaction, [self.message])
 
 
-def save_messages(connection: apsw.Connection, messages: Sequence[NewMessage]) -> None:
+def save_messages(transaction: Transaction, messages: Sequence[NewMessage]) -> None:
     """Add messages. Raises ValueError when the id of one is known already."""
+    connection = transaction.connection
     latest = fetch_value(connection, "SELECT max(message_id) FROM messages") or 0
     numbered = list(enumerate(messages, latest + 1))
     try:
@@ -56,6 +57,10 @@ def save_messages(connection: apsw.Connection, messages: Sequence[NewMessage]) -
         for destination in dict.fromkeys(message.destinations)
     ]
     add_deliveries(connection, deliveries)
+    totals = transaction.totals
+    totals.messages += len(messages)
+    totals.octets += sum(message.body.size for message in messages)
+    totals.recipients += len(recipients)
 
 
 def _message_row(message_id: int, message: NewMessage) -> tuple[Value, ...]:

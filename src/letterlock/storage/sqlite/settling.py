@@ -20,7 +20,7 @@ _FIND_LEASED = """
     WHERE messages.queue_id = ? AND deliveries.destination = ? AND deliveries.lease = ?
 """
 _FIND_DONE = """
-    SELECT body_file FROM messages WHERE message_id = ?1
+    SELECT body_file, size FROM messages WHERE message_id = ?1 AND finished IS NULL
         AND NOT EXISTS (SELECT 1 FROM deliveries WHERE message_id = ?1)
 """
 _SET_RECIPIENT = """
@@ -54,11 +54,11 @@ def settle_claim(transaction: Transaction, settlement: Settlement, now: int) -> 
     if message_id is None:
         return False
     for result in settlement.results:
-        _set_recipient(connection, message_id, claim.destination, result)
+        _set_recipient(transaction, message_id, claim.destination, result)
     for attempt in settlement.attempts:
         _add_attempt(connection, message_id, attempt)
     if settlement.messages:
-        save_messages(connection, settlement.messages)
+        save_messages(transaction, settlement.messages)
     end_lease(connection, message_id, claim.destination)
     transaction.touched.add(claim.destination)
     finish_if_done(transaction, message_id, now)
@@ -71,7 +71,9 @@ def finish_if_done(transaction: Transaction, message_id: int, now: int) -> None:
     done = fetch_row(connection, _FIND_DONE, (message_id,))
     if done is None:
         return
-    (body_file,) = done
+    body_file, size = done
+    transaction.totals.messages -= 1
+    transaction.totals.octets -= size
     connection.execute(
         "UPDATE messages SET finished = ?, body_file = NULL WHERE message_id = ?",
         (now, message_id),
@@ -89,7 +91,7 @@ def _find_leased(connection: apsw.Connection, claim: Claim) -> int | None:
 
 
 def _set_recipient(
-    connection: apsw.Connection, message_id: int, destination: str, result: RecipientResult
+    transaction: Transaction, message_id: int, destination: str, result: RecipientResult
 ) -> None:
     next_attempt = None
     if result.state is RecipientState.QUEUED:
@@ -106,7 +108,9 @@ def _set_recipient(
         destination,
         result.number,
     )
-    connection.execute(_SET_RECIPIENT, row)
+    transaction.connection.execute(_SET_RECIPIENT, row)
+    if result.state not in (RecipientState.QUEUED, RecipientState.HELD):
+        transaction.totals.recipients -= transaction.connection.changes()
 
 
 def _add_attempt(connection: apsw.Connection, message_id: int, attempt: AttemptRecord) -> None:

@@ -13,7 +13,20 @@ MAX_ROWS = 64
 MAX_ODD_ROWS = 16
 """Beyond it the sizes are powers of two, so that few statements are ever prepared."""
 
+_ADD_TOTALS = """
+    UPDATE totals SET messages = messages + ?, bytes = bytes + ?, waiting = waiting + ?
+"""
+
 T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Totals:
+    """By how much a transaction changes what waits: messages, their octets, recipients."""
+
+    messages: int = 0
+    octets: int = 0
+    recipients: int = 0
 
 
 @dataclass(slots=True)
@@ -25,6 +38,14 @@ class Transaction:
     """Body files that no row names once this is committed."""
     touched: set[str] = field(default_factory=set)
     """Destinations to say anew at the end when they are due."""
+    totals: Totals = field(default_factory=Totals)
+    """What `save_totals` adds at the end."""
+
+    def save_totals(self) -> None:
+        """Add what changed to the totals: one statement, however many operations."""
+        changes = (self.totals.messages, self.totals.octets, self.totals.recipients)
+        if any(changes):
+            self.connection.execute(_ADD_TOTALS, changes)
 
 
 Operation = Callable[[Transaction], T]

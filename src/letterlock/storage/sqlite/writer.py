@@ -260,12 +260,13 @@ def _perform(transaction: Transaction, batch: list[_Waiting]) -> list[_Outcome]:
     saves = [each for each in batch if isinstance(each.operation, Save)]
     if saves:
         messages = [each.operation.message for each in saves if isinstance(each.operation, Save)]
-        save_messages(transaction.connection, messages)
+        save_messages(transaction, messages)
     outcomes: list[_Outcome] = [(each.future, None, None) for each in saves]
     others = (each for each in batch if not isinstance(each.operation, Save))
     outcomes += ((each.future, each.operation(transaction), None) for each in others)
     for destination in transaction.touched:
         refresh_destination(transaction.connection, destination)
+    transaction.save_totals()
     return outcomes
 
 
