@@ -41,16 +41,16 @@ def in_background(context: AbstractAsyncContextManager[T]) -> Iterator[T]:
 
 
 @contextmanager
-def zones(records: Mapping[str, str], port: int = 0) -> Iterator[str]:
+def zones(records: Mapping[str, str], host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
     """Run a name server that has these zones; gives its address."""
-    with in_background(_serve(records, port)) as address:
+    with in_background(_serve(records, host, port)) as address:
         yield address
 
 
 @asynccontextmanager
-async def _serve(records: Mapping[str, str], port: int) -> AsyncIterator[str]:
+async def _serve(records: Mapping[str, str], host: str, port: int) -> AsyncIterator[str]:
     server = ZoneServer(records)
-    host, port = await server.start(port=port)
+    host, port = await server.start(host, port)
     try:
         yield f"{host}:{port}"
     finally:
