@@ -96,6 +96,7 @@ def build_sessions(config: Config, *, has_tls: bool) -> Callable[[Peer], ServerS
         bare_newline=BareNewline(receive.bare_newline.value),
         require_tls=receive.require_tls,
         offer_starttls=has_tls,
+        offer_requiretls=receive.requiretls,
     )
     lenient = replace(settings, bare_newline=BareNewline.NORMALIZE)
     exceptions = RelayClients(receive.bare_newline_exceptions)
