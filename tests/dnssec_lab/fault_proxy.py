@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -59,13 +60,16 @@ class FaultProxy:
     rules: tuple[Rule, ...] = ()
     questions: list[tuple[str, str]] = field(default_factory=list)
     """What was asked: (name, type)."""
+    _asked: threading.Condition = field(default_factory=threading.Condition)
 
     async def answer(self, wire: bytes, *, by_tcp: bool) -> bytes | None:
         """Answer a question; None: not at all."""
         query = dns.message.from_wire(wire)
         name = query.question[0].name.to_text().lower()
         rdtype = dns.rdatatype.to_text(query.question[0].rdtype)
-        self.questions.append((name, rdtype))
+        with self._asked:
+            self.questions.append((name, rdtype))
+            self._asked.notify_all()
         fault = next((rule.fault for rule in self.rules if rule.fits(name, rdtype)), None)
         match fault:
             case Fault.DROP:
@@ -80,6 +84,12 @@ class FaultProxy:
                 return response.to_wire()
         found = await (self._ask_tcp(wire) if by_tcp else self._ask_udp(wire))
         return _without_signatures(found) if fault is Fault.NO_SIGNATURES else found
+
+    def wait_until_asked(self, name: str, rdtype: str, after: int, seconds: float = 20) -> bool:
+        """Wait, in another thread, for a question beyond the first `after` ones."""
+        question = (f"{name}.", rdtype)
+        with self._asked:
+            return self._asked.wait_for(lambda: question in self.questions[after:], seconds)
 
     @asynccontextmanager
     async def serving(self, host: str, port: int) -> AsyncIterator[None]:
