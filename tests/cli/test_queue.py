@@ -15,6 +15,7 @@ import pytest
 from letterlock.cli.root import main
 from letterlock.cli.status import format_status
 from letterlock.network.control import ControlServer
+from letterlock.protocols.smtp.envelope import TlsDemand
 from letterlock.services.receive.session import COUNTERS
 from letterlock.storage.queue import (
     AttemptRecord,
@@ -237,6 +238,33 @@ async def test_show_says_that_a_message_came_in_clear(
         await mail.store.save(message)
     assert node.run("queue", "show", message.queue_id) == 0
     assert "came from  client 192.0.2.1, helo a.example, tls none\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("demand", "words"),
+    [
+        (TlsDemand.NORMAL, None),
+        (TlsDemand.REQUIRETLS, "asks for   REQUIRETLS: never without TLS"),
+        (TlsDemand.TLS_REQUIRED_NO, "asks for   TLS-Required: No; it may go without TLS"),
+    ],
+)
+async def test_what_a_message_asks_of_tls_is_shown(
+    node: Node, demand: TlsDemand, words: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """RFC 8689 §4.1 (checklist 87)."""
+    async with node.shard() as mail:
+        message = await mail.message("example.com")
+        envelope = replace(message.envelope, tls_demand=demand)
+        await mail.store.save(replace(message, envelope=envelope))
+    assert node.run("queue", "show", message.queue_id) == 0
+    shown = capsys.readouterr().out
+    assert words is None or words in shown
+    assert ("asks for" in shown) == (words is not None)
+    assert node.run("queue", "show", message.queue_id, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["tls_demand"] == demand
+    assert node.run("queue", "list", "--json") == 0
+    (listed,) = json.loads(capsys.readouterr().out)["messages"]
+    assert listed["tls_demand"] == demand
 
 
 async def test_message_that_is_not_there_is_bad_news(

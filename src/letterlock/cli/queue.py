@@ -49,6 +49,7 @@ MESSAGE_KEYS = {
     "finished": "when its last recipient was done; null while it waits",
     "hold": "why it is held; null when it is not",
     "origin": 'where it came from: client, helo, tls ("": in clear)',
+    "tls_demand": "what it asks of TLS (RFC 8689): normal, requiretls or tls-required-no",
     "recipients[].address": "the recipient",
     "recipients[].destination": "the next hop",
     "recipients[].state": "queued, held, delivered, failed or deleted",
@@ -187,6 +188,7 @@ def describe_message(message: QueuedMessage) -> dict[str, object]:
         "finished": format_time(message.finished) if message.finished else None,
         "hold": message.hold,
         "origin": dict(message.origin),
+        "tls_demand": message.tls_demand.value,
         "recipients": [
             {
                 "number": each.number,

@@ -9,6 +9,7 @@ from typing import Any
 
 from letterlock.base.clock import format_time
 from letterlock.base.log import make_printable
+from letterlock.protocols.smtp.envelope import TlsDemand
 from letterlock.storage.queue import (
     AttemptRecord,
     MessageStory,
@@ -21,6 +22,10 @@ WIDTH = 96
 LIST_HEAD = "-Queue ID------- --Size-- -----Arrival time---- -Sender/Recipients-------"
 _INDENT = " " * 48
 _LABEL_WIDTH = 11
+_DEMANDS = {
+    TlsDemand.REQUIRETLS: "REQUIRETLS: never without TLS, and only to hosts that are proved",
+    TlsDemand.TLS_REQUIRED_NO: "TLS-Required: No; it may go without TLS, whatever domains publish",
+}
 
 
 def format_listed(message: QueuedMessage) -> Iterator[str]:
@@ -78,6 +83,8 @@ def _format_message(message: QueuedMessage) -> Iterator[str]:
     if message.origin:
         origin = ", ".join(f"{key} {value or 'none'}" for key, value in message.origin.items())
         yield from _label("came from", origin)
+    if demand := _DEMANDS.get(message.tls_demand):
+        yield from _label("asks for", demand)
 
 
 def _format_recipient(recipient: QueuedRecipient) -> Iterator[str]:

@@ -76,7 +76,11 @@ async def receiving(
         count=lambda name: counters.add(0, name),
         wake=lambda: woken.append(True),
     )
-    settings = SessionSettings(hostname="mx.example.org", offer_starttls=certificates is not None)
+    settings = SessionSettings(
+        hostname="mx.example.org",
+        offer_starttls=certificates is not None,
+        offer_requiretls=True,
+    )
 
     def owner(peer: Peer) -> tuple[ServerSession, ReceivingSession]:
         return ServerSession(settings), ReceivingSession(receiver, peer)

@@ -77,6 +77,10 @@ class ReceiveSection:
     require_tls: bool = False
     """Refuse mail without STARTTLS. A public mail exchanger must not (RFC 3207 §4)."""
 
+    requiretls: bool = True
+    """Offer REQUIRETLS to clients under TLS (RFC 8689): mail sent so never goes on without TLS, to
+    a host that was not proved, or to one that does not offer REQUIRETLS itself; it bounces."""
+
 
 @dataclass(frozen=True, slots=True)
 class CertificateFiles:

@@ -1,11 +1,11 @@
 """One SMTP session on port 25: who may send what, and a message stored before its 250.
 
 Implements `network.smtp_server.SessionOwner`. Decisions are pure functions (`recipients`) or
-counts (`clients`); this joins them to the queue. RFC 5321 §4.1.1, §4.4, §6.3.
+counts (`clients`); this joins them to the queue. RFC 5321 §4.1.1, §4.4, §6.3; RFC 8689 §4.1.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from letterlock.base.clock import Clock
@@ -16,6 +16,7 @@ from letterlock.network.smtp_owner import Peer
 from letterlock.protocols.smtp.envelope import Envelope
 from letterlock.protocols.smtp.first_line import FirstLine
 from letterlock.protocols.smtp.replies import Reply, reply
+from letterlock.protocols.smtp.requiretls import find_tls_demand
 from letterlock.protocols.smtp.server_session import (
     Hello,
     MailFrom,
@@ -37,7 +38,7 @@ from letterlock.services.receive.recipients import RelayClients, judge_recipient
 from letterlock.storage.queue import BodyWriter, NewMessage, QueueId, StoreUnavailable
 
 MAX_HEADER_OCTETS = 256 * 1024
-"""So much of a message is looked at for Received lines."""
+"""So much of a message is looked at for fields that count: Received, TLS-Required."""
 
 COUNTERS = (
     "connections",
@@ -255,6 +256,9 @@ class ReceivingSession:
 
     async def _store(self, message: _Message) -> Reply:
         receiver, envelope = self._receiver, message.envelope
+        demand = find_tls_demand(envelope.tls_demand, bytes(message.header))
+        if demand is not envelope.tls_demand:
+            envelope = replace(envelope, tls_demand=demand)
         body = await message.writer.finish()
         now = receiver.clock.now()
         new = NewMessage(
