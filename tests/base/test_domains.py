@@ -21,6 +21,8 @@ from letterlock.base.domains import Domain, DomainError, format_unicode, parse_d
         ("BÜCHER.example.", "xn--bcher-kva.example"),
         ("faß.de", "xn--fa-hia.de"),
         ("例え。テスト", "xn--r8jz45g.xn--zckzah"),
+        ("_25._tcp.bücher.example", "_25._tcp.xn--bcher-kva.example"),
+        ("mx。example.org.", "mx.example.org"),
         ("xn--bcher-kva.example", "xn--bcher-kva.example"),
         ("a" * 63 + ".org", "a" * 63 + ".org"),
     ],

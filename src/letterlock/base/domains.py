@@ -61,9 +61,14 @@ def _to_a_labels(text: str) -> str:
     import idna  # noqa: PLC0415 - see format_unicode
 
     try:
-        encoded: bytes = idna.encode(text.removesuffix("."), uts46=True)
+        mapped = idna.uts46_remap(text, std3_rules=False).removesuffix(".")
+        # One by one: `_25._tcp.bücher.example` is a name too, and IDNA knows no underscore.
+        labels = (
+            label if label.isascii() else idna.alabel(label).decode("ascii")
+            for label in mapped.split(".")
+        )
+        return ".".join(labels).lower()
     except idna.IDNAError as error:
         raise DomainError(
             f"{text[:80]!r} is not an internationalised domain name: {error}"
         ) from error
-    return encoded.decode("ascii").lower()

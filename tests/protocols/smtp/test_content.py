@@ -63,6 +63,14 @@ def test_behind_the_limit_any_octet_over_127_may_be_the_headers() -> None:
     assert result.facts().has_utf8_headers
 
 
+def test_the_empty_line_behind_a_section_of_the_limit_may_come_in_parts() -> None:
+    whole = scan(b"A: b\r\n" * 2, b"\r\n\xc3\xbc", max_header_octets=13)
+    parts = scan(b"A: b\r\n" * 2, b"\r", b"\n\xc3\xbc", max_header_octets=13)
+    assert parts.header == whole.header == b"A: b\r\n" * 2
+    assert not whole.facts().has_utf8_headers
+    assert parts.facts() == whole.facts()
+
+
 def test_a_line_over_the_limit_is_not_kept_in_part() -> None:
     assert scan(b"A" * 50, max_header_octets=16).header == b""
 
@@ -70,11 +78,14 @@ def test_a_line_over_the_limit_is_not_kept_in_part() -> None:
 CONTENT = st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"A: b", b"\xff"])).map(b"".join)
 
 
-@given(CONTENT, st.data())
-def test_how_content_was_cut_does_not_matter(content: bytes, data: st.DataObject) -> None:
+@given(CONTENT, st.integers(2, 30), st.data())
+def test_how_content_was_cut_does_not_matter(
+    content: bytes, limit: int, data: st.DataObject
+) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(content)), max_size=6)))
     pieces = [content[a:b] for a, b in zip([0, *cuts], [*cuts, len(content)], strict=True)]
-    parts, whole = scan(*pieces), scan(content)
+    parts = scan(*pieces, max_header_octets=limit)
+    whole = scan(content, max_header_octets=limit)
     assert parts.facts() == whole.facts()
     assert parts.header == whole.header
     assert parts.is_header_complete == whole.is_header_complete

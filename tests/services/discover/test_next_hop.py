@@ -66,6 +66,8 @@ def test_the_default_port_is_the_caller_s() -> None:
         ("example.com:", "neither a domain nor a host in brackets"),
         ("a" * 301, "neither a domain nor a host in brackets"),
         ("192.0.2.1", "an address must stand in brackets: [192.0.2.1]"),
+        ("192.0.2.1.", "'192.0.2.1.' is an address that ends in a dot"),
+        ("[192.0.2.1.]:25", "'192.0.2.1.' is an address that ends in a dot"),
         ("example.com:0", "'0' is not a port"),
         ("example.com:65536", "'65536' is not a port"),
         ("example.com:imap", "'imap' is not a port"),

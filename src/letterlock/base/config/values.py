@@ -233,16 +233,17 @@ def parse_next_hop(text: str) -> NextHop:
     if port == 0:
         raise ValueError("a next hop with a port from 1 to 65535")
     is_bracketed = text.startswith("[")
+    address = host.removeprefix("IPv6:")
+    if _is_address(address):
+        return NextHop(str(ip_address(address)), port, is_bracketed=True)
+    kind = 'a domain, or a host in brackets, such as "[mx.example.com]:25"'
     try:
-        return NextHop(str(ip_address(host.removeprefix("IPv6:"))), port, is_bracketed=True)
-    except ValueError:
-        pass
-    try:
-        return NextHop(parse_domain(host), port, is_bracketed)
+        domain = parse_domain(host)
     except DomainError as error:
-        raise ValueError(
-            'a domain, or a host in brackets, such as "[mx.example.com]:25"'
-        ) from error
+        raise ValueError(kind) from error
+    if _is_address(domain):
+        raise ValueError(f"{kind}: an address has no final dot")
+    return NextHop(domain, port, is_bracketed)
 
 
 def parse_address(text: str) -> str:
@@ -268,6 +269,14 @@ def parse_mailbox(text: str) -> str:
         return f"{local}@{parse_domain(domain)}" if at else local
     except DomainError as error:
         raise ValueError(f"a mailbox: {error}") from error
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_local_part(text: str) -> bool:

@@ -66,7 +66,9 @@ class ContentScan:
         end = _EMPTY_LINE.search(self._header, start)
         if end is not None:
             del self._header[end.start() + 1 :]
-        if len(self._header) > self._max_header_octets:
+        # A CR at the end may be the first half of the empty line, which is not kept.
+        kept = len(self._header) - self._header.endswith(b"\n\r")
+        if kept > self._max_header_octets:
             del self._header[self._header.rfind(b"\n", 0, self._max_header_octets) + 1 :]
             self._is_header_cut = True
         self._is_header_complete = end is not None or self._is_header_cut

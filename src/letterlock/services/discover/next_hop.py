@@ -76,9 +76,12 @@ def _parse_port(text: str) -> int:
 
 def _parse_domain(text: str) -> Domain:
     try:
-        return parse_domain(text)
+        domain = parse_domain(text)
     except DomainError as error:
         raise NextHopError(str(error)) from error
+    if _find_address(domain):
+        raise NextHopError(f"{text!r} is an address that ends in a dot")
+    return domain
 
 
 def _find_address(text: str) -> IPv4Address | IPv6Address | None:
