@@ -6,7 +6,8 @@ The database going away is StoreUnavailable within seconds; connections are made
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeVar
 
 from letterlock.base.errors import LocalError
 from letterlock.storage.migrations import find_missing, load_migrations
@@ -37,6 +38,21 @@ _KEEPALIVE = {
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """Tables that belong together; the queue's and the node's can share one database.
+
+    `package` has their migrations, the table `versions` has those that were applied.
+    """
+
+    package: str
+    versions: Literal["schema_version", "node_schema_version"]
+
+
+QUEUE_SCHEMA = Schema("letterlock.storage.postgres.migrations", "schema_version")
+NODE_SCHEMA = Schema("letterlock.storage.postgres.node_migrations", "node_schema_version")
+
+
 class Connection(Protocol):
     """The part of asyncpg's connection that is used."""
 
@@ -50,11 +66,12 @@ class Connection(Protocol):
 
 
 class Database:
-    """A pool of connections to one database."""
+    """A pool of connections to one database. `schema` says whose tables it must have."""
 
-    def __init__(self, dsn: str, node: str) -> None:
+    def __init__(self, dsn: str, node: str, schema: Schema = QUEUE_SCHEMA) -> None:
         self._dsn = dsn
         self._node = node
+        self._schema = schema
         self._pool: Any = None
         self._settings = {"application_name": f"letterlock {node}", "jit": "off", **_KEEPALIVE}
         self._identity: Connection | None = None
@@ -75,7 +92,7 @@ class Database:
                     await self._identity.execute(
                         "SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK
                     )
-                    await _migrate(self._identity, now)
+                    await _migrate(self._identity, self._schema, now)
                 await self._take_name(self._identity)
                 self._pool = await asyncpg.create_pool(
                     self._dsn,
@@ -168,18 +185,20 @@ class Database:
         )
 
 
-async def _migrate(connection: Connection, now: int) -> None:
+async def _migrate(connection: Connection, schema: Schema, now: int) -> None:
+    table = schema.versions
     await connection.execute(
-        "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY, "
+        f"CREATE TABLE IF NOT EXISTS {table} (version INTEGER PRIMARY KEY, "
         "name TEXT NOT NULL, checksum TEXT NOT NULL, applied BIGINT NOT NULL)"
     )
-    rows = await connection.fetch("SELECT version, checksum FROM schema_version")
+    rows = await connection.fetch(f"SELECT version, checksum FROM {table}")  # noqa: S608 - a constant
     applied: dict[int, str] = {row["version"]: row["checksum"] for row in rows}
-    migrations = load_migrations("letterlock.storage.postgres.migrations")
+    migrations = load_migrations(schema.package)
     for migration in find_missing(migrations, applied, "the PostgreSQL database"):
         await connection.execute(migration.sql)
         await connection.execute(
-            "INSERT INTO schema_version (version, name, checksum, applied) VALUES ($1, $2, $3, $4)",
+            f"INSERT INTO {table} (version, name, checksum, applied) "  # noqa: S608 - a constant
+            "VALUES ($1, $2, $3, $4)",
             *(migration.version, migration.name, migration.checksum, now),
         )
 

@@ -56,7 +56,12 @@ class OwnerLock:
             self._descriptor = None
 
 
-def migrate(connection: apsw.Connection, path: Path, now: int) -> None:
+def migrate(
+    connection: apsw.Connection,
+    path: Path,
+    now: int,
+    package: str = "letterlock.storage.sqlite.migrations",
+) -> None:
     """Bring the schema to this release. Raises LocalError for a file that is not ours."""
     connection.execute(
         "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY, "
@@ -64,7 +69,7 @@ def migrate(connection: apsw.Connection, path: Path, now: int) -> None:
     )
     rows = fetch_rows(connection, "SELECT version, checksum FROM schema_version")
     applied: dict[int, str] = dict(rows)
-    migrations = load_migrations("letterlock.storage.sqlite.migrations")
+    migrations = load_migrations(package)
     for migration in find_missing(migrations, applied, str(path)):
         _apply(connection, migration, now)
 

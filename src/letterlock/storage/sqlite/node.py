@@ -1,0 +1,144 @@
+"""The node's database in a SQLite file: every process of the node opens it for itself.
+
+WAL, short transactions, and waiting for one another within SQLite. Unlike a queue's file it has no
+owner: what only one process is to do is claimed with a lease in it.
+"""
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+
+from letterlock.base.clock import Clock
+from letterlock.storage.durable import make_folder, unavailable
+from letterlock.storage.queue import StoreUnavailable
+from letterlock.storage.records import to_micros
+from letterlock.storage.sqlite.connection import BUSY_MILLISECONDS, is_broken, translate
+from letterlock.storage.sqlite.owner import FILE_MODE, migrate
+
+FILE_NAME = "node.sqlite"
+"""In `data_dir`."""
+
+_MIGRATIONS = "letterlock.storage.sqlite.node_migrations"
+
+T = TypeVar("T")
+
+
+class NodeDatabase:
+    """One process's connection, in a thread of its own."""
+
+    def __init__(self, path: Path, clock: Clock, *, vfs: str | None = None) -> None:
+        self._path = path
+        self._clock = clock
+        self._vfs = vfs
+        self._connection: apsw.Connection | None = None
+        self._thread: ThreadPoolExecutor | None = None
+
+    async def open(self) -> None:
+        """Make the file or bring it forward. Raises LocalError and StoreUnavailable."""
+        thread = ThreadPoolExecutor(1, thread_name_prefix="node-database")
+        try:
+            await asyncio.get_running_loop().run_in_executor(thread, self._open)
+        except BaseException:
+            thread.shutdown(wait=False)
+            raise
+        self._thread = thread
+
+    async def close(self) -> None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            await asyncio.get_running_loop().run_in_executor(thread, self._disconnect)
+            thread.shutdown()
+
+    async def run(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Do work in a transaction of its own. Raises StoreUnavailable."""
+        return await self._do(self._write, work)
+
+    async def read(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Do work that changes nothing, and that one statement is enough for."""
+        return await self._do(self._read, work)
+
+    async def _do(
+        self,
+        how: Callable[[Callable[[apsw.Connection], T]], T],
+        work: Callable[[apsw.Connection], T],
+    ) -> T:
+        if self._thread is None:
+            raise StoreUnavailable("the store is not open")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, how, work)
+
+    def _write(self, work: Callable[[apsw.Connection], T]) -> T:
+        with self._translated():
+            connection = self._connect()
+            # Immediate: two that read first and write then would wait for each other in vain.
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                result = work(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            return result
+
+    def _read(self, work: Callable[[apsw.Connection], T]) -> T:
+        with self._translated():
+            return work(self._connect())
+
+    def _open(self) -> None:
+        with self._translated(), self._alone():
+            connection = self._connect()
+            now = to_micros(self._clock.now())
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                migrate(connection, self._path, now, _MIGRATIONS)
+                connection.execute("COMMIT")
+            except BaseException:
+                self._disconnect()
+                raise
+
+    def _connect(self) -> apsw.Connection:
+        if self._connection is None:
+            connection = apsw.Connection(str(self._path), vfs=self._vfs)
+            connection.set_busy_timeout(BUSY_MILLISECONDS)
+            connection.pragma("journal_mode", "wal")
+            connection.pragma("synchronous", "full")
+            self._connection = connection
+        return self._connection
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let one process after the other make the file: changing to WAL does not wait."""
+        lock = self._path.with_name(f"{self._path.name}.lock")
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        try:
+            make_folder(self._path.parent)
+            descriptor = os.open(lock, flags, FILE_MODE)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                os.close(os.open(self._path, flags, FILE_MODE))
+                yield
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise unavailable(error) from error
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except apsw.Error as error:
+            if is_broken(error):
+                self._disconnect()
+            raise translate(error, self._path) from error
