@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from letterlock.protocols.policy.postfix_table import parse_postfix_table
@@ -210,6 +210,8 @@ def test_octets_that_are_no_text_are_wrong_for_their_key_only() -> None:
     assert [type(entry) for entry in found] == [WrongEntry, TableEntry]
 
 
+@example(b"\x1c")  # white space for Python, and not for Postfix
+@example(b"\x1cexample.com may")
 @given(st.binary(max_size=200) | st.text("ab.[]:={}|, \n\t#maytch", max_size=80).map(str.encode))
 def test_no_octets_make_reading_fail(content: bytes) -> None:
     for entry in parse_postfix_table(content, FILE).entries:

@@ -6,6 +6,7 @@ MTA-STS plugin to force or refuse (`policy_failure`, `mx_host_pattern`) makes a 
 leave it out would lower the policy.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ _REPORTED = ("policy_type", "policy_domain", "policy_string", "policy_ttl")
 _STRICTER = ("policy_failure", "mx_host_pattern")
 
 _BLANK = " \t\r\v\f"
+_BLANKS = re.compile(f"[{_BLANK}\n]+")
 _SEPARATORS = _BLANK + ",\n"
 
 
@@ -75,7 +77,8 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _parse_line(line: str, number: int, file: str) -> Entry:
-    key, *rest = line.split(None, 1)
+    # Not `split()`: Python counts more as white space than Postfix does.
+    key, *rest = _BLANKS.split(line.strip(_BLANK), maxsplit=1)
     where = f"{file}:{number}:{key[:80]}"
     if key.endswith(":"):
         # Postfix would look up the colon as well, and so send this mail by its default.
