@@ -27,6 +27,10 @@ ZONES = {
     "plain.example": """
         @ MX 10 mx.example.org.
     """,
+    "second.example": """
+        @ MX 10 mx
+        mx A 127.0.0.3
+    """,
 }
 
 
