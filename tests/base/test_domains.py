@@ -61,6 +61,15 @@ def test_what_is_no_domain_name_is_refused_with_the_rule(text: str, rule: str) -
         parse_domain(text)
 
 
+@pytest.mark.parametrize("character", ["a", "é", "\x9b", "\ud800"])
+def test_an_error_does_not_grow_with_the_name(character: str) -> None:
+    """It goes into replies and logs."""
+    for text in (character * 100_000, f"{character * 60}.{'é' * 60}.{character * 60}"):
+        with pytest.raises(DomainError) as caught:
+            parse_domain(text)
+        assert len(str(caught.value)) < 1000
+
+
 @given(st.text(max_size=80))
 def test_any_text_is_a_domain_that_stays_as_it_is_or_is_refused(text: str) -> None:
     try:

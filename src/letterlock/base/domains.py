@@ -70,5 +70,5 @@ def _to_a_labels(text: str) -> str:
         return ".".join(labels).lower()
     except idna.IDNAError as error:
         raise DomainError(
-            f"{text[:80]!r} is not an internationalised domain name: {error}"
+            f"{text[:80]!r} is not an internationalised domain name: {str(error)[:160]}"
         ) from error
