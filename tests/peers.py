@@ -11,7 +11,7 @@ import pwd
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -103,8 +103,10 @@ _PROGRAM_FOLDERS = (
 _LIBRARY_FOLDERS = ("usr/lib/*-linux-gnu*", "lib/*-linux-gnu*", "usr/lib/postfix")
 _PERL_FOLDERS = ("usr/share/perl5", "usr/lib/*-linux-gnu*/perl5/*")
 
-# In a mount namespace of its own: nobody else sees that /usr is another.
-_WHERE_USR_IS = ("unshare", "--mount", "sh", "-c", 'mount --bind "$0" /usr && exec "$@"')
+_MOUNT_AND_RUN = """\
+while [ "$1" != -- ]; do mount --bind "$1" "$2" || exit; shift 2; done
+shift; exec "$@"
+"""
 
 
 def find_program(name: str, peer: str | None = None) -> Path | None:
@@ -158,7 +160,16 @@ def command(peer: str, name: str | Path, *arguments: object) -> list[str]:
         return [str(path), *map(str, arguments)]
     root = UNPACKED / peer
     path = Path("/") / path.relative_to(root) if path.is_relative_to(root) else path
-    return [*_WHERE_USR_IS, str(root / "usr"), str(path), *map(str, arguments)]
+    return mounted({"/usr": root / "usr"}, [str(path), *map(str, arguments)])
+
+
+def mounted(mounts: Mapping[str, Path], words: Sequence[str]) -> list[str]:
+    """Give the command that runs this one where other files or folders lie at these paths.
+
+    Nobody else sees them there. It needs root; see `require_mounts`.
+    """
+    pairs = [word for path, other in mounts.items() for word in (str(other), path)]
+    return ["unshare", "--mount", "sh", "-c", _MOUNT_AND_RUN, "sh", *pairs, "--", *words]
 
 
 def environment(peer: str) -> dict[str, str]:

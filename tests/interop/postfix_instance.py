@@ -22,7 +22,7 @@ from letterlock.protocols.pki.throwaway_ca import Issued
 from tests.interop.logging_process import LoggingProcess
 from tests.journeys.running_node import PATIENCE
 from tests.network.certificates import write_pair
-from tests.peers import MISSING, command, is_foreign, miss_peer, require_mounts
+from tests.peers import MISSING, command, is_foreign, miss_peer, mounted, require_mounts
 
 MESSAGE = "Subject: hello\r\n\r\nhello\r\n"
 _OURS = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming")
@@ -57,7 +57,8 @@ postlog unix-dgram n - n - 1 postlogd
 class PostfixFiles:
     """Its folder: configuration, queue, log; no process yet. `mailboxes`: addresses it delivers.
 
-    It can reach whatever lies outside `/usr`, sockets included.
+    It can reach whatever lies outside `/usr`, sockets included. `mounts` are files that only it
+    sees, by path: a hosts file, say.
     """
 
     folder: Path
@@ -65,6 +66,7 @@ class PostfixFiles:
     settings: dict[str, str] = field(default_factory=dict)
     mailboxes: tuple[str, ...] = ()
     services: list[str] = field(default_factory=list)
+    mounts: dict[str, Path] = field(default_factory=dict)
 
     @property
     def config(self) -> Path:
@@ -162,7 +164,8 @@ class PostfixInstance(LoggingProcess):
     def __init__(self, files: PostfixFiles) -> None:
         self.files = files
         master = _daemon(files.peer, "master")
-        super().__init__(command(files.peer, master, "-c", files.config, "-d"), files.log)
+        words = command(files.peer, master, "-c", files.config, "-d")
+        super().__init__(mounted(files.mounts, words) if files.mounts else words, files.log)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from tests.interop.logging_process import LoggingProcess
 from tests.interop.postfix_instance import free_port
 from tests.journeys.running_node import PATIENCE, NodeFiles, RunningNode, running
 from tests.network.certificates import authority, issue
-from tests.peers import command, environment, require_mounts
+from tests.peers import command, environment, mounted, require_mounts
 
 pytestmark = pytest.mark.peer("opensmtpd")
 
@@ -51,15 +51,6 @@ match from any for domain "verify.example" action "verify"
 match from any for domain "may.example" action "may"
 match from any for domain "other-name.example" action "other-name"
 match from any for domain "other-ca.example" action "other-ca"
-"""
-
-_MOUNTS = """\
-set -e
-for folder in /var/spool /var/lib /run; do mount -t tmpfs tmpfs $folder; done
-mkdir -m 0711 /var/spool/smtpd
-mkdir -p -m 0755 /var/lib/opensmtpd/empty
-mount --bind "$0" /etc/hosts
-exec "$@"
 """
 
 
@@ -112,11 +103,18 @@ def _running_opensmtpd(folder: Path, node: RunningNode) -> Iterator[Both]:
     settings = {"ip": IP, "port": port, "to_port": node.port, "host": HOST, "helo": HELO}
     config = folder / "smtpd.conf"
     config.write_text(_CONFIG.format(folder=folder, **settings))
+    for name in ("spool", "lib", "run"):
+        (folder / name).mkdir()
+    (folder / "spool" / "smtpd").mkdir(mode=0o711)
+    (folder / "lib" / "opensmtpd" / "empty").mkdir(parents=True)
+    mounts = {
+        "/var/spool": folder / "spool",
+        "/var/lib": folder / "lib",
+        "/run": folder / "run",
+        "/etc/hosts": folder / "hosts",
+    }
     opensmtpd = LoggingProcess(
-        [
-            *("unshare", "--mount", "sh", "-c", _MOUNTS, str(folder / "hosts")),
-            *command("opensmtpd", "smtpd", "-d", "-f", config),
-        ],
+        mounted(mounts, command("opensmtpd", "smtpd", "-d", "-f", config)),
         folder / "log",
         is_stderr=True,
         environment=environment("opensmtpd"),

@@ -16,7 +16,7 @@ import pytest
 
 from tests.journeys.running_node import PATIENCE, NodeFiles, RunningNode, running
 from tests.network.certificates import authority, issue
-from tests.peers import command, environment, find_program, program, require_mounts
+from tests.peers import command, environment, find_program, mounted, program, require_mounts
 
 pytestmark = pytest.mark.peer("sendmail")
 
@@ -50,7 +50,7 @@ _ACCESS = f"""\
 TLS_Srv:{VERIFIED}\tVERIFY:256+CN
 TLS_Srv:{OTHER_NAME}\tVERIFY:256+CN
 """
-_MOUNTS = 'hostname sendmail.test && mount --bind "$0" /etc/hosts && exec "$@"'
+_NAMED = ("unshare", "--uts", "sh", "-c", 'hostname sendmail.test && exec "$@"', "sh")
 HEADER = "Subject: hello\nDate: Thu, 1 Jan 2026 00:00:00 +0000\nMessage-ID: <1@x>\n\n"
 
 
@@ -71,7 +71,7 @@ class Both:
             *("-d89.8", "-odi", "-i", "-f", "<>", to),
         )
         done = subprocess.run(
-            ["unshare", "--mount", "--uts", "sh", "-c", _MOUNTS, self.folder / "hosts", *sendmail],
+            mounted({"/etc/hosts": self.folder / "hosts"}, [*_NAMED, *sendmail]),
             env=environment("sendmail"),
             input=HEADER + body,
             capture_output=True,

@@ -170,7 +170,8 @@ def test_a_peer_of_another_release_runs_where_that_is_the_system(
     mine.chmod(0o755)
     words = peers.command("postfix-3.10", "postconf", "-h", 1)
     assert words[:2] == ["unshare", "--mount"]
-    assert words[-4:] == [str(tmp_path / "postfix-3.10/usr"), "/usr/sbin/postconf", "-h", "1"]
+    usr = str(tmp_path / "postfix-3.10/usr")
+    assert words[-6:] == [usr, "/usr", "--", "/usr/sbin/postconf", "-h", "1"]
     assert "LD_LIBRARY_PATH" not in peers.environment("postfix-3.10")
     monkeypatch.setattr("shutil.which", lambda _: "/usr/sbin/postconf")
     assert peers.command("postfix", "postconf", "-h") == ["/usr/sbin/postconf", "-h"]
