@@ -427,6 +427,12 @@ STATUS = {
         {"names": ["old.example.org"], "not_after": "2026-02-05T00:00:00Z", "days_left": -3},
         {"names": ["new.example.org"], "not_after": "2026-06-05T00:00:00Z", "days_left": 90},
     ],
+    "resolver": {
+        "address": "127.0.0.1:53",
+        "trusted": True,
+        "self_test": "passed",
+        "reason": "DANE can work: com is signed, and was validated",
+    },
     "clients": {"no_sni": 2, "unknown_sni": 1},
     "problems": [],
 }
@@ -441,12 +447,14 @@ async def test_status_adds_up_what_the_workers_say(
         assert answer["node"] == {"version": "0.1.0", "workers": 2}
         assert answer["clients"] == {"no_sni": 4, "unknown_sni": 2}
         assert len(answer["certificates"]) == 3
+        assert answer["resolver"] == STATUS["resolver"]
         assert await asyncio.to_thread(node.run, "status") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "Node          running: version 0.1.0, workers 2"
     assert "Certificates  mx1.example.org: 3 days left (soon)" in lines
     assert "              old.example.org: has ended" in lines
     assert "              new.example.org: 90 days left" in lines
+    assert "Resolver      127.0.0.1:53; DANE can work: com is signed, and was validated" in lines
     assert "Clients       4 clients that asked for no name (SNI)" in lines
     assert lines[-1] == "Problems      none"
 

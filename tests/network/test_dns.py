@@ -485,7 +485,7 @@ def test_without_a_setting_the_system_s_resolver_is_asked(tmp_path: Path) -> Non
 
 
 def test_the_setting_comes_first(tmp_path: Path) -> None:
-    section = DnsSection(ResolverAddress("192.0.2.3", 5353), trust_ad=True)
+    section = DnsSection(resolver=ResolverAddress("192.0.2.3", 5353), trust_ad=True)
     resolver = make_stub_resolver(section, random.Random(1), resolv_conf=tmp_path / "none")
     assert str(resolver) == "resolver 192.0.2.3:5353"
     assert resolver._is_ad_trusted

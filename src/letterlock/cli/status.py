@@ -61,6 +61,10 @@ _ONE_CLIENT = {
         "certificates[].names": "the names in a certificate",
         "certificates[].not_after": "when it ends",
         "certificates[].days_left": "whole days until then; negative when it has ended",
+        "resolver.address": "who is asked DNS",
+        "resolver.trusted": "whether its DNSSEC result is believed",
+        "resolver.self_test": "passed, failed, untrusted, or undecided",
+        "resolver.reason": "whether DANE can work, and what to change when it can't",
         "clients.connections": "connections since the node started",
         "clients.refused": "of them refused at once, by a limit",
         "clients.messages": "messages accepted",
@@ -110,18 +114,21 @@ def merge_answers(found: Answers) -> dict[str, Any]:
     node: dict[str, Any] = {}
     clients: dict[str, int] = {}
     certificates: list[Any] = []
+    resolver: dict[str, Any] | None = None
     problems: list[str] = list(found.failures)
     for answer in found.answers:
         node = {**answer.get("node", {}), **node}
         for key, number in answer.get("clients", {}).items():
             clients[key] = clients.get(key, 0) + int(number)
         certificates = certificates or list(answer.get("certificates", ()))
+        resolver = resolver or answer.get("resolver")
         problems += answer.get("problems", ())
     node["workers"] = len(found.answers)
     return {
         "running": True,
         "node": node,
         "certificates": certificates,
+        "resolver": resolver,
         "clients": clients,
         "problems": list(dict.fromkeys(problems)),
     }
@@ -137,6 +144,8 @@ def format_status(document: Mapping[str, Any]) -> Iterator[str]:
         yield "Node          not running; start it with letterlock serve"
     yield f"Queue         {_format_queue(document['queue'])}"
     yield from _format_certificates(document.get("certificates", ()))
+    if resolver := document.get("resolver"):
+        yield f"Resolver      {resolver['address']}; {resolver['reason']}"
     clients: Mapping[str, int] = document.get("clients", {})
     for number, (key, count) in enumerate(clients.items()):
         label = "" if number else "Clients"

@@ -16,7 +16,8 @@ from letterlock.base.config.sections import Config
 from letterlock.base.domains import Domain
 from letterlock.base.log import LineLog
 from letterlock.base.shared_counters import NamedCounters, SharedCounters
-from letterlock.network.dns import Resolver, make_stub_resolver
+from letterlock.network.dns import Resolver
+from letterlock.network.dns_backends import make_backend
 from letterlock.network.dns_cache import CachingResolver
 from letterlock.node.building import build_certificates
 from letterlock.node.listeners import Listeners
@@ -112,8 +113,8 @@ async def running(folder: Path, listeners: Listeners, clock: Clock) -> AsyncIter
     """
     config = load_config(folder / CONFIG_NAME)
     _make_folders(config)
-    stub = make_stub_resolver(config.dns, SystemRandom())
-    lookups = Lookups(CachingResolver(stub, clock))
+    backend = make_backend(config.dns, SystemRandom())
+    lookups = Lookups(CachingResolver(backend, clock))
     certificates = build_certificates(config.tls)
     assert certificates is not None, "both configurations have one"
     names = certificates.summaries[0].names

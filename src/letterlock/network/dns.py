@@ -53,6 +53,18 @@ class Resolver(Protocol):
         """Look up one name and type, aliases followed. KeyError: a type the codec can't name."""
 
 
+class Backend(Resolver, Protocol):
+    """A resolver that goes to the network itself, and can say how far it is to be believed."""
+
+    @property
+    def address(self) -> str:
+        """Who is asked, for people."""
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether its answers can be secure at all."""
+
+
 class RandomBits(Protocol):
     """`random.SystemRandom`, or one that a test holds still."""
 
@@ -84,6 +96,16 @@ class StubResolver:
         self._timeout = timeout.total_seconds()
         self._attempts = attempts
         self._slots = asyncio.Semaphore(MAX_QUERIES)
+
+    @property
+    def address(self) -> str:
+        host, port = self._server
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether its AD bit counts."""
+        return self._is_ad_trusted
 
     async def ask(self, name: Domain, rdtype: str) -> Answer:
         async with self._slots:
@@ -193,8 +215,7 @@ class StubResolver:
         return response
 
     def __str__(self) -> str:
-        host, port = self._server
-        return f"resolver {host}:{port}" if ":" not in host else f"resolver [{host}]:{port}"
+        return f"resolver {self.address}"
 
 
 def make_stub_resolver(

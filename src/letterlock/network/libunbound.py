@@ -2,7 +2,8 @@
 
 RFC 4035 §4.3 (the states), RFC 5011 is left to whoever keeps the anchor file. By ctypes, so that
 nothing is compiled: the library is Debian's libunbound8 and its like. It works in a thread of its
-own and tells by a descriptor when an answer is there, so the event loop never waits for it.
+own and tells by a descriptor when an answer is there, so the event loop never waits for it. Its
+callback needs no memory that is both writable and executable (MemoryDenyWriteExecute may be on).
 """
 
 import asyncio
@@ -90,8 +91,6 @@ class LibunboundResolver:
     made at the first question: after a fork, in the event loop that it is used in.
     """
 
-    is_trusted = True
-
     def __init__(
         self,
         anchor: Path | None = None,
@@ -132,8 +131,11 @@ class LibunboundResolver:
             self._context = None
 
     @property
+    def is_trusted(self) -> bool:
+        return True
+
+    @property
     def address(self) -> str:
-        """Who is asked, for people."""
         if self._forward is None:
             return f"libunbound {self._version}"
         host, port = self._forward

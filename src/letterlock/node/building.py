@@ -15,7 +15,8 @@ from letterlock.base.errors import LocalError
 from letterlock.base.log import Log
 from letterlock.network import tls_settings
 from letterlock.network.client_contexts import ClientContexts
-from letterlock.network.dns import Resolver, make_stub_resolver
+from letterlock.network.dns import Resolver
+from letterlock.network.dns_backends import make_backend
 from letterlock.network.dns_cache import CachingResolver
 from letterlock.network.own_addresses import OwnAddresses
 from letterlock.network.server_certificates import ServerCertificates, ServerSettings
@@ -140,9 +141,8 @@ class DeliveryBuilder:
         self._log = log
         self._workers = workers
         self._random = random.SystemRandom()
-        self.resolver = resolver or CachingResolver(
-            make_stub_resolver(config.dns, self._random), clock
-        )
+        self.backend = make_backend(config.dns, self._random)
+        self.resolver = resolver or CachingResolver(self.backend, clock)
         deliver = config.deliver
         trials = max(1, deliver.max_connections // 4)
         self.unreachable = UnreachableHosts(clock, trials)

@@ -38,6 +38,7 @@ from letterlock.node.policy import LoadedPolicy
 from letterlock.node.stores import WorkerStores
 from letterlock.protocols.smtp.server_session import ServerSession
 from letterlock.services.deliver.deliveries import DeliveryParts
+from letterlock.services.discover.resolver_check import ResolverCheck
 from letterlock.services.receive.clients import Clients
 from letterlock.services.receive.names import ClientNames
 from letterlock.services.receive.recipients import RelayClients
@@ -87,6 +88,13 @@ class Worker:
             workers=common.workers,
             resolver=common.resolver,
         )
+        dns = common.config.dns
+        self._resolver_check = ResolverCheck(
+            self._builder.backend,
+            dns.signed_name,
+            dns.bogus_name,
+            common.log if place == 0 else None,
+        )
         self._names = ClientNames(self._builder.resolver, common.clock)
         self._parts: DeliveryParts = self._builder.build(self._ids.make)
         self._stores = WorkerStores(
@@ -125,6 +133,7 @@ class Worker:
                     tasks.create_task(self._builder.pool.run()),
                     tasks.create_task(control.run()),
                     tasks.create_task(self._names.run()),
+                    tasks.create_task(self._resolver_check.run()),
                 ]
                 tell_ready()
                 await self._wait_for_the_end(server)
@@ -180,8 +189,10 @@ class Worker:
             return {"node": {}, "clients": {}, "problems": []}
         notices = common.notices.get() if common.notices is not None else ()
         problems = [*common.policy.problems, *common.problems, *notices, *self._stores.problems]
+        resolver = self._resolver_check.state
         return {
             "node": {"version": __version__, "started": format_time(self._started)},
+            "resolver": resolver.describe() if resolver is not None else None,
             "certificates": self._tell_certificates(),
             "clients": common.counters.of_worker(self._place),
             "problems": problems,

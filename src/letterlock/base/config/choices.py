@@ -31,6 +31,13 @@ class AddressFamily(StrEnum):
     IPV4 = "ipv4"
 
 
+class DnsBackend(StrEnum):
+    """How DNS is asked."""
+
+    STUB = "stub"
+    LIBUNBOUND = "libunbound"
+
+
 class ClearFallback(StrEnum):
     """When mail may go in clear after TLS failed, at level `may`."""
 

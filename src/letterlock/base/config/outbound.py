@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated
 
-from letterlock.base.config.choices import AddressFamily, ClearFallback, DefaultLevel
+from letterlock.base.config.choices import AddressFamily, ClearFallback, DefaultLevel, DnsBackend
 from letterlock.base.config.values import (
     Address,
     Between,
@@ -22,6 +22,12 @@ from letterlock.base.config.values import (
     lasting,
 )
 from letterlock.base.domains import Domain
+
+SIGNED_NAME = Domain("com")
+"""Not the root, whose NS records some resolvers give from their hints, without AD."""
+
+BOGUS_NAME = Domain("dnssec-failed.org")
+"""Kept by Comcast for tests of validators: its DS records match none of its keys."""
 
 Port = Annotated[int, Between(1, 65535)]
 Wait = Annotated[timedelta, lasting("1s", "1h")]
@@ -156,10 +162,15 @@ class PolicySection:
 
 @dataclass(frozen=True, slots=True)
 class DnsSection:
-    """Asking DNS."""
+    """Asking DNS. DANE needs answers that DNSSEC vouches for."""
+
+    backend: DnsBackend = DnsBackend.STUB
+    """`stub` asks one resolver, and believes what it says of DNSSEC if it is on this machine.
+    `libunbound` validates by itself; it needs the library libunbound8."""
 
     resolver: ResolverAddress | None = None
-    """The resolver to ask: `HOST` or `HOST:PORT`. Unset: the first of /etc/resolv.conf."""
+    """The resolver to ask: `HOST` or `HOST:PORT`. Unset: the first of /etc/resolv.conf; with
+    libunbound the name servers of the Internet themselves."""
 
     trust_ad: bool = False
     """Believe the resolver's DNSSEC result (the AD bit) although it is not on this machine. Only
@@ -170,3 +181,14 @@ class DnsSection:
 
     attempts: Annotated[int, Between(1, 10)] = 2
     """How often to ask before giving up."""
+
+    trust_anchor: Path | None = None
+    """The root's key, for libunbound, as DS or DNSKEY records. Unset: the one of the system
+    (Debian's dns-root-data)."""
+
+    signed_name: Domain = SIGNED_NAME
+    """A signed domain: at the start its NS records are asked for, to see whether answers are
+    validated."""
+
+    bogus_name: Domain = BOGUS_NAME
+    """A domain whose signatures are wrong on purpose: it must not resolve."""
