@@ -8,6 +8,8 @@ from letterlock.base.domains import Domain, parse_domain
 from letterlock.protocols.policy.decide import decide
 from letterlock.protocols.policy.postfix_table import parse_postfix_table
 from letterlock.protocols.policy.requirement import (
+    Decision,
+    HostUnusable,
     Level,
     Requirement,
     RequirementInvalid,
@@ -20,6 +22,7 @@ from letterlock.protocols.policy.table import (
     collect_entries,
     parse_entry,
 )
+from letterlock.protocols.tlsrpt.result_types import ResultType
 
 MX = "mx1.provider.example"
 NEXT_HOP = parse_domain("example.com")
@@ -50,7 +53,7 @@ def decided(
     key: str = "example.com",
     domain: Domain | None = NEXT_HOP,
     mx_host: str = MX,
-) -> Requirement | RequirementInvalid:
+) -> Decision:
     table = PolicyTable(collect_entries([parse_entry(key, fields, WHERE)]), DEFAULT)
     return decide(key, domain, mx_host, table)
 
@@ -184,14 +187,13 @@ def test_a_wrong_entry_stops_mail_for_its_key_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("level", ["dane", "dane-only"])
-def test_dane_stops_mail_until_it_is_there(level: str) -> None:
-    """Never at a lower level."""
-    found = decided({"level": level})
-    assert found == RequirementInvalid(
-        WHERE, f"level {level} comes with DNS policy; use verify or secure"
-    )
+def test_dane_stops_mail_where_its_records_were_not_looked_up(level: str) -> None:
+    """RFC 7672 §2.2: never at a lower level."""
     default = PolicyTable({}, TableEntry("", Level(level), WHERE))
-    assert isinstance(decide("example.com", NEXT_HOP, MX, default), RequirementInvalid)
+    for found in (decided({"level": level}), decide("example.com", NEXT_HOP, MX, default)):
+        assert isinstance(found, HostUnusable)
+        assert found.result_type is ResultType.DANE_REQUIRED
+        assert not found.is_permanent
 
 
 @given(st.text(max_size=60) | st.lists(st.sampled_from(WORDS), max_size=5).map(" ".join))

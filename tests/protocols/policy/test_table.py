@@ -1,15 +1,17 @@
 """The operator's table: entries, keys, and what is wrong with one entry alone."""
 
+from datetime import UTC, date, datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from letterlock.protocols.policy.requirement import Level
 from letterlock.protocols.policy.table import (
+    Entry,
     PolicyTable,
     TableEntry,
     WrongEntry,
-    check_entry,
     collect_entries,
     normal_key,
     parse_entry,
@@ -269,14 +271,54 @@ def test_a_normal_key_stays_as_it_is(key: str) -> None:
     table("example.com").find(key)
 
 
-@pytest.mark.parametrize("level", ["dane", "dane-only"])
-def test_levels_that_are_not_here_yet_are_named_as_wrong(level: str) -> None:
-    """So that `config check` and `status` tell of them before mail waits."""
-    entries = [parse_entry("a.example", {"level": level}, "table:1:a.example")]
-    default = TableEntry("", Level(level), "policy.default_level")
-    table = PolicyTable(collect_entries(entries), default)
-    assert [entry.where for entry in table.wrong_entries] == [
-        "table:1:a.example",
-        "policy.default_level",
+# Reason and end.
+
+
+def test_an_exception_carries_a_reason_and_its_last_day() -> None:
+    fields = {"level": "may", "reason": "their TLSA is of the old key", "until": date(2026, 3, 31)}
+    entry = parse_entry("a.example", fields, "f:1")
+    assert isinstance(entry, TableEntry)
+    assert (entry.reason, entry.until) == ("their TLSA is of the old key", date(2026, 3, 31))
+    as_text = parse_entry("a.example", {"level": "none", "until": "2026-03-31"}, "f:1")
+    assert isinstance(as_text, TableEntry)
+    assert as_text.until == date(2026, 3, 31)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"until": "soon"}, "not a day"),
+        ({"until": datetime(2026, 3, 31, tzinfo=UTC)}, "not a day"),
+        ({"until": 20260331.5}, "not a day"),
+        ({"until": "2026-02-30"}, "not a day"),
+        ({"reason": "x" * 201}, "at most 200"),
+        ({"reason": "two\nlines"}, "one line"),
+        ({"reason": ["one", "two"]}, "more than once"),
+    ],
+)
+def test_a_wrong_reason_or_end_makes_a_wrong_entry(fields: dict[str, object], reason: str) -> None:
+    entry = parse_entry("a.example", {"level": "may", **fields}, "f:1")
+    assert isinstance(entry, WrongEntry)
+    assert reason in entry.reason
+
+
+def test_an_entry_holds_through_its_last_day_and_no_longer() -> None:
+    """UTC: the day is the caller's."""
+    last = date(2026, 3, 31)
+    entries: list[Entry] = [
+        TableEntry("a.example", Level.MAY, "f:1", until=last),
+        TableEntry(".example", Level.SECURE, "f:2"),
+        WrongEntry("b.example", "f:3", "wrong"),
     ]
-    assert isinstance(check_entry(default), WrongEntry)
+    table = PolicyTable(collect_entries(entries), DEFAULT)
+    on_last, after = table.on(last), table.on(last + timedelta(days=1))
+    assert on_last is table
+    assert on_last.find("a.example") is entries[0]
+    assert on_last.find_lapsed("a.example") is None
+    assert after.find("a.example") is entries[1]
+    assert after.find_lapsed("a.example") is entries[0]
+    assert after.find_lapsed("b.example") is None
+    assert after.find_lapsed("c.test") is None
+    assert after.lapsed_entries == (entries[0],)
+    assert after.wrong_entries == table.wrong_entries
+    assert table.on(last + timedelta(days=1)) is after

@@ -19,6 +19,7 @@ from letterlock.protocols.pki.certificate import (
     Unreadable,
     read_certificate,
 )
+from letterlock.protocols.pki.names import CertificateNames, Match, explain_mismatch, find_match
 from letterlock.protocols.tlsrpt.findings import Finding
 from letterlock.protocols.tlsrpt.result_types import ResultType
 
@@ -146,9 +147,23 @@ def judge_chain(chain_der: Sequence[bytes], anchors: TrustAnchors, now: datetime
     return replace(judgement, findings=rank_findings(judgement.findings))
 
 
+def compare_names(
+    names: CertificateNames, references: Sequence[str]
+) -> tuple[Match | None, tuple[Finding, ...]]:
+    """Find a wanted name in a certificate, or the fault that there is none."""
+    match = find_match(names, references)
+    if match is not None:
+        return match, ()
+    text = explain_mismatch(names, references)
+    return None, (Finding(ResultType.CERTIFICATE_HOST_MISMATCH, "name-mismatch", text, 0),)
+
+
 def rank_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Put the finding that names the result first, and drop those said twice."""
-    unique = {(found.reason_code, found.depth): found for found in reversed([*findings])}
+    unique = {
+        (found.reason_code, found.depth, found.policy_type): found
+        for found in reversed([*findings])
+    }
     in_order = reversed(unique.values())
     return tuple(sorted(in_order, key=lambda found: _RANKS.get(found.result_type, len(_RANKS))))
 

@@ -17,11 +17,12 @@ from letterlock.protocols.pki.certificate import CertificateFacts, is_spki, read
 from letterlock.protocols.pki.chain import (
     MAX_CHAIN_CERTIFICATES,
     ChainJudgement,
+    compare_names,
     judge_chain,
     rank_findings,
 )
 from letterlock.protocols.pki.key_anchor import make_key_anchor
-from letterlock.protocols.pki.names import CertificateNames, Match, explain_mismatch, find_match
+from letterlock.protocols.pki.names import CertificateNames, Match
 from letterlock.protocols.tlsrpt.findings import Finding, PolicyType
 from letterlock.protocols.tlsrpt.result_types import ResultType
 
@@ -183,11 +184,7 @@ def _compare_names(
     if leaf is None:
         return None, ()
     names = leaf.names if leaf.names.dns else CertificateNames(leaf.common_names)
-    match = find_match(names, references)
-    if match is not None:
-        return match, ()
-    text = explain_mismatch(names, references)
-    return None, (Finding(ResultType.CERTIFICATE_HOST_MISMATCH, "name-mismatch", text, 0),)
+    return compare_names(names, references)
 
 
 def _find_anchors(sent: tuple[bytes, ...], records: Sequence[TlsaRecord]) -> Iterator[_Candidate]:

@@ -1,107 +1,230 @@
-"""Decide what TLS a connection to one MX host must have, from the operator's table.
+"""Decide what TLS a connection to one MX host must have, from all that is known of it.
 
-RFC 9525 §6.1.1 (reference identifiers), RFC 6066 §3 (SNI), RFC 7435 §3 (explicit policy comes
-before opportunistic). DANE and MTA-STS, as sources of their own, are not here yet.
+RFC 7672 §2.2 (DANE), RFC 8461 §5 (MTA-STS), RFC 8689 §4.2 (REQUIRETLS, TLS-Required: No), RFC 7435
+§3. An entry of the operator's table for the next hop comes first, and alone. Else what DANE and
+MTA-STS demand holds, each by itself and both together, on top of the default level: neither
+cancels the other. All decisions in one table: docs/reference/tls-decisions.md.
 """
 
-from functools import lru_cache
+from dataclasses import replace
 
 from letterlock.base.domains import Domain
-from letterlock.protocols.pki.names import parse_ip
+from letterlock.protocols.policy.facts import NOTHING_PUBLISHED, Published
+from letterlock.protocols.policy.published_demand import (
+    DaneSays,
+    Host,
+    MtaStsSays,
+    hear_dane,
+    hear_mta_sts,
+)
 from letterlock.protocols.policy.requirement import (
+    Decision,
+    HostUnusable,
     Level,
     Requirement,
     RequirementInvalid,
     Source,
 )
-from letterlock.protocols.policy.table import PolicyTable, TableEntry, WrongEntry, check_entry
+from letterlock.protocols.policy.table import PolicyTable
+from letterlock.protocols.policy.table_demand import Asked, ask_table
+from letterlock.protocols.policy.tls_parameters import DEFAULT_MIN_VERSION
+from letterlock.protocols.smtp.envelope import TlsDemand
 
-_DEFAULT_MATCH = {
-    Level.VERIFY: ("hostname",),
-    Level.SECURE: ("nexthop", "dot-nexthop"),
-}
-# Not required there, but judged and recorded all the same.
-_RECORDED_MATCH = ("hostname",)
+_DANE_LEVELS = (Level.DANE, Level.DANE_ONLY)
+_CHAIN_LEVELS = (Level.VERIFY, Level.SECURE)
+_REQUIRETLS = "REQUIRETLS: the sender wants the host proved, and the option passed on"
+_TLS_REQUIRED_NO = "TLS-Required: No, so that what is published is recorded and stops nothing"
 
 
-@lru_cache(maxsize=4096)  # asked for each message; tables don't change, a reload makes a new one
 def decide(
-    next_hop_key: str, next_hop_domain: Domain | None, mx_host: str, table: PolicyTable
-) -> Requirement | RequirementInvalid:
+    next_hop_key: str,
+    next_hop_domain: Domain | None,
+    mx_host: str,
+    table: PolicyTable,
+    published: Published = NOTHING_PUBLISHED,
+    demand: TlsDemand = TlsDemand.NORMAL,
+) -> Decision:
     """Decide for one MX host of a next hop.
 
     `next_hop_key` is the next hop as the operator wrote it (`example.com`, `[mx.example.com]:587`),
     `next_hop_domain` its name without brackets and port, None when it is an address. `mx_host` is
-    the host's name, or its address where there is no name.
+    the host's name as its MX record has it, or its address where there is no name. `table` is that
+    of the day. A notification (empty return-path) is not held to REQUIRETLS: its `demand` is NORMAL
+    (RFC 8689 §4.2.1).
     """
-    found = table.find(next_hop_key)
-    entry = table.default if found is None else found
-    entry = check_entry(entry)
-    if isinstance(entry, WrongEntry):
-        return RequirementInvalid(entry.where, entry.reason)
-    names = _find_names(entry, next_hop_domain, mx_host)
-    if not names and entry.level in _DEFAULT_MATCH:
-        reason = "match: no name is left for a next hop that is an address"
-        return RequirementInvalid(entry.where, reason)
-    return Requirement(
-        level=entry.level,
-        source=_find_source(entry, is_default=found is None),
-        reason=_give_reason(entry, is_default=found is None),
-        sni=_find_sni(entry, next_hop_domain, mx_host),
-        names=names,
-        fingerprints=entry.fingerprints,
-        trust_files=entry.trust_files,
-        min_version=entry.min_version,
-        max_version=entry.max_version,
-        ciphers=entry.ciphers,
+    asked = ask_table(next_hop_key, next_hop_domain, mx_host, table)
+    if isinstance(asked, RequirementInvalid):
+        return asked
+    host = Host(mx_host, next_hop_domain, published)
+    if demand is TlsDemand.REQUIRETLS:
+        return _decide_requiretls(asked, host)
+    return _combine(asked, host, is_followed=demand is TlsDemand.NORMAL)
+
+
+def needs_published(
+    next_hop_key: str,
+    next_hop_domain: Domain | None,
+    mx_host: str,
+    table: PolicyTable,
+    demand: TlsDemand = TlsDemand.NORMAL,
+) -> bool:
+    """Say if `decide` goes by what is published, so that it must be looked up."""
+    asked = ask_table(next_hop_key, next_hop_domain, mx_host, table)
+    if isinstance(asked, RequirementInvalid):
+        return False
+    is_alone = asked.is_final and asked.requirement.level is not Level.DANE_ONLY
+    return demand is TlsDemand.REQUIRETLS or not is_alone
+
+
+def _combine(asked: Asked, host: Host, *, is_followed: bool = True) -> Requirement | HostUnusable:
+    """Put what is published on top of what the table asks.
+
+    `is_followed` False: it is judged and recorded only, but for what the operator made a must
+    (RFC 8689 §4.2.2).
+    """
+    floor = asked.requirement
+    is_mandatory = floor.level is Level.DANE_ONLY
+    if (asked.is_final and not is_mandatory) or (
+        host.published.is_silent and floor.level not in _DANE_LEVELS
+    ):
+        return _note_overruled(floor, host)
+    dane = hear_dane(host, floor.level)
+    sts = MtaStsSays() if asked.is_final else hear_mta_sts(host)
+    findings = (*dane.findings, *sts.findings)
+    if dane.is_out and (is_followed or is_mandatory):
+        return HostUnusable(Source.DANE, dane.reason, findings)
+    if sts.is_out and is_followed:
+        return HostUnusable(Source.MTA_STS, sts.reason, findings)
+    built = replace(floor, findings=findings)
+    if floor.level is Level.DANE:
+        # An entry that says `dane` asks for no more than is published.
+        built = replace(built, level=Level.MAY)
+    if not is_followed:
+        built = replace(built, reason=f"{built.reason}; {_TLS_REQUIRED_NO}")
+    built = _add_dane(built, dane, is_enforced=is_followed or is_mandatory)
+    return _add_mta_sts(built, sts, is_enforced=is_followed)
+
+
+def _note_overruled(floor: Requirement, host: Host) -> Requirement:
+    """Tell of what the operator's entry takes the place of."""
+    if host.published.is_silent:
+        return floor
+    dane, sts = hear_dane(host, Level.MAY), hear_mta_sts(host)
+    overruled = [
+        name
+        for name, is_asking in (
+            ("DANE", dane.demand is not None or dane.is_out or dane.is_tls_asked),
+            ("MTA-STS", sts.demand is not None and sts.demand.is_enforced),
+        )
+        if is_asking
+    ]
+    if not overruled:
+        return floor
+    reason = f"{floor.reason}; in place of what is published: {' and '.join(overruled)}"
+    return replace(floor, reason=reason)
+
+
+def _add_dane(built: Requirement, dane: DaneSays, *, is_enforced: bool) -> Requirement:
+    """Add what TLSA records ask: proof by them, or at least TLS."""
+    if dane.demand is not None:
+        demand = replace(dane.demand, is_enforced=is_enforced)
+        # RFC 7672 §8.1: the TLSA base domain, which is the first name, whatever else is set.
+        built = replace(built, dane=demand, sni=demand.names[0])
+        if not is_enforced:
+            return built
+        if built.level is Level.DANE_ONLY or not built.level.is_authenticated:
+            built = replace(built, names=demand.names)
+        return _add(built, Level.DANE, Source.DANE, dane.reason)
+    if dane.is_tls_asked and is_enforced:
+        return _add(built, Level.ENCRYPT, Source.DANE, dane.reason)
+    return built
+
+
+def _add_mta_sts(built: Requirement, sts: MtaStsSays, *, is_enforced: bool) -> Requirement:
+    """Add what the MTA-STS policy asks: a chain and the host's name; recorded only in testing."""
+    if sts.demand is None:
+        return built
+    is_enforced = is_enforced and sts.demand.is_enforced
+    built = replace(built, mta_sts=replace(sts.demand, is_enforced=is_enforced))
+    if not is_enforced:
+        return replace(built, reason=f"{built.reason}; {sts.reason}")
+    if not built.level.is_authenticated:
+        built = replace(built, names=sts.demand.names)
+    return _add(built, Level.VERIFY, Source.MTA_STS, sts.reason)
+
+
+def _add(built: Requirement, level: Level, source: Source, reason: str) -> Requirement:
+    """Add a source: it sets the level where the level does not ask for as much by itself."""
+    if built.level.is_authenticated or built.level is level:
+        return _also(built, source, reason)
+    # What `none` and `may` ask is met by anything.
+    others = built.sources if built.level.is_tls_required else ()
+    if others:
+        reason = f"{reason}; {built.reason}"
+    return replace(built, level=level, source=source, sources=(source, *others), reason=reason)
+
+
+def _also(built: Requirement, source: Source, reason: str) -> Requirement:
+    sources = tuple(dict.fromkeys((*built.sources, source)))
+    return replace(built, sources=sources, reason=f"{built.reason}; {reason}")
+
+
+def _decide_requiretls(asked: Asked, host: Host) -> Requirement | HostUnusable:
+    """RFC 8689 §4.2.1: a host that is the domain's by DNSSEC or MTA-STS, and proves itself.
+
+    An exception of the operator's below proof is for mail whose sender asked for nothing.
+    """
+    floor = asked.requirement
+    if floor.level is Level.NONE:
+        return _refuse(f"TLS is off for this next hop ({floor.reason})")
+    if not floor.level.is_authenticated:
+        asked = replace(asked, requirement=_without_old_tls(floor), is_final=False)
+    built = _combine(asked, host)
+    if isinstance(built, HostUnusable):
+        return built
+    is_host_trusted = host.is_mx_secure or _is_known_otherwise(host)
+    if built.level.is_authenticated and (is_host_trusted or not _rests_on_host(asked, built)):
+        return _also(built, Source.REQUIRETLS, _REQUIRETLS)
+    if not is_host_trusted:
+        return _refuse_unknown(host)
+    built = replace(built, names=(host.name,))
+    return _add(built, Level.VERIFY, Source.REQUIRETLS, _REQUIRETLS)
+
+
+def _without_old_tls(floor: Requirement) -> Requirement:
+    """Leave out what only `may` allows, where nothing but clear text is worse (RFC 9325 §5.2)."""
+    highest = floor.max_version
+    return replace(
+        floor,
+        min_version=max(floor.min_version, DEFAULT_MIN_VERSION),
+        max_version=highest if highest is None or highest >= DEFAULT_MIN_VERSION else None,
+        ciphers=None if floor.level is Level.MAY else floor.ciphers,
     )
 
 
-def _find_names(entry: TableEntry, next_hop_domain: Domain | None, mx_host: str) -> tuple[str, ...]:
-    words = entry.match or _DEFAULT_MATCH.get(entry.level, _RECORDED_MATCH)
-    names: list[str] = []
-    for word in words:
-        match word:
-            case "hostname":
-                names.append(_bare(mx_host))
-            case "nexthop":
-                # RFC 9525 §6.4: a next hop that is an address is proved by that address.
-                names.append(next_hop_domain or _bare(mx_host))
-            case "dot-nexthop":
-                if next_hop_domain:
-                    names.append(f".{next_hop_domain}")
-            case _:
-                names.append(word)
-    return tuple(dict.fromkeys(names))
+def _is_known_otherwise(host: Host) -> bool:
+    """Say if the host is the domain's although its MX record is insecure.
 
-
-def _find_sni(entry: TableEntry, next_hop_domain: Domain | None, mx_host: str) -> str | None:
-    """Give the name to send, at every level: hosts show strangers without it another certificate.
-
-    None for an address (RFC 6066 §3).
+    RFC 8689 §4.2.1 asks for a host that RFC 8461 §4.1 finds listed, whatever the mode.
     """
-    match entry.servername:
-        case None | "hostname":
-            name: str | None = mx_host
-        case "nexthop":
-            name = next_hop_domain
-        case literal:
-            name = literal
-    return None if name is None or parse_ip(name) is not None else name
+    demand = hear_mta_sts(host).demand
+    return (demand is not None and demand.is_listed) or host.name == host.next_hop
 
 
-def _bare(host: str) -> str:
-    ip = parse_ip(host)
-    return host if ip is None else str(ip)
+def _rests_on_host(asked: Asked, built: Requirement) -> bool:
+    """Say if what is proved is a name that the MX record gave, and not one that we know."""
+    if built.source in (Source.TABLE, Source.DEFAULT) and built.level in _CHAIN_LEVELS:
+        return asked.is_host_named
+    return built.level is not Level.FINGERPRINT
 
 
-def _find_source(entry: TableEntry, *, is_default: bool) -> Source:
-    if not is_default:
-        return Source.TABLE
-    return Source.OPPORTUNISTIC if entry.level is Level.MAY else Source.DEFAULT
+def _refuse_unknown(host: Host) -> HostUnusable:
+    refused = _refuse(f"neither DNSSEC nor MTA-STS says that {host.name} is {host.next_hop}'s")
+    sts = host.published.mta_sts
+    # A policy that could not be fetched may be there the next time.
+    may_pass = sts is not None and sts.policy is None and sts.error is not None
+    return replace(refused, is_permanent=not may_pass)
 
 
-def _give_reason(entry: TableEntry, *, is_default: bool) -> str:
-    if is_default:
-        return f"default level: {entry.level} ({entry.where})"
-    return f"policy table: {entry.key} {entry.level} ({entry.where})"
+def _refuse(reason: str) -> HostUnusable:
+    return HostUnusable(Source.REQUIRETLS, f"REQUIRETLS: {reason}", is_permanent=True)

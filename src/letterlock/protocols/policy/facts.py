@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from letterlock.base.domains import Domain
-from letterlock.protocols.dns.answers import TlsaRecord
+from letterlock.protocols.dns.answers import Security, TlsaRecord
 from letterlock.protocols.mta_sts.policy import MtaStsPolicy
 from letterlock.protocols.tlsrpt.result_types import ResultType
 
@@ -61,3 +61,26 @@ class MtaStsFacts:
     expires: datetime | None = None
     error: str | None = None
     result_type: ResultType | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What was found out for one MX host of a next hop; None: it was not looked up.
+
+    `mx_security` is the state of the MX records that named the host (with the aliases that led to
+    them); None where none did: the next hop is the host, or has no MX. `expanded_domain` is the
+    next hop behind its aliases, where it is one.
+    """
+
+    tlsa: TlsaFacts | None = None
+    mta_sts: MtaStsFacts | None = None
+    mx_security: Security | None = None
+    expanded_domain: Domain | None = None
+
+    @property
+    def is_silent(self) -> bool:
+        """Nothing was looked up that could ask for anything."""
+        return self.tlsa is None and self.mta_sts is None
+
+
+NOTHING_PUBLISHED = Published()

@@ -1,30 +1,36 @@
 """Judge what a connection gave by what it must have: may mail go, and what is it worth.
 
 RFC 3207 §4.1, §6 (after the handshake); RFC 7435 §3 (opportunistic encryption is not to look like
-more); RFC 8460 §4.3 (the names of faults). A failed TLS policy defers mail and never returns it
-before its lifetime ends. Chains are judged in `protocols.pki.chain`.
+more); RFC 7672 §3.2 and RFC 8461 §4.2 (what is published); RFC 8460 §4.3 (the names of faults). A
+failed TLS policy defers mail and never returns it before its lifetime ends. Chains are judged in
+`protocols.pki.chain`, TLSA records in `dane`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
 
 from letterlock.protocols.pki.anchors import TrustAnchors
 from letterlock.protocols.pki.certificate import CertificateFacts, read_certificate
-from letterlock.protocols.pki.chain import ChainJudgement, judge_chain, rank_findings
-from letterlock.protocols.pki.names import Match, explain_mismatch, find_match
+from letterlock.protocols.pki.chain import ChainJudgement, compare_names, judge_chain, rank_findings
+from letterlock.protocols.pki.names import Match
+from letterlock.protocols.policy.dane import TlsaMatch, judge_dane
 from letterlock.protocols.policy.fingerprints import format_fingerprint
-from letterlock.protocols.policy.requirement import Level, Requirement
+from letterlock.protocols.policy.requirement import DaneDemand, Level, Requirement
 from letterlock.protocols.policy.verdict import Outcome, Verdict
 from letterlock.protocols.smtp.replies import Reply
 from letterlock.protocols.tls.failures import explain_failure
 from letterlock.protocols.tls.handshake import FailureCause, Handshake, HandshakeFailed
-from letterlock.protocols.tlsrpt.findings import Finding
+from letterlock.protocols.tlsrpt.findings import Finding, PolicyType
 from letterlock.protocols.tlsrpt.result_types import ResultType
 
 NOT_OFFERED = "starttls-not-offered"
 """The reason code where a host does not offer STARTTLS; other codes: it did, and it failed."""
+
+_CHAIN_LEVELS = (Level.VERIFY, Level.SECURE)
+_OTHER_PROOFS = (Level.FINGERPRINT, Level.DANE, Level.DANE_ONLY)
+_SHOWN_RECORD_CHARACTERS = 80
 
 
 class FallbackRule(StrEnum):
@@ -44,12 +50,20 @@ class ClearFallback:
 
 
 @dataclass(frozen=True, slots=True)
-class _Evidence:
-    """What the certificates prove, beside what the level asks."""
+class _Proof:
+    """One way to prove the host, and what came of it: proved exactly when there are no findings.
 
+    `is_asked` False: it is recorded only. `is_of_domain` False: it proves a host that nobody says
+    is the domain's. `said` is the proof in words.
+    """
+
+    is_asked: bool
     findings: tuple[Finding, ...]
-    is_chain_trusted: bool = False
-    match: Match | None = None
+    said: str = ""
+    is_of_domain: bool = True
+    is_trusted: bool = False
+    name: Match | None = None
+    tlsa: TlsaMatch | None = None
 
 
 def judge(
@@ -57,14 +71,13 @@ def judge(
 ) -> Verdict:
     """Judge a completed handshake, before any MAIL.
 
-    At `may` and `encrypt` the certificate is judged and recorded, and mail goes whatever it is
-    (RFC 7435 §3); the outcome stays ENCRYPTED even if all is well with it.
+    Every proof that is asked for must be there. Where none is, the certificate is judged and
+    recorded, and mail goes whatever it is (RFC 7435 §3); the outcome stays ENCRYPTED even if all is
+    well with it.
     """
-    if requirement.level is Level.FINGERPRINT:
-        return _judge_fingerprint(requirement, handshake)
-    evidence = _weigh(requirement, handshake.chain, anchors, now)
-    outcome, reason = _conclude(requirement, evidence)
-    return _verdict(outcome, reason, evidence)
+    proofs = _weigh(requirement, handshake.chain, anchors, now)
+    outcome, reason = _conclude(requirement, proofs)
+    return _verdict(outcome, reason, proofs, requirement.findings)
 
 
 def judge_failure(
@@ -75,13 +88,14 @@ def judge_failure(
     Whether it may go over another one in clear is `may_fall_back`'s to say. Where we refused the
     certificate, its faults are named as they are after a handshake.
     """
-    evidence = _Evidence((explain_failure(failure),))
+    proofs = [_Proof(is_asked=True, findings=(explain_failure(failure),))]
     if failure.cause is FailureCause.CERTIFICATE_REFUSED and failure.chain:
         weighed = _weigh(requirement, failure.chain, anchors, now)
-        if weighed.findings:
-            evidence = weighed
-    reason = f"TLS handshake failed: {evidence.findings[0].text}"
-    return _verdict(Outcome.DEFER, reason, evidence)
+        if any(proof.findings for proof in weighed):
+            proofs = weighed
+    faults = _explain([proof for proof in proofs if proof.findings])
+    reason = f"TLS handshake failed: {faults}"
+    return _verdict(Outcome.DEFER, reason, proofs, requirement.findings)
 
 
 def judge_no_starttls(
@@ -100,10 +114,12 @@ def judge_no_starttls(
     else:
         reason_code = f"smtp-starttls-reply-code-{reply.code}"
         text = f"the host refused to start TLS: {reply.text}"
-    evidence = _Evidence((Finding(ResultType.STARTTLS_NOT_SUPPORTED, reason_code, text),))
+    finding = Finding(ResultType.STARTTLS_NOT_SUPPORTED, reason_code, text)
+    proofs = [_Proof(is_asked=True, findings=(finding,))]
     if level.is_tls_required:
-        return _verdict(Outcome.DEFER, f"TLS is required, but {text}", evidence)
-    return _verdict(Outcome.CLEAR, f"in clear: {text}", evidence)
+        reason = f"TLS is required, but {text}"
+        return _verdict(Outcome.DEFER, reason, proofs, requirement.findings)
+    return _verdict(Outcome.CLEAR, f"in clear: {text}", proofs, requirement.findings)
 
 
 def may_fall_back(requirement: Requirement, setting: ClearFallback, age: timedelta) -> bool:
@@ -132,61 +148,68 @@ def trust_word(requirement: Requirement, verdict: Verdict) -> str:
 
 def _weigh(
     requirement: Requirement, chain: tuple[bytes, ...], anchors: TrustAnchors, now: datetime
-) -> _Evidence:
-    judgement = judge_chain(chain, anchors, now)
-    match, mismatch = _compare_names(requirement, judgement)
-    findings = rank_findings((*judgement.findings, *mismatch))
-    return _Evidence(findings, judgement.is_trusted, match)
+) -> list[_Proof]:
+    proofs: list[_Proof] = []
+    if requirement.level is Level.FINGERPRINT:
+        proofs.append(_weigh_fingerprint(requirement, chain))
+    if requirement.dane is not None:
+        proofs.append(_weigh_dane(requirement.dane, chain, now))
+    # What proves the host in another way is not held to authorities, unless these are asked for.
+    if requirement.level not in _OTHER_PROOFS or requirement.mta_sts is not None:
+        proofs.append(_weigh_chain(requirement, judge_chain(chain, anchors, now)))
+    return proofs
 
 
-def _compare_names(
-    requirement: Requirement, judgement: ChainJudgement
-) -> tuple[Match | None, tuple[Finding, ...]]:
-    if judgement.leaf is None:
-        return None, ()
-    names = judgement.leaf.names
-    match = find_match(names, requirement.names)
-    if match is not None:
-        return match, ()
-    text = explain_mismatch(names, requirement.names)
-    mismatch = Finding(ResultType.CERTIFICATE_HOST_MISMATCH, "name-mismatch", text, 0)
-    return None, (mismatch,)
+def _weigh_chain(requirement: Requirement, judgement: ChainJudgement) -> _Proof:
+    """Compare names too: those that the level wants, and those that MTA-STS wants."""
+    sts = requirement.mta_sts
+    wanted = [] if requirement.level in _OTHER_PROOFS else [requirement.names]
+    if sts is not None and sts.names not in wanted:
+        wanted.append(sts.names)
+    findings = list(judgement.findings)
+    matches = []
+    if judgement.leaf is not None:
+        for references in wanted:
+            match, mismatch = compare_names(judgement.leaf.names, references)
+            findings += mismatch
+            matches += [match] if match is not None else []
+    is_wanted_by_level = requirement.level in _CHAIN_LEVELS
+    if sts is not None:
+        findings = [replace(found, policy_type=PolicyType.STS) for found in findings]
+    return _Proof(
+        is_asked=is_wanted_by_level or (sts is not None and sts.is_enforced),
+        findings=rank_findings(findings),
+        said=f"the certificate is for {_said(matches[0])}" if matches else "",
+        is_trusted=judgement.is_trusted,
+        name=matches[0] if matches else None,
+    )
 
 
-def _conclude(requirement: Requirement, evidence: _Evidence) -> tuple[Outcome, str]:
-    faults = "; ".join(finding.text for finding in evidence.findings)
-    is_proved = not evidence.findings and evidence.is_chain_trusted and evidence.match is not None
-    match requirement.level:
-        case Level.VERIFY | Level.SECURE if is_proved and evidence.match is not None:
-            return (
-                Outcome.AUTHENTICATED,
-                f"verified: the certificate is for {_said(evidence.match)}",
-            )
-        case Level.VERIFY | Level.SECURE:
-            return Outcome.DEFER, f"not verified: {faults}"
-        case Level.NONE | Level.MAY | Level.ENCRYPT if evidence.findings:
-            return Outcome.ENCRYPTED, f"encrypted, not authenticated: {faults}"
-        case Level.NONE | Level.MAY | Level.ENCRYPT:
-            return Outcome.ENCRYPTED, "encrypted; the certificate is good, but was not asked for"
-        case _:
-            # No requirement of these levels is made yet, and none is met by a chain alone.
-            return Outcome.DEFER, f"level {requirement.level} cannot be judged by a chain"
+def _weigh_dane(demand: DaneDemand, chain: tuple[bytes, ...], now: datetime) -> _Proof:
+    judgement = judge_dane(chain, demand.records, demand.names, now)
+    said = ""
+    if judgement.is_authenticated and judgement.match is not None:
+        kind = str(judgement.match.record)[:_SHOWN_RECORD_CHARACTERS]
+        said = f"TLSA record {kind} matches at depth {judgement.match.depth}"
+    if judgement.name is not None:
+        said += f", the certificate is for {_said(judgement.name)}"
+    return _Proof(
+        is_asked=demand.is_enforced,
+        findings=judgement.findings,
+        said=said,
+        is_of_domain=demand.is_mx_secure,
+        is_trusted=judgement.is_authenticated,
+        name=judgement.name,
+        tlsa=judgement.match,
+    )
 
 
-def _said(match: Match) -> str:
-    if match.presented.lower() == match.reference.lower():
-        return match.reference
-    return f"{match.presented}, wanted {match.reference}"
-
-
-def _judge_fingerprint(requirement: Requirement, handshake: Handshake) -> Verdict:
+def _weigh_fingerprint(requirement: Requirement, chain: tuple[bytes, ...]) -> _Proof:
     """Compare digests only: names, dates and issuers mean nothing here, as in Postfix."""
-    digests = _digests(handshake.chain)
+    digests = _digests(chain)
     found = next((item for item in requirement.fingerprints if item in digests), None)
     if found is not None:
-        return Verdict(
-            Outcome.AUTHENTICATED, None, "verified", f"verified: the fingerprint is {found}"
-        )
+        return _Proof(is_asked=True, findings=(), said=f"the fingerprint is {found}")
     if not digests:
         finding = Finding(
             ResultType.CERTIFICATE_NOT_TRUSTED, "no-certificate", "the server sent no certificate"
@@ -194,7 +217,34 @@ def _judge_fingerprint(requirement: Requirement, handshake: Handshake) -> Verdic
     else:
         text = f"no fingerprint matches; the certificate's is {digests[0]}"
         finding = Finding(ResultType.CERTIFICATE_NOT_TRUSTED, "fingerprint-mismatch", text, 0)
-    return _verdict(Outcome.DEFER, f"not verified: {finding.text}", _Evidence((finding,)))
+    return _Proof(is_asked=True, findings=(finding,))
+
+
+def _conclude(requirement: Requirement, proofs: list[_Proof]) -> tuple[Outcome, str]:
+    asked = [proof for proof in proofs if proof.is_asked]
+    if failed := [proof for proof in asked if proof.findings]:
+        return Outcome.DEFER, f"not verified: {_explain(failed)}"
+    if asked:
+        said = " and ".join(proof.said for proof in asked)
+        if any(proof.is_of_domain for proof in asked):
+            return Outcome.AUTHENTICATED, f"verified: {said}"
+        return Outcome.ENCRYPTED, f"encrypted; the host is proved, not the domain: {said}"
+    if requirement.level.is_authenticated:
+        # No requirement is made that asks for proof and says none: mail must not go by one.
+        return Outcome.DEFER, f"level {requirement.level} says nothing that could be proved"
+    if faults := _explain(proofs):
+        return Outcome.ENCRYPTED, f"encrypted, not authenticated: {faults}"
+    return Outcome.ENCRYPTED, "encrypted; the certificate is good, but was not asked for"
+
+
+def _explain(proofs: list[_Proof]) -> str:
+    return "; ".join(finding.text for proof in proofs for finding in proof.findings)
+
+
+def _said(match: Match) -> str:
+    if match.presented.lower() == match.reference.lower():
+        return match.reference
+    return f"{match.presented}, wanted {match.reference}"
 
 
 def _digests(chain: tuple[bytes, ...]) -> tuple[str, ...]:
@@ -207,15 +257,21 @@ def _digests(chain: tuple[bytes, ...]) -> tuple[str, ...]:
     return tuple(format_fingerprint(digest) for digest in digests)
 
 
-def _verdict(outcome: Outcome, reason: str, evidence: _Evidence) -> Verdict:
-    first = evidence.findings[0] if evidence.findings else None
+def _verdict(
+    outcome: Outcome, reason: str, proofs: list[_Proof], published: tuple[Finding, ...]
+) -> Verdict:
+    """Put together what is shown: what decided first, then what is recorded, then the policy's."""
+    in_order = sorted(proofs, key=lambda proof: not proof.is_asked)
+    findings = tuple(found for proof in in_order for found in proof.findings) + published
+    first = findings[0] if findings else None
     fine = "verified" if outcome is Outcome.AUTHENTICATED else "encrypted"
     return Verdict(
         outcome=outcome,
         result_type=first.result_type if first else None,
         reason_code=first.reason_code if first else fine,
         reason=reason,
-        findings=evidence.findings,
-        is_chain_trusted=evidence.is_chain_trusted,
-        matched_name=evidence.match.presented if evidence.match else None,
+        findings=findings,
+        is_chain_trusted=any(proof.is_trusted for proof in proofs),
+        matched_name=next((proof.name.presented for proof in in_order if proof.name), None),
+        tlsa_match=next((proof.tlsa for proof in in_order if proof.tlsa), None),
     )

@@ -6,8 +6,10 @@ is lowered. Reading Postfix's own text form is in `postfix_table`; what an entry
 host is in `decide`.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 
 from letterlock.base.domains import DomainError, parse_domain
 from letterlock.protocols.pki.names import parse_ip
@@ -27,7 +29,11 @@ _MATCHING_LEVELS = (Level.FINGERPRINT, Level.VERIFY, Level.SECURE)
 _CHAIN_LEVELS = (Level.VERIFY, Level.SECURE)
 _FIELDS = frozenset(
     {"level", "match", "servername", "tafile", "protocols", "ciphers", "exclude", "fingerprints"}
+    | {"reason", "until"}
 )
+MAX_REASON_CHARACTERS = 200
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 
 
 class EntryError(ValueError):
@@ -39,7 +45,8 @@ class TableEntry:
     """One entry. `match` and `servername` hold words of Postfix's or names as they are wanted.
 
     `where` is `file:line:key`. An empty `match` means the level's default. `ciphers` is an OpenSSL
-    list for TLS 1.2 and below, None for ours.
+    list for TLS 1.2 and below, None for ours. `reason` is the operator's, empty when none is given;
+    `until` is the last day (UTC) on which the entry holds, None without an end.
     """
 
     key: str
@@ -52,6 +59,8 @@ class TableEntry:
     min_version: str = DEFAULT_MIN_VERSION
     max_version: str | None = None
     ciphers: str | None = None
+    reason: str = ""
+    until: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,40 +76,63 @@ Entry = TableEntry | WrongEntry
 
 
 class PolicyTable:
-    """Entries by their key, as `normal_key` gives it; `default` holds where none is found."""
+    """Entries by their key, as `normal_key` gives it; `default` holds where none is found.
 
-    def __init__(self, entries: Mapping[str, Entry], default: Entry) -> None:
+    Entries whose last day is past hold no longer: ask `on` for the table of a day.
+    """
+
+    def __init__(
+        self,
+        entries: Mapping[str, Entry],
+        default: Entry,
+        *,
+        lapsed: Mapping[str, TableEntry] | None = None,
+    ) -> None:
         self._entries = dict(entries)
+        self._lapsed = dict(lapsed or {})
         self.default = default
+        self._of_day: tuple[date, PolicyTable] | None = None
 
     @property
     def wrong_entries(self) -> tuple[WrongEntry, ...]:
         """Give the entries that no mail can go by, the default among them."""
-        checked = map(check_entry, (*self._entries.values(), self.default))
-        return tuple(entry for entry in checked if isinstance(entry, WrongEntry))
+        entries = (*self._entries.values(), self.default)
+        return tuple(entry for entry in entries if isinstance(entry, WrongEntry))
+
+    @property
+    def lapsed_entries(self) -> tuple[TableEntry, ...]:
+        """Give the entries that hold no longer in a table that `on` gave."""
+        return tuple(self._lapsed.values())
+
+    def on(self, day: date) -> "PolicyTable":
+        """Give the table as it holds on a day: the same object for the same day."""
+        if self._of_day is None or self._of_day[0] != day:
+            lapsed = {
+                key: entry
+                for key, entry in self._entries.items()
+                if isinstance(entry, TableEntry) and entry.until is not None and entry.until < day
+            }
+            holding = {key: entry for key, entry in self._entries.items() if key not in lapsed}
+            table = PolicyTable(holding, self.default, lapsed=lapsed) if lapsed else self
+            self._of_day = (day, table)
+        return self._of_day[1]
 
     def find(self, next_hop_key: str) -> Entry | None:
         """Find the entry for a next hop as it is written: a domain, `[host]`, `[host]:port`.
 
         Only a plain domain has parents: for `a.b.example` also `.b.example` and `.example`.
         """
-        key = normal_key(next_hop_key)
-        if entry := self._entries.get(key):
-            return entry
-        if _is_plain_domain(key):
-            while "." in key:
-                key = key.partition(".")[2]
-                if entry := self._entries.get("." + key):
-                    return entry
+        keys = _keys_of(next_hop_key)
+        return next((self._entries[key] for key in keys if key in self._entries), None)
+
+    def find_lapsed(self, next_hop_key: str) -> TableEntry | None:
+        """Find the entry that would be found, were its last day not past."""
+        for key in _keys_of(next_hop_key):
+            if key in self._entries:
+                return None
+            if key in self._lapsed:
+                return self._lapsed[key]
         return None
-
-
-def check_entry(entry: Entry) -> Entry:
-    """Give the entry, or what is wrong with it: levels that are not here yet are never lowered."""
-    if isinstance(entry, TableEntry) and entry.level in (Level.DANE, Level.DANE_ONLY):
-        reason = f"level {entry.level} comes with DNS policy; use verify or secure"
-        return WrongEntry(entry.key, entry.where, reason)
-    return entry
 
 
 def collect_entries(*sources: Iterable[Entry]) -> dict[str, Entry]:
@@ -154,9 +186,10 @@ def _parse(key: str, fields: Mapping[str, object], where: str) -> TableEntry:
     if unknown := sorted(set(fields) - _FIELDS):
         raise EntryError(f"there is no attribute {unknown[0][:40]!r}")
     level = parse_level(_text(fields, "level") or "")
+    reason, until = _parse_reason(fields), _parse_until(fields)
     if level is Level.NONE:
         # As in Postfix: nothing else counts without TLS.
-        return TableEntry(normal_key(key), level, where)
+        return TableEntry(normal_key(key), level, where, reason=reason, until=until)
     match = _texts(fields, "match")
     _check_attributes(level, fields)
     servername = _text(fields, "servername")
@@ -179,7 +212,37 @@ def _parse(key: str, fields: Mapping[str, object], where: str) -> TableEntry:
         ciphers=parse_ciphers(
             _text(fields, "ciphers"), _texts(fields, "exclude"), is_old_allowed=level is Level.MAY
         ),
+        reason=reason,
+        until=until,
     )
+
+
+def _parse_reason(fields: Mapping[str, object]) -> str:
+    reason = _text(fields, "reason") or ""
+    if len(reason) > MAX_REASON_CHARACTERS or not reason.isprintable():
+        raise EntryError(f"reason: one line of at most {MAX_REASON_CHARACTERS} characters")
+    return reason
+
+
+def _parse_until(fields: Mapping[str, object]) -> date | None:
+    until = fields.get("until")
+    if until is None or type(until) is date:
+        return until
+    try:
+        return date.fromisoformat(str(until) if _DAY.match(str(until)) else "")
+    except ValueError:
+        raise EntryError(f"until: {str(until)[:40]!r} is not a day (YYYY-MM-DD)") from None
+
+
+def _keys_of(next_hop_key: str) -> list[str]:
+    """Give the keys to look under, the nearest first."""
+    key = normal_key(next_hop_key)
+    keys = [key]
+    if _is_plain_domain(key):
+        while "." in key:
+            key = key.partition(".")[2]
+            keys.append("." + key)
+    return keys
 
 
 def _check_key(key: str) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from letterlock.protocols.policy.dane import TlsaMatch
 from letterlock.protocols.tlsrpt.findings import Finding
 from letterlock.protocols.tlsrpt.result_types import ResultType
 
@@ -23,9 +24,9 @@ class Outcome(StrEnum):
 class Verdict:
     """The judgement on one connection.
 
-    `result_type` is None exactly when nothing was wrong. At `may` it can be set although mail
-    goes (a bad certificate is recorded, not refused). `findings` holds every fault, the one that
-    names the result first. `trust` is Postfix's word for its log line.
+    `result_type` is None exactly when nothing was wrong. It can be set although mail goes: a bad
+    certificate at `may`, a policy in mode testing. `findings` holds every fault, the one that names
+    the result first. `tlsa_match` is the TLSA record that was met, and by which certificate.
     """
 
     outcome: Outcome
@@ -35,6 +36,7 @@ class Verdict:
     findings: tuple[Finding, ...] = ()
     is_chain_trusted: bool = False
     matched_name: str | None = None
+    tlsa_match: TlsaMatch | None = None
 
     @property
     def may_send(self) -> bool:
