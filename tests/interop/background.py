@@ -41,15 +41,21 @@ def in_background(context: AbstractAsyncContextManager[T]) -> Iterator[T]:
 
 
 @contextmanager
-def zones(records: Mapping[str, str], host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """Run a name server that has these zones; gives its address."""
-    with in_background(_serve(records, host, port)) as address:
+def zones(
+    records: Mapping[str, str],
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    authentic_data: bool = False,
+) -> Iterator[str]:
+    """Run a name server that has these zones, as `ZoneServer` does; gives its address."""
+    server = ZoneServer(records, authentic_data=authentic_data)
+    with in_background(_serve(server, host, port)) as address:
         yield address
 
 
 @asynccontextmanager
-async def _serve(records: Mapping[str, str], host: str, port: int) -> AsyncIterator[str]:
-    server = ZoneServer(records)
+async def _serve(server: ZoneServer, host: str, port: int) -> AsyncIterator[str]:
     host, port = await server.start(host, port)
     try:
         yield f"{host}:{port}"
