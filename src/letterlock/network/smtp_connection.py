@@ -17,6 +17,7 @@ from letterlock.network.server_certificates import ServerCertificates
 from letterlock.network.smtp_owner import Peer, SessionOwner
 from letterlock.network.tls import TlsDriver
 from letterlock.protocols.smtp.server_session import (
+    Aside,
     Closed,
     Event,
     Hello,
@@ -43,11 +44,15 @@ SLOW_START_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class ServerLimits:
-    """How long a client may take. Rates in octets a second, 0 for none."""
+    """How long a client may take, and how many there may be at once in this process.
+
+    Rates are in octets a second; 0 is no limit.
+    """
 
     idle: timedelta = timedelta(minutes=5)
     session: timedelta = timedelta(hours=1)
     min_bytes_per_second: int = 100
+    connections: int = 0
 
 
 class ConnectionHome(Protocol):
@@ -58,6 +63,9 @@ class ConnectionHome(Protocol):
 
     @property
     def limits(self) -> ServerLimits: ...
+
+    @property
+    def is_crowded(self) -> bool: ...
 
     def now(self) -> float: ...
 
@@ -83,7 +91,7 @@ class Connection(asyncio.Protocol):
         self._is_ended = False
         self._lost: str | None = None
         self._late: str | None = None
-        self._has_quit = False
+        self._is_expecting_end = False
         self._lingers_until = 0.0
         self._started = self._active = server.now()
         self._message_started: float | None = None
@@ -101,7 +109,9 @@ class Connection(asyncio.Protocol):
         name = transport.get_extra_info("peername") or ("unknown", 0)
         peer = Peer(str(name[0]).partition("%")[0].removeprefix("::ffff:"), int(name[1]))
         self._session, self._owner = self._server.begin(self, peer)
-        if refusal := self._owner.start_connection():
+        if refusal := self._owner.start_connection(is_crowded=self._server.is_crowded):
+            # Nothing of theirs is unread: closed at once, they hold no descriptor.
+            self._is_expecting_end = True
             self._session.refuse(refusal)
         else:
             self._session.greet()
@@ -212,9 +222,9 @@ class Connection(asyncio.Protocol):
             case StartTls():
                 self._start_tls()
             case Quit():
-                self._has_quit = True
+                self._is_expecting_end = True
                 owner.note_command(event)
-            case Reset():
+            case Reset() | Aside():
                 owner.note_command(event)
             case Closed(reason):
                 self._close(reason)
@@ -308,7 +318,7 @@ class Connection(asyncio.Protocol):
     def _flush(self) -> None:
         octets = self._session.bytes_to_send()
         if octets:
-            # Not every command is an event, but each has a reply: the client is not idle.
+            # Each command has a reply: the client is not idle.
             self._active = self._server.now()
         if self._tls is not None and not self._is_handshaking:
             if octets:
@@ -352,7 +362,7 @@ class Connection(asyncio.Protocol):
 
     def _hang_up(self) -> None:
         """Close: at once when the client expects it, else when it has heard our last word."""
-        if not self._has_quit and not self._transport.is_closing():
+        if not self._is_expecting_end and not self._transport.is_closing():
             # Not connected any more: the client did not wait for our last word.
             with contextlib.suppress(OSError):
                 self._transport.write_eof()

@@ -10,6 +10,7 @@ from typing import Protocol
 from letterlock.network.server_certificates import Choice
 from letterlock.protocols.smtp.replies import Reply
 from letterlock.protocols.smtp.server_session import (
+    Aside,
     Hello,
     MailFrom,
     MessageStart,
@@ -32,8 +33,11 @@ class Peer:
 class SessionOwner(Protocol):
     """Answers one session's events. Methods return at once, but for those that store."""
 
-    def start_connection(self) -> Reply | None:
-        """Give None to go on, or the reply that refuses the connection."""
+    def start_connection(self, *, is_crowded: bool) -> Reply | None:
+        """Give None to go on, or the reply that refuses the connection.
+
+        `is_crowded`: this process has no room for it.
+        """
 
     def answer_hello(self, event: Hello) -> None: ...
 
@@ -58,6 +62,6 @@ class SessionOwner(Protocol):
 
     def note_error(self, event: ProtocolError) -> None: ...
 
-    def note_command(self, event: Reset | Quit) -> None: ...
+    def note_command(self, event: Reset | Quit | Aside) -> None: ...
 
     def end_connection(self, reason: str) -> None: ...

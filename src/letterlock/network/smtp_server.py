@@ -98,6 +98,11 @@ class SmtpServer:
     def limits(self) -> ServerLimits:
         return self._limits
 
+    @property
+    def is_crowded(self) -> bool:
+        """More connections are open than may be; those count that are only closed slowly."""
+        return bool(self._limits.connections) and len(self._connections) > self._limits.connections
+
     def now(self) -> float:
         return self._clock.monotonic()
 

@@ -23,6 +23,7 @@ from letterlock.network.server_certificates import ServerCertificates, ServerSet
 from letterlock.network.smtp_client import Dialer, DialTimeouts
 from letterlock.network.smtp_connection import ServerLimits
 from letterlock.network.smtp_owner import Peer
+from letterlock.node.descriptors import count_for_clients
 from letterlock.protocols.policy.judge import ClearFallback, FallbackRule
 from letterlock.protocols.policy.table import PolicyTable
 from letterlock.protocols.smtp.message_data import BareNewline
@@ -119,7 +120,12 @@ def build_client_limits(config: Config) -> ClientLimits:
 
 def build_server_limits(config: Config) -> ServerLimits:
     receive = config.receive
-    return ServerLimits(receive.idle_timeout, receive.session_timeout, receive.min_bytes_per_second)
+    return ServerLimits(
+        receive.idle_timeout,
+        receive.session_timeout,
+        receive.min_bytes_per_second,
+        count_for_clients(config.deliver),
+    )
 
 
 class DeliveryBuilder:

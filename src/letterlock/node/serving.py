@@ -10,7 +10,6 @@ import gc
 import grp
 import os
 import pwd
-import resource
 import secrets
 import signal
 import socket
@@ -29,6 +28,7 @@ from letterlock.base.log import LineLog, Log, Service
 from letterlock.base.shared_counters import NamedCounters, SharedCounters
 from letterlock.network.control import ControlInUse
 from letterlock.node.building import build_certificates, check_delivery, find_database
+from letterlock.node.descriptors import allow_descriptors, describe_shortage
 from letterlock.node.listeners import Listeners
 from letterlock.node.notices import SharedNotices
 from letterlock.node.policy import load_policy
@@ -43,9 +43,6 @@ from letterlock.storage.queue import StoreUnavailable
 GARBAGE_OBJECTS = 20_000
 """Objects between two looks for cycles; Python's 700 are a few messages, a tenth of our time."""
 
-DESCRIPTORS = 65536
-"""Files and connections that each process may have open, where the system lets us."""
-
 
 def serve(config: Config, load: Callable[[], Config]) -> int:
     """Run the node until SIGTERM or SIGINT; gives the exit code.
@@ -55,7 +52,7 @@ def serve(config: Config, load: Callable[[], Config]) -> int:
     """
     clock = SystemClock()
     log = make_log(config, clock)
-    _allow_descriptors()
+    allow_descriptors()
     lock = _own_data_dir(config)
     try:
         with closing(Listeners(take_listeners(os.environ))) as listeners:
@@ -167,6 +164,8 @@ class _Node:
             warnings = self._certificates.warnings
         else:
             warnings = ("tls.certificates: none is set, so STARTTLS is not offered",)
+        if (shortage := describe_shortage(self._config, self._workers)) is not None:
+            warnings = (*warnings, shortage)
         for problem in (*self._policy.problems, *warnings):
             self._log.write(Service.NODE, f"warning: {problem}")
         return Common(
@@ -253,14 +252,6 @@ def _find_errors(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseExcep
             yield from _find_errors(error)
         else:
             yield error
-
-
-def _allow_descriptors() -> None:
-    """Raise the limit of open files: the usual 1024 are fewer than `receive.max_connections`."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _own_data_dir(config: Config) -> int:

@@ -49,6 +49,7 @@ async def receiving(
     relay_from: str = "192.0.2.0/24",
     certificates: ServerCertificates | None = None,
     limits: ClientLimits | None = None,
+    server_limits: ServerLimits | None = None,
 ) -> AsyncIterator[Node]:
     clock, log = SystemClock(), FakeLog()
     store = SqliteQueue(tmp_path / "queue" / "shard-000.db", clock)
@@ -85,7 +86,7 @@ async def receiving(
     def owner(peer: Peer) -> tuple[ServerSession, ReceivingSession]:
         return ServerSession(settings), ReceivingSession(receiver, peer)
 
-    server = SmtpServer(owner, certificates, ServerLimits(), clock)
+    server = SmtpServer(owner, certificates, server_limits or ServerLimits(), clock)
     listener = socket.create_server(("127.0.0.1", 0))
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(server.run([listener]))
@@ -194,8 +195,33 @@ async def test_a_client_with_too_many_connections_is_told(tmp_path: Path) -> Non
         second = await connect("127.0.0.1", node.port, 5)
         assert isinstance(second, Wire)
         assert (await read_reply(second)).startswith(b"421")
+        # Its end does not wait for the client's.
+        assert isinstance(await second.read(5), Lost)
         first.close()
         second.close()
+        await node.server.wait_empty()
+    client = "from unknown[127.0.0.1]"
+    refusal = "421 4.7.0 Too many connections at once from 127.0.0.1"
+    assert node.log.texts[1:4] == [
+        f"connect {client}",
+        f"NOQUEUE: reject: CONNECT {client}: {refusal}; proto=SMTP",
+        f"disconnect {client} commands=0",
+    ]
+
+
+async def test_a_process_without_room_tells_clients_and_takes_none(tmp_path: Path) -> None:
+    """RFC 5321 §3.8 (421). Connections that are only closed slowly take room as well."""
+    async with receiving(tmp_path, server_limits=ServerLimits(connections=2)) as node:
+        wires = []
+        for _ in range(4):
+            wire = await connect("127.0.0.1", node.port, 5)
+            assert isinstance(wire, Wire)
+            wires.append((wire, await read_reply(wire)))
+        assert [greeting[:10] for _, greeting in wires] == [b"220 mx.exa"] * 2 + [b"421 4.3.2 "] * 2
+        for wire, _ in wires:
+            wire.close()
+        await node.server.wait_empty()
+        assert (await talk(node.port))[0].startswith(b"220")
 
 
 async def test_what_breaks_in_one_session_ends_no_other(
@@ -308,6 +334,23 @@ async def test_a_session_in_which_all_was_taken_counts_plainly(tmp_path: Path) -
             b"QUIT\r\n",
         )
     assert lines[-1].endswith(" ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5")
+
+
+async def test_commands_that_change_nothing_count(tmp_path: Path) -> None:
+    async with receiving(tmp_path) as node:
+        lines = await logged(
+            node,
+            b"EHLO client.example\r\n",
+            b"MAIL FROM:<bob@example.net>\r\n",
+            b"NOOP\r\n",
+            b"NOOP\r\n",
+            b"VRFY alice\r\n",
+            b"HELP\r\n",
+            b"RCPT TO:<user@elsewhere.example>\r\n",
+            b"QUIT\r\n",
+        )
+    assert "from=<bob@example.net>" in lines[-2]
+    assert lines[-1].endswith(" ehlo=1 mail=1 rcpt=0/1 noop=2 vrfy=1 quit=1 help=1 commands=7/8")
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,13 @@ class Reset:
 
 
 @dataclass(frozen=True, slots=True)
+class Aside:
+    """A command that changes nothing was answered: NOOP, VRFY or HELP, by its verb."""
+
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
 class StartTls:
     """The reply 220 is queued: send it, do the handshake, then call `tls_started`.
 
@@ -114,6 +121,7 @@ Event = (
     | MessageEnd
     | MessageAborted
     | Reset
+    | Aside
     | StartTls
     | Quit
     | Closed

@@ -19,6 +19,7 @@ from letterlock.protocols.smtp.paths import Mailbox
 from letterlock.protocols.smtp.replies import Reply
 from letterlock.protocols.smtp.server_channel import Mode
 from letterlock.protocols.smtp.server_events import (
+    Aside,
     Closed,
     Event,
     Hello,
@@ -37,6 +38,7 @@ from letterlock.protocols.smtp.server_messages import ServerMessages
 from letterlock.protocols.smtp.server_state import SessionSettings, Transaction
 
 __all__ = [
+    "Aside",
     "BareNewline",
     "Closed",
     "Event",
@@ -315,13 +317,17 @@ class ServerSession(ServerMessages):
             self._close("BDAT without a length")
 
     def _reply_ok(self, _: commands.Noop) -> None:
-        self._send(server_replies.OK)
+        self._reply_aside("NOOP", server_replies.OK)
 
     def _reply_to_vrfy(self, _: commands.Vrfy) -> None:
-        self._send(server_replies.VRFY)
+        self._reply_aside("VRFY", server_replies.VRFY)
 
     def _reply_to_help(self, _: commands.Help) -> None:
-        self._send(server_replies.HELP)
+        self._reply_aside("HELP", server_replies.HELP)
+
+    def _reply_aside(self, command: str, reply: Reply) -> None:
+        self._send(reply)
+        self._events.append(Aside(command))
 
     # Any: each action takes the command that it stands beside.
     _ACTIONS: ClassVar[Mapping[type, Callable[["ServerSession", Any], None]]] = {

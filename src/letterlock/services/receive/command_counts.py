@@ -17,7 +17,7 @@ _ORDER = (*_VERBS.values(), "unknown")
 
 
 class CommandCounts:
-    """The commands of one session. Those that further nothing (NOOP ...) count when refused."""
+    """The commands of one session."""
 
     def __init__(self) -> None:
         self._accepted: Counter[str] = Counter()

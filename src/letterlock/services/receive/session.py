@@ -18,6 +18,7 @@ from letterlock.protocols.smtp.first_line import FirstLine
 from letterlock.protocols.smtp.replies import Reply, reply
 from letterlock.protocols.smtp.requiretls import find_tls_demand
 from letterlock.protocols.smtp.server_session import (
+    Aside,
     Hello,
     MailFrom,
     MessageStart,
@@ -112,15 +113,16 @@ class ReceivingSession:
         self._counts = CommandCounts()
         self._name = receiver.names.begin(peer.ip)
 
-    def start_connection(self) -> Reply | None:
+    def start_connection(self, *, is_crowded: bool = False) -> Reply | None:
         receiver = self._receiver
         receiver.count("connections")
         refusal = receiver.clients.admit(self._peer.ip)
+        if refusal is None and is_crowded:
+            refusal = reply(421, "4.3.2", "Too many connections for this server, try again later")
+        self._log(f"connect from {self._client}")
         if refusal is not None:
             receiver.count("refused")
-            self._log(f"refused {self._client}: {refusal.text}")
-        else:
-            self._log(f"connect from {self._client}")
+            self._log_refusal("CONNECT", refusal)
         return refusal
 
     def answer_hello(self, event: Hello) -> None:
@@ -221,13 +223,16 @@ class ReceivingSession:
         self._counts.add(event.command, is_accepted=False)
         self._log_refusal(event.command or "UNKNOWN", event.reply)
 
-    def note_command(self, event: Reset | Quit) -> None:
+    def note_command(self, event: Reset | Quit | Aside) -> None:
+        if isinstance(event, Aside):
+            self._counts.add(event.command)
+            return
         self._sender = None
         self._counts.add("QUIT" if isinstance(event, Quit) else "RSET")
 
     def end_connection(self, reason: str) -> None:
         self._receiver.clients.leave(self._peer.ip)
-        if reason != "quit":
+        if reason not in {"quit", "refused"}:
             self._log(f"{reason} from {self._client}")
         self._log(f"disconnect from {self._client} {self._counts.format()}")
 
