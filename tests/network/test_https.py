@@ -369,7 +369,7 @@ async def test_a_host_that_refuses_connections_has_no_policy() -> None:
     async with policy_host(issue((HOST,))) as host:
         port = host.port
     outcome = await make_fetcher(replace(LAB, port=port), lab_resolver()).fetch(DOMAIN)
-    assert outcome == FetchFailed(FETCH_ERROR, f"{HOST}: 127.0.0.1: connection refused")
+    assert outcome == FetchFailed(FETCH_ERROR, f"{HOST}: 127.0.0.1: Connection refused")
 
 
 @pytest.mark.parametrize("name", ["a" * 60 + ("." + "b" * 61) * 3, ".".join(["x"] * 125)])

@@ -202,13 +202,13 @@ async def test_no_more_is_held_than_was_looked_at() -> None:
 async def test_a_refused_connection_says_so() -> None:
     async with server(echo) as (ip, port):
         pass
-    assert await connect(ip, port, LONG) == Lost("connection refused")
+    assert await connect(ip, port, LONG) == Lost("Connection refused")
 
 
 async def test_a_connection_that_takes_too_long_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         ip, port = listener.getsockname()
-        assert await connect(ip, port, 0) == Lost("connection timed out", is_timeout=True)
+        assert await connect(ip, port, 0) == Lost("Connection timed out", is_timeout=True)
 
 
 async def test_an_address_that_is_not_ours_cannot_be_the_source() -> None:

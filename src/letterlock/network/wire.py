@@ -216,8 +216,8 @@ async def connect(ip: str, port: int, seconds: float, *, source: str | None = No
         async with asyncio.timeout(seconds):
             _, wire = await loop.create_connection(factory, ip, port, local_addr=local)
     except TimeoutError:
-        return Lost("connection timed out", is_timeout=True)
+        return Lost("Connection timed out", is_timeout=True)
     except OSError as error:
         # asyncio's own text has the address in place of the reason.
-        return Lost(os.strerror(error.errno).lower() if error.errno else str(error))
+        return Lost(os.strerror(error.errno) if error.errno else str(error))
     return wire

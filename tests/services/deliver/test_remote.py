@@ -133,7 +133,7 @@ async def test_the_next_host_is_tried_after_one_that_does_not_answer(tmp_path: P
     assert only(delivery).result is SENT
     assert only(delivery).relay.startswith("mx2.")
     assert [item.relay.partition("[")[0] for item in delivery.attempts] == [HOST, "mx2.example.com"]
-    assert "connection refused" in delivery.attempts[0].summary
+    assert "Connection refused" in delivery.attempts[0].summary
 
 
 async def test_the_next_address_of_one_host_is_tried(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ async def test_mail_for_a_dead_host_is_deferred_without_a_connection(tmp_path: P
     assert (outcome.result, outcome.status) == (Result.DEFERRED, "4.4.1")
     assert outcome.reply == (
         f"delivery temporarily suspended: connect to mx1.{DOMAIN}[{server.ip}]:{server.port}: "
-        "connection refused"
+        "Connection refused"
     )
     assert len(first.attempts) == 1
     assert second.attempts == ()
