@@ -1,6 +1,5 @@
 """RFC 8461 §3.3: the fetch of a policy, from good policy hosts and from misbehaving ones."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -387,21 +386,3 @@ async def test_without_trust_anchors_there_is_no_policy() -> None:
         outcome = await fetcher.fetch(DOMAIN)
         assert outcome == FetchFailed(FETCH_ERROR, f"{HOST}: {NoAnchors().reason}")
         assert host.requests == []
-
-
-async def test_no_more_fetches_than_allowed_run_at_a_time() -> None:
-    gate = asyncio.get_running_loop().create_future()
-    settings = replace(LAB, max_fetches=2)
-    async with running(Conduct(before=lambda: asyncio.shield(gate)), settings=settings) as (
-        fetcher,
-        host,
-    ):
-        fetches = [asyncio.ensure_future(fetcher.fetch(DOMAIN)) for _ in range(5)]
-        async with asyncio.timeout(20):
-            while len(host.requests) < 2:
-                host.asked.clear()
-                await host.asked.wait()
-        assert host.connections == 2
-        gate.set_result(None)
-        assert await asyncio.gather(*fetches) == [POLICY] * 5
-        assert host.connections == 5

@@ -178,6 +178,7 @@ async def test_what_is_due_is_listed_in_order(store: PolicyStore) -> None:
     assert await store.list_due(now + DAY, START, limit=10) == ["first.example", "later.example"]
     assert await store.list_due(now + DAY, START, limit=1) == ["first.example"]
     assert await store.list_due(now + DAY, START + SECOND, limit=10) == []
+    assert await store.list_due(START + WEEK + SECOND, START, limit=10) == ["later.example"]
 
 
 async def test_what_is_fetched_already_is_not_due(store: PolicyStore) -> None:

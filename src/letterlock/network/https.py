@@ -40,7 +40,6 @@ MAX_ADDRESSES_PER_VERSION = 2
 MAX_HEADER_OCTETS = 32 * 1024
 MAX_RECEIVED_OCTETS = 256 * 1024
 """Octets of HTTP read in all: a body in chunks of one octet is several times its length."""
-MAX_FETCHES = 20
 
 _SHOWN_CHARACTERS = 100
 _OK = 200
@@ -71,8 +70,6 @@ class HttpsSettings:
     port: int = 443
     has_private_addresses: bool = False
     """Policy hosts may have loopback, private and other special addresses."""
-    max_fetches: int = MAX_FETCHES
-    """At a time; more wait."""
     seconds: float = FETCH_SECONDS
 
 
@@ -92,19 +89,17 @@ class PolicyFetcher:
         self._find_anchors = find_anchors
         self._clock = clock
         self._settings = settings
-        self._slots = asyncio.Semaphore(settings.max_fetches)
 
     async def fetch(self, domain: Domain) -> bytes | FetchFailed:
-        """Fetch the policy file of a policy domain. The time bound begins when it is our turn."""
+        """Fetch the policy file of a policy domain. How many do so at a time is the caller's."""
         host = Domain(f"{HOST_LABEL}.{domain}")
         if len(host) > MAX_DOMAIN_OCTETS:
             return _fail(f"the name of the policy host is too long: {host[:_SHOWN_CHARACTERS]}...")
-        async with self._slots:
-            try:
-                async with asyncio.timeout(self._settings.seconds):
-                    return await self._fetch(host)
-            except TimeoutError:
-                return _fail(f"{host}: no policy within {self._settings.seconds:g} seconds")
+        try:
+            async with asyncio.timeout(self._settings.seconds):
+                return await self._fetch(host)
+        except TimeoutError:
+            return _fail(f"{host}: no policy within {self._settings.seconds:g} seconds")
 
     async def _fetch(self, host: Domain) -> bytes | FetchFailed:
         addresses = await self._find_addresses(host)

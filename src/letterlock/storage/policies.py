@@ -85,7 +85,10 @@ class PolicyStore(Protocol):
         """
 
     async def list_due(self, now: datetime, used_since: datetime, *, limit: int) -> list[Domain]:
-        """List the domains to refresh that nobody fetches for, the longest due first."""
+        """List the domains whose policy holds, is to be refreshed, and is not just being fetched.
+
+        The longest due first.
+        """
 
     async def list_policies(
         self, *, limit: int = 1000, after: Domain | None = None

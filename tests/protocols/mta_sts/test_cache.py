@@ -88,7 +88,7 @@ STEPS: list[tuple[str, CacheEntry, Look, Step]] = [
     ("nothing yet, no answer", EMPTY, NO_ANSWER, Step.KEEP),
     ("nothing yet, an invalid record", EMPTY, INVALID, Step.KEEP),
     ("expired, a record", EXPIRED, RECORD, Step.FETCH),
-    ("expired, no record", EXPIRED, None, Step.KEEP),
+    ("expired, no record", EXPIRED, None, Step.DROP),
     ("expired, no answer", EXPIRED, NO_ANSWER, Step.KEEP),
     ("fresh, same id", FRESH, RECORD, Step.KEEP),
     ("fresh, another id", FRESH, OTHER_RECORD, Step.REFRESH),

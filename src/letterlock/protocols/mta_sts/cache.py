@@ -95,7 +95,8 @@ class Step(Enum):
     REFRESH = auto()
     """A policy holds and is used at once; a fetch goes on behind."""
     DROP = auto()
-    """RFC 8461 §8.3: the domain has said that it gives MTA-STS up, and now has."""
+    """The record is gone, and the policy has expired, or is of mode none, with which a domain gives
+    MTA-STS up (RFC 8461 §8.3): nothing is kept of it."""
 
 
 def find_valid(entry: CacheEntry, now: datetime) -> CachedPolicy | None:
@@ -106,8 +107,8 @@ def find_valid(entry: CacheEntry, now: datetime) -> CachedPolicy | None:
 def decide_step(entry: CacheEntry, look: Look, now: datetime) -> Step:
     """Decide what to do next about a domain."""
     valid = find_valid(entry, now)
-    cached = entry.cached
-    if look is None and cached is not None and cached.policy.mode is MtaStsMode.NONE:
+    is_active = valid is not None and valid.policy.mode is not MtaStsMode.NONE
+    if look is None and entry.cached is not None and not is_active:
         return Step.DROP
     if valid is None and not isinstance(look, MtaStsRecord):
         return Step.KEEP

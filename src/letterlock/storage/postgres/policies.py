@@ -36,7 +36,8 @@ _SETTLE = f"""
 _REMOVE = "DELETE FROM policies WHERE domain = $1 AND lease = $2 RETURNING true"
 _DUE = """
     SELECT domain FROM policies
-    WHERE refresh <= $1 AND used >= $2 AND (lease_until IS NULL OR lease_until <= $1)
+    WHERE refresh <= $1 AND expires >= $1 AND used >= $2
+        AND (lease_until IS NULL OR lease_until <= $1)
     ORDER BY refresh LIMIT $3
 """
 _LIST = f"""

@@ -34,7 +34,8 @@ _SETTLE = f"""
 """  # noqa: S608 - constants
 _DUE = """
     SELECT domain FROM policies
-    WHERE refresh <= ? AND used >= ? AND (lease_until IS NULL OR lease_until <= ?)
+    WHERE refresh <= ? AND expires >= ? AND used >= ?
+    AND (lease_until IS NULL OR lease_until <= ?)
     ORDER BY refresh LIMIT ?
 """
 _LIST = f"""
@@ -98,7 +99,8 @@ class SqlitePolicies:
         return await self._database.run(settle)
 
     async def list_due(self, now: datetime, used_since: datetime, *, limit: int) -> list[Domain]:
-        values = (to_micros(now), to_micros(used_since), to_micros(now), limit)
+        micros = to_micros(now)
+        values = (micros, micros, to_micros(used_since), micros, limit)
         rows = await self._database.read(lambda connection: fetch_rows(connection, _DUE, values))
         return [Domain(row[0]) for row in rows]
 
