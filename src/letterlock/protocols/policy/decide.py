@@ -102,7 +102,11 @@ def _combine(asked: Asked, host: Host, *, is_followed: bool = True) -> Requireme
     if not is_followed:
         built = replace(built, reason=f"{built.reason}; {_TLS_REQUIRED_NO}")
     built = _add_dane(built, dane, is_enforced=is_followed or is_mandatory)
-    return _add_mta_sts(built, sts, is_enforced=is_followed)
+    built = _add_mta_sts(built, sts, is_enforced=is_followed)
+    if built.level is Level.NONE:
+        # No handshake, nothing to record.
+        return replace(built, dane=None, mta_sts=None)
+    return built
 
 
 def _note_overruled(floor: Requirement, host: Host) -> Requirement:
@@ -148,9 +152,16 @@ def _add_mta_sts(built: Requirement, sts: MtaStsSays, *, is_enforced: bool) -> R
     built = replace(built, mta_sts=replace(sts.demand, is_enforced=is_enforced))
     if not is_enforced:
         return replace(built, reason=f"{built.reason}; {sts.reason}")
+    built = _known_as_the_domains(built)
     if not built.level.is_authenticated:
         built = replace(built, names=sts.demand.names)
     return _add(built, Level.VERIFY, Source.MTA_STS, sts.reason)
+
+
+def _known_as_the_domains(built: Requirement) -> Requirement:
+    if built.dane is None:
+        return built
+    return replace(built, dane=replace(built.dane, is_of_domain=True))
 
 
 def _add(built: Requirement, level: Level, source: Source, reason: str) -> Requirement:
@@ -183,6 +194,8 @@ def _decide_requiretls(asked: Asked, host: Host) -> Requirement | HostUnusable:
     if isinstance(built, HostUnusable):
         return built
     is_host_trusted = host.is_mx_secure or _is_known_otherwise(host)
+    if is_host_trusted:
+        built = _known_as_the_domains(built)
     if built.level.is_authenticated and (is_host_trusted or not _rests_on_host(asked, built)):
         return _also(built, Source.REQUIRETLS, _REQUIRETLS)
     if not is_host_trusted:

@@ -197,7 +197,7 @@ def _weigh_dane(demand: DaneDemand, chain: tuple[bytes, ...], now: datetime) -> 
         is_asked=demand.is_enforced,
         findings=judgement.findings,
         said=said,
-        is_of_domain=demand.is_mx_secure,
+        is_of_domain=demand.is_of_domain,
         is_trusted=judgement.is_authenticated,
         name=judgement.name,
         tlsa=judgement.match,

@@ -53,14 +53,14 @@ class Source(StrEnum):
 class DaneDemand:
     """The host's certificates must match its TLSA records; there is a usable one at least.
 
-    `names` are for DANE-TA. `is_mx_secure` False: DNSSEC does not vouch for the MX records that
-    named the host, so that the host can be proved, but not that it is the domain's. `is_enforced`
-    False: what is wrong is recorded, and mail goes.
+    `names` are for DANE-TA. `is_of_domain` False: neither DNSSEC nor an MTA-STS policy that counts
+    says that the host is the domain's; it can be proved, and the delivery is to that host, not to
+    the domain (RFC 7672 §2.2.1). `is_enforced` False: what is wrong is recorded, and mail goes.
     """
 
     records: tuple[TlsaRecord, ...]
     names: tuple[str, ...]
-    is_mx_secure: bool = True
+    is_of_domain: bool = True
     is_enforced: bool = True
 
 
