@@ -10,7 +10,8 @@ import dns.rcode
 import dns.rdatatype
 import pytest
 
-from letterlock.network.zone_server import MAX_CONNECTIONS, ZoneServer
+from letterlock.network.dns_server import MAX_CONNECTIONS
+from letterlock.network.zone_server import ZoneServer
 
 ZONE = """
 @       MX    10 mx1

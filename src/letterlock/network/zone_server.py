@@ -1,16 +1,14 @@
 """A small authoritative name server for the demo and for tests, on loopback.
 
-RFC 1034 §4.3.2 (the algorithm; wildcards are left out), RFC 1035 §4.2 (UDP and TCP), RFC 6891
-§6.2.3 (sizes). It knows all there is: a name outside its zones does not exist. Records can be
-changed, and names can be made to fail, while it runs.
+RFC 1034 §4.3.2 (the algorithm; wildcards and delegations are left out), RFC 4035 §3.1 (what a
+signed zone's answers have). It knows all there is: a name outside its zones does not exist.
+Records can be changed, and names can be made to fail, while it runs.
 """
 
-import asyncio
 import textwrap
 from collections.abc import Mapping
-from typing import Any
+from datetime import datetime
 
-import dns.exception
 import dns.flags
 import dns.message
 import dns.name
@@ -19,14 +17,19 @@ import dns.rdatatype
 import dns.rrset
 import dns.zone
 
-MAX_CONNECTIONS = 50
+from letterlock.network.dns_server import DnsServer
+from letterlock.network.zone_signing import (
+    BACKDATED,
+    LIFETIME,
+    ZoneKey,
+    find_denial,
+    find_signatures,
+    sign_zone,
+)
+
 MAX_LINKS = 16
-IDLE_SECONDS = 10.0
 
 _SOA = "\n@ 60 IN SOA ns hostmaster 1 3600 600 86400 60\n"
-_MIN_UDP_OCTETS = 512
-_MAX_OCTETS = 0xFFFF
-_PORT_TRIES = 10
 
 
 class ZoneServer:
@@ -37,31 +40,37 @@ class ZoneServer:
     answers have the AD bit, as a validating resolver's in a world where every zone is signed.
     """
 
-    def __init__(self, zones: Mapping[str, str], *, authentic_data: bool = False) -> None:
+    def __init__(
+        self,
+        zones: Mapping[str, str],
+        *,
+        authentic_data: bool = False,
+        keys: Mapping[str, ZoneKey] | None = None,
+        now: datetime | None = None,
+    ) -> None:
+        """Load the zones. Those that have a key are signed with it, from `now` for LIFETIME.
+
+        Raises ValueError for keys without `now`.
+        """
         loaded = [_load_zone(origin, text) for origin, text in zones.items()]
         self._zones = {zone.origin: zone for zone in loaded}
+        self._keys = {dns.name.from_text(origin): key for origin, key in (keys or {}).items()}
+        if self._keys and now is None:
+            raise ValueError("signatures need to know the time")
+        self._signed = now
+        for origin in self._keys:
+            self._sign(self._zones[origin])
         self._is_authentic = authentic_data
         self._failures: dict[dns.name.Name, dns.rcode.Rcode | None] = {}
-        self._udp: asyncio.DatagramTransport | None = None
-        self._tcp: asyncio.Server | None = None
-        self._connections = 0
+        self._server = DnsServer(self.respond)
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
         """Listen; gives the address. Port 0: one that is free for TCP and UDP both."""
-        for _ in range(_PORT_TRIES - 1 if port == 0 else 0):
-            try:
-                return await self._listen(host, port)
-            except OSError:
-                continue
-        return await self._listen(host, port)
+        return await self._server.start(host, port)
 
     async def close(self) -> None:
         """Stop listening."""
-        if self._udp:
-            self._udp.close()
-        if self._tcp:
-            self._tcp.close()
-            await asyncio.sleep(0)
+        await self._server.close()
 
     def set(self, name: str, rdtype: str, *records: str, ttl: int = 60) -> None:
         """Replace the records of a name and type; with none, remove them.
@@ -77,6 +86,8 @@ class ZoneServer:
             zone.replace_rdataset(owner, rrset.to_rdataset())
         else:
             zone.delete_rdataset(owner, rdtype)
+        if zone.origin in self._keys:
+            self._sign(zone)
 
     def fail(self, name: str, rcode: str | None = "SERVFAIL") -> None:
         """Answer every question for a name with a response code; None: don't answer at all."""
@@ -88,61 +99,29 @@ class ZoneServer:
 
     def answer(self, wire: bytes, *, is_datagram: bool) -> bytes | None:
         """Answer one message; None: with nothing."""
-        try:
-            query = dns.message.from_wire(wire)
-            response = dns.message.make_response(query)
-        except (dns.exception.DNSException, ValueError):
-            return None
-        if len(query.question) != 1:
-            return None
+        return self._server.answer(wire, is_datagram=is_datagram)
+
+    def respond(self, query: dns.message.Message) -> dns.message.Message | None:
+        """Answer a query that has one question; None: not at all."""
+        response = dns.message.make_response(query)
         (question,) = query.question
         failure = self._failures.get(question.name, dns.rcode.NOERROR)
         if failure is None:
             return None
         response.set_rcode(failure)
         if failure == dns.rcode.NOERROR:
-            self._fill(response, question.name, question.rdtype)
-        return _to_wire(response, max(query.payload, _MIN_UDP_OCTETS) if is_datagram else None)
-
-    async def _listen(self, host: str, port: int) -> tuple[str, int]:
-        self._tcp = await asyncio.start_server(self._serve_tcp, host, port)
-        address: tuple[str, int] = self._tcp.sockets[0].getsockname()[:2]
-        loop = asyncio.get_running_loop()
-        try:
-            self._udp, _ = await loop.create_datagram_endpoint(
-                lambda: _UdpPort(self), local_addr=address
-            )
-        except OSError:
-            self._tcp.close()
-            raise
-        return address
-
-    async def _serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections += 1
-        try:
-            if self._connections <= MAX_CONNECTIONS:
-                await self._converse(reader, writer)
-        except (OSError, EOFError, TimeoutError):
-            pass  # the client went away or said nothing
-        finally:
-            self._connections -= 1
-            writer.close()
-
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
-            async with asyncio.timeout(IDLE_SECONDS):
-                size = int.from_bytes(await reader.readexactly(2))
-                wire = await reader.readexactly(size)
-                response = self.answer(wire, is_datagram=False)
-                if response is None:
-                    return
-                writer.write(len(response).to_bytes(2) + response)
-                await writer.drain()
+            denied = self._fill(response, question.name, question.rdtype)
+            if query.ednsflags & dns.flags.DO:
+                self._add_proof(response, denied)
+        return response
 
     def _fill(
         self, response: dns.message.Message, name: dns.name.Name, rdtype: dns.rdatatype.RdataType
-    ) -> None:
-        """Put in what there is: aliases, then records, or a SOA and perhaps NXDOMAIN."""
+    ) -> dns.name.Name | None:
+        """Put in what there is: aliases, then records, or a SOA and perhaps NXDOMAIN.
+
+        Gives the name that has not what was asked for; None when it has.
+        """
         response.flags |= dns.flags.AA | dns.flags.RA
         if self._is_authentic:
             response.flags |= dns.flags.AD
@@ -150,7 +129,7 @@ class ZoneServer:
         for _ in range(MAX_LINKS):
             if found := _find_rrset(zone, name, rdtype):
                 response.answer.append(found)
-                return
+                return None
             alias = _find_rrset(zone, name, dns.rdatatype.CNAME)
             if alias is None:
                 break
@@ -161,6 +140,23 @@ class ZoneServer:
             response.authority.append(soa)
         if not _exists(zone, name):
             response.set_rcode(dns.rcode.NXDOMAIN)
+        return name
+
+    def _add_proof(self, response: dns.message.Message, denied: dns.name.Name | None) -> None:
+        """Add signatures to what is there, and proof of what is not (RFC 4035 §3.1)."""
+        if denied is not None and (zone := self._find_zone(denied)):
+            response.authority.extend(find_denial(zone, denied))
+        for section in (response.answer, response.authority):
+            for rrset in tuple(section):
+                zone = self._find_zone(rrset.name)
+                if zone is not None and (found := find_signatures(zone, rrset)):
+                    section.append(found)
+
+    def _sign(self, zone: dns.zone.Zone) -> None:
+        assert self._signed is not None
+        assert zone.origin is not None
+        inception, expiration = self._signed - BACKDATED, self._signed + LIFETIME
+        sign_zone(zone, self._keys[zone.origin], inception, expiration)
 
     def _find_zone(self, name: dns.name.Name) -> dns.zone.Zone | None:
         """Find the closest zone above a name."""
@@ -169,23 +165,6 @@ class ZoneServer:
                 return None
             name = name.parent()
         return self._zones[name]
-
-
-class _UdpPort(asyncio.DatagramProtocol):
-    def __init__(self, server: ZoneServer) -> None:
-        self._server = server
-        self._transport: asyncio.DatagramTransport | None = None
-
-    def connection_made(
-        self,
-        transport: asyncio.DatagramTransport,  # type: ignore[override]  # it gets no other
-    ) -> None:
-        self._transport = transport
-
-    def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
-        response = self._server.answer(data, is_datagram=True)
-        if response is not None and self._transport is not None:
-            self._transport.sendto(response, addr)
 
 
 def _load_zone(origin: str, text: str) -> dns.zone.Zone:
@@ -208,13 +187,3 @@ def _find_rrset(
 def _exists(zone: dns.zone.Zone | None, name: dns.name.Name) -> bool:
     """Tell whether there is anything at a name or below it (RFC 4592 §2.2.2)."""
     return zone is not None and any(owner.is_subdomain(name) for owner in zone.nodes)
-
-
-def _to_wire(response: dns.message.Message, limit: int | None) -> bytes:
-    try:
-        return response.to_wire(max_size=limit or _MAX_OCTETS)
-    except dns.exception.TooBig:
-        response.answer.clear()
-        response.authority.clear()
-        response.flags |= dns.flags.TC
-        return response.to_wire()

@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 
 import dns.dnssec
 import dns.name
+import dns.rdatatype
+import dns.rrset
 import dns.zone
 from cryptography.hazmat.primitives.asymmetric import ec
 from dns.dnssectypes import Algorithm, DSDigest
@@ -49,7 +51,10 @@ def make_key(
 
 
 def sign_zone(zone: dns.zone.Zone, key: ZoneKey, inception: datetime, expiration: datetime) -> None:
-    """Add the key, the signatures and the NSEC chain to a zone that has none of them."""
+    """Add the key, the signatures and the NSEC chain to a zone, in place of those it had."""
+    for name, rdataset in list(zone.iterate_rdatasets()):
+        if rdataset.rdtype in (dns.rdatatype.RRSIG, dns.rdatatype.NSEC):
+            zone.delete_rdataset(name, rdataset.rdtype, rdataset.covers)
     with zone.writer() as changes:
         dns.dnssec.sign_zone(
             zone,
@@ -58,3 +63,32 @@ def sign_zone(zone: dns.zone.Zone, key: ZoneKey, inception: datetime, expiration
             inception=inception,
             expiration=expiration,
         )
+
+
+def find_signatures(zone: dns.zone.Zone, rrset: dns.rrset.RRset) -> dns.rrset.RRset | None:
+    """Find the signatures of a zone's records; None where it is not signed."""
+    return zone.get_rrset(rrset.name, dns.rdatatype.RRSIG, rrset.rdtype)
+
+
+def find_denial(zone: dns.zone.Zone, name: dns.name.Name) -> list[dns.rrset.RRset]:
+    """Find the NSEC records that prove what a name has not, or that there is no such name.
+
+    RFC 4035 §3.1.3.1, §3.1.3.2: for a name that is not there, also that no wildcard stands for it.
+    Empty where the zone is not signed.
+    """
+    owners = sorted(owner for owner in zone.nodes if zone.get_rdataset(owner, dns.rdatatype.NSEC))
+    if not owners or zone.origin is None:
+        return []
+    names = [name]
+    if not any(owner.is_subdomain(name) for owner in owners):
+        encloser = name
+        while not any(owner.is_subdomain(encloser) for owner in owners):
+            encloser = encloser.parent()
+        names.append(dns.name.from_text("*", origin=encloser))
+    found = {}
+    for denied in names:
+        owner = max(owner for owner in owners if owner <= denied)
+        rrset = zone.get_rrset(owner, dns.rdatatype.NSEC)
+        assert rrset is not None
+        found[owner] = rrset
+    return list(found.values())

@@ -3,7 +3,7 @@
 import pytest
 
 from letterlock.base.domains import Domain
-from letterlock.protocols.dns.answers import Answer, Security
+from letterlock.protocols.dns.answers import Answer, Security, TlsaRecord
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,8 @@ from letterlock.protocols.dns.answers import Answer, Security
 def test_bogus_and_failed_lookups_are_no_answers(security: Security, is_answer: bool) -> None:
     """RFC 4035 §4.3; RFC 7672 §2.1.1"""
     assert Answer(Domain("example.com"), "MX", security).is_answer is is_answer
+
+
+def test_a_tlsa_record_is_written_as_in_a_zone_file() -> None:
+    """RFC 6698 §2.2"""
+    assert str(TlsaRecord(3, 1, 1, b"\x00\xff")) == "3 1 1 00ff"
