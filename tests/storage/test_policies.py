@@ -18,13 +18,14 @@ from letterlock.protocols.tlsrpt.result_types import ResultType
 from letterlock.storage.policies import EMPTY, FetchLease, PolicyStore
 from letterlock.storage.postgres.policies import PostgresPolicies
 from letterlock.storage.queue import StoreUnavailable
-from letterlock.storage.sqlite.node import FILE_NAME, NodeDatabase
+from letterlock.storage.sqlite.node import NodeDatabase
 from letterlock.storage.sqlite.policies import SqlitePolicies
 from tests.fakes import START, FakeClock
 from tests.storage.conftest import ENGINES
 from tests.storage.postgres_server import PostgresServer
 
 ROOT = Path(__file__).resolve().parents[2]
+FILE_NAME = "node.sqlite"
 NAME = Domain("example.org")
 OTHER = Domain("xn--bcher-kva.example")
 SECOND = timedelta(seconds=1)

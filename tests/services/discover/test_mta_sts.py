@@ -29,7 +29,7 @@ from letterlock.services.discover import mta_sts as module
 from letterlock.services.discover.mta_sts import FinderLimits, MtaStsFinder
 from letterlock.storage.policies import FetchLease, PolicyStore
 from letterlock.storage.queue import StoreUnavailable
-from letterlock.storage.sqlite.node import FILE_NAME, NodeDatabase
+from letterlock.storage.sqlite.node import NodeDatabase
 from letterlock.storage.sqlite.policies import SqlitePolicies
 from tests.fakes import START, FakeClock, FakeLog, FixtureResolver
 from tests.network.certificates import authority, issue
@@ -42,6 +42,7 @@ MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 LONG = 30.0
+FILE_NAME = "node.sqlite"
 
 FETCH_ERROR = ResultType.STS_POLICY_FETCH_ERROR
 LIMITS = FinderLimits()

@@ -161,6 +161,21 @@ class PolicySection:
 
 
 @dataclass(frozen=True, slots=True)
+class MtaStsSection:
+    """Fetching the MTA-STS policies of other domains."""
+
+    max_fetches: Annotated[int, Between(1, 1000)] = 20
+    """The most policies fetched at a time, by each worker. More wait for their turn."""
+
+    port: Port = 443
+    """The port of policy hosts. Other than 443 only where everything is one's own, as in a test."""
+
+    private_addresses: bool = False
+    """Fetch from loopback, private and other addresses that are not the Internet's too. Whoever
+    publishes a record could then have this node connect to hosts inside its own network."""
+
+
+@dataclass(frozen=True, slots=True)
 class DnsSection:
     """Asking DNS. DANE needs answers that DNSSEC vouches for."""
 

@@ -13,7 +13,12 @@ from typing import Annotated
 
 from letterlock.base.config.choices import LogFormat, LogLevel, QueueEngine
 from letterlock.base.config.inbound import LocalSection, ReceiveSection, TlsSection
-from letterlock.base.config.outbound import DeliverSection, DnsSection, PolicySection
+from letterlock.base.config.outbound import (
+    DeliverSection,
+    DnsSection,
+    MtaStsSection,
+    PolicySection,
+)
 from letterlock.base.config.values import (
     Between,
     InDataDir,
@@ -118,6 +123,7 @@ class Config:
     queue: QueueSection = field(default_factory=QueueSection)
     deliver: DeliverSection = field(default_factory=DeliverSection)
     policy: PolicySection = field(default_factory=PolicySection)
+    mta_sts: MtaStsSection = field(default_factory=MtaStsSection)
     dns: DnsSection = field(default_factory=DnsSection)
     log: LogSection = field(default_factory=LogSection)
 
@@ -132,3 +138,8 @@ class Config:
     def queue_dir(self) -> Path:
         """Where the SQLite shards of the queue are."""
         return self.data_dir / "queue"
+
+    @property
+    def node_database(self) -> Path:
+        """Where what all processes of the node share is kept, with SQLite."""
+        return self.data_dir / "node.sqlite"

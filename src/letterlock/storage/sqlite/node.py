@@ -22,9 +22,6 @@ from letterlock.storage.records import to_micros
 from letterlock.storage.sqlite.connection import BUSY_MILLISECONDS, is_broken, translate
 from letterlock.storage.sqlite.owner import FILE_MODE, migrate
 
-FILE_NAME = "node.sqlite"
-"""In `data_dir`."""
-
 _MIGRATIONS = "letterlock.storage.sqlite.node_migrations"
 
 T = TypeVar("T")

@@ -1,0 +1,51 @@
+"""What finds MTA-STS policies, as the settings say: the shared cache, the fetch, the finder.
+
+The cache is in the node's database: a file in `data_dir`, or beside the queue in PostgreSQL.
+"""
+
+from collections.abc import Callable
+
+from letterlock.base.clock import Clock
+from letterlock.base.config.choices import QueueEngine
+from letterlock.base.config.sections import Config
+from letterlock.base.log import Log
+from letterlock.network.client_contexts import ClientContexts
+from letterlock.network.dns import Resolver
+from letterlock.network.https import HttpsSettings, PolicyFetcher, UnusableAnchors
+from letterlock.protocols.pki.anchors import TrustAnchors
+from letterlock.services.discover.mta_sts import FinderLimits, MtaStsFinder
+from letterlock.storage.policies import PolicyStore
+from letterlock.storage.sqlite.node import NodeDatabase
+from letterlock.storage.sqlite.policies import SqlitePolicies
+
+
+def make_policy_store(config: Config, name: str, clock: Clock) -> PolicyStore:
+    """Make the cache, not opened yet; `name` is this process's among all that share it.
+
+    Raises LocalError when the address of the database is not there.
+    """
+    if config.queue.engine is not QueueEngine.POSTGRES:
+        return SqlitePolicies(NodeDatabase(config.node_database, clock))
+    # asyncpg is an extra: only loaded where it is used.
+    from letterlock.storage.postgres.configured import read_dsn  # noqa: PLC0415
+    from letterlock.storage.postgres.policies import PostgresPolicies  # noqa: PLC0415
+
+    return PostgresPolicies(read_dsn(config.queue), name, clock)
+
+
+def make_finder(
+    config: Config,
+    resolver: Resolver,
+    store: PolicyStore,
+    find_anchors: Callable[[], TrustAnchors | UnusableAnchors],
+    clock: Clock,
+    log: Log,
+) -> MtaStsFinder:
+    """Make the finder. It is closed before the store is; `find_anchors` is AnchorFiles.load."""
+    settings = HttpsSettings(
+        port=config.mta_sts.port, has_private_addresses=config.mta_sts.private_addresses
+    )
+    # Without our own certificate: a policy host has no use for who we are.
+    source = PolicyFetcher(resolver, ClientContexts(), find_anchors, clock, settings)
+    limits = FinderLimits(max_fetches=config.mta_sts.max_fetches)
+    return MtaStsFinder(resolver, store, source, clock, log, limits)
