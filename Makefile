@@ -15,10 +15,10 @@ BIN := .venv/bin
 CODE := src tests tools $(if $(wildcard benchmarks/*.py),benchmarks)
 
 # With CI=true the peers are installed unasked, and a missing one fails its tests.
-CI_PEERS := $(if $(filter true,$(CI)),peers)
+CI_PEERS := $(if $(filter true,$(CI)),peers fuzzer)
 
-.PHONY: help venv demo test check format lint imports types docs coverage bench proof peers \
-	peers-unpacked clean
+.PHONY: help venv demo test check format lint imports types docs coverage bench proof fuzz fuzzer \
+	peers peers-unpacked clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -69,6 +69,13 @@ bench: venv ## run the benchmarks
 proof: venv $(CI_PEERS) ## the long tests, and every property with many more examples
 	@$(BIN)/python -m pytest -m "proof or hypothesis" --hypothesis-profile=proof $(ARGS)
 
+fuzz: venv ## look for inputs that break a parser (ARGS="--seconds 60 NAME", "--list")
+	@$(PYTHON) -m tools.side_environment fuzz || echo "going on by chance, without coverage"
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+fuzzer: venv ## make .venv-fuzz, with what `make fuzz` is guided by (Linux on x86-64)
+	@$(PYTHON) -m tools.side_environment fuzz
+
 peers: ## install the programs that tests talk to (Debian, root); starts no service
 	@$(PYTHON) -m tools.install_peers
 
@@ -76,4 +83,4 @@ peers-unpacked: ## unpack them all into .peers instead (Debian; no root, changes
 	@$(PYTHON) -m tools.install_peers --unpack
 
 clean: ## remove what the other targets made, .peers excepted
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
+	rm -rf .venv .venv-* .fuzz .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*

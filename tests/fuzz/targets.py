@@ -1,0 +1,20 @@
+"""All targets by name. A parser that takes octets or text from outside has one here."""
+
+from tests.fuzz import (
+    addresses,
+    dns_messages,
+    messages,
+    mta_sts,
+    operators,
+    smtp_client,
+    smtp_server,
+    tls,
+)
+from tests.fuzz.target import Target
+
+_MODULES = (
+    *(smtp_server, smtp_client, messages, addresses, dns_messages, mta_sts, tls, operators),
+)
+TARGETS: dict[str, Target] = {
+    target.name: target for module in _MODULES for target in module.TARGETS
+}
