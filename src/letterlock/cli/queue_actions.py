@@ -24,6 +24,8 @@ from letterlock.storage.sqlite.owner import OwnedElsewhereError
 PAGE = 500
 """Messages read at once."""
 CONTROL_SECONDS = 60.0
+ALL_SECONDS = 3600.0
+"""A change of all takes minutes for a million messages: in small steps, mail flows meanwhile."""
 IDS_AT_ONCE = 1000
 """Ids in one request to a node; a request is one line of bounded length."""
 
@@ -79,7 +81,8 @@ def _change_through_node(config: Config, change: Change) -> tuple[int, tuple[str
         arguments = {"ids": ids, "reason": change.reason}
         command = f"queue.{change.action}"
         try:
-            found = ask_all(config.node.control_socket, command, arguments, CONTROL_SECONDS)
+            patience = ALL_SECONDS if ids is None else CONTROL_SECONDS
+            found = ask_all(config.node.control_socket, command, arguments, patience)
         except NodeNotRunning:
             break
         count += sum(int(answer.get("changed", 0)) for answer in found.answers)
