@@ -1,13 +1,18 @@
 """TLS: the first octets of a connection, alerts, and a server's certificates."""
 
 import functools
+import os
 from datetime import UTC, datetime
-from hashlib import sha256
+from hashlib import sha256, sha512
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from letterlock.base.errors import LocalError
+from letterlock.network.key_pairs import load_key_pair
+from letterlock.protocols.dns.answers import TlsaRecord
 from letterlock.protocols.pki.anchors import AnchorsError, TrustAnchors
 from letterlock.protocols.pki.certificate import (
     CertificateFacts,
@@ -18,6 +23,7 @@ from letterlock.protocols.pki.certificate import (
 )
 from letterlock.protocols.pki.chain import judge_chain
 from letterlock.protocols.pki.throwaway_ca import Issued, Shape, ThrowawayCa
+from letterlock.protocols.policy.dane import explain_unusable, find_usable, judge_dane
 from letterlock.protocols.tls.alerts import find_plain_alert
 from letterlock.protocols.tls.client_hello import (
     MAX_SNI_OCTETS,
@@ -132,6 +138,44 @@ def check_chain(octets: bytes) -> None:
     }
 
 
+def check_tlsa(octets: bytes) -> None:
+    """DANE-EE: a leaf is met by the digest of just its octets or key, and of nothing near them."""
+    (selector, kind), rest = take_choices(octets, 2)
+    record = TlsaRecord(3, selector & 1, 1 + (kind & 1), rest)
+    judgement = judge_dane((_leaf().der,), (record,), ("mx.example.com",), _NOW)
+    assert judgement.is_authenticated == (rest == _digest(selector & 1, 1 + (kind & 1)))
+    odd = TlsaRecord(selector, kind, kind >> 4, rest)
+    reason = explain_unusable(odd)
+    assert (reason is None) == (odd in find_usable((odd, odd)))
+    assert reason is None or reason.isprintable()
+    judge_dane((_leaf().der, _authority().der), (odd, record), ("mx.example.com",), _NOW)
+
+
+def _digest(selector: int, matching_type: int) -> bytes:
+    certificate = _leaf().certificate
+    selected = _leaf().der
+    if selector:
+        key = certificate.public_key()
+        selected = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return (sha256 if matching_type == 1 else sha512)(selected).digest()
+
+
+def check_key_pair(octets: bytes) -> None:
+    """A file is a certificate with its key, or refused on one line that does not show the key."""
+    descriptor = os.memfd_create("pair")
+    try:
+        os.write(descriptor, octets)
+        path = Path(f"/proc/self/fd/{descriptor}")
+        pair = load_key_pair(path, path)
+    except LocalError as error:
+        assert len(str(error).splitlines()) == 1
+        assert len(str(error)) < 500
+    else:
+        assert pair.chain[0].public_key() == pair.key.public_key()
+    finally:
+        os.close(descriptor)
+
+
 def check_anchors(octets: bytes) -> None:
     """A file of anchors is read whole or refused for a reason of one line."""
     try:
@@ -164,6 +208,33 @@ TARGETS = (
     ),
     Target(
         "certificate-chain", check_chain, (_leaf().der, _authority().der), _DER_WORDS, 2048, 700
+    ),
+    Target(
+        "tlsa",
+        check_tlsa,
+        (
+            b"\0\0" + _digest(0, 1),
+            b"\1\1" + _digest(1, 2),
+            b"\2\0" + _authority().der,
+            b"\3\1" + _digest(1, 1),
+        ),
+        _DER_WORDS,
+        1024,
+        runs=500,
+    ),
+    Target(
+        "key-pair",
+        check_key_pair,
+        (_leaf().chain_pem + _leaf().key_pem,),
+        (
+            b"-----BEGIN CERTIFICATE-----",
+            b"-----END PRIVATE KEY-----",
+            b"ENCRYPTED ",
+            b"RSA ",
+            b"=",
+        ),
+        4096,
+        runs=300,
     ),
     Target(
         "trust-anchors",
