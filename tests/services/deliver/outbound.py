@@ -15,7 +15,7 @@ from typing import Any
 from letterlock.base.domains import Domain
 from letterlock.network.client_contexts import ClientContexts
 from letterlock.network.smtp_client import Dialer, DialTimeouts
-from letterlock.protocols.dns.answers import MxRecord
+from letterlock.protocols.dns.answers import MxRecord, Security
 from letterlock.protocols.pki.throwaway_ca import GOOD_LEAF, Issued, KeyKind, Shape
 from letterlock.protocols.policy.judge import ClearFallback
 from letterlock.protocols.policy.requirement import Level
@@ -97,7 +97,12 @@ class Outbound:
         self.pool = ConnectionPool(self.clock, idle_seconds=10)
         self.unreachable = UnreachableHosts(self.clock, max_trials=1)
 
-    def route(self, servers: Sequence[Server], domain: str = DOMAIN) -> None:
+    def route(
+        self,
+        servers: Sequence[Server],
+        domain: str = DOMAIN,
+        security: Security = Security.INSECURE,
+    ) -> None:
         """Let servers be the MX hosts of a domain, the first one preferred."""
         records = []
         for number, server in enumerate(servers, start=1):
@@ -105,7 +110,7 @@ class Outbound:
             records.append(MxRecord(10 * number, name))
             self.resolver.set(name, "A", ip_address(server.ip))
             self.port = server.port
-        self.resolver.set(domain, "MX", *records)
+        self.resolver.set(domain, "MX", *records, security=security)
 
     @property
     def remote(self) -> RemoteDelivery:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from letterlock.base.clock import Clock
-from letterlock.protocols.policy.requirement import Requirement
+from letterlock.protocols.policy.requirement import HostUnusable, Requirement
 from letterlock.protocols.smtp.envelope import Envelope, TlsDemand
 from letterlock.protocols.smtp.replies import Reply
 from letterlock.protocols.smtp.status_codes import status_of
@@ -48,12 +48,11 @@ class Journey:
         self._connected = self._clock.monotonic()
 
     @property
-    def must_require_tls(self) -> bool:
-        """Only a host that is proved, and that offers REQUIRETLS, may have the message.
-
-        RFC 8689 §4.2.1, which does not hold for notifications.
-        """
-        return self.claim.tls_demand is TlsDemand.REQUIRETLS and bool(self.claim.sender)
+    def tls_demand(self) -> TlsDemand:
+        """What hosts are held to. RFC 8689 §4.2.1, §5: a notification is not held to REQUIRETLS."""
+        demand = self.claim.tls_demand
+        is_waived = demand is TlsDemand.REQUIRETLS and not self.claim.sender
+        return TlsDemand.NORMAL if is_waived else demand
 
     def envelope(self, recipients: Sequence[ClaimedRecipient]) -> Envelope:
         """Give the envelope for some of the recipients."""
@@ -128,6 +127,16 @@ class Journey:
             self._problems.setdefault(number, unknown)
         self.start_attempt()
         self.end_attempt("none", text, Story(outcome=text))
+
+    def note_unusable(self, relay: str, unusable: HostUnusable) -> None:
+        """Note that the policy lets no mail go to this host."""
+        text = f"{relay}: not tried: {unusable.reason}"
+        self.start_attempt()
+        if unusable.is_permanent:
+            self.note_unfit(relay, "5.7.10", text, unusable.result_type)
+        else:
+            self.note_problem(relay, "4.7.5", text, unusable.result_type)
+        self.end_attempt(relay, text, Story(outcome=text))
 
     def defer_for_policy(
         self, reason: str, *, relay: str = "none", requirement: Requirement | None = None

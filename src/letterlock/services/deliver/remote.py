@@ -22,13 +22,19 @@ from letterlock.network.smtp_client import (
 from letterlock.network.smtp_speaker import Refused, Target, Unreachable
 from letterlock.protocols.pki.anchors import TrustAnchors
 from letterlock.protocols.policy.decide import decide
+from letterlock.protocols.policy.facts import Published
 from letterlock.protocols.policy.judge import (
     NOT_OFFERED,
     ClearFallback,
     may_fall_back,
     trust_word,
 )
-from letterlock.protocols.policy.requirement import Level, Requirement, RequirementInvalid
+from letterlock.protocols.policy.requirement import (
+    HostUnusable,
+    Level,
+    Requirement,
+    RequirementInvalid,
+)
 from letterlock.protocols.policy.table import PolicyTable
 from letterlock.protocols.policy.verdict import Outcome
 from letterlock.protocols.smtp.envelope import TlsDemand
@@ -105,10 +111,20 @@ class RemoteDelivery:
                 return
             target = self._target(route.next_hop, host, address)
             key = route.next_hop
-            requirement = decide(key.key, key.domain, target.host, self.table)
+            requirement = decide(
+                key.key,
+                key.domain,
+                target.host,
+                self.table,
+                _find_published(route),
+                journey.tls_demand,
+            )
             if isinstance(requirement, RequirementInvalid):
                 journey.defer_for_policy(f"{requirement.where}: {requirement.reason}")
                 return
+            if isinstance(requirement, HostUnusable):
+                journey.note_unusable(target.relay, requirement)
+                continue
             anchors = self.anchors.load(requirement.trust_files)
             if isinstance(anchors, AnchorsUnusable):
                 journey.defer_for_policy(anchors.reason)
@@ -224,7 +240,7 @@ class RemoteDelivery:
 
     def _may_go_clear(self, journey: Journey, key: ConnectionKey) -> bool:
         age = self.clock.now() - journey.claim.received
-        if journey.claim.tls_demand is TlsDemand.TLS_REQUIRED_NO:
+        if journey.tls_demand is TlsDemand.TLS_REQUIRED_NO:
             age = timedelta.max  # RFC 8689 §4.2.2: TLS that fails is not waited for
         return may_fall_back(key.requirement, self.settings.clear_fallback, age)
 
@@ -235,7 +251,8 @@ class RemoteDelivery:
         status = "4.7.5" if failed.handshake is not None else "4.7.4"
         summary = f"{relay}: {verdict.reason}" + (f"; {then}" if then else "")
         story = Story(key.requirement, failed.handshake, verdict, failed.dialogue, summary)
-        if then is None and journey.must_require_tls and not _may_pass(failed):
+        is_required = journey.tls_demand is TlsDemand.REQUIRETLS
+        if then is None and is_required and not _may_pass(failed):
             text = f"{relay}: encryption needed (REQUIRETLS): {verdict.reason}"
             journey.note_unfit(relay, "5.7.10", text, verdict.result_type)
         elif then is None:
@@ -283,6 +300,11 @@ class RemoteDelivery:
         source = self.settings.ipv6 if address.ip.version == 6 else self.settings.ipv4
         name = host.name or str(address.ip)
         return Target(name, str(address.ip), next_hop.port, source.helo, source.ip)
+
+
+def _find_published(route: Route) -> Published:
+    """Give what the route tells; a next hop without MX is its own host."""
+    return Published(mx_security=None if route.is_implicit else route.mx_security)
 
 
 def _is_starttls_refused(connection: Connected) -> bool:
