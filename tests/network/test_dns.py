@@ -192,7 +192,7 @@ def test_uvloop_does_as_well() -> None:
 
 
 async def test_the_ad_bit_of_a_loopback_resolver_counts() -> None:
-    """RFC 4035 §3.2.3; RFC 7672 §2.1.1"""
+    """RFC 4035 §3.2.3; RFC 7672 §2.1.1; rule 26"""
     async with zone_server(authentic_data=True) as address:
         answer = await make_resolver(address).ask(Domain("alias.example.com"), "A")
     assert answer.security is Security.SECURE
@@ -213,8 +213,8 @@ async def test_the_ad_bit_of_a_loopback_resolver_counts() -> None:
 def test_the_ad_bit_counts_only_from_loopback_or_where_it_is_trusted(
     address: str, trust_ad: bool, is_trusted: bool
 ) -> None:
-    """RFC 4035 §3.2.3"""
-    assert make_resolver((address, 53), trust_ad=trust_ad)._is_ad_trusted is is_trusted
+    """RFC 4035 §3.2.3, §4.9.3; rule 26"""
+    assert make_resolver((address, 53), trust_ad=trust_ad).is_trusted is is_trusted
 
 
 async def test_the_ad_bit_of_an_untrusted_resolver_is_insecure() -> None:
@@ -225,17 +225,36 @@ async def test_the_ad_bit_of_an_untrusted_resolver_is_insecure() -> None:
 
 
 async def test_what_is_given_only_with_checking_disabled_is_bogus() -> None:
-    """RFC 4035 §3.2.2, RFC 8914 §4.7"""
+    """RFC 4035 §3.2.2, RFC 8914 §4; rule 26"""
 
     def by_udp(query: dns.message.Message) -> list[bytes]:
         if query.flags & dns.flags.CD:
             return [reply(query, A_RECORD)]
-        return [reply(query, rcode=dns.rcode.SERVFAIL, errors=(7,))]
+        return [reply(query, rcode=dns.rcode.SERVFAIL, errors=(0,))]
 
     answer = await ask_by(by_udp)
     assert (answer.security, answer.records) == (Security.BOGUS, ())
-    assert answer.reason == "DNSSEC validation failed (Signature Expired: words)"
-    assert answer.extended_error == 7
+    assert answer.reason == "DNSSEC validation failed (Other Error: words)"
+    assert answer.extended_error == 0
+
+
+async def test_a_resolver_that_says_bogus_is_not_asked_again() -> None:
+    """RFC 8914 §4.7 to §4.13; another error may come first"""
+
+    def by_udp(query: dns.message.Message) -> list[bytes]:
+        return [reply(query, rcode=dns.rcode.SERVFAIL, errors=(22, 9))]
+
+    async with responding(by_udp) as (responder, address):
+        answer = await make_resolver(address).ask(NAME, "A")
+    assert (answer.security, answer.extended_error) == (Security.BOGUS, 9)
+    assert answer.reason == "DNSSEC validation failed (DNSKEY Missing: words)"
+    assert len(responder.queries) == 1
+
+
+async def test_what_cannot_be_decided_has_failed() -> None:
+    """RFC 4035 §4.3, RFC 8914 §4.6: indeterminate is no answer either. Rule 26"""
+    answer = await ask_by(lambda query: [reply(query, rcode=dns.rcode.SERVFAIL, errors=(5,))])
+    assert answer.security is Security.FAILED
 
 
 async def test_bogus_needs_no_extended_error() -> None:

@@ -20,10 +20,11 @@ from letterlock.protocols.dns.chains import (
     fail,
     format_failure,
     join_answers,
+    make_bogus,
     read_answer,
 )
 from letterlock.protocols.dns.codec import build_query, parse_response
-from letterlock.protocols.dns.extended_errors import format_extended_error
+from letterlock.protocols.dns.extended_errors import DNSSEC_FAILURES, format_extended_error
 from letterlock.protocols.dns.messages import (
     FORMERR,
     NOERROR,
@@ -133,16 +134,23 @@ class StubResolver:
     async def _explain_servfail(
         self, name: Domain, rdtype: str, refusal: Response, deadline: float
     ) -> Answer:
-        """Tell bogus from failed: with checking disabled, what does not validate is given out."""
-        extended = refusal.extended_errors[0] if refusal.extended_errors else None
+        """Tell bogus from failed: by the resolver's own words, or by asking without checking.
+
+        With checking disabled (RFC 4035 §3.2.2), what does not validate is given out.
+        """
+        errors = refusal.extended_errors
+        if failure := next((error for error in errors if error.code in DNSSEC_FAILURES), None):
+            return make_bogus(
+                name, rdtype, format_extended_error(failure.code, failure.text), failure.code
+            )
+        extended = errors[0] if errors else None
         unchecked = await self._exchange(name, rdtype, deadline, is_checking_disabled=True)
         if isinstance(unchecked, Malformed) or unchecked.rcode not in (NOERROR, NXDOMAIN):
             return fail(name, rdtype, format_failure(SERVFAIL, extended), extended)
-        reason = "DNSSEC validation failed"
-        if extended:
-            reason += f" ({format_extended_error(extended.code, extended.text)})"
-        code = extended.code if extended else None
-        return Answer(name, rdtype, Security.BOGUS, reason=reason, extended_error=code)
+        if extended is None:
+            return make_bogus(name, rdtype)
+        words = format_extended_error(extended.code, extended.text)
+        return make_bogus(name, rdtype, words, extended.code)
 
     async def _exchange(
         self, name: Domain, rdtype: str, deadline: float, *, is_checking_disabled: bool = False

@@ -22,6 +22,7 @@ from letterlock.protocols.dns.chains import (
     fail,
     format_failure,
     join_answers,
+    make_bogus,
     read_answer,
 )
 from letterlock.protocols.dns.codec import MAX_EXTRA_TEXT_OCTETS, parse_response
@@ -223,7 +224,7 @@ def _copy(result: _Result) -> _Found:
 
 def _read(name: Domain, rdtype: str, found: _Found) -> Answer | Unfinished:
     if found.why_bogus is not None:
-        return Answer(name, rdtype, Security.BOGUS, reason=_explain(found.why_bogus))
+        return make_bogus(name, rdtype, _make_printable(found.why_bogus))
     if not found.message:
         return fail(name, rdtype, format_failure(found.rcode, None))
     response = parse_response(found.message)
@@ -233,10 +234,8 @@ def _read(name: Domain, rdtype: str, found: _Found) -> Answer | Unfinished:
     return read_answer(name, rdtype, response, security)
 
 
-def _explain(why_bogus: str) -> str:
-    """Say as the stub does that validation failed; the library's words are the resolver's there."""
-    words = "".join(c if c.isprintable() else "?" for c in why_bogus[:MAX_EXTRA_TEXT_OCTETS])
-    return f"DNSSEC validation failed ({words})" if words else "DNSSEC validation failed"
+def _make_printable(words: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in words[:MAX_EXTRA_TEXT_OCTETS])
 
 
 def _find_anchor() -> Path:

@@ -16,7 +16,7 @@ from letterlock.protocols.dns.answers import Answer, Security, TlsaRecord
     ],
 )
 def test_bogus_and_failed_lookups_are_no_answers(security: Security, is_answer: bool) -> None:
-    """RFC 4035 §4.3; RFC 7672 §2.1.1"""
+    """RFC 4035 §4.3; RFC 7672 §2.1.1; rule 26"""
     assert Answer(Domain("example.com"), "MX", security).is_answer is is_answer
 
 

@@ -18,6 +18,7 @@ from letterlock.protocols.dns.chains import (
     MAX_LINKS,
     Unfinished,
     join_answers,
+    make_bogus,
     read_answer,
     weaker,
 )
@@ -142,7 +143,7 @@ def test_a_reverse_name_may_be_delegated_through_a_name_that_is_no_domain() -> N
 
 
 def test_a_response_that_ends_at_an_alias_is_unfinished() -> None:
-    """RFC 7672 §2.1.3: a CNAME without its target's data."""
+    """RFC 7672 §2.1.3: a CNAME without its target's data. Rule 30"""
     given = response(rr(NAME, "CNAME", "b.example", ttl=5))
     answer = read_answer(NAME, "A", given, SECURE)
     assert isinstance(answer, Unfinished)
@@ -166,7 +167,7 @@ def start_at(target: str, security: Security = SECURE, ttl: int = 5) -> Answer:
 
 
 def test_joined_answers_are_as_secure_as_the_weaker_one() -> None:
-    """RFC 7672 §2.1.3: an insecure alias makes all behind it insecure."""
+    """RFC 7672 §2.1.3: an insecure alias makes all behind it insecure. Rule 30"""
     target = Domain("b.example")
     rest = Answer(target, "A", SECURE, Existence.RECORDS, (ADDRESS,), owner=target, ttl=300)
     joined = join_answers(start_at(target, Security.INSECURE), rest)
@@ -257,3 +258,14 @@ def test_extended_errors_have_names() -> None:
 def test_an_address_is_not_an_answer_to_another_question() -> None:
     answer = read("AAAA", rr(NAME, "A", ip_address("192.0.2.1")))
     assert answer.existence is Existence.NODATA
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [("", "DNSSEC validation failed"), ("expired", "DNSSEC validation failed (expired)")],
+)
+def test_what_does_not_validate_says_why(words: str, reason: str) -> None:
+    """RFC 4035 §4.3; rule 26"""
+    answer = make_bogus(NAME, "A", words, 7)
+    assert (answer.security, answer.reason, answer.extended_error) == (Security.BOGUS, reason, 7)
+    assert not answer.is_answer

@@ -77,7 +77,7 @@ def names(route: Route) -> list[str | None]:
 
 
 async def test_hosts_come_by_preference_with_their_addresses(dns: FixtureResolver) -> None:
-    """RFC 5321 §5.1"""
+    """RFC 5321 §5.1; RFC 7672 §2.2.1: whatever TLSA records they have. Rule 36"""
     route = await find_route(dns)
     assert [(host.name, host.preference) for host in route.hosts] == [
         ("mx1.example.com", 10),
@@ -115,7 +115,7 @@ async def test_the_domain_s_own_address_is_not_used_where_there_is_an_mx(
 async def test_a_domain_without_mx_is_its_own_host(
     dns: FixtureResolver, security: Security
 ) -> None:
-    """RFC 5321 §5.1 (implicit MX); RFC 7672 §2.2.2: secure or not"""
+    """RFC 5321 §5.1 (implicit MX); RFC 7672 §2.2.2: secure or not. Rule 52"""
     dns.set("example.com", "MX", security=security)
     route = await find_route(dns)
     address = HostAddress(IPv4Address("192.0.2.80"), INSECURE)
@@ -145,7 +145,7 @@ async def test_a_domain_that_does_not_exist_is_an_error(dns: FixtureResolver) ->
 async def test_a_failed_mx_lookup_waits_and_uses_no_address(
     dns: FixtureResolver, security: Security
 ) -> None:
-    """RFC 5321 §5.1: MUST queue; RFC 7672 §2.1.2: no fallback to the domain's address"""
+    """RFC 5321 §5.1: MUST queue; RFC 7672 §2.1.2: no fallback to its own address. Rule 27"""
     dns.fail("example.com", "MX", security)
     none = await find_none(dns)
     assert (none.is_permanent, none.status) == (False, "4.4.3")
@@ -241,7 +241,7 @@ async def test_addresses_of_one_host_are_bounded(dns: FixtureResolver) -> None:
 async def test_a_host_whose_lookup_fails_is_kept_with_the_reason_and_others_are_used(
     dns: FixtureResolver, security: Security
 ) -> None:
-    """RFC 7672 §2.1.2"""
+    """RFC 7672 §2.1.2; rule 28"""
     dns.fail("mx1.example.com", "A", security)
     dns.fail("mx1.example.com", "AAAA", security)
     first, second = (await find_route(dns)).hosts
@@ -291,7 +291,7 @@ async def test_what_no_host_can_have_is_no_address(dns: FixtureResolver, address
 
 
 async def test_each_address_has_its_lookup_s_security(dns: FixtureResolver) -> None:
-    """RFC 7672 §2.2.2"""
+    """RFC 7672 §2.2.2; rule 39"""
     dns.set("mx1.example.com", "AAAA", ip_address("2001:db8::1"), security=SECURE)
     first = (await find_route(dns)).hosts[0]
     assert [address.security for address in first.addresses] == [SECURE, INSECURE]

@@ -111,6 +111,12 @@ def fail(name: Domain, rdtype: str, reason: str, extended: ExtendedError | None 
     return Answer(name, rdtype, Security.FAILED, reason=reason, extended_error=code)
 
 
+def make_bogus(name: Domain, rdtype: str, words: str = "", code: int | None = None) -> Answer:
+    """Make the answer of a lookup whose result does not validate; `words` say why."""
+    reason = "DNSSEC validation failed" + (f" ({words})" if words else "")
+    return Answer(name, rdtype, Security.BOGUS, reason=reason, extended_error=code)
+
+
 def format_failure(rcode: int, extended: ExtendedError | None) -> str:
     """Give one line for a response that is no answer."""
     words = f"the name server said {format_rcode(rcode)}"

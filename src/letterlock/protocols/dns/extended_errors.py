@@ -3,6 +3,9 @@
 RFC 8914 §4. Later codes of IANA's registry appear by their number.
 """
 
+DNSSEC_FAILURES = frozenset(range(6, 13))
+"""DNSSEC Bogus to NSEC Missing: the resolver had an answer, and did not believe it."""
+
 _NAMES = (
     "Other Error",
     "Unsupported DNSKEY Algorithm",
