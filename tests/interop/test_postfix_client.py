@@ -132,17 +132,23 @@ def both(postfix_peer: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     ],
 )
 def test_postfix_delivers_and_both_logs_agree(both: Both, client: str, word: str, sni: str) -> None:
-    """RFC 3207 §4; the same version, cipher and queue id on both sides."""
+    """RFC 3207 §4; the same version, cipher, key exchange and queue id on both sides."""
     since = len(both.node.lines)
     theirs = both.send(client)
     told = both.wait_sent(theirs)
     both.node.wait_log(rf"{told}: to=<alice@{client}\.example>, relay=local.*status=sent")
     (mail,) = both.node.files.mails(domain=f"{client}.example")
-    tls = r"TLS connection established \w+ \S+: (TLSv1\.\d) with cipher (\S+) \((\d+/\d+) bits\)"
+    tls = (
+        r"TLS connection established \w+ \S+: (TLSv1\.\d) with cipher (\S+) \((\d+/\d+) bits\)"
+        r"(?: key-exchange (\w+))?"
+    )
     at_theirs = both.postfix.wait_log(rf"postfix/smtp-{client}/smtp\[\d+\]: (\w+) {tls}")
-    at_ours = both.node.wait_log(rf"(Anonymous) {tls} key-exchange \S+, sni {sni}$", since=since)
+    at_ours = both.node.wait_log(rf"(Anonymous) {tls}, sni {sni}$", since=since)
     assert at_theirs[1] == word
-    assert at_theirs.groups()[1:] == at_ours.groups()[1:]
+    assert at_theirs.groups()[1:4] == at_ours.groups()[1:4]
+    if at_ours[2] == "TLSv1.3":
+        # How a group's name is written is a matter of the OpenSSL that each has.
+        assert at_theirs[5].lower() == at_ours[5].lower()
     assert f"with ESMTPS id {told}" in mail
     assert f"id {theirs}" in mail, "Postfix's own Received line is kept"
     assert at_ours[2] in mail.partition("Received:")[2].partition("Received:")[0]
