@@ -69,7 +69,11 @@ def make_relay(folder: Path, port: int, resolver: str) -> NodeFiles:
     trust.write_bytes(authority().pem)
     files.change("dns", resolver=resolver)
     files.change("deliver", port=port)
-    hops = {name: {"level": "verify"} for name in ("example.org", "second.example")}
+    # These zones are not signed: it is the operator who says which hosts are the domains'.
+    hops = {
+        domain: {"level": "secure", "match": [f"mx.{domain}"]}
+        for domain in ("example.org", "second.example")
+    }
     files.change("policy", trust_files=[str(trust)], hops=hops)
     return files
 
@@ -112,6 +116,13 @@ def test_where_it_is_not_offered_the_header_comes_back(nodes: Nodes) -> None:
     assert not nodes.silent.files.mails(domain="second.example")
     # Other mail goes there as ever.
     nodes.relay.wait_delivered(nodes.send("alice@second.example", requiretls=False))
+
+
+def test_a_host_that_an_unsigned_record_names_gets_nothing(nodes: Nodes) -> None:
+    """RFC 8689 §4.2.1 (checklist 88): good TLS is no proof that the host is the domain's."""
+    queue_id = nodes.send("alice@plain.example")
+    found = nodes.relay.wait_log(rf"{queue_id}: to=<.*dsn=5\.7\.10, status=bounced \((.*)\)")
+    assert "neither DNSSEC nor MTA-STS" in found[1]
 
 
 def test_a_host_that_does_not_offer_it_refuses_it(nodes: Nodes) -> None:
