@@ -1,5 +1,6 @@
 """Postfix sends to us: at every level of its own, and what both logs say of it."""
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,6 +47,10 @@ CLIENTS: dict[str, dict[str, str]] = {
         "smtp_tls_verify_cert_match": HOST,
         "smtp_tls_mandatory_protocols": ">=TLSv1.2, <=TLSv1.2",
         "smtp_tls_mandatory_exclude_ciphers": "aECDSA",
+    },
+    "fingerprint": {
+        "smtp_tls_security_level": "fingerprint",
+        "smtp_tls_fingerprint_digest": "sha256",
     },
     "extensions": {"smtp_tls_security_level": "encrypt"},
     "reuse": {
@@ -107,6 +112,7 @@ def both(postfix_peer: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         postfix.settings = {
             "transport_maps": f"texthash:{postfix.folder / 'transports'}",
             "smtp_tls_CAfile": str(ca_file),
+            "smtp_tls_fingerprint_cert_match": hashlib.sha256(issue((HOST,)).der).hexdigest(),
             # Without it Debian's tlsproxy 3.7.11, which "reuse" goes through, crashes.
             "smtp_tls_security_level": "may",
         }
@@ -129,6 +135,7 @@ def both(postfix_peer: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         ("verify-sni", "Verified", HOST),
         ("verify-12", "Verified", "none"),
         ("verify-rsa", "Verified", "none"),
+        ("fingerprint", "Verified", "none"),
     ],
 )
 def test_postfix_delivers_and_both_logs_agree(both: Both, client: str, word: str, sni: str) -> None:
