@@ -37,6 +37,18 @@ def test_a_key_vouches_for_what_it_signed(kind: KeyKind) -> None:
     assert not judge_chain([stranger.der], anchors, START).is_trusted
 
 
+def test_an_issuer_with_a_name_that_cannot_be_read_has_no_anchor() -> None:
+    """RFC 5280 §4.2.1.1: it may be any GeneralName, and a server may send any certificate."""
+    identifier = x509.AuthorityKeyIdentifier(None, [x509.DirectoryName(make_name("Above"))], 77)
+    leaf = ROOT.issue([MX], now=START, shape=replace(GOOD_LEAF, extensions=(identifier,)))
+    name = make_name("Above").public_bytes()
+    tagged = bytes((0xA4, len(name)))
+    assert leaf.der.count(tagged + name) == 1
+    # x400Address in place of directoryName
+    der = leaf.der.replace(tagged + name, bytes((0xA3, len(name))) + name)
+    assert make_key_anchor(spki(ROOT.der), der) is None
+
+
 @pytest.mark.parametrize(
     "identifier",
     [

@@ -32,7 +32,14 @@ def make_key_anchor(spki: bytes, below: bytes) -> TrustAnchors | None:
         key = load_der_public_key(spki)
         builder = _dress(key, x509.load_der_x509_certificate(below))  # type: ignore[arg-type]  # it says itself what it does not take
         certificate = builder.sign(_ANYBODYS_KEY, None)
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension):
+    except (
+        ValueError,
+        TypeError,
+        UnsupportedAlgorithm,
+        x509.DuplicateExtension,
+        x509.InvalidVersion,
+        x509.UnsupportedGeneralNameType,
+    ):
         return None
     return TrustAnchors.from_der(certificate.public_bytes(Encoding.DER))
 
