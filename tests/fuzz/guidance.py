@@ -45,6 +45,7 @@ def run_guided(
         f"-timeout={MAX_SECONDS:.0f}",
         f"-rss_limit_mb={MAX_MEGABYTES}",
         f"-seed={seed + 1}",  # libFuzzer takes 0 for chance
+        "-len_control=10",  # what is long is tried soon: a run here is short
         "-print_final_stats=1",
         *([] if runs is None else [f"-runs={runs}"]),
         *([] if seconds is None else [f"-max_total_time={max(1, round(seconds))}"]),

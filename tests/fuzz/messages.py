@@ -15,9 +15,10 @@ from letterlock.protocols.smtp.dsn_report import (
     OriginalMessage,
     ReportedRecipient,
 )
-from letterlock.protocols.smtp.envelope import BodyType, Envelope, Recipient
+from letterlock.protocols.smtp.envelope import BodyType, Envelope, Recipient, TlsDemand
 from letterlock.protocols.smtp.first_line import FirstLine
 from letterlock.protocols.smtp.header_fields import MAX_LINE_OCTETS, format_field, make_safe
+from letterlock.protocols.smtp.requiretls import find_tls_demand
 from letterlock.protocols.smtp.trace import (
     Received,
     count_received,
@@ -69,6 +70,20 @@ def _scan(pieces: list[bytes], limit: int) -> tuple[ContentFacts, bytes, bool]:
     for piece in pieces:
         scan.receive(piece)
     return scan.facts(), scan.header, scan.is_header_complete
+
+
+def check_tls_demand(octets: bytes) -> None:
+    """RFC 8689 §3: only one field that says No lowers TLS, and never what MAIL asked for."""
+    found = find_tls_demand(TlsDemand.NORMAL, octets)
+    assert find_tls_demand(TlsDemand.REQUIRETLS, octets) is TlsDemand.REQUIRETLS
+    if found is TlsDemand.NORMAL:
+        return
+    assert found is TlsDemand.TLS_REQUIRED_NO
+    header = cut_header(octets)
+    (value,) = re.findall(rb"(?im)^tls-required[ \t]*:((?:.|\n[ \t])*)", header)
+    assert value.strip().lower() == b"no"
+    twice = b"TLS-Required: no\r\n" + octets
+    assert find_tls_demand(TlsDemand.NORMAL, twice) is TlsDemand.NORMAL
 
 
 def check_first_line(octets: bytes) -> None:
@@ -229,6 +244,13 @@ _NOTIFIED = join_texts(
 )
 TARGETS = (
     Target("message-content", check_content, _CONTENTS, _WORDS, 1024, runs=750),
+    Target(
+        "tls-required-field",
+        check_tls_demand,
+        (b"TLS-Required: No\r\n\r\n", b"A: b\r\ntls-required:\r\n no\r\nB: c\r\n\r\n"),
+        (*_WORDS, b"TLS-Required:", b"tls-required :", b"No", b"yes", b"\r\n ", b"\v"),
+        1024,
+    ),
     Target("message-first-line", check_first_line, _CONTENTS, _WORDS, 2048, runs=750),
     Target("header-field", check_field, (b"\0a b  c", b"\1\xc3\xa9" + b"x" * 500), _WORDS, 3000),
     Target(

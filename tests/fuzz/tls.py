@@ -22,6 +22,7 @@ from letterlock.protocols.pki.certificate import (
     read_spki,
 )
 from letterlock.protocols.pki.chain import judge_chain
+from letterlock.protocols.pki.key_anchor import make_key_anchor
 from letterlock.protocols.pki.throwaway_ca import Issued, Shape, ThrowawayCa
 from letterlock.protocols.policy.dane import explain_unusable, find_usable, judge_dane
 from letterlock.protocols.tls.alerts import find_plain_alert
@@ -132,9 +133,14 @@ def check_chain(octets: bytes) -> None:
     if not judgement.is_trusted:
         assert all(finding.reason_code for finding in judgement.findings)
         return
+    _check_signed(octets)
+
+
+def _check_signed(octets: bytes) -> None:
     signed = x509.load_der_x509_certificate(octets).tbs_certificate_bytes
     assert signed in {
-        issued.certificate.tbs_certificate_bytes for issued in (_leaf(), _authority().issued)
+        issued.certificate.tbs_certificate_bytes
+        for issued in (_leaf(), _referring_leaf(), _authority().issued)
     }
 
 
@@ -158,6 +164,29 @@ def _digest(selector: int, matching_type: int) -> bytes:
         key = certificate.public_key()
         selected = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return (sha256 if matching_type == 1 else sha512)(selected).digest()
+
+
+def check_key_anchor(octets: bytes) -> None:
+    """A bare key vouches for what it signed, octet for octet, and for no other certificate."""
+    anchors = make_key_anchor(_spki(), octets)
+    if anchors is not None and judge_chain((octets,), anchors, _NOW).is_trusted:
+        _check_signed(octets)
+
+
+@functools.cache
+def _spki() -> bytes:
+    spki = read_spki(_authority().der)
+    assert spki is not None
+    return spki
+
+
+@functools.cache
+def _referring_leaf() -> Issued:
+    """One whose issuer is named by name and number."""
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Above")])
+    identifier = x509.AuthorityKeyIdentifier(None, [x509.DirectoryName(name)], 77)
+    shape = Shape(serial=3, extensions=(identifier,))
+    return _authority().issue(("mx.example.com",), now=_NOW, key=_key(2), shape=shape)
 
 
 def check_key_pair(octets: bytes) -> None:
@@ -221,6 +250,14 @@ TARGETS = (
         _DER_WORDS,
         1024,
         runs=500,
+    ),
+    Target(
+        "key-anchor",
+        check_key_anchor,
+        (_leaf().der, _referring_leaf().der),
+        (*_DER_WORDS, b"\xa3", b"\xa4", b"\xa5", b"\x88", b"\x82\x01"),
+        2048,
+        runs=250,
     ),
     Target(
         "key-pair",
