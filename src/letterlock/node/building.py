@@ -50,6 +50,8 @@ from letterlock.storage.ids import QueueIds
 from letterlock.storage.maildir import MaildirStore
 from letterlock.storage.queue import QueueId
 
+CLAIMS_AHEAD = 20
+"""Claims in hands at a destination beyond those at work: mail in plenty is claimed by the score."""
 _TOKEN_CHARACTERS = string.ascii_letters + string.digits
 
 
@@ -182,7 +184,9 @@ class DeliveryBuilder:
         return DeliveryParts(
             deliverer=delivery,
             settler=settlements,
-            destinations=Destinations(share, rate and max(1, rate // self._workers)),
+            destinations=Destinations(
+                share, rate and max(1, rate // self._workers), ahead=CLAIMS_AHEAD
+            ),
             unreachable=self.unreachable,
             limits=DeliveryLimits(deliver.max_connections, config.queue.lease),
             clock=self._clock,

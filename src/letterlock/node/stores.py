@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import socket
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,9 +88,9 @@ class WorkerStores:
     async def save(self, message: NewMessage) -> None:
         await self._require_own().store.save(message)
 
-    def wake(self) -> None:
-        """Deliver now what was saved."""
-        self._require_own().wake()
+    def wake(self, destinations: Collection[str]) -> None:
+        """Deliver now what was saved for these."""
+        self._require_own().wake_for(destinations)
 
     def require_open(self) -> None:
         """Raise StoreUnavailable when this worker's own store is not open yet."""

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ async def running(
     before: Callable[[Outbound, Worker], Any] | None = None,
     *,
     limits: DeliveryLimits = LIMITS,
-    destinations: tuple[int, int] = (10, 0),
+    destinations: tuple[int, int, int] = (10, 0, 0),
     store: Callable[[Outbound], Any] = lambda node: node.store,
 ) -> AsyncIterator[Motor]:
     """Run the motor; `before` fills the queue, `destinations` are claims at once and rate."""
@@ -154,12 +155,65 @@ async def test_a_saturated_destination_keeps_back_its_own_mail_only(tmp_path: Pa
             await node.save(f"{number}@slow.example")
         await node.save("bob@quick.example")
 
-    async with running(tmp_path, save, destinations=(1, 0)) as motor:
+    async with running(tmp_path, save, destinations=(1, 0, 0)) as motor:
         worker = motor.worker
         await worker.wait_for(lambda: [c.destination for c in worker.settled] == ["quick.example"])
         assert [c.destination for c in worker.begun].count("slow.example") == 1
         gate.set()
         await worker.wait_for(lambda: len(worker.settled) == 4)
+
+
+async def test_mail_in_plenty_is_claimed_by_the_score_and_begins_in_turn(tmp_path: Path) -> None:
+    gates = [asyncio.Event() for _ in range(4)]
+    claimed: list[int] = []
+
+    class Counting:
+        def __init__(self, node: Outbound) -> None:
+            self._store = node.store
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._store, name)
+
+        async def claim(self, *arguments: Any, **named: Any) -> list[Claim]:
+            claims = await self._store.claim(*arguments, **named)
+            claimed.append(len(claims))
+            return claims
+
+    async def save(node: Outbound, worker: Worker) -> None:
+        worker.act = lambda _claim: gates[len(worker.begun) - 1].wait()
+        for _ in gates:
+            await node.save("bob@a.example")
+
+    async with running(tmp_path, save, destinations=(1, 0, 9), store=Counting) as motor:
+        worker = motor.worker
+
+        def has_begun(number: int) -> bool:
+            return len(worker.begun) == number
+
+        for number, gate in enumerate(gates, 1):
+            await worker.wait_for(partial(has_begun, number))
+            gate.set()
+        await worker.wait_for(lambda: len(worker.settled) == 4)
+    assert [count for count in claimed if count] == [4]
+
+
+async def test_what_waits_for_its_turn_at_the_end_is_left_to_the_next_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "DRAIN_SECONDS", 0.01)
+
+    async def save(node: Outbound, worker: Worker) -> None:
+        worker.act = lambda _claim: asyncio.Event().wait()
+        for _ in range(3):
+            await node.save("bob@a.example")
+
+    async with running(tmp_path, save, destinations=(1, 0, 9)) as motor:
+        await motor.worker.wait_for(lambda: len(motor.worker.begun) == 1)
+        motor.task.cancel()
+        await asyncio.wait([motor.task])
+        assert len(motor.worker.begun) == 1
+        assert motor.deliveries.is_idle
+        assert len(await motor.node.store.list_messages()) == 3
 
 
 async def test_no_more_is_claimed_than_is_worked_on_at_once(tmp_path: Path) -> None:
@@ -368,7 +422,7 @@ async def test_a_rate_is_waited_for(tmp_path: Path) -> None:
         for _ in range(3):
             await node.save("bob@a.example")
 
-    async with running(tmp_path, save, destinations=(10, 2)) as motor:
+    async with running(tmp_path, save, destinations=(10, 2, 0)) as motor:
         worker = motor.worker
         await worker.wait_for(lambda: len(worker.settled) == 2)
         motor.deliveries.wake()

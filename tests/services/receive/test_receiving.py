@@ -39,7 +39,7 @@ class Node:
     log: FakeLog
     counters: NamedCounters
     server: SmtpServer
-    woken: list[bool] = field(default_factory=list)
+    woken: list[str] = field(default_factory=list)
 
 
 @asynccontextmanager
@@ -55,7 +55,7 @@ async def receiving(
     store = SqliteQueue(tmp_path / "queue" / "shard-000.db", clock)
     await store.open()
     counters = NamedCounters(COUNTERS, 1)
-    woken: list[bool] = []
+    woken: list[str] = []
     example = Domain("example.org")
     receiver = Receiver(
         hostname=Domain("mx.example.org"),
@@ -75,7 +75,7 @@ async def receiving(
         log=log,
         make_id=QueueIds(clock).make,
         count=lambda name: counters.add(0, name),
-        wake=lambda: woken.append(True),
+        wake=woken.extend,
     )
     settings = SessionSettings(
         hostname="mx.example.org",
@@ -139,7 +139,7 @@ async def test_a_message_is_stored_before_its_250(tmp_path: Path) -> None:
         ]  # fmt: skip
         (stored,) = await node.store.list_messages()
         assert f"queued as {stored.queue_id}".encode() in answers[5]
-        assert node.woken
+        assert node.woken == ["example.org"]
         body = b"".join([piece async for piece in node.store.read_body(stored.queue_id)])
         assert body.startswith(b"Received: from client.example (unknown [127.0.0.1])\r\n")
         assert f"id {stored.queue_id}".encode() in body

@@ -7,9 +7,10 @@ queued (`docs/guide`): the loop goes on.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Protocol
 
 from letterlock.base.clock import Clock
@@ -76,12 +77,20 @@ class Deliveries:
         self._unreachable = parts.unreachable
         self._wake = asyncio.Event()
         self._in_hands: dict[_Key, Claim] = {}
+        self._at_work = 0
+        """Of those in hands; the others wait until their destination has room for them."""
+        self._is_over = False
         self._idle = asyncio.Event()
         self._idle.set()
 
     def wake(self) -> None:
         """Look again now: something was stored, released or told to be tried."""
         self._wake.set()
+
+    def wake_for(self, destinations: Collection[str]) -> None:
+        """Look again if mail that was stored for these may begin: else an end will wake us."""
+        if self._has_room() and self._destinations.has_free(destinations, self._clock.monotonic()):
+            self._wake.set()
 
     def forget_unreachable(self) -> None:
         """Let hosts be tried that could not be reached just now: the operator knows better."""
@@ -100,19 +109,20 @@ class Deliveries:
             try:
                 while True:
                     self._wake.clear()
-                    if not await self._start_claims(tasks.create_task):
+                    if not await self._start_claims(tasks):
                         await self._sleep()
             finally:
                 await wait_for_event(self._idle, DRAIN_SECONDS)
+                self._is_over = True
                 keeper.cancel()
 
-    async def _start_claims(self, start: Callable[..., object]) -> bool:
-        """Claim what there is room for; False when there was nothing."""
-        room = self._limits.at_once - len(self._in_hands)
-        if room <= 0:
+    async def _start_claims(self, tasks: asyncio.TaskGroup) -> bool:
+        """Claim what there is room for; False when there was less."""
+        if not self._has_room():
             return False
         # The store does not count per destination: a batch may be all for one.
-        room = min(room, self._destinations.room(self._clock.monotonic()))
+        room = self._destinations.room(self._clock.monotonic())
+        room = min(room, self._limits.at_once - self._at_work)
         try:
             await self._renew_ended()
             claims = await self.store.claim(
@@ -128,9 +138,21 @@ class Deliveries:
         for claim in claims:
             self._in_hands[_key(claim)] = claim
             self._idle.clear()
-            self._destinations.begin(claim.destination, self._clock.monotonic())
-            start(self._work(claim))
-        return bool(claims)
+            start = partial(self._start, tasks, claim)
+            self._destinations.begin(claim.destination, start, self._clock.monotonic())
+        return len(claims) == room
+
+    def _has_room(self) -> bool:
+        return self._at_work < self._limits.at_once
+
+    def _start(self, tasks: asyncio.TaskGroup, claim: Claim) -> None:
+        if self._is_over:
+            # What waits is claimed by the next process: its lease is all that was done about it.
+            self._in_hands.pop(_key(claim), None)
+            self._destinations.end(claim.destination)
+            return
+        self._at_work += 1
+        tasks.create_task(self._work(claim))
 
     async def _work(self, claim: Claim) -> None:
         try:
@@ -150,11 +172,19 @@ class Deliveries:
                 queue_id=claim.queue_id,
             )
         finally:
-            self._in_hands.pop(_key(claim), None)
-            self._destinations.end(claim.destination)
-            if not self._in_hands:
-                self._idle.set()
-            self._wake.set()
+            self._end(claim)
+
+    def _end(self, claim: Claim) -> None:
+        self._in_hands.pop(_key(claim), None)
+        had_room = self._has_room()
+        self._at_work -= 1
+        self._destinations.end(claim.destination)
+        if not self._in_hands:
+            self._idle.set()
+        if had_room:
+            self.wake_for((claim.destination,))
+        else:
+            self.wake()
 
     async def _deliver(self, claim: Claim) -> None:
         try:
@@ -191,7 +221,7 @@ class Deliveries:
                 seconds = min(seconds, (due - self._clock.now()).total_seconds())
         if (free := self._destinations.next_free(self._clock.monotonic())) is not None:
             seconds = min(seconds, free)
-        if len(self._in_hands) >= self._limits.at_once:
+        if not self._has_room():
             # There is no room: an end wakes us.
             seconds = MAX_SLEEP_SECONDS
         with contextlib.suppress(TimeoutError):

@@ -7,6 +7,7 @@ not use up what others need.
 """
 
 from collections import Counter, deque
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 RATE_WINDOW_SECONDS = 60.0
@@ -16,22 +17,44 @@ MAX_UNREACHED = 10_000
 
 @dataclass(slots=True)
 class Destinations:
-    """One worker's deliveries under way. `max_rate` in messages a minute, 0 for none."""
+    """One worker's deliveries under way. `max_rate` in messages a minute, 0 for none.
+
+    `ahead`: so many claims more than `max_at_once` may be in hands at a destination, and wait there
+    for their turn: a claim of twenty costs the store little more than a claim of one.
+    """
 
     max_at_once: int
     max_rate: int = 0
+    ahead: int = 0
     _at_once: Counter[str] = field(default_factory=Counter)
+    _waiting: dict[str, deque[Callable[[], None]]] = field(default_factory=dict)
     _starts: dict[str, deque[float]] = field(default_factory=dict)
     _unreached: dict[str, None] = field(default_factory=dict)
 
-    def begin(self, destination: str, now: float) -> None:
-        """Note that work on a claim begins."""
+    def __post_init__(self) -> None:
+        if self.max_rate:
+            # What waits would begin at once when another ends, whatever the rate.
+            self.ahead = 0
+
+    def begin(self, destination: str, start: Callable[[], None], now: float) -> None:
+        """Call `start` to begin work on a claim: now, or when there is room for it."""
+        if self._at_once[destination] >= self.max_at_once:
+            self._waiting.setdefault(destination, deque()).append(start)
+            return
         self._at_once[destination] += 1
         if self.max_rate:
             self._starts.setdefault(destination, deque()).append(now)
+        start()
 
     def end(self, destination: str) -> None:
-        """Note that it ended."""
+        """Note that work on a claim ended; the next one that waits begins in its place."""
+        waiting = self._waiting.get(destination)
+        if waiting:
+            start = waiting.popleft()
+            if not waiting:
+                del self._waiting[destination]
+            start()
+            return
         self._at_once[destination] -= 1
         if not self._at_once[destination]:
             del self._at_once[destination]
@@ -46,29 +69,35 @@ class Destinations:
 
     def saturated(self, now: float) -> list[str]:
         """Give the destinations that may get nothing more now."""
-        full = [
-            name
-            for name, count in self._at_once.items()
-            if count >= self.max_at_once or name in self._unreached
-        ]
+        full = [name for name in self._at_once if self._is_full(name)]
         return [*full, *self._over_rate(now)] if self.max_rate else full
 
+    def has_free(self, destinations: Collection[str], now: float) -> bool:
+        """Say if one of these may get more now."""
+        if self.max_rate and (over := set(self._over_rate(now))):
+            destinations = [each for each in destinations if each not in over]
+        return any(not self._is_full(each) for each in destinations)
+
     def room(self, now: float) -> int:
-        """Give how many claims can begin at once, even if all are for one destination.
+        """Give how many claims can be made at once, even if all are for one destination.
 
         At least 1: what is saturated is left out of the claim.
         """
-        left = [
-            self.max_at_once - count
-            for name, count in self._at_once.items()
-            if name not in self._unreached
-        ]
-        most = self.max_at_once
+        most = self.max_at_once + self.ahead
+        left = [most - count for name, count in self._at_once.items() if not self._is_full(name)]
         if self.max_rate:
             self._forget_starts(now)
             left += [self.max_rate - len(starts) for starts in self._starts.values()]
             most = min(most, self.max_rate)
         return min([most, *(item for item in left if item > 0)])
+
+    def _is_full(self, name: str) -> bool:
+        """Say if no more is to be claimed: some waits, or would, or nobody could be reached."""
+        count = self._at_once.get(name, 0)
+        if not count:
+            return False
+        is_busy = count >= self.max_at_once and not self.ahead
+        return is_busy or name in self._waiting or name in self._unreached
 
     def next_free(self, now: float) -> float | None:
         """Give the seconds until a destination falls below its rate; None: none is over it."""

@@ -4,7 +4,7 @@ Implements `network.smtp_server.SessionOwner`. Decisions are pure functions (`re
 counts (`clients`); this joins them to the queue. RFC 5321 §4.1.1, §4.4, §6.3; RFC 8689 §4.1.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -79,8 +79,8 @@ class Receiver:
     log: Log
     make_id: Callable[[], QueueId]
     count: Callable[[str], None]
-    wake: Callable[[], None]
-    """Called when a message was stored: it may be delivered at once."""
+    wake: Callable[[Collection[str]], None]
+    """Called with the destinations of a message that was stored: it may be delivered at once."""
 
 
 @dataclass(slots=True)
@@ -283,7 +283,7 @@ class ReceivingSession:
             f"size={body.size}, nrcpt={len(envelope.recipients)} (queue active)",
             queue_id=message.queue_id,
         )
-        receiver.wake()
+        receiver.wake(new.destinations)
         return reply(250, "2.0.0", f"Ok: queued as {message.queue_id}")
 
     def _judge_header(self, message: _Message) -> Reply | None:

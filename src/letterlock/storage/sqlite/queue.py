@@ -38,7 +38,7 @@ from letterlock.storage.sqlite.owner import OwnerLock, migrate
 from letterlock.storage.sqlite.reader import SqliteQueueReader
 from letterlock.storage.sqlite.recent import RecentBodies
 from letterlock.storage.sqlite.saving import Save
-from letterlock.storage.sqlite.settling import extend_lease, settle_claim
+from letterlock.storage.sqlite.settling import Settle, extend_lease
 from letterlock.storage.sqlite.transaction import Operation, Transaction
 from letterlock.storage.sqlite.writer import CommitUncertain, Writer
 
@@ -131,9 +131,7 @@ class SqliteQueue:
     async def settle(self, settlement: Settlement) -> bool:
         self._recent.forget(settlement.claim.queue_id)
         now = to_micros(settlement.settled or self._clock.now())
-        return await self._submit(
-            lambda transaction: settle_claim(transaction, settlement, now), settlement.messages
-        )
+        return await self._submit(Settle(settlement, now), settlement.messages)
 
     async def read_body(self, queue_id: QueueId) -> AsyncGenerator[bytes, None]:
         found: bytes | str | None = self._recent.find(queue_id)

@@ -1,5 +1,7 @@
 """Settling a claim: recipients, attempts, the bounces it causes, and the message's end."""
 
+from dataclasses import dataclass
+
 import apsw
 
 from letterlock.storage.queue import (
@@ -32,6 +34,21 @@ _ADD_ATTEMPT = """
     INSERT INTO attempts (message_id, started, duration, relay, summary, story, recipients)
     VALUES (?, ?, ?, ?, ?, ?, ?)
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """The operation that settles a claim, at `now` in microseconds.
+
+    The writer need not sync it: lost with the power, the same is delivered and settled again, which
+    a power cut just before would have caused as well.
+    """
+
+    settlement: Settlement
+    now: int
+
+    def __call__(self, transaction: Transaction) -> bool:
+        return settle_claim(transaction, self.settlement, self.now)
 
 
 def extend_lease(connection: apsw.Connection, claim: Claim, until: int) -> bool:

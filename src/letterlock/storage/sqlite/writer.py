@@ -23,6 +23,7 @@ from letterlock.storage.sqlite.claiming import ClaimDue
 from letterlock.storage.sqlite.connection import connect_writer, is_broken, translate
 from letterlock.storage.sqlite.due import refresh_destination
 from letterlock.storage.sqlite.saving import Save, save_messages
+from letterlock.storage.sqlite.settling import Settle
 from letterlock.storage.sqlite.transaction import Operation, Transaction
 
 MAX_BATCH = 256
@@ -50,6 +51,8 @@ class CommitUncertain(StoreUnavailable):
     """The commit itself failed: the disk may hold it, and a crash before the next could show it."""
 
 
+_UNSYNCED = (ClaimDue, Settle)
+
 _Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
 
 
@@ -73,6 +76,8 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._is_closed = False
         self._is_synced = True
+        self._has_unsynced = False
+        self._removed: list[str] = []
         self._failures = 0
         self._wal_pages = 0
         self._checkpointed_pages = 0
@@ -117,11 +122,14 @@ class Writer:
 
     def _next_batch(self) -> tuple[list[_Waiting], bool]:
         """Wait for something to do; gives it, and False when nothing will follow."""
-        is_dirty = self._needs_checkpoint(IDLE_PAGES)
+        is_dirty = self._has_unsynced or self._needs_checkpoint(IDLE_PAGES)
         try:
             waiting = self._queue.get(timeout=IDLE_SECONDS if is_dirty else None)
         except queue.Empty:
-            self._checkpoint()
+            if self._has_unsynced:
+                self._sync()
+            if self._needs_checkpoint(IDLE_PAGES):
+                self._checkpoint()
             waiting = self._queue.get()
         batch: list[_Waiting] = []
         while waiting is not None:
@@ -157,19 +165,48 @@ class Writer:
             raise
         self._end(connection)
         self._failures = 0
-        if transaction.removed_files:
-            self._loop.call_soon_threadsafe(self._on_removed, transaction.removed_files)
+        self._removed += transaction.removed_files
+        if self._is_synced:
+            self._note_synced()
+        else:
+            self._has_unsynced = True
         return outcomes
 
     def _choose_sync(self, connection: apsw.Connection, batch: list[_Waiting]) -> None:
-        """Sync the commit, unless there are only claims in it.
+        """Sync the commit, unless there are only claims and settlements in it.
 
-        What was not synced yet is when the next commit is: they are in one file.
+        What was not synced yet is when the next commit is (they are in one file), or in the next
+        idle moment.
         """
-        is_synced = not all(isinstance(each.operation, ClaimDue) for each in batch)
+        is_synced = not all(isinstance(each.operation, _UNSYNCED) for each in batch)
+        self._set_sync(connection, is_synced=is_synced)
+
+    def _set_sync(self, connection: apsw.Connection, *, is_synced: bool) -> None:
         if is_synced is not self._is_synced:
             connection.pragma("synchronous", "full" if is_synced else "normal")
             self._is_synced = is_synced
+
+    def _note_synced(self) -> None:
+        """All that was committed is on disk: files that nothing names any more can go."""
+        self._has_unsynced = False
+        if self._removed:
+            self._loop.call_soon_threadsafe(self._on_removed, self._removed)
+            self._removed = []
+
+    def _sync(self) -> None:
+        """Make durable what was committed without a sync: by a synced commit that says nothing."""
+        # Where this fails, the next commit meets the same error, or syncs the rest.
+        self._has_unsynced = False
+        try:
+            connection = self._connect()
+            self._set_sync(connection, is_synced=True)
+            version = connection.pragma("user_version")
+            connection.pragma("user_version", version)
+        except apsw.Error as error:
+            if is_broken(error):
+                self._disconnect()
+        else:
+            self._note_synced()
 
     def _end(self, connection: apsw.Connection) -> None:
         try:
