@@ -118,7 +118,7 @@ def _note_overruled(floor: Requirement, host: Host) -> Requirement:
         name
         for name, is_asking in (
             ("DANE", dane.demand is not None or dane.is_out or dane.is_tls_asked),
-            ("MTA-STS", sts.demand is not None and sts.demand.is_enforced),
+            ("MTA-STS", sts.is_out or (sts.demand is not None and sts.demand.is_enforced)),
         )
         if is_asking
     ]

@@ -17,6 +17,7 @@ from letterlock.protocols.pki.chain import ChainJudgement, compare_names, judge_
 from letterlock.protocols.pki.names import Match
 from letterlock.protocols.policy.dane import TlsaMatch, judge_dane
 from letterlock.protocols.policy.fingerprints import format_fingerprint
+from letterlock.protocols.policy.published_demand import NO_RECORDS
 from letterlock.protocols.policy.requirement import DaneDemand, Level, Requirement
 from letterlock.protocols.policy.verdict import Outcome, Verdict
 from letterlock.protocols.smtp.replies import Reply
@@ -29,7 +30,8 @@ NOT_OFFERED = "starttls-not-offered"
 """The reason code where a host does not offer STARTTLS; other codes: it did, and it failed."""
 
 _CHAIN_LEVELS = (Level.VERIFY, Level.SECURE)
-_OTHER_PROOFS = (Level.FINGERPRINT, Level.DANE, Level.DANE_ONLY)
+_DANE_LEVELS = (Level.DANE, Level.DANE_ONLY)
+_OTHER_PROOFS = (Level.FINGERPRINT, *_DANE_LEVELS)
 _SHOWN_RECORD_CHARACTERS = 80
 
 
@@ -76,7 +78,7 @@ def judge(
     well with it.
     """
     proofs = _weigh(requirement, handshake.chain, anchors, now)
-    outcome, reason = _conclude(requirement, proofs)
+    outcome, reason = _conclude(proofs)
     return _verdict(outcome, reason, proofs, requirement.findings)
 
 
@@ -154,6 +156,11 @@ def _weigh(
         proofs.append(_weigh_fingerprint(requirement, chain))
     if requirement.dane is not None:
         proofs.append(_weigh_dane(requirement.dane, chain, now))
+    elif requirement.level in _DANE_LEVELS:
+        # No such requirement is made; mail must not go by one.
+        text = "there are no TLSA records to prove the host by"
+        lack = Finding(ResultType.DANE_REQUIRED, NO_RECORDS, text, policy_type=PolicyType.TLSA)
+        proofs.append(_Proof(is_asked=True, findings=(lack,)))
     # What proves the host in another way is not held to authorities, unless these are asked for.
     if requirement.level not in _OTHER_PROOFS or requirement.mta_sts is not None:
         proofs.append(_weigh_chain(requirement, judge_chain(chain, anchors, now)))
@@ -220,7 +227,7 @@ def _weigh_fingerprint(requirement: Requirement, chain: tuple[bytes, ...]) -> _P
     return _Proof(is_asked=True, findings=(finding,))
 
 
-def _conclude(requirement: Requirement, proofs: list[_Proof]) -> tuple[Outcome, str]:
+def _conclude(proofs: list[_Proof]) -> tuple[Outcome, str]:
     asked = [proof for proof in proofs if proof.is_asked]
     if failed := [proof for proof in asked if proof.findings]:
         return Outcome.DEFER, f"not verified: {_explain(failed)}"
@@ -229,9 +236,6 @@ def _conclude(requirement: Requirement, proofs: list[_Proof]) -> tuple[Outcome, 
         if any(proof.is_of_domain for proof in asked):
             return Outcome.AUTHENTICATED, f"verified: {said}"
         return Outcome.ENCRYPTED, f"encrypted; the host is proved, not the domain: {said}"
-    if requirement.level.is_authenticated:
-        # No requirement is made that asks for proof and says none: mail must not go by one.
-        return Outcome.DEFER, f"level {requirement.level} says nothing that could be proved"
     if faults := _explain(proofs):
         return Outcome.ENCRYPTED, f"encrypted, not authenticated: {faults}"
     return Outcome.ENCRYPTED, "encrypted; the certificate is good, but was not asked for"

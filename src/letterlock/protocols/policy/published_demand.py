@@ -17,6 +17,7 @@ from letterlock.protocols.tlsrpt.findings import Finding, PolicyType
 from letterlock.protocols.tlsrpt.result_types import ResultType
 
 MX_MISMATCH = "mtasts-policy-mx-mismatch"
+NO_RECORDS = "no-secure-tlsa-records"
 
 _MAX_RECORDS_SHOWN = 3
 _MAX_PATTERNS_SHOWN = 3
@@ -166,7 +167,7 @@ def _finding(text: str, result_type: ResultType) -> Finding:
 _REASON_CODES = {
     ResultType.DNSSEC_INVALID: "tlsa-lookup-failed",
     ResultType.TLSA_INVALID: "all-unusable-records",
-    ResultType.DANE_REQUIRED: "no-secure-tlsa-records",
+    ResultType.DANE_REQUIRED: NO_RECORDS,
 }
 
 
