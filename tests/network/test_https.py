@@ -15,6 +15,7 @@ from letterlock.network import https as module
 from letterlock.network.client_contexts import ClientContexts
 from letterlock.network.https import (
     CONNECT_SECONDS,
+    MAX_REASON_CHARACTERS,
     MAX_RECEIVED_OCTETS,
     PATH,
     FetchFailed,
@@ -260,6 +261,7 @@ UNTRUSTED_CERTIFICATES: list[tuple[str, Issued, str]] = [
         certificate(HOST, shape=Shape(NOW + timedelta(days=1), NOW + timedelta(days=9))),
         "not valid before",
     ),
+    ("long names", certificate(*(f"{'x' * 60}{n}.{'y' * 60}.example" for n in range(9))), "is for"),
     ("unknown authority", stranger().issue((HOST,), now=NOW), "Stranger"),
 ]
 
@@ -277,6 +279,7 @@ async def test_a_host_that_does_not_prove_its_name_is_asked_nothing(
         outcome = await fetcher.fetch(DOMAIN)
         assert isinstance(outcome, FetchFailed)
         assert words in outcome.reason
+        assert len(outcome.reason) <= MAX_REASON_CHARACTERS
         assert outcome.result_type is UNTRUSTED
         assert host.requests == []
 

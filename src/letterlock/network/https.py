@@ -41,6 +41,9 @@ MAX_HEADER_OCTETS = 32 * 1024
 MAX_RECEIVED_OCTETS = 256 * 1024
 """Octets of HTTP read in all: a body in chunks of one octet is several times its length."""
 
+MAX_REASON_CHARACTERS = 500
+"""A certificate's names alone can be longer; reasons are stored, logged and reported."""
+
 _SHOWN_CHARACTERS = 100
 _OK = 200
 
@@ -253,11 +256,12 @@ class _Exchange:
 
 
 def _fail(reason: str) -> FetchFailed:
-    return FetchFailed(ResultType.STS_POLICY_FETCH_ERROR, reason)
+    return FetchFailed(ResultType.STS_POLICY_FETCH_ERROR, reason[:MAX_REASON_CHARACTERS])
 
 
 def _distrust(host: Domain, reason: str) -> FetchFailed:
-    return FetchFailed(ResultType.STS_WEBPKI_INVALID, f"{host}: {reason}")
+    text = f"{host}: {reason}"
+    return FetchFailed(ResultType.STS_WEBPKI_INVALID, text[:MAX_REASON_CHARACTERS])
 
 
 def _choose_addresses(answers: Sequence[Answer]) -> list[IPv4Address | IPv6Address]:

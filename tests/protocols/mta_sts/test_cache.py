@@ -195,7 +195,13 @@ FAULTS: list[tuple[str, CacheEntry, Look, Fault | None]] = [
         RECORD,
         Fault("expired", UNTRUSTED),
     ),
-    ("failed with another id", CacheEntry(None, failure(MINUTE)), OTHER_RECORD, None),
+    (
+        "nothing, failed with another id",
+        CacheEntry(None, failure(MINUTE)),
+        OTHER_RECORD,
+        Fault("expired", UNTRUSTED),
+    ),
+    ("fresh, failed with another id", CacheEntry(cached(), failure(MINUTE)), OTHER_RECORD, None),
     (
         "nothing, no answer",
         EMPTY,

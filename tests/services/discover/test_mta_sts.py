@@ -75,9 +75,11 @@ class FakeSource:
         self.gate = asyncio.Event()
         self.gate.set()
         self.begun = asyncio.Event()
+        self.begun_at: list[float] = []
 
     async def fetch(self, domain: Domain) -> bytes | FetchFailed:
         self.fetched.append(domain)
+        self.begun_at.append(asyncio.get_running_loop().time())
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         self.begun.set()
@@ -460,6 +462,20 @@ async def test_no_more_fetches_than_allowed_run_at_a_time(start: Start) -> None:
     assert all(facts.policy is not None for facts in await asyncio.gather(*finds))
     assert node.source.most_running == 3
     assert sorted(node.source.fetched) == sorted(names)
+
+
+async def test_fetches_do_not_begin_all_at_once(
+    node: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is answered from memory meanwhile must not wait for the handshakes of all of them."""
+    monkeypatch.setattr(module, "FETCH_SPACING_SECONDS", 0.05)
+    names = [Domain(f"d{number}.example") for number in range(4)]
+    for name in names:
+        node.resolver.set(f"_mta-sts.{name}", "TXT", b"v=STSv1; id=1;")
+    await asyncio.gather(*map(node.finder.find, names))
+    first, *others = node.source.begun_at
+    for number, begun in enumerate(others, start=1):
+        assert begun - first > number * 0.05 - 0.01
 
 
 async def test_what_is_in_memory_asks_nobody(node: Process) -> None:

@@ -144,7 +144,8 @@ def find_fault(entry: CacheEntry, look: Look, now: datetime) -> Fault | None:
             return Fault("the MTA-STS record is gone", missed) if is_active else None
         case MtaStsRecord(identifier):
             failure = entry.failure
-            if failure is None or failure.id != identifier:
+            # What failed for another id is of the past, unless it is why nothing holds now.
+            if failure is None or (valid is not None and failure.id != identifier):
                 return None
             return Fault(failure.reason, failure.result_type)
         case _:
