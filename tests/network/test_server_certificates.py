@@ -17,12 +17,14 @@ from cryptography.hazmat.primitives.serialization import (
 from OpenSSL import SSL
 
 from letterlock.base.errors import LocalError
+from letterlock.network.key_pairs import find_server_names
 from letterlock.network.server_certificates import (
     ChoiceReason,
     ServerCertificates,
     ServerSettings,
 )
 from letterlock.network.tls import TlsDriver
+from letterlock.protocols.pki.certificate import format_pem
 from letterlock.protocols.pki.throwaway_ca import Shape
 from letterlock.protocols.tls.client_hello import ClientHello
 from letterlock.protocols.tls.handshake import Handshake, HandshakeFailed
@@ -251,6 +253,17 @@ def test_odd_names_in_a_certificate_are_left_out(tmp_path: Path) -> None:
     assert chooser.names == ("ok.example",)
 
 
+def test_names_of_a_kind_that_cannot_be_read_are_no_names() -> None:
+    """RFC 5280 §4.2.1.6: x400Address, here in the place of a directoryName."""
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "odd")])
+    shape = Shape(subject=x509.Name([]), general_names=[x509.DirectoryName(name)])
+    der = authority().issue([], now=NOW, shape=shape).der
+    octets = name.public_bytes()
+    assert der.count(bytes((0xA4, len(octets))) + octets) == 1
+    der = der.replace(bytes((0xA4, len(octets))) + octets, bytes((0xA3, len(octets))) + octets)
+    assert find_server_names(x509.load_der_x509_certificate(der)) == []
+
+
 def test_a_certificate_without_names_is_the_default_alone(tmp_path: Path) -> None:
     bare = authority().issue([], now=NOW, shape=Shape(general_names=()))
     chooser = make_chooser(tmp_path, bare, issue(MAIN, "rsa"))
@@ -385,6 +398,15 @@ class TestLoading:
     def test_a_file_that_is_not_there_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(LocalError, match=r"no\.pem: No such file"):
             ServerCertificates([(tmp_path / "no.pem", tmp_path / "no.key")])
+
+    def test_a_certificate_of_a_version_that_is_not_there_is_refused(self, tmp_path: Path) -> None:
+        """RFC 5280 §4.1.2.1: v3 is the highest."""
+        issued = issue(MAIN)
+        der = issued.der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x2a", 1)
+        path = tmp_path / "pair.pem"
+        path.write_bytes(format_pem(der).encode() + issued.key_pem)
+        with pytest.raises(LocalError, match=r"pair\.pem: no certificate in PEM form"):
+            ServerCertificates([(path, path)])
 
     @pytest.mark.parametrize(
         ("broken", "content", "message"),

@@ -101,7 +101,12 @@ def find_server_names(certificate: x509.Certificate) -> list[str]:
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
         candidates = extension.value.get_values_for_type(x509.DNSName)
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+    except (
+        x509.ExtensionNotFound,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+        ValueError,
+    ):
         return []
     names = (_parse_server_name(candidate) for candidate in candidates)
     return list(dict.fromkeys(name for name in names if name is not None))
@@ -130,7 +135,7 @@ def _read(path: Path) -> bytes:
 def _parse_chain(path: Path, content: bytes) -> tuple[x509.Certificate, ...]:
     try:
         return tuple(x509.load_pem_x509_certificates(content))
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise LocalError(f"{path}: no certificate in PEM form could be read from it") from error
 
 
