@@ -62,6 +62,15 @@ PEERS = {
             accounts=("postfix", "postdrop"),
             release="trixie",
         ),
+        # The first one with REQUIRETLS; a later one does as well.
+        Peer(
+            "postfix-3.11",
+            "postfix",
+            ("postfix", "postconf", "postmap", "postqueue"),
+            is_transfer_agent=True,
+            accounts=("postfix", "postdrop"),
+            release="forky",
+        ),
         Peer("postgresql", "postgresql", ("initdb", "postgres", "pg_ctl", "psql")),
         Peer("nsd", "nsd", ("nsd", "nsd-checkconf")),
         # The tests of the libunbound backend take its library from here too.
