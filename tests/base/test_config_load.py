@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from letterlock.base.config import load
 from letterlock.base.config.choices import AddressFamily, DefaultLevel, QueueEngine
+from letterlock.base.config.faults import SettingFault, SettingFaults, refuse_setting
 from letterlock.base.config.load import (
     MAX_FILE_OCTETS,
     ConfigErrors,
@@ -398,3 +399,34 @@ def test_link_in_the_current_folder_is_refused(folder: Path) -> None:
     (folder / "letterlock.toml").symlink_to(folder / "real.toml")
     with pytest.raises(ConfigErrors, match="cannot be read"):
         find_config().load()
+
+
+def test_settings_that_cannot_be_used_are_placed_as_the_file_is_now(tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text("[tls]\ncertificates = [\n { certificate = 'a', key = 'b' },\n]\n")
+    faults = SettingFaults(
+        [
+            SettingFault(("tls", "certificates", 0, "key"), "is gone"),
+            SettingFault(("tls", "ciphers"), "none"),
+            SettingFault(("policy", "hops", "example.com"), "wrong"),
+        ]
+    )
+    assert str(faults).splitlines() == [
+        "tls.certificates[1].key: is gone",
+        "tls.ciphers: none",
+        'policy.hops."example.com": wrong',
+    ]
+    assert str(FoundConfig(file).place(faults)).splitlines() == [
+        f"{file}:3:23: tls.certificates[1].key: is gone",
+        f"{file}:1:2: tls.ciphers: none",
+        f'{file}:1:1: policy.hops."example.com": wrong',
+    ]
+
+
+@pytest.mark.parametrize("text", ["x = ", None])
+def test_without_a_readable_file_only_the_file_is_named(tmp_path: Path, text: str | None) -> None:
+    file = tmp_path / "a.toml"
+    if text is not None:
+        file.write_text(text)
+    error = FoundConfig(file).place(refuse_setting(("node", "user"), "there is no such user"))
+    assert str(error) == f"{file}: node.user: there is no such user"

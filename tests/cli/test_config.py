@@ -1,6 +1,7 @@
 """`letterlock init` and `letterlock config`."""
 
 import json
+import re
 import stat
 from pathlib import Path
 
@@ -120,8 +121,11 @@ def test_check_finds_files_that_cannot_be_used(
     assert main(["config", "check", "--config", str(file)]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
-    assert f"{made / 'key.pem'}" in lines[0]
-    assert lines[1].endswith(f"{made / 'none.pem'}: cannot be read: No such file or directory")
+    place = rf"letterlock: {file}:\d+:\d+: "
+    key = rf"tls\.certificates\[1\]\.key: {made / 'key.pem'}: "
+    assert re.match(place + key, lines[0])
+    missing = rf"policy\.trust_files\[1\]: {made / 'none.pem'}: No such file or directory"
+    assert re.fullmatch(place + missing, lines[1])
 
 
 @pytest.mark.parametrize(
@@ -147,9 +151,12 @@ def test_check_finds_what_serve_would_not_start_with(
     file = made / "letterlock.toml"
     text = file.read_text()
     assert commented in text
-    file.write_text(text.replace(commented, wrong))
+    text = text.replace(commented, wrong)
+    file.write_text(text)
     assert main(["config", "check", "--config", str(file)]) == 2
-    assert capsys.readouterr().err == f"letterlock: {line}\n"
+    key = line.partition(":")[0].partition(".")[2]
+    place = text.splitlines().index(next(x for x in text.splitlines() if x.startswith(key))) + 1
+    assert capsys.readouterr().err == f"letterlock: {file}:{place}:1: {line}\n"
 
 
 def test_check_finds_wrong_entries_of_the_policy_tables(
@@ -163,8 +170,52 @@ def test_check_finds_wrong_entries_of_the_policy_tables(
     assert main(["config", "check", "--config", str(file)]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
-    assert any(f'{file}:{line}:policy.hops."example.com": ' in each for each in lines)
-    assert any(f"{made / 'tls_policy'}:1" in each for each in lines)
+    entry = f'letterlock: {file}:{line}:14: policy.hops."example.com": '
+    assert lines[0].startswith(f"{entry}'nonsense' is not a level")
+    assert lines[0].endswith("; mail for example.com waits")
+    assert lines[1].startswith(f"letterlock: {made / 'tls_policy'}:1")
+
+
+def test_check_finds_a_policy_table_that_cannot_be_read(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = made / "letterlock.toml"
+    text = file.read_text().replace('# postfix_table = ""', 'postfix_table = "gone"')
+    file.write_text(text)
+    assert main(["config", "check", "--config", str(file), "--json"]) == 2
+    (error,) = json.loads(capsys.readouterr().out)["errors"]
+    assert error == {
+        "line": text.splitlines().index('postfix_table = "gone"') + 1,
+        "column": 1,
+        "key": "policy.postfix_table",
+        "message": f"{made / 'gone'}: No such file or directory; "
+        "mail for all other next hops waits",
+    }
+
+
+def test_check_finds_all_that_is_wrong_at_once(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = made / "letterlock.toml"
+    text = file.read_text()
+    for old, new in (
+        ('# user = ""', 'user = "no such"'),
+        ('# ciphers = ""', 'ciphers = "FOO"'),
+        ('# client_certificate = ""', 'client_certificate = "a"'),
+        ('# client_key = ""', 'client_key = "b"'),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    (made / "certificate.pem").unlink()
+    file.write_text(text)
+    assert main(["config", "check", "--config", str(file), "--json"]) == 2
+    keys = [error["key"] for error in json.loads(capsys.readouterr().out)["errors"]]
+    assert keys == [
+        "node.user",
+        "tls.certificates[1].certificate",
+        "tls.ciphers",
+        "deliver.client_certificate",
+    ]
 
 
 def test_show_lists_what_is_not_the_default(made: Path, capsys: pytest.CaptureFixture[str]) -> None:

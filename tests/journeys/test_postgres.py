@@ -206,10 +206,10 @@ def test_a_new_database_is_tried_before_the_old_one_is_left(
         files.change("queue", url=f"postgresql://letterlock@/postgres?host={tmp_path}")
         files.write()
         node.reload()
-        node.wait_log("error: reload: queue.url: PostgreSQL: ")
+        node.wait_log(rf"error: reload: {files.config}:\d+:1: queue\.url: PostgreSQL: ")
         node.wait_log("the configuration in use stays as it was")
         assert set(node.worker_pids()) == workers
-        assert any("reload: queue.url: PostgreSQL: " in each for each in problems(files))
+        assert any(": queue.url: PostgreSQL: " in each for each in problems(files))
         node.wait_delivered(node.send())
         files.change("queue", url=server.create_schema())
         files.write()

@@ -98,7 +98,7 @@ def test_what_cannot_be_used_leaves_all_as_it_was(
     node.files.settings = kept
     since = len(node.lines)
     node.reload()
-    node.wait_log(f"error: reload: .*{message}", since=since)
+    node.wait_log(rf"error: reload: {node.files.config}:\d+:\d+: .*{message}", since=since)
     assert "new workers start" not in "".join(node.lines[since:])
     node.wait_delivered(node.send())
     node.files.write()

@@ -28,14 +28,20 @@ is_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become ano
 
 
 def refuse(files: NodeFiles) -> str:
-    """Start a node that must not start; gives its one line."""
+    """Start a node that must not start; gives its one line, which begins with the setting."""
     files.write()
     answer = files.command("serve")
     assert answer.code == 2, answer.error
     lines = [line for line in answer.error.splitlines() if not line.startswith("Nov ")]
     assert len(lines) == 1, answer.error
-    assert lines[0].startswith("letterlock: ")
-    return lines[0].removeprefix("letterlock: ")
+    start = f"letterlock: {files.config}:"
+    assert lines[0].startswith(start)
+    line, column, said = lines[0].removeprefix(start).split(":", 2)
+    said = said.removeprefix(" ")
+    # What comes in front of the colon is the key, and stands at that place.
+    written = files.config.read_text().splitlines()[int(line) - 1][int(column) - 1 :]
+    assert written.startswith(said.partition(":")[0].rpartition(".")[2])
+    return said
 
 
 def test_two_nodes_do_not_share_a_data_folder(tmp_path: Path) -> None:
@@ -62,11 +68,15 @@ def test_a_port_in_use_is_named(tmp_path: Path, workers: int) -> None:
         ("receive", {"listen": ["192.0.2.1:25"]}, "receive.listen: 192.0.2.1:25: Cannot assign"),
         ("node", {"user": "nobody-of-that-name"}, "node.user: there is no user"),
         ("node", {"control_socket": "/proc/x/control"}, "data_dir: /proc/x: No such file"),
-        ("tls", {"certificates": [{"certificate": "a", "key": "b"}]}, "{folder}/a: No such file"),
+        (
+            "tls",
+            {"certificates": [{"certificate": "a", "key": "b"}]},
+            "tls.certificates[1].certificate: {folder}/a: No such file",
+        ),
         (
             "deliver",
             {"client_certificate": "a", "client_key": "b"},
-            "{folder}/a: No such file",
+            "deliver.client_certificate: {folder}/a: No such file",
         ),
         (
             "queue",
@@ -216,8 +226,12 @@ def test_a_folder_of_another_user_is_named(tmp_path: Path) -> None:
     files = NodeFiles(tmp_path)
     files.change("node", user="nobody")
     files.data.mkdir(mode=0o700)
-    line = refuse(files)
-    assert "nobody cannot write there; chown it to nobody" in line
+    files.write()
+    answer = files.command("serve")
+    assert answer.code == 2, answer.error
+    # Where it stands, nobody may not read any more.
+    line = f"letterlock: {files.config}: data_dir: {files.data}: nobody cannot write there; "
+    assert f"{line}chown it to nobody" in answer.error
 
 
 @is_root

@@ -16,6 +16,7 @@ from letterlock.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from letterlock.base.config.load import ConfigError, FoundConfig
     from letterlock.base.config.sections import Config
 
 COMMANDS = {
@@ -59,8 +60,8 @@ def check(config_path: Path | None, *, as_json: bool) -> int:
         errors = wrong.errors
         lines = [str(error) for error in errors]
     else:
-        lines = list(_find_wrong_files(loaded))
-        errors = tuple(ConfigError(found.path, 0, 0, "", line) for line in lines)
+        errors = tuple(_find_unusable(found, loaded))
+        lines = [str(error) if error.line else error.message for error in errors]
     if as_json:
         document = [
             {"line": e.line, "column": e.column, "key": e.key, "message": e.message} for e in errors
@@ -95,63 +96,17 @@ def _list_values(config: "Config", *, is_changed_only: bool) -> Iterator[tuple[s
             yield value.name, value.text
 
 
-def _find_wrong_files(config: "Config") -> Iterator[str]:
-    """Look at what the configuration names; what can't be used has a line."""
-    from letterlock.base.errors import LocalError  # noqa: PLC0415 - not loaded for -h
-    from letterlock.network.key_pairs import load_key_pair  # noqa: PLC0415 - loads OpenSSL
+def _find_unusable(found: "FoundConfig", config: "Config") -> Iterator["ConfigError"]:
+    """Look at what the configuration names: what can't be used, and what keeps mail waiting."""
+    from letterlock.base.config.faults import SettingFaults  # noqa: PLC0415 - not loaded for -h
+    from letterlock.base.config.load import ConfigError  # noqa: PLC0415 - as above
+    from letterlock.node.faults import find_faults, find_waiting  # noqa: PLC0415 - loads OpenSSL
     from letterlock.node.policy import load_policy  # noqa: PLC0415 - as above
 
-    pairs = [(pair.certificate, pair.key) for pair in config.tls.certificates]
-    if config.deliver.client_certificate and config.deliver.client_key:
-        pairs.append((config.deliver.client_certificate, config.deliver.client_key))
-    for certificate, key in pairs:
-        try:
-            load_key_pair(certificate, key)
-        except LocalError as error:
-            yield str(error)
-    for check in (_check_user, _check_ciphers, _check_database):
-        try:
-            check(config)
-        except LocalError as error:
-            yield str(error)
-    for file in config.policy.trust_files:
-        if reason := _find_unreadable(file):
-            yield f"{file}: cannot be read: {reason}"
-    yield from load_policy(config.policy).problems
-
-
-def _check_user(config: "Config") -> None:
-    import pwd  # noqa: PLC0415 - not loaded for -h
-
-    from letterlock.base.errors import LocalError  # noqa: PLC0415 - as above
-
-    if config.node.user is not None:
-        try:
-            pwd.getpwnam(config.node.user)
-        except KeyError:
-            raise LocalError(f"node.user: there is no user {config.node.user!r}") from None
-
-
-def _check_ciphers(config: "Config") -> None:
-    from letterlock.node.building import check_ciphers  # noqa: PLC0415 - loads OpenSSL
-
-    check_ciphers(config.tls)
-
-
-def _check_database(config: "Config") -> None:
-    from letterlock.base.clock import SystemClock  # noqa: PLC0415 - not loaded for -h
-    from letterlock.base.config.choices import QueueEngine  # noqa: PLC0415 - as above
-    from letterlock.storage.postgres.configured import (  # noqa: PLC0415 - as above
-        make_postgres_queue,
-    )
-
-    if config.queue.engine is QueueEngine.POSTGRES:
-        make_postgres_queue(config.queue, "", SystemClock())
-
-
-def _find_unreadable(path: Path) -> str | None:
-    try:
-        with path.open("rb"):
-            return None
-    except OSError as error:
-        return error.strerror
+    faults = [*find_faults(config), *find_waiting(config.policy)]
+    yield from sorted(found.place(SettingFaults(faults)).errors)
+    told = (f"{found.path.absolute()}:", f"{config.policy.postfix_table}: ")
+    for problem in load_policy(config.policy).problems:
+        # A line of the Postfix table says itself where it is.
+        if not problem.startswith(told):
+            yield ConfigError(found.path, 0, 0, "", problem)

@@ -17,7 +17,12 @@ def serve(config_path: Path | None) -> int:
     """
     config = load_config_or_fail(config_path)
     # Loaded when the configuration is known to be right.
+    from letterlock.base.config.faults import SettingFaults  # noqa: PLC0415
     from letterlock.base.config.load import find_config  # noqa: PLC0415
     from letterlock.node import serve as serve_node  # noqa: PLC0415
 
-    return serve_node(config, find_config(config_path).load)
+    found = find_config(config_path)
+    try:
+        return serve_node(config, found)
+    except SettingFaults as faults:
+        raise found.place(faults) from None

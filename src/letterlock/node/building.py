@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from letterlock.base.clock import Clock
 from letterlock.base.config.choices import LogLevel, QueueEngine
+from letterlock.base.config.faults import refuse_setting
 from letterlock.base.config.inbound import TlsSection
 from letterlock.base.config.outbound import DeliverSection
 from letterlock.base.config.sections import Config
@@ -72,7 +73,7 @@ def check_ciphers(section: TlsSection) -> None:
         try:
             tls_settings.check_ciphers(section.ciphers)
         except LocalError as error:
-            raise LocalError(f"tls.ciphers: {error}") from None
+            raise refuse_setting(("tls", "ciphers"), str(error)) from None
 
 
 def build_directory(config: Config) -> LocalDirectory:

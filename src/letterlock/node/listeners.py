@@ -10,8 +10,8 @@ import itertools
 import socket
 from collections.abc import Sequence
 
+from letterlock.base.config.faults import refuse_setting
 from letterlock.base.config.values import ListenAddress
-from letterlock.base.errors import LocalError
 
 BACKLOG = 4096
 
@@ -30,7 +30,7 @@ class Listeners:
         return [ListenAddress(*item.getsockname()[:2]) for item in self.groups[0]]
 
     def open(self, wanted: Sequence[ListenAddress], workers: int) -> None:
-        """Listen on these addresses from now on; raises LocalError naming the one that failed.
+        """Listen on these addresses from now on; raises SettingFaults naming the one that failed.
 
         What failed leaves everything as it was. Sockets of systemd go before `wanted`.
         """
@@ -81,10 +81,8 @@ def _open_all(addresses: Sequence[ListenAddress], workers: int) -> list[list[soc
             for group in groups:
                 for listener in group:
                     listener.close()
-            raise LocalError(
-                f"receive.listen: {address}: {error.strerror or error}; "
-                f"{_advice(error, address.port)}"
-            ) from error
+            message = f"{address}: {error.strerror or error}; {_advice(error, address.port)}"
+            raise refuse_setting(("receive", "listen"), message) from error
     return groups
 
 

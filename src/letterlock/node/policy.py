@@ -42,7 +42,7 @@ def load_policy(section: PolicySection) -> LoadedPolicy:
             content = section.postfix_table.read_bytes()
         except OSError as error:
             default = WrongEntry("", str(section.postfix_table), f"{error.strerror}")
-            unreadable = f"policy.postfix_table: {section.postfix_table}: {error.strerror}"
+            unreadable = f"{section.postfix_table}: {error.strerror}"
         else:
             parsed = parse_postfix_table(content, str(section.postfix_table))
             postfix = parsed.entries

@@ -22,6 +22,9 @@ import uvloop
 
 from letterlock.base.clock import Clock, SystemClock
 from letterlock.base.config.choices import LogFormat
+from letterlock.base.config.faults import SettingFaults, refuse_setting
+from letterlock.base.config.load import FoundConfig
+from letterlock.base.config.locate import KeyPath
 from letterlock.base.config.sections import Config
 from letterlock.base.errors import LocalError
 from letterlock.base.log import LineLog, Log, Service
@@ -29,6 +32,7 @@ from letterlock.base.shared_counters import NamedCounters, SharedCounters
 from letterlock.network.control import ControlInUse
 from letterlock.node.building import build_certificates, check_delivery, find_database
 from letterlock.node.descriptors import allow_descriptors, describe_shortage
+from letterlock.node.faults import require_usable
 from letterlock.node.listeners import Listeners
 from letterlock.node.notices import SharedNotices
 from letterlock.node.policy import load_policy
@@ -44,11 +48,11 @@ GARBAGE_OBJECTS = 20_000
 """Objects between two looks for cycles; Python's 700 are a few messages, a tenth of our time."""
 
 
-def serve(config: Config, load: Callable[[], Config]) -> int:
+def serve(config: Config, found: FoundConfig) -> int:
     """Run the node until SIGTERM or SIGINT; gives the exit code.
 
-    `load` reads the configuration again, for SIGHUP. Raises LocalError for what keeps the node from
-    starting.
+    `found` is where the configuration is read again, at SIGHUP. Raises LocalError for what keeps
+    the node from starting.
     """
     clock = SystemClock()
     log = make_log(config, clock)
@@ -56,7 +60,7 @@ def serve(config: Config, load: Callable[[], Config]) -> int:
     lock = _own_data_dir(config)
     try:
         with closing(Listeners(take_listeners(os.environ))) as listeners:
-            node = _Node(config, load, listeners, clock, log)
+            node = _Node(config, found, listeners, clock, log)
             notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
             return Supervisor(node.make_generation, clock, log, notifier.tell).run()
     finally:
@@ -74,13 +78,13 @@ class _Node:
     def __init__(
         self,
         config: Config,
-        load: Callable[[], Config],
+        found: FoundConfig,
         listeners: Listeners,
         clock: Clock,
         log: Log,
     ) -> None:
         self._config = config
-        self._load = load
+        self._found = found
         self._clock = clock
         self._log = log
         self._workers = config.node.workers or len(os.sched_getaffinity(0))
@@ -94,6 +98,7 @@ class _Node:
             load_migrations(f"letterlock.storage.{engine}.migrations")
         _drop_privileges(config)
         _require_folders(config)
+        require_usable(config)
         self._certificates = build_certificates(config.tls)
         self._policy = load_policy(config.policy)
         check_delivery(config, self._policy.table, clock, log)
@@ -115,17 +120,19 @@ class _Node:
     def _read_again(self) -> bool:
         """Read everything again; what can't be used leaves all as it was."""
         try:
-            config = self._load()
+            config = self._found.load()
             self._require_same(config)
+            require_usable(config)
             certificates = build_certificates(config.tls)
             policy = load_policy(config.policy)
             if policy.unreadable is not None:
-                raise LocalError(policy.unreadable)  # noqa: TRY301 - said with the others below
+                raise refuse_setting(("policy", "postfix_table"), policy.unreadable)
             check_delivery(config, policy.table, self._clock, self._log)
             database = self._find_usable_database(config)
             self._listeners.open(config.receive.listen, self._workers)
         except LocalError as error:
-            problems = tuple(f"reload: {line}" for line in str(error).splitlines())
+            told = self._found.place(error) if isinstance(error, SettingFaults) else error
+            problems = tuple(f"reload: {line}" for line in str(told).splitlines())
             for problem in problems:
                 self._log.write(Service.NODE, f"error: {problem}")
             self._notices.set(problems)
@@ -143,21 +150,21 @@ class _Node:
             from letterlock.node.trial import find_fault  # noqa: PLC0415
 
             if (fault := find_fault(config.queue, self._clock)) is not None:
-                raise LocalError(f"queue.url: {fault}")
+                raise refuse_setting(_url_key(config), fault)
         return database
 
     def _require_same(self, config: Config) -> None:
-        """Refuse what can't change while the node runs; raises LocalError."""
+        """Refuse what can't change while the node runs; raises SettingFaults."""
         old = self._config
         if (config.node.workers or self._workers) != self._workers:
-            raise LocalError("node.workers: a change needs a restart")
+            raise refuse_setting(("node", "workers"), "a change needs a restart")
         for key, before, after in (
-            ("node.user", old.node.user, config.node.user),
-            ("data_dir", old.data_dir, config.data_dir),
-            ("log.format", old.log.format, config.log.format),
+            (("node", "user"), old.node.user, config.node.user),
+            (("data_dir",), old.data_dir, config.data_dir),
+            (("log", "format"), old.log.format, config.log.format),
         ):
             if before != after:
-                raise LocalError(f"{key}: a change needs a restart")
+                raise refuse_setting(key, "a change needs a restart")
 
     def _make_common(self) -> Common:
         if self._certificates is not None:
@@ -266,9 +273,11 @@ def _own_data_dir(config: Config) -> int:
             os.fchown(descriptor, account.pw_uid, account.pw_gid)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise LocalError(f"data_dir: another node runs on {config.data_dir}; stop it") from None
+        message = f"another node runs on {config.data_dir}; stop it"
+        raise refuse_setting(("data_dir",), message) from None
     except OSError as error:
-        raise LocalError(f"data_dir: {error.filename or path}: {error.strerror}") from error
+        message = f"{error.filename or path}: {error.strerror}"
+        raise refuse_setting(("data_dir",), message) from error
     return descriptor
 
 
@@ -290,7 +299,12 @@ def _require_folders(config: Config) -> None:
     for folder in _folders(config):
         if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
             name = pwd.getpwuid(os.geteuid()).pw_name
-            raise LocalError(f"data_dir: {folder}: {name} cannot write there; chown it to {name}")
+            message = f"{folder}: {name} cannot write there; chown it to {name}"
+            raise refuse_setting(("data_dir",), message)
+
+
+def _url_key(config: Config) -> KeyPath:
+    return ("queue", "url" if config.queue.url_file is None else "url_file")
 
 
 def _find_account(config: Config) -> pwd.struct_passwd | None:
@@ -300,7 +314,8 @@ def _find_account(config: Config) -> pwd.struct_passwd | None:
     try:
         account = pwd.getpwnam(config.node.user)
     except KeyError:
-        raise LocalError(f"node.user: there is no user {config.node.user!r}") from None
+        message = f"there is no user {config.node.user!r}"
+        raise refuse_setting(("node", "user"), message) from None
     return account if os.geteuid() == 0 else None
 
 

@@ -7,14 +7,16 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from letterlock.base.config.checks import find_conflicts
 from letterlock.base.config.convert import Converter
-from letterlock.base.config.locate import KeyPath, Position, locate
+from letterlock.base.config.faults import SettingFaults
+from letterlock.base.config.locate import KeyPath, Position, format_key, locate
 from letterlock.base.config.sections import Config
 from letterlock.base.errors import LocalError
 
@@ -24,7 +26,6 @@ MAX_FILE_OCTETS = 1024 * 1024
 
 # For required keys that are wrong, so that what depends on the others is still checked.
 _STAND_INS = {"hostname": "invalid", "domains": (), "contact": "", "data_dir": Path("/")}
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+\Z")
 _TOML_PLACE = re.compile(r"\A(.*) \(at (?:line (\d+), column (\d+)|end of document)\)\Z", re.DOTALL)
 
 
@@ -62,6 +63,22 @@ class FoundConfig:
     def load(self) -> Config:
         """Read it; raises ConfigErrors."""
         return load_config(self.path, owner=self.owner)
+
+    def place(self, faults: SettingFaults) -> ConfigErrors:
+        """Say where in the file, as it is now, the settings stand that can't be used."""
+        try:
+            text = _read_text(self.path, self.owner)
+            tomllib.loads(text)
+            place_of: Callable[[KeyPath], Position] = partial(_find_place, locate(text))
+        except (ConfigErrors, tomllib.TOMLDecodeError, RecursionError):
+            # It was changed since it was loaded, or `node.user` may not read it.
+            place_of = _find_no_place
+        return ConfigErrors(
+            [
+                _make_error(self.path, place_of(fault.key), fault.key, fault.message)
+                for fault in faults.faults
+            ]
+        )
 
 
 def find_config(named: Path | None = None) -> FoundConfig:
@@ -103,7 +120,7 @@ class _Reading:
 
     def read(self, document: Mapping[str, Any]) -> Config:
         file = self.path.absolute()
-        converter = Converter(file, lambda key: self._find_place(key).line, self._report)
+        converter = Converter(file, lambda key: _find_place(self.places, key).line, self._report)
         config = converter.read_section(Config, document, (), _STAND_INS)
         assert isinstance(config, Config)
         for conflict in find_conflicts(config):
@@ -115,41 +132,27 @@ class _Reading:
         return config
 
     def _report(self, key: KeyPath, message: str) -> None:
-        place = self._find_place(key)
-        self.errors[key] = ConfigError(
-            self.path, place.line, place.column, format_key(key), message
-        )
-
-    def _find_place(self, key: KeyPath) -> Position:
-        """Find the key, or what it would be in."""
-        while key:
-            if key in self.places:
-                return self.places[key]
-            key = key[:-1]
-        return Position(1, 1)
+        self.errors[key] = _make_error(self.path, _find_place(self.places, key), key, message)
 
     def _is_wrong(self, key: KeyPath) -> bool:
         return any(wrong[: len(key)] == key for wrong in self.errors)
 
 
-def format_key(key: KeyPath) -> str:
-    """Write a key as TOML has it: `policy.hops."example.com"`, an element as `domains[1]`.
-
-    Elements are counted from 1, as people do.
-    """
-    text = ""
-    for part in key:
-        if isinstance(part, int):
-            text += f"[{part + 1}]"
-        else:
-            name = part if _BARE_KEY.match(part) else f'"{_make_printable(part)}"'
-            text += f".{name}" if text else name
-    return text
+def _make_error(file: Path, place: Position, key: KeyPath, message: str) -> ConfigError:
+    return ConfigError(file, place.line, place.column, format_key(key), message)
 
 
-def _make_printable(text: str) -> str:
-    shown = text[:80]
-    return shown if shown.isprintable() else ascii(shown)[1:-1]
+def _find_no_place(_: KeyPath) -> Position:
+    return Position(0, 0)
+
+
+def _find_place(places: Mapping[KeyPath, Position], key: KeyPath) -> Position:
+    """Find the key, or what it would be in."""
+    while key:
+        if key in places:
+            return places[key]
+        key = key[:-1]
+    return Position(1, 1)
 
 
 def _read_text(path: Path, owner: int | None) -> str:

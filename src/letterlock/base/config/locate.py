@@ -1,4 +1,4 @@
-"""Where each key of a TOML text stands: tomllib reads values but gives no positions.
+"""Where each key of a TOML text stands, and its name: tomllib gives no positions.
 
 TOML 1.0.0. The text must be one that tomllib accepts; nothing is checked again here.
 """
@@ -41,6 +41,26 @@ def locate(text: str) -> dict[KeyPath, Position]:
     A key that several headers name keeps the place where it came first.
     """
     return _Scanner(text.replace("\r\n", "\n")).scan()
+
+
+def format_key(key: KeyPath) -> str:
+    """Write a key as TOML has it: `policy.hops."example.com"`, an element as `domains[1]`.
+
+    Elements are counted from 1, as people do.
+    """
+    text = ""
+    for part in key:
+        if isinstance(part, int):
+            text += f"[{part + 1}]"
+        else:
+            name = part if _BARE_KEY.fullmatch(part) else f'"{_make_printable(part)}"'
+            text += f".{name}" if text else name
+    return text
+
+
+def _make_printable(text: str) -> str:
+    shown = text[:80]
+    return shown if shown.isprintable() else ascii(shown)[1:-1]
 
 
 class _Scanner:

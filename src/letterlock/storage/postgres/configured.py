@@ -3,8 +3,8 @@
 from urllib.parse import urlsplit
 
 from letterlock.base.clock import Clock
+from letterlock.base.config.faults import refuse_setting
 from letterlock.base.config.sections import QueueSection
-from letterlock.base.errors import LocalError
 from letterlock.storage.postgres.queue import PostgresQueue
 from letterlock.storage.schedule import find_horizon
 
@@ -22,12 +22,14 @@ def read_dsn(section: QueueSection) -> str:
     try:
         url = section.read_url()
     except OSError as error:
-        raise LocalError(f"queue.url_file: {error.filename}: {error.strerror}") from error
+        message = f"{error.filename}: {error.strerror}"
+        raise refuse_setting(("queue", "url_file"), message) from error
     if not url:
-        raise LocalError('queue.url: is needed with queue.engine = "postgres"')
+        raise refuse_setting(("queue", "url"), 'is needed with queue.engine = "postgres"')
     if not _is_url(url):
         # It may hold a password: it is not shown.
-        raise LocalError("queue.url: must be postgresql://user@host/name")
+        key = "url" if section.url_file is None else "url_file"
+        raise refuse_setting(("queue", key), "must be postgresql://user@host/name")
     return url
 
 
