@@ -122,6 +122,22 @@ async def test_one_of_several_fetches(store: PolicyStore) -> None:
     assert len([lease for lease in leases if lease is not None]) == 1
 
 
+async def test_one_of_several_processes_fetches(make_store: Open) -> None:
+    stores = [make_store() for _ in range(3)]
+    await asyncio.gather(*(store.open() for store in stores))
+    for number in range(20):
+        name = Domain(f"d{number}.example")
+        claims = (store.claim_fetch(name, START, START + MINUTE) for store in stores)
+        leases = await asyncio.gather(*claims)
+        (taken,) = [lease for lease in leases if lease is not None]
+        assert await stores[0].settle_fetch(taken, CacheEntry(CACHED))
+        for store in stores:
+            stored = await store.load(name)
+            assert stored is not None
+            assert stored.entry == CacheEntry(CACHED)
+    await asyncio.gather(*(store.close() for store in stores))
+
+
 async def test_a_lease_is_free_again_when_it_was_settled(store: PolicyStore) -> None:
     lease = await claim(store)
     assert lease.entry == EMPTY

@@ -666,6 +666,23 @@ async def test_use_is_noted_once_a_day(node: Process) -> None:
         assert stored.used == used
 
 
+async def test_who_ends_refreshing_ends_no_fetch_that_mail_waits_for(node: Process) -> None:
+    await node.find()
+    node.source.gate.clear()
+    node.source.begun.clear()
+    node.publish("2")
+    node.clock.move(DAY)
+    refresh = asyncio.ensure_future(node.finder.refresh_due())
+    await asyncio.wait_for(node.source.begun.wait(), LONG)
+    recheck = asyncio.ensure_future(node.finder.recheck(NAME))
+    await until(lambda: bool(node.finder._looks))
+    refresh.cancel()
+    await asyncio.wait([refresh])
+    node.source.gate.set()
+    assert (await asyncio.wait_for(recheck, LONG)).fetched == START + DAY
+    assert node.fetches == 2
+
+
 async def test_refreshing_goes_on_until_it_is_cancelled(
     node: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -162,7 +162,8 @@ class MtaStsFinder:
         async def refresh(domain: Domain) -> None:
             async with slots:
                 look, _ = await self._ask(domain)
-                await self._begin_fetch(domain, look)
+                # Shielded: somebody may wait for this fetch.
+                await asyncio.shield(self._begin_fetch(domain, look))
 
         # Each to its end: that one fails is no reason to stop the others.
         outcomes = await asyncio.gather(*map(refresh, domains), return_exceptions=True)
@@ -172,7 +173,7 @@ class MtaStsFinder:
         return len(domains)
 
     async def close(self) -> None:
-        """End what goes on behind."""
+        """End what goes on behind; nobody may be waiting any more, and the store is still open."""
         tasks = [*self._looks.values(), *self._fetches.values()]
         for task in tasks:
             task.cancel()
@@ -220,9 +221,8 @@ class MtaStsFinder:
         answer = await self._resolver.ask(name, "TXT")
         if not answer.is_answer:
             return LookupFailed(answer.reason), 0
-        return parse_record(
-            [each for each in answer.records if isinstance(each, bytes)]
-        ), answer.ttl
+        texts = [each for each in answer.records if isinstance(each, bytes)]
+        return parse_record(texts), answer.ttl
 
     def _begin_fetch(self, domain: Domain, look: Look) -> "asyncio.Task[CacheEntry]":
         """Have one fetch at a time of each id; of several ids, the lease has one go first."""
