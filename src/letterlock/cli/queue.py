@@ -68,7 +68,7 @@ STORY_KEYS = {
     "attempts[].recipients": "the recipients it was for, as numbers from the list",
     "attempts[].story.requirement": "what TLS had to hold: level, source, reason, sni, names ...",
     "attempts[].story.handshake": "version, cipher, group, sni, chain, errors, alert; or null",
-    "attempts[].story.verdict": "outcome, result_type, reason_code, reason; or null",
+    "attempts[].story.verdict": "outcome, result_type, reason_code, reason ...; or null",
     "attempts[].story.dialogue": "the SMTP dialogue, without the message",
     "attempts[].story.outcome": "what came of it, in words",
 }

@@ -2,7 +2,9 @@
 
 import json
 
-from letterlock.protocols.policy.requirement import Level, Requirement, Source
+from letterlock.protocols.dns.answers import TlsaRecord
+from letterlock.protocols.policy.dane import TlsaMatch
+from letterlock.protocols.policy.requirement import DaneDemand, Level, Requirement, Source
 from letterlock.protocols.policy.verdict import Outcome, Verdict
 from letterlock.protocols.tls.handshake import FailureCause, Handshake, HandshakeFailed
 from letterlock.protocols.tlsrpt.findings import Finding
@@ -40,8 +42,46 @@ def test_a_handshake_is_told_with_every_fault() -> None:
         "result_type": "certificate-expired",
         "reason_code": "expired",
         "reason": "not verified: it expired",
+        "is_chain_trusted": False,
+        "matched_name": None,
+        "tlsa": None,
     }
     assert story["requirement"]["level"] == "verify"
+    json.dumps(story)
+
+
+def test_what_proved_the_host_is_told() -> None:
+    """A verdict that says verified says by what: the name, or the record and its place."""
+    record = TlsaRecord(3, 1, 1, bytes(32))
+    whole = TlsaRecord(3, 0, 0, bytes(1000))
+    verdict = Verdict(
+        Outcome.AUTHENTICATED,
+        None,
+        "verified",
+        "verified",
+        is_chain_trusted=True,
+        matched_name=HOST,
+        tlsa_match=TlsaMatch(record, 0),
+    )
+    requirement = Requirement(
+        Level.DANE,
+        Source.DANE,
+        "because",
+        HOST,
+        (HOST,),
+        sources=(Source.DANE, Source.MTA_STS),
+        dane=DaneDemand((record, whole), (HOST,)),
+    )
+    story = Story(requirement, verdict=verdict).describe()
+    told = story["verdict"]
+    assert (told["is_chain_trusted"], told["matched_name"]) == (True, HOST)
+    assert told["tlsa"] == {"record": str(record), "depth": 0}
+    assert story["requirement"]["sources"] == ["dane", "mta-sts"]
+    assert story["requirement"]["is_testing"] is False
+    first, second = story["requirement"]["tlsa"]
+    assert first == str(record)
+    assert second.endswith("0...")
+    assert len(second) < 200
     json.dumps(story)
 
 

@@ -32,6 +32,7 @@ def make_key_anchor(spki: bytes, below: bytes) -> TrustAnchors | None:
         key = load_der_public_key(spki)
         builder = _dress(key, x509.load_der_x509_certificate(below))  # type: ignore[arg-type]  # it says itself what it does not take
         certificate = builder.sign(_ANYBODYS_KEY, None)
+        return TrustAnchors.from_der(certificate.public_bytes(Encoding.DER))
     except (
         ValueError,
         TypeError,
@@ -41,7 +42,6 @@ def make_key_anchor(spki: bytes, below: bytes) -> TrustAnchors | None:
         x509.UnsupportedGeneralNameType,
     ):
         return None
-    return TrustAnchors.from_der(certificate.public_bytes(Encoding.DER))
 
 
 def _dress(key: CertificatePublicKeyTypes, below: x509.Certificate) -> x509.CertificateBuilder:

@@ -9,16 +9,20 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from letterlock.protocols.dns.answers import TlsaRecord
 from letterlock.protocols.pki.certificate import (
     CertificateFacts,
     describe_certificate,
     read_certificate,
 )
+from letterlock.protocols.policy.dane import TlsaMatch
 from letterlock.protocols.policy.requirement import Requirement
 from letterlock.protocols.policy.verdict import Verdict
 from letterlock.protocols.tls.handshake import Handshake, HandshakeFailed
 
 MAX_CHAIN = 10
+MAX_RECORDS = 20
+MAX_RECORD_CHARACTERS = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,7 @@ class Story:
     def describe(self) -> Mapping[str, Any]:
         """Give the story as JSON-ready values."""
         return {
-            "requirement": _describe_requirement(self.requirement),
+            "requirement": describe_requirement(self.requirement),
             "handshake": describe_handshake(self.handshake, self.verdict),
             "verdict": describe_verdict(self.verdict),
             "dialogue": list(self.dialogue),
@@ -87,25 +91,43 @@ def describe_verdict(verdict: Verdict | None) -> dict[str, Any] | None:
     """Give a verdict in the shape of `verdict`."""
     if verdict is None:
         return None
+    match = verdict.tlsa_match
     return {
         "outcome": verdict.outcome.value,
         "result_type": verdict.result_type.value if verdict.result_type else None,
         "reason_code": verdict.reason_code,
         "reason": verdict.reason,
+        "is_chain_trusted": verdict.is_chain_trusted,
+        "matched_name": verdict.matched_name,
+        "tlsa": None if match is None else _describe_match(match),
     }
 
 
-def _describe_requirement(requirement: Requirement | None) -> dict[str, Any] | None:
+def describe_requirement(requirement: Requirement | None) -> dict[str, Any] | None:
+    """Give a requirement in the shape of `requirement`."""
     if requirement is None:
         return None
     return {
         "level": requirement.level.value,
         "source": requirement.source.value,
+        "sources": [source.value for source in requirement.sources],
         "reason": requirement.reason,
         "sni": requirement.sni,
         "names": list(requirement.names),
+        "tlsa": [_shorten(record) for record in requirement.tlsa[:MAX_RECORDS]],
+        "is_testing": requirement.is_testing,
         "min_version": requirement.min_version,
     }
+
+
+def _describe_match(match: TlsaMatch) -> dict[str, Any]:
+    return {"record": _shorten(match.record), "depth": match.depth}
+
+
+def _shorten(record: TlsaRecord) -> str:
+    """Give a record as text; of one that holds a whole certificate, the beginning."""
+    text = str(record)
+    return text if len(text) <= MAX_RECORD_CHARACTERS else f"{text[:MAX_RECORD_CHARACTERS]}..."
 
 
 @lru_cache(maxsize=256)
