@@ -3,7 +3,9 @@
 import io
 import json
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from select import PIPE_BUF
 
 import pytest
 from hypothesis import given
@@ -75,3 +77,44 @@ def test_the_machines_clock_knows_its_zone_and_never_goes_back() -> None:
     clock = SystemClock()
     assert clock.now().tzinfo is UTC
     assert clock.monotonic() <= clock.monotonic()
+
+
+class Stream(io.StringIO):
+    """Keeps each write by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.pieces.append(text)
+        return len(text)
+
+
+def test_lines_of_one_turn_of_the_loop_are_written_together() -> None:
+    stream, turns = Stream(), list[Callable[[], None]]()
+    log = LineLog(FakeClock(), "mx1", stream=stream)
+    with log.gathered(turns.append):
+        log.write(Service.SMTP, "one")
+        log.write(Service.SMTP, "two")
+        assert stream.pieces == []
+        assert len(turns) == 1
+        turns.pop()()
+        assert [piece.count("\n") for piece in stream.pieces] == [2]
+        log.write(Service.SMTP, "three")
+    assert "three" in stream.pieces[1]
+    turns.pop()()
+    log.write(Service.SMTP, "four")
+    assert [piece.count("\n") for piece in stream.pieces] == [2, 1, 1]
+
+
+def test_what_is_written_together_fits_into_a_pipe() -> None:
+    """Longer, a write could be mixed with another process's."""
+    stream, turns = Stream(), list[Callable[[], None]]()
+    log = LineLog(FakeClock(), "mx1", stream=stream)
+    with log.gathered(turns.append):
+        for character in "xé" * 10:
+            log.write(Service.SMTP, character * 1000)
+    assert len("".join(stream.pieces).splitlines()) == 20
+    assert max(len(piece.encode()) for piece in stream.pieces) <= PIPE_BUF
+    assert len(stream.pieces) < 20

@@ -8,9 +8,11 @@ here, and nowhere else: no octet from a peer can end a line or start a new one.
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC
 from enum import StrEnum
+from select import PIPE_BUF
 from typing import Protocol, TextIO
 
 from letterlock.base.clock import Clock, format_time
@@ -58,6 +60,8 @@ class LineLog:
         self._stream = stream if stream is not None else sys.stderr
         self._second = -1
         self._stamp = ""
+        self._lines: list[str] = []
+        self._soon: Callable[[Callable[[], None]], object] | None = None
         self._format: Callable[..., str] = self._format_json if as_json else self._format_postfix
 
     def write(
@@ -68,8 +72,30 @@ class LineLog:
         queue_id: str | None = None,
         **fields: object,
     ) -> None:
-        self._stream.write(self._format(service, make_printable(text), queue_id, fields))
-        self._stream.flush()
+        self._lines.append(self._format(service, make_printable(text), queue_id, fields))
+        if self._soon is None:
+            self._write_out()
+        elif len(self._lines) == 1:
+            self._soon(self._write_out)
+
+    @contextmanager
+    def gathered(self, soon: Callable[[Callable[[], None]], object]) -> Iterator[None]:
+        """Write together what is logged in one turn of an event loop; `soon` is its `call_soon`.
+
+        To be used from that loop's thread alone. Outside of this each line is written at once.
+        """
+        self._soon = soon
+        try:
+            yield
+        finally:
+            self._soon = None
+            self._write_out()
+
+    def _write_out(self) -> None:
+        lines, self._lines = self._lines, []
+        for piece in _join_lines(lines):
+            self._stream.write(piece)
+            self._stream.flush()
 
     def _format_postfix(
         self, service: Service, text: str, queue_id: str | None, fields: object
@@ -98,6 +124,20 @@ class LineLog:
         event["text"] = text
         event.update(fields)
         return json.dumps(event, default=str, ensure_ascii=True) + "\n"
+
+
+def _join_lines(lines: Sequence[str]) -> Iterator[str]:
+    """Join lines into pieces that a pipe takes whole: other processes write to it as well."""
+    piece, size = "", 0
+    for line in lines:
+        octets = len(line) if line.isascii() else len(line.encode(errors="replace"))
+        if piece and size + octets > PIPE_BUF:
+            yield piece
+            piece, size = "", 0
+        piece += line
+        size += octets
+    if piece:
+        yield piece
 
 
 def make_printable(text: str) -> str:

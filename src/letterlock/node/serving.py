@@ -27,7 +27,7 @@ from letterlock.base.config.load import FoundConfig
 from letterlock.base.config.locate import KeyPath
 from letterlock.base.config.sections import Config
 from letterlock.base.errors import LocalError
-from letterlock.base.log import LineLog, Log, Service
+from letterlock.base.log import LineLog, Service
 from letterlock.base.shared_counters import NamedCounters, SharedCounters
 from letterlock.network.control import ControlInUse
 from letterlock.node.building import build_certificates, check_delivery, find_database
@@ -67,7 +67,7 @@ def serve(config: Config, found: FoundConfig) -> int:
         os.close(lock)
 
 
-def make_log(config: Config, clock: Clock) -> Log:
+def make_log(config: Config, clock: Clock) -> LineLog:
     """Make the mail log, on standard error."""
     return LineLog(clock, config.hostname, as_json=config.log.format is LogFormat.JSON)
 
@@ -81,7 +81,7 @@ class _Node:
         found: FoundConfig,
         listeners: Listeners,
         clock: Clock,
-        log: Log,
+        log: LineLog,
     ) -> None:
         self._config = config
         self._found = found
@@ -112,7 +112,7 @@ class _Node:
         if self._certificates is not None and self._has_generation and not is_reload:
             self._certificates.renew_ticket_keys()
         self._has_generation = True
-        generation = _NodeGeneration(self._make_common(), self._listeners.groups)
+        generation = _NodeGeneration(self._make_common(), self._listeners.groups, self._log)
         addresses = ", ".join(map(str, self._listeners.addresses))
         self._log.write(Service.NODE, f"receiving on {addresses} with {self._workers} workers")
         return generation
@@ -195,6 +195,7 @@ class _NodeGeneration:
 
     common: Common
     listeners: Sequence[Sequence[socket.socket]]
+    log: LineLog
     _faults: tuple[str, ...] = ()
 
     @property
@@ -249,7 +250,8 @@ class _NodeGeneration:
             worker.stop()
 
         loop.add_reader(supervisor_gone, stop_alone)
-        await worker.run(self.listeners[place], tell_ready)
+        with self.log.gathered(loop.call_soon):
+            await worker.run(self.listeners[place], tell_ready)
 
 
 def _find_errors(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
