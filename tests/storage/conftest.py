@@ -17,7 +17,7 @@ ENGINES = ["sqlite", pytest.param("postgres", marks=pytest.mark.peer("postgresql
 
 TABLES = (
     *("attempts", "deliveries", "destinations", "recipients"),
-    *("bodies", "messages", "large_bodies"),
+    *("bodies", "messages", "large_bodies", "totals"),
 )
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from letterlock.base.errors import LocalError
 from letterlock.storage.postgres import connection as postgres_connection
+from letterlock.storage.postgres import totals
 from letterlock.storage.postgres.queue import PostgresQueue
 from letterlock.storage.queue import SPILL_BYTES, RecipientState, StoreUnavailable
 from tests.fakes import FakeClock
@@ -306,3 +307,22 @@ async def test_without_asyncpg_it_says_what_to_install(
     monkeypatch.setattr(postgres_connection, "asyncpg", None)
     with pytest.raises(LocalError, match=r"letterlock\[cluster\]"):
         await PostgresQueue("postgresql://x@/y", "node", clock).open()
+
+
+class TestTotals:
+    async def test_they_are_added_up_and_stay_right(
+        self, dsn: str, nodes: list[Mail], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By several nodes at once too."""
+        monkeypatch.setattr(totals, "MANY_ROWS", 5)
+        mail = nodes[0]
+        for _ in range(6):
+            await mail.save("a.example", "b.example")
+        assert await fetch(dsn, "SELECT count(*) >= 6 FROM totals")
+        expected = await mail.store.count()
+        assert (expected["messages"], expected["queued"]) == (6, 12)
+        await asyncio.gather(*(node.store.forget_stories(mail.now) for node in nodes))
+        assert await fetch(dsn, "SELECT count(*) FROM totals") == 1
+        assert await mail.store.count() == expected
+        await mail.store.forget_stories(mail.now)
+        assert await mail.store.count() == expected

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from letterlock.storage.postgres.connection import Connection
 from letterlock.storage.postgres.due import end_leases, refresh_destinations
 from letterlock.storage.postgres.settling import finish_if_done
+from letterlock.storage.postgres.totals import add_totals
 
 _LOCK = """
     SELECT message_id, hold FROM messages
@@ -31,7 +32,7 @@ _RETRY = """
 """
 _DELETE = """
     UPDATE recipients SET state = 'deleted', next_attempt = NULL
-    WHERE message_id = ANY ($1::bigint[]) AND state IN ('queued', 'held')
+    WHERE message_id = ANY ($1::bigint[]) AND state IN ('queued', 'held') RETURNING message_id
 """
 _FORGET = """
     SELECT message_id FROM messages WHERE finished < $1 ORDER BY message_id LIMIT $2
@@ -79,7 +80,8 @@ async def delete_messages(connection: Connection, queue_ids: Sequence[str], now:
     """Remove messages, claimed or not: a claim of theirs settles as no longer ours."""
     rows = await connection.fetch(_LOCK, list(queue_ids))
     message_ids = [row["message_id"] for row in rows]
-    await connection.execute(_DELETE, message_ids)
+    deleted = await connection.fetch(_DELETE, message_ids)
+    await add_totals(connection, 0, 0, -len(deleted))
     sql = "DELETE FROM deliveries WHERE message_id = ANY ($1::bigint[]) RETURNING destination"
     removed = await connection.fetch(sql, message_ids)
     await refresh_destinations(connection, {row["destination"] for row in removed})

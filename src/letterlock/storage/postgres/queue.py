@@ -19,7 +19,7 @@ from functools import partial
 
 from letterlock.base.clock import Clock
 from letterlock.storage.bodies import SpillingWriter
-from letterlock.storage.postgres import changing, reading
+from letterlock.storage.postgres import changing, reading, totals
 from letterlock.storage.postgres.bodies import PieceSpill, read_body, sweep
 from letterlock.storage.postgres.claiming import claim_due
 from letterlock.storage.postgres.connection import Connection, Database
@@ -182,6 +182,7 @@ class PostgresQueue:
             forgotten += count
             if count < CHANGED_AT_ONCE:
                 await self._database.run(changing.forget_destinations)
+                await self._database.run(totals.fold)
                 return forgotten
 
     async def free_abandoned(self) -> int:

@@ -54,15 +54,18 @@ _NEXT_DUE = """
     SELECT min(next_due) AS first, max(next_due) AS last FROM destinations
     WHERE next_due IS NOT NULL AND destination <> ALL ($1::text[])
 """
-_COUNT_MESSAGES = """
-    SELECT count(*) AS messages, coalesce(sum(size), 0)::bigint AS bytes FROM messages
-    WHERE finished IS NULL
-"""
-_COUNT_RECIPIENTS = """
-    SELECT count(*) FILTER (WHERE state = 'queued') AS queued,
-        count(*) FILTER (WHERE state = 'held') AS held,
-        count(*) FILTER (WHERE state = 'queued' AND lease IS NOT NULL) AS claimed
-    FROM deliveries JOIN recipients USING (message_id, destination)
+_COUNT = """
+    WITH kept AS (
+        SELECT coalesce(sum(messages), 0)::bigint AS messages,
+            coalesce(sum(bytes), 0)::bigint AS bytes, coalesce(sum(waiting), 0)::bigint AS waiting
+        FROM totals
+    ), held AS (
+        SELECT count(*) AS held FROM recipients WHERE state = 'held'
+    ), claimed AS (
+        SELECT count(*) AS claimed FROM deliveries JOIN recipients USING (message_id, destination)
+        WHERE lease IS NOT NULL AND state = 'queued'
+    )
+    SELECT messages, bytes, waiting - held AS queued, held, claimed FROM kept, held, claimed
 """
 
 
@@ -89,9 +92,7 @@ async def find_story(connection: Connection, queue_id: QueueId) -> MessageStory 
 
 
 async def count(connection: Connection) -> Mapping[str, int]:
-    messages = await connection.fetchrow(_COUNT_MESSAGES)
-    recipients = await connection.fetchrow(_COUNT_RECIPIENTS)
-    return {**messages, **recipients}
+    return dict(await connection.fetchrow(_COUNT))
 
 
 async def find_next_due(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from letterlock.storage.bodies import MemoryBody
 from letterlock.storage.postgres.connection import Connection, is_duplicate, is_reference_error
 from letterlock.storage.postgres.due import add_deliveries
+from letterlock.storage.postgres.totals import add_totals
 from letterlock.storage.queue import Body, NewMessage, RecipientState
 from letterlock.storage.records import format_notify, to_json, to_micros
 
@@ -66,6 +67,8 @@ async def save_messages(connection: Connection, messages: Sequence[NewMessage]) 
         for destination in dict.fromkeys(message.destinations)
     ]
     await add_deliveries(connection, deliveries)
+    octets = sum(message.body.size for message in messages)
+    await add_totals(connection, len(messages), octets, len(recipients))
 
 
 async def _insert(connection: Connection, sql: str, rows: Sequence[tuple[object, ...]]) -> None:

@@ -1,11 +1,13 @@
 """Settling a claim: recipients, attempts, the bounces it causes, and the message's end."""
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from letterlock.storage.postgres.bodies import remove_bodies
 from letterlock.storage.postgres.connection import Connection
 from letterlock.storage.postgres.due import end_leases, refresh_destinations
 from letterlock.storage.postgres.saving import save_messages
+from letterlock.storage.postgres.totals import add_totals
 from letterlock.storage.queue import (
     AttemptRecord,
     Claim,
@@ -36,6 +38,7 @@ _SET_RECIPIENTS = """
     WHERE recipients.message_id = result.message_id
         AND recipients.destination = result.destination AND recipients.number = result.number
         AND recipients.state = 'queued'
+    RETURNING recipients.state NOT IN ('queued', 'held') AS is_done
 """
 _ADD_ATTEMPTS = """
     INSERT INTO attempts (message_id, started, duration, relay, summary, story, recipients)
@@ -46,7 +49,7 @@ _FINISH = """
     UPDATE messages SET finished = $2
     WHERE message_id = ANY ($1::bigint[]) AND finished IS NULL AND NOT EXISTS (
         SELECT 1 FROM deliveries WHERE deliveries.message_id = messages.message_id)
-    RETURNING message_id, body_id
+    RETURNING message_id, body_id, size
 """
 
 
@@ -78,9 +81,10 @@ async def settle_claims(
     ]
     if ours:
         results = [_result_row(*each, result) for each in ours for result in each[1].results]
-        await _execute(connection, _SET_RECIPIENTS, results)
+        changed = await _fetch(connection, _SET_RECIPIENTS, results)
+        await add_totals(connection, 0, 0, -sum(row["is_done"] for row in changed))
         attempts = [_attempt_row(each[0], attempt) for each in ours for attempt in each[1].attempts]
-        await _execute(connection, _ADD_ATTEMPTS, attempts)
+        await _fetch(connection, _ADD_ATTEMPTS, attempts)
         await save_messages(connection, [new for _, each in ours for new in each.messages])
         ended = [(message_id, each.claim.destination) for message_id, each in ours]
         await end_leases(connection, ended)
@@ -96,6 +100,7 @@ async def finish_if_done(connection: Connection, message_ids: Collection[int], n
     """  # noqa: D205 - the second sentence is the rule
     rows = await connection.fetch(_FINISH, list(message_ids), now)
     finished = [row["message_id"] for row in rows]
+    await add_totals(connection, -len(rows), -sum(row["size"] for row in rows), 0)
     large = [row["body_id"] for row in rows if row["body_id"] is not None]
     if finished:
         sql = "DELETE FROM bodies WHERE message_id = ANY ($1::bigint[])"
@@ -121,9 +126,15 @@ async def _lock(connection: Connection, claims: Sequence[Claim]) -> list[int | N
     return found
 
 
-async def _execute(connection: Connection, sql: str, rows: Sequence[tuple[object, ...]]) -> None:
-    if rows:
-        await connection.execute(sql, *(list(column) for column in zip(*rows, strict=True)))
+async def _fetch(
+    connection: Connection, sql: str, rows: Sequence[tuple[object, ...]]
+) -> Sequence[Any]:
+    if not rows:
+        return ()
+    found: Sequence[Any] = await connection.fetch(
+        sql, *(list(column) for column in zip(*rows, strict=True))
+    )
+    return found
 
 
 def _result_row(
