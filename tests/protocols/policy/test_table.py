@@ -322,3 +322,48 @@ def test_an_entry_holds_through_its_last_day_and_no_longer() -> None:
     assert after.lapsed_entries == (entries[0],)
     assert after.wrong_entries == table.wrong_entries
     assert table.on(last + timedelta(days=1)) is after
+
+
+@pytest.mark.parametrize(
+    ("key", "fields", "reasons"),
+    [
+        (
+            "exa mple",
+            {"level": "nonsense", "mach": "x", "zone": "y", "until": "soon"},
+            [
+                "the key 'exa mple' is not a domain",
+                "there is no attribute 'mach'",
+                "there is no attribute 'zone'",
+                "'nonsense' is not a level",
+                "until: 'soon' is not a day",
+            ],
+        ),
+        (
+            "example.com",
+            {
+                "level": "verify",
+                "match": ["a b", "-.example"],
+                "servername": "192.0.2.1",
+                "protocols": "TLSv9",
+                "fingerprints": ["x"],
+                "tafile": 3,
+            },
+            [
+                "tafile is not a text or a list of texts",
+                "fingerprints has no meaning at level verify",
+                "'TLSv9'",
+                "match: ",
+                "match: ",
+                "servername: an address cannot be sent as SNI",
+            ],
+        ),
+    ],
+)
+def test_all_that_is_wrong_with_an_entry_is_named(
+    key: str, fields: dict[str, object], reasons: list[str]
+) -> None:
+    entry = parse_entry(key, fields, WHERE)
+    assert isinstance(entry, WrongEntry)
+    position = 0
+    for reason in reasons:
+        position = entry.reason.index(reason, position) + 1

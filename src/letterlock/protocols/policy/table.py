@@ -7,9 +7,11 @@ host is in `decide`.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
+from typing import TypeVar
 
 from letterlock.base.domains import DomainError, parse_domain
 from letterlock.protocols.pki.names import parse_ip
@@ -27,11 +29,18 @@ SERVERNAME_WORDS = ("hostname", "nexthop")
 
 _MATCHING_LEVELS = (Level.FINGERPRINT, Level.VERIFY, Level.SECURE)
 _CHAIN_LEVELS = (Level.VERIFY, Level.SECURE)
+_LEVELS_OF = {
+    "match": _MATCHING_LEVELS,
+    "tafile": _CHAIN_LEVELS,
+    "fingerprints": (Level.FINGERPRINT,),
+}
+"""Attributes that have no meaning at other levels."""
 _FIELDS = frozenset(
     {"level", "match", "servername", "tafile", "protocols", "ciphers", "exclude", "fingerprints"}
     | {"reason", "until"}
 )
 MAX_REASON_CHARACTERS = 200
+T = TypeVar("T")
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 
@@ -156,12 +165,14 @@ def collect_entries(*sources: Iterable[Entry]) -> dict[str, Entry]:
 def parse_entry(key: str, fields: Mapping[str, object], where: str) -> Entry:
     """Parse an entry of `[policy.hops]`, or what `postfix_table` made of one; never raises.
 
-    Lists may be a single text. `match` at level fingerprint and `fingerprints` are the same.
+    Lists may be a single text. `match` at level fingerprint and `fingerprints` are the same. All
+    that is wrong is named.
     """
-    try:
-        return _parse(key, fields, where)
-    except (EntryError, ParameterError, FingerprintError) as error:
-        return WrongEntry(normal_key(key), where, str(error))
+    reader = _EntryReader(fields)
+    entry = _parse(key, reader, where)
+    if entry is not None and not reader.faults:
+        return entry
+    return WrongEntry(normal_key(key), where, "; ".join(dict.fromkeys(reader.faults)))
 
 
 def normal_key(key: str) -> str:
@@ -181,36 +192,70 @@ def parse_level(text: str) -> Level:
         raise EntryError(f"{text[:40]!r} is not a level; there are {', '.join(Level)}") from None
 
 
-def _parse(key: str, fields: Mapping[str, object], where: str) -> TableEntry:
-    _check_key(key)
-    if unknown := sorted(set(fields) - _FIELDS):
-        raise EntryError(f"there is no attribute {unknown[0][:40]!r}")
-    level = parse_level(_text(fields, "level") or "")
-    reason, until = _parse_reason(fields), _parse_until(fields)
+class _EntryReader:
+    """The attributes of one entry. What is wrong with them is collected."""
+
+    def __init__(self, fields: Mapping[str, object]) -> None:
+        self.fields = fields
+        self.faults: list[str] = []
+
+    def take(self, parse: Callable[[], T], instead: T) -> T:
+        """Give what a parser gives; where that fails, note why and give `instead`."""
+        try:
+            return parse()
+        except (EntryError, ParameterError, FingerprintError) as error:
+            self.faults.append(str(error))
+            return instead
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        return self.take(lambda: _texts(self.fields, name), ())
+
+    def each(self, parse: Callable[[str], str], texts: Iterable[str]) -> tuple[str, ...]:
+        return tuple(self.take(partial(parse, text), "") for text in texts)
+
+
+def _parse(key: str, reader: _EntryReader, where: str) -> TableEntry | None:
+    """Give the entry; None, or one that is not to be used, when something is wrong."""
+    fields, take = reader.fields, reader.take
+    take(lambda: _check_key(key), None)
+    for name in sorted(set(fields) - _FIELDS):
+        reader.faults.append(f"there is no attribute {name[:40]!r}")
+    level = take(lambda: parse_level(_text(fields, "level") or ""), None)
+    reason = take(lambda: _parse_reason(fields), "")
+    until = take(lambda: _parse_until(fields), None)
+    if level is None:
+        # What the rest means depends on it.
+        return None
     if level is Level.NONE:
         # As in Postfix: nothing else counts without TLS.
         return TableEntry(normal_key(key), level, where, reason=reason, until=until)
-    match = _texts(fields, "match")
-    _check_attributes(level, fields)
-    servername = _text(fields, "servername")
-    fingerprints = _texts(fields, "fingerprints")
+    for name, levels in _LEVELS_OF.items():
+        if reader.texts(name) and level not in levels:
+            reader.faults.append(f"{name} has no meaning at level {level}")
+    match, fingerprints = reader.texts("match"), reader.texts("fingerprints")
     if level is Level.FINGERPRINT:
         fingerprints, match = match + fingerprints, ()
         if not fingerprints:
-            raise EntryError("level fingerprint needs at least one fingerprint to match")
-    versions = parse_protocols(_joined(fields, "protocols"), is_old_allowed=level is Level.MAY)
+            reader.faults.append("level fingerprint needs at least one fingerprint to match")
+    is_old_allowed = level is Level.MAY
+    versions = take(
+        lambda: parse_protocols(_joined(fields, "protocols"), is_old_allowed=is_old_allowed), None
+    )
     return TableEntry(
         key=normal_key(key),
         level=level,
         where=where,
-        match=tuple(_parse_match(word) for word in match),
-        servername=_parse_servername(servername) if servername is not None else None,
-        trust_files=_texts(fields, "tafile"),
-        fingerprints=tuple(parse_fingerprint(text) for text in fingerprints),
-        min_version=versions.lowest,
-        max_version=versions.highest,
-        ciphers=parse_ciphers(
-            _text(fields, "ciphers"), _texts(fields, "exclude"), is_old_allowed=level is Level.MAY
+        match=reader.each(_parse_match, match) if level in _CHAIN_LEVELS else (),
+        servername=take(lambda: _parse_servername(_text(fields, "servername")), None),
+        trust_files=reader.texts("tafile"),
+        fingerprints=reader.each(parse_fingerprint, fingerprints),
+        min_version=versions.lowest if versions is not None else DEFAULT_MIN_VERSION,
+        max_version=versions.highest if versions is not None else None,
+        ciphers=take(
+            lambda: parse_ciphers(
+                _text(fields, "ciphers"), _texts(fields, "exclude"), is_old_allowed=is_old_allowed
+            ),
+            None,
         ),
         reason=reason,
         until=until,
@@ -257,16 +302,6 @@ def _check_key(key: str) -> None:
         raise EntryError(f"the key {key[:80]!r} is not a domain, .parent, [host] or [host]:port")
 
 
-def _check_attributes(level: Level, fields: Mapping[str, object]) -> None:
-    for name, levels in (
-        ("match", _MATCHING_LEVELS),
-        ("tafile", _CHAIN_LEVELS),
-        ("fingerprints", (Level.FINGERPRINT,)),
-    ):
-        if _texts(fields, name) and level not in levels:
-            raise EntryError(f"{name} has no meaning at level {level}")
-
-
 def _parse_match(word: str) -> str:
     if word in MATCH_WORDS or parse_ip(word) is not None:
         return word
@@ -277,8 +312,8 @@ def _parse_match(word: str) -> str:
         raise EntryError(f"match: {error}") from error
 
 
-def _parse_servername(word: str) -> str:
-    if word in SERVERNAME_WORDS:
+def _parse_servername(word: str | None) -> str | None:
+    if word is None or word in SERVERNAME_WORDS:
         return word
     if parse_ip(word) is not None:
         raise EntryError("servername: an address cannot be sent as SNI (RFC 6066 §3)")
