@@ -34,6 +34,8 @@ _DURATION = re.compile(r"(?:\d{1,9}[wdhms])+\Z")
 _DURATION_PART = re.compile(r"(\d+)([wdhms])")
 _BYTES = {"B": 1, "KiB": KIB, "MiB": MIB, "GiB": GIB}
 _SIZE = re.compile(r"(\d{1,12}) ?(B|KiB|MiB|GiB)\Z")
+# The name of an interface: Linux has at most 15 octets in it.
+_ZONE = re.compile(r"[A-Za-z0-9._-]{1,15}\Z")
 _PORT = re.compile(r"\d{1,5}\Z")
 MAX_PORT = 65535
 
@@ -199,7 +201,7 @@ def parse_listen_address(text: str) -> ListenAddress:
 def parse_resolver_address(text: str) -> ResolverAddress:
     """Parse `HOST` or `HOST:PORT`; the host is an IP address."""
     try:
-        return ResolverAddress(str(ip_address(text)))
+        return ResolverAddress(str(_read_address(text)))
     except ValueError:
         host, port = _split_endpoint(text)
     if port == 0:
@@ -210,7 +212,7 @@ def parse_resolver_address(text: str) -> ResolverAddress:
 def parse_ip_address(text: str) -> Address:
     """Parse `192.0.2.1`, `2001:db8::1` or `[2001:db8::1]`."""
     try:
-        return ip_address(text.removeprefix("[").removesuffix("]"))
+        return _read_address(text.removeprefix("[").removesuffix("]"))
     except ValueError as error:
         raise ValueError('an IP address such as "192.0.2.1" or "2001:db8::1"') from error
 
@@ -235,7 +237,7 @@ def parse_next_hop(text: str) -> NextHop:
     is_bracketed = text.startswith("[")
     address = host.removeprefix("IPv6:")
     if _is_address(address):
-        return NextHop(str(ip_address(address)), port, is_bracketed=True)
+        return NextHop(str(_read_address(address)), port, is_bracketed=True)
     kind = 'a domain, or a host in brackets, such as "[mx.example.com]:25"'
     try:
         domain = parse_domain(host)
@@ -271,9 +273,17 @@ def parse_mailbox(text: str) -> str:
         raise ValueError(f"a mailbox: {error}") from error
 
 
+def _read_address(text: str) -> Address:
+    """Read an address; raises ValueError. Of its zone (`%eth0`) Python checks nothing."""
+    _, percent, zone = text.partition("%")
+    if percent and not _ZONE.match(zone):
+        raise ValueError("a zone is the name of an interface")
+    return ip_address(text)
+
+
 def _is_address(text: str) -> bool:
     try:
-        ip_address(text)
+        _read_address(text)
     except ValueError:
         return False
     return True
@@ -289,7 +299,7 @@ def _format_endpoint(host: str, port: int) -> str:
 
 def _parse_ip(text: str) -> str:
     try:
-        return str(ip_address(text))
+        return str(_read_address(text))
     except ValueError as error:
         raise ValueError("an IP address, IPv6 in brackets, with or without a port") from error
 
