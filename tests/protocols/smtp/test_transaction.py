@@ -241,6 +241,8 @@ def test_a_lost_connection_is_as_451_and_never_delivered(position: int) -> None:
         (451, "4.4.2")
     }
     assert all(outcome.is_ours for outcome in result.outcomes)
+    hint = " -- message may be sent more than once"
+    assert {outcome.reply.text.endswith(hint) for outcome in result.outcomes} == {position == 5}
     assert not result.is_sent
     assert result.final_reply is None
     assert result.must_close
@@ -517,6 +519,24 @@ def test_lmtp_lost_between_answers_keeps_those_that_came() -> None:
     assert not transaction.is_done
     transaction.lost("reset")
     assert codes(transaction.result()) == [250, 451]
+
+
+@pytest.mark.parametrize(("answers", "is_told"), [([], True), (["452 4.3.1 full"], False)])
+def test_a_loss_behind_the_last_chunk_says_that_it_may_be_there(
+    answers: list[str], is_told: bool
+) -> None:
+    """RFC 3030 §2, RFC 5321 §4.5.3.2.6: chunks before it may be unanswered still."""
+    transaction = begin(1, chunk_octets=4)
+    transaction.commands_to_send()
+    for answer in [OK, OK]:
+        transaction.receive(reply(answer))
+    transaction.encode_body(b"abcd")
+    transaction.finish_body()
+    for answer in answers:
+        transaction.receive(reply(answer))
+    transaction.lost("reset")
+    (outcome,) = transaction.result().outcomes
+    assert outcome.reply.text.endswith("may be sent more than once") is is_told
 
 
 def test_lmtp_answers_after_a_refused_chunk_change_nothing() -> None:

@@ -206,6 +206,9 @@ class Transaction:
         """
         if not self._is_done:
             self._dialogue.append(f"! {reason}")
+            if any(command.stage is Stage.END for command in self._awaited):
+                # The server may have it (RFC 5321 §4.5.3.2.6); in the words of Postfix's log.
+                reason = f"{reason} -- message may be sent more than once"
             self._end(make_reply(451, "4.4.2", reason), self.awaits, is_ours=True)
         self._must_close = True
 
