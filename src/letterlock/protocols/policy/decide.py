@@ -95,7 +95,7 @@ def _combine(asked: Asked, host: Host, *, is_followed: bool = True) -> Requireme
         return HostUnusable(Source.DANE, dane.reason, findings)
     if sts.is_out and is_followed:
         return HostUnusable(Source.MTA_STS, sts.reason, findings)
-    built = replace(floor, findings=findings)
+    built = replace(floor, findings=findings) if findings else floor
     if floor.level is Level.DANE:
         # An entry that says `dane` asks for no more than is published.
         built = replace(built, level=Level.MAY)
@@ -131,14 +131,12 @@ def _note_overruled(floor: Requirement, host: Host) -> Requirement:
 def _add_dane(built: Requirement, dane: DaneSays, *, is_enforced: bool) -> Requirement:
     """Add what TLSA records ask: proof by them, or at least TLS."""
     if dane.demand is not None:
-        demand = replace(dane.demand, is_enforced=is_enforced)
+        demand = dane.demand if is_enforced else replace(dane.demand, is_enforced=False)
+        has_own_names = built.level.is_authenticated and built.level is not Level.DANE_ONLY
+        names = demand.names if is_enforced and not has_own_names else built.names
         # RFC 7672 §8.1: the TLSA base domain, which is the first name, whatever else is set.
-        built = replace(built, dane=demand, sni=demand.names[0])
-        if not is_enforced:
-            return built
-        if built.level is Level.DANE_ONLY or not built.level.is_authenticated:
-            built = replace(built, names=demand.names)
-        return _add(built, Level.DANE, Source.DANE, dane.reason)
+        built = replace(built, dane=demand, sni=demand.names[0], names=names)
+        return _add(built, Level.DANE, Source.DANE, dane.reason) if is_enforced else built
     if dane.is_tls_asked and is_enforced:
         return _add(built, Level.ENCRYPT, Source.DANE, dane.reason)
     return built
@@ -148,18 +146,16 @@ def _add_mta_sts(built: Requirement, sts: MtaStsSays, *, is_enforced: bool) -> R
     """Add what the MTA-STS policy asks: a chain and the host's name; recorded only in testing."""
     if sts.demand is None:
         return built
-    is_enforced = is_enforced and sts.demand.is_enforced
-    built = replace(built, mta_sts=replace(sts.demand, is_enforced=is_enforced))
-    if not is_enforced:
-        return replace(built, reason=f"{built.reason}; {sts.reason}")
-    built = _known_as_the_domains(built)
-    if not built.level.is_authenticated:
-        built = replace(built, names=sts.demand.names)
+    if not (is_enforced and sts.demand.is_enforced):
+        demand = replace(sts.demand, is_enforced=False)
+        return replace(built, mta_sts=demand, reason=f"{built.reason}; {sts.reason}")
+    names = built.names if built.level.is_authenticated else sts.demand.names
+    built = replace(_known_as_the_domains(built), mta_sts=sts.demand, names=names)
     return _add(built, Level.VERIFY, Source.MTA_STS, sts.reason)
 
 
 def _known_as_the_domains(built: Requirement) -> Requirement:
-    if built.dane is None:
+    if built.dane is None or built.dane.is_of_domain:
         return built
     return replace(built, dane=replace(built.dane, is_of_domain=True))
 
