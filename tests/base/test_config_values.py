@@ -64,6 +64,7 @@ BAD: list[tuple[Callable[[str], Any], str]] = [
     *[(parse_network, text) for text in ("", "10.0.0.1/8", "10.0.0.0/33", "example.com", "10.0/8")],
     *[(parse_next_hop, text) for text in ("", "[]", "[mx", "a b", "mx:0", "[mx]x", "a..b", ":25")],
     *[(parse_resolver_address, text) for text in ("fe80::1%]1", "[fe80::1%a b]:53", "fe80::1%")],
+    *[(parse_network, text) for text in ("fe80::1%a b", "fe80::%\r\n/64")],
     *[(parse_next_hop, text) for text in ("192.0.2.1.", "[192.0.2.1.]:25", "192。0。2。1")],
     *[(parse_address, text) for text in ("", "a", "@b.example", "a@", "a b@c.example", "a@b..c")],
     *[(parse_address, "a@b.example\n"), (parse_address, "l" * 65 + "@b.example")],

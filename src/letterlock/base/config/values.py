@@ -220,7 +220,9 @@ def parse_ip_address(text: str) -> Address:
 def parse_network(text: str) -> Network:
     """Parse an address or a network in CIDR form; bits beyond the prefix must be zero."""
     try:
-        return ip_network(text.removeprefix("[").removesuffix("]"))
+        address = text.removeprefix("[").removesuffix("]")
+        _check_zone(address.partition("/")[0])
+        return ip_network(address)
     except ValueError as error:
         if "host bits" in str(error):
             raise ValueError(f'"{ip_network(text, strict=False)}": bits stand beyond it') from error
@@ -274,11 +276,16 @@ def parse_mailbox(text: str) -> str:
 
 
 def _read_address(text: str) -> Address:
-    """Read an address; raises ValueError. Of its zone (`%eth0`) Python checks nothing."""
-    _, percent, zone = text.partition("%")
+    """Read an address; raises ValueError."""
+    _check_zone(text)
+    return ip_address(text)
+
+
+def _check_zone(address: str) -> None:
+    """Raise ValueError for a zone that is none (`%eth0`): Python takes any text for one."""
+    _, percent, zone = address.partition("%")
     if percent and not _ZONE.match(zone):
         raise ValueError("a zone is the name of an interface")
-    return ip_address(text)
 
 
 def _is_address(text: str) -> bool:
