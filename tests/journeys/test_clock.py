@@ -1,21 +1,28 @@
-"""A node under a clock that is set: nothing is lost, nothing doubled, mail that waits goes on."""
+"""A node under a clock that is set: nothing is lost or doubled, mail that waits goes on.
 
+And what time does to clients that use it up.
+"""
+
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from tests.journeys.running_node import NodeFiles, RunningNode, started
+from tests.journeys.running_node import PATIENCE, NodeFiles, RunningNode, started
 
 NODE_WITH_CLOCK = """
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 from letterlock.base.clock import SystemClock
 
-right, offset = SystemClock.now, Path(sys.argv.pop(1))
-SystemClock.now = lambda clock: right(clock) + timedelta(seconds=float(offset.read_text()))
+right, offsets = SystemClock.now, Path(sys.argv.pop(1))
+wall, monotonic = lambda: float(offsets.read_text().split()[0]), time.monotonic
+SystemClock.now = lambda clock: right(clock) + timedelta(seconds=wall())
+SystemClock.monotonic = lambda clock: monotonic() + float(offsets.read_text().split()[1])
 
 from letterlock.cli.root import main
 
@@ -25,17 +32,24 @@ AWAY = "carol@away.example"
 
 
 class SetClock:
-    """The wall clock of a node's processes, as far as it is wrong."""
+    """The clocks of a node's processes, as far as they are wrong."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
+        self._passed = timedelta()
         self.set(timedelta())
 
     def set(self, offset: timedelta) -> None:
+        """Set the wall clock."""
         # Renamed into place: the node reads it at any moment.
         new = self.file.with_suffix(".new")
-        new.write_text(str(offset.total_seconds()))
+        new.write_text(f"{offset.total_seconds()} {self._passed.total_seconds()}")
         new.rename(self.file)
+
+    def let_pass(self, seconds: float) -> None:
+        """Let time pass, on both clocks."""
+        self._passed += timedelta(seconds=seconds)
+        self.set(self._passed)
 
 
 @contextmanager
@@ -109,3 +123,39 @@ def test_a_clock_set_forward_makes_what_waits_due_and_ends_lifetimes(tmp_path: P
         bounce = node.wait_log(rf"{queue_id}: sender non-delivery notification: (\w+)")[1]
         node.wait_delivered(bounce)
         assert len(node.files.mails()) == 3
+
+
+def test_a_client_that_sends_an_octet_at_a_time_is_sent_away(tmp_path: Path) -> None:
+    """In a message, by `min_bytes_per_second`; in a command, by `idle_timeout`. RFC 5321 §3.8."""
+    with running_with_clock(tmp_path) as (node, clock), connect(node) as slow:
+        slow.sendall(b"EHLO client.example\r\n")
+        while b"\r\n250 " not in b"\r\n" + slow.recv(4096):
+            continue
+        say(slow, b"MAIL FROM:<bob@example.net>\r\n", b"250")
+        say(slow, b"RCPT TO:<alice@example.org>\r\n", b"250")
+        say(slow, b"DATA\r\n", b"354")
+        for octet in b"Subject: slow":
+            slow.sendall(bytes([octet]))
+            clock.let_pass(1)
+        assert "message came too slowly" not in node.log
+        with connect(node) as idle:
+            clock.let_pass(30)
+            assert slow.recv(100).startswith(b"421 4.4.2 ")
+            node.wait_log("message came too slowly from")
+            for octet in b"EHLO":
+                idle.sendall(bytes([octet]))
+                clock.let_pass(100)
+            assert idle.recv(100).startswith(b"421 4.4.2 ")
+        deliver_another(node)
+        assert len(node.files.mails()) == 1
+
+
+def connect(node: RunningNode) -> socket.socket:
+    connection = socket.create_connection((node.files.host, node.port), PATIENCE)
+    assert connection.recv(100).startswith(b"220 ")
+    return connection
+
+
+def say(connection: socket.socket, octets: bytes, answer: bytes) -> None:
+    connection.sendall(octets)
+    assert connection.recv(100).startswith(answer)

@@ -1,6 +1,7 @@
 """A full disk, a queue that cannot be written: mail is refused for now, and none is lost."""
 
 import os
+import re
 import resource
 import subprocess
 from collections.abc import Iterator
@@ -70,6 +71,23 @@ def fill_up(filler: Path) -> None:
                 file.write(bytes(size))
             except OSError:
                 size //= 2
+
+
+def test_a_read_only_disk_keeps_a_node_from_starting(small_disk: Path) -> None:
+    """With a line that says so; when it can be written again, what was queued is there."""
+    files = NodeFiles(small_disk / "node")
+    files.change("deliver", routes={"away.example": "[127.0.0.1]:9"})
+    with running(files) as node:
+        queue_id = node.send(to="carol@away.example")
+        node.wait_log(rf"{queue_id}: to=<.*status=deferred")
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    answer = files.command("serve")
+    assert (answer.code, answer.error.count("\n")) == (2, 1), answer.error
+    assert re.search(r"letterlock\.toml:\d+:1: data_dir: .*Read-only file system", answer.error)
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    with running(files):
+        (waiting,) = files.command("queue", "list", "--json").document["messages"]
+        assert waiting["id"] == queue_id
 
 
 def test_a_file_size_limit_is_a_refusal_and_no_crash(tmp_path: Path) -> None:
