@@ -17,7 +17,9 @@ def main() -> None:
     options = parser.parse_args()
     folder = options.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    # A shell's background job has SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with running_lab(folder, port=options.port) as lab:
         host, port = lab.resolver
         lines = [f"READY resolver {host}:{port}; trust anchor {lab.trust_anchor}"]

@@ -64,6 +64,7 @@ server:
   trust-anchor-file: "{folder}/root.key"
   module-config: "validator iterator"
   qname-minimisation: no
+  aggressive-nsec: no
   val-log-level: 2
   ede: yes
   minimal-responses: no

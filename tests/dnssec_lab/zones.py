@@ -64,6 +64,7 @@ _25._tcp.mx4      CNAME  _25._tcp.mx.unsigned.example.
 alias-mx          MX     10 alias
 alias             CNAME  mx1
 alias-to-alias    CNAME  alias
+alias-without     CNAME  implicit
 unsigned-mx       MX     10 to-unsigned
 to-unsigned       CNAME  mx.unsigned.example.
 _25._tcp.to-unsigned TLSA 3 1 1 {EE_DIGEST}
