@@ -109,6 +109,27 @@ def test_check_answers_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str
     answer = json.loads(capsys.readouterr().out)
     assert answer["file"] == str(file)
     assert answer["errors"] == [{"line": 1, "column": 5, "key": "", "message": "Invalid value"}]
+    assert answer["notes"] == []
+
+
+def test_check_tells_of_exceptions_that_have_ended_and_finds_no_fault_in_them(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A check that fails from some day on would keep a node from starting that day."""
+    file = made / "letterlock.toml"
+    entry = '[policy.hops."a.example"]\nlevel = "may"\nreason = "old key"\nuntil = {}\n'
+    text = file.read_text()
+    file.write_text(text + entry.format("2020-02-29"))
+    assert main(["config", "check", "--config", str(file)]) == 0
+    note, fine = capsys.readouterr().out.splitlines()
+    assert 'policy.hops."a.example": ended on 2020-02-29' in note
+    assert fine == f"{file}: fine"
+    assert main(["config", "check", "--config", str(file), "--json"]) == 0
+    [told] = json.loads(capsys.readouterr().out)["notes"]
+    assert note == f"note: {told}"
+    file.write_text(text + entry.format('"9999-12-31"'))
+    assert main(["config", "check", "--config", str(file)]) == 0
+    assert capsys.readouterr().out == f"{file}: fine\n"
 
 
 def test_check_finds_files_that_cannot_be_used(

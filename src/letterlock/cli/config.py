@@ -39,6 +39,7 @@ def config() -> None:
         "errors[].column": "column of the mistake, from 1",
         "errors[].key": "the setting",
         "errors[].message": "what is wrong",
+        "notes": "what is no mistake and should be known: entries whose last day is past",
     }
 )
 def check(config_path: Path | None, *, as_json: bool) -> int:
@@ -54,6 +55,7 @@ def check(config_path: Path | None, *, as_json: bool) -> int:
 
     found = find_config(config_path)
     errors: tuple[ConfigError, ...] = ()
+    notes: tuple[str, ...] = ()
     try:
         loaded = found.load()
     except ConfigErrors as wrong:
@@ -61,16 +63,17 @@ def check(config_path: Path | None, *, as_json: bool) -> int:
         lines = [str(error) for error in errors]
     else:
         errors = tuple(_find_unusable(found, loaded))
+        notes = _find_lapsed(loaded)
         lines = [str(error) if error.line else error.message for error in errors]
     if as_json:
         document = [
             {"line": e.line, "column": e.column, "key": e.key, "message": e.message} for e in errors
         ]
-        print_json({"file": str(found.path), "errors": document})
+        print_json({"file": str(found.path), "errors": document, "notes": list(notes)})
     elif lines:
         raise CommandFailed("\n".join(lines), ExitCode.WRONG_USAGE)
     else:
-        click.echo(f"{found.path}: fine")
+        click.echo("\n".join([*(f"note: {note}" for note in notes), f"{found.path}: fine"]))
     return ExitCode.WRONG_USAGE if errors else ExitCode.FINE
 
 
@@ -94,6 +97,13 @@ def _list_values(config: "Config", *, is_changed_only: bool) -> Iterator[tuple[s
     for value in describe_values(config):
         if value.is_changed or not is_changed_only:
             yield value.name, value.text
+
+
+def _find_lapsed(config: "Config") -> tuple[str, ...]:
+    from letterlock.base.clock import SystemClock  # noqa: PLC0415 - not loaded for -h
+    from letterlock.node.policy import describe_lapsed, load_policy  # noqa: PLC0415 - as above
+
+    return describe_lapsed(load_policy(config.policy).table, SystemClock().now().date())
 
 
 def _find_unusable(found: "FoundConfig", config: "Config") -> Iterator["ConfigError"]:

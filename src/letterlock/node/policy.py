@@ -1,6 +1,7 @@
 """The policy table of a node: `[policy.hops]`, then the Postfix table, then the default level."""
 
 from dataclasses import dataclass
+from datetime import date
 
 from letterlock.base.config.outbound import PolicySection
 from letterlock.protocols.policy.postfix_table import parse_postfix_table
@@ -22,6 +23,14 @@ class LoadedPolicy:
     problems: tuple[str, ...]
     unreadable: str | None = None
     """Why the Postfix table can't be read at all, one line."""
+
+
+def describe_lapsed(table: PolicyTable, day: date) -> tuple[str, ...]:
+    """Tell of entries that hold no longer on a day (UTC), one line each."""
+    return tuple(
+        f"{entry.where}: ended on {entry.until}; {entry.key} goes as if it were not there"
+        for entry in table.on(day).lapsed_entries
+    )
 
 
 def load_policy(section: PolicySection) -> LoadedPolicy:

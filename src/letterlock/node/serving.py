@@ -35,7 +35,7 @@ from letterlock.node.descriptors import allow_descriptors, describe_shortage
 from letterlock.node.faults import require_usable
 from letterlock.node.listeners import Listeners
 from letterlock.node.notices import SharedNotices
-from letterlock.node.policy import load_policy
+from letterlock.node.policy import describe_lapsed, load_policy
 from letterlock.node.supervisor import LOOK_AROUND, PROCESSES_PER_PLACE, Generation, Supervisor
 from letterlock.node.systemd import Notifier, take_listeners
 from letterlock.node.worker import Common, Worker
@@ -173,7 +173,8 @@ class _Node:
             warnings = ("tls.certificates: none is set, so STARTTLS is not offered",)
         if (shortage := describe_shortage(self._config, self._workers)) is not None:
             warnings = (*warnings, shortage)
-        for problem in (*self._policy.problems, *warnings):
+        lapsed = describe_lapsed(self._policy.table, self._clock.now().date())
+        for problem in (*self._policy.problems, *lapsed, *warnings):
             self._log.write(Service.NODE, f"warning: {problem}")
         return Common(
             config=self._config,

@@ -363,6 +363,19 @@ async def test_an_operators_trust_file_replaces_the_usual_anchors(tmp_path: Path
     assert not server.seen.mails
 
 
+async def test_an_exception_holds_through_its_last_day_only(tmp_path: Path) -> None:
+    """By the clock of the delivery (UTC), without a reload."""
+    self_made = self_signed((HOST,), now=NOW)
+    for days, outcome in ((0, "2.0.0"), (-1, "4.7.5")):
+        conduct = Conduct(self_made)
+        folder = tmp_path / str(days)
+        async with serving(conduct) as (server,), sending(folder, [server]) as node:
+            node.level = Level.VERIFY
+            until = (node.clock.now() + timedelta(days=days)).date()
+            node.entries[DOMAIN] = TableEntry(DOMAIN, Level.ENCRYPT, "table:1", until=until)
+            assert only(await node.send()).status == outcome
+
+
 async def test_an_address_as_next_hop_is_asked_for_no_sni(tmp_path: Path) -> None:
     """RFC 6066 §3."""
     async with serving(Conduct(leaf())) as (server,), sending(tmp_path, [server]) as node:

@@ -115,7 +115,7 @@ class RemoteDelivery:
                 key.key,
                 key.domain,
                 target.host,
-                self.table,
+                self.table.on(self.clock.now().date()),
                 _find_published(route),
                 journey.tls_demand,
             )
