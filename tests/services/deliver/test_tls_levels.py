@@ -19,7 +19,7 @@ from letterlock.protocols.pki.throwaway_ca import CLIENT_AUTH, Issued, Shape, Th
 from letterlock.protocols.pki.throwaway_ca import self_signed as sign_itself
 from letterlock.protocols.policy.fingerprints import parse_fingerprint
 from letterlock.protocols.policy.requirement import Level
-from letterlock.protocols.policy.table import TableEntry
+from letterlock.protocols.policy.table import TableEntry, parse_entry
 from letterlock.services.queue.outcomes import Result
 from tests.misbehaving import Act, Conduct, TlsConduct, serving
 from tests.network.certificates import NOW, authority
@@ -454,3 +454,18 @@ async def test_a_verbose_log_has_the_chain(tmp_path: Path) -> None:
         node.is_verbose = True
         await node.send()
     assert any(f"depth=0 subject=CN={HOST}" in text for text in node.log.texts)
+
+
+@pytest.mark.parametrize(("protocols", "is_encrypted"), [(None, False), (">=TLSv1", True)])
+async def test_old_versions_are_taken_at_may_when_the_operator_names_them(
+    protocols: str | None, is_encrypted: bool, tmp_path: Path
+) -> None:
+    """RFC 8996 §4, §5; RFC 7435 §3: without that, what such a host gets is clear text."""
+    fields = {"level": "may"} | ({"protocols": protocols} if protocols else {})
+    asked = parse_entry(DOMAIN, fields, f"letterlock.toml:1:{DOMAIN}")
+    assert isinstance(asked, TableEntry)
+    async with serving(tls(versions=OLD)()) as (server,), sending(tmp_path, [server]) as node:
+        node.entries[DOMAIN] = asked
+        delivery = await node.send()
+    assert only(delivery).result is Result.DELIVERED
+    assert any(": TLSv1.1 with cipher" in text for text in node.log.texts) is is_encrypted
