@@ -118,8 +118,9 @@ def test_config_check_names_wrong_entries_by_file_line_and_key(pair: Pair) -> No
     checked = pair.sender.files.command("config", "check")
     assert checked.code == 2
     config = pair.sender.files.config
-    line = next(i for i, text in enumerate(config.read_text().splitlines(), 1) if "hops" in text)
-    assert f'{config}:{line}:policy.hops."broken.example"' in checked.error
+    lines = enumerate(config.read_text().splitlines(), 1)
+    line, column = next((i, text.index('"broken')) for i, text in lines if "hops" in text)
+    assert f'{config}:{line}:{column + 1}: policy.hops."broken.example"' in checked.error
     assert f"{config.with_name('tls_policy')}:3" in checked.error
     assert "odd.example" in checked.error
     problems = pair.sender.files.command("status", "--json").document["problems"]
