@@ -140,6 +140,9 @@ def show_release(release: str, folder: Path, kind: str = "deb") -> tuple[str, ..
         "Dir::State::Status": folder / "status",
         "Dir::Cache": folder,
         "Acquire::Languages": "none",
+        # A mirror may lag behind with a release that changes daily: still signed, and no service
+        # will ever run from it.
+        "Acquire::Check-Valid-Until": "false",
     }
     apt = (*APT_GET, *(word for key, value in options.items() for word in ("-o", f"{key}={value}")))
     _run([*apt, "update"])

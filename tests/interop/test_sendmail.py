@@ -26,6 +26,7 @@ VERIFIED, OTHER_NAME, UNVERIFIED = HOSTS = ("mx.example.org", "mx.other.example"
 STRANGE = ("-OCACertFile=/dev/null",)
 """The option to know no authority."""
 
+# `QUEUE_LA`: it delivers however busy the machine is.
 # `SetCertAltnames`: the wanted name (+CN) may be any that the certificate has.
 _CONFIG = """\
 OSTYPE(`linux')dnl
@@ -37,6 +38,7 @@ define(`confDONT_PROBE_INTERFACES', `true')dnl
 define(`confSERVICE_SWITCH_FILE', `{folder}/services')dnl
 define(`confDONT_BLAME_SENDMAIL', `MapInUnsafeDirPath')dnl
 define(`confDOUBLE_BOUNCE_ADDRESS', `')dnl
+define(`confQUEUE_LA', `10000')dnl
 define(`confCACERT', `{folder}/authority.pem')dnl
 define(`confCACERT_PATH', `{folder}')dnl
 define(`confLOG_LEVEL', `14')dnl

@@ -185,6 +185,7 @@ def test_another_release_is_shown_to_apt_in_lists_of_our_own(
     monkeypatch.setattr(install_peers, "_mirror", lambda: "http://mirror.example/debian/")
     apt = install_peers.show_release("trixie", tmp_path)
     assert commands == [[*apt, "update"]]
+    assert "Acquire::Check-Valid-Until=false" in apt, "a mirror may lag behind"
     for option in ("Dir::Etc::SourceList", "Dir::State", "Dir::State::Status", "Dir::Cache"):
         assert any(word.startswith(f"{option}={tmp_path}") for word in apt), option
     (source,) = (tmp_path / "sources.list").read_text().splitlines()
