@@ -1,5 +1,6 @@
 """TLSA records against chains: which can be used, which of them count, and what they prove."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -258,7 +259,8 @@ def test_a_digest_of_what_was_not_sent_is_no_match(selector: int, matching_type:
 def test_the_leaf_is_no_anchor() -> None:
     """As in OpenSSL: usage 2 is for issuers; sent twice it is still the leaf."""
     alone = self_signed([MX], now=START)
-    for kind in [(0, 0), (0, 1), (1, 1)]:
+    for kind in [(0, 0), (0, 1), (1, 0), (1, 1)]:
+        assert not judged((alone.der,), record(2, *kind, alone.der)).is_authenticated
         assert not judged((alone.der, alone.der), record(2, *kind, alone.der)).is_authenticated
 
 
@@ -423,6 +425,15 @@ def test_only_so_many_anchors_are_tried() -> None:
     last = record(2, 0, 0, ROOT.der)
     assert judged(LEAF.chain_der, *many[:3], last).is_authenticated
     assert not judged(LEAF.chain_der, *many, last).is_authenticated
+
+
+def test_thousands_of_records_take_no_longer_than_one_certificate_of_each_kind() -> None:
+    """A zone does not choose how long we work: RRsets can have 1,800 digests."""
+    many = [TlsaRecord(2, number % 2, 1, number.to_bytes(32)) for number in range(1800)]
+    started = time.process_time()
+    judgement = judged((LEAF.der,) + (MIDDLE.der,) * 9, *many, record(2, 1, 1, ROOT.der))
+    assert time.process_time() - started < 0.1
+    assert codes(judgement) == ["dane-no-match"]
 
 
 # For any octets.

@@ -41,6 +41,9 @@ _DIGESTS = {1: sha256, 2: sha512}
 _DIGEST_OCTETS = {1: 32, 2: 64}
 _MAX_RECORDS_SHOWN = 3
 
+_Content = tuple[int, int, bytes]
+"""Selector, matching type, association data."""
+
 
 @dataclass(frozen=True, slots=True)
 class TlsaMatch:
@@ -134,10 +137,10 @@ def judge_dane(
     if not sent:
         return DaneJudgement((_finding("no-certificate", "the server sent no certificate"),))
     selected = select_strongest(find_usable(records))
-    for record in selected:
-        if record.usage == DANE_EE and _matches(record, sent[0]):
-            # RFC 7672 §3.1.1, §3.2.1: no names, no dates, no issuers.
-            return DaneJudgement((), TlsaMatch(record, 0))
+    record = _find_record(_index(selected, DANE_EE), sent[0])
+    if record is not None:
+        # RFC 7672 §3.1.1, §3.2.1: no names, no dates, no issuers.
+        return DaneJudgement((), TlsaMatch(record, 0))
     return _judge_anchors(sent, selected, names, now) or _no_match(sent[0], selected)
 
 
@@ -193,16 +196,17 @@ def _find_anchors(sent: tuple[bytes, ...], records: Sequence[TlsaRecord]) -> Ite
     RFC 7671 §5.2.2, §5.2.3: a record may hold the anchor's certificate, or its key, itself. The
     leaf is no anchor, as in OpenSSL.
     """
-    records = [record for record in records if record.usage == DANE_TA]
+    index = _index(records, DANE_TA)
     for depth, der in enumerate(sent):
-        record = next((record for record in records if _matches(record, der)), None)
+        record = _find_record(index, der)
         if record is None or der in sent[:1]:
             continue
         anchors = _load_anchor(der)
         if anchors is not None:
             yield _Candidate(record, anchors, depth)
-    for record in records:
-        if record.matching_type != FULL or any(_matches(record, der) for der in sent):
+    held = {*sent, *map(read_spki, sent)}
+    for record in index.values():
+        if record.matching_type != FULL or record.association in held:
             continue
         if record.selector == CERT:
             # A record that can be used holds what OpenSSL can read.
@@ -214,19 +218,33 @@ def _find_anchors(sent: tuple[bytes, ...], records: Sequence[TlsaRecord]) -> Ite
                     yield _Candidate(record, anchors, None, is_bare_key=True)
 
 
+def _index(records: Sequence[TlsaRecord], usage: int) -> dict[_Content, TlsaRecord]:
+    """Put the records of a usage under what they match: there can be thousands."""
+    return {
+        (record.selector, record.matching_type, record.association): record
+        for record in records
+        if record.usage == usage
+    }
+
+
+def _find_record(index: dict[_Content, TlsaRecord], certificate: bytes) -> TlsaRecord | None:
+    """Find a record that a certificate meets."""
+    for selector, matching_type in dict.fromkeys(content[:2] for content in index):
+        selected = certificate if selector == CERT else read_spki(certificate)
+        if selected is None:
+            continue
+        digest = _DIGESTS.get(matching_type)
+        association = selected if digest is None else digest(selected).digest()
+        if record := index.get((selector, matching_type, association)):
+            return record
+    return None
+
+
 def _load_anchor(der: bytes) -> TrustAnchors | None:
     try:
         return TrustAnchors.from_der(der)
     except AnchorsError:
         return None
-
-
-def _matches(record: TlsaRecord, certificate: bytes) -> bool:
-    selected = certificate if record.selector == CERT else read_spki(certificate)
-    if selected is None:
-        return False
-    digest = _DIGESTS.get(record.matching_type)
-    return record.association == (selected if digest is None else digest(selected).digest())
 
 
 def _explain_wrong_content(record: TlsaRecord) -> str | None:
