@@ -177,5 +177,6 @@ def test_an_upgrade_behind_a_socket_of_systemd_loses_no_connection(
                 callers.wait_taken(3 * CLIENTS)
                 callers.stop()
     assert callers.lost == []
-    assert callers.told_to_come_back <= (rounds + 1) * CLIENTS
+    # Two workers end, one after the other: both may tell the same client.
+    assert callers.told_to_come_back <= (rounds + 1) * CLIENTS * 2
     assert callers.longest < LONGEST_SECONDS

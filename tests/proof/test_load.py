@@ -23,7 +23,7 @@ RSS_BYTES = 300 * 10**6
 LINE = b"x" * 74 + b"\r\n"
 PIECE = LINE * 860
 """65 KB."""
-DEADLINE = 240.0
+DEADLINE = 600.0
 """Seconds in which everything must have arrived."""
 
 

@@ -489,3 +489,17 @@ async def test_closing_lets_what_was_begun_end(mail: Mail, path: Path) -> None:
     with SqliteQueueReader(path) as reader:
         assert reader.count()["messages"] == 50
         assert reader.find_story(messages[0].queue_id) is not None
+
+
+async def test_a_file_of_an_older_release_is_counted_too(mail: Mail, path: Path) -> None:
+    """A command may be newer than the node that it looks at."""
+    await mail.save("a.example", "b.example")
+    await mail.save("a.example", hold="why")
+    await mail.claim(1)
+    expected = await mail.store.count()
+    connection = apsw.Connection(str(path))
+    connection.execute("DROP TABLE totals; DROP INDEX recipients_held")
+    connection.close()
+    with SqliteQueueReader(path) as reader:
+        assert reader.count() == expected
+    await mail.store.close()

@@ -245,8 +245,8 @@ def _print_list(messages: Iterable[QueuedMessage]) -> None:
             each.state in (RecipientState.QUEUED, RecipientState.HELD)
             for each in message.recipients
         )
-        for line in format_listed(message):
-            click.echo(line)
+        # Each call flushes.
+        click.echo("\n".join(format_listed(message)))
     click.echo(format_total(count, octets, recipients))
 
 

@@ -5,7 +5,8 @@ without it.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -60,10 +61,11 @@ _LIST_FINISHED = f"""
 _HAS_TLS_DEMAND = "SELECT 1 FROM pragma_table_info('messages') WHERE name = 'tls_demand'"
 _FIND_MESSAGE = f"SELECT {_COLUMNS} FROM messages WHERE queue_id = ?"  # noqa: S608 - as above
 _FIND_RECIPIENTS = """
-    SELECT number, address, recipients.destination, state, attempts, next_attempt, last_status,
-        last_reply, state = 'queued' AND lease IS NOT NULL
-    FROM recipients LEFT JOIN deliveries USING (message_id, destination)
-    WHERE message_id = ? ORDER BY number
+    SELECT recipients.message_id, number, address, recipients.destination, state, attempts,
+        next_attempt, last_status, last_reply, state = 'queued' AND lease IS NOT NULL
+    FROM json_each(?) AS wanted CROSS JOIN recipients ON recipients.message_id = wanted.value
+        LEFT JOIN deliveries USING (message_id, destination)
+    ORDER BY recipients.message_id, number
 """
 _FIND_ATTEMPTS = """
     SELECT started, duration, relay, summary, story, recipients FROM attempts
@@ -77,9 +79,16 @@ _NEXT_DUE = """
     SELECT next_due FROM destinations WHERE destination NOT IN (SELECT value FROM json_each(?))
     ORDER BY next_due {order} LIMIT 1
 """
+_COUNT_ANEW = """
+    SELECT count(*) AS messages, coalesce(sum(size), 0) AS bytes,
+        (SELECT count(*) FROM deliveries JOIN recipients USING (message_id, destination)
+            WHERE state IN ('queued', 'held')) AS waiting
+    FROM messages INDEXED BY messages_waiting WHERE finished IS NULL
+"""
+"""As `totals` has it, in a file that an older release owns."""
 _COUNT = """
-    SELECT messages, bytes, waiting - held, held, claimed FROM totals,
-        (SELECT count(*) AS held FROM recipients INDEXED BY recipients_held WHERE state = 'held'),
+    SELECT messages, bytes, waiting - held, held, claimed FROM ({kept}),
+        (SELECT count(*) AS held FROM recipients WHERE state = 'held'),
         (SELECT count(*) AS claimed FROM deliveries INDEXED BY deliveries_leased
             JOIN recipients USING (message_id, destination)
             WHERE lease IS NOT NULL AND state = 'queued')
@@ -123,10 +132,10 @@ class SqliteQueueReader:
         """As `QueueStore.list_messages`."""
         sql = _LIST_FINISHED if is_finished else _LIST_WAITING
         return self._read(
-            lambda connection: [
-                _message(connection, row)
-                for row in fetch_rows(connection, _fit(connection, sql), (after or "", limit))
-            ]
+            lambda connection: _messages(
+                connection,
+                fetch_rows(connection, _fit(connection, sql), (after or "", limit)),
+            )
         )
 
     def list_ids(self, limit: int, after: QueueId | None) -> list[QueueId]:
@@ -190,8 +199,16 @@ def _fit(connection: apsw.Connection, sql: str) -> str:
     return sql.format(tls_demand="tls_demand" if is_there else "'normal'")
 
 
-def _message(connection: apsw.Connection, row: Sequence[Any]) -> QueuedMessage:
-    message_id, queue_id, sender, size, received, expires, hold, origin, finished, demand = row
+def _messages(connection: apsw.Connection, rows: Sequence[Sequence[Any]]) -> list[QueuedMessage]:
+    found: defaultdict[int, list[QueuedRecipient]] = defaultdict(list)
+    numbers = msgspec.json.encode([row[0] for row in rows]).decode()
+    for message_id, *recipient in connection.execute(_FIND_RECIPIENTS, (numbers,)):
+        found[message_id].append(_recipient(recipient))
+    return [_message(row, found[row[0]]) for row in rows]
+
+
+def _message(row: Sequence[Any], recipients: Sequence[QueuedRecipient]) -> QueuedMessage:
+    _, queue_id, sender, size, received, expires, hold, origin, finished, demand = row
     return QueuedMessage(
         queue_id=QueueId(queue_id),
         sender=sender,
@@ -200,26 +217,25 @@ def _message(connection: apsw.Connection, row: Sequence[Any]) -> QueuedMessage:
         expires=from_micros(expires),
         hold=hold,
         origin=texts_from_json(origin),
-        recipients=tuple(_recipients(connection, message_id)),
+        recipients=tuple(recipients),
         finished=from_optional_micros(finished),
         tls_demand=TlsDemand(demand),
     )
 
 
-def _recipients(connection: apsw.Connection, message_id: int) -> Iterator[QueuedRecipient]:
-    for row in fetch_rows(connection, _FIND_RECIPIENTS, (message_id,)):
-        number, address, destination, state, attempts, next_attempt, status, reply, claimed = row
-        yield QueuedRecipient(
-            number=number,
-            address=address,
-            destination=destination,
-            state=RecipientState(state),
-            attempts=attempts,
-            next_attempt=from_optional_micros(next_attempt),
-            last_status=status,
-            last_reply=reply,
-            is_claimed=bool(claimed),
-        )
+def _recipient(row: Sequence[Any]) -> QueuedRecipient:
+    number, address, destination, state, attempts, next_attempt, status, reply, claimed = row
+    return QueuedRecipient(
+        number=number,
+        address=address,
+        destination=destination,
+        state=RecipientState(state),
+        attempts=attempts,
+        next_attempt=from_optional_micros(next_attempt),
+        last_status=status,
+        last_reply=reply,
+        is_claimed=bool(claimed),
+    )
 
 
 def _find_story(connection: apsw.Connection, queue_id: QueueId) -> MessageStory | None:
@@ -227,7 +243,8 @@ def _find_story(connection: apsw.Connection, queue_id: QueueId) -> MessageStory 
     if row is None:
         return None
     attempts = tuple(_attempt(each) for each in fetch_rows(connection, _FIND_ATTEMPTS, (row[0],)))
-    return MessageStory(_message(connection, row), attempts)
+    (message,) = _messages(connection, [row])
+    return MessageStory(message, attempts)
 
 
 def _attempt(row: Sequence[Any]) -> AttemptRecord:
@@ -244,4 +261,6 @@ def _attempt(row: Sequence[Any]) -> AttemptRecord:
 
 def _count(connection: apsw.Connection) -> Mapping[str, int]:
     names = ("messages", "bytes", "queued", "held", "claimed")
-    return dict(zip(names, fetch_row(connection, _COUNT) or (), strict=True))
+    is_kept = connection.table_exists("main", "totals")
+    sql = _COUNT.format(kept="SELECT * FROM totals" if is_kept else _COUNT_ANEW)
+    return dict(zip(names, fetch_row(connection, sql) or (), strict=True))
