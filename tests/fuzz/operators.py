@@ -292,6 +292,8 @@ TARGETS = (
                 b"[2001:db8::1]:25",
                 b"192.0.2.0/24",
                 b"fe80::1%1",
+                b"fe80::1%]1",
+                b"fe80::%\n/64",
             ),
             *(b"[mx.example.com]:2525", b"a@example.org", b"bob", "é@bücher.example".encode()),
         ),
