@@ -6,11 +6,13 @@ from letterlock.base.config.values import ListenAddress
 from letterlock.demo.setting import (
     ALICE,
     BOB,
+    BROKEN_DOMAIN,
     RIGHT_DOMAIN,
     RIGHT_HOST,
     SENDER_DOMAIN,
     SENDER_HOST,
     SENDER_IP,
+    SIGNED_DOMAIN,
     WRITER,
     WRONG_DOMAIN,
 )
@@ -38,6 +40,8 @@ trust_files = ["../authority.pem"]
 
 [dns]
 resolver = "{resolver}"
+signed_name = "{signed}"
+bogus_name = "{broken}"
 """
 
 _SENDER = """\
@@ -73,6 +77,8 @@ level = "{level}"
 
 [dns]
 resolver = "{resolver}"
+signed_name = "{signed}"
+bogus_name = "{broken}"
 """
 
 
@@ -86,6 +92,8 @@ def format_receiver(listen: Sequence[ListenAddress], resolver: str) -> str:
         alice=ALICE,
         bob=BOB,
         resolver=resolver,
+        signed=SIGNED_DOMAIN,
+        broken=BROKEN_DOMAIN,
     )
 
 
@@ -102,4 +110,6 @@ def format_sender(listen: ListenAddress, resolver: str, level: str) -> str:
         wrong=WRONG_DOMAIN,
         level=level,
         resolver=resolver,
+        signed=SIGNED_DOMAIN,
+        broken=BROKEN_DOMAIN,
     )

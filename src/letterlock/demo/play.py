@@ -65,7 +65,7 @@ async def _play(screen: Screen, folder: Path, setting: Setting, *, once: bool) -
 
 
 async def _show_all(screen: Screen, stage: Stage, clock: Clock) -> None:
-    show_stage(screen, stage)
+    await show_stage(screen, stage)
     screen.begin_step(f"A client hands in a message for {ALICE} to the sender")
     screen.explain(
         "It may, its address is listed. The sender says 250 only when the message is on disk."

@@ -12,6 +12,11 @@ WRONG_DOMAIN = "wrong.example"
 WRONG_HOST = "mx.wrong.example"
 WRONG_IP = "127.0.0.3"
 
+SIGNED_DOMAIN = "signed.example"
+SIGNED_HOST = "mx.signed.example"
+BROKEN_DOMAIN = "broken.example"
+"""Signed by another key than its own, so that nothing in it can be validated."""
+
 WRITER = f"you@{SENDER_DOMAIN}"
 ALICE = f"alice@{RIGHT_DOMAIN}"
 BOB = f"bob@{WRONG_DOMAIN}"
@@ -21,6 +26,8 @@ AUTHORITY = "Letterlock demo CA"
 ZONES = {
     RIGHT_DOMAIN: f"@ MX 10 {RIGHT_HOST}.\n{RIGHT_HOST}. A {RIGHT_IP}",
     WRONG_DOMAIN: f"@ MX 10 {WRONG_HOST}.\n{WRONG_HOST}. A {WRONG_IP}",
+    SIGNED_DOMAIN: f"@ MX 10 {SIGNED_HOST}.\n{SIGNED_HOST}. A {RIGHT_IP}",
+    BROKEN_DOMAIN: f"@ MX 10 {RIGHT_HOST}.",
 }
 """As zone files have it: `@` is the domain itself."""
 

@@ -18,14 +18,18 @@ from letterlock.demo.configs import format_receiver, format_sender
 from letterlock.demo.nodes import CONFIG_NAME, Node, running
 from letterlock.demo.setting import (
     AUTHORITY,
+    BROKEN_DOMAIN,
     RIGHT_IP,
     SENDER_HOST,
     SENDER_IP,
+    SIGNED_DOMAIN,
     WRONG_IP,
     ZONES,
     Setting,
 )
+from letterlock.network.validating_server import ValidatingServer
 from letterlock.network.zone_server import ZoneServer
+from letterlock.network.zone_signing import make_key
 from letterlock.node.listeners import Listeners
 from letterlock.protocols.pki.throwaway_ca import Issued, ThrowawayCa
 
@@ -37,7 +41,8 @@ class Stage:
     """What there is. The nodes trust the authority's certificates and no others."""
 
     folder: Path
-    name_server: str
+    zones: ZoneServer
+    resolver: str
     authority: Issued
     receiver: Node
     sender: Node
@@ -50,26 +55,32 @@ async def set_up(folder: Path, setting: Setting, clock: Clock) -> AsyncIterator[
     What a node or the caller's block raises comes in an exception group.
     """
     async with AsyncExitStack() as stack:
-        name_server = str(await stack.enter_async_context(_name_server()))
+        zones, address = await stack.enter_async_context(_resolver(clock))
+        resolver = str(address)
         sending, receiving = stack.enter_context(listening())
         authority = ThrowawayCa(AUTHORITY, clock.now())
         files = _certificates(authority, setting, clock.now())
         own = sending.addresses[0]
-        files[f"receiver/{CONFIG_NAME}"] = format_receiver(receiving.addresses, name_server)
-        files[f"sender/{CONFIG_NAME}"] = format_sender(own, name_server, setting.level)
+        files[f"receiver/{CONFIG_NAME}"] = format_receiver(receiving.addresses, resolver)
+        files[f"sender/{CONFIG_NAME}"] = format_sender(own, resolver, setting.level)
         _write(folder, files)
         receiver = await stack.enter_async_context(running(folder / "receiver", receiving, clock))
         sender = await stack.enter_async_context(running(folder / "sender", sending, clock))
-        yield Stage(folder, name_server, authority.issued, receiver, sender)
+        yield Stage(folder, zones, resolver, authority.issued, receiver, sender)
 
 
 @asynccontextmanager
-async def _name_server() -> AsyncIterator[ListenAddress]:
-    zones = ZoneServer(ZONES)
+async def _resolver(clock: Clock) -> AsyncIterator[tuple[ZoneServer, ListenAddress]]:
+    """Serve the zones, two of them signed, and validate them in front of that by one key."""
+    key = make_key()
+    keys = {SIGNED_DOMAIN: key, BROKEN_DOMAIN: make_key()}
+    zones = ZoneServer(ZONES, keys=keys, now=clock.now())
+    anchors = dict.fromkeys(keys, key.dnskey)
+    resolver = ValidatingServer(zones.respond, anchors, clock)
     try:
-        yield ListenAddress(*await zones.start())
+        yield zones, ListenAddress(*await resolver.start())
     finally:
-        await zones.close()
+        await resolver.close()
 
 
 @contextmanager

@@ -6,18 +6,30 @@ counters of `letterlock status`, and the mailbox.
 
 import asyncio
 import secrets
+from random import SystemRandom
 
 from letterlock.base.clock import Clock, format_time
+from letterlock.base.domains import Domain
 from letterlock.demo.commands import format_command, run_command
 from letterlock.demo.facts import Attempt, count_hops, describe_answer, read_trace
 from letterlock.demo.nodes import Node
 from letterlock.demo.screen import Screen
-from letterlock.demo.setting import ALICE, BOB, RIGHT_HOST, WRONG_HOST, ZONES
+from letterlock.demo.setting import (
+    ALICE,
+    BOB,
+    BROKEN_DOMAIN,
+    RIGHT_HOST,
+    SIGNED_DOMAIN,
+    WRONG_HOST,
+    ZONES,
+)
 from letterlock.demo.stage import Stage
 from letterlock.demo.submission import NotTaken, find_queue_id, submit
+from letterlock.network.dns_backends import make_backend
 from letterlock.protocols.policy.requirement import Level
 from letterlock.protocols.policy.verdict import Outcome
 from letterlock.protocols.tlsrpt.result_types import ResultType
+from letterlock.services.discover.resolver_check import SelfTest, check_resolver
 from letterlock.storage.queue import MessageStory, RecipientState
 
 
@@ -25,7 +37,7 @@ class CannotGoOn(Exception):  # noqa: N818 - the demo's end, not always a mistak
     """What the next steps stand on did not happen; the text says what."""
 
 
-def show_stage(screen: Screen, stage: Stage) -> None:
+async def show_stage(screen: Screen, stage: Stage) -> None:
     """Tell what was set up."""
     certificate = stage.authority.certificate
     receiver, sender = stage.receiver.config, stage.sender.config
@@ -37,7 +49,15 @@ def show_stage(screen: Screen, stage: Stage) -> None:
         f"{certificate.subject.rfc4514_string()}, valid until "
         f"{format_time(certificate.not_valid_after_utc)}; no other is trusted",
     )
-    screen.tell("name server", f"{stage.name_server}, with zones that are not signed", *records)
+    resolver = await check_resolver(
+        make_backend(sender.dns, SystemRandom()), Domain(SIGNED_DOMAIN), Domain(BROKEN_DOMAIN)
+    )
+    screen.tell(
+        "resolver",
+        f"{stage.resolver}, which trusts a key for {SIGNED_DOMAIN} and {BROKEN_DOMAIN}; "
+        "the others are not signed",
+        *records,
+    )
     screen.tell(
         "receiver",
         f"{receiver.hostname} on {' and '.join(map(str, receiver.receive.listen))}",
@@ -49,6 +69,11 @@ def show_stage(screen: Screen, stage: Stage) -> None:
         f"{sender.hostname} on {sender.receive.listen[0]}",
         f"it relays for {' and '.join(map(str, sender.receive.relay_from))} only",
         f"its policy table says: {levels}",
+    )
+    screen.claim(
+        f"the resolver vouches for {SIGNED_DOMAIN}, and gives nothing of {BROKEN_DOMAIN}, whose "
+        "signatures are wrong",
+        holds=resolver.self_test is SelfTest.PASSED,
     )
     screen.explain(
         "Level verify: TLS, a certificate from a trusted authority, and in it the MX host's name."
