@@ -100,6 +100,14 @@ def test_the_sni_is_the_tlsa_base_domain_whatever_else_is_set() -> None:
     assert required(Published(TLSA["none"]), table=table_of(servername)).sni == "sni.example"
 
 
+@pytest.mark.parametrize("mta_sts", ["enforce, lists it", "testing, lists it"])
+def test_the_sni_is_the_mx_hosts_name_where_mta_sts_asks_for_its_certificate(mta_sts: str) -> None:
+    """RFC 8461 §7.1: MUST; RFC 7672 §8.1 wins where both hold."""
+    table = table_of(replace(entry_of(Level.DANE), servername="sni.example"))
+    assert required(Published(TLSA["none"], MTA_STS[mta_sts]), table=table).sni == MX
+    assert required(Published(USABLE, MTA_STS[mta_sts]), table=table).sni == BASE
+
+
 def test_a_base_domain_that_was_not_told_is_the_host() -> None:
     requirement = required(Published(TlsaFacts(TlsaStatus.USABLE, None, (GOOD,))))
     assert requirement.sni == MX

@@ -146,11 +146,15 @@ def _add_mta_sts(built: Requirement, sts: MtaStsSays, *, is_enforced: bool) -> R
     """Add what the MTA-STS policy asks: a chain and the host's name; recorded only in testing."""
     if sts.demand is None:
         return built
+    # RFC 8461 §7.1: the MX host's name; but with DANE RFC 7672 §8.1 counts. Both are a MUST.
+    is_sni_its = sts.demand.is_listed and built.dane is None
+    sni = sts.demand.names[0] if is_sni_its else built.sni
     if not (is_enforced and sts.demand.is_enforced):
         demand = replace(sts.demand, is_enforced=False)
-        return replace(built, mta_sts=demand, reason=f"{built.reason}; {sts.reason}")
+        reason = f"{built.reason}; {sts.reason}"
+        return replace(built, mta_sts=demand, sni=sni, reason=reason)
     names = built.names if built.level.is_authenticated else sts.demand.names
-    built = replace(_known_as_the_domains(built), mta_sts=sts.demand, names=names)
+    built = replace(_known_as_the_domains(built), mta_sts=sts.demand, sni=sni, names=names)
     return _add(built, Level.VERIFY, Source.MTA_STS, sts.reason)
 
 
