@@ -176,7 +176,6 @@ def _handshakes() -> list[Difference]:
     lost_by_postfix = [
         ("client-certificate-wanted", "may encrypt", "Trusted", _TOLD_BY_ALERT),
         ("client-certificate-wanted", "verify", "Verified", _TOLD_BY_ALERT),
-        ("fin-at-ehlo-under-tls rst-at-ehlo-under-tls", "may", "Trusted", _LOST_AT_MAY),
     ]
     return [
         *(
@@ -192,6 +191,13 @@ def _handshakes() -> list[Difference]:
                 why,
             )
             for scenarios, levels, word, why in lost_by_postfix
+        ),
+        Difference(
+            "fin-at-ehlo-under-tls rst-at-ehlo-under-tls",
+            "may",
+            f"deferred, 4.4.2, Trusted {_TLS_1_3}, lost at EHLO",
+            f"deferred, 4.7.5, Trusted {_TLS_1_3}, handshake failed",
+            _LOST_AT_MAY,
         ),
     ]
 

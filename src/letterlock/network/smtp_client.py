@@ -49,6 +49,8 @@ class TlsFailed:
     verdict: Verdict
     handshake: Handshake | HandshakeFailed | None
     dialogue: tuple[str, ...] = ()
+    secured: Secured | None = None
+    """The handshake that was good enough, where the session broke right behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +228,7 @@ class Dialer:
             # A host whose TLS breaks right behind the handshake: as one that fails in it.
             failure = HandshakeFailed(FailureCause.CLOSED, failed.detail, sni=handshake.sni)
             late = judge_failure(requirement, failure, anchors, self._clock.now())
-            return TlsFailed(late, failure, failed.dialogue)
+            return TlsFailed(late, failure, failed.dialogue, Secured(handshake, verdict))
         if failed is not None:
             return replace(failed, secured=Secured(handshake, verdict))
         return Connected(speaker.target, speaker, verdict, handshake)

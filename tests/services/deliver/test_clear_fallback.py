@@ -33,6 +33,8 @@ async def test_at_once_is_over_a_new_connection_or_the_same(kind: str, tmp_path:
     assert types == (
         ["starttls-not-supported"] if kind == "refused" else ["validation-failure", None]
     )
+    established = [text for text in node.log.texts if "TLS connection established to" in text]
+    assert len(established) == (1 if kind == "lost behind it" else 0)
 
 
 @pytest.mark.parametrize("kind", BROKEN)

@@ -260,6 +260,9 @@ class RemoteDelivery:
         journey.end_attempt(relay, summary, story)
         if isinstance(failed.handshake, Handshake):
             self._log_handshake(trust_word(key.requirement, verdict), relay, failed.handshake)
+        if (secured := failed.secured) is not None:
+            word = trust_word(key.requirement, secured.verdict)
+            self._log_handshake(word, relay, secured.handshake)
         if failed.handshake is None:
             # No TLS was spoken; the line with the recipient's status says why.
             return
