@@ -26,6 +26,7 @@ COMMANDS = {
     "serve": LazyCommand("serve:serve", "Run the node."),
     "demo": LazyCommand("demo:demo", "Show a message's whole journey on loopback."),
     "queue": LazyCommand("queue:queue", "List, explain and change what waits."),
+    "policy": LazyCommand("policy:policy", "Serve what TLS a destination must have to Postfix."),
     "status": LazyCommand("status:status", "Show the node on one screen."),
 }
 
