@@ -431,3 +431,32 @@ async def test_a_rate_is_waited_for(tmp_path: Path) -> None:
         motor.node.clock.move(timedelta(minutes=1))
         motor.deliveries.wake()
         await worker.wait_for(lambda: len(worker.settled) == 3)
+
+
+async def test_of_a_destination_out_of_reach_no_more_is_begun_before_it_is_done(
+    tmp_path: Path,
+) -> None:
+    gate = asyncio.Event()
+    async with running(tmp_path) as motor:
+        worker = motor.worker
+        deliver = worker.deliver
+
+        async def fail(claim: Claim, store: QueueStore) -> Delivery:
+            await deliver(claim, store)
+            if claim.destination != "dead.example":
+                return Delivery(same_for_all([0], Result.DELIVERED, "2.0.0", "250 Ok"))
+            return Delivery(same_for_all([0], Result.DEFERRED, "4.4.1", "timed out"))
+
+        worker.deliver = fail  # type: ignore[method-assign] # one that reaches nobody
+        await motor.node.save("a@dead.example")
+        motor.deliveries.wake()
+        await worker.wait_for(lambda: len(worker.settled) == 1)
+        worker.act = lambda claim: gate.wait() if claim.destination == "dead.example" else None
+        for number, address in enumerate(("b@dead.example", "c@dead.example"), start=2):
+            await motor.node.save(address)
+            await motor.node.save(f"{number}@quick.example")
+            motor.deliveries.wake()
+            await worker.wait_for(lambda count=number: len(worker.settled) == count)  # type: ignore[misc] # mypy can't type a default
+        assert [claim.destination for claim in worker.begun].count("dead.example") == 2
+        gate.set()
+        await worker.wait_for(lambda: len(worker.settled) == 5)
