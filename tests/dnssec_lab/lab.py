@@ -5,6 +5,7 @@ packet leaves the machine. Signatures are made at the start, so nothing here gro
 """
 
 import contextlib
+import ctypes
 import socket
 import subprocess
 import time
@@ -17,11 +18,12 @@ import dns.exception
 import dns.message
 import dns.query
 
+from letterlock.network.libunbound import LIBRARY
 from tests.dnssec_lab.fault_proxy import Fault, FaultProxy, Rule
 from tests.dnssec_lab.zone_files import write_zones
 from tests.dnssec_lab.zones import ZONES
 from tests.interop.background import in_background
-from tests.peers import environment, program
+from tests.peers import environment, miss_peer, program
 
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 20.0
@@ -117,6 +119,14 @@ class DnssecLab:
                 check=True,
                 capture_output=True,
             )
+
+
+def require_libunbound() -> None:
+    """Skip the running test where the library is not there; it may be unpacked, and not found."""
+    try:
+        ctypes.CDLL(LIBRARY)
+    except OSError as error:
+        miss_peer(f"libunbound ({error}): `make peers` brings it")
 
 
 @contextmanager
@@ -219,6 +229,8 @@ def _is_up(process: subprocess.Popen[bytes], port: int) -> bool:
             answer = dns.query.udp(query, LOOPBACK, port=port, timeout=0.1)
             if answer.answer:
                 return True
+        # Not to take the processor from what is being waited for.
+        time.sleep(0.01)
     raise RuntimeError(f"what should answer at port {port} does not")
 
 

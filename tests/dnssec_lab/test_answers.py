@@ -21,7 +21,7 @@ from letterlock.services.discover.next_hop import parse_next_hop
 from letterlock.services.discover.routes import NoRoute, Route, RouteFinder
 from letterlock.services.discover.tlsa import TlsaFinder
 from tests.dnssec_lab.fault_proxy import Fault
-from tests.dnssec_lab.lab import DnssecLab
+from tests.dnssec_lab.lab import DnssecLab, require_libunbound
 from tests.dnssec_lab.zones import EE_DIGEST, TA_DIGEST
 
 SECURE, INSECURE = Security.SECURE, Security.INSECURE
@@ -57,7 +57,10 @@ def asking(request: pytest.FixtureRequest, dnssec_lab: DnssecLab) -> Asking:
         finally:
             resolver.close()
 
-    return stub if request.param == "stub" else libunbound
+    if request.param == "stub":
+        return stub
+    require_libunbound()
+    return libunbound
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dnssec_lab.lab import DnssecLab
+from tests.dnssec_lab.lab import DnssecLab, require_libunbound
 from tests.journeys.running_node import NodeFiles, running
 
 BACKENDS = ["stub", "libunbound"]
@@ -29,6 +29,8 @@ def make_files(folder: Path, lab: DnssecLab, backend: str) -> NodeFiles:
 def test_where_answers_are_validated_dane_can_work(
     tmp_path: Path, dnssec_lab: DnssecLab, backend: str
 ) -> None:
+    if backend == "libunbound":
+        require_libunbound()
     files = make_files(tmp_path, dnssec_lab, backend)
     with running(files) as node:
         node.wait_log(r"master\b.*: DANE can work: secure.example is signed, and was validated")

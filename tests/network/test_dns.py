@@ -334,6 +334,22 @@ async def test_the_query_itself_sent_back_is_malformed() -> None:
     assert "malformed response: the message is no response" in answer.reason
 
 
+async def test_a_malformed_tlsa_record_is_a_failed_lookup() -> None:
+    """RFC 7672 §2.1.2: never taken for no record. Rule 29"""
+
+    def by_udp(query: dns.message.Message) -> list[bytes]:
+        response = bytearray(reply(query))
+        response[7] = 1
+        position = 12 + len(query.question[0].name.to_wire() or b"") + 4
+        record = b"\xc0\x0c" + bytes((0, 52, 0, 1, 0, 0, 0, 60, 0, 2, 3, 1))
+        return [bytes(response[:position] + record + response[position:])]
+
+    async with responding(by_udp) as (_, address):
+        answer = await make_resolver(address).ask(NAME, "TLSA")
+    assert answer.security is Security.FAILED
+    assert answer.reason.endswith("malformed response: a TLSA record is too short")
+
+
 async def test_a_malformed_response_is_asked_for_again() -> None:
     answers: list[Callable[[dns.message.Message], bytes]] = [
         lambda query: reply(query, A_RECORD)[:-2],

@@ -20,16 +20,15 @@ from letterlock.network.dns_backends import make_backend
 from letterlock.network.libunbound import LibunboundResolver
 from letterlock.protocols.dns.answers import Existence, Security
 from tests.dnssec_lab.fault_proxy import Fault
-from tests.dnssec_lab.lab import DnssecLab
+from tests.dnssec_lab.lab import DnssecLab, require_libunbound
 from tests.journeys.running_node import command_environment
-from tests.peers import require_peer
 
 SECURE = Domain("secure.example")
 
 
 @pytest.fixture(autouse=True)
 def _library() -> None:
-    require_peer("unbound")
+    require_libunbound()
 
 
 def make(lab: DnssecLab, seconds: float = 20) -> LibunboundResolver:

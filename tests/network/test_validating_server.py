@@ -24,8 +24,8 @@ from letterlock.network.zone_server import ZoneServer
 from letterlock.network.zone_signing import LIFETIME, ZoneKey, make_key
 from letterlock.network.zone_validator import ZoneValidator
 from letterlock.protocols.dns.answers import Answer, Existence, Security, TlsaRecord
+from tests.dnssec_lab.lab import require_libunbound
 from tests.fakes import START, FakeClock
-from tests.peers import require_peer
 
 ZONES = {
     "signed.example": f"""
@@ -97,7 +97,7 @@ async def test_a_node_s_stub_gets_what_can_be_validated(
 
 async def test_libunbound_says_the_same_of_the_signed_zone(tmp_path: Path) -> None:
     """An independent judge of how the zones are signed, and of what we make of it."""
-    require_peer("unbound")
+    require_libunbound()
     anchor = tmp_path / "anchor"
     anchor.write_text(f"signed.example. IN DNSKEY {KEY.dnskey}\n")
     zones = make_zones(SystemClock().now())

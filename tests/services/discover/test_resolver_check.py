@@ -18,7 +18,7 @@ from letterlock.services.discover.resolver_check import (
     check_resolver,
 )
 from tests.dnssec_lab.fault_proxy import Fault
-from tests.dnssec_lab.lab import DnssecLab
+from tests.dnssec_lab.lab import DnssecLab, require_libunbound
 from tests.fakes import FakeLog, FixtureResolver
 
 SIGNED, BROKEN = Domain("signed.example"), Domain("broken.example")
@@ -141,6 +141,7 @@ def stub(address: tuple[str, int]) -> StubResolver:
 
 
 async def test_unbound_and_libunbound_pass(dnssec_lab: DnssecLab) -> None:
+    require_libunbound()
     dnssec_lab.forget()
     inside = LibunboundResolver(dnssec_lab.trust_anchor, forward=dnssec_lab.authority)
     backends: list[Backend] = [stub(dnssec_lab.resolver), inside]
