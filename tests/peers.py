@@ -76,6 +76,7 @@ PEERS = {
         # The tests of the libunbound backend take its library from here too.
         Peer("unbound", "unbound", ("unbound", "unbound-control"), needs=("libunbound8",)),
         Peer("ldns", "ldnsutils", ("ldns-signzone",)),
+        Peer("iproute2", "iproute2", ("ip",)),
         Peer(
             "exim",
             "exim4-daemon-light",

@@ -39,7 +39,7 @@ EXPECTED = {
 SECONDS = 120.0
 
 
-@pytest.mark.peer("postfix", "nsd", "unbound", "ldns")
+@pytest.mark.peer("postfix", "nsd", "unbound", "ldns", "iproute2")
 def test_postfix_asks_the_same_questions(tmp_path: Path) -> None:
     """RFC 7672 §2.2.2, §2.2.3; rules 31, 39, 40, 41, 42 and 43"""
     isolated = ("unshare", "--net", "--mount")
