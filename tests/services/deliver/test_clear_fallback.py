@@ -10,14 +10,14 @@ from letterlock.protocols.policy.judge import ClearFallback, FallbackRule
 from letterlock.protocols.policy.requirement import Level
 from letterlock.services.queue.outcomes import Result
 from tests.misbehaving import Act, Conduct, serving
-from tests.services.deliver.outbound import HOST, only, sending, stories
+from tests.services.deliver.outbound import HOST, leaf, only, sending, stories
 
 AFTER = ClearFallback(FallbackRule.AFTER, timedelta(minutes=5))
 NEVER = ClearFallback(FallbackRule.NEVER)
 BROKEN: dict[str, Callable[[], Conduct]] = {
     "handshake": lambda: Conduct(instead_of_tls=Act.CLOSE),
     "refused": lambda: Conduct(answers={"STARTTLS": "454 4.7.0 not now"}),
-    "lost behind it": lambda: Conduct(under_tls={"EHLO": Act.CLOSE}),
+    "lost behind it": lambda: Conduct(leaf(), under_tls={"EHLO": Act.CLOSE}),
 }
 
 
