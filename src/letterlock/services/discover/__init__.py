@@ -1,1 +1,1 @@
-"""Discover: a next hop becomes its MX hosts and their addresses."""
+"""Discover: a next hop becomes its MX hosts, their addresses, and what it publishes of TLS."""
