@@ -9,11 +9,13 @@ from tests.fuzz import (
     smtp_client,
     smtp_server,
     tls,
+    tlsrpt,
 )
 from tests.fuzz.target import Target
 
 _MODULES = (
-    *(smtp_server, smtp_client, messages, addresses, dns_messages, mta_sts, tls, operators),
+    *(smtp_server, smtp_client, messages, addresses, dns_messages, mta_sts, tls, tlsrpt),
+    operators,
 )
 TARGETS: dict[str, Target] = {
     target.name: target for module in _MODULES for target in module.TARGETS
