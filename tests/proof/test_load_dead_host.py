@@ -28,7 +28,7 @@ MOST_SECONDS = 1.0
 MOST_TRIES = 40
 """Connections tried to a dead host in a test's time: those begun before the first failed, and one
 now and then."""
-SENT = 200
+SENT = 100
 LASTING = 30.0
 """Seconds for which mail is sent beside what waits."""
 
