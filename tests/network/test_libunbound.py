@@ -124,6 +124,7 @@ def test_a_missing_library_or_anchor_is_said_at_the_start(
         LibunboundResolver()
     monkeypatch.setattr(libunbound, "ANCHOR_FILES", (tmp_path / "none", anchor))
     assert LibunboundResolver().address.startswith("libunbound 1.")
+    assert str(LibunboundResolver(forward=("::1", 53))).endswith(" by way of [::1]:53")
 
 
 async def test_the_configuration_chooses(dnssec_lab: DnssecLab) -> None:

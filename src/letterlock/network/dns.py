@@ -100,8 +100,7 @@ class StubResolver:
 
     @property
     def address(self) -> str:
-        host, port = self._server
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return format_address(*self._server)
 
     @property
     def is_trusted(self) -> bool:
@@ -249,6 +248,11 @@ def make_stub_resolver(
         timeout=section.timeout,
         attempts=section.attempts,
     )
+
+
+def format_address(host: str, port: int) -> str:
+    """Write an address and a port, an IPv6 one in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def parse_resolv_conf(text: str) -> tuple[str, bool]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from letterlock.base.domains import Domain
 from letterlock.base.errors import LocalError
-from letterlock.network.dns import MAX_QUERIES
+from letterlock.network.dns import MAX_QUERIES, format_address
 from letterlock.protocols.dns.answers import Answer, Security
 from letterlock.protocols.dns.chains import (
     Unfinished,
@@ -139,8 +139,7 @@ class LibunboundResolver:
     def address(self) -> str:
         if self._forward is None:
             return f"libunbound {self._version}"
-        host, port = self._forward
-        return f"libunbound {self._version} by way of {host}:{port}"
+        return f"libunbound {self._version} by way of {format_address(*self._forward)}"
 
     def __str__(self) -> str:
         return self.address
