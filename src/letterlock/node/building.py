@@ -40,8 +40,11 @@ from letterlock.services.deliver.pool import ConnectionPool
 from letterlock.services.deliver.remote import RemoteDelivery, RemoteSettings, SourceAddress
 from letterlock.services.deliver.sending import Sender
 from letterlock.services.deliver.unreachable_hosts import UnreachableHosts
+from letterlock.services.discover.hop_policy import HopPolicy
+from letterlock.services.discover.mta_sts import MtaStsFinder
 from letterlock.services.discover.next_hop import NextHop, parse_next_hop
 from letterlock.services.discover.routes import RouteFinder
+from letterlock.services.discover.tlsa import TlsaFinder
 from letterlock.services.queue.directory import LocalDirectory, local_mailboxes
 from letterlock.services.queue.schedule import Schedule
 from letterlock.services.queue.settlements import Settlements
@@ -152,6 +155,7 @@ class DeliveryBuilder:
         self._random = random.SystemRandom()
         self.backend = make_backend(config.dns, self._random)
         self.resolver = resolver or CachingResolver(self.backend, clock)
+        self.anchors = AnchorFiles(config.policy.trust_files, clock.monotonic)
         deliver = config.deliver
         trials = max(1, deliver.max_connections // 4)
         self.unreachable = UnreachableHosts(clock, trials)
@@ -159,17 +163,17 @@ class DeliveryBuilder:
             clock, deliver.idle_connection.total_seconds(), deliver.max_messages_per_connection
         )
 
-    def build(self, make_id: Callable[[], QueueId]) -> DeliveryParts:
-        """Build everything that delivers and settles."""
+    def build(self, make_id: Callable[[], QueueId], mta_sts: MtaStsFinder | None) -> DeliveryParts:
+        """Build everything that delivers and settles. `mta_sts` None: no policies are looked up."""
         config, deliver = self._config, self._config.deliver
         delivery = ClaimDelivery(
-            self._routing(),
+            self.routing(),
             LocalDelivery(
                 build_directory(config),
                 MaildirStore(config.local.mail_dir, config.hostname, self._clock),
                 self._clock,
             ),
-            self._remote(),
+            self._remote(mta_sts),
         )
         settlements = Settlements(
             hostname=config.hostname,
@@ -194,7 +198,8 @@ class DeliveryBuilder:
             log=self._log,
         )
 
-    def _routing(self) -> Routing:
+    def routing(self) -> Routing:
+        """Give the next hops of destinations, as they are configured."""
         deliver = self._config.deliver
         routes = {
             domain: parse_next_hop(str(hop), deliver.port) for domain, hop in deliver.routes.items()
@@ -209,33 +214,43 @@ class DeliveryBuilder:
             deliver.port,
         )
 
-    def _remote(self) -> RemoteDelivery:
+    def _remote(self, mta_sts: MtaStsFinder | None) -> RemoteDelivery:
         config, deliver = self._config, self._config.deliver
-        routing = self._routing()
-        configured: list[NextHop] = [*routing.routes.values()]
-        if routing.relayhost is not None:
-            configured.append(routing.relayhost)
         return RemoteDelivery(
-            finder=RouteFinder(
-                self.resolver,
-                self._random,
-                families=deliver.families,
-                own_names={config.hostname},
-                is_own_address=OwnAddresses(config.receive.listen, deliver.own_addresses).has,
-                configured={hop.key for hop in configured},
-            ),
-            dialer=self._dialer(),
+            finder=self.route_finder(),
+            dialer=self.dialer(),
             pool=self.pool,
             sender=Sender(TransactionSettings(), deliver.max_recipients_per_transaction),
             unreachable=self.unreachable,
-            table=self._table,
-            anchors=AnchorFiles(config.policy.trust_files, self._clock.monotonic),
+            policy=self.policy(mta_sts),
+            anchors=self.anchors,
             settings=_remote_settings(config),
             clock=self._clock,
             log=self._log,
         )
 
-    def _dialer(self) -> Dialer:
+    def route_finder(self) -> RouteFinder:
+        """Build what finds the hosts of a next hop."""
+        config, deliver = self._config, self._config.deliver
+        routing = self.routing()
+        configured: list[NextHop] = [*routing.routes.values()]
+        if routing.relayhost is not None:
+            configured.append(routing.relayhost)
+        return RouteFinder(
+            self.resolver,
+            self._random,
+            families=deliver.families,
+            own_names={config.hostname},
+            is_own_address=OwnAddresses(config.receive.listen, deliver.own_addresses).has,
+            configured={hop.key for hop in configured},
+        )
+
+    def policy(self, mta_sts: MtaStsFinder | None) -> HopPolicy:
+        """Build what decides which TLS a host must have."""
+        tlsa = TlsaFinder(self.resolver) if self._config.policy.dane else None
+        return HopPolicy(self._table, tlsa, mta_sts, self._clock)
+
+    def dialer(self) -> Dialer:
         deliver = self._config.deliver
         files = None
         if deliver.client_certificate is not None and deliver.client_key is not None:
@@ -246,7 +261,7 @@ class DeliveryBuilder:
 
 def check_delivery(config: Config, table: PolicyTable, clock: Clock, log: Log) -> None:
     """Build what a worker builds, to know that it can be: raises LocalError for what can't."""
-    DeliveryBuilder(config, table, clock, log, workers=1).build(QueueIds(clock).make)
+    DeliveryBuilder(config, table, clock, log, workers=1).build(QueueIds(clock).make, None)
     find_database(config)
 
 

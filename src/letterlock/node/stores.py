@@ -200,13 +200,19 @@ class WorkerStores:
         # asyncpg is an extra: only loaded where it is used.
         from letterlock.storage.postgres.configured import make_postgres_queue  # noqa: PLC0415
 
-        # Of all processes that share the database this one alone has it: no other node has our
-        # data folder, and no other process of this node our number.
-        folder = zlib.crc32(bytes(self._config.data_dir.absolute()))
-        name = f"{socket.gethostname()}-{folder:08x}/{self._number}"
+        name = name_process(self._config, self._number)
         store = make_postgres_queue(self._config.queue, name, self._clock)
         await store.open()
         return store
+
+
+def name_process(config: Config, number: int) -> str:
+    """Give the name that this process alone has, of all that share a database.
+
+    No other node has our data folder, and no other process of this node our number.
+    """
+    folder = zlib.crc32(bytes(config.data_dir.absolute()))
+    return f"{socket.gethostname()}-{folder:08x}/{number}"
 
 
 def _describe(fault: StoreUnavailable) -> str:

@@ -33,9 +33,10 @@ from letterlock.node.building import (
     build_sessions,
 )
 from letterlock.node.commands import Commands
+from letterlock.node.mta_sts import MtaStsService
 from letterlock.node.notices import SharedNotices
 from letterlock.node.policy import LoadedPolicy
-from letterlock.node.stores import WorkerStores
+from letterlock.node.stores import WorkerStores, name_process
 from letterlock.protocols.smtp.server_session import ServerSession
 from letterlock.services.deliver.deliveries import DeliveryParts
 from letterlock.services.discover.resolver_check import ResolverCheck
@@ -96,7 +97,19 @@ class Worker:
             common.log if place == 0 else None,
         )
         self._names = ClientNames(self._builder.resolver, common.clock)
-        self._parts: DeliveryParts = self._builder.build(self._ids.make)
+        self._mta_sts: MtaStsService | None = None
+        if common.config.policy.mta_sts:
+            self._mta_sts = MtaStsService(
+                common.config,
+                self._builder.resolver,
+                self._builder.anchors.load,
+                common.clock,
+                common.log,
+                name=name_process(common.config, self._number),
+            )
+        self._parts: DeliveryParts = self._builder.build(
+            self._ids.make, self._mta_sts.finder if self._mta_sts is not None else None
+        )
         self._stores = WorkerStores(
             common.config, common.clock, common.log, self._parts, self._number
         )
@@ -121,6 +134,8 @@ class Worker:
 
         Raises LocalError and OSError; in a group when it is about what came after the start.
         """
+        if self._mta_sts is not None:
+            await self._mta_sts.open()
         async with self._stores.opened():
             server = self._server()
             commands = Commands(self._stores, self._common.clock, self._tell_status)
@@ -135,6 +150,9 @@ class Worker:
                     tasks.create_task(self._names.run()),
                     tasks.create_task(self._resolver_check.run()),
                 ]
+                if self._mta_sts is not None:
+                    is_first = self._place == 0
+                    others.append(tasks.create_task(self._mta_sts.run(is_refreshing=is_first)))
                 tell_ready()
                 await self._wait_for_the_end(server)
                 # Each stands on the next: what a session stores is kept, deliveries use the pool.

@@ -28,6 +28,7 @@ from letterlock.services.deliver.pool import ConnectionPool
 from letterlock.services.deliver.remote import RemoteDelivery, RemoteSettings, SourceAddress
 from letterlock.services.deliver.sending import Sender
 from letterlock.services.deliver.unreachable_hosts import UnreachableHosts
+from letterlock.services.discover.hop_policy import HopPolicy
 from letterlock.services.discover.next_hop import parse_next_hop
 from letterlock.services.discover.routes import RouteFinder
 from letterlock.services.queue.outcomes import Delivery, Outcome
@@ -134,7 +135,7 @@ class Outbound:
             pool=self.pool,
             sender=Sender(self.transactions, self.max_recipients),
             unreachable=self.unreachable,
-            table=PolicyTable(self.entries, default),
+            policy=HopPolicy(PolicyTable(self.entries, default), None, None, self.clock),
             anchors=AnchorFiles((anchor_file,)),
             settings=RemoteSettings(own, own, self.fallback, is_verbose=self.is_verbose),
             clock=self.clock,

@@ -148,6 +148,12 @@ class PolicySection:
     """The level for destinations that no entry names: `none`, `may`, `encrypt`, `verify`,
     `secure`, `dane` or `dane-only`, as in Postfix's smtp_tls_security_level."""
 
+    dane: bool = True
+    """Hold hosts to their TLSA records where DNSSEC vouches for them (RFC 7672)."""
+
+    mta_sts: bool = True
+    """Hold domains to the MTA-STS policies that they publish (RFC 8461)."""
+
     trust_files: tuple[Path, ...] = ()
     """PEM files with the certificate authorities to trust. Unset: the system's."""
 

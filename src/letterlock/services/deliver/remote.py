@@ -21,8 +21,6 @@ from letterlock.network.smtp_client import (
 )
 from letterlock.network.smtp_speaker import Refused, Target, Unreachable
 from letterlock.protocols.pki.anchors import TrustAnchors
-from letterlock.protocols.policy.decide import decide
-from letterlock.protocols.policy.facts import Published
 from letterlock.protocols.policy.judge import (
     NOT_OFFERED,
     ClearFallback,
@@ -30,12 +28,12 @@ from letterlock.protocols.policy.judge import (
     trust_word,
 )
 from letterlock.protocols.policy.requirement import (
+    Decision,
     HostUnusable,
     Level,
     Requirement,
     RequirementInvalid,
 )
-from letterlock.protocols.policy.table import PolicyTable
 from letterlock.protocols.policy.verdict import Outcome
 from letterlock.protocols.smtp.envelope import TlsDemand
 from letterlock.protocols.tls.handshake import FailureCause, Handshake, HandshakeFailed
@@ -45,10 +43,11 @@ from letterlock.services.deliver.pool import ConnectionKey, ConnectionPool
 from letterlock.services.deliver.sending import Sender
 from letterlock.services.deliver.story import Story, describe_chain
 from letterlock.services.deliver.unreachable_hosts import UnreachableHosts
+from letterlock.services.discover.hop_policy import HopPolicy
 from letterlock.services.discover.next_hop import NextHop
 from letterlock.services.discover.routes import HostAddress, MxHost, NoRoute, Route, RouteFinder
 from letterlock.services.queue.outcomes import Delivery
-from letterlock.storage.queue import Claim, QueueStore
+from letterlock.storage.queue import Claim, QueueStore, StoreUnavailable
 
 MAX_ADDRESSES = 12
 """Addresses tried in one delivery, all hosts together; the next try comes in a new order."""
@@ -85,7 +84,7 @@ class RemoteDelivery:
     pool: ConnectionPool
     sender: Sender
     unreachable: UnreachableHosts
-    table: PolicyTable
+    policy: HopPolicy
     anchors: AnchorFiles
     settings: RemoteSettings
     clock: Clock
@@ -105,20 +104,17 @@ class RemoteDelivery:
         return journey.end()
 
     async def _try_hosts(self, journey: Journey, route: Route) -> None:
+        decisions: dict[MxHost, Decision | None] = {}
         for tried, (host, address) in enumerate(_addresses(journey, route)):
             is_over = tried >= MAX_ADDRESSES or journey.sessions >= MAX_SESSIONS
             if is_over or not journey.waiting:
                 return
             target = self._target(route.next_hop, host, address)
-            key = route.next_hop
-            requirement = decide(
-                key.key,
-                key.domain,
-                target.host,
-                self.table.on(self.clock.now().date()),
-                _find_published(route),
-                journey.tls_demand,
-            )
+            if host not in decisions:
+                decisions[host] = await self._decide(journey, route, host)
+            requirement = decisions[host]
+            if requirement is None:
+                return
             if isinstance(requirement, RequirementInvalid):
                 journey.defer_for_policy(f"{requirement.where}: {requirement.reason}")
                 return
@@ -130,6 +126,14 @@ class RemoteDelivery:
                 journey.defer_for_policy(anchors.reason)
                 return
             await self._try_target(journey, ConnectionKey(target, requirement), anchors)
+
+    async def _decide(self, journey: Journey, route: Route, host: MxHost) -> Decision | None:
+        """Decide for a host; None: nobody knows now what policy holds, and the mail waits."""
+        try:
+            return (await self.policy.decide(route, host, journey.tls_demand)).decision
+        except StoreUnavailable as error:
+            journey.defer_for_policy(f"the policies that are kept cannot be read: {error}")
+            return None
 
     async def _try_target(
         self, journey: Journey, key: ConnectionKey, anchors: TrustAnchors
@@ -303,11 +307,6 @@ class RemoteDelivery:
         source = self.settings.ipv6 if address.ip.version == 6 else self.settings.ipv4
         name = host.name or str(address.ip)
         return Target(name, str(address.ip), next_hop.port, source.helo, source.ip)
-
-
-def _find_published(route: Route) -> Published:
-    """Give what the route tells; a next hop without MX is its own host."""
-    return Published(mx_security=None if route.is_implicit else route.mx_security)
 
 
 def _is_starttls_refused(connection: Connected) -> bool:

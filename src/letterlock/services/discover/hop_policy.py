@@ -1,0 +1,80 @@
+"""What TLS each host of a route must have: what is published is looked up, then it is decided.
+
+RFC 7672 §2.2, RFC 8461 §5, RFC 8689 §4.2. Delivery and all that explains a policy ask here, and so
+can't differ. The decision itself is `protocols.policy.decide`.
+"""
+
+from dataclasses import dataclass
+
+from letterlock.base.clock import Clock
+from letterlock.base.domains import Domain
+from letterlock.protocols.policy.decide import decide, needs_published
+from letterlock.protocols.policy.facts import NOTHING_PUBLISHED, MtaStsFacts, Published
+from letterlock.protocols.policy.requirement import Decision
+from letterlock.protocols.policy.table import PolicyTable
+from letterlock.protocols.smtp.envelope import TlsDemand
+from letterlock.services.discover.mta_sts import MtaStsFinder
+from letterlock.services.discover.next_hop import NextHop
+from letterlock.services.discover.routes import MxHost, Route
+from letterlock.services.discover.tlsa import TlsaFinder
+
+
+@dataclass(frozen=True, slots=True)
+class HostPolicy:
+    """What is published for one host, as far as it was looked up, and what follows."""
+
+    published: Published
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class HopPolicy:
+    """Finds and decides. A finder that is None is switched off: nothing of its kind is asked."""
+
+    table: PolicyTable
+    tlsa: TlsaFinder | None
+    mta_sts: MtaStsFinder | None
+    clock: Clock
+
+    async def find_mta_sts(self, next_hop: NextHop) -> MtaStsFacts | None:
+        """Find the policy of the domain that mail goes to; None where none can hold.
+
+        A host in brackets is no policy domain: its MX records are not what leads there. Raises
+        StoreUnavailable when nobody knows whether a policy holds.
+        """
+        if self.mta_sts is None or next_hop.domain is None or next_hop.is_bracketed:
+            return None
+        return await self.mta_sts.find(next_hop.domain)
+
+    async def decide(
+        self, route: Route, host: MxHost, demand: TlsDemand = TlsDemand.NORMAL
+    ) -> HostPolicy:
+        """Decide for one host of a route. Raises StoreUnavailable as `find_mta_sts` does."""
+        hop, name, table = route.next_hop, _find_name(host), self.table.on(self.clock.now().date())
+        published = NOTHING_PUBLISHED
+        if needs_published(hop.key, hop.domain, name, table, demand):
+            published = await self.find_published(route, host)
+        return HostPolicy(published, decide(hop.key, hop.domain, name, table, published, demand))
+
+    async def find_published(self, route: Route, host: MxHost) -> Published:
+        """Find what is published for a host, whether a decision needs it or not."""
+        # The domain's policy first: it is found once, and then known for every host.
+        mta_sts = await self.find_mta_sts(route.next_hop)
+        tlsa = None
+        if self.tlsa is not None and host.name is not None and host.addresses:
+            tlsa = await self.tlsa.find(host, route.next_hop.port)
+        return Published(
+            tlsa=tlsa,
+            mta_sts=mta_sts,
+            mx_security=None if route.is_implicit else route.mx_security,
+            expanded_domain=_find_expanded(route),
+        )
+
+
+def _find_name(host: MxHost) -> str:
+    """Give the name that a host is known by: its address where it has none."""
+    return host.name or str(host.addresses[0].ip)
+
+
+def _find_expanded(route: Route) -> Domain | None:
+    return route.mx_aliases[-1].target if route.mx_aliases else None
