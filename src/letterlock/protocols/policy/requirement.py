@@ -139,9 +139,10 @@ class HostUnusable:
 
 @dataclass(frozen=True, slots=True)
 class RequirementInvalid:
-    """The table's entry for this hop cannot be used: mail for it waits (4.7.5), nothing is lowered.
+    """What holds for this hop can't be known or used: mail for it waits (4.7.5), not lowered.
 
-    `where` is file:line:key of the wrong entry; `reason` says what is wrong with it.
+    `where` is file:line:key of a wrong entry of the table, or what could not be read; `reason` says
+    what is wrong with it.
     """
 
     where: str

@@ -21,6 +21,7 @@ from letterlock.network.smtp_client import (
 )
 from letterlock.network.smtp_speaker import Refused, Target, Unreachable
 from letterlock.protocols.pki.anchors import TrustAnchors
+from letterlock.protocols.policy.facts import MtaStsFacts
 from letterlock.protocols.policy.judge import (
     NOT_OFFERED,
     ClearFallback,
@@ -28,11 +29,11 @@ from letterlock.protocols.policy.judge import (
     trust_word,
 )
 from letterlock.protocols.policy.requirement import (
-    Decision,
     HostUnusable,
     Level,
     Requirement,
     RequirementInvalid,
+    Source,
 )
 from letterlock.protocols.policy.verdict import Outcome
 from letterlock.protocols.smtp.envelope import TlsDemand
@@ -43,11 +44,11 @@ from letterlock.services.deliver.pool import ConnectionKey, ConnectionPool
 from letterlock.services.deliver.sending import Sender
 from letterlock.services.deliver.story import Story, describe_chain
 from letterlock.services.deliver.unreachable_hosts import UnreachableHosts
-from letterlock.services.discover.hop_policy import HopPolicy
+from letterlock.services.discover.hop_policy import HopPolicy, HostPolicy
 from letterlock.services.discover.next_hop import NextHop
 from letterlock.services.discover.routes import HostAddress, MxHost, NoRoute, Route, RouteFinder
 from letterlock.services.queue.outcomes import Delivery
-from letterlock.storage.queue import Claim, QueueStore, StoreUnavailable
+from letterlock.storage.queue import Claim, QueueStore
 
 MAX_ADDRESSES = 12
 """Addresses tried in one delivery, all hosts together; the next try comes in a new order."""
@@ -98,58 +99,63 @@ class RemoteDelivery:
             case NoRoute():
                 journey.end_without_route(route)
             case Route():
-                await self._try_hosts(journey, route)
+                await self._try_route(journey, route)
             case _:
                 assert_never(route)
         return journey.end()
 
-    async def _try_hosts(self, journey: Journey, route: Route) -> None:
-        decisions: dict[MxHost, Decision | None] = {}
+    async def _try_route(self, journey: Journey, route: Route) -> None:
+        """Try the hosts; once more if they failed by a policy that is not the domain's any more."""
+        unmet = await self._try_hosts(journey, route)
+        if unmet is not None and await self.policy.has_newer(unmet):
+            await self._try_hosts(journey, route)
+
+    async def _try_hosts(self, journey: Journey, route: Route) -> MtaStsFacts | None:
+        """Try the hosts in order; gives the MTA-STS policy that one did not meet, if any."""
+        policies: dict[MxHost, HostPolicy] = {}
+        unmet: MtaStsFacts | None = None
         for tried, (host, address) in enumerate(_addresses(journey, route)):
             is_over = tried >= MAX_ADDRESSES or journey.sessions >= MAX_SESSIONS
             if is_over or not journey.waiting:
-                return
+                break
             target = self._target(route.next_hop, host, address)
-            if host not in decisions:
-                decisions[host] = await self._decide(journey, route, host)
-            requirement = decisions[host]
-            if requirement is None:
-                return
+            if host not in policies:
+                policies[host] = await self.policy.decide(route, host, journey.tls_demand)
+            requirement, mta_sts = policies[host].decision, policies[host].published.mta_sts
             if isinstance(requirement, RequirementInvalid):
                 journey.defer_for_policy(f"{requirement.where}: {requirement.reason}")
-                return
+                break
             if isinstance(requirement, HostUnusable):
                 journey.note_unusable(target.relay, requirement)
+                unmet = mta_sts if requirement.source is Source.MTA_STS else unmet
                 continue
             anchors = self.anchors.load(requirement.trust_files)
             if isinstance(anchors, AnchorsUnusable):
                 journey.defer_for_policy(anchors.reason)
-                return
-            await self._try_target(journey, ConnectionKey(target, requirement), anchors)
-
-    async def _decide(self, journey: Journey, route: Route, host: MxHost) -> Decision | None:
-        """Decide for a host; None: nobody knows now what policy holds, and the mail waits."""
-        try:
-            return (await self.policy.decide(route, host, journey.tls_demand)).decision
-        except StoreUnavailable as error:
-            journey.defer_for_policy(f"the policies that are kept cannot be read: {error}")
-            return None
+                break
+            is_met = await self._try_target(journey, ConnectionKey(target, requirement), anchors)
+            if not is_met and requirement.mta_sts is not None and requirement.mta_sts.is_enforced:
+                unmet = mta_sts
+        return unmet if journey.waiting else None
 
     async def _try_target(
         self, journey: Journey, key: ConnectionKey, anchors: TrustAnchors
-    ) -> None:
-        """Send over a connection kept from before, or else over a new one."""
+    ) -> bool:
+        """Send over a connection kept from before, or else over a new one.
+
+        False when it did not meet the requirement; another address of the host may.
+        """
         while (connection := self.pool.take(key)) is not None:
             journey.start_attempt()
             self._log_tls(connection, key.requirement, is_reused=True)
             if await self._send(journey, key, connection, is_reused=True):
-                return
+                return True
             # It had been closed meanwhile, before our MAIL was answered.
         reason = self.unreachable.find_reason(key.target.address)
         if reason is not None:
             text = f"delivery temporarily suspended: connect to {key.target.relay}: {reason}"
             journey.note_problem(key.target.relay, "4.4.1", text)
-            return
+            return True
         journey.start_attempt()
         dialled = await self._dial(key, anchors)
         may_go_clear = self._may_go_clear(journey, key)
@@ -165,6 +171,7 @@ class RemoteDelivery:
                 key.target, key.requirement, anchors, is_tls_wanted=False
             )
         await self._use(journey, key, dialled)
+        return not isinstance(dialled, TlsFailed)
 
     async def _dial(self, key: ConnectionKey, anchors: TrustAnchors) -> Dialled:
         with self.unreachable.trial(key.target.address) as trial:

@@ -10,13 +10,14 @@ from letterlock.base.clock import Clock
 from letterlock.base.domains import Domain
 from letterlock.protocols.policy.decide import decide, needs_published
 from letterlock.protocols.policy.facts import NOTHING_PUBLISHED, MtaStsFacts, Published
-from letterlock.protocols.policy.requirement import Decision
+from letterlock.protocols.policy.requirement import Decision, RequirementInvalid
 from letterlock.protocols.policy.table import PolicyTable
 from letterlock.protocols.smtp.envelope import TlsDemand
 from letterlock.services.discover.mta_sts import MtaStsFinder
 from letterlock.services.discover.next_hop import NextHop
 from letterlock.services.discover.routes import MxHost, Route
 from letterlock.services.discover.tlsa import TlsaFinder
+from letterlock.storage.queue import StoreUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,25 +40,48 @@ class HopPolicy:
     async def find_mta_sts(self, next_hop: NextHop) -> MtaStsFacts | None:
         """Find the policy of the domain that mail goes to; None where none can hold.
 
-        A host in brackets is no policy domain: its MX records are not what leads there. Raises
-        StoreUnavailable when nobody knows whether a policy holds.
+        A host in brackets is no policy domain: no MX records lead there. Raises StoreUnavailable
+        when the policies that are kept cannot be read.
         """
         if self.mta_sts is None or next_hop.domain is None or next_hop.is_bracketed:
             return None
         return await self.mta_sts.find(next_hop.domain)
 
+    async def has_newer(self, facts: MtaStsFacts) -> bool:
+        """Look whether a domain has published another policy since, and say if it holds now.
+
+        RFC 8461 §5.1: before a failure to meet the one that is kept counts.
+        """
+        if self.mta_sts is None:
+            return False
+        try:
+            return (await self.mta_sts.recheck(facts.domain)).policy != facts.policy
+        except StoreUnavailable:
+            # The one we know is what holds.
+            return False
+
     async def decide(
         self, route: Route, host: MxHost, demand: TlsDemand = TlsDemand.NORMAL
     ) -> HostPolicy:
-        """Decide for one host of a route. Raises StoreUnavailable as `find_mta_sts` does."""
+        """Decide for one host of a route.
+
+        Where nobody knows what policy holds, mail waits: RequirementInvalid.
+        """
         hop, name, table = route.next_hop, _find_name(host), self.table.on(self.clock.now().date())
         published = NOTHING_PUBLISHED
         if needs_published(hop.key, hop.domain, name, table, demand):
-            published = await self.find_published(route, host)
+            try:
+                published = await self.find_published(route, host)
+            except StoreUnavailable as error:
+                reason = f"the policies that are kept cannot be read: {error}"
+                return HostPolicy(published, RequirementInvalid("MTA-STS", reason))
         return HostPolicy(published, decide(hop.key, hop.domain, name, table, published, demand))
 
     async def find_published(self, route: Route, host: MxHost) -> Published:
-        """Find what is published for a host, whether a decision needs it or not."""
+        """Find what is published for a host, whether a decision needs it or not.
+
+        Raises StoreUnavailable as `find_mta_sts` does.
+        """
         # The domain's policy first: it is found once, and then known for every host.
         mta_sts = await self.find_mta_sts(route.next_hop)
         tlsa = None
