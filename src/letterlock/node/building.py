@@ -36,8 +36,9 @@ from letterlock.services.deliver.deliveries import DeliveryLimits, DeliveryParts
 from letterlock.services.deliver.delivery import ClaimDelivery, Routing
 from letterlock.services.deliver.destinations import Destinations
 from letterlock.services.deliver.local import LocalDelivery
+from letterlock.services.deliver.outgoing import RemoteSettings, SourceAddress
 from letterlock.services.deliver.pool import ConnectionPool
-from letterlock.services.deliver.remote import RemoteDelivery, RemoteSettings, SourceAddress
+from letterlock.services.deliver.remote import RemoteDelivery
 from letterlock.services.deliver.sending import Sender
 from letterlock.services.deliver.unreachable_hosts import UnreachableHosts
 from letterlock.services.discover.hop_policy import HopPolicy
@@ -224,7 +225,7 @@ class DeliveryBuilder:
             unreachable=self.unreachable,
             policy=self.policy(mta_sts),
             anchors=self.anchors,
-            settings=_remote_settings(config),
+            settings=remote_settings(config),
             clock=self._clock,
             log=self._log,
         )
@@ -275,7 +276,8 @@ def find_database(config: Config) -> str | None:
     return read_dsn(config.queue)
 
 
-def _remote_settings(config: Config) -> RemoteSettings:
+def remote_settings(config: Config) -> RemoteSettings:
+    """Say how we go out."""
     deliver = config.deliver
     return RemoteSettings(
         ipv4=SourceAddress(

@@ -24,8 +24,9 @@ from letterlock.protocols.smtp.envelope import Envelope, Recipient
 from letterlock.protocols.smtp.plan import TransactionSettings
 from letterlock.protocols.smtp.timeouts import ClientTimeouts
 from letterlock.services.deliver.anchors import AnchorFiles
+from letterlock.services.deliver.outgoing import RemoteSettings, SourceAddress
 from letterlock.services.deliver.pool import ConnectionPool
-from letterlock.services.deliver.remote import RemoteDelivery, RemoteSettings, SourceAddress
+from letterlock.services.deliver.remote import RemoteDelivery
 from letterlock.services.deliver.sending import Sender
 from letterlock.services.deliver.unreachable_hosts import UnreachableHosts
 from letterlock.services.discover.hop_policy import HopPolicy

@@ -136,7 +136,10 @@ async def test_a_domain_that_does_not_exist_is_an_error(dns: FixtureResolver) ->
     """RFC 5321 §5.1"""
     none = await find_none(dns, "nothing.example")
     assert none == NoRoute(
-        is_permanent=True, status="5.1.2", reason="the domain nothing.example does not exist"
+        is_permanent=True,
+        status="5.1.2",
+        reason="the domain nothing.example does not exist",
+        mx_security=INSECURE,
     )
     assert dns.asked == [("nothing.example", "MX")]
 
@@ -159,7 +162,7 @@ async def test_a_null_mx_fails_at_once(dns: FixtureResolver, preference: int) ->
     dns.set("example.com", "MX", mx(preference, "."))
     none = await find_none(dns)
     reason = "the domain example.com accepts no mail (null MX)"
-    assert none == NoRoute(is_permanent=True, status="5.1.10", reason=reason)
+    assert none == NoRoute(is_permanent=True, status="5.1.10", reason=reason, mx_security=INSECURE)
     assert dns.asked == [("example.com", "MX")]
 
 
@@ -319,7 +322,10 @@ async def test_if_we_are_the_best_host_mail_loops(dns: FixtureResolver, own: str
     dns.set("example.com", "MX", *([mx(10, own)] if own != "example.com" else []))
     none = await find_none(dns, own_names={Domain(own)})
     assert none == NoRoute(
-        is_permanent=True, status="5.4.6", reason="mail for example.com loops back to myself"
+        is_permanent=True,
+        status="5.4.6",
+        reason="mail for example.com loops back to myself",
+        mx_security=INSECURE,
     )
 
 
@@ -488,3 +494,21 @@ async def test_a_host_whose_name_server_fails_leaves_the_other(server: ZoneServe
         "A of alias.example.com: the name server said SERVFAIL"
     )
     assert ips(second) == ["2001:db8::2"]
+
+
+@pytest.mark.parametrize("trouble", [Security.BOGUS, Security.FAILED])
+async def test_hosts_without_a_route_are_told_with_what_is_known_of_them(
+    dns: FixtureResolver, trouble: Security
+) -> None:
+    """For who explains: whether nobody answered, or what came was refused."""
+    mx = MxRecord(10, Domain("mx.example.com"))
+    dns.set("example.com", "MX", mx, security=Security.SECURE)
+    dns.set("mx.example.com", "AAAA")
+    dns.fail("mx.example.com", "A", trouble)
+    none = await find_none(dns)
+    assert none.mx_security is Security.SECURE
+    (host,) = none.hosts
+    assert (host.name, host.is_passing) == ("mx.example.com", True)
+    assert host.is_undecided is (trouble is Security.FAILED)
+    dns.fail("example.com", "MX", trouble)
+    assert (await find_none(dns)).mx_security is trouble

@@ -6,7 +6,7 @@ host may take. What is sent on one connection is in `sending`. Nothing is sent b
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import assert_never
 
@@ -19,12 +19,11 @@ from letterlock.network.smtp_client import (
     TlsFailed,
     Unusable,
 )
-from letterlock.network.smtp_speaker import Refused, Target, Unreachable
+from letterlock.network.smtp_speaker import Refused, Unreachable
 from letterlock.protocols.pki.anchors import TrustAnchors
 from letterlock.protocols.policy.facts import MtaStsFacts
 from letterlock.protocols.policy.judge import (
     NOT_OFFERED,
-    ClearFallback,
     may_fall_back,
     trust_word,
 )
@@ -35,11 +34,15 @@ from letterlock.protocols.policy.requirement import (
     RequirementInvalid,
     Source,
 )
-from letterlock.protocols.policy.verdict import Outcome
 from letterlock.protocols.smtp.envelope import TlsDemand
 from letterlock.protocols.tls.handshake import FailureCause, Handshake, HandshakeFailed
 from letterlock.services.deliver.anchors import AnchorFiles, AnchorsUnusable
 from letterlock.services.deliver.journey import Journey
+from letterlock.services.deliver.outgoing import (
+    RemoteSettings,
+    is_starttls_refused,
+    keep_from_clear,
+)
 from letterlock.services.deliver.pool import ConnectionKey, ConnectionPool
 from letterlock.services.deliver.sending import Sender
 from letterlock.services.deliver.story import Story, describe_chain
@@ -56,24 +59,6 @@ MAX_SESSIONS = 2
 """Sessions that leave recipients deferred before the rest waits; as in Postfix."""
 
 _PASSING_FAILURES = (FailureCause.TIMED_OUT, FailureCause.CLOSED, FailureCause.RESET)
-
-
-@dataclass(frozen=True, slots=True)
-class SourceAddress:
-    """What we come from, and call ourselves, in one address family; None: the kernel's choice."""
-
-    helo: str
-    ip: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteSettings:
-    """How we go out."""
-
-    ipv4: SourceAddress
-    ipv6: SourceAddress
-    clear_fallback: ClearFallback
-    is_verbose: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +103,7 @@ class RemoteDelivery:
             is_over = tried >= MAX_ADDRESSES or journey.sessions >= MAX_SESSIONS
             if is_over or not journey.waiting:
                 break
-            target = self._target(route.next_hop, host, address)
+            target = self.settings.find_target(route.next_hop, host, address)
             if host not in policies:
                 policies[host] = await self.policy.decide(route, host, journey.tls_demand)
             requirement, mta_sts = policies[host].decision, policies[host].published.mta_sts
@@ -159,11 +144,8 @@ class RemoteDelivery:
         journey.start_attempt()
         dialled = await self._dial(key, anchors)
         may_go_clear = self._may_go_clear(journey, key)
-        if isinstance(dialled, Connected) and _is_starttls_refused(dialled) and not may_go_clear:
-            await dialled.quit()
-            reason = f"{dialled.verdict.reason}, and mail may not go in clear now"
-            verdict = replace(dialled.verdict, outcome=Outcome.DEFER, reason=reason)
-            dialled = TlsFailed(verdict, None, dialled.take_dialogue())
+        if isinstance(dialled, Connected) and is_starttls_refused(dialled) and not may_go_clear:
+            dialled = await keep_from_clear(dialled)
         elif isinstance(dialled, TlsFailed) and dialled.handshake is not None and may_go_clear:
             self._note_tls_failure(journey, key, dialled, then="trying again in clear")
             journey.start_attempt()
@@ -309,19 +291,6 @@ class RemoteDelivery:
         if self.settings.is_verbose and not is_reused:
             for line in describe_chain(handshake.chain):
                 self.log.write(Service.SMTP, f"{relay}: {line}")
-
-    def _target(self, next_hop: NextHop, host: MxHost, address: HostAddress) -> Target:
-        source = self.settings.ipv6 if address.ip.version == 6 else self.settings.ipv4
-        name = host.name or str(address.ip)
-        return Target(name, str(address.ip), next_hop.port, source.helo, source.ip)
-
-
-def _is_starttls_refused(connection: Connected) -> bool:
-    """Say if the host offered STARTTLS, and then did not start it."""
-    verdict = connection.verdict
-    return verdict.result_type is not None and (
-        connection.handshake is None and verdict.reason_code != NOT_OFFERED
-    )
 
 
 def _may_pass(failed: TlsFailed) -> bool:

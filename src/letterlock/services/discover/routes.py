@@ -58,7 +58,8 @@ class MxHost:
     """A host that takes mail for the next hop. `name` is None when the next hop is an address.
 
     `error` says why there are no addresses, and is None when there are; `is_passing`: there may
-    be some later. `aliases` are the CNAME links between the name and its addresses.
+    be some later, and `is_undecided`: nobody answered. `aliases` are the CNAME links between the
+    name and its addresses.
     """
 
     name: Domain | None
@@ -67,6 +68,7 @@ class MxHost:
     error: str | None = None
     aliases: tuple[CnameLink, ...] = ()
     is_passing: bool = False
+    is_undecided: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +89,16 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class NoRoute:
-    """There is nowhere to go, for good or for now. `status` is an enhanced status code."""
+    """There is nowhere to go, for good or for now. `status` is an enhanced status code.
+
+    `mx_security` as in Route; `hosts` are those that the MX records name, without addresses.
+    """
 
     is_permanent: bool
     status: str
     reason: str
+    mx_security: Security | None = None
+    hosts: tuple[MxHost, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +148,8 @@ class RouteFinder:
     async def find(self, next_hop: NextHop) -> Route | NoRoute:
         route = await self._find(next_hop)
         if isinstance(route, NoRoute) and route.is_permanent and next_hop.key in self._configured:
-            return NoRoute(
+            return replace(
+                route,
                 is_permanent=False,
                 status=f"4{route.status[1:]}",
                 reason=f"{route.reason} (mail waits: {next_hop} is set in the configuration)",
@@ -162,7 +170,7 @@ class RouteFinder:
             if not next_hop.is_port_given:
                 mx_list = self._discard_own_name(mx_list)
             if not mx_list.records:
-                return _loops_back(next_hop)
+                return replace(_loops_back(next_hop), mx_security=mx_list.security)
         lookups = await self._look_up(mx_list.records)
         return self._conclude(next_hop, mx_list, lookups)
 
@@ -180,13 +188,16 @@ class RouteFinder:
         """Ask for the MX records (RFC 5321 §5.1, RFC 7505 §3)."""
         answer = await self._resolver.ask(domain, "MX")
         if not answer.is_answer:
+            reason = f"MX of {domain}: {answer.reason}"
             return NoRoute(
-                is_permanent=False, status="4.4.3", reason=f"MX of {domain}: {answer.reason}"
+                is_permanent=False, status="4.4.3", reason=reason, mx_security=answer.security
             )
         match answer.existence:
             case Existence.NXDOMAIN:
                 reason = f"the domain {domain} does not exist"
-                return NoRoute(is_permanent=True, status="5.1.2", reason=reason)
+                return NoRoute(
+                    is_permanent=True, status="5.1.2", reason=reason, mx_security=answer.security
+                )
             case Existence.NODATA:
                 return _MxList(
                     ((0, domain),), answer.security, is_implicit=True, aliases=answer.cnames
@@ -251,11 +262,16 @@ class RouteFinder:
                 notes=tuple(notes),
             )
         reason = "; ".join(str(lookup.host.error) for lookup in kept[:MAX_REASONS])
+        none = NoRoute(
+            is_permanent=True,
+            status="5.4.4",
+            reason=reason,
+            mx_security=mx_list.security,
+            hosts=tuple(lookup.host for lookup in kept),
+        )
         if any(lookup.host.is_passing for lookup in kept):
-            return NoRoute(is_permanent=False, status="4.4.3", reason=reason)
-        if own:
-            return _loops_back(next_hop)
-        return NoRoute(is_permanent=True, status="5.4.4", reason=reason)
+            return replace(none, is_permanent=False, status="4.4.3")
+        return _loops_back(next_hop) if own else none
 
     def _discard_own_address(
         self, lookups: Sequence[_Lookup], port: int
@@ -281,10 +297,11 @@ def _read_mx(domain: Domain, answer: Answer) -> _MxList | NoRoute:
             notes.append(f"MX of {domain}: a null MX beside other records is ignored")
         return _MxList(usable, answer.security, aliases=answer.cnames, notes=tuple(notes))
     if records:
-        reason = f"the domain {domain} accepts no mail (null MX)"
-        return NoRoute(is_permanent=True, status="5.1.10", reason=reason)
-    reason = f"none of the MX records of {domain} can be used: {answer.reason}"
-    return NoRoute(is_permanent=True, status="5.4.4", reason=reason)
+        reason, status = f"the domain {domain} accepts no mail (null MX)", "5.1.10"
+    else:
+        status = "5.4.4"
+        reason = f"none of the MX records of {domain} can be used: {answer.reason}"
+    return NoRoute(is_permanent=True, status=status, reason=reason, mx_security=answer.security)
 
 
 def _read_addresses(name: Domain, preference: int, answers: Sequence[Answer]) -> _Lookup:
@@ -303,7 +320,9 @@ def _read_addresses(name: Domain, preference: int, answers: Sequence[Answer]) ->
         host = MxHost(name, preference, addresses, aliases=aliases)
         return _Lookup(host, notes=tuple(notes))
     if notes:
-        return _Lookup(MxHost(name, preference, error="; ".join(notes), is_passing=True))
+        is_undecided = any(answer.security is Security.FAILED for answer in answers)
+        host = MxHost(name, preference, error="; ".join(notes), is_passing=True)
+        return _Lookup(replace(host, is_undecided=is_undecided))
     return _Lookup(MxHost(name, preference, error=_explain_absence(name, answers)))
 
 

@@ -1,7 +1,8 @@
 """The node's database in a SQLite file: every process of the node opens it for itself.
 
 WAL, short transactions, and waiting for one another within SQLite. Unlike a queue's file it has no
-owner: what only one process is to do is claimed with a lease in it.
+owner: what only one process is to do is claimed with a lease in it. A command that only asks has
+one of its own in memory.
 """
 
 import asyncio
@@ -21,6 +22,9 @@ from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.records import to_micros
 from letterlock.storage.sqlite.connection import BUSY_MILLISECONDS, is_broken, translate
 from letterlock.storage.sqlite.owner import FILE_MODE, migrate
+
+MEMORY = Path(":memory:")
+"""Instead of a file: a database that is this process's alone, and ends with its connection."""
 
 _MIGRATIONS = "letterlock.storage.sqlite.node_migrations"
 
@@ -117,6 +121,9 @@ class NodeDatabase:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Let one process after the other make the file: changing to WAL does not wait."""
+        if self._path == MEMORY:
+            yield
+            return
         lock = self._path.with_name(f"{self._path.name}.lock")
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         try:

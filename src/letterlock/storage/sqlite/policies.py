@@ -1,8 +1,10 @@
 """The cache of MTA-STS policies in SQLite."""
 
+import asyncio
 import secrets
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 import apsw
 
@@ -16,8 +18,9 @@ from letterlock.storage.policies import (
     make_row,
     read_row,
 )
+from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.records import from_micros, to_micros
-from letterlock.storage.sqlite.connection import fetch_row, fetch_rows
+from letterlock.storage.sqlite.connection import connect_reader, fetch_row, fetch_rows
 from letterlock.storage.sqlite.node import NodeDatabase
 
 _COLUMNS = ", ".join(ENTRY_COLUMNS)
@@ -119,6 +122,33 @@ class SqlitePolicies:
             return connection.changes()
 
         return await self._database.run(forget)
+
+
+async def read_policy(path: Path, domain: Domain) -> StoredPolicy | None:
+    """Look beside a running node what it keeps of a domain: nothing is made, changed or held up.
+
+    None also where there is no file yet. Raises StoreUnavailable for one that can't be read.
+    """
+    return await asyncio.to_thread(_look, path, domain)
+
+
+def _look(path: Path, domain: Domain) -> StoredPolicy | None:
+    try:
+        path.stat()
+        connection = connect_reader(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreUnavailable(f"{path}: {error.strerror}") from error
+    except apsw.Error as error:
+        raise StoreUnavailable(f"{path}: {error}") from error
+    try:
+        row = fetch_row(connection, _LOAD, (domain,))
+    except apsw.Error as error:
+        raise StoreUnavailable(f"{path}: {error}") from error
+    finally:
+        connection.close()
+    return None if row is None else _read(domain, row)
 
 
 def _read(domain: Domain, row: tuple[int | str | None, ...]) -> StoredPolicy:
