@@ -30,8 +30,10 @@ from letterlock.services.deliver.remote import RemoteDelivery
 from letterlock.services.deliver.sending import Sender
 from letterlock.services.deliver.unreachable_hosts import UnreachableHosts
 from letterlock.services.discover.hop_policy import HopPolicy
+from letterlock.services.discover.mta_sts import MtaStsFinder
 from letterlock.services.discover.next_hop import parse_next_hop
 from letterlock.services.discover.routes import RouteFinder
+from letterlock.services.discover.tlsa import TlsaFinder
 from letterlock.services.queue.outcomes import Delivery, Outcome
 from letterlock.services.queue.schedule import Schedule
 from letterlock.services.queue.settlements import Settlements
@@ -89,6 +91,8 @@ class Outbound:
     max_uses: int = 100
     is_verbose: bool = False
     own_addresses: frozenset[str] = frozenset()
+    is_dane: bool = False
+    mta_sts: MtaStsFinder | None = None
     ids: QueueIds = field(init=False)
     pool: ConnectionPool = field(init=False)
     unreachable: UnreachableHosts = field(init=False)
@@ -121,6 +125,7 @@ class Outbound:
         return self._remote
 
     def _make_remote(self) -> RemoteDelivery:
+        tlsa = TlsaFinder(self.resolver) if self.is_dane else None
         anchor_file = self.folder / "anchors.pem"
         anchor_file.write_bytes(authority().pem)
         default = TableEntry("", self.level, "letterlock.toml: policy.default_level")
@@ -136,7 +141,7 @@ class Outbound:
             pool=self.pool,
             sender=Sender(self.transactions, self.max_recipients),
             unreachable=self.unreachable,
-            policy=HopPolicy(PolicyTable(self.entries, default), None, None, self.clock),
+            policy=HopPolicy(PolicyTable(self.entries, default), tlsa, self.mta_sts, self.clock),
             anchors=AnchorFiles((anchor_file,)),
             settings=RemoteSettings(own, own, self.fallback, is_verbose=self.is_verbose),
             clock=self.clock,

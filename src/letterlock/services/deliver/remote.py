@@ -112,7 +112,8 @@ class RemoteDelivery:
                 break
             if isinstance(requirement, HostUnusable):
                 journey.note_unusable(target.relay, requirement)
-                unmet = mta_sts if requirement.source is Source.MTA_STS else unmet
+                is_by_policy = requirement.source is Source.MTA_STS or requirement.is_permanent
+                unmet = mta_sts if is_by_policy else unmet
                 continue
             anchors = self.anchors.load(requirement.trust_files)
             if isinstance(anchors, AnchorsUnusable):
