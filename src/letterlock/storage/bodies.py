@@ -10,7 +10,7 @@ import contextlib
 import os
 import secrets
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -210,7 +210,7 @@ class BodyFolder:
         except RuntimeError as error:
             raise StoreUnavailable("the store is closed") from error
 
-    async def read(self, name: str) -> AsyncIterator[bytes]:
+    async def read(self, name: str) -> AsyncGenerator[bytes, None]:
         """Give a file's octets in pieces. Raises StoreUnavailable."""
         file = await self.run(_open_for_reading, self._path / name)
         try:

@@ -96,7 +96,7 @@ class Database:
                 await self._take_name(self._identity)
                 self._pool = await asyncpg.create_pool(
                     self._dsn,
-                    # None that the pool itself would keep trying to make while the database is away.
+                    # Else the pool itself would keep connecting while the database is away.
                     min_size=0,
                     max_size=MAX_CONNECTIONS,
                     timeout=CONNECT_SECONDS,

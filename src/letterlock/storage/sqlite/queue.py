@@ -9,6 +9,7 @@ import os
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -141,8 +142,10 @@ class SqliteQueue:
             for start in range(0, len(found), PIECE_BYTES):
                 yield found[start : start + PIECE_BYTES]
             return
-        async for piece in self._bodies.read(found):
-            yield piece
+        # Closed with us: else it would keep its file open until somebody collects garbage.
+        async with aclosing(self._bodies.read(found)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def next_due(self, *, saturated: Sequence[str] = ()) -> datetime | None:
         now = self._clock.now()
