@@ -61,7 +61,7 @@ def test_another_node_s_port_is_not_shared(listeners: Listeners) -> None:
     """SO_REUSEPORT lets all sockets of one user in: two nodes would each get half of the mail."""
     listeners.open([ANY_PORT], 2)
     other = Listeners()
-    with pytest.raises(LocalError, match="Address already in use; is another mail server"):
+    with pytest.raises(LocalError, match="Address already in use; is another server"):
         other.open(listeners.addresses, 2)
     other.close()
 

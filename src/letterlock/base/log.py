@@ -28,6 +28,7 @@ class Service(StrEnum):
     BOUNCE = "bounce"
     NODE = "master"
     TLS = "tls"
+    POLICY = "policy"
 
 
 class Log(Protocol):

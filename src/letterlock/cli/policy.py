@@ -4,7 +4,9 @@ import click
 
 from letterlock.cli.lazy import LazyCommand, LazyGroup
 
-COMMANDS: dict[str, LazyCommand] = {}
+COMMANDS = {
+    "serve": LazyCommand("policy_serve:serve", "Tell a Postfix which TLS its mail needs."),
+}
 
 
 @click.group(cls=LazyGroup, lazy=COMMANDS)

@@ -51,7 +51,7 @@ class ControlServer:
         Raises ControlInUse, or OSError where folder or socket can't be made.
         """
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        listener = _bind(self._path)
+        listener = bind_unix_socket(self._path)
         status = self._path.stat()
         self._inode = (status.st_dev, status.st_ino)
         self._server = await asyncio.start_unix_server(
@@ -132,8 +132,11 @@ async def _read_line(reader: asyncio.StreamReader) -> bytes:
         return b""
 
 
-def _bind(path: Path) -> socket.socket:
-    """Make the socket. Nobody can connect before `listen`, so the mode is set in time."""
+def bind_unix_socket(path: Path, mode: int = 0o600) -> socket.socket:
+    """Make a socket; one that nobody serves any more is replaced. Raises ControlInUse, OSError.
+
+    Nobody can connect before `listen`, so the mode is set in time.
+    """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with socket_address(path) as address:
@@ -142,7 +145,7 @@ def _bind(path: Path) -> socket.socket:
             except OSError:
                 _remove_stale(path, address)
                 listener.bind(address)
-        path.chmod(0o600)
+        path.chmod(mode)
         listener.setblocking(False)  # noqa: FBT003 - the standard library's way
     except BaseException:
         listener.close()

@@ -11,15 +11,24 @@ import socket
 from collections.abc import Sequence
 
 from letterlock.base.config.faults import refuse_setting
+from letterlock.base.config.locate import KeyPath
 from letterlock.base.config.values import ListenAddress
 
 BACKLOG = 4096
 
 
 class Listeners:
-    """The sockets in use: one group for each worker. `inherited`: those that systemd opened."""
+    """The sockets in use: one group for each worker. `inherited`: those that systemd opened.
 
-    def __init__(self, inherited: Sequence[socket.socket] = ()) -> None:
+    `key` is the setting that addresses come from.
+    """
+
+    def __init__(
+        self,
+        inherited: Sequence[socket.socket] = (),
+        key: KeyPath = ("receive", "listen"),
+    ) -> None:
+        self._key = key
         self._inherited = tuple(inherited)
         self._wanted: tuple[ListenAddress, ...] = ()
         self.groups: list[list[socket.socket]] = []
@@ -43,7 +52,7 @@ class Listeners:
         if tuple(wanted) == self._wanted:
             return
         kept = set(self._wanted)
-        groups = _open_all([item for item in wanted if item not in kept], workers)
+        groups = _open_all([item for item in wanted if item not in kept], workers, self._key)
         old = dict(zip(self._wanted, zip(*self.groups, strict=True), strict=True))
         fresh = iter(zip(*groups, strict=True))
         columns = [old.pop(item) if item in kept else next(fresh) for item in wanted]
@@ -72,7 +81,9 @@ def _leave_out_ipv6(wanted: Sequence[ListenAddress]) -> Sequence[ListenAddress]:
     return wanted
 
 
-def _open_all(addresses: Sequence[ListenAddress], workers: int) -> list[list[socket.socket]]:
+def _open_all(
+    addresses: Sequence[ListenAddress], workers: int, key: KeyPath
+) -> list[list[socket.socket]]:
     groups: list[list[socket.socket]] = [[] for _ in range(workers)]
     for address in addresses:
         try:
@@ -82,7 +93,7 @@ def _open_all(addresses: Sequence[ListenAddress], workers: int) -> list[list[soc
                 for listener in group:
                     listener.close()
             message = f"{address}: {error.strerror or error}; {_advice(error, address.port)}"
-            raise refuse_setting(("receive", "listen"), message) from error
+            raise refuse_setting(key, message) from error
     return groups
 
 
@@ -120,4 +131,4 @@ def _open(host: str, port: int, *, is_shared: bool) -> socket.socket:
 def _advice(error: OSError, port: int) -> str:
     if isinstance(error, PermissionError) and port < 1024:
         return "start as root with node.user set, by systemd socket, or with CAP_NET_BIND_SERVICE"
-    return "is another mail server running, and does the address exist here?"
+    return "is another server running, and does the address exist here?"

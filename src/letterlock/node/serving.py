@@ -4,21 +4,16 @@ A reload makes a new generation from the configuration as it is then; what can't
 old one running, with a line that says why.
 """
 
-import asyncio
 import fcntl
-import gc
-import grp
 import os
 import pwd
 import secrets
-import signal
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-
-import uvloop
+from typing import Any
 
 from letterlock.base.clock import Clock, SystemClock
 from letterlock.base.config.choices import LogFormat
@@ -29,23 +24,26 @@ from letterlock.base.config.sections import Config
 from letterlock.base.errors import LocalError
 from letterlock.base.log import LineLog, Service
 from letterlock.base.shared_counters import NamedCounters, SharedCounters
-from letterlock.network.control import ControlInUse
+from letterlock.node.account import drop_privileges, find_account
 from letterlock.node.building import build_certificates, check_delivery, find_database
 from letterlock.node.descriptors import allow_descriptors, describe_shortage
 from letterlock.node.faults import require_usable
 from letterlock.node.listeners import Listeners
 from letterlock.node.notices import SharedNotices
 from letterlock.node.policy import describe_lapsed, load_policy
-from letterlock.node.supervisor import LOOK_AROUND, PROCESSES_PER_PLACE, Generation, Supervisor
+from letterlock.node.policy_service import (
+    PROCESSES,
+    PolicyListeners,
+    PolicyService,
+    make_policy_service,
+)
+from letterlock.node.process import Part, run_process
+from letterlock.node.supervisor import PROCESSES_PER_PLACE, Generation, Supervisor
 from letterlock.node.systemd import Notifier, take_listeners
 from letterlock.node.worker import Common, Worker
 from letterlock.services.receive.session import COUNTERS
 from letterlock.storage.durable import make_folder
 from letterlock.storage.migrations import load_migrations
-from letterlock.storage.queue import StoreUnavailable
-
-GARBAGE_OBJECTS = 20_000
-"""Objects between two looks for cycles; Python's 700 are a few messages, a tenth of our time."""
 
 
 def serve(config: Config, found: FoundConfig) -> int:
@@ -59,8 +57,11 @@ def serve(config: Config, found: FoundConfig) -> int:
     allow_descriptors()
     lock = _own_data_dir(config)
     try:
-        with closing(Listeners(take_listeners(os.environ))) as listeners:
-            node = _Node(config, found, listeners, clock, log)
+        with (
+            closing(Listeners(take_listeners(os.environ))) as listeners,
+            closing(PolicyListeners()) as policy_listeners,
+        ):
+            node = _Node(config, found, (listeners, policy_listeners), clock, log)
             notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
             return Supervisor(node.make_generation, clock, log, notifier.tell).run()
     finally:
@@ -79,7 +80,7 @@ class _Node:
         self,
         config: Config,
         found: FoundConfig,
-        listeners: Listeners,
+        all_listeners: tuple[Listeners, PolicyListeners],
         clock: Clock,
         log: LineLog,
     ) -> None:
@@ -88,15 +89,17 @@ class _Node:
         self._clock = clock
         self._log = log
         self._workers = config.node.workers or len(os.sched_getaffinity(0))
-        self._listeners = listeners
+        self._listeners, self._policy_listeners = all_listeners
         self._listeners.open(config.receive.listen, self._workers)
-        processes = self._workers * PROCESSES_PER_PLACE
+        if config.policy_service.enabled:
+            self._policy_listeners.open(config.policy_service)
+        processes = (self._workers + PROCESSES) * PROCESSES_PER_PLACE
         self._clients = SharedCounters(processes, secrets.token_bytes(32))
         self._counters = NamedCounters(COUNTERS, self._workers)
         self._notices = SharedNotices()
         for engine in ("sqlite", "postgres"):
             load_migrations(f"letterlock.storage.{engine}.migrations")
-        _drop_privileges(config)
+        drop_privileges(config)
         _require_folders(config)
         require_usable(config)
         self._certificates = build_certificates(config.tls)
@@ -112,10 +115,22 @@ class _Node:
         if self._certificates is not None and self._has_generation and not is_reload:
             self._certificates.renew_ticket_keys()
         self._has_generation = True
-        generation = _NodeGeneration(self._make_common(), self._listeners.groups, self._log)
+        common, policy = self._make_common(), self._make_policy_service()
+        generation = _NodeGeneration(common, self._listeners.groups, self._log, policy)
         addresses = ", ".join(map(str, self._listeners.addresses))
         self._log.write(Service.NODE, f"receiving on {addresses} with {self._workers} workers")
         return generation
+
+    def _make_policy_service(self) -> PolicyService | None:
+        if not self._config.policy_service.enabled:
+            self._policy_listeners.close()
+            return None
+        names = ", ".join(self._policy_listeners.names)
+        self._log.write(Service.NODE, f"answering Postfix on {names}")
+        sockets, table = self._policy_listeners.sockets, self._policy.table
+        return make_policy_service(
+            self._config, table, sockets, self._clock, self._log, is_alone=False
+        )
 
     def _read_again(self) -> bool:
         """Read everything again; what can't be used leaves all as it was."""
@@ -130,6 +145,8 @@ class _Node:
             check_delivery(config, policy.table, self._clock, self._log)
             database = self._find_usable_database(config)
             self._listeners.open(config.receive.listen, self._workers)
+            if config.policy_service.enabled:
+                self._policy_listeners.open(config.policy_service)
         except LocalError as error:
             told = self._found.place(error) if isinstance(error, SettingFaults) else error
             problems = tuple(f"reload: {line}" for line in str(told).splitlines())
@@ -197,27 +214,29 @@ class _NodeGeneration:
     common: Common
     listeners: Sequence[Sequence[socket.socket]]
     log: LineLog
+    policy: PolicyService | None = None
+    """Its processes have the places behind the workers'."""
     _faults: tuple[str, ...] = ()
 
     @property
     def workers(self) -> int:
-        return self.common.workers
+        return self.common.workers + (PROCESSES if self.policy is not None else 0)
 
     def run_worker(
         self, place: int, number: int, supervisor_gone: int, tell_ready: Callable[[], None]
     ) -> int:
-        # What was made before the fork stays: no use in looking it through again and again.
-        gc.freeze()
-        gc.set_threshold(GARBAGE_OBJECTS, 10, 10)
-        code = 0
-        try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(self._run(place, number, supervisor_gone, tell_ready))
-        except* (LocalError, StoreUnavailable, ControlInUse, OSError) as group:
-            for error in _find_errors(group):
-                self.common.log.write(Service.NODE, f"error: worker {place}: {error}")
-            code = 1
-        return code
+        common = self.common
+        if place >= common.workers:
+            assert self.policy is not None
+            return self.policy.run_process(
+                place - common.workers, number, supervisor_gone, tell_ready
+            )
+
+        def start() -> tuple[Part, Coroutine[Any, Any, None]]:
+            worker = Worker(common, place, number)
+            return worker, worker.run(self.listeners[place], tell_ready)
+
+        return run_process(f"worker {place}", self.log, start, supervisor_gone)
 
     def is_outdated(self) -> bool:
         certificates = self.common.certificates
@@ -235,39 +254,11 @@ class _NodeGeneration:
     def forget_worker(self, number: int) -> None:
         self.common.clients.clear_worker(number)
 
-    async def _run(
-        self, place: int, number: int, supervisor_gone: int, tell_ready: Callable[[], None]
-    ) -> None:
-        worker = Worker(self.common, place, number)
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, worker.stop)
-        loop.add_signal_handler(signal.SIGINT, worker.stop)
-        loop.add_signal_handler(signal.SIGHUP, worker.drain)
-        loop.add_signal_handler(LOOK_AROUND, worker.look_around)
-
-        def stop_alone() -> None:
-            # It stays readable: once is enough.
-            loop.remove_reader(supervisor_gone)
-            worker.stop()
-
-        loop.add_reader(supervisor_gone, stop_alone)
-        with self.log.gathered(loop.call_soon):
-            await worker.run(self.listeners[place], tell_ready)
-
-
-def _find_errors(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    """Give what task groups, each within another, raised."""
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _find_errors(error)
-        else:
-            yield error
-
 
 def _own_data_dir(config: Config) -> int:
     """Make the data folder and take its lock, so that two nodes never share one."""
     path = config.data_dir / "node.lock"
-    account = _find_account(config)
+    account = find_account(config)
     try:
         _make_folders(config, account)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -308,26 +299,3 @@ def _require_folders(config: Config) -> None:
 
 def _url_key(config: Config) -> KeyPath:
     return ("queue", "url" if config.queue.url_file is None else "url_file")
-
-
-def _find_account(config: Config) -> pwd.struct_passwd | None:
-    """Give the user to become; None: stay who we are."""
-    if config.node.user is None:
-        return None
-    try:
-        account = pwd.getpwnam(config.node.user)
-    except KeyError:
-        message = f"there is no user {config.node.user!r}"
-        raise refuse_setting(("node", "user"), message) from None
-    return account if os.geteuid() == 0 else None
-
-
-def _drop_privileges(config: Config) -> None:
-    """Become `node.user`, when root: everything that needed root is open by now."""
-    account = _find_account(config)
-    if account is None:
-        return
-    groups = [entry.gr_gid for entry in grp.getgrall() if account.pw_name in entry.gr_mem]
-    os.setgroups([account.pw_gid, *groups])
-    os.setgid(account.pw_gid)
-    os.setuid(account.pw_uid)

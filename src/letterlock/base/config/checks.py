@@ -29,6 +29,7 @@ def find_conflicts(config: Config) -> list[Conflict]:
         *_check_mailboxes(config),
         *_check_queue(config),
         *_check_deliver(config),
+        *_check_policy_service(config),
     ]
 
 
@@ -118,6 +119,14 @@ def _check_deliver(config: Config) -> Iterator[Conflict]:
         yield Conflict(("deliver", "families"), 'must hold "ipv6", "ipv4" or both')
     for index in _find_repeated(deliver.families):
         yield Conflict(("deliver", "families", index), "stands here twice")
+
+
+def _check_policy_service(config: Config) -> Iterator[Conflict]:
+    service = config.policy_service
+    if not service.listen and service.socket is None:
+        yield Conflict(("policy_service", "listen"), "must hold an address, or socket be given")
+    for index in _find_repeated(service.listen):
+        yield Conflict(("policy_service", "listen", index), "stands here twice")
 
 
 def _find_repeated(items: Sequence[object]) -> list[int]:

@@ -17,9 +17,14 @@ from letterlock.base.config.values import (
     Count,
     CountOrNone,
     HopPolicy,
+    ListenAddress,
     NextHop,
+    Parsed,
     ResolverAddress,
     lasting,
+    parse_account,
+    parse_file_mode,
+    parse_postfix_version,
 )
 from letterlock.base.domains import Domain
 
@@ -179,6 +184,41 @@ class MtaStsSection:
     private_addresses: bool = False
     """Fetch from loopback, private and other addresses that are not the Internet's too. Whoever
     publishes a record could then have this node connect to hosts inside its own network."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyServiceSection:
+    """Telling a Postfix which TLS its mail needs: `letterlock policy serve`, or with `serve`."""
+
+    enabled: bool = False
+    """Answer from `letterlock serve` too. `letterlock policy serve` answers whatever stands
+    here."""
+
+    listen: tuple[ListenAddress, ...] = (ListenAddress("127.0.0.1", 8461),)
+    """Where Postfix asks: `socketmap:inet:127.0.0.1:8461:postfix`, or `tcp:127.0.0.1:8461`. What
+    is answered is no secret, but everybody who asks makes work."""
+
+    socket: Path | None = None
+    """A Unix socket to be asked at too: `socketmap:unix:letterlock/policy:postfix` where this is
+    `/var/spool/postfix/letterlock/policy`. Debian's Postfix sees nothing outside that folder."""
+
+    socket_mode: Annotated[str, Parsed(parse_file_mode, "mode")] = "0666"
+    """The mode of `socket`: who may ask."""
+
+    socket_owner: Annotated[str, Parsed(parse_account, "user or user:group")] | None = None
+    """Whom `socket` belongs to. Only root can give it away."""
+
+    postfix_version: Annotated[str, Parsed(parse_postfix_version, "version of Postfix")] = "3.4"
+    """The Postfix that asks: what `postconf mail_version` says, or an older one. An attribute that
+    it does not know would stop its mail. From 3.10 on it is told all that it reports (TLSRPT), from
+    3.10.5 on which hosts the MTA-STS policy lists."""
+
+    has_dnssec: bool = True
+    """The Postfix that asks has `smtp_dns_support_level = dnssec` and a resolver that validates.
+    Without, mail that DANE protects waits unless the keys can be told to Postfix."""
+
+    max_connections: Count = 2000
+    """The most connections at a time. One more ends the one that is idle for longest."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from letterlock.base.config.outbound import (
     DnsSection,
     MtaStsSection,
     PolicySection,
+    PolicyServiceSection,
 )
 from letterlock.base.config.values import (
     Between,
@@ -124,6 +125,7 @@ class Config:
     deliver: DeliverSection = field(default_factory=DeliverSection)
     policy: PolicySection = field(default_factory=PolicySection)
     mta_sts: MtaStsSection = field(default_factory=MtaStsSection)
+    policy_service: PolicyServiceSection = field(default_factory=PolicyServiceSection)
     dns: DnsSection = field(default_factory=DnsSection)
     log: LogSection = field(default_factory=LogSection)
 

@@ -37,6 +37,10 @@ _SIZE = re.compile(r"(\d{1,12}) ?(B|KiB|MiB|GiB)\Z")
 # The name of an interface: Linux has at most 15 octets in it.
 _ZONE = re.compile(r"[A-Za-z0-9._-]{1,15}\Z")
 _PORT = re.compile(r"\d{1,5}\Z")
+_POSTFIX_VERSION = re.compile(r"(\d{1,2})\.\d{1,3}(?:\.\d{1,3})?\Z")
+_OLDEST_POSTFIX = 3
+_FILE_MODE = re.compile(r"0?[0-7]{3}\Z")
+_ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,31})?\Z")
 MAX_PORT = 65535
 
 # RFC 5321 §4.1.2 `Dot-string`, and UTF-8 (RFC 6531 §3.3); no quoted form: a mailbox is a folder.
@@ -273,6 +277,28 @@ def parse_mailbox(text: str) -> str:
         return f"{local}@{parse_domain(domain)}" if at else local
     except DomainError as error:
         raise ValueError(f"a mailbox: {error}") from error
+
+
+def parse_postfix_version(text: str) -> str:
+    """Check `3.7` or `3.10.5`."""
+    found = _POSTFIX_VERSION.match(text) if text.isascii() else None
+    if found is None or int(found[1]) < _OLDEST_POSTFIX:
+        raise ValueError('a version of Postfix from 3.0 on, such as "3.7" or "3.10.5"')
+    return text
+
+
+def parse_file_mode(text: str) -> str:
+    """Check `0660`; gives four octal digits."""
+    if not _FILE_MODE.match(text):
+        raise ValueError('a mode in octal digits, such as "0660"')
+    return text.rjust(4, "0")
+
+
+def parse_account(text: str) -> str:
+    """Check `user` or `user:group`; whether they exist is not looked at."""
+    if not _ACCOUNT.match(text):
+        raise ValueError('a user, or user and group, such as "postfix" or "root:postfix"')
+    return text
 
 
 def _read_address(text: str) -> Address:

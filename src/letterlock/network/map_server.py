@@ -1,0 +1,240 @@
+"""The server that Postfix looks things up at: socketmap and tcp_table on the same sockets.
+
+Which of both a client speaks shows its first octet: a netstring begins with a digit. What is known
+is answered at once; a client whose answer has to be found waits, and nobody else. Answers go out in
+the order of the queries.
+"""
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+from letterlock.base.clock import Clock
+from letterlock.base.waiting import wait_for_event
+from letterlock.protocols.maps.messages import BadQuery, Event, Query, Reply, Status, Violation
+from letterlock.protocols.maps.socketmap import SocketmapReader, format_socketmap_reply
+from letterlock.protocols.maps.tcp_table import TcpTableReader, format_tcp_reply
+
+SWEEP_SECONDS = 1.0
+END_SECONDS = 5.0
+"""For how long at the end answers are waited for that are being found."""
+MAX_PIPELINED = 256
+"""Queries taken from one connection before the first of them is answered; Postfix sends one."""
+_BACKLOG = 1024
+
+
+class Answers(Protocol):
+    """Where answers come from: `services.answer.cache.AnswerCache`."""
+
+    def find(self, key: bytes) -> Reply | None:
+        """Give an answer at once; None: `wait` for it."""
+
+    def wait(self, key: bytes) -> "asyncio.Future[Reply]":
+        """Give what becomes the answer; others may wait for it too."""
+
+    def sweep(self) -> None:
+        """See to what waits for long; called once a second."""
+
+
+class Reader(Protocol):
+    def receive(self, octets: bytes) -> list[Event]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class MapLimits:
+    """`connections` are those at a time; one more ends the one that is idle for longest."""
+
+    connections: int = 2000
+    idle_seconds: float = 150.0
+    """Longer than Postfix keeps a connection that it does not use (100 s)."""
+
+
+class MapServer:
+    """All connections of one process."""
+
+    def __init__(self, answers: Answers, limits: MapLimits, clock: Clock) -> None:
+        self.answers = answers
+        self._limits = limits
+        self._clock = clock
+        self._servers: list[asyncio.AbstractServer] = []
+        self._connections: set[_Connection] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    async def open(self, listeners: list[socket.socket]) -> None:
+        """Begin to accept."""
+        loop = asyncio.get_running_loop()
+        for listener in listeners:
+            if listener.family == socket.AF_UNIX:
+                server: asyncio.AbstractServer = await loop.create_unix_server(
+                    lambda: _Connection(self), sock=listener, backlog=_BACKLOG
+                )
+            else:
+                server = await loop.create_server(
+                    lambda: _Connection(self), sock=listener, backlog=_BACKLOG
+                )
+            self._servers.append(server)
+
+    async def run(self) -> None:
+        """Keep time limits until cancelled; then end what is open."""
+        try:
+            while True:
+                await asyncio.sleep(SWEEP_SECONDS)
+                self.answers.sweep()
+                self.sweep()
+        finally:
+            await self._end_all()
+
+    def sweep(self) -> None:
+        """End the connections that have been idle for too long, or take no answer."""
+        before = self._clock.monotonic() - self._limits.idle_seconds
+        for connection in tuple(self._connections):
+            if connection.used <= before and not connection.is_waiting:
+                connection.abort()
+
+    async def _end_all(self) -> None:
+        for server in self._servers:
+            server.close()
+        for connection in tuple(self._connections):
+            connection.finish()
+        await wait_for_event(self._empty, END_SECONDS)
+        for connection in tuple(self._connections):
+            connection.abort()
+
+    # what a connection asks of us
+
+    def now(self) -> float:
+        return self._clock.monotonic()
+
+    def begin(self, connection: "_Connection") -> None:
+        self._connections.add(connection)
+        self._empty.clear()
+        if len(self._connections) > self._limits.connections:
+            idle = [each for each in self._connections if not each.is_waiting]
+            if idle:
+                min(idle, key=lambda each: each.used).abort()
+
+    def end(self, connection: "_Connection") -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._empty.set()
+
+
+class _Connection(asyncio.Protocol):
+    """One client."""
+
+    def __init__(self, server: MapServer) -> None:
+        self._server = server
+        self._transport: asyncio.Transport | None = None
+        self._reader: Reader | None = None
+        self._format: Callable[[Reply], bytes] = format_socketmap_reply
+        self._events: deque[Event] = deque()
+        self._is_ending = False
+        self._is_stuck = False
+        self.is_waiting = False
+        """For an answer; such a connection is not idle."""
+        self.used = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's is none by inheritance.
+        self._transport = cast("asyncio.Transport", transport)
+        self.used = self._server.now()
+        self._server.begin(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        del error
+        self._transport = None
+        self._events.clear()
+        self._server.end(self)
+
+    def data_received(self, octets: bytes) -> None:
+        if self._is_ending:
+            return
+        self.used = self._server.now()
+        if self._reader is None:
+            self._choose(octets)
+        assert self._reader is not None
+        self._events.extend(self._reader.receive(octets))
+        if not self.is_waiting:
+            self._answer()
+        self._balance()
+
+    def eof_received(self) -> bool:
+        # What was asked is answered before the end.
+        self.finish()
+        return True
+
+    def pause_writing(self) -> None:
+        self._is_stuck = True
+        self._balance()
+
+    def resume_writing(self) -> None:
+        self._is_stuck = False
+        self._balance()
+
+    def finish(self) -> None:
+        """End as soon as what was asked is answered."""
+        self._is_ending = True
+        if not self.is_waiting and self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """End at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _choose(self, octets: bytes) -> None:
+        if octets[:1].isdigit():
+            self._reader = SocketmapReader()
+        else:
+            self._reader, self._format = TcpTableReader(), format_tcp_reply
+
+    def _answer(self) -> None:
+        """Answer what can be answered; the first query that can't has the others wait."""
+        replies: list[bytes] = []
+        while self._events:
+            event = self._events.popleft()
+            match event:
+                case Query():
+                    reply = self._server.answers.find(event.key)
+                    if reply is None:
+                        future = self._server.answers.wait(event.key)
+                        if not future.done():
+                            self.is_waiting = True
+                            future.add_done_callback(self._resume)
+                            break
+                        reply = future.result()
+                    replies.append(self._format(reply))
+                case BadQuery():
+                    replies.append(self._format(Reply(Status.PERM, event.reason)))
+                case Violation():
+                    self._is_ending = True
+                    self._events.clear()
+        if self._transport is None:
+            return
+        if replies:
+            self._transport.write(b"".join(replies))
+        if self._is_ending and not self.is_waiting:
+            self._transport.close()
+
+    def _resume(self, future: "asyncio.Future[Reply]") -> None:
+        self.is_waiting = False
+        if self._transport is None:
+            return
+        self.used = self._server.now()
+        if not future.cancelled():
+            self._transport.write(self._format(future.result()))
+        self._answer()
+        self._balance()
+
+    def _balance(self) -> None:
+        """Read no more while too much waits for answers, or for the client to take them."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._is_stuck or len(self._events) > MAX_PIPELINED:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()

@@ -1,0 +1,1 @@
+"""Answering a Postfix: which TLS mail to a destination must have."""

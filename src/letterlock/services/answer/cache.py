@@ -1,0 +1,129 @@
+"""Answers kept in the process that gives them, and questions to the one that finds them.
+
+A warm answer is given at once, by a look into a dictionary, whatever is being found at the time.
+One that is asked for near its end is found anew behind, so that nobody waits for what is in use.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from letterlock.base.clock import Clock
+from letterlock.protocols.maps.messages import NOT_FOUND, Reply, Status
+from letterlock.services.discover.next_hop import NextHopError, parse_next_hop
+
+MAX_KEPT = 100_000
+"""Answers kept; the oldest goes first. About 60 MB with the longest keys that there are."""
+MAX_ASKED = 10_000
+"""Questions waiting at a time. More is more than Postfix has processes, or somebody's attack."""
+MAX_KEY_OCTETS = 300
+WAIT_SECONDS = 80.0
+"""How long one who asks is let wait. Postfix gives up after 100 s, and what we say is heard."""
+ASK_AGAIN_SECONDS = 10.0
+"""When a question is asked again: the process that it went to may have ended."""
+REFRESH_AFTER = 0.75
+"""The part of its life after which an answer that is asked for is found anew."""
+
+_LATE = Reply(Status.TEMP, "the policy was not found in time; see the log of letterlock")
+_CROWDED = Reply(Status.TEMP, "too many destinations are asked for at a time")
+
+
+@dataclass(slots=True)
+class _Kept:
+    reply: Reply
+    refresh_at: float
+    until: float
+
+
+@dataclass(slots=True)
+class _Asked:
+    waiting: "asyncio.Future[Reply]"
+    asked_at: float
+    since: float
+
+
+class AnswerCache:
+    """What is asked for; `ask` sends a key to where answers are found, `take` gets the answer."""
+
+    def __init__(self, ask: Callable[[str], None], clock: Clock, max_kept: int = MAX_KEPT) -> None:
+        self._ask = ask
+        self._clock = clock
+        self._max_kept = max_kept
+        self._kept: dict[bytes, _Kept] = {}
+        self._asked: dict[str, _Asked] = {}
+        self.is_empty = asyncio.Event()
+        self.is_empty.set()
+
+    def find(self, key: bytes) -> Reply | None:
+        """Give what is known at once; None: `wait` for it."""
+        kept = self._kept.get(key)
+        if kept is None:
+            return NOT_FOUND if _is_without_policy(key) else None
+        now = self._clock.monotonic()
+        if now < kept.refresh_at:
+            return kept.reply
+        if now >= kept.until:
+            del self._kept[key]
+            return None
+        # Once: the answer takes the place of this one, or this one ends.
+        kept.refresh_at = kept.until
+        self.wait(key)
+        return kept.reply
+
+    def wait(self, key: bytes) -> "asyncio.Future[Reply]":
+        """Give what becomes the answer. It is shared: to be looked at, never cancelled."""
+        name = key.decode()
+        asked = self._asked.get(name)
+        if asked is not None:
+            return asked.waiting
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        if len(self._asked) >= MAX_ASKED:
+            future.set_result(_CROWDED)
+            return future
+        now = self._clock.monotonic()
+        self._asked[name] = _Asked(future, now, now)
+        self.is_empty.clear()
+        self._ask(name)
+        return future
+
+    def take(self, key: str, reply: Reply, seconds: float) -> None:
+        """Take an answer: keep it, and give it to those that wait."""
+        now = self._clock.monotonic()
+        octets = key.encode()
+        self._kept.pop(octets, None)
+        self._kept[octets] = _Kept(reply, now + REFRESH_AFTER * seconds, now + seconds)
+        while len(self._kept) > self._max_kept:
+            del self._kept[next(iter(self._kept))]
+        self._end(key, reply)
+
+    def sweep(self) -> None:
+        """Ask again what may have been lost; tell those that waited for long."""
+        now = self._clock.monotonic()
+        for key, asked in tuple(self._asked.items()):
+            if now - asked.since >= WAIT_SECONDS:
+                self._end(key, _LATE)
+            elif now - asked.asked_at >= ASK_AGAIN_SECONDS:
+                asked.asked_at = now
+                self._ask(key)
+
+    def _end(self, key: str, reply: Reply) -> None:
+        asked = self._asked.pop(key, None)
+        if asked is not None and not asked.waiting.done():
+            asked.waiting.set_result(reply)
+        if not self._asked:
+            self.is_empty.set()
+
+
+def _is_without_policy(key: bytes) -> bool:
+    """Say if there can be no policy for a key: a parent domain, a socket, what is no next hop.
+
+    Postfix asks for `.example.com` and `.com` where it finds nothing for `mail.example.com`; the
+    operator's entries for parents were looked at with the whole name.
+    """
+    if key.startswith(b".") or len(key) > MAX_KEY_OCTETS:
+        return True
+    try:
+        parse_next_hop(key.decode())
+    except (NextHopError, UnicodeDecodeError):
+        return True
+    return False

@@ -1,0 +1,47 @@
+"""What the process that answers and the one that finds say to each other: a packet for each.
+
+A question is the key; an answer is one line of JSON. Both are our own processes; still, a packet
+that is not understood is dropped.
+"""
+
+import json
+
+from letterlock.protocols.maps.messages import Reply, Status
+from letterlock.services.answer.answers import Answer
+
+MAX_PACKET_OCTETS = 100_000
+"""More than the longest answer: what is in a packet beyond it would be lost."""
+
+
+def format_question(key: str) -> bytes:
+    return key.encode()
+
+
+def parse_question(packet: bytes) -> str | None:
+    try:
+        return packet.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def format_answer(key: str, answer: Answer) -> bytes:
+    """Format an answer; the reply is cut where there is no room, and then it is a failure."""
+    reply = answer.reply
+    document = [key, reply.status, reply.text, answer.seconds]
+    packet = json.dumps(document, ensure_ascii=False).encode()
+    if len(packet) <= MAX_PACKET_OCTETS:
+        return packet
+    text = "the answer is too long"
+    return json.dumps([key, Status.PERM, text, answer.seconds], ensure_ascii=False).encode()
+
+
+def parse_answer(packet: bytes) -> tuple[str, Reply, float] | None:
+    """Give key, reply and seconds; None for what is no answer."""
+    try:
+        match json.loads(packet):
+            case [str() as key, str() as status, str() as text, float() | int() as seconds]:
+                return key, Reply(Status(status), text), float(seconds)
+            case _:
+                return None
+    except ValueError:
+        return None

@@ -1,0 +1,129 @@
+"""Answers that are kept: given at once, found anew behind, asked for once."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from letterlock.protocols.maps.messages import NOT_FOUND, Reply, Status
+from letterlock.services.answer import cache as module
+from letterlock.services.answer.cache import (
+    ASK_AGAIN_SECONDS,
+    MAX_KEY_OCTETS,
+    REFRESH_AFTER,
+    WAIT_SECONDS,
+    AnswerCache,
+)
+from tests.fakes import FakeClock
+
+DANE = Reply(Status.OK, "dane-only")
+SECURE = Reply(Status.OK, "secure")
+KEY = b"example.com"
+
+
+class Asking:
+    """A cache, and what it asked."""
+
+    def __init__(self, **settings: int) -> None:
+        self.asked: list[str] = []
+        self.clock = FakeClock()
+        self.cache = AnswerCache(self.asked.append, self.clock, **settings)
+
+    def wait_for(self, seconds: float) -> None:
+        self.clock.move(timedelta(seconds=seconds))
+
+
+async def test_what_is_not_known_is_asked_once_and_then_given_to_all_who_wait() -> None:
+    it = Asking()
+    assert it.cache.find(KEY) is None
+    waiting = [it.cache.wait(KEY), it.cache.wait(KEY)]
+    assert not it.cache.is_empty.is_set()
+    it.cache.take("example.com", DANE, 60)
+    assert [await each for each in waiting] == [DANE, DANE]
+    assert it.asked == ["example.com"]
+    assert it.cache.is_empty.is_set()
+    assert it.cache.find(KEY) == DANE
+
+
+async def test_an_answer_is_found_anew_before_it_ends_and_nobody_waits() -> None:
+    it = Asking()
+    it.cache.take("example.com", DANE, 60)
+    it.wait_for(60 * REFRESH_AFTER)
+    assert [it.cache.find(KEY) for _ in range(3)] == [DANE] * 3
+    assert it.asked == ["example.com"]
+    it.cache.take("example.com", SECURE, 60)
+    assert it.cache.find(KEY) == SECURE
+    it.wait_for(30)
+    assert it.cache.find(KEY) == SECURE
+    assert len(it.asked) == 1
+
+
+async def test_an_answer_whose_time_is_over_is_not_given() -> None:
+    it = Asking()
+    it.cache.take("example.com", DANE, 60)
+    it.wait_for(60)
+    assert it.cache.find(KEY) is None
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        b".example.com",
+        b".com",
+        b".",
+        b"",
+        b"unix:/run/lmtp",
+        b"\xff",
+        b"a b",
+        b"[a",
+        b"x" * (MAX_KEY_OCTETS + 1),
+    ],
+)
+async def test_keys_without_a_policy_are_answered_at_once(key: bytes) -> None:
+    """Postfix asks for each parent of a name that is not found."""
+    it = Asking()
+    assert it.cache.find(key) == NOT_FOUND
+    assert it.asked == []
+
+
+async def test_a_question_that_may_be_lost_is_asked_again_and_given_up_in_the_end() -> None:
+    it = Asking()
+    waiting = it.cache.wait(KEY)
+    for _ in range(int(WAIT_SECONDS / ASK_AGAIN_SECONDS) - 1):
+        it.wait_for(ASK_AGAIN_SECONDS)
+        it.cache.sweep()
+        it.cache.sweep()
+    assert it.asked == ["example.com"] * int(WAIT_SECONDS / ASK_AGAIN_SECONDS)
+    assert not waiting.done()
+    it.wait_for(ASK_AGAIN_SECONDS)
+    it.cache.sweep()
+    assert (await waiting).status is Status.TEMP
+    # Nothing is kept of that: the answer may still come.
+    assert it.cache.find(KEY) is None
+    it.cache.take("example.com", DANE, 60)
+    assert it.cache.find(KEY) == DANE
+
+
+async def test_more_questions_than_may_wait_are_put_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_ASKED", 2)
+    it = Asking()
+    waiting = [it.cache.wait(b"%d.example" % number) for number in range(3)]
+    assert [each.done() for each in waiting] == [False, False, True]
+    assert (await waiting[2]).status is Status.TEMP
+    assert len(it.asked) == 2
+
+
+async def test_the_oldest_answers_go_first() -> None:
+    it = Asking(max_kept=2)
+    for name in ("a", "b", "a", "c"):
+        it.cache.take(name, DANE, 60)
+    assert [it.cache.find(name) for name in (b"a", b"b", b"c")] == [DANE, None, DANE]
+
+
+async def test_who_waits_and_goes_away_leaves_the_others_waiting() -> None:
+    it = Asking()
+    first = asyncio.ensure_future(asyncio.shield(it.cache.wait(KEY)))
+    second = it.cache.wait(KEY)
+    first.cancel()
+    it.cache.take("example.com", DANE, 60)
+    assert await second == DANE
