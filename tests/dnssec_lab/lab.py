@@ -58,7 +58,7 @@ server:
   logfile: "{folder}/unbound.log"
   use-syslog: no
   num-threads: 1
-  interface: {host}@{port}
+  interface: {ip}@{port}
   port: {port}
   do-ip6: no
   do-not-query-localhost: no
@@ -131,12 +131,16 @@ def require_libunbound() -> None:
 
 @contextmanager
 def running_lab(
-    folder: Path, additions: Mapping[str, str] | None = None, *, port: int | None = None
+    folder: Path,
+    additions: Mapping[str, str] | None = None,
+    *,
+    ip: str = LOOPBACK,
+    port: int | None = None,
 ) -> Iterator[DnssecLab]:
     """Run the lab while the block runs; needs the peers nsd, unbound and ldns.
 
     `additions` are further records: origin (`secure.example.`) -> lines as in a zone file, for
-    TLSA records of real certificates. `port` is the resolver's, where it must be 53.
+    TLSA records of real certificates. `ip` and `port` are the resolver's, where it must be 53.
     """
     zones = dict(ZONES)
     for origin, records in (additions or {}).items():
@@ -146,10 +150,10 @@ def running_lab(
         authority = stack.enter_context(_nsd(folder, files))
         proxy = FaultProxy((LOOPBACK, authority))
         proxied = stack.enter_context(_proxying(proxy))
-        resolver = stack.enter_context(_unbound(folder, proxied, port))
+        resolver = stack.enter_context(_unbound(folder, proxied, ip, port))
         yield DnssecLab(
             folder=folder,
-            resolver=(LOOPBACK, resolver),
+            resolver=(ip, resolver),
             authority=(LOOPBACK, proxied),
             trust_anchor=folder / "root.key",
             proxy=proxy,
@@ -172,14 +176,14 @@ def _nsd(folder: Path, files: Mapping[str, Path]) -> Iterator[int]:
 
 
 @contextmanager
-def _unbound(folder: Path, forward: int, port: int | None) -> Iterator[int]:
+def _unbound(folder: Path, forward: int, ip: str, port: int | None) -> Iterator[int]:
     def write(port: int) -> Sequence[str]:
         config = folder / "unbound.conf"
-        text = _UNBOUND.format(host=LOOPBACK, port=port, forward=forward, folder=folder)
+        text = _UNBOUND.format(ip=ip, port=port, host=LOOPBACK, forward=forward, folder=folder)
         config.write_text(text)
         return (str(program("unbound", "unbound")), "-d", "-p", "-c", str(config))
 
-    with _serving("unbound", folder, write, port) as chosen:
+    with _serving("unbound", folder, write, port, ip) as chosen:
         yield chosen
 
 
@@ -197,7 +201,11 @@ def _proxying(proxy: FaultProxy) -> Iterator[int]:
 
 @contextmanager
 def _serving(
-    name: str, folder: Path, write: Callable[[int], Sequence[str]], port: int | None
+    name: str,
+    folder: Path,
+    write: Callable[[int], Sequence[str]],
+    port: int | None,
+    ip: str = LOOPBACK,
 ) -> Iterator[int]:
     """Start a server on a free port, again with another one if somebody took it; and end it."""
     for _ in range(PORT_TRIES):
@@ -208,7 +216,7 @@ def _serving(
                 command, stdout=output, stderr=subprocess.STDOUT, env=environment(name)
             )
         try:
-            if _is_up(process, chosen):
+            if _is_up(process, ip, chosen):
                 yield chosen
                 return
         finally:
@@ -218,7 +226,7 @@ def _serving(
     raise RuntimeError(f"{name} does not start: {log[-2000:]}")
 
 
-def _is_up(process: subprocess.Popen[bytes], port: int) -> bool:
+def _is_up(process: subprocess.Popen[bytes], ip: str, port: int) -> bool:
     """Ask until there is an answer; False when the server ended by itself."""
     deadline = time.monotonic() + START_SECONDS
     query = dns.message.make_query("example.", "SOA")
@@ -226,7 +234,7 @@ def _is_up(process: subprocess.Popen[bytes], port: int) -> bool:
         if process.poll() is not None:
             return False
         with contextlib.suppress(dns.exception.DNSException, OSError):
-            answer = dns.query.udp(query, LOOPBACK, port=port, timeout=0.1)
+            answer = dns.query.udp(query, ip, port=port, timeout=0.1)
             if answer.answer:
                 return True
         # Not to take the processor from what is being waited for.

@@ -1,0 +1,220 @@
+"""A node sends to domains of the DNSSEC lab, with TLSA records and MTA-STS policies.
+
+RFC 7672 §2.2, RFC 8461 §5, RFC 8689 §4.2. What each server was told is what counts: nothing leaves
+in clear or to nobody knows whom where what is published forbids it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.journeys.running_node import RunningNode, running
+from tests.network.certificates import issue
+from tests.peers import require_peer
+from tests.published_domains import DOMAINS, GOOD, OWN, PLAIN, PublishedDomains, published_domains
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """How mail for a domain ends: status, code, word of the TLS line, the server that took it.
+
+    `text` is in the line of the log; `sources` are those of the last requirement.
+    """
+
+    status: str
+    dsn: str = "2.0.0"
+    word: str = ""
+    server: str = ""
+    text: str = ""
+    sources: tuple[str, ...] = ()
+
+
+EXPECTED = {
+    "ee.secure.example": Expected("sent", word="Verified", server=OWN, sources=("dane",)),
+    "ta.secure.example": Expected("sent", word="Verified", server=GOOD, sources=("dane",)),
+    "other.secure.example": Expected(
+        "deferred", "4.7.5", "Untrusted", text="no TLSA record matches", sources=("dane",)
+    ),
+    "next.secure.example": Expected("sent", word="Verified", server=OWN, sources=("dane",)),
+    "unprovable.secure.example": Expected("sent", word="Untrusted", server=OWN, sources=("dane",)),
+    "unprovable-plain.secure.example": Expected(
+        "deferred", "4.7.4", text="TLS is required", sources=("dane",)
+    ),
+    "stripped.secure.example": Expected(
+        "deferred", "4.7.4", text="TLS is required", sources=("dane",)
+    ),
+    "none.secure.example": Expected(
+        "sent", word="Untrusted", server=OWN, sources=("opportunistic",)
+    ),
+    "hidden.secure.example": Expected("deferred", "4.7.5", text="the TLSA lookup failed"),
+    "hidden-next.secure.example": Expected("sent", word="Verified", server=OWN, sources=("dane",)),
+    "insecure.unsigned.example": Expected(
+        "sent", word="Untrusted", server=OWN, sources=("opportunistic",)
+    ),
+    "enforce.unsigned.example": Expected(
+        "sent", word="Verified", server=GOOD, sources=("mta-sts",)
+    ),
+    "enforce-next.unsigned.example": Expected(
+        "sent", word="Verified", server=GOOD, sources=("mta-sts",)
+    ),
+    "enforce-own.unsigned.example": Expected(
+        "deferred", "4.7.5", text="self-signed", sources=("mta-sts",)
+    ),
+    "enforce-plain.unsigned.example": Expected(
+        "deferred", "4.7.4", text="TLS is required", sources=("mta-sts",)
+    ),
+    "unlisted.unsigned.example": Expected(
+        "deferred", "4.7.5", text="does not list mx1.unlisted.unsigned.example"
+    ),
+    "testing.unsigned.example": Expected(
+        "sent", word="Untrusted", server=OWN, sources=("opportunistic",)
+    ),
+    "testing-plain.unsigned.example": Expected("sent", server=PLAIN, sources=("opportunistic",)),
+    "missing.unsigned.example": Expected(
+        "sent", word="Untrusted", server=OWN, sources=("opportunistic",)
+    ),
+    "partial.secure.example": Expected(
+        "sent", word="Verified", server=GOOD, sources=("dane", "mta-sts")
+    ),
+    "both-other.secure.example": Expected(
+        "deferred", "4.7.5", "Trusted", text="no TLSA record matches", sources=("dane", "mta-sts")
+    ),
+    "both-own.secure.example": Expected(
+        "deferred", "4.7.5", "Trusted", text="self-signed", sources=("dane", "mta-sts")
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A node, and where it sends to."""
+
+    node: RunningNode
+    domains: PublishedDomains
+
+    def send(self, domain: str, text: str = "Subject: hi\n\nhi\n") -> tuple[str, str, str, str]:
+        """Send to a domain; gives queue id, status, code and reason of the first attempt."""
+        queue_id = self.node.send(text, to=f"alice@{domain}", sender=f"writer@{domain}")
+        return queue_id, *self.wait_end(queue_id)
+
+    def wait_end(self, queue_id: str) -> tuple[str, str, str]:
+        found = self.node.wait_log(rf"{queue_id}: to=<.*dsn=(\S+), status=(\w+) \((.*)\)")
+        return found[2], found[1], found[3]
+
+    def show(self, queue_id: str) -> list[dict[str, Any]]:
+        """Give the stories of all attempts."""
+        shown = self.node.files.command("queue", "show", queue_id, "--json")
+        assert shown.code == 0, shown.error
+        return [attempt["story"] for attempt in shown.document["attempts"]]
+
+
+@pytest.fixture(scope="module")
+def sending(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sending]:
+    require_peer("nsd", "unbound", "ldns")
+    folder = tmp_path_factory.mktemp("published")
+    with published_domains(tmp_path_factory.mktemp("lab")) as domains:
+        files = domains.make_node(folder)
+        files.add_certificate(issue(("relay.example.net",)))
+        with running(files) as node:
+            yield Sending(node, domains)
+
+
+def test_the_table_has_every_domain() -> None:
+    assert set(EXPECTED) == set(DOMAINS)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_mail_is_held_to_what_the_domain_publishes(sending: Sending, domain: str) -> None:
+    """RFC 7672 §2.2, RFC 8461 §5; rules 29, 32, 33, 34, 48, 59, 72, 78, 79, 152, 153."""
+    expected = EXPECTED[domain]
+    queue_id, status, dsn, text = sending.send(domain)
+    assert (status, dsn) == (expected.status, expected.dsn), text
+    assert expected.text in text
+    served = sending.domains.find_mails(f"writer@{domain}")
+    assert served == ([expected.server] if expected.server else [])
+    words = [
+        line.split(" TLS connection ")[0].rpartition(" ")[2]
+        for line in sending.node.lines
+        if " TLS connection established to " in line and f".{domain}[" in line
+    ]
+    assert words[-1:] == ([expected.word] if expected.word else [])
+    stories = sending.show(queue_id)
+    requirement = stories[-1]["requirement"]
+    assert tuple(requirement["sources"] if requirement else ()) == expected.sources
+    if expected.word == "Verified" and status == "sent":
+        assert stories[-1]["verdict"]["outcome"] == "authenticated"
+
+
+def test_nothing_left_in_clear_but_where_nothing_is_asked(sending: Sending) -> None:
+    """RFC 7672 §2.2, RFC 8461 §5; rules 32, 78: also not behind a handshake that failed."""
+    for domain in DOMAINS:
+        sending.send(domain)
+    senders = {
+        line.partition("<")[2].partition(">")[0] for line in sending.domains.find_clear_mails()
+    }
+    assert senders == {"writer@testing-plain.unsigned.example"}
+
+
+def test_what_a_policy_in_testing_would_have_stopped_is_recorded(sending: Sending) -> None:
+    """RFC 8461 §5, §6; rules 79, 84."""
+    for domain, result_type in (
+        ("testing.unsigned.example", "certificate-not-trusted"),
+        ("testing-plain.unsigned.example", "starttls-not-supported"),
+        ("missing.unsigned.example", "certificate-not-trusted"),
+    ):
+        queue_id, *_ = sending.send(domain)
+        (story,) = sending.show(queue_id)
+        assert story["requirement"]["is_testing"] == ("testing" in domain)
+        assert story["verdict"]["result_type"] == result_type
+
+
+def test_tls_required_no_goes_over_what_is_published(sending: Sending) -> None:
+    """RFC 8689 §4.2.2; rules 92, 154: DANE and MTA-STS both; it is tried, and recorded."""
+    for domain in ("other.secure.example", "enforce-own.unsigned.example", "hidden.secure.example"):
+        asked = "TLS-Required: No\nSubject: your TLS is broken\n\nsee your log\n"
+        queue_id, status, _, text = sending.send(domain, asked)
+        assert status == "sent", text
+        assert sending.show(queue_id)[-1]["verdict"]["outcome"] == "encrypted"
+
+
+@pytest.mark.parametrize(
+    ("domain", "status"),
+    [
+        ("ta.secure.example", "sent"),
+        ("enforce.unsigned.example", "sent"),
+        ("other.secure.example", "5.7.10"),
+        # It offers no REQUIRETLS.
+        ("ee.secure.example", "5.7.30"),
+        ("enforce-own.unsigned.example", "5.7.10"),
+    ],
+)
+def test_requiretls_goes_where_the_host_is_proved(
+    sending: Sending, domain: str, status: str
+) -> None:
+    """RFC 8689 §4.2.1; rules 88, 89, 90."""
+    sender = f"requiretls@{domain}"
+    with sending.node.client() as client:
+        client.start("relay.example.net")
+        client.ehlo()
+        client.mail(sender, ["REQUIRETLS"])
+        client.rcpt(f"alice@{domain}")
+        queue_id = (
+            client.data("Subject: in confidence\n\nfor nobody else\n")[1].decode().split()[-1]
+        )
+    ended, dsn, text = sending.wait_end(queue_id)
+    if status == "sent":
+        assert ended == "sent", text
+        (line,) = [
+            line for line in sending.domains.servers[GOOD].seen.mails if f"<{sender}>" in line
+        ]
+        assert line.endswith(" REQUIRETLS")
+    else:
+        assert (ended, dsn) == ("bounced", status), text
+        assert sending.domains.find_mails(sender) == []
+
+
+def test_the_node_says_that_dane_can_work(sending: Sending) -> None:
+    """RFC 7672 §2.1.1; rule 26."""
+    sending.node.wait_log("DANE can work: secure.example is signed, and was validated")

@@ -1,0 +1,247 @@
+"""Domains that publish TLSA records and MTA-STS policies, in the DNSSEC lab, with their MX hosts.
+
+The hosts are three servers: `good` has a certificate that is trusted, for all its names, `own` one
+that it signed itself, `plain` no TLS. Each domain's outcome is in the tests that send there.
+"""
+
+import socket
+from asyncio import TaskGroup
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from letterlock.base.clock import SystemClock
+from letterlock.base.domains import Domain
+from letterlock.network.policy_host import PolicyHost
+from letterlock.network.server_certificates import ServerCertificates
+from letterlock.protocols.pki.certificate import CertificateFacts, read_certificate
+from letterlock.protocols.pki.throwaway_ca import Issued, self_signed
+from tests.dnssec_lab.fault_proxy import Fault
+from tests.dnssec_lab.lab import LOOPBACK, DnssecLab, running_lab
+from tests.interop.background import in_background
+from tests.journeys.running_node import NodeFiles
+from tests.misbehaving import GOOD_EXTENSIONS, Conduct, Server, serving
+from tests.network.certificates import NOW, authority, issue, write_pair
+
+SIGNED, UNSIGNED = "secure.example", "unsigned.example"
+GOOD, OWN, PLAIN = SERVERS = ("good", "own", "plain")
+ENFORCE, TESTING, UNLISTED, MISSING = "enforce", "testing", "enforce, elsewhere", "404"
+
+
+@dataclass(frozen=True, slots=True)
+class Mx:
+    """An MX host: which server it is, and its TLSA record."""
+
+    server: str
+    tlsa: str = ""
+    """`ee`: of its key. `ta`: of the authority. `other`: of another key. `unusable`: usage 1."""
+    is_hidden: bool = False
+    """Every question for its records fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a domain publishes: MX hosts in their order, and its MTA-STS policy."""
+
+    hosts: tuple[Mx, ...]
+    policy: str = ""
+
+
+WITH_TLSA = {
+    "ee.secure.example": Published((Mx(OWN, "ee"),)),
+    "ta.secure.example": Published((Mx(GOOD, "ta"),)),
+    "other.secure.example": Published((Mx(GOOD, "other"),)),
+    "next.secure.example": Published((Mx(GOOD, "other"), Mx(OWN, "ee"))),
+    "unprovable.secure.example": Published((Mx(OWN, "unusable"),)),
+    "unprovable-plain.secure.example": Published((Mx(PLAIN, "unusable"),)),
+    "stripped.secure.example": Published((Mx(PLAIN, "other"),)),
+    "none.secure.example": Published((Mx(OWN),)),
+    "hidden.secure.example": Published((Mx(GOOD, "ta", is_hidden=True),)),
+    "hidden-next.secure.example": Published((Mx(GOOD, "ta", is_hidden=True), Mx(OWN, "ee"))),
+    "insecure.unsigned.example": Published((Mx(OWN, "other"),)),
+}
+"""Those without a policy: what Postfix knows of as well."""
+
+WITH_POLICY = {
+    "enforce.unsigned.example": Published((Mx(GOOD),), ENFORCE),
+    "enforce-next.unsigned.example": Published((Mx(OWN), Mx(PLAIN), Mx(GOOD)), ENFORCE),
+    "enforce-own.unsigned.example": Published((Mx(OWN),), ENFORCE),
+    "enforce-plain.unsigned.example": Published((Mx(PLAIN),), ENFORCE),
+    "unlisted.unsigned.example": Published((Mx(GOOD),), UNLISTED),
+    "testing.unsigned.example": Published((Mx(OWN),), TESTING),
+    "testing-plain.unsigned.example": Published((Mx(PLAIN),), TESTING),
+    "missing.unsigned.example": Published((Mx(OWN),), MISSING),
+    "partial.secure.example": Published((Mx(OWN, "unusable"), Mx(OWN), Mx(GOOD, "ta")), ENFORCE),
+    "both-other.secure.example": Published((Mx(GOOD, "other"),), ENFORCE),
+    "both-own.secure.example": Published((Mx(OWN, "ee"),), ENFORCE),
+}
+DOMAINS = {**WITH_TLSA, **WITH_POLICY}
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedDomains:
+    """They run: the lab that answers for them, their hosts, and the host of their policies."""
+
+    lab: DnssecLab
+    servers: Mapping[str, Server]
+    policy_port: int
+
+    @property
+    def port(self) -> int:
+        """The port of all MX hosts."""
+        return self.servers[GOOD].port
+
+    def find_mails(self, sender: str) -> list[str]:
+        """Give the servers that were told MAIL with this sender."""
+        return [
+            name
+            for name, server in self.servers.items()
+            if any(f"<{sender}>" in line for line in server.seen.mails)
+        ]
+
+    def find_clear_mails(self) -> list[str]:
+        """Give every MAIL that came without TLS."""
+        return [line for server in self.servers.values() for line in server.seen.mails_in_clear]
+
+    def make_node(self, folder: Path) -> NodeFiles:
+        """Give a node that sends to these domains, and trusts the tests' authority."""
+        files = NodeFiles(folder, hostname="relay.example.net", domains=("example.net",))
+        trust = folder / "ca.pem"
+        trust.write_bytes(authority().pem)
+        host, port = self.lab.resolver
+        files.change("dns", resolver=f"{host}:{port}", timeout="5s", signed_name=SIGNED)
+        files.change("dns", bogus_name="bogus.example")
+        files.change("deliver", port=self.port)
+        files.change("policy", trust_files=[str(trust)])
+        files.change("mta_sts", port=self.policy_port, private_addresses=True)
+        return files
+
+
+def host_name(domain: str, number: int) -> str:
+    """Give the name of a domain's MX host, counted from 1."""
+    return f"mx{number}.{domain}"
+
+
+@contextmanager
+def published_domains(
+    folder: Path, *, ip: str = LOOPBACK, port: int | None = None
+) -> Iterator[PublishedDomains]:
+    """Run them all; `ip` and `port` are the resolver's. Needs the peers nsd, unbound and ldns."""
+    certificates = {GOOD: issue(tuple(_names_of(GOOD))), OWN: _sign_own()}
+    with in_background(_serve(folder, certificates)) as (servers, policy_port):
+        additions: dict[str, list[str]] = {SIGNED: [], UNSIGNED: []}
+        for domain, published in DOMAINS.items():
+            zone = SIGNED if domain.endswith(SIGNED) else UNSIGNED
+            additions[zone] += _records(domain, published, servers, certificates)
+        texts = {f"{zone}.": "\n".join(lines) for zone, lines in additions.items()}
+        with running_lab(folder, texts, ip=ip, port=port) as lab, _hiding(lab):
+            yield PublishedDomains(lab, servers, policy_port)
+
+
+@contextmanager
+def _hiding(lab: DnssecLab) -> Iterator[None]:
+    hidden = [
+        f"_tcp.{host_name(domain, number)}"
+        for domain, published in DOMAINS.items()
+        for number, mx in enumerate(published.hosts, start=1)
+        if mx.is_hidden
+    ]
+    first, second = hidden
+    with lab.failing(first, "TLSA", Fault.SERVFAIL), lab.failing(second, "TLSA", Fault.SERVFAIL):
+        yield
+
+
+def _names_of(server: str) -> Iterator[str]:
+    for domain, published in DOMAINS.items():
+        for number, mx in enumerate(published.hosts, start=1):
+            if mx.server == server:
+                yield host_name(domain, number)
+
+
+def _sign_own() -> Issued:
+    return self_signed(tuple(_names_of(OWN)), now=NOW)
+
+
+def _records(
+    domain: str,
+    published: Published,
+    servers: Mapping[str, Server],
+    certificates: Mapping[str, Issued],
+) -> Iterator[str]:
+    for number, mx in enumerate(published.hosts, start=1):
+        host, server = host_name(domain, number), servers[mx.server]
+        yield f"{domain}. MX {10 * number} {host}."
+        yield f"{host}. A {server.ip}"
+        if mx.tlsa:
+            record = _tlsa(mx, certificates)
+            yield f"_{server.port}._tcp.{host}. TLSA {record}"
+    if published.policy:
+        yield f'_mta-sts.{domain}. TXT "v=STSv1; id=1;"'
+        yield f"mta-sts.{domain}. A {LOOPBACK}"
+
+
+def _tlsa(mx: Mx, certificates: Mapping[str, Issued]) -> str:
+    match mx.tlsa:
+        case "ee":
+            return f"3 1 1 {key_digest(certificates[mx.server])}"
+        case "ta":
+            return f"2 0 0 {authority().der.hex()}"
+        case "unusable":
+            return f"1 1 1 {sha256(b'any key').hexdigest()}"
+        case _:
+            return f"3 1 1 {sha256(b'another key').hexdigest()}"
+
+
+def key_digest(issued: Issued) -> str:
+    facts = read_certificate(issued.der)
+    assert isinstance(facts, CertificateFacts)
+    return facts.spki_sha256
+
+
+@asynccontextmanager
+async def _serve(
+    folder: Path, certificates: Mapping[str, Issued]
+) -> AsyncIterator[tuple[dict[str, Server], int]]:
+    # REQUIRETLS is offered by the one that can be proved.
+    conducts = (
+        Conduct(certificates[GOOD], extensions=(*GOOD_EXTENSIONS, "REQUIRETLS")),
+        Conduct(certificates[OWN]),
+        Conduct(has_starttls=False),
+    )
+    names = tuple(f"mta-sts.{domain}" for domain, item in DOMAINS.items() if item.policy)
+    async with serving(*conducts) as servers, policies_of(folder, _find_policy, names) as port:
+        yield dict(zip(SERVERS, servers, strict=True)), port
+
+
+def _find_policy(domain: Domain) -> bytes | None:
+    published = DOMAINS.get(domain)
+    if published is None or published.policy in ("", MISSING):
+        return None
+    mode = TESTING if published.policy == TESTING else ENFORCE
+    mx = "mx.elsewhere.example" if published.policy == UNLISTED else f"*.{domain}"
+    return format_policy(mode, mx)
+
+
+def format_policy(mode: str, *mx: str, max_age: int = 604800) -> bytes:
+    """Write a policy file."""
+    lines = ["version: STSv1", f"mode: {mode}", *(f"mx: {each}" for each in mx)]
+    return "\n".join([*lines, f"max_age: {max_age}", ""]).encode()
+
+
+@asynccontextmanager
+async def policies_of(
+    folder: Path, find: Callable[[Domain], bytes | None], names: tuple[str, ...]
+) -> AsyncIterator[int]:
+    """Run a policy host with a certificate for these names; gives its port."""
+    pair = write_pair(folder, issue(names), "policy-host")
+    host = PolicyHost(find, ServerCertificates([pair]), SystemClock())
+    listener = socket.create_server((LOOPBACK, 0))
+    port: int = listener.getsockname()[1]
+    async with TaskGroup() as tasks:
+        running = tasks.create_task(host.run([listener]))
+        try:
+            yield port
+        finally:
+            running.cancel()
