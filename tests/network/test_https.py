@@ -11,17 +11,16 @@ import pytest
 
 from letterlock.base.clock import SystemClock
 from letterlock.base.domains import Domain, parse_domain
-from letterlock.network import https as module
+from letterlock.network import https_client as module
 from letterlock.network.client_contexts import ClientContexts
 from letterlock.network.https import (
-    CONNECT_SECONDS,
-    MAX_REASON_CHARACTERS,
     MAX_RECEIVED_OCTETS,
     PATH,
     FetchFailed,
     HttpsSettings,
     PolicyFetcher,
 )
+from letterlock.network.https_client import CONNECT_SECONDS, MAX_REASON_CHARACTERS
 from letterlock.network.wire import Lost
 from letterlock.protocols.dns.answers import Security
 from letterlock.protocols.mta_sts.policy import MAX_POLICY_OCTETS
@@ -88,7 +87,8 @@ async def test_a_policy_is_fetched_from_the_well_known_place() -> None:
     async with running() as (fetcher, host):
         assert await fetcher.fetch(DOMAIN) == POLICY
         (request,) = host.requests
-        assert request.startswith(f"GET {PATH} HTTP/1.1\r\nHost: {HOST}\r\n".encode())
+        start = f"GET {PATH} HTTP/1.1\r\nHost: {HOST}:{host.port}\r\n"
+        assert request.startswith(start.encode())
         assert host.snis == [HOST]
 
 

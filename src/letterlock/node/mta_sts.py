@@ -12,7 +12,8 @@ from letterlock.base.config.sections import Config
 from letterlock.base.log import Log, Service
 from letterlock.network.client_contexts import ClientContexts
 from letterlock.network.dns import Resolver
-from letterlock.network.https import HttpsSettings, PolicyFetcher, UnusableAnchors
+from letterlock.network.https import HttpsSettings, PolicyFetcher
+from letterlock.network.https_client import UnusableAnchors
 from letterlock.protocols.pki.anchors import TrustAnchors
 from letterlock.services.discover.mta_sts import FinderLimits, MtaStsFinder
 from letterlock.storage.policies import PolicyStore
