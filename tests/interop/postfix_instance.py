@@ -198,6 +198,7 @@ def submit(
     to: str,
     text: str | bytes = MESSAGE,
     *,
+    sender: str = "writer@writer.example",
     mail: Sequence[str] = (),
     rcpt: Sequence[str] = (),
 ) -> str:
@@ -208,7 +209,7 @@ def submit(
     with smtplib.SMTP("127.0.0.1", port, "writer.example", timeout=PATIENCE) as smtp:
         smtp.ehlo()
         smtp.command_encoding = "utf-8"
-        smtp.mail("writer@writer.example", mail)
+        smtp.mail(sender, mail)
         smtp.rcpt(to, rcpt)
         code, reply = smtp.data(text)
     assert code == 250, reply
