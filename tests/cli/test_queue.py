@@ -194,7 +194,8 @@ async def test_show_tells_the_story_of_a_message_that_was_refused(
     assert node.run("queue", "show", queue_id) == 0
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
-    assert all(len(line) <= 100 for line in shown.splitlines())
+    assert all(len(line) <= 76 for line in shown.splitlines())
+    shown = " ".join(shown.split())
     for part in (
         f"{queue_id} from alice@example.org",
         "to         user0@example.com: queued, next attempt",
@@ -207,7 +208,7 @@ async def test_show_tells_the_story_of_a_message_that_was_refused(
         "outcome    deferred: the peer did not prove its name",
         "dialogue   S: 220 mx.example.com ESMTP",
     ):
-        assert part in shown
+        assert " ".join(part.split()) in shown
 
 
 async def test_show_tells_the_story_in_json(node: Node, capsys: pytest.CaptureFixture[str]) -> None:

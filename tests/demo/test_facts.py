@@ -8,8 +8,14 @@ from pathlib import Path
 import pytest
 
 from letterlock.base.domains import Domain
-from letterlock.demo.facts import Attempt, count_hops, describe_answer, read_trace
-from letterlock.protocols.dns.answers import Answer, Existence, MxRecord, Security
+from letterlock.demo.facts import (
+    Attempt,
+    count_hops,
+    describe_answer,
+    find_last_hop,
+    read_trace,
+)
+from letterlock.protocols.dns.answers import Answer, Existence, MxRecord, Security, TlsaRecord
 from letterlock.storage.queue import AttemptRecord
 from tests.fakes import START
 
@@ -57,7 +63,7 @@ def test_an_attempt_that_came_to_nothing_is_empty() -> None:
                 Existence.RECORDS,
                 (MxRecord(10, Domain("mx.a.example")), MxRecord(20, Domain("mx2.a.example"))),
             ),
-            "MX a.example: 10 mx.a.example, 20 mx2.a.example (DNSSEC: secure)",
+            "MX a.example: 10 mx.a.example, 20 mx2.a.example (secure)",
         ),
         (
             Answer(
@@ -67,15 +73,35 @@ def test_an_attempt_that_came_to_nothing_is_empty() -> None:
                 Existence.RECORDS,
                 (IPv4Address("192.0.2.1"),),
             ),
-            "A a.example: 192.0.2.1 (DNSSEC: insecure)",
+            "A a.example: 192.0.2.1 (insecure)",
         ),
         (
             Answer(Domain("a.example"), "A", Security.INSECURE, Existence.NXDOMAIN),
-            "A a.example: nxdomain (DNSSEC: insecure)",
+            "A a.example: nxdomain (insecure)",
         ),
         (
             Answer(Domain("a.example"), "A", Security.FAILED, reason="no answer in time"),
-            "A a.example: no answer in time (DNSSEC: failed)",
+            "A a.example: no answer in time (failed)",
+        ),
+        (
+            Answer(
+                Domain("_25._tcp.mx.a.example"),
+                "TLSA",
+                Security.SECURE,
+                Existence.RECORDS,
+                (TlsaRecord(3, 1, 1, bytes(range(32))), TlsaRecord(2, 0, 0, b"whole")),
+            ),
+            "TLSA _25._tcp.mx.a.example: 3 1 1 00010203..., 2 0 0 77686f6c65 (secure)",
+        ),
+        (
+            Answer(
+                Domain("_mta-sts.a.example"),
+                "TXT",
+                Security.INSECURE,
+                Existence.RECORDS,
+                (b"v=STSv1; id=1",),
+            ),
+            "TXT _mta-sts.a.example: v=STSv1; id=1 (insecure)",
         ),
     ],
 )
@@ -94,9 +120,11 @@ def test_only_the_servers_own_lines_are_read(tmp_path: Path) -> None:
     trace = read_trace(message)
     assert len(trace) == 5
     assert count_hops(trace) == (1, 2)
+    assert find_last_hop(trace) == "Received: from a by b with ESMTPS id 1"
 
 
 def test_a_message_without_trace_has_no_hops(tmp_path: Path) -> None:
     message = tmp_path / "message"
     message.write_bytes(b"Subject: x\n\nwith ESMTPS \n")
     assert count_hops(read_trace(message)) == (0, 0)
+    assert find_last_hop(read_trace(message)) == ""

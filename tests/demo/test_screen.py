@@ -25,7 +25,7 @@ def test_claims_are_counted_and_the_broken_ones_kept() -> None:
 
 def test_facts_stand_below_each_other_and_are_wrapped() -> None:
     screen, stream = show()
-    screen.tell("label", "fact", "word " * 30, "")
+    screen.tell("label", "fact", "word " * 20, "")
     lines = stream.getvalue().splitlines()
     assert lines[0] == "   label        fact"
     assert lines[1].startswith(" " * 16 + "word word")
@@ -80,3 +80,14 @@ def test_steps_are_numbered() -> None:
     screen.begin_step("first")
     screen.begin_step("second")
     assert stream.getvalue() == "\n1. first\n\n2. second\n"
+
+
+def test_the_end_is_a_table() -> None:
+    screen, stream = show()
+    screen.sum_up("a@example.org", "sent", "word " * 20)
+    screen.sum_up("b@example.org", "waits", "")
+    lines = stream.getvalue().splitlines()
+    assert lines[0].startswith("   a@example.org         sent  word word")
+    assert lines[1].startswith(" " * 31 + "word")
+    assert lines[2].split() == ["b@example.org", "waits"]
+    assert max(map(len, lines)) <= MAX_WIDTH

@@ -18,7 +18,8 @@ from letterlock.storage.queue import (
     RecipientState,
 )
 
-WIDTH = 96
+WIDTH = 76
+"""Room is left in 80 columns for who quotes it."""
 LIST_HEAD = "-Queue ID------- --Size-- -----Arrival time---- -Sender/Recipients-------"
 _INDENT = " " * 48
 _LABEL_WIDTH = 11

@@ -1,12 +1,13 @@
 """The configurations of the demo's two nodes, as their operators would write them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from letterlock.base.config.values import ListenAddress
+from letterlock.demo.certificates import RECEIVER_CERTIFICATES
 from letterlock.demo.setting import (
     ALICE,
-    BOB,
     BROKEN_DOMAIN,
+    RECIPIENTS,
     RIGHT_DOMAIN,
     RIGHT_HOST,
     SENDER_DOMAIN,
@@ -20,8 +21,8 @@ from letterlock.demo.setting import (
 _RECEIVER = """\
 # The receiving node of `letterlock demo`. Paths start at this file's folder.
 hostname = "{host}"
-domains = ["{right}", "{wrong}"]
-contact = "postmaster@{right}"
+domains = [{domains}]
+contact = "postmaster@{domain}"
 data_dir = "data"
 
 [receive]
@@ -29,11 +30,13 @@ listen = [{listen}]
 relay_from = []
 
 [tls]
-certificates = [{{ certificate = "certificate.pem", key = "key.pem" }}]
+certificates = [
+{certificates}
+]
 
 [local]
-mailboxes = ["{alice}", "{bob}"]
-postmaster = "{alice}"
+mailboxes = [{mailboxes}]
+postmaster = "{postmaster}"
 
 [policy]
 trust_files = ["../authority.pem"]
@@ -56,7 +59,7 @@ listen = [{listen}]
 relay_from = ["{client}"]
 
 [tls]
-certificates = [{{ certificate = "certificate.pem", key = "key.pem" }}]
+certificates = [{{ certificate = "certificate.pem", key = "certificate.key" }}]
 
 [local]
 mailboxes = ["{writer}"]
@@ -75,6 +78,10 @@ level = "{level}"
 [policy.hops."{wrong}"]
 level = "{level}"
 
+[mta_sts]
+port = {policy_port} # instead of 443, which needs root
+private_addresses = true # the policy host is on loopback too
+
 [dns]
 resolver = "{resolver}"
 signed_name = "{signed}"
@@ -83,22 +90,27 @@ bogus_name = "{broken}"
 
 
 def format_receiver(listen: Sequence[ListenAddress], resolver: str) -> str:
-    """Write the receiver's letterlock.toml. It would take mail for both domains."""
+    """Write the receiver's letterlock.toml. It would take mail for every domain of the demo."""
+    certificates = [
+        f'    {{ certificate = "{name}.pem", key = "{name}.key" }},'
+        for name in RECEIVER_CERTIFICATES
+    ]
     return _RECEIVER.format(
         host=RIGHT_HOST,
-        right=RIGHT_DOMAIN,
-        wrong=WRONG_DOMAIN,
-        listen=", ".join(f'"{address}"' for address in listen),
-        alice=ALICE,
-        bob=BOB,
+        domain=RIGHT_DOMAIN,
+        domains=_quote(recipient.partition("@")[2] for recipient in RECIPIENTS),
+        listen=_quote(listen),
+        certificates="\n".join(certificates),
+        mailboxes=_quote(RECIPIENTS),
+        postmaster=ALICE,
         resolver=resolver,
         signed=SIGNED_DOMAIN,
         broken=BROKEN_DOMAIN,
     )
 
 
-def format_sender(listen: ListenAddress, resolver: str, level: str) -> str:
-    """Write the sender's letterlock.toml: a policy of `level` for both domains."""
+def format_sender(listen: ListenAddress, resolver: str, policy_port: int, level: str) -> str:
+    """Write the sender's letterlock.toml: a policy of `level` for two domains, none for others."""
     return _SENDER.format(
         host=SENDER_HOST,
         domain=SENDER_DOMAIN,
@@ -109,7 +121,12 @@ def format_sender(listen: ListenAddress, resolver: str, level: str) -> str:
         right=RIGHT_DOMAIN,
         wrong=WRONG_DOMAIN,
         level=level,
+        policy_port=policy_port,
         resolver=resolver,
         signed=SIGNED_DOMAIN,
         broken=BROKEN_DOMAIN,
     )
+
+
+def _quote(items: Iterable[object]) -> str:
+    return ", ".join(f'"{item}"' for item in items)

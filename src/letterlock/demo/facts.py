@@ -1,18 +1,20 @@
 """What happened, read from the queue's story of an attempt, from DNS answers and from a mailbox."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from letterlock.protocols.dns.answers import Answer, MxRecord
+from letterlock.protocols.dns.answers import Answer, MxRecord, Record
 from letterlock.storage.queue import AttemptRecord
 
 MAX_HEADER_OCTETS = 64 * 1024
 _JUDGED = "! TLS"
 """How the dialogue notes what was found of the handshake (`network.smtp_client`)."""
 _MAIL = "> MAIL"
+_DIGEST = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{56}\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +62,14 @@ class Attempt:
 
 def describe_answer(answer: Answer) -> str:
     """Write a DNS answer as one line, with its DNSSEC state."""
-    records = [
-        f"{record.preference} {record.exchange}" if isinstance(record, MxRecord) else str(record)
-        for record in answer.records
-    ]
+    records = [_describe_record(record) for record in answer.records]
     found = ", ".join(records) or answer.reason or answer.existence.value
-    return f"{answer.rdtype} {answer.name}: {found} (DNSSEC: {answer.security})"
+    return shorten_digests(f"{answer.rdtype} {answer.name}: {found} ({answer.security})")
+
+
+def shorten_digests(text: str) -> str:
+    """Cut SHA-256 digests to what eyes can compare."""
+    return _DIGEST.sub(r"\1...", text)
 
 
 def read_trace(message: Path) -> list[str]:
@@ -81,7 +85,23 @@ def read_trace(message: Path) -> list[str]:
     return lines
 
 
+def find_last_hop(trace: Sequence[str]) -> str:
+    """Find what the server that had the message last says of it: the first Received, unfolded."""
+    fields = " ".join(" ".join(trace).split()).split("Received: ")
+    return f"Received: {fields[1].rstrip()}" if len(fields) > 1 else ""
+
+
 def count_hops(trace: Sequence[str]) -> tuple[int, int]:
     """Count the hops in trace lines: those over TLS (ESMTPS, RFC 3848), and all."""
     text = "\n".join(trace)
     return text.count(" with ESMTPS "), sum(line.startswith("Received:") for line in trace)
+
+
+def _describe_record(record: Record) -> str:
+    match record:
+        case MxRecord():
+            return f"{record.preference} {record.exchange}"
+        case bytes():
+            return record.decode("utf-8", "replace")
+        case _:
+            return str(record)

@@ -1,9 +1,11 @@
 """What can be tried with the demo's nodes while they stay up."""
 
+from letterlock.demo.certificates import AUTHORITY_FILE
 from letterlock.demo.commands import format_command
 from letterlock.demo.screen import Screen
-from letterlock.demo.setting import ALICE, BOB, WRITER
+from letterlock.demo.setting import CAROL, ERIN, SIGNED_HOST, UNLISTED_DOMAIN, WRITER
 from letterlock.demo.stage import Stage
+from letterlock.network.https import HOST_LABEL, PATH
 
 
 def invite(screen: Screen, stage: Stage) -> None:
@@ -14,12 +16,20 @@ def invite(screen: Screen, stage: Stage) -> None:
     screen.leave_line()
     screen.say("Both nodes stay up until Ctrl-C. In another terminal:")
     screen.offer(
-        "hand in a message for either mailbox, or type one",
-        f"{swaks} --to {ALICE}",
-        f"{swaks} --to {BOB}",
+        "hand in a message for any of the five, or type one",
+        f"{swaks} --to {CAROL}",
+        f"{swaks} --to {ERIN}",
         f"nc {server.host} {server.port}",
     )
-    screen.offer("look into the mailbox", f"ls {stage.receiver.mailbox(ALICE) / 'new'}")
+    screen.offer("look into a mailbox", f"ls {stage.receiver.mailbox(CAROL) / 'new'}")
+    resolver, policy_host = stage.resolver, stage.policy_host
+    site = f"{HOST_LABEL}.{UNLISTED_DOMAIN}:{policy_host.port}"
+    screen.offer(
+        "ask for what is published",
+        f"dig @{resolver.host} -p {resolver.port} TLSA _{server.port}._tcp.{SIGNED_HOST} +dnssec",
+        f"curl --cacert {stage.folder / AUTHORITY_FILE} --resolve {site}:{policy_host.host} "
+        f"https://{site}{PATH}",
+    )
     screen.offer(
         "see what waits, and try it again",
         format_command("queue", "list", "--config", config),

@@ -24,8 +24,10 @@ from letterlock.node.listeners import Listeners
 from letterlock.node.policy import load_policy
 from letterlock.node.worker import Common, Worker
 from letterlock.protocols.dns.answers import Answer
+from letterlock.protocols.mta_sts.cache import CachedPolicy
 from letterlock.services.receive.session import COUNTERS
 from letterlock.storage.queue import MessageStory, QueueId
+from letterlock.storage.sqlite.policies import read_policy
 from letterlock.storage.sqlite.reader import SqliteQueueReader
 
 CONFIG_NAME = "letterlock.toml"
@@ -48,9 +50,14 @@ class Lookups:
         self._answers.append(answer)
         return answer
 
+    @property
+    def answers(self) -> list[Answer]:
+        """The answers since the last `take`."""
+        return list(self._answers)
+
     def take(self) -> list[Answer]:
-        """Give the answers since the last call."""
-        answers = list(self._answers)
+        """Give them, and forget them."""
+        answers = self.answers
         self._answers.clear()
         return answers
 
@@ -95,6 +102,11 @@ class Node:
                     return story
         return None
 
+    async def find_policy(self, domain: str) -> CachedPolicy | None:
+        """Read the MTA-STS policy that the node keeps of a domain, as `policy explain` does."""
+        stored = await read_policy(self.config.node_database, Domain(domain))
+        return stored.entry.cached if stored is not None else None
+
     async def wait_for_attempt(self, queue_id: str) -> MessageStory:
         """Give a message's story when its first attempt is settled; raises TimeoutError."""
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -117,8 +129,7 @@ async def running(folder: Path, listeners: Listeners, clock: Clock) -> AsyncIter
     lookups = Lookups(CachingResolver(backend, clock))
     certificates = build_certificates(config.tls)
     assert certificates is not None, "both configurations have one"
-    names = certificates.summaries[0].names
-    node = Node(folder, config, names, NamedCounters(COUNTERS, 1), lookups)
+    node = Node(folder, config, certificates.names, NamedCounters(COUNTERS, 1), lookups)
     with _open_log(node.mail_log) as stream:
         common = Common(
             config=config,

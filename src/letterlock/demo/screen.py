@@ -9,9 +9,11 @@ from rich.text import Text
 from letterlock.base.errors import OutputError
 from letterlock.base.log import make_printable
 
-MAX_WIDTH = 96
+MAX_WIDTH = 80
 MIN_WIDTH = 40
 _LABEL_WIDTH = 13
+_NAME_WIDTH = 21
+_STATE_WIDTH = 5
 
 
 class Screen:
@@ -73,6 +75,14 @@ class Screen:
         first, *others = self._wrap(text, " " * (_LABEL_WIDTH + 3))
         label = Text.assemble("   ", mark, " " * max(1, _LABEL_WIDTH - len(mark[0])))
         self._write(label + first.lstrip())
+        for line in others:
+            self._write(Text(line))
+
+    def sum_up(self, name: str, state: str, reason: str) -> None:
+        """Write one line of the end: what became of something, and why; a line more if need be."""
+        head = f"   {name:{_NAME_WIDTH}} {state:{_STATE_WIDTH}} "
+        first, *others = self._wrap(reason, " " * len(head)) or [head]
+        self._write(Text(head + first[len(head) :]))
         for line in others:
             self._write(Text(line))
 

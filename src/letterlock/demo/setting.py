@@ -1,6 +1,13 @@
-"""Who is in the demo: names, addresses, zones; and what tests change, to see that it is noticed."""
+"""Who is in the demo: names, addresses, zones, policies; and what tests change, to see it noticed.
+
+Five domains, one for each message. What TLS they must have is in the sender's own table for the
+first two, in DNSSEC for the third, in an MTA-STS policy for the last two.
+"""
 
 from dataclasses import dataclass
+from datetime import timedelta
+
+from letterlock.protocols.mta_sts.policy import MtaStsMode, MtaStsPolicy, format_policy
 
 SENDER_DOMAIN = "sender.example"
 SENDER_HOST = "out.sender.example"
@@ -10,32 +17,63 @@ RIGHT_HOST = "mx.demo.example"
 RIGHT_IP = "127.0.0.2"
 WRONG_DOMAIN = "wrong.example"
 WRONG_HOST = "mx.wrong.example"
+"""There the receiver has no certificate for it, and shows the one for RIGHT_HOST."""
 WRONG_IP = "127.0.0.3"
-
 SIGNED_DOMAIN = "signed.example"
 SIGNED_HOST = "mx.signed.example"
+LISTED_DOMAIN = "listed.example"
+LISTED_HOST = "mx.listed.example"
+UNLISTED_DOMAIN = "unlisted.example"
+"""Its MX record leads to RIGHT_HOST, its policy lists another host."""
 BROKEN_DOMAIN = "broken.example"
 """Signed by another key than its own, so that nothing in it can be validated."""
+
+POLICY_HOST_IP = SENDER_IP
 
 WRITER = f"you@{SENDER_DOMAIN}"
 ALICE = f"alice@{RIGHT_DOMAIN}"
 BOB = f"bob@{WRONG_DOMAIN}"
+CAROL = f"carol@{SIGNED_DOMAIN}"
+DAVE = f"dave@{LISTED_DOMAIN}"
+ERIN = f"erin@{UNLISTED_DOMAIN}"
+RECIPIENTS = (ALICE, BOB, CAROL, DAVE, ERIN)
 
 AUTHORITY = "Letterlock demo CA"
 
+_STS = f'_mta-sts TXT "v=STSv1; id=1"\nmta-sts A {POLICY_HOST_IP}'
 ZONES = {
     RIGHT_DOMAIN: f"@ MX 10 {RIGHT_HOST}.\n{RIGHT_HOST}. A {RIGHT_IP}",
     WRONG_DOMAIN: f"@ MX 10 {WRONG_HOST}.\n{WRONG_HOST}. A {WRONG_IP}",
     SIGNED_DOMAIN: f"@ MX 10 {SIGNED_HOST}.\n{SIGNED_HOST}. A {RIGHT_IP}",
+    LISTED_DOMAIN: f"@ MX 10 {LISTED_HOST}.\n{LISTED_HOST}. A {RIGHT_IP}\n{_STS}",
+    UNLISTED_DOMAIN: f"@ MX 10 {RIGHT_HOST}.\n{_STS}",
     BROKEN_DOMAIN: f"@ MX 10 {RIGHT_HOST}.",
 }
-"""As zone files have it: `@` is the domain itself."""
+"""As zone files have it: `@` is the domain itself. The TLSA record is added when there is a key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What the demo is played with: the names in the receiver's certificate, the sender's level."""
+    """What the demo is played with; each default is what makes all claims hold."""
 
     certificate_names: tuple[str, ...] = (RIGHT_HOST,)
+    """What the receiver's first certificate is for: all that have none of their own get it."""
     level: str = "verify"
+    """What the sender's table says."""
     is_authority_trusted: bool = True
+    is_right_key_published: bool = True
+    """The TLSA record names the key of SIGNED_HOST."""
+    policy_mode: MtaStsMode = MtaStsMode.ENFORCE
+    other_host: str = f"mx.{UNLISTED_DOMAIN}"
+    """What the policy of UNLISTED_DOMAIN lists."""
+
+    @property
+    def policies(self) -> dict[str, bytes]:
+        """Give the policy file of each domain that has one."""
+        listed = {LISTED_DOMAIN: LISTED_HOST, UNLISTED_DOMAIN: self.other_host}
+        return {
+            domain: format_policy(
+                MtaStsPolicy(self.policy_mode, (host,), timedelta(weeks=1))
+            ).encode()
+            for domain, host in listed.items()
+        }

@@ -1,37 +1,40 @@
-"""The demo's stage: an authority, a name server, a receiving and a sending node, on loopback.
+"""The demo's stage: an authority, a resolver, a policy host, a receiving and a sending node.
 
 All files are in one folder, the caller's to remove. Every host is an address of loopback, and all
-have the same port, since port 25 needs root.
+that take mail have the same port, since port 25 needs root.
 """
 
+import asyncio
 import errno
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from letterlock.base.clock import Clock
 from letterlock.base.config.values import ListenAddress
 from letterlock.base.errors import LocalError
+from letterlock.demo.certificates import make_certificates, name_files
 from letterlock.demo.configs import format_receiver, format_sender
 from letterlock.demo.nodes import CONFIG_NAME, Node, running
 from letterlock.demo.setting import (
-    AUTHORITY,
     BROKEN_DOMAIN,
+    POLICY_HOST_IP,
     RIGHT_IP,
-    SENDER_HOST,
     SENDER_IP,
     SIGNED_DOMAIN,
+    SIGNED_HOST,
     WRONG_IP,
     ZONES,
     Setting,
 )
+from letterlock.network.policy_host import PolicyHost
+from letterlock.network.server_certificates import ServerCertificates
 from letterlock.network.validating_server import ValidatingServer
 from letterlock.network.zone_server import ZoneServer
 from letterlock.network.zone_signing import make_key
 from letterlock.node.listeners import Listeners
-from letterlock.protocols.pki.throwaway_ca import Issued, ThrowawayCa
+from letterlock.protocols.pki.throwaway_ca import Issued
 
 _PORT_TRIES = 20
 
@@ -41,8 +44,8 @@ class Stage:
     """What there is. The nodes trust the authority's certificates and no others."""
 
     folder: Path
-    zones: ZoneServer
-    resolver: str
+    resolver: ListenAddress
+    policy_host: ListenAddress
     authority: Issued
     receiver: Node
     sender: Node
@@ -55,18 +58,21 @@ async def set_up(folder: Path, setting: Setting, clock: Clock) -> AsyncIterator[
     What a node or the caller's block raises comes in an exception group.
     """
     async with AsyncExitStack() as stack:
-        zones, address = await stack.enter_async_context(_resolver(clock))
-        resolver = str(address)
+        certificates = make_certificates(setting, clock.now())
         sending, receiving = stack.enter_context(listening())
-        authority = ThrowawayCa(AUTHORITY, clock.now())
-        files = _certificates(authority, setting, clock.now())
         own = sending.addresses[0]
-        files[f"receiver/{CONFIG_NAME}"] = format_receiver(receiving.addresses, resolver)
-        files[f"sender/{CONFIG_NAME}"] = format_sender(own, resolver, setting.level)
-        _write(folder, files)
+        zones, resolver = await stack.enter_async_context(_resolver(clock))
+        zones.set(f"_{own.port}._tcp.{SIGNED_HOST}", "TLSA", certificates.tlsa)
+        _write(folder, certificates.files)
+        policy_host = await stack.enter_async_context(_policy_host(folder, setting, clock))
+        configs = {
+            "receiver": format_receiver(receiving.addresses, str(resolver)),
+            "sender": format_sender(own, str(resolver), policy_host.port, setting.level),
+        }
+        _write(folder, {f"{node}/{CONFIG_NAME}": text for node, text in configs.items()})
         receiver = await stack.enter_async_context(running(folder / "receiver", receiving, clock))
         sender = await stack.enter_async_context(running(folder / "sender", sending, clock))
-        yield Stage(folder, zones, resolver, authority.issued, receiver, sender)
+        yield Stage(folder, resolver, policy_host, certificates.authority, receiver, sender)
 
 
 @asynccontextmanager
@@ -83,6 +89,25 @@ async def _resolver(clock: Clock) -> AsyncIterator[tuple[ZoneServer, ListenAddre
         await resolver.close()
 
 
+@asynccontextmanager
+async def _policy_host(
+    folder: Path, setting: Setting, clock: Clock
+) -> AsyncIterator[ListenAddress]:
+    """Serve the MTA-STS policies over HTTPS."""
+    certificate, key = name_files("policy-host/certificate")
+    certificates = ServerCertificates([(folder / certificate, folder / key)])
+    host = PolicyHost(setting.policies.get, certificates, clock)
+    listeners = Listeners()
+    listeners.open([ListenAddress(POLICY_HOST_IP, 0)], workers=1)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            serving = tasks.create_task(host.run(listeners.groups[0]))
+            yield listeners.addresses[0]
+            serving.cancel()
+    finally:
+        listeners.close()
+
+
 @contextmanager
 def listening() -> Iterator[tuple[Listeners, Listeners]]:
     """Listen for the sender and the receiver, on a port that is free at all three addresses."""
@@ -90,19 +115,8 @@ def listening() -> Iterator[tuple[Listeners, Listeners]]:
     try:
         yield sending, receiving
     finally:
-        _close(sending)
-        _close(receiving)
-
-
-def _certificates(authority: ThrowawayCa, setting: Setting, now: datetime) -> dict[str, str]:
-    """Make all certificates and keys, as files."""
-    trusted = authority if setting.is_authority_trusted else ThrowawayCa(AUTHORITY, now)
-    files = {"authority.pem": trusted.pem.decode()}
-    for node, names in (("receiver", setting.certificate_names), ("sender", (SENDER_HOST,))):
-        issued = authority.issue(names, now=now)
-        files[f"{node}/certificate.pem"] = issued.chain_pem.decode()
-        files[f"{node}/key.pem"] = issued.key_pem.decode()
-    return files
+        sending.close()
+        receiving.close()
 
 
 def _write(folder: Path, files: Mapping[str, str]) -> None:
@@ -134,15 +148,10 @@ def _open_once() -> tuple[Listeners, Listeners]:
     try:
         receiving.open([ListenAddress(RIGHT_IP, port), ListenAddress(WRONG_IP, port)], workers=1)
     except LocalError:
-        _close(sending)
+        sending.close()
         raise
     return sending, receiving
 
 
 def _is_address_missing(error: LocalError) -> bool:
     return isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRNOTAVAIL
-
-
-def _close(listeners: Listeners) -> None:
-    for listener in listeners.groups[0]:
-        listener.close()

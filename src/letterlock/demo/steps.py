@@ -1,217 +1,232 @@
-"""The steps of the demo: each lets something happen, shows it, and claims what must be so.
+"""The steps of the demo: each lets something happen, shows it, and claims what must be so."""
 
-What is shown is read where an operator would look: in the queue's stories, the answers of DNS, the
-counters of `letterlock status`, and the mailbox.
-"""
-
-import asyncio
-import secrets
 from random import SystemRandom
 
-from letterlock.base.clock import Clock, format_time
+from letterlock.base.clock import Clock
 from letterlock.base.domains import Domain
 from letterlock.demo.commands import format_command, run_command
-from letterlock.demo.facts import Attempt, count_hops, describe_answer, read_trace
-from letterlock.demo.nodes import Node
+from letterlock.demo.facts import Attempt, find_last_hop
 from letterlock.demo.screen import Screen
 from letterlock.demo.setting import (
     ALICE,
     BOB,
     BROKEN_DOMAIN,
+    CAROL,
+    DAVE,
+    ERIN,
+    LISTED_DOMAIN,
+    LISTED_HOST,
     RIGHT_HOST,
     SIGNED_DOMAIN,
+    SIGNED_HOST,
+    UNLISTED_DOMAIN,
     WRONG_HOST,
-    ZONES,
 )
 from letterlock.demo.stage import Stage
-from letterlock.demo.submission import NotTaken, find_queue_id, submit
+from letterlock.demo.telling import (
+    CannotGoOn,
+    claim_in_mailbox,
+    claim_sent_after,
+    claim_waits,
+    hand_in,
+    tell_judgement,
+    tell_lookups,
+)
 from letterlock.network.dns_backends import make_backend
-from letterlock.protocols.policy.requirement import Level
+from letterlock.network.https import HOST_LABEL
+from letterlock.protocols.dns.answers import Security
+from letterlock.protocols.mta_sts.policy import MtaStsMode
+from letterlock.protocols.policy.requirement import Level, Source
 from letterlock.protocols.policy.verdict import Outcome
 from letterlock.protocols.tlsrpt.result_types import ResultType
 from letterlock.services.discover.resolver_check import SelfTest, check_resolver
-from letterlock.storage.queue import MessageStory, RecipientState
-
-
-class CannotGoOn(Exception):  # noqa: N818 - the demo's end, not always a mistake
-    """What the next steps stand on did not happen; the text says what."""
+from letterlock.storage.queue import MessageStory
 
 
 async def show_stage(screen: Screen, stage: Stage) -> None:
     """Tell what was set up."""
     certificate = stage.authority.certificate
     receiver, sender = stage.receiver.config, stage.sender.config
-    records = [f"{domain}: {'; '.join(text.splitlines())}" for domain, text in ZONES.items()]
     levels = ", ".join(f"{key} {hop.fields['level']}" for key, hop in sender.policy.hops.items())
     screen.begin_step("The stage, all of it made a moment ago")
-    screen.tell(
-        "authority",
-        f"{certificate.subject.rfc4514_string()}, valid until "
-        f"{format_time(certificate.not_valid_after_utc)}; no other is trusted",
-    )
-    resolver = await check_resolver(
-        make_backend(sender.dns, SystemRandom()), Domain(SIGNED_DOMAIN), Domain(BROKEN_DOMAIN)
-    )
+    screen.tell("authority", f"{certificate.subject.rfc4514_string()}; no other is trusted")
     screen.tell(
         "resolver",
-        f"{stage.resolver}, which trusts a key for {SIGNED_DOMAIN} and {BROKEN_DOMAIN}; "
-        "the others are not signed",
-        *records,
+        f"{stage.resolver}, with DNSSEC: {SIGNED_DOMAIN} is secure, {BROKEN_DOMAIN} bogus, and "
+        "insecure is what nobody signed",
     )
+    screen.tell("policy host", f"https://{stage.policy_host}, for MTA-STS")
     screen.tell(
         "receiver",
         f"{receiver.hostname} on {' and '.join(map(str, receiver.receive.listen))}",
-        f"its mailboxes are {' and '.join(receiver.local.mailboxes)}",
-        f"its only certificate is for {' and '.join(stage.receiver.certificate_names)}",
+        f"has certificates for {', '.join(stage.receiver.certificate_names)}",
     )
     screen.tell(
         "sender",
         f"{sender.hostname} on {sender.receive.listen[0]}",
-        f"it relays for {' and '.join(map(str, sender.receive.relay_from))} only",
         f"its policy table says: {levels}",
+    )
+    resolver = await check_resolver(
+        make_backend(sender.dns, SystemRandom()), Domain(SIGNED_DOMAIN), Domain(BROKEN_DOMAIN)
     )
     screen.claim(
         f"the resolver vouches for {SIGNED_DOMAIN}, and gives nothing of {BROKEN_DOMAIN}, whose "
         "signatures are wrong",
         holds=resolver.self_test is SelfTest.PASSED,
     )
-    screen.explain(
-        "Level verify: TLS, a certificate from a trusted authority, and in it the MX host's name."
-    )
 
 
-async def show_submission(screen: Screen, stage: Stage, recipient: str, clock: Clock) -> str:
-    """Hand in a message to the sender; gives its queue id there."""
-    subject = f"Letterlock demo {secrets.token_hex(4)}"
-    server = stage.sender.config.receive.listen[0]
-    try:
-        reply = await asyncio.to_thread(submit, server, recipient, subject, clock.now())
-    except NotTaken as error:
-        raise CannotGoOn(str(error)) from error
-    queue_id = find_queue_id(reply)
-    story = stage.sender.find_story(queue_id) if queue_id is not None else None
-    if queue_id is None or story is None:
-        raise CannotGoOn(f"the sender replied {reply!r}, and has no such message in its queue")
-    screen.tell("channel", story.message.origin.get("tls") or "in clear")
-    screen.tell("reply", reply)
-    screen.claim(
-        f"when the client heard 250, the message was in the queue, as {queue_id}",
-        holds=[each.address for each in story.message.recipients] == [recipient],
-    )
-    return queue_id
-
-
-async def show_delivery(screen: Screen, stage: Stage, queue_id: str) -> None:
+async def show_table(screen: Screen, stage: Stage, clock: Clock) -> MessageStory:
     """Show a message go to a host that proves its name, and into the mailbox there."""
-    story = await _wait(stage.sender, queue_id)
+    screen.begin_step(f"To {ALICE}: the sender's own table wants the name proved")
+    screen.explain(
+        "Level verify: TLS, a certificate of a trusted authority, and in it the MX host's name. "
+        "It is looked at before the sender says who writes to whom."
+    )
+    story = await hand_in(screen, stage, ALICE, clock)
     attempt = Attempt(story.attempts[0])
-    _tell_lookups(screen, stage.sender)
-    _tell_judgement(screen, attempt)
-    screen.tell("then", *attempt.said_from_mail or ("nothing was sent",))
+    tell_lookups(screen, stage.sender)
+    tell_judgement(screen, attempt)
     screen.claim(
         f"the level was {Level.VERIFY}, and the host proved to be {RIGHT_HOST}",
         holds=attempt.requirement.get("level") == Level.VERIFY
         and attempt.verdict.get("outcome") == Outcome.AUTHENTICATED
         and RIGHT_HOST in attempt.leaf.get("names", ()),
     )
-    screen.claim(
-        "only after that did the sender say MAIL",
-        holds=attempt.is_judged_before_mail and bool(attempt.said_from_mail),
-    )
-    await _show_mailbox(screen, stage, story)
+    said = attempt.said_from_mail or ["nothing was sent"]
+    screen.tell("then", *dict.fromkeys((said[0], "...", said[-1])))
+    claim_sent_after(screen, attempt)
+    trace = await claim_in_mailbox(screen, stage, story)
+    screen.tell("there it says", find_last_hop(trace))
+    return story
 
 
-async def show_refusal(screen: Screen, stage: Stage, queue_id: str) -> None:
+async def show_wrong_name(screen: Screen, stage: Stage, clock: Clock) -> MessageStory:
     """Show a message that stays here, as the host it is for did not prove its name."""
-    story = await _wait(stage.sender, queue_id)
+    screen.begin_step(f"To {BOB}: the same, but the certificate has another name")
+    screen.explain(
+        "It is the same receiver, and would take the mail. So would anybody in between: a host "
+        "that can't prove its name gets nothing."
+    )
+    messages = stage.receiver.count("messages")
+    story = await hand_in(screen, stage, BOB, clock)
     attempt = Attempt(story.attempts[0])
-    _tell_lookups(screen, stage.sender)
-    command = ("queue", "show", queue_id, "--config", stage.sender.config_file)
-    screen.tell("its story", "as the sender's operator reads it:")
-    screen.quote([f"$ {format_command(*command)}"])
-    code, lines = await run_command(*command)
-    screen.quote(lines)
-    if code:
-        raise CannotGoOn(f"letterlock queue show ended with {code}")
+    tell_lookups(screen, stage.sender)
+    tell_judgement(screen, attempt)
     screen.claim(
-        f"the sender saw that this is not {WRONG_HOST}; RFC 8460 calls it "
-        f"{ResultType.CERTIFICATE_HOST_MISMATCH}",
+        f"it is not {WRONG_HOST}: a {ResultType.CERTIFICATE_HOST_MISMATCH}",
         holds=attempt.verdict.get("outcome") == Outcome.DEFER
         and attempt.verdict.get("result_type") == ResultType.CERTIFICATE_HOST_MISMATCH,
     )
     screen.claim(
         "no MAIL was said", holds=attempt.is_judged_before_mail and not attempt.said_from_mail
     )
-    (recipient,) = story.message.recipients
+    claim_waits(screen, stage, story, messages_before=messages)
+    return story
+
+
+async def show_dane(screen: Screen, stage: Stage, clock: Clock) -> MessageStory:
+    """Show a message go to a host that has the key that DNS names."""
+    screen.begin_step(f"To {CAROL}: DANE, where DNS itself names the host's key")
+    screen.explain(
+        "Nothing is in the table. But the zone is signed, and a TLSA record in it names the key. "
+        "The certificate signs itself: no authority is needed."
+    )
+    story = await hand_in(screen, stage, CAROL, clock)
+    attempt = Attempt(story.attempts[0])
+    answers = stage.sender.lookups.answers
+    tell_lookups(screen, stage.sender)
+    tell_judgement(screen, attempt)
+    states = {each.security for each in answers if each.rdtype in ("MX", "A", "TLSA")}
     screen.claim(
-        "the message waits in the sender's queue, to be tried again",
-        holds=recipient.state is RecipientState.QUEUED and recipient.next_attempt is not None,
+        "DANE decided: DNSSEC vouches for MX, address and TLSA records",
+        holds=states == {Security.SECURE} and attempt.requirement.get("source") == Source.DANE,
     )
     screen.claim(
-        f"it is in no mailbox: the receiver got {stage.receiver.count('messages')} message in "
-        f"{stage.receiver.count('connections')} connections",
-        holds=stage.receiver.count("messages") == 1 and not stage.receiver.list_mailbox(BOB),
+        f"{SIGNED_HOST} has the key of its TLSA record",
+        holds=attempt.verdict.get("outcome") == Outcome.AUTHENTICATED
+        and attempt.verdict.get("tlsa") is not None,
     )
+    claim_sent_after(screen, attempt)
+    await claim_in_mailbox(screen, stage, story)
+    return story
+
+
+async def show_mta_sts(screen: Screen, stage: Stage, clock: Clock) -> MessageStory:
+    """Show a message go to a host that the domain's policy lists."""
+    screen.begin_step(f"To {DAVE}: MTA-STS, where the domain tells by HTTPS")
+    screen.explain(
+        "The domain has a policy on a web server of its own: which hosts take its mail, and that "
+        "each must prove its name."
+    )
+    story = await hand_in(screen, stage, DAVE, clock)
+    attempt = Attempt(story.attempts[0])
+    tell_lookups(screen, stage.sender)
+    await _show_policy(screen, stage, LISTED_DOMAIN)
+    tell_judgement(screen, attempt)
+    screen.claim(
+        f"the policy decided: {LISTED_HOST} is listed, and proved",
+        holds=attempt.requirement.get("source") == Source.MTA_STS
+        and attempt.requirement.get("level") == Level.VERIFY
+        and attempt.verdict.get("outcome") == Outcome.AUTHENTICATED
+        and attempt.verdict.get("matched_name") == LISTED_HOST,
+    )
+    claim_sent_after(screen, attempt)
+    await claim_in_mailbox(screen, stage, story)
+    return story
+
+
+async def show_unlisted(screen: Screen, stage: Stage, clock: Clock) -> MessageStory:
+    """Show a message that stays here, as the policy does not list the host of the MX record."""
+    screen.begin_step(f"To {ERIN}: MTA-STS, and an MX host that is not in the policy")
+    screen.explain(
+        f"The MX record says {RIGHT_HOST}, which can prove that it is. But so could the host of "
+        "whoever forged that record: what counts is the policy."
+    )
+    messages, connections = (stage.receiver.count(name) for name in ("messages", "connections"))
+    story = await hand_in(screen, stage, ERIN, clock)
+    attempt = Attempt(story.attempts[0])
+    tell_lookups(screen, stage.sender)
+    await _show_policy(screen, stage, UNLISTED_DOMAIN)
+    await _quote_story(screen, stage, story)
+    screen.claim(
+        f"{RIGHT_HOST} is not in the policy: no connection, no MAIL",
+        holds=f"does not list {RIGHT_HOST}" in attempt.record.summary
+        and not attempt.dialogue
+        and stage.receiver.count("connections") == connections,
+    )
+    claim_waits(screen, stage, story, messages_before=messages)
+    return story
 
 
 def claim_nothing_in_clear(screen: Screen, stage: Stage) -> None:
     """Claim it from the receiver's own counters."""
     tls, all_connections = stage.receiver.count("tls"), stage.receiver.count("connections")
     screen.claim(
-        f"of {all_connections} connections to the receiver {tls} had TLS: no mail went in clear",
+        f"of {all_connections} connections to the receiver {tls} had TLS, none was clear",
         holds=tls == all_connections,
     )
 
 
-async def _show_mailbox(screen: Screen, stage: Stage, sent: MessageStory) -> None:
-    """Follow a message that was sent into the receiver's mailbox."""
-    reply = sent.message.recipients[0].last_reply
-    queue_id = find_queue_id(reply)
-    if queue_id is None:
-        raise CannotGoOn(f"the message was not sent: {reply}")
-    await _wait(stage.receiver, queue_id)
-    messages = stage.receiver.list_mailbox(ALICE)
-    if len(messages) != 1:
-        raise CannotGoOn(f"{len(messages)} messages are in the mailbox of {ALICE}, not one")
-    trace = read_trace(messages[0])
-    screen.tell("in mailbox", f"{messages[0].parent}/", messages[0].name)
-    screen.quote(trace)
-    over_tls, hops = count_hops(trace)
+async def _show_policy(screen: Screen, stage: Stage, domain: str) -> None:
+    """Show the policy that the sender keeps."""
+    cached = await stage.sender.find_policy(domain)
+    if cached is not None:
+        policy = cached.policy
+        days = policy.max_age.days
+        screen.tell("policy", f"mode {policy.mode}, mx {', '.join(policy.mx)}, for {days} days")
     screen.claim(
-        f"the message is in its mailbox; of the {hops} hops to it {over_tls} were over TLS",
-        holds=over_tls == hops == 2,
+        f"an enforcing policy came from https://{HOST_LABEL}.{domain}",
+        holds=cached is not None and cached.policy.mode is MtaStsMode.ENFORCE,
     )
 
 
-def _tell_lookups(screen: Screen, node: Node) -> None:
-    answers = [answer for answer in node.lookups.take() if answer.rdtype != "PTR"]
-    screen.tell("looked up", *map(describe_answer, answers))
-
-
-def _tell_judgement(screen: Screen, attempt: Attempt) -> None:
-    """Tell what was required, what TLS gave, and what follows."""
-    requirement, handshake, leaf = attempt.requirement, attempt.handshake, attempt.leaf
-    screen.tell(
-        "required",
-        f"{requirement.get('level')}, by {requirement.get('reason')}",
-        f"so its certificate must be for {' or '.join(requirement.get('names', ()))}",
-    )
-    screen.tell("connected", attempt.record.relay)
-    screen.tell(
-        "handshake",
-        f"{handshake.get('version')} {handshake.get('cipher')}, group {handshake.get('group')}, "
-        f"SNI {handshake.get('sni')}",
-    )
-    screen.tell(
-        "certificate",
-        f"for {' and '.join(leaf.get('names', ()))}, issued by {leaf.get('issuer')}, "
-        f"until {leaf.get('not_after')}",
-    )
-    screen.tell("judged", f"{attempt.verdict.get('outcome')}: {attempt.verdict.get('reason')}")
-
-
-async def _wait(node: Node, queue_id: str) -> MessageStory:
-    try:
-        return await node.wait_for_attempt(queue_id)
-    except TimeoutError:
-        raise CannotGoOn(f"{node.config.hostname} did not try to deliver {queue_id}") from None
+async def _quote_story(screen: Screen, stage: Stage, story: MessageStory) -> None:
+    """Quote what the sender's operator reads of a message."""
+    command = ("queue", "show", story.message.queue_id, "--config", stage.sender.config_file)
+    screen.tell("its story", "as the sender's operator reads it:")
+    screen.quote([f"$ {format_command(*command)}"])
+    code, lines = await run_command(*command)
+    screen.quote(lines)
+    if code:
+        raise CannotGoOn(f"letterlock queue show ended with {code}")
