@@ -252,7 +252,7 @@ async def test_show_says_that_a_message_came_in_clear(
 async def test_what_a_message_asks_of_tls_is_shown(
     node: Node, demand: TlsDemand, words: str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """RFC 8689 §4.1 (checklist 87)."""
+    """RFC 8689 §4.1 (rule 87)."""
     async with node.shard() as mail:
         message = await mail.message("example.com")
         envelope = replace(message.envelope, tls_demand=demand)

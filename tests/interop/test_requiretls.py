@@ -118,7 +118,7 @@ def _set_up_postfix(files: PostfixFiles, nodes: list[RunningNode], port: int) ->
 
 
 def test_we_send_it_to_postfix(both: Both) -> None:
-    """RFC 8689 §4.2.1 (checklist 90)."""
+    """RFC 8689 §4.2.1 (rule 90)."""
     queue_id = both.send_from_us("bob@good.example", ["REQUIRETLS"])
     found = both.node.wait_log(rf"{queue_id}: to=<.*status=(\w+) \((.*)\)")
     assert found[1] == "sent", found[0]
@@ -131,7 +131,7 @@ def test_we_send_it_to_postfix(both: Both) -> None:
 
 
 def test_postfix_sends_it_to_us(both: Both) -> None:
-    """RFC 8689 §4.1 (checklist 85, 87)."""
+    """RFC 8689 §4.1 (rules 85, 87)."""
     theirs = both.send_from_postfix("alice@ours.example", ["REQUIRETLS"])
     found = both.postfix.wait_log(rf"{theirs}: to=<.*tls=(\S+),.*status=(\w+) \((.*)\)")
     assert (found[1], found[2]) == ("secure/requiretls", "sent"), found[0]
@@ -141,7 +141,7 @@ def test_postfix_sends_it_to_us(both: Both) -> None:
 
 
 def test_neither_sends_it_where_it_is_not_offered(both: Both) -> None:
-    """RFC 8689 §4.2.1 (checklist 88, 89)."""
+    """RFC 8689 §4.2.1 (rules 88, 89)."""
     ours = both.send_from_us("bob@bare.example", ["REQUIRETLS"])
     both.node.wait_log(rf"{ours}: to=<.*dsn=5\.7\.30, status=bounced")
     theirs = both.send_from_postfix("alice@ours-bare.example", ["REQUIRETLS"])
@@ -151,7 +151,7 @@ def test_neither_sends_it_where_it_is_not_offered(both: Both) -> None:
 
 
 def test_both_read_the_header_field(both: Both) -> None:
-    """RFC 8689 §4.1 (checklist 92)."""
+    """RFC 8689 §4.1 (rule 92)."""
     text = "TLS-Required: No\nSubject: a\n\nhi\n"
     theirs = both.send_from_postfix("alice@ours.example", [], text)
     found = both.postfix.wait_log(rf"{theirs}: to=<.*tls=(\S+),.*status=(\w+) \((.*)\)")
@@ -162,7 +162,7 @@ def test_both_read_the_header_field(both: Both) -> None:
 
 
 def test_both_refuse_it_in_clear(both: Both) -> None:
-    """RFC 8689 §2 (checklist 85): Postfix does not know it there; we say what is missing."""
+    """RFC 8689 §2 (rule 85): Postfix does not know it there; we say what is missing."""
     answers = []
     for host, port in (("127.0.0.1", both.node.port), (GOOD, both.port)):
         with smtplib.SMTP(host, port, "writer.example", timeout=PATIENCE) as client:

@@ -85,7 +85,7 @@ def show(node: RunningNode, queue_id: str) -> dict[str, Any]:
 
 
 def test_the_demand_goes_all_the_way(nodes: Nodes) -> None:
-    """RFC 8689 §4.1, §4.2.1 (checklist 87, 90)."""
+    """RFC 8689 §4.1, §4.2.1 (rules 87, 90)."""
     queue_id = nodes.send("alice@example.org")
     nodes.relay.wait_delivered(queue_id)
     story = show(nodes.relay, queue_id)
@@ -99,7 +99,7 @@ def test_the_demand_goes_all_the_way(nodes: Nodes) -> None:
 
 
 def test_where_it_is_not_offered_the_header_comes_back(nodes: Nodes) -> None:
-    """RFC 8689 §4.2.1, §5 (checklist 89, 91): 5.7.30, and nothing was sent."""
+    """RFC 8689 §4.2.1, §5 (rules 89, 91): 5.7.30, and nothing was sent."""
     queue_id = nodes.send("alice@second.example")
     nodes.relay.wait_log(rf"{queue_id}: to=<.*dsn=5\.7\.30, status=bounced")
     notice = nodes.relay.wait_log(rf"{queue_id}: sender non-delivery notification: (\w+)")[1]
@@ -119,14 +119,14 @@ def test_where_it_is_not_offered_the_header_comes_back(nodes: Nodes) -> None:
 
 
 def test_a_host_that_an_unsigned_record_names_gets_nothing(nodes: Nodes) -> None:
-    """RFC 8689 §4.2.1 (checklist 88): good TLS is no proof that the host is the domain's."""
+    """RFC 8689 §4.2.1 (rule 88): good TLS is no proof that the host is the domain's."""
     queue_id = nodes.send("alice@plain.example")
     found = nodes.relay.wait_log(rf"{queue_id}: to=<.*dsn=5\.7\.10, status=bounced \((.*)\)")
     assert "neither DNSSEC nor MTA-STS" in found[1]
 
 
 def test_a_host_that_does_not_offer_it_refuses_it(nodes: Nodes) -> None:
-    """RFC 5321 §4.1.1.11 (checklist 85)."""
+    """RFC 5321 §4.1.1.11 (rule 85)."""
     with nodes.silent.client() as client:
         client.start("mx.second.example")
         client.ehlo()
@@ -135,7 +135,7 @@ def test_a_host_that_does_not_offer_it_refuses_it(nodes: Nodes) -> None:
 
 
 def test_the_field_is_read_kept_and_passed_on(nodes: Nodes) -> None:
-    """RFC 8689 §4.1, §4.2.2 (checklist 92)."""
+    """RFC 8689 §4.1, §4.2.2 (rule 92)."""
     text = f"TLS-Required: No\n{TEXT}"
     queue_id = nodes.send("alice@second.example", text, requiretls=False)
     nodes.relay.wait_delivered(queue_id)
@@ -151,7 +151,7 @@ def test_the_field_is_read_kept_and_passed_on(nodes: Nodes) -> None:
 
 
 def test_the_demand_outlives_the_node(tmp_path: Path, resolver: str) -> None:
-    """RFC 8689 §4.1 (checklist 87): here nobody answers, and the mail waits."""
+    """RFC 8689 §4.1 (rule 87): here nobody answers, and the mail waits."""
     files = make_relay(tmp_path / "relay", 9, resolver)
     with running(files) as node, node.client() as client:
         client.start("relay.example.net")

@@ -83,7 +83,7 @@ def said(*pieces: bytes, ending: Ending = Ending.CLOSE_NOTIFY) -> Conduct:
 
 
 async def test_a_policy_is_fetched_from_the_well_known_place() -> None:
-    """RFC 8461 §3.2, §7.1 (checklist 64, 82): GET, the path, the name as Host and as SNI."""
+    """RFC 8461 §3.2, §7.1 (rules 64, 82): GET, the path, the name as Host and as SNI."""
     async with running() as (fetcher, host):
         assert await fetcher.fetch(DOMAIN) == POLICY
         (request,) = host.requests
@@ -198,7 +198,7 @@ BAD_RESPONSES: list[tuple[str, Conduct, ResultType, str]] = [
 async def test_a_misbehaving_host_has_no_policy(
     conduct: Conduct, result_type: ResultType, words: str
 ) -> None:
-    """RFC 8461 §3.2, §3.3 (checklist 65, 69, 71); RFC 8460 §4.3.2.2: the type to report."""
+    """RFC 8461 §3.2, §3.3 (rules 65, 69, 71); RFC 8460 §4.3.2.2: the type to report."""
     outcome = await fetch_from(conduct)
     assert isinstance(outcome, FetchFailed)
     assert words in outcome.reason
@@ -218,7 +218,7 @@ async def test_a_misbehaving_host_has_no_policy(
     ids=["no response", "half a response", "no handshake"],
 )
 async def test_a_slow_host_is_given_up(conduct: Conduct) -> None:
-    """RFC 8461 §3.3 (checklist 71): the time is for all of it."""
+    """RFC 8461 §3.3 (rule 71): the time is for all of it."""
     outcome = await fetch_from(conduct, settings=replace(LAB, seconds=0.3))
     assert isinstance(outcome, FetchFailed)
     assert outcome.result_type is FETCH_ERROR
@@ -226,7 +226,7 @@ async def test_a_slow_host_is_given_up(conduct: Conduct) -> None:
 
 
 async def test_drops_of_a_response_do_not_extend_the_time() -> None:
-    """RFC 8461 §3.3 (checklist 71)."""
+    """RFC 8461 §3.3 (rule 71)."""
     drip = Conduct([respond()[:20], b"X"], is_endless=True, pause=0.02)
     outcome = await fetch_from(drip, settings=replace(LAB, seconds=0.5))
     assert outcome == FetchFailed(FETCH_ERROR, f"{HOST}: no policy within 0.5 seconds")
@@ -274,7 +274,7 @@ UNTRUSTED_CERTIFICATES: list[tuple[str, Issued, str]] = [
 async def test_a_host_that_does_not_prove_its_name_is_asked_nothing(
     certificate: Issued, words: str
 ) -> None:
-    """RFC 8461 §3.3 (checklist 68, 148); RFC 8460 §4.3.2.2: sts-webpki-invalid."""
+    """RFC 8461 §3.3 (rules 68, 148); RFC 8460 §4.3.2.2: sts-webpki-invalid."""
     async with running(certificate=certificate) as (fetcher, host):
         outcome = await fetcher.fetch(DOMAIN)
         assert isinstance(outcome, FetchFailed)
@@ -285,7 +285,7 @@ async def test_a_host_that_does_not_prove_its_name_is_asked_nothing(
 
 
 async def test_a_wildcard_for_the_left_most_label_is_enough() -> None:
-    """RFC 8461 §3.3 (checklist 68)."""
+    """RFC 8461 §3.3 (rule 68)."""
     assert await fetch_from(Conduct(), issue(("*.example.org",))) == POLICY
 
 

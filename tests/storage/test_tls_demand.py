@@ -110,7 +110,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
 @pytest.mark.parametrize("demand", TlsDemand)
 async def test_the_demand_is_kept(mail: Mail, demand: TlsDemand) -> None:
-    """RFC 8689 §4.1 (checklist 87): the message is tagged, for all its recipients alike."""
+    """RFC 8689 §4.1 (rule 87): the message is tagged, for all its recipients alike."""
     message = await mail.message("example.com", "example.net")
     envelope = replace(message.envelope, tls_demand=demand)
     await mail.store.save(replace(message, envelope=envelope))
@@ -121,7 +121,7 @@ async def test_the_demand_is_kept(mail: Mail, demand: TlsDemand) -> None:
 
 
 async def test_a_notification_saved_with_its_cause_keeps_its_demand(mail: Mail) -> None:
-    """RFC 8689 §5 (checklist 91)."""
+    """RFC 8689 §5 (rule 91)."""
     await mail.save("example.com")
     notice = await mail.message("example.net")
     envelope = replace(notice.envelope, tls_demand=TlsDemand.REQUIRETLS)
@@ -133,7 +133,7 @@ async def test_a_notification_saved_with_its_cause_keeps_its_demand(mail: Mail) 
 
 
 async def test_the_demand_outlives_a_restart(place: Place, clock: FakeClock) -> None:
-    """RFC 8689 §4.1 (checklist 87)."""
+    """RFC 8689 §4.1 (rule 87)."""
     before = await place.open(clock)
     message = await before.message()
     envelope = replace(message.envelope, tls_demand=TlsDemand.REQUIRETLS)

@@ -73,7 +73,7 @@ EXPIRED = CacheEntry(cached(WEEK + SECOND))
 def test_a_policy_holds_until_max_age_after_its_fetch(
     age: timedelta, max_age: timedelta, *, holds: bool
 ) -> None:
-    """RFC 8461 §5.1 (checklist 145)."""
+    """RFC 8461 §5.1 (rule 145)."""
     entry = CacheEntry(cached(age, max_age))
     assert (find_valid(entry, NOW) is not None) == holds
 
@@ -106,14 +106,14 @@ STEPS: list[tuple[str, CacheEntry, Look, Step]] = [
     ("entry", "look", "step"), [each[1:] for each in STEPS], ids=[each[0] for each in STEPS]
 )
 def test_when_to_fetch(entry: CacheEntry, look: Look, step: Step) -> None:
-    """RFC 8461 §3.3, §5.1 (checklist 63, 72, 73, 74, 144): also without a record, once a day."""
+    """RFC 8461 §3.3, §5.1 (rules 63, 72, 73, 74, 144): also without a record, once a day."""
     assert decide_step(entry, look, NOW) is step
 
 
 @pytest.mark.parametrize("entry", [FRESH, OLD, EXPIRED])
 @pytest.mark.parametrize("look", LOOKS)
 def test_mode_none_is_dropped_when_the_record_goes(entry: CacheEntry, look: Look) -> None:
-    """RFC 8461 §8.3 (checklist 143): but only when DNS says so."""
+    """RFC 8461 §8.3 (rule 143): but only when DNS says so."""
     assert entry.cached is not None
     policy = MtaStsPolicy(MtaStsMode.NONE, (), WEEK)
     given_up = CacheEntry(CachedPolicy("1", policy, "text", entry.cached.fetched))
@@ -138,7 +138,7 @@ def test_mode_none_is_dropped_when_the_record_goes(entry: CacheEntry, look: Look
 def test_failing_fetches_of_one_id_are_five_minutes_apart(
     base: CacheEntry, age: timedelta, identifier: str | None, *, may_fetch: bool
 ) -> None:
-    """RFC 8461 §3.3 (checklist 70); a failure far in the future was noted by a wrong clock."""
+    """RFC 8461 §3.3 (rule 70); a failure far in the future was noted by a wrong clock."""
     entry = CacheEntry(base.cached, failure(age, identifier))
     is_fetching = decide_step(entry, RECORD, NOW) in (Step.FETCH, Step.REFRESH)
     assert is_fetching == may_fetch
@@ -169,7 +169,7 @@ def test_a_policy_from_the_future_is_kept_and_refreshed() -> None:
 def test_a_policy_is_refreshed_daily_and_before_it_expires(
     max_age: timedelta, after: timedelta
 ) -> None:
-    """RFC 8461 §3.3 (checklist 74)."""
+    """RFC 8461 §3.3 (rule 74)."""
     entry = CacheEntry(cached(timedelta(0), max_age))
     assert find_refresh_time(entry) == NOW + after
 

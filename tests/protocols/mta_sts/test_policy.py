@@ -60,7 +60,7 @@ def usual(*lines: str) -> bytes:
     ],
 )
 def test_a_valid_policy_is_read(octets: bytes) -> None:
-    """RFC 8461 §3.2, checklist 66: ends of lines, white space, order, unknown and double keys."""
+    """RFC 8461 §3.2, rule 66: ends of lines, white space, order, unknown and double keys."""
     assert parse_policy(octets) == POLICY
 
 
@@ -109,7 +109,7 @@ def test_keys_may_come_in_any_order() -> None:
     ],
 )
 def test_a_policy_that_breaks_the_grammar_is_none(octets: bytes, word: str) -> None:
-    """RFC 8461 §3.2, checklist 66: no white space before a colon, no empty lines."""
+    """RFC 8461 §3.2, rule 66: no white space before a colon, no empty lines."""
     policy = parse_policy(octets)
     assert isinstance(policy, PolicyError)
     assert word in policy.reason
@@ -141,7 +141,7 @@ def test_a_policy_that_breaks_the_grammar_is_none(octets: bytes, word: str) -> N
 def test_a_pattern_is_a_domain_in_a_labels_with_at_most_one_wildcard_in_front(
     pattern: str,
 ) -> None:
-    """RFC 8461 §3.2, checklist 146."""
+    """RFC 8461 §3.2, rule 146."""
     policy = parse_policy(usual(f"mx: {pattern}"))
     assert isinstance(policy, PolicyError)
     assert "mx pattern" in policy.reason
@@ -164,14 +164,14 @@ def test_mode_none_needs_no_mx() -> None:
     ],
 )
 def test_max_age_is_a_year_at_most(text: str, seconds: int) -> None:
-    """RFC 8461 §3.2, checklist 67."""
+    """RFC 8461 §3.2, rule 67."""
     policy = parse_policy(usual(f"max_age: {text}"))
     assert isinstance(policy, MtaStsPolicy)
     assert policy.max_age == timedelta(seconds=seconds)
 
 
 def test_a_policy_of_the_greatest_size_is_read() -> None:
-    """RFC 8461 §3.3, checklist 71."""
+    """RFC 8461 §3.3, rule 71."""
     filler = b"x: " + b"a" * (MAX_POLICY_OCTETS - len(EXAMPLE) - 3)
     assert parse_policy(EXAMPLE + filler) == POLICY
 
@@ -198,7 +198,7 @@ def test_a_policy_of_the_greatest_size_is_read() -> None:
 def test_a_pattern_lists_a_host_by_name_or_by_one_label(
     pattern: str, mx_host: str, is_match: bool
 ) -> None:
-    """RFC 8461 §4.1, checklist 76."""
+    """RFC 8461 §4.1, rule 76."""
     policy = parse_policy(
         file("version: STSv1", "mode: enforce", f"mx: {pattern}", "mx: other.test", "max_age: 9")
     )

@@ -21,7 +21,7 @@ VALID = [
 
 @pytest.mark.parametrize(("text", "identifier"), VALID)
 def test_a_valid_record_has_its_id(text: bytes, identifier: str) -> None:
-    """RFC 8461 §3.1, checklist 60 and 61."""
+    """RFC 8461 §3.1, rules 60 and 61."""
     record = parse_record([text])
     assert isinstance(record, MtaStsRecord)
     assert record.id == identifier

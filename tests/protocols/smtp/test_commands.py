@@ -159,7 +159,7 @@ def test_rcpt_may_be_utf8_in_a_smtputf8_transaction() -> None:
 
 
 def test_starttls_x_gets_501() -> None:
-    """RFC 3207 §4 (checklist 1)."""
+    """RFC 3207 §4 (rule 1)."""
     command = parse_command(b"STARTTLS x")
     assert isinstance(command, Rejected)
     assert command.reply.code == 501

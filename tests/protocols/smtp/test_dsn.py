@@ -549,7 +549,7 @@ def test_a_hostile_sender_adds_nothing_to_the_header(sender: str) -> None:
 
 @pytest.mark.parametrize("ret", [None, Ret.FULL, Ret.HEADERS])
 def test_of_a_requiretls_message_only_the_header_returns(ret: Ret | None) -> None:
-    """RFC 8689 §5 (checklist 91): as if RET=HDRS was present; RET=FULL MUST be disregarded."""
+    """RFC 8689 §5 (rule 91): as if RET=HDRS was present; RET=FULL MUST be disregarded."""
     envelope = Envelope("alice@example.org", (BOB,), ret=ret, tls_demand=TlsDemand.REQUIRETLS)
     assert not is_content_returned(Action.FAILED, envelope, 10)
     explanation, _, returned = parts(report(envelope=envelope))
@@ -561,7 +561,7 @@ def test_of_a_requiretls_message_only_the_header_returns(ret: Ret | None) -> Non
 @pytest.mark.parametrize("action", Action)
 @pytest.mark.parametrize("demand", TlsDemand)
 def test_a_notification_asks_of_tls_what_its_message_did(action: Action, demand: TlsDemand) -> None:
-    """RFC 8689 §5, §6 (checklist 91, 156)."""
+    """RFC 8689 §5, §6 (rules 91, 156)."""
     of = report(action, envelope=Envelope("alice@example.org", (BOB,), tls_demand=demand))
     assert make_dsn(of).envelope.tls_demand is demand
     is_no = demand is TlsDemand.TLS_REQUIRED_NO

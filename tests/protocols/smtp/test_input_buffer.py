@@ -29,13 +29,13 @@ def lines_of(pieces: list[bytes], mode: BareNewline = REJECT) -> list[bytes | Li
 
 @pytest.mark.parametrize("length", [0, 1, 510, 1034, MAX_LINE_OCTETS - 2])
 def test_lines_up_to_the_limit_are_taken(length: int) -> None:
-    """RFC 5321 §4.5.3.1.4: 512 octets with CRLF; RFC 3461 §5.4: 1036 (checklist 25)."""
+    """RFC 5321 §4.5.3.1.4: 512 octets with CRLF; RFC 3461 §5.4: 1036 (rule 25)."""
     line = b"x" * length
     assert lines_of([line + b"\r\n" + b"NOOP\r\n"]) == [line, b"NOOP"]
 
 
 def test_a_longer_line_is_refused_and_skipped() -> None:
-    """RFC 5321 §4.3.2: 500 (checklist 25)."""
+    """RFC 5321 §4.3.2: 500 (rule 25)."""
     line = b"x" * (MAX_LINE_OCTETS - 1)
     assert lines_of([line + b"\r\nNOOP\r\n"]) == [LineFault.TOO_LONG, b"NOOP"]
     assert lines_of([line * 3 + b"\nNOOP\r\nQUIT\r\n"]) == [LineFault.TOO_LONG, b"QUIT"]
@@ -50,7 +50,7 @@ def test_an_endless_line_is_given_up() -> None:
 
 
 def test_what_follows_a_bare_lf_is_no_command() -> None:
-    """RFC 5321 §4.1.1.4 (checklist 19): LF never ends a line, so nothing begins behind it."""
+    """RFC 5321 §4.1.1.4 (rule 19): LF never ends a line, so nothing begins behind it."""
     assert lines_of([b"NOOP\nRSET\r\nQUIT\r\n"]) == [LineFault.BARE_LF, b"QUIT"]
     assert lines_of([b"\nRSET\r\n"]) == [LineFault.BARE_LF]
 
@@ -82,7 +82,7 @@ def test_normalized_lf_ends_a_command() -> None:
 
 @pytest.mark.parametrize("mode", BareNewline)
 def test_a_bare_cr_spoils_its_line(mode: BareNewline) -> None:
-    """RFC 5321 §2.3.8 (checklist 20)."""
+    """RFC 5321 §2.3.8 (rule 20)."""
     pieces = [b"NOOP\rRSET\r\n", b"NOOP\r\r\n", b"\rNOOP\r\n", b"QUIT\r\n"]
     assert lines_of(pieces, mode) == [*[LineFault.BARE_CR] * 3, b"QUIT"]
 

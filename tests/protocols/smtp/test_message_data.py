@@ -51,7 +51,7 @@ def decode_chunks(pieces: Iterable[bytes], mode: BareNewline) -> tuple[bytes, Te
 def test_text_ends_at_the_dot_and_loses_leading_dots(
     wire: bytes, text: bytes, mode: BareNewline
 ) -> None:
-    """RFC 5321 §4.5.2 (checklist 24); §4.1.1.4: the first CRLF may be that of the DATA line."""
+    """RFC 5321 §4.5.2 (rule 24); §4.1.1.4: the first CRLF may be that of the DATA line."""
     assert decode([wire + b"QUIT\r\n"], mode) == (text, len(wire), True, None)
 
 
@@ -71,7 +71,7 @@ def test_text_ends_at_the_dot_and_loses_leading_dots(
 def test_faults_refuse_the_text_or_are_mended(
     wire: bytes, fault: TextFault, kept: bytes, mended: bytes
 ) -> None:
-    """RFC 5321 §2.3.8 and §4.1.1.4 (checklist 19, 20)."""
+    """RFC 5321 §2.3.8 and §4.1.1.4 (rules 19, 20)."""
     whole = wire + b".\r\n"
     assert decode([whole], REJECT) == (kept, len(whole), True, fault)
     assert decode([whole], NORMALIZE) == (mended, len(whole), True, fault)
@@ -101,7 +101,7 @@ def test_nothing_is_given_out_after_a_fault() -> None:
 def test_chunks_have_no_dots_and_end_with_a_line(
     chunks: list[bytes], text: bytes, mode: BareNewline
 ) -> None:
-    """RFC 3030 §2 (checklist 23, 24): a last line without CRLF gets one."""
+    """RFC 3030 §2 (rules 23, 24): a last line without CRLF gets one."""
     assert decode_chunks(chunks, mode) == (text, None)
 
 
@@ -118,7 +118,7 @@ def test_chunks_have_no_dots_and_end_with_a_line(
 def test_chunks_are_held_to_the_same_line_ends(
     chunks: list[bytes], fault: TextFault, kept: bytes, mended: bytes
 ) -> None:
-    """RFC 3030 §2 (checklist 23)."""
+    """RFC 3030 §2 (rule 23)."""
     assert decode_chunks(chunks, REJECT) == (kept, fault)
     assert decode_chunks(chunks, NORMALIZE) == (mended, fault)
 

@@ -70,7 +70,7 @@ def test_what_follows_quit_is_not_looked_at() -> None:
 
 
 def test_a_client_that_speaks_before_the_banner_is_turned_away() -> None:
-    """RFC 5321 §4.3.1 (checklist 22)."""
+    """RFC 5321 §4.3.1 (rule 22)."""
     session = ServerSession(SETTINGS)
     session.receive(EHLO)
     assert session.next_event() is None
@@ -103,7 +103,7 @@ def test_a_client_that_speaks_before_the_banner_is_turned_away() -> None:
     ],
 )
 def test_input_behind_what_ends_a_group_ends_the_session(said: list[bytes], verb: str) -> None:
-    """RFC 2920 §3.1 (checklist 22): behind EHLO, DATA, STARTTLS; anything without PIPELINING."""
+    """RFC 2920 §3.1 (rule 22): behind EHLO, DATA, STARTTLS; anything without PIPELINING."""
     dialogue = Dialogue()
     dialogue.say(*said[:-1])
     dialogue.take_events()
@@ -133,7 +133,7 @@ def test_after_helo_the_message_may_be_followed_by_quit() -> None:
 
 @pytest.mark.parametrize("answer", [OK, reply(452, "4.3.1", "Full")])
 def test_text_that_does_not_wait_for_354_is_never_taken_for_commands(answer: Reply) -> None:
-    """RFC 2920 §3.1 (checklist 22): not even when DATA is refused."""
+    """RFC 2920 §3.1 (rule 22): not even when DATA is refused."""
     session = ServerSession(SETTINGS)
     session.greet()
     for said in (EHLO, MAIL, RCPT):

@@ -365,7 +365,7 @@ OFFERED = replace(ALL, requiretls=True)
 
 
 def test_requiretls_is_passed_on() -> None:
-    """RFC 8689 §4.2.1 (checklist 90)."""
+    """RFC 8689 §4.2.1 (rule 90)."""
     planned = plan(REQUIRED, ASCII, OFFERED, may_require_tls=True)
     assert isinstance(planned, Transaction)
     assert planned.commands_to_send().startswith(
@@ -376,7 +376,7 @@ def test_requiretls_is_passed_on() -> None:
 @pytest.mark.parametrize("demand", [TlsDemand.NORMAL, TlsDemand.TLS_REQUIRED_NO])
 @pytest.mark.parametrize("sender", ["alice@example.org", ""])
 def test_requiretls_is_not_said_unasked(demand: TlsDemand, sender: str) -> None:
-    """RFC 8689 §4.1 (checklist 92): the header field is no parameter."""
+    """RFC 8689 §4.1 (rule 92): the header field is no parameter."""
     envelope = replace(MAIL, tls_demand=demand, sender=sender)
     planned = plan(envelope, ASCII, OFFERED, may_require_tls=True)
     assert isinstance(planned, Transaction)
@@ -394,7 +394,7 @@ def test_requiretls_is_not_said_unasked(demand: TlsDemand, sender: str) -> None:
 def test_requiretls_goes_nowhere_without_it(
     capabilities: Capabilities, may_require_tls: bool, reply: str
 ) -> None:
-    """RFC 8689 §2, §4.2.1 (checklist 88, 89): the host lacks it; another may have it."""
+    """RFC 8689 §2, §4.2.1 (rules 88, 89): the host lacks it; another may have it."""
     planned = plan(REQUIRED, ASCII, capabilities, may_require_tls=may_require_tls)
     assert isinstance(planned, Refusal)
     assert planned.reply.text == reply
@@ -407,7 +407,7 @@ def test_requiretls_goes_nowhere_without_it(
 def test_a_notification_goes_without_requiretls_as_well(
     capabilities: Capabilities, may_require_tls: bool
 ) -> None:
-    """RFC 8689 §5 (checklist 91); §2: still said only where it may be said."""
+    """RFC 8689 §5 (rule 91); §2: still said only where it may be said."""
     bounce = replace(REQUIRED, sender="")
     planned = plan(bounce, ASCII, capabilities, may_require_tls=may_require_tls)
     assert isinstance(planned, Transaction)

@@ -23,7 +23,7 @@ def keywords(dialogue: Dialogue) -> list[str]:
 
 
 def test_requiretls_is_offered_under_tls_only() -> None:
-    """RFC 8689 §2 (checklist 85); RFC 3207 §4.2 (checklist 16)."""
+    """RFC 8689 §2 (rule 85); RFC 3207 §4.2 (rule 16)."""
     dialogue = Dialogue(OFFERED)
     assert "REQUIRETLS" not in keywords(dialogue)
     dialogue.start_tls()
@@ -31,14 +31,14 @@ def test_requiretls_is_offered_under_tls_only() -> None:
 
 
 def test_requiretls_is_not_offered_where_it_is_off() -> None:
-    """RFC 8689 §2 (checklist 85)."""
+    """RFC 8689 §2 (rule 85)."""
     dialogue = Dialogue(SessionSettings("mx.example.org", offer_requiretls=False))
     dialogue.start_tls()
     assert "REQUIRETLS" not in keywords(dialogue)
 
 
 def test_requiretls_in_clear_is_refused() -> None:
-    """RFC 8689 §2 (checklist 85): the session MUST employ TLS. The code is ours."""
+    """RFC 8689 §2 (rule 85): the session MUST employ TLS. The code is ours."""
     dialogue = Dialogue(OFFERED)
     answers = dialogue.say(EHLO, MAIL, RCPT)
     assert answers[1:] == [
@@ -49,7 +49,7 @@ def test_requiretls_in_clear_is_refused() -> None:
 
 
 def test_requiretls_that_is_not_offered_is_not_known() -> None:
-    """RFC 5321 §4.1.1.11 (checklist 85)."""
+    """RFC 5321 §4.1.1.11 (rule 85)."""
     dialogue = Dialogue(SessionSettings("mx.example.org", offer_requiretls=False))
     dialogue.start_tls()
     assert dialogue.say(EHLO, MAIL)[1:] == ["555 5.5.4 REQUIRETLS is not offered"]
@@ -57,7 +57,7 @@ def test_requiretls_that_is_not_offered_is_not_known() -> None:
 
 @pytest.mark.parametrize("value", ["REQUIRETLS=x", "REQUIRETLS=YES"])
 def test_requiretls_takes_no_value(value: str) -> None:
-    """RFC 8689 §2 (checklist 86)."""
+    """RFC 8689 §2 (rule 86)."""
     dialogue = Dialogue(OFFERED)
     dialogue.start_tls()
     mail = f"MAIL FROM:<alice@example.com> {value}\r\n".encode()
@@ -67,7 +67,7 @@ def test_requiretls_takes_no_value(value: str) -> None:
 @pytest.mark.parametrize("keyword", [b"REQUIRETLS", b"requiretls", b"RequireTLS"])
 @pytest.mark.parametrize("sender", [b"alice@example.com", b""])
 def test_requiretls_tags_the_message(keyword: bytes, sender: bytes) -> None:
-    """RFC 8689 §4.1 (checklist 87)."""
+    """RFC 8689 §4.1 (rule 87)."""
     dialogue = Dialogue(OFFERED)
     dialogue.start_tls()
     mail = b"MAIL FROM:<" + sender + b"> SIZE=9 " + keyword + b" BODY=8BITMIME\r\n"
@@ -97,7 +97,7 @@ def header(*fields: str) -> bytes:
     ],
 )
 def test_the_field_tags_the_message(field: str) -> None:
-    """RFC 8689 §3, §4.1 (checklist 92): the strings of its ABNF count in any case."""
+    """RFC 8689 §3, §4.1 (rule 92): the strings of its ABNF count in any case."""
     assert find_tls_demand(NORMAL, header(field) + b"\r\nbody\r\n") is NO
     assert find_tls_demand(NORMAL, header(field)) is NO
     assert find_tls_demand(NORMAL, field.encode() + b"\r\n") is NO
@@ -123,7 +123,7 @@ def test_the_field_tags_the_message(field: str) -> None:
     ],
 )
 def test_what_is_not_the_field_asks_for_nothing(fields: list[str]) -> None:
-    """RFC 8689 §3 (checklist 92): TLS is never lowered by mistake."""
+    """RFC 8689 §3 (rule 92): TLS is never lowered by mistake."""
     assert find_tls_demand(NORMAL, header(*fields)) is NORMAL
 
 
@@ -131,20 +131,20 @@ def test_what_is_not_the_field_asks_for_nothing(fields: list[str]) -> None:
     "other", ["TLS-Required: No", "tls-required: Yes", "TLS-Required : No", "TLS-Required:"]
 )
 def test_two_fields_ask_for_nothing(other: str) -> None:
-    """RFC 8689 §3 (checklist 92): more than one MUST NOT appear."""
+    """RFC 8689 §3 (rule 92): more than one MUST NOT appear."""
     assert find_tls_demand(NORMAL, header("TLS-Required: No", other)) is NORMAL
     assert find_tls_demand(NORMAL, header(other, "Date: x", "TLS-Required: No")) is NORMAL
 
 
 @pytest.mark.parametrize("start", ["", "Subject: a\r\n"])
 def test_only_the_header_section_counts(start: str) -> None:
-    """RFC 8689 §3 (checklist 92), RFC 5322 §2.1."""
+    """RFC 8689 §3 (rule 92), RFC 5322 §2.1."""
     content = f"{start}\r\nTLS-Required: No\r\n\r\nTLS-Required: No\r\n".encode()
     assert find_tls_demand(NORMAL, content) is NORMAL
 
 
 def test_requiretls_wins_over_the_field() -> None:
-    """RFC 8689 §4.1 (checklist 92): the field MUST be ignored then."""
+    """RFC 8689 §4.1 (rule 92): the field MUST be ignored then."""
     assert find_tls_demand(REQUIRETLS, header("TLS-Required: No")) is REQUIRETLS
 
 

@@ -87,7 +87,7 @@ def test_large_text_comes_in_large_pieces() -> None:
     ],
 )
 def test_a_violation_is_answered_after_the_end(octets: bytes, code: int, status: str) -> None:
-    """RFC 5321 §2.3.8, §4.5.3.1.9; RFC 1870 §6.3; checklist 19, 20."""
+    """RFC 5321 §2.3.8, §4.5.3.1.9; RFC 1870 §6.3; rules 19, 20."""
     for chunked in (False, True):
         dialogue = small(100)
         if chunked:
@@ -141,7 +141,7 @@ def test_far_too_much_ends_the_session() -> None:
 
 
 def test_chunks_make_a_message() -> None:
-    """RFC 3030 §2 (checklist 23): exact lengths, 250 for each, no dot handling."""
+    """RFC 3030 §2 (rule 23): exact lengths, 250 for each, no dot handling."""
     dialogue = ready()
     assert dialogue.say(b"BDAT 7\r\n..\r\n.\r\nBDAT 0\r\nBDAT 6 LAST\r\nQUIT\r\n") == [
         "250 2.0.0 7 octets received",
@@ -163,14 +163,14 @@ def test_chunks_make_a_message() -> None:
     ],
 )
 def test_the_last_line_ends(chunks: list[bytes], text: bytes) -> None:
-    """Checklist 24; a message goes on by DATA as well, where it must (RFC 5321 §4.1.1.4)."""
+    """Rule 24; a message goes on by DATA as well, where it must (RFC 5321 §4.1.1.4)."""
     dialogue = ready()
     dialogue.say(*chunks)
     assert texts(dialogue) == [text]
 
 
 def test_data_and_chunks_do_not_mix() -> None:
-    """RFC 3030 §2 (checklist 23): DATA after BDAT gets 503, and so does BDAT after LAST."""
+    """RFC 3030 §2 (rule 23): DATA after BDAT gets 503, and so does BDAT after LAST."""
     dialogue = ready()
     assert dialogue.codes(b"BDAT 1\r\na", b"DATA\r\n", RCPT, MAIL) == [250, 503, 503, 503]
     assert dialogue.codes(b"BDAT 0 LAST\r\n") == [250]
@@ -187,7 +187,7 @@ def test_data_and_chunks_do_not_mix() -> None:
     ],
 )
 def test_a_refused_chunk_is_read_to_its_end(said: list[bytes], code: int) -> None:
-    """RFC 3030 §2 (checklist 23): what is in it is never a command."""
+    """RFC 3030 §2 (rule 23): what is in it is never a command."""
     dialogue = Dialogue()
     dialogue.say(*said)
     chunk = b"QUIT\r\nRSET\r\n"
@@ -205,7 +205,7 @@ def test_a_chunk_without_valid_recipients_gets_554() -> None:
 
 
 def test_a_message_refused_at_its_start_is_read_and_stays_refused() -> None:
-    """RFC 3030 §2: the reply comes after the chunk; only RSET helps (checklist 112)."""
+    """RFC 3030 §2: the reply comes after the chunk; only RSET helps (rule 112)."""
     dialogue = ready(Dialogue(answer=answering(MessageStart, FULL)))
     assert dialogue.codes(b"BDAT 4\r\nQUI") == []
     assert dialogue.codes(b"T") == [452]
@@ -215,7 +215,7 @@ def test_a_message_refused_at_its_start_is_read_and_stays_refused() -> None:
 
 
 def test_a_violation_in_a_chunk_fails_the_transaction() -> None:
-    """RFC 3030 §2 (checklist 19, 23): 550 after the chunk."""
+    """RFC 3030 §2 (rules 19, 23): 550 after the chunk."""
     dialogue = ready()
     assert dialogue.codes(b"BDAT 4\r\na\nb\n", b"BDAT 2 LAST\r\nab") == [550, 503]
     assert dialogue.messages == []
@@ -283,7 +283,7 @@ def test_what_was_refused_is_told_for_the_log() -> None:
 
 
 def test_no_binary_without_binarymime() -> None:
-    """RFC 3030 §3, RFC 5321 §4.1.1.11 (checklist 112): it is not offered."""
+    """RFC 3030 §3, RFC 5321 §4.1.1.11 (rule 112): it is not offered."""
     dialogue = Dialogue()
     dialogue.say(EHLO)
     assert dialogue.codes(b"MAIL FROM:<a@b> BODY=BINARYMIME\r\n") == [555]

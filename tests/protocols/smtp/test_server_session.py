@@ -117,7 +117,7 @@ def test_helo_is_answered_on_one_line() -> None:
     ],
 )
 def test_what_the_session_answers_itself(said: list[bytes], replies: list[str]) -> None:
-    """RFC 5321 §4.1.4 (order), §4.3.2 (codes); checklist 19, 20, 25."""
+    """RFC 5321 §4.1.4 (order), §4.3.2 (codes); rules 19, 20, 25."""
     dialogue = Dialogue()
     dialogue.say(*said[:-1])
     answers = dialogue.say(said[-1])
@@ -319,7 +319,7 @@ def test_a_421_to_anything_closes(kind: type) -> None:
 
 
 def test_a_timeout_says_421() -> None:
-    """RFC 5321 §4.5.3.2.7 (checklist 108)."""
+    """RFC 5321 §4.5.3.2.7 (rule 108)."""
     dialogue = Dialogue()
     dialogue.say(EHLO, MAIL)
     dialogue.session.time_out()
@@ -418,7 +418,7 @@ def test_what_came_before_the_end_of_input_is_carried_out() -> None:
 
 
 def test_normalizing_takes_commands_that_end_with_lf() -> None:
-    """Checklist 19: normalize departs from RFC 5321 §4.1.1.4."""
+    """Rule 19: normalize departs from RFC 5321 §4.1.1.4."""
     dialogue = Dialogue(SessionSettings("mx.example.org", bare_newline=BareNewline.NORMALIZE))
     assert dialogue.codes(b"EHLO a\n", MAIL, b"RCPT TO:<b@c>\n", b"DATA\n") == [250] * 3 + [354]
     assert dialogue.codes(b"a\nb\n.\n.\r\n", b"c\r\n.\r\n") == [250]

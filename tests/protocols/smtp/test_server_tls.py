@@ -24,12 +24,12 @@ STRICT = SessionSettings("mx.example.org", require_tls=True)
 
 
 def test_starttls_takes_no_arguments() -> None:
-    """RFC 3207 §4 (checklist 1)."""
+    """RFC 3207 §4 (rule 1)."""
     assert Dialogue().codes(EHLO, b"STARTTLS x\r\n") == [250, 501]
 
 
 def test_tls_is_not_required_unless_configured() -> None:
-    """RFC 3207 §4 (checklist 2): a host that an MX names MUST NOT require it."""
+    """RFC 3207 §4 (rule 2): a host that an MX names MUST NOT require it."""
     assert not SETTINGS.require_tls
     assert Dialogue().codes(EHLO, MAIL, RCPT) == [250] * 3
 
@@ -53,7 +53,7 @@ def test_tls_is_not_required_unless_configured() -> None:
     ],
 )
 def test_where_tls_is_required_most_commands_get_530(command: bytes) -> None:
-    """RFC 3207 §4 (checklist 3)."""
+    """RFC 3207 §4 (rule 3)."""
     dialogue = Dialogue(STRICT)
     answers = dialogue.say(EHLO, command)
     assert answers[1:] == ["530 5.7.0 Must issue a STARTTLS command first"]
@@ -61,7 +61,7 @@ def test_where_tls_is_required_most_commands_get_530(command: bytes) -> None:
 
 
 def test_where_tls_is_required_four_commands_are_taken() -> None:
-    """RFC 3207 §4 (checklist 3)."""
+    """RFC 3207 §4 (rule 3)."""
     dialogue = Dialogue(STRICT)
     assert dialogue.codes(b"NOOP\r\n", EHLO, b"STARTTLS\r\n") == [250, 250, 220]
     dialogue.session.tls_started()
@@ -85,7 +85,7 @@ def test_the_driver_is_told_to_do_the_handshake() -> None:
 
 
 def test_after_tls_everything_is_forgotten() -> None:
-    """RFC 3207 §4.2 (checklist 8): no second 220, no name, no transaction."""
+    """RFC 3207 §4.2 (rule 8): no second 220, no name, no transaction."""
     dialogue = Dialogue()
     dialogue.say(EHLO, MAIL, RCPT)
     dialogue.start_tls()
@@ -99,7 +99,7 @@ def test_after_tls_everything_is_forgotten() -> None:
 
 
 def test_a_message_begun_before_tls_is_discarded() -> None:
-    """RFC 3207 §4.2 (checklist 8)."""
+    """RFC 3207 §4.2 (rule 8)."""
     dialogue = Dialogue()
     dialogue.say(EHLO, MAIL, RCPT, b"BDAT 3\r\na\r\n")
     dialogue.start_tls()
@@ -108,7 +108,7 @@ def test_a_message_begun_before_tls_is_discarded() -> None:
 
 
 def test_under_tls_starttls_is_not_offered_and_refused() -> None:
-    """RFC 3207 §4.2 (checklist 10, 16): the list is made anew."""
+    """RFC 3207 §4.2 (rules 10, 16): the list is made anew."""
     dialogue = Dialogue()
     dialogue.session.receive(EHLO)
     assert b"STARTTLS" in dialogue.pump()
@@ -119,7 +119,7 @@ def test_under_tls_starttls_is_not_offered_and_refused() -> None:
 
 
 def test_without_a_certificate_starttls_is_not_offered() -> None:
-    """RFC 8314 §4, RFC 3207 §4 (checklist 104)."""
+    """RFC 8314 §4, RFC 3207 §4 (rule 104)."""
     dialogue = Dialogue(SessionSettings("mx.example.org", offer_starttls=False))
     dialogue.session.receive(EHLO)
     assert b"STARTTLS" not in dialogue.pump()
@@ -128,7 +128,7 @@ def test_without_a_certificate_starttls_is_not_offered() -> None:
 
 
 def test_insufficient_tls_refuses_everything_but_quit() -> None:
-    """RFC 3207 §4.1 (checklist 7)."""
+    """RFC 3207 §4.1 (rule 7)."""
     dialogue = Dialogue()
     dialogue.start_tls()
     dialogue.session.refuse(reply(554, "5.7.0", "Command refused due to lack of security"))
@@ -148,7 +148,7 @@ def test_insufficient_tls_refuses_everything_but_quit() -> None:
     ],
 )
 def test_octets_behind_starttls_are_never_carried_out(injected: bytes) -> None:
-    """RFC 3207 §4.2 and §6, CVE-2011-0411 (checklist 13): the connection is dropped."""
+    """RFC 3207 §4.2 and §6, CVE-2011-0411 (rule 13): the connection is dropped."""
     dialogue = Dialogue()
     dialogue.say(EHLO)
     dialogue.take_events()
@@ -163,7 +163,7 @@ def test_octets_behind_starttls_are_never_carried_out(injected: bytes) -> None:
 
 
 def test_octets_that_come_before_the_handshake_are_never_carried_out() -> None:
-    """RFC 3207 §4.2 (checklist 13): in a later segment as well."""
+    """RFC 3207 §4.2 (rule 13): in a later segment as well."""
     dialogue = Dialogue()
     dialogue.say(EHLO, b"STARTTLS\r\n")
     dialogue.take_events()
@@ -174,7 +174,7 @@ def test_octets_that_come_before_the_handshake_are_never_carried_out() -> None:
 
 
 def test_commands_before_starttls_in_its_group_are_answered_in_clear() -> None:
-    """RFC 2920 §3.1: STARTTLS may be the last of a group (checklist 5)."""
+    """RFC 2920 §3.1: STARTTLS may be the last of a group (rule 5)."""
     dialogue = Dialogue()
     dialogue.say(EHLO)
     assert dialogue.codes(b"RSET\r\nSTARTTLS\r\n") == [250, 220]

@@ -1,4 +1,4 @@
-"""RFC 5321 §4.1.1.4, CVE-2023-51764 to 51766 (checklist 18): one message never becomes two."""
+"""RFC 5321 §4.1.1.4, CVE-2023-51764 to 51766 (rule 18): one message never becomes two."""
 
 import pytest
 from hypothesis import given
@@ -53,7 +53,7 @@ def count(dialogue: Dialogue, kind: type) -> int:
 @pytest.mark.parametrize("name", SEQUENCES)
 @pytest.mark.parametrize("is_split", [False, True])
 def test_by_default_the_message_is_rejected_whole(name: str, *, is_split: bool) -> None:
-    """Checklist 18, 19: one rejection, after the real end; nothing of it is a command."""
+    """Rules 18, 19: one rejection, after the real end; nothing of it is a command."""
     dialogue = dialogue_in(BareNewline.REJECT)
     dialogue.say(MAIL, RCPT, b"DATA\r\n")
     text = b"one" + SEQUENCES[name] + SMUGGLED
@@ -67,7 +67,7 @@ def test_by_default_the_message_is_rejected_whole(name: str, *, is_split: bool) 
 @pytest.mark.parametrize("name", SEQUENCES)
 @pytest.mark.parametrize("is_split", [False, True])
 def test_normalized_it_is_exactly_one_message(name: str, *, is_split: bool) -> None:
-    """Checklist 18, 19: LF is a line's end there, never part of the final dot."""
+    """Rules 18, 19: LF is a line's end there, never part of the final dot."""
     dialogue = dialogue_in(BareNewline.NORMALIZE)
     dialogue.say(MAIL, RCPT, b"DATA\r\n")
     text = b"one" + SEQUENCES[name] + SMUGGLED
@@ -95,7 +95,7 @@ def test_at_the_start_of_the_text_it_is_no_end_either(name: str, mode: BareNewli
 @pytest.mark.parametrize("name", SEQUENCES)
 @pytest.mark.parametrize("mode", BareNewline)
 def test_in_a_chunk_nothing_ends_a_message(name: str, mode: BareNewline) -> None:
-    """RFC 3030 §2 (checklist 23)."""
+    """RFC 3030 §2 (rule 23)."""
     dialogue = dialogue_in(mode)
     dialogue.say(MAIL, RCPT)
     text = b"one" + SEQUENCES[name] + b"\r\n.\r\n" + SMUGGLED

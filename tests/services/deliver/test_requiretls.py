@@ -62,7 +62,7 @@ async def going_to(
 
 
 async def test_requiretls_is_passed_on_to_a_host_that_is_proved(tmp_path: Path) -> None:
-    """RFC 8689 §4.2.1 (checklist 90)."""
+    """RFC 8689 §4.2.1 (rule 90)."""
     async with going_to(tmp_path, strict()) as (node, server):
         delivery = await node.send(tls_demand=REQUIRETLS)
     assert only(delivery).result is Result.DELIVERED
@@ -72,7 +72,7 @@ async def test_requiretls_is_passed_on_to_a_host_that_is_proved(tmp_path: Path) 
 
 
 async def test_a_host_that_does_not_offer_it_gets_nothing(tmp_path: Path) -> None:
-    """RFC 8689 §4.2.1 (checklist 88, 89): QUIT, and 5.7.30 to the sender."""
+    """RFC 8689 §4.2.1 (rules 88, 89): QUIT, and 5.7.30 to the sender."""
     async with going_to(tmp_path, without()) as (node, server):
         delivery = await node.send(tls_demand=REQUIRETLS)
         await asyncio.wait_for(server.seen.has_ended.wait(), PATIENT.total_seconds())
@@ -87,7 +87,7 @@ async def test_a_host_that_does_not_offer_it_gets_nothing(tmp_path: Path) -> Non
 
 
 async def test_what_was_offered_before_tls_does_not_count(tmp_path: Path) -> None:
-    """RFC 8689 §2, RFC 3207 §4.2 (checklist 9, 88): only the EHLO under TLS."""
+    """RFC 8689 §2, RFC 3207 §4.2 (rules 9, 88): only the EHLO under TLS."""
     conduct = strict(under_tls={"EHLO": "250-mx.test\r\n250 PIPELINING"})
     async with going_to(tmp_path, conduct) as (node, server):
         delivery = await node.send(tls_demand=REQUIRETLS)
@@ -107,7 +107,7 @@ async def test_what_was_offered_before_tls_does_not_count(tmp_path: Path) -> Non
 async def test_a_host_that_is_not_proved_gets_nothing(
     conduct: Callable[[], Conduct], tmp_path: Path
 ) -> None:
-    """RFC 8689 §4.2.1 (checklist 88, 89): 5.7.10."""
+    """RFC 8689 §4.2.1 (rules 88, 89): 5.7.10."""
     async with going_to(tmp_path, conduct()) as (node, server):
         outcome = only(await node.send(tls_demand=REQUIRETLS))
     assert (outcome.result, outcome.status) == (Result.FAILED, "5.7.10")
@@ -118,7 +118,7 @@ async def test_a_host_that_is_not_proved_gets_nothing(
 async def test_what_the_operator_lets_go_unproved_must_be_proved(
     level: Level, tmp_path: Path
 ) -> None:
-    """RFC 8689 §2, RFC 7435 §3 (checklist 88, 101)."""
+    """RFC 8689 §2, RFC 7435 §3 (rules 88, 101)."""
     conduct = strict(certificate=leaf(("wrong.example",)))
     async with going_to(tmp_path, conduct) as (node, server):
         node.entries[DOMAIN] = TableEntry(DOMAIN, level, "tls_policy:1")
@@ -129,7 +129,7 @@ async def test_what_the_operator_lets_go_unproved_must_be_proved(
 
 
 async def test_a_host_that_is_only_said_to_be_the_domains_gets_nothing(tmp_path: Path) -> None:
-    """RFC 8689 §4.2.1 (checklist 88): the MX record is neither signed nor in an MTA-STS policy."""
+    """RFC 8689 §4.2.1 (rule 88): the MX record is neither signed nor in an MTA-STS policy."""
     async with going_to(tmp_path, strict(), mx=Security.INSECURE) as (node, server):
         delivery = await node.send(tls_demand=REQUIRETLS)
         notice = await node.send(sender="", tls_demand=REQUIRETLS)
@@ -153,7 +153,7 @@ async def test_a_host_that_is_only_said_to_be_the_domains_gets_nothing(tmp_path:
     ],
 )
 async def test_what_may_pass_is_tried_again(conduct: Callable[[], Conduct], tmp_path: Path) -> None:
-    """RFC 5321 §5.1 (checklist 89): RFC 8689 does not tell such failures apart; we do."""
+    """RFC 5321 §5.1 (rule 89): RFC 8689 does not tell such failures apart; we do."""
     async with going_to(tmp_path, conduct()) as (node, server):
         outcome = only(await node.send(tls_demand=REQUIRETLS))
     assert outcome.result is Result.DEFERRED
@@ -161,7 +161,7 @@ async def test_what_may_pass_is_tried_again(conduct: Callable[[], Conduct], tmp_
 
 
 async def test_every_host_is_tried_before_it_fails(tmp_path: Path) -> None:
-    """RFC 8689 §4.2.1 (checklist 88, 89): with each host on the list of MX hosts."""
+    """RFC 8689 §4.2.1 (rules 88, 89): with each host on the list of MX hosts."""
     names = tuple(f"mx{number}.{DOMAIN}" for number in range(1, 5))
     conducts = [
         strict(certificate=leaf(names), extensions=GOOD_EXTENSIONS),
@@ -177,7 +177,7 @@ async def test_every_host_is_tried_before_it_fails(tmp_path: Path) -> None:
 
 
 async def test_it_waits_while_one_host_may_still_have_it(tmp_path: Path) -> None:
-    """RFC 5321 §5.1 (checklist 89)."""
+    """RFC 5321 §5.1 (rule 89)."""
     busy = strict(answers={"banner": "421 4.3.2 busy"})
     async with going_to_all(tmp_path, busy, without()) as (node, _):
         node.entries[DOMAIN] = TableEntry(
@@ -188,7 +188,7 @@ async def test_it_waits_while_one_host_may_still_have_it(tmp_path: Path) -> None
 
 
 async def test_all_recipients_fail_alike_however_many(tmp_path: Path) -> None:
-    """RFC 8689 §4.1 (checklist 87, 89)."""
+    """RFC 8689 §4.1 (rules 87, 89)."""
     async with going_to(tmp_path, without()) as (node, server):
         node.max_recipients = 2
         delivery = await node.send(*(f"r{n}@{DOMAIN}" for n in range(5)), tls_demand=REQUIRETLS)
@@ -199,7 +199,7 @@ async def test_all_recipients_fail_alike_however_many(tmp_path: Path) -> None:
 
 
 async def test_a_notification_goes_without_requiretls_too(tmp_path: Path) -> None:
-    """RFC 8689 §5 (checklist 91): it SHOULD NOT be lost for want of it."""
+    """RFC 8689 §5 (rule 91): it SHOULD NOT be lost for want of it."""
     async with going_to(tmp_path, without()) as (node, server):
         delivery = await node.send(sender="", tls_demand=REQUIRETLS)
     assert only(delivery).result is Result.DELIVERED
@@ -208,7 +208,7 @@ async def test_a_notification_goes_without_requiretls_too(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("level", [Level.MAY, Level.VERIFY])
 async def test_a_notification_says_requiretls_where_it_may(level: Level, tmp_path: Path) -> None:
-    """RFC 8689 §2, §5 (checklist 90, 91): only to a host that was proved."""
+    """RFC 8689 §2, §5 (rules 90, 91): only to a host that was proved."""
     async with going_to(tmp_path, strict()) as (node, server):
         node.level = level
         delivery = await node.send(sender="", tls_demand=REQUIRETLS)
@@ -226,7 +226,7 @@ async def test_a_notification_says_requiretls_where_it_may(level: Level, tmp_pat
 async def test_it_comes_back_as_its_header_and_asks_the_same(
     conduct: Callable[[], Conduct], tmp_path: Path
 ) -> None:
-    """RFC 8689 §5 (checklist 91): whatever RET says, and whatever it failed for."""
+    """RFC 8689 §5 (rule 91): whatever RET says, and whatever it failed for."""
     async with going_to(tmp_path, conduct()) as (node, _):
         await node.send_and_settle(tls_demand=REQUIRETLS, ret=Ret.FULL)
         (notice,) = await node.store.list_messages()
@@ -239,7 +239,7 @@ async def test_it_comes_back_as_its_header_and_asks_the_same(
 
 
 async def test_each_message_has_connections_that_were_judged_for_it(tmp_path: Path) -> None:
-    """RFC 8689 §4.2.1 (checklist 154): used again, but never for mail that asks for more."""
+    """RFC 8689 §4.2.1 (rule 154): used again, but never for mail that asks for more."""
     async with going_to(tmp_path, strict()) as (node, server):
         for demand in (TlsDemand.NORMAL, REQUIRETLS, TlsDemand.NORMAL, REQUIRETLS, NO):
             assert only(await node.send(tls_demand=demand)).result is Result.DELIVERED
@@ -249,7 +249,7 @@ async def test_each_message_has_connections_that_were_judged_for_it(tmp_path: Pa
 
 
 async def test_a_refusal_stops_no_other_mail(tmp_path: Path) -> None:
-    """RFC 8689 §4.2.1 (checklist 154): before and after."""
+    """RFC 8689 §4.2.1 (rule 154): before and after."""
     async with going_to(tmp_path, without()) as (node, server):
         results = [
             only(await node.send(tls_demand=demand)).result
@@ -266,7 +266,7 @@ BROKEN = Conduct(extensions=OFFERED, instead_of_tls=b"no TLS here\r\n")
 
 
 async def test_tls_required_no_goes_without_tls_at_once(tmp_path: Path) -> None:
-    """RFC 8689 §4.2.2 (checklist 92): TLS is tried, and no failure of it stops the mail."""
+    """RFC 8689 §4.2.2 (rule 92): TLS is tried, and no failure of it stops the mail."""
     async with going_to(tmp_path, BROKEN) as (node, server):
         node.fallback = AFTER
         assert only(await node.send()).result is Result.DEFERRED
@@ -278,7 +278,7 @@ async def test_tls_required_no_goes_without_tls_at_once(tmp_path: Path) -> None:
 
 
 async def test_tls_required_no_uses_tls_where_there_is_some(tmp_path: Path) -> None:
-    """RFC 8689 §3 (checklist 92): the content, and so the field, goes on as it came."""
+    """RFC 8689 §3 (rule 92): the content, and so the field, goes on as it came."""
     content = b"Received: by mx1\r\nTLS-Required: No\r\n\r\nhello\r\n"
     conduct = strict(certificate=leaf(("wrong.example",)))
     async with going_to(tmp_path, conduct) as (node, server):
@@ -294,7 +294,7 @@ async def test_tls_required_no_uses_tls_where_there_is_some(tmp_path: Path) -> N
 async def test_tls_required_no_does_not_undo_what_the_operator_wrote(
     level: Level, tmp_path: Path
 ) -> None:
-    """Ours (checklist 92): the field is about what the recipient's domain publishes."""
+    """Ours (rule 92): the field is about what the recipient's domain publishes."""
     async with going_to(tmp_path, BROKEN) as (node, server):
         node.fallback = NEVER if level is Level.MAY else ClearFallback()
         node.entries[DOMAIN] = TableEntry(DOMAIN, level, "tls_policy:1")
@@ -303,7 +303,7 @@ async def test_tls_required_no_does_not_undo_what_the_operator_wrote(
 
 
 async def test_a_server_that_insists_on_tls_bounces_it(tmp_path: Path) -> None:
-    """RFC 8689 §4.2.2 (checklist 93): the sender MUST be told."""
+    """RFC 8689 §4.2.2 (rule 93): the sender MUST be told."""
     conduct = Conduct(
         instead_of_tls=b"no TLS here\r\n", answers={"MAIL": "530 5.7.0 Must issue STARTTLS first"}
     )

@@ -47,7 +47,7 @@ async def test_the_first_mail_waits_for_the_policy(node: Process) -> None:
 async def test_a_domain_without_a_record_has_no_policy_and_is_not_fetched_for(
     node: Process,
 ) -> None:
-    """RFC 8461 §3.1 (checklist 60); the negative answer is kept."""
+    """RFC 8461 §3.1 (rule 60); the negative answer is kept."""
     node.withdraw()
     assert await node.find() == MtaStsFacts(NAME)
     assert await node.find() == MtaStsFacts(NAME)
@@ -65,7 +65,7 @@ async def test_a_name_too_long_for_a_record_has_none(node: Process) -> None:
 async def test_without_an_answer_mail_goes_as_without_a_policy(
     node: Process, security: Security
 ) -> None:
-    """RFC 8461 §3.3 (checklist 72): nothing is cached, so nothing is known to be demanded."""
+    """RFC 8461 §3.3 (rule 72): nothing is cached, so nothing is known to be demanded."""
     node.resolver.fail(RECORD_NAME, "TXT", security)
     facts = await node.find()
     assert facts.policy is None
@@ -92,7 +92,7 @@ def answer_nothing(node: Process) -> None:
 async def test_whatever_dns_says_a_cached_policy_holds(
     node: Process, trouble: Callable[[Process], None]
 ) -> None:
-    """RFC 8461 §3.1, §3.3, §5.1 (checklist 63, 73): and the failure is reportable (§6)."""
+    """RFC 8461 §3.1, §3.3, §5.1 (rules 63, 73): and the failure is reportable (§6)."""
     await node.find()
     trouble(node)
     facts = await node.find_later(HOUR)
@@ -104,7 +104,7 @@ async def test_whatever_dns_says_a_cached_policy_holds(
 
 
 async def test_a_policy_that_expired_does_not_hold(node: Process) -> None:
-    """RFC 8461 §5.1 (checklist 145): to the second, also in memory."""
+    """RFC 8461 §5.1 (rule 145): to the second, also in memory."""
     node.source.outcome = policy(max_age=MINUTE)
     node.publish("1", ttl=3600)
     await node.find()
@@ -118,7 +118,7 @@ async def test_a_policy_that_expired_does_not_hold(node: Process) -> None:
 
 
 async def test_the_same_id_makes_a_policy_no_younger(node: Process) -> None:
-    """RFC 8461 §3.3, §5.1 (checklist 144): max_age counts from the last real fetch."""
+    """RFC 8461 §3.3, §5.1 (rule 144): max_age counts from the last real fetch."""
     node.source.outcome = policy(max_age=2 * DAY)
     await node.find()
     node.source.outcome = NO_CONNECTION
@@ -131,7 +131,7 @@ async def test_the_same_id_makes_a_policy_no_younger(node: Process) -> None:
 
 
 async def test_a_failing_fetch_is_not_tried_again_for_five_minutes(node: Process) -> None:
-    """RFC 8461 §3.3 (checklist 70): nor by another process, nor after a restart."""
+    """RFC 8461 §3.3 (rule 70): nor by another process, nor after a restart."""
     node.source.outcome = NO_CONNECTION
     facts = await node.find()
     assert facts.policy is None
@@ -167,7 +167,7 @@ async def test_an_invalid_policy_is_none_and_is_reportable(node: Process) -> Non
 
 
 async def test_after_a_day_a_policy_is_given_at_once_and_refreshed_behind(node: Process) -> None:
-    """RFC 8461 §3.3 (checklist 74): also with the same id."""
+    """RFC 8461 §3.3 (rule 74): also with the same id."""
     await node.find()
     node.source.gate.clear()
     node.source.outcome = policy("new.example.org")
@@ -219,7 +219,7 @@ async def test_another_id_is_fetched_behind_while_the_old_policy_holds(node: Pro
 
 
 async def test_before_a_failure_is_reported_another_id_is_waited_for(node: Process) -> None:
-    """RFC 8461 §5, §5.1 (checklist 80): what memory holds does not hide it."""
+    """RFC 8461 §5, §5.1 (rule 80): what memory holds does not hide it."""
     node.publish("1", ttl=3600)
     await node.find()
     node.publish("2")
@@ -257,7 +257,7 @@ async def test_a_recheck_of_the_same_id_fetches_nothing(node: Process) -> None:
 async def test_a_fetched_mode_none_replaces_the_policy_and_goes_with_the_record(
     node: Process,
 ) -> None:
-    """RFC 8461 §5, §8.3 (checklist 143)."""
+    """RFC 8461 §5, §8.3 (rule 143)."""
     await node.find()
     node.publish("2")
     node.source.outcome = policy(mode="none")

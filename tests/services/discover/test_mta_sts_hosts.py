@@ -47,7 +47,7 @@ async def stub() -> AsyncIterator[StubResolver]:
 async def test_a_record_and_a_policy_host_may_lie_at_a_provider(
     tmp_path: Path, stub: StubResolver
 ) -> None:
-    """RFC 8461 §3.1 (checklist 62): strings joined, aliases followed; §8.2 (checklist 148): the
+    """RFC 8461 §3.1 (rule 62): strings joined, aliases followed; §8.2 (rule 148): the
     certificate is still for the domain's own name."""
     clock = SystemClock()
     anchors = TrustAnchors.from_pem(authority().pem)
@@ -69,7 +69,7 @@ async def test_a_record_and_a_policy_host_may_lie_at_a_provider(
 
 
 async def test_a_domain_is_not_asked_for_its_parents_policy(node: Process) -> None:
-    """RFC 8461 §3.4 (checklist 75)."""
+    """RFC 8461 §3.4 (rule 75)."""
     facts = await node.finder.find(Domain("sub.example.org"))
     assert facts == MtaStsFacts(Domain("sub.example.org"))
     assert node.resolver.asked == [("_mta-sts.sub.example.org", "TXT")]

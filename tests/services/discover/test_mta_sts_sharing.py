@@ -57,7 +57,7 @@ async def test_who_stops_waiting_stops_no_other(node: Process) -> None:
 
 
 async def test_nobody_waits_longer_than_a_fetch_may_take(start: Start) -> None:
-    """RFC 8461 §3.3 (checklist 71, 72): a policy that comes later holds from then on."""
+    """RFC 8461 §3.3 (rules 71, 72): a policy that comes later holds from then on."""
     node = await start(FinderLimits(wait_seconds=0.01))
     node.publish("1")
     node.source.gate.clear()
@@ -248,7 +248,7 @@ async def test_while_the_cache_is_away_nobody_is_told_that_there_is_no_policy(
 
 
 async def test_policies_are_refreshed_daily_without_being_asked_for(node: Process) -> None:
-    """RFC 8461 §3.3 (checklist 74): whatever the record says."""
+    """RFC 8461 §3.3 (rule 74): whatever the record says."""
     await node.find()
     node.clock.move(DAY - SECOND)
     assert await node.finder.refresh_due() == 0

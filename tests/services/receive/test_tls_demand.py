@@ -46,7 +46,7 @@ async def kept(node: Node) -> tuple[TlsDemand, bytes]:
 async def test_under_tls_the_parameter_wins_over_the_field(
     parameter: bytes, header: bytes, demand: TlsDemand, tmp_path: Path
 ) -> None:
-    """RFC 8689 §4.1 (checklist 85, 87, 92); the field goes on, and Received tells as ever."""
+    """RFC 8689 §4.1 (rules 85, 87, 92); the field goes on, and Received tells as ever."""
     certificates = make_chooser(tmp_path, issue(("mx.example.org",)))
     async with receiving(tmp_path, certificates=certificates) as node:
         wire = await connect("127.0.0.1", node.port, 5)
@@ -106,7 +106,7 @@ async def send_in_clear(node: Node, content: bytes, *, is_chunked: bool, size: i
 async def test_the_field_is_read_from_the_header_section_as_it_comes(
     content: bytes, demand: TlsDemand, size: int, *, is_chunked: bool, tmp_path: Path
 ) -> None:
-    """RFC 8689 §3, §4.1 (checklist 92): from anyone, in clear as well."""
+    """RFC 8689 §3, §4.1 (rule 92): from anyone, in clear as well."""
     async with receiving(tmp_path) as node:
         await send_in_clear(node, content, is_chunked=is_chunked, size=size)
         found, body = await kept(node)
@@ -123,7 +123,7 @@ async def test_only_so_much_of_a_header_is_looked_at(tmp_path: Path) -> None:
 
 
 async def test_requiretls_in_clear_is_refused_and_logged(tmp_path: Path) -> None:
-    """RFC 8689 §2 (checklist 85)."""
+    """RFC 8689 §2 (rule 85)."""
     async with receiving(tmp_path) as node:
         wire = await connect("127.0.0.1", node.port, 5)
         assert isinstance(wire, Wire)
