@@ -92,7 +92,8 @@ def _combine(asked: Asked, host: Host, *, is_followed: bool = True) -> Requireme
     sts = MtaStsSays() if asked.is_final else hear_mta_sts(host)
     findings = (*dane.findings, *sts.findings)
     if dane.is_out and (is_followed or is_mandatory):
-        return HostUnusable(Source.DANE, dane.reason, findings)
+        level = floor.level if is_mandatory else Level.DANE
+        return HostUnusable(Source.DANE, dane.reason, findings, level=level)
     if sts.is_out and is_followed:
         return HostUnusable(Source.MTA_STS, sts.reason, findings)
     built = replace(floor, findings=findings) if findings else floor

@@ -130,6 +130,8 @@ class HostUnusable:
     reason: str
     findings: tuple[Finding, ...] = ()
     is_permanent: bool = False
+    level: Level = Level.VERIFY
+    """What it would have had to meet."""
 
     @property
     def result_type(self) -> ResultType | None:

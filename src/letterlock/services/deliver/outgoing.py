@@ -9,8 +9,14 @@ from letterlock.network.smtp_client import Connected, TlsFailed
 from letterlock.network.smtp_speaker import Target
 from letterlock.protocols.policy.judge import NOT_OFFERED, ClearFallback
 from letterlock.protocols.policy.verdict import Outcome
+from letterlock.protocols.tls.handshake import FailureCause, Handshake, HandshakeFailed
 from letterlock.services.discover.next_hop import NextHop
 from letterlock.services.discover.routes import HostAddress, MxHost
+
+MAX_ADDRESSES = 12
+"""Addresses tried in one delivery, all hosts together; the next try comes in a new order."""
+
+_PASSING_FAILURES = (FailureCause.TIMED_OUT, FailureCause.CLOSED, FailureCause.RESET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +57,21 @@ def is_starttls_refused(connection: Connected) -> bool:
     return verdict.result_type is not None and (
         connection.handshake is None and verdict.reason_code != NOT_OFFERED
     )
+
+
+def is_proved(connection: Connected) -> bool:
+    """Say if the peer had to prove who it is, and did (RFC 8689 §2)."""
+    return connection.handshake is not None and (
+        connection.verdict.outcome is Outcome.AUTHENTICATED
+    )
+
+
+def may_pass(failed: TlsFailed) -> bool:
+    """Say if TLS failed for a reason of the moment: a later try may go better."""
+    match failed.handshake:
+        case HandshakeFailed(cause=cause):
+            return cause in _PASSING_FAILURES
+        case None:
+            return failed.verdict.reason_code.startswith("smtp-starttls-reply-code-4")
+        case Handshake():
+            return False

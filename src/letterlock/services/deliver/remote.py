@@ -35,13 +35,15 @@ from letterlock.protocols.policy.requirement import (
     Source,
 )
 from letterlock.protocols.smtp.envelope import TlsDemand
-from letterlock.protocols.tls.handshake import FailureCause, Handshake, HandshakeFailed
+from letterlock.protocols.tls.handshake import Handshake
 from letterlock.services.deliver.anchors import AnchorFiles, AnchorsUnusable
 from letterlock.services.deliver.journey import Journey
 from letterlock.services.deliver.outgoing import (
+    MAX_ADDRESSES,
     RemoteSettings,
     is_starttls_refused,
     keep_from_clear,
+    may_pass,
 )
 from letterlock.services.deliver.pool import ConnectionKey, ConnectionPool
 from letterlock.services.deliver.sending import Sender
@@ -53,12 +55,8 @@ from letterlock.services.discover.routes import HostAddress, MxHost, NoRoute, Ro
 from letterlock.services.queue.outcomes import Delivery
 from letterlock.storage.queue import Claim, QueueStore
 
-MAX_ADDRESSES = 12
-"""Addresses tried in one delivery, all hosts together; the next try comes in a new order."""
 MAX_SESSIONS = 2
 """Sessions that leave recipients deferred before the rest waits; as in Postfix."""
-
-_PASSING_FAILURES = (FailureCause.TIMED_OUT, FailureCause.CLOSED, FailureCause.RESET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +244,7 @@ class RemoteDelivery:
         summary = f"{relay}: {verdict.reason}" + (f"; {then}" if then else "")
         story = Story(key.requirement, failed.handshake, verdict, failed.dialogue, summary)
         is_required = journey.tls_demand is TlsDemand.REQUIRETLS
-        if then is None and is_required and not _may_pass(failed):
+        if then is None and is_required and not may_pass(failed):
             text = f"{relay}: encryption needed (REQUIRETLS): {verdict.reason}"
             journey.note_unfit(relay, "5.7.10", text, verdict.result_type)
         elif then is None:
@@ -292,17 +290,6 @@ class RemoteDelivery:
         if self.settings.is_verbose and not is_reused:
             for line in describe_chain(handshake.chain):
                 self.log.write(Service.SMTP, f"{relay}: {line}")
-
-
-def _may_pass(failed: TlsFailed) -> bool:
-    """Say if TLS failed for a reason of the moment: a later try may go better."""
-    match failed.handshake:
-        case HandshakeFailed(cause=cause):
-            return cause in _PASSING_FAILURES
-        case None:
-            return failed.verdict.reason_code.startswith("smtp-starttls-reply-code-4")
-        case Handshake():
-            return False
 
 
 def _is_clear_by_fallback(connection: Connected, requirement: Requirement) -> bool:

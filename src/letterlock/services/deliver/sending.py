@@ -9,7 +9,6 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from letterlock.network.smtp_client import Connected
-from letterlock.protocols.policy.verdict import Outcome
 from letterlock.protocols.smtp.content import ContentFacts, ContentScan
 from letterlock.protocols.smtp.envelope import Envelope
 from letterlock.protocols.smtp.plan import (
@@ -23,6 +22,7 @@ from letterlock.protocols.smtp.plan import (
 from letterlock.protocols.smtp.transaction import Transaction
 from letterlock.protocols.smtp.transaction_result import RecipientOutcome, Stage, TransactionResult
 from letterlock.services.deliver.journey import Journey
+from letterlock.services.deliver.outgoing import is_proved
 from letterlock.storage.queue import ClaimedRecipient
 
 MAX_TRANSACTIONS = 50
@@ -73,7 +73,7 @@ class Sender:
     def _refuse_host(self, journey: Journey, connection: Connected) -> Sent | None:
         """Send nothing to a host that must not have the message; None: it may have it."""
         refusal = find_host_refusal(
-            journey.envelope(()), connection.capabilities, may_require_tls=_is_proved(connection)
+            journey.envelope(()), connection.capabilities, may_require_tls=is_proved(connection)
         )
         if refusal is None:
             return None
@@ -106,7 +106,7 @@ class Sender:
             content,
             connection.capabilities,
             self.settings,
-            may_require_tls=_is_proved(connection),
+            may_require_tls=is_proved(connection),
         )
         target = connection.target
         is_first = not sent.numbers
@@ -154,13 +154,6 @@ class Sender:
             async for piece in content:
                 scan.receive(piece)
         return scan.facts()
-
-
-def _is_proved(connection: Connected) -> bool:
-    """Say if the peer had to prove who it is, and did (RFC 8689 §2)."""
-    return connection.handshake is not None and (
-        connection.verdict.outcome is Outcome.AUTHENTICATED
-    )
 
 
 def _is_stale(result: TransactionResult) -> bool:

@@ -100,6 +100,12 @@ class NoRoute:
     mx_security: Security | None = None
     hosts: tuple[MxHost, ...] = ()
 
+    @property
+    def is_undecided(self) -> bool:
+        """Nobody answered: there may be a route."""
+        is_unanswered = self.mx_security is Security.FAILED
+        return is_unanswered or any(host.is_undecided for host in self.hosts)
+
 
 @dataclass(frozen=True, slots=True)
 class _MxList:

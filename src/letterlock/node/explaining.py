@@ -1,0 +1,172 @@
+"""What answers questions about policy, as the settings say, for a command and without a node.
+
+It reads what the node keeps of MTA-STS policies, where it may, and changes nothing: what it fetches
+itself it keeps in memory.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import fields, replace
+from datetime import timedelta
+from pathlib import Path
+
+from letterlock.base.clock import Clock
+from letterlock.base.config.choices import QueueEngine
+from letterlock.base.config.inbound import ReceiveSection
+from letterlock.base.config.outbound import DeliverSection, DeliverTimeouts
+from letterlock.base.config.sections import Config
+from letterlock.base.domains import Domain, DomainError, parse_domain
+from letterlock.base.errors import LocalError
+from letterlock.base.log import Service
+from letterlock.node.building import DeliveryBuilder, remote_settings
+from letterlock.node.mta_sts import make_finder
+from letterlock.node.policy import load_policy
+from letterlock.protocols.smtp.envelope import TlsDemand
+from letterlock.services.discover.mta_sts import MtaStsFinder
+from letterlock.services.discover.resolver_check import ResolverState, check_resolver
+from letterlock.services.explain.explainer import Explainer, parse_question
+from letterlock.services.explain.explanation import Explanation
+from letterlock.services.explain.trials import Trials
+from letterlock.storage.policies import StoredPolicy
+from letterlock.storage.queue import StoreUnavailable
+from letterlock.storage.sqlite.node import MEMORY, NodeDatabase
+from letterlock.storage.sqlite.policies import SqlitePolicies, read_policy
+
+PATIENCE = timedelta(seconds=30)
+"""For each step of a trial, and CONNECT_PATIENCE for the connection: somebody is looking on."""
+CONNECT_PATIENCE = timedelta(seconds=10)
+STAND_IN = Domain("localhost")
+_LEASE = timedelta(minutes=5)
+
+
+class Silence:
+    """A log for commands, whose answer says it all."""
+
+    def write(
+        self, service: Service, text: str, *, queue_id: str | None = None, **fields: object
+    ) -> None:
+        """Write nothing."""
+
+
+def make_default_config() -> Config:
+    """Make settings for who has none: the defaults, and no mail of our own.
+
+    No address is our own listener's then, and EHLO has this machine's name.
+    """
+    helo = _find_host_name()
+    return Config(
+        hostname=STAND_IN,
+        domains=(),
+        contact="",
+        data_dir=Path("/nonexistent"),
+        receive=ReceiveSection(listen=()),
+        deliver=DeliverSection(helo_ipv4=helo, helo_ipv6=helo),
+    )
+
+
+async def explain(
+    config: Config,
+    text: str,
+    demand: TlsDemand,
+    clock: Clock,
+    *,
+    is_live: bool,
+) -> Explanation:
+    """Explain what would become of mail for an address, a domain, or `[host]:port`.
+
+    Raises NextHopError for what is none of these, LocalError for settings that can't be used.
+    """
+    builder = DeliveryBuilder(
+        _be_quick(config), load_policy(config.policy).table, clock, Silence(), workers=1
+    )
+    question = parse_question(text, builder.routing())
+    hop = question.next_hop
+    domain = hop.domain if hop is not None and not hop.is_bracketed else None
+    async with _finding_policies(config, builder, domain, clock) as (finder, notes):
+
+        async def check() -> ResolverState:
+            return await check_resolver(
+                builder.backend, config.dns.signed_name, config.dns.bogus_name
+            )
+
+        explainer = Explainer(
+            finder=builder.route_finder(),
+            policy=builder.policy(finder),
+            resolver=builder.resolver,
+            check_resolver=check,
+            anchors=builder.anchors,
+            trials=Trials(builder.dialer(), remote_settings(config)) if is_live else None,
+        )
+        explanation = await explainer.explain(question, demand)
+    if not config.policy.dane:
+        notes.append("DANE is switched off here (policy.dane)")
+    return replace(explanation, notes=tuple(notes))
+
+
+@asynccontextmanager
+async def _finding_policies(
+    config: Config, builder: DeliveryBuilder, domain: Domain | None, clock: Clock
+) -> AsyncIterator[tuple[MtaStsFinder | None, list[str]]]:
+    """Find MTA-STS policies, beginning with what the node knows; and what is to be said of that."""
+    notes: list[str] = []
+    if not config.policy.mta_sts:
+        yield None, ["MTA-STS is switched off here (policy.mta_sts)"]
+        return
+    store = SqlitePolicies(NodeDatabase(MEMORY, clock))
+    await store.open()
+    if domain is not None:
+        try:
+            kept = await load_kept(config, domain, clock)
+        except (StoreUnavailable, LocalError) as error:
+            kept = None
+            notes.append(f"what the node keeps of MTA-STS policies cannot be read: {error}")
+        now = clock.now()
+        lease = await store.claim_fetch(domain, now, now + _LEASE) if kept is not None else None
+        if kept is not None and lease is not None:
+            await store.settle_fetch(lease, kept.entry)
+    finder = make_finder(config, builder.resolver, store, builder.anchors.load, clock, Silence())
+    try:
+        yield finder, notes
+    finally:
+        await finder.close()
+        await store.close()
+
+
+async def load_kept(config: Config, domain: Domain, clock: Clock) -> StoredPolicy | None:
+    """Read what the node keeps of a domain. Raises StoreUnavailable and LocalError."""
+    if config.queue.engine is not QueueEngine.POSTGRES:
+        return await read_policy(config.node_database, domain)
+    # asyncpg is an extra: only loaded where it is used.
+    from letterlock.storage.postgres.configured import read_dsn  # noqa: PLC0415
+    from letterlock.storage.postgres.policies import PostgresPolicies  # noqa: PLC0415
+
+    store = PostgresPolicies(read_dsn(config.queue), f"explain-{os.getpid()}", clock)
+    await store.open()
+    try:
+        return await store.load(domain)
+    finally:
+        await store.close()
+
+
+def _be_quick(config: Config) -> Config:
+    """Wait less than a delivery does."""
+    times = config.deliver.timeouts
+    steps = {each.name: min(PATIENCE, getattr(times, each.name)) for each in fields(times)}
+    steps["connect"] = min(CONNECT_PATIENCE, times.connect)
+    return replace(config, deliver=replace(config.deliver, timeouts=DeliverTimeouts(**steps)))
+
+
+def _find_host_name() -> Domain:
+    try:
+        return parse_domain(os.uname().nodename)
+    except DomainError:
+        return STAND_IN
+
+
+def run(
+    config: Config, text: str, demand: TlsDemand, clock: Clock, *, is_live: bool
+) -> Explanation:
+    """Do `explain` in an event loop of its own."""
+    return asyncio.run(explain(config, text, demand, clock, is_live=is_live))

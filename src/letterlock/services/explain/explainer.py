@@ -1,0 +1,147 @@
+"""Explaining a delivery without making it: the same steps by the same code, and nothing sent.
+
+RFC 5321 §5.1 (route), RFC 7672 §2.2, RFC 8461 §5 (decision). What is decided for a host is what
+`services.deliver` would decide, because both ask `services.discover.hop_policy`.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from letterlock.network.dns import Resolver
+from letterlock.protocols.policy.facts import MtaStsFacts
+from letterlock.protocols.policy.requirement import HostUnusable, Requirement, Source
+from letterlock.protocols.smtp.envelope import TlsDemand
+from letterlock.services.deliver.anchors import AnchorFiles, AnchorsUnusable
+from letterlock.services.deliver.delivery import Routing
+from letterlock.services.deliver.outgoing import MAX_ADDRESSES
+from letterlock.services.discover.hop_policy import HopPolicy, HostPolicy
+from letterlock.services.discover.next_hop import NextHop, parse_next_hop
+from letterlock.services.discover.resolver_check import ResolverState
+from letterlock.services.discover.routes import MxHost, Route, RouteFinder
+from letterlock.services.discover.tlsrpt import TlsrptFacts, find_tlsrpt
+from letterlock.services.explain.explanation import (
+    Explanation,
+    Fate,
+    HostExplanation,
+    Question,
+    Trial,
+    Way,
+)
+from letterlock.services.explain.trials import Trials, TrialTerms, skip
+
+
+def parse_question(text: str, routing: Routing) -> Question:
+    """Parse an address, a domain, `[host]` or `[host]:port`; raises NextHopError.
+
+    A domain goes where the operator's settings send it; a host in brackets, or a domain with a
+    port, is the next hop itself.
+    """
+    asked = text.rpartition("@")[2].strip()
+    direct = parse_next_hop(asked, routing.port)
+    if direct.domain is None or direct.is_bracketed or direct.is_port_given:
+        return Question(direct.key, direct)
+    if routing.is_local(direct.domain):
+        return Question(direct.key, None)
+    found = routing.find(direct.domain)
+    return Question(direct.key, found, is_routed=found != direct)
+
+
+@dataclass(frozen=True, slots=True)
+class Explainer:
+    """Finds out what would become of a message. `trials` None: without talking to any host."""
+
+    finder: RouteFinder
+    policy: HopPolicy
+    resolver: Resolver
+    check_resolver: Callable[[], Coroutine[Any, Any, ResolverState]]
+    anchors: AnchorFiles
+    trials: Trials | None = None
+
+    async def explain(
+        self, question: Question, demand: TlsDemand = TlsDemand.NORMAL
+    ) -> Explanation:
+        """Explain, for a message that asks `demand` of TLS (RFC 8689)."""
+        next_hop = question.next_hop
+        async with asyncio.TaskGroup() as group:
+            state = group.create_task(self.check_resolver())
+            way = group.create_task(self._follow(next_hop, demand)) if next_hop else None
+        return Explanation(question, state.result(), way.result() if way else None)
+
+    async def _follow(self, next_hop: NextHop, demand: TlsDemand) -> Way:
+        async with asyncio.TaskGroup() as group:
+            tlsrpt = group.create_task(self._find_tlsrpt(next_hop))
+            # Begun at once, and known when the hosts ask for it.
+            group.create_task(self.policy.find_mta_sts(next_hop))
+            route = await self.finder.find(next_hop)
+            if isinstance(route, Route):
+                hosts = await self._look_at_hosts(route, demand)
+            else:
+                hosts = tuple(map(HostExplanation, route.hosts))
+        # Again: it may be a newer one by now.
+        mta_sts = await self.policy.find_mta_sts(next_hop)
+        return Way(route, hosts, mta_sts, tlsrpt.result())
+
+    async def _find_tlsrpt(self, next_hop: NextHop) -> TlsrptFacts | None:
+        if next_hop.domain is None or next_hop.is_bracketed:
+            return None
+        return await find_tlsrpt(self.resolver, next_hop.domain)
+
+    async def _look_at_hosts(self, route: Route, demand: TlsDemand) -> tuple[HostExplanation, ...]:
+        """Look at all hosts; once more if they fail by a policy that is not the domain's any more.
+
+        As a delivery does (RFC 8461 §5.1).
+        """
+        hosts = await self._look_once(route, demand)
+        unmet = _find_unmet(hosts)
+        if unmet is not None and await self.policy.has_newer(unmet):
+            hosts = await self._look_once(route, demand)
+        return hosts
+
+    async def _look_once(self, route: Route, demand: TlsDemand) -> tuple[HostExplanation, ...]:
+        left = MAX_ADDRESSES
+        tasks = []
+        async with asyncio.TaskGroup() as group:
+            for host in route.hosts:
+                tasks.append(group.create_task(self._look_at(route, host, left, demand)))
+                left = max(0, left - len(host.addresses))
+        return tuple(task.result() for task in tasks)
+
+    async def _look_at(
+        self, route: Route, host: MxHost, tried: int, demand: TlsDemand
+    ) -> HostExplanation:
+        """Look at one host; with trials, at no more of its addresses than `tried`."""
+        if not host.addresses:
+            return HostExplanation(host)
+        policy = await self.policy.decide(route, host, demand)
+        if policy.published.is_silent:
+            # What the operator's entry takes the place of is shown too; nothing follows from it.
+            policy = HostPolicy(await self.policy.find_published(route, host), policy.decision)
+        requirement = policy.decision
+        if not isinstance(requirement, Requirement):
+            return HostExplanation(host, policy)
+        anchors = self.anchors.load(requirement.trust_files)
+        if isinstance(anchors, AnchorsUnusable):
+            return HostExplanation(host, policy, trouble=anchors.reason)
+        trials: tuple[Trial, ...] = ()
+        if self.trials is not None:
+            targets = self.trials.find_targets(route.next_hop, host)
+            hop = TrialTerms(requirement, anchors, demand)
+            done = await asyncio.gather(*(self.trials.run(t, hop) for t in targets[:tried]))
+            trials = (*done, *map(skip, targets[tried:]))
+        return HostExplanation(host, policy, trials=trials)
+
+
+def _find_unmet(hosts: tuple[HostExplanation, ...]) -> MtaStsFacts | None:
+    """Find the MTA-STS policy by which mail would wait, if one is to blame."""
+    if any(host.fate is Fate.DELIVER for host in hosts):
+        return None
+    for host in hosts:
+        if host.policy is None:
+            continue
+        decision = host.policy.decision
+        is_out = isinstance(decision, HostUnusable) and decision.source is Source.MTA_STS
+        if is_out or any(trial.is_policy_unmet for trial in host.trials):
+            return host.policy.published.mta_sts
+    return None
