@@ -9,8 +9,7 @@ less safe; RFC 8461 §2 says that MTA-STS must not override DANE that fails.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from letterlock.base.domains import Domain
-from letterlock.protocols.mta_sts.policy import MtaStsMode, MtaStsPolicy, find_mx_pattern
+from letterlock.protocols.mta_sts.policy import MtaStsMode, MtaStsPolicy
 from letterlock.protocols.policy.facts import MtaStsFacts
 from letterlock.protocols.policy.postfix_policy import (
     NotExpressibleError,
@@ -266,7 +265,7 @@ def _find_enforced(facts: MtaStsFacts | None) -> MtaStsPolicy | None:
 
 def _exact(policy: MtaStsPolicy) -> list[str]:
     """Give the patterns that are names."""
-    return [pattern for pattern in policy.mx if find_mx_pattern(policy, Domain(pattern)) == pattern]
+    return [pattern for pattern in policy.mx if not pattern.startswith("*.")]
 
 
 def _find_digests(hosts: Sequence[tuple[str, Requirement]]) -> tuple[str, ...]:
