@@ -28,7 +28,7 @@ def _send(node: RunningNode, source: str, text: bytes) -> tuple[int, bytes]:
 
 
 def test_a_client_that_may_relay_is_no_exception(node: RunningNode) -> None:
-    """RFC 5321 §2.3.8: never for all networks of ours, silently."""
+    """RFC 5321 §2.3.8: never for all networks of ours, silently. Rule 21."""
     code, reply = _send(node, NEIGHBOUR, TEXT % b"refused")
     assert (code, reply) == (550, b"5.5.2 Message refused: bare <LF> received")
     assert not any("refused" in mail for mail in node.files.mails())

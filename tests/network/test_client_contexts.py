@@ -60,7 +60,7 @@ def try_against(context: SSL.Context, chooser: ServerCertificates) -> tuple[Resu
 
 
 def test_the_default_offer_is_tls_1_3_and_1_2_with_forward_secrecy_and_aead() -> None:
-    """RFC 9325 §3.1.1, §4.2; RFC 8996 §4."""
+    """RFC 9325 §3.1.1, §4.2; RFC 8996 §4; rules 83, 94, 95, 122, 135 and 157."""
     hello = offer(ClientSettings())
     assert hello.versions == (0x0304, 0x0303)
     assert set(hello.cipher_suites) <= {
@@ -73,13 +73,13 @@ def test_the_default_offer_is_tls_1_3_and_1_2_with_forward_secrecy_and_aead() ->
 
 
 def test_the_first_tls_1_2_suite_is_ecdhe_rsa_aes128_gcm() -> None:
-    """RFC 9325 §4.2.1."""
+    """RFC 9325 §4.2.1; rule 122."""
     suites = [each for each in offer(ClientSettings()).cipher_suites if each >> 8 != 0x13]
     assert suites[0] == 0xC02F
 
 
 def test_an_opportunistic_offer_adds_old_ciphers_last_and_nothing_broken() -> None:
-    """RFC 9325 §4.1: no NULL, anonymous, export, RC4, DES; RFC 7435 §3."""
+    """RFC 9325 §4.1: no NULL, anonymous, export, RC4, DES; RFC 7435 §3. Rules 95 and 135."""
     hello = offer(ClientSettings(is_opportunistic=True))
     best = offer(ClientSettings()).cipher_suites
     assert hello.cipher_suites[: len(best)] == best
@@ -92,7 +92,7 @@ def test_an_opportunistic_offer_adds_old_ciphers_last_and_nothing_broken() -> No
 
 
 def test_no_compression_and_no_truncated_hmac_are_offered() -> None:
-    """RFC 9325 §3.3, §4.6."""
+    """RFC 9325 §3.3, §4.6; rule 121."""
     client = TlsDriver.client(ClientContexts().find(ClientSettings(is_opportunistic=True)), NAME)
     client.do_handshake()
     hello = client.bytes_to_send()
@@ -114,19 +114,32 @@ def _extension_types(extensions: bytes) -> set[int]:
 
 
 def test_what_secures_renegotiation_is_offered_and_early_data_is_not() -> None:
-    """RFC 9325 §3.5: extended_master_secret (23), renegotiation_info; §3.10: no early_data (42)."""
+    """RFC 9325 §3.5: extended_master_secret (23), renegotiation_info; §3.10: no early_data (42).
+    Rules 96 and 97.
+    """
+    types = _offered_extensions()
+    assert {23, 0xFF01} <= types
+    assert 42 not in types
+
+
+def test_raw_public_keys_are_not_offered() -> None:
+    """RFC 7671 §5.1: a TLSA record may be of the certificate; no server_certificate_type (20).
+    Rule 58.
+    """
+    assert 20 not in _offered_extensions()
+
+
+def _offered_extensions() -> set[int]:
     client = TlsDriver.client(ClientContexts().find(ClientSettings()), NAME)
     client.do_handshake()
     body = client.bytes_to_send()[9:]
     at = 35 + body[34]
     at += 2 + int.from_bytes(body[at : at + 2], "big") + 2
-    types = _extension_types(body[at:])
-    assert {23, 0xFF01} <= types
-    assert 42 not in types
+    return _extension_types(body[at:])
 
 
 def test_an_old_version_is_offered_only_where_tls_is_opportunistic() -> None:
-    """RFC 8996 §4, §5; RFC 9325 §3.1.3."""
+    """RFC 8996 §4, §5; RFC 9325 §3.1.3; rules 94 and 119."""
     old = ClientSettings(min_version="TLSv1", is_opportunistic=True)
     assert offer(old).versions == (0x0304, 0x0303, 0x0302, 0x0301)
     with pytest.raises(LocalError, match="RFC 8996"):

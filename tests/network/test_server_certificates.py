@@ -105,7 +105,9 @@ def names_of(certificate: x509.Certificate) -> tuple[str, ...]:
 def test_every_client_is_served(
     both: ServerCertificates, version: str, keys: str, sni: str, reason: ChoiceReason
 ) -> None:
-    """RFC 7672 §8.1, RFC 8461 §7.1: no name, or one we don't have, is no reason to refuse."""
+    """RFC 7672 §8.1, RFC 8461 §7.1: no name, or one we don't have, is no reason to refuse.
+    Rules 50, 56, 82 and 83.
+    """
     number = VERSIONS[version]
     context = client_context(min_version=number, max_version=number, signatures=SIGNATURES[keys])
     seen, server, certificate = serve(both, context, sni.encode())
@@ -275,7 +277,7 @@ def test_a_certificate_without_names_is_the_default_alone(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("offered", [[b"h2"], [b"smtp", b"acme-tls/1"]])
 def test_alpn_never_fails_a_handshake(both: ServerCertificates, offered: list[bytes]) -> None:
-    """RFC 7301 §3.2: a server that does not select by ALPN goes on without."""
+    """RFC 7301 §3.2: a server that does not select by ALPN goes on without. Rule 124."""
     context = client_context()
     context.set_alpn_protos(offered)
     seen, server, _ = serve(both, context, MAIN[0].encode())
@@ -287,7 +289,7 @@ def test_alpn_never_fails_a_handshake(both: ServerCertificates, offered: list[by
 def test_the_server_prefers_tls_1_3_and_then_the_stronger_cipher(
     both: ServerCertificates,
 ) -> None:
-    """RFC 9325 §3.1.1, §4.2.1."""
+    """RFC 9325 §3.1.1, §4.2.1; rules 94 and 122."""
     assert serve(both, client_context(), None)[0].version == "TLSv1.3"
     offered = ["AES128-SHA", "ECDHE-RSA-AES128-SHA", "ECDHE-RSA-AES128-GCM-SHA256"]
     offered.append("ECDHE-RSA-AES256-GCM-SHA384")
@@ -298,14 +300,14 @@ def test_the_server_prefers_tls_1_3_and_then_the_stronger_cipher(
 
 
 def test_the_server_offers_nothing_broken(both: ServerCertificates) -> None:
-    """RFC 9325 §4.1: no NULL, anonymous, export, RC4, DES."""
+    """RFC 9325 §4.1: no NULL, anonymous, export, RC4, DES. Rule 95."""
     names = SSL.Connection(both.choose(None).context, None).get_cipher_list()
     broken = ("NULL", "ADH", "AECDH", "EXP", "RC4", "DES", "MD5", "PSK", "SRP", "DSS", "CAMELLIA")
     assert not [name for name in names if any(word in name for word in broken)]
 
 
 def test_a_client_that_wants_to_renegotiate_is_refused(both: ServerCertificates) -> None:
-    """RFC 9325 §3.5: no renegotiation that the client starts."""
+    """RFC 9325 §3.5: no renegotiation that the client starts. Rule 96."""
     context = client_context(max_version=SSL.TLS1_2_VERSION)
     client, server = TlsDriver.client(context, MAIN[0]), TlsDriver.server(both)
     shake(client, server)
@@ -349,12 +351,14 @@ def test_sessions_are_resumed_in_tls_1_3(both: ServerCertificates) -> None:
 
 
 def test_tickets_live_less_than_a_week(both: ServerCertificates) -> None:
-    """RFC 8446 §4.6.1: at most 604800 seconds; RFC 9325 §3.4: less than a ticket key's week."""
+    """RFC 8446 §4.6.1: at most 604800 seconds; RFC 9325 §3.4: less than a ticket key's week.
+    Rules 96 and 116.
+    """
     assert 0 < both.choose(None).context.get_timeout() < 604800 / 2
 
 
 def test_tls_1_2_is_not_resumed_under_another_name(both: ServerCertificates) -> None:
-    """RFC 6066 §3: MUST NOT; OpenSSL does, so TLS 1.2 gets no tickets from us."""
+    """RFC 6066 §3: MUST NOT; OpenSSL does, so TLS 1.2 gets no tickets from us. Rule 116."""
     for name in (MAIN[0], "unknown.example"):
         assert resume(both, SSL.TLS1_2_VERSION, MAIN[0], name) == (False, False)
 
@@ -368,7 +372,7 @@ def test_without_tickets_nothing_is_resumed(tmp_path: Path) -> None:
 
 
 def test_early_data_is_not_offered_to_clients(both: ServerCertificates) -> None:
-    """RFC 9325 §3.10, RFC 8446 §E.5: tickets say max_early_data_size 0."""
+    """RFC 9325 §3.10, RFC 8446 §E.5: tickets say max_early_data_size 0. Rule 97."""
     client, server = TlsDriver.client(client_context(), MAIN[0]), TlsDriver.server(both)
     shake(client, server)
     client.read()
@@ -380,7 +384,7 @@ def test_early_data_is_not_offered_to_clients(both: ServerCertificates) -> None:
 
 
 def test_the_client_is_not_asked_for_a_certificate(both: ServerCertificates) -> None:
-    """RFC 8446 §4.3.2: no CertificateRequest."""
+    """RFC 8446 §4.3.2: no CertificateRequest. Rule 128."""
     assert both.choose(None).context.get_verify_mode() == SSL.VERIFY_NONE
 
 

@@ -72,7 +72,7 @@ def good(**fields: object) -> Conduct:
 
 
 async def test_what_was_said_before_tls_is_forgotten(tmp_path: Path) -> None:
-    """RFC 3207 §4.2: the extensions under TLS are those that count."""
+    """RFC 3207 §4.2: the extensions under TLS are those that count. Rules 9 and 15."""
     conduct = good(extensions=("SIZE 10", "DSN"), under_tls={"EHLO": "250-mx\r\n250 SIZE 99"})
     async with serving(conduct) as (at,):
         connection = await dial(tmp_path, at)
@@ -306,5 +306,5 @@ def test_the_dialogue_is_bounded() -> None:
     ],
 )
 def test_each_reply_has_its_time(stage: Stage, minutes: int) -> None:
-    """RFC 5321 §4.5.3.2."""
+    """RFC 5321 §4.5.3.2; rule 108."""
     assert _patience(stage, ClientTimeouts()) == timedelta(minutes=minutes)

@@ -119,7 +119,7 @@ def test_large_plaintext_arrives_whole_and_each_read_is_bounded(
 
 
 def test_close_sends_close_notify(chooser: ServerCertificates) -> None:
-    """RFC 8446 §6.1: close_notify before the connection is closed."""
+    """RFC 8446 §6.1: close_notify before the connection is closed. Rule 117."""
     client, server = connect(chooser, client_context())
     client.write(b"QUIT\r\n")
     client.close()
@@ -186,13 +186,13 @@ def test_damaged_ciphertext_after_the_handshake_is_a_failure_and_an_alert(
 
 @pytest.mark.parametrize("sni", ["192.0.2.1", "2001:db8::1", "", "a b", "-x.example"])
 def test_a_client_never_sends_what_is_no_host_name_as_sni(sni: str) -> None:
-    """RFC 6066 §3: no addresses in server_name."""
+    """RFC 6066 §3: no addresses in server_name. Rules 115 and 129."""
     with pytest.raises(DomainError):
         TlsDriver.client(client_context(), sni)
 
 
 def test_a_client_sends_sni_in_a_labels_without_a_final_dot(chooser: ServerCertificates) -> None:
-    """RFC 6066 §3."""
+    """RFC 6066 §3; rule 115."""
     client = TlsDriver.client(client_context(), "MX.Bücher.Example.")
     server = TlsDriver.server(chooser)
     shake(client, server)

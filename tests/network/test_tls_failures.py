@@ -222,7 +222,7 @@ def test_a_client_certificate_demanded_in_tls_1_3_is_a_failure_after_the_handsha
 
 
 def test_a_server_hello_without_renegotiation_info_is_refused() -> None:
-    """RFC 9325 §3.5: handshake_failure."""
+    """RFC 9325 §3.5: handshake_failure. Rule 96."""
     client = begin(ClientContexts().find(ClientSettings(is_opportunistic=True)))
     # TLS 1.2, ECDHE-RSA-AES128-GCM-SHA256, extended_master_secret alone.
     body = b"\x03\x03" + bytes(32) + b"\x00" + b"\xc0\x2f" + b"\x00" + b"\x00\x04\x00\x17\x00\x00"
@@ -266,7 +266,7 @@ def old_client_context() -> ssl.SSLContext:
 def test_a_client_below_tls_1_2_gets_protocol_version(
     chooser: ServerCertificates, version: ssl.TLSVersion
 ) -> None:
-    """RFC 8996 §4, §5: MUST answer with the alert protocol_version."""
+    """RFC 8996 §4, §5: MUST answer with the alert protocol_version. Rules 94 and 118."""
     context = old_client_context()
     context.minimum_version = context.maximum_version = version
     server = TlsDriver.server(chooser)
@@ -282,7 +282,7 @@ def test_a_client_below_tls_1_2_gets_protocol_version(
 def test_the_version_of_the_client_hello_record_means_nothing(
     chooser: ServerCertificates, minor: int
 ) -> None:
-    """RFC 8996 §5: record-layer {03,XX} of a ClientHello MUST be accepted."""
+    """RFC 8996 §5: record-layer {03,XX} of a ClientHello MUST be accepted. Rule 118."""
     client, server = TlsDriver.client(client_context(), NAME), TlsDriver.server(chooser)
     client.do_handshake()
     hello = bytearray(client.bytes_to_send())

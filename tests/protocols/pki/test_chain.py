@@ -357,7 +357,7 @@ def test_a_fault_has_its_result_type_and_reason_code(
     result: ResultType,
     expected: list[tuple[str, int | None]],
 ) -> None:
-    """RFC 8460 §4.3.1."""
+    """RFC 8460 §4.3.1; rules 95 and 102."""
     judgement = judge(chain())
     assert not judgement.is_trusted
     assert faults(judgement) == expected

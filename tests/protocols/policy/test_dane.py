@@ -113,7 +113,9 @@ KEY = spki(LEAF.der)
 def test_usages_2_and_3_with_sound_content_can_be_used(
     parts: tuple[int, int, int, bytes], why: str | None
 ) -> None:
-    """RFC 6698 §4.1, RFC 7672 §3.1.3, RFC 7671 §9: what is unknown or malformed is unusable."""
+    """RFC 6698 §4.1, RFC 7672 §3.1.3, RFC 7671 §9: what is unknown or malformed is unusable.
+    Rules 47, 53, 55 and 130.
+    """
     reason = explain_unusable(TlsaRecord(*parts))
     assert (reason is None) if why is None else (reason is not None and why in reason)
 
@@ -152,21 +154,21 @@ def test_a_record_that_stands_twice_counts_once() -> None:
     ],
 )
 def test_of_each_usage_and_selector_only_the_strongest_digest_counts(kinds: str, left: str) -> None:
-    """RFC 7671 §9; Full(0) is no digest, and stays."""
+    """RFC 7671 §9; Full(0) is no digest, and stays; rule 54."""
     records = [record(int(k[0]), int(k[1]), int(k[2]), LEAF.der) for k in kinds.split()]
     strongest = select_strongest(records)
     assert [f"{r.usage}{r.selector}{r.matching_type}" for r in strongest] == left.split()
 
 
 def test_the_weaker_digest_alone_does_not_match() -> None:
-    """RFC 7671 §9, its example: 3 1 2 is published, so 3 1 1 proves nothing."""
+    """RFC 7671 §9, its example: 3 1 2 is published, so 3 1 1 proves nothing. Rule 54."""
     weaker, stronger = record(3, 1, 1, LEAF.der), record(3, 1, 2, OTHER.der)
     assert codes(judged(WHOLE, weaker, stronger)) == ["dane-no-match"]
     assert judged(WHOLE, weaker).is_authenticated
 
 
 def test_a_malformed_stronger_digest_does_not_push_out_the_weaker() -> None:
-    """RFC 7671 §9: agility comes after malformed records are discarded."""
+    """RFC 7671 §9: agility comes after malformed records are discarded. Rules 54 and 55."""
     assert judged(WHOLE, record(3, 1, 1, LEAF.der), TlsaRecord(3, 1, 2, b"")).is_authenticated
 
 
@@ -190,7 +192,7 @@ def test_a_malformed_stronger_digest_does_not_push_out_the_weaker() -> None:
 def test_dane_ee_asks_for_no_name_no_date_no_issuer(
     leaf: Issued, selector: int, matching_type: int
 ) -> None:
-    """RFC 7671 §5.1, RFC 7672 §3.1.1, §3.2.1."""
+    """RFC 7671 §5.1, RFC 7672 §3.1.1, §3.2.1; rules 44 and 136."""
     ee = record(3, selector, matching_type, leaf.der)
     judgement = judged(leaf.chain_der, ee)
     assert judgement.is_authenticated
@@ -230,7 +232,7 @@ def test_the_order_of_what_was_sent_does_not_matter() -> None:
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_a_full_certificate_in_the_record_need_not_be_sent(depth: int) -> None:
-    """RFC 7671 §5.2.2: 2 0 0 is the one kind for which a client must do without."""
+    """RFC 7671 §5.2.2: 2 0 0 is the one kind for which a client must do without. Rule 132."""
     sent = tuple(DEPTHS[at] for at in range(depth))
     ta = record(2, 0, 0, DEPTHS[depth])
     judgement = judged(sent, ta)
@@ -240,7 +242,7 @@ def test_a_full_certificate_in_the_record_need_not_be_sent(depth: int) -> None:
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_a_bare_key_in_the_record_need_not_be_in_a_certificate(depth: int) -> None:
-    """RFC 7671 §5.2.3: the topmost certificate is signed by it, and the rest is valid."""
+    """RFC 7671 §5.2.3: the topmost certificate is signed by it, and the rest is valid. Rule 132."""
     sent = tuple(DEPTHS[at] for at in range(depth))
     ta = record(2, 1, 0, DEPTHS[depth])
     judgement = judged(sent, ta)
@@ -295,7 +297,7 @@ def test_one_good_anchor_is_enough() -> None:
 def test_dane_ta_asks_for_names_dates_and_purpose(
     leaf: Issued, expected: list[str], kind: str
 ) -> None:
-    """RFC 6698 §2.1.1, RFC 7672 §3.1.2, §3.2.2, and every fault is named."""
+    """RFC 6698 §2.1.1, RFC 7672 §3.1.2, §3.2.2, and every fault is named; rules 45 and 131."""
     usage, selector, matching_type = (int(word) for word in kind.split()[:3])
     ta = record(usage, selector, matching_type, ROOT.der)
     sent = leaf.chain_der if "unsent" in kind else (*leaf.chain_der, ROOT.der)
@@ -306,7 +308,7 @@ def test_dane_ta_asks_for_names_dates_and_purpose(
 
 
 def test_an_anchor_that_has_expired_proves_nothing() -> None:
-    """As in OpenSSL, and so Postfix: its dates count."""
+    """As in OpenSSL, and so Postfix: its dates count. Rule 131."""
     short = ThrowawayCa("Short", START, shape=replace(GOOD_CA, not_after=START))
     leaf = short.issue([MX], now=START)
     later = START + timedelta(days=1)
@@ -318,7 +320,9 @@ def test_an_anchor_that_has_expired_proves_nothing() -> None:
 
 
 def test_constraints_of_the_anchor_hold() -> None:
-    """RFC 7671 §5.2.1: path length and name constraints of the certificate in the record."""
+    """RFC 7671 §5.2.1: path length and name constraints of the certificate in the record.
+    Rule 131.
+    """
     short = ThrowawayCa("Short", START, shape=replace(GOOD_CA, path_length=0))
     below = short.intermediate("Below", now=START)
     leaf = below.issue([MX], now=START)
@@ -387,7 +391,7 @@ def test_a_leaf_that_cannot_be_read_is_told_of() -> None:
 def test_the_common_name_counts_only_without_a_dns_name(
     names: list[str], common_name: str, wanted: list[str], presented: str | None
 ) -> None:
-    """RFC 7672 §3.2.3: and a wildcard is the whole first label."""
+    """RFC 7672 §3.2.3: and a wildcard is the whole first label. Rule 46."""
     leaf = LOWER.issue(names, now=START, shape=replace(GOOD_LEAF, subject=make_name(common_name)))
     judgement = judged((*leaf.chain_der, ROOT.der), record(2, 0, 1, ROOT.der), names=wanted)
     assert judgement.is_authenticated is (presented is not None)
@@ -450,7 +454,7 @@ any_chain = st.lists(st.one_of(octets, st.sampled_from([LOWER.der, MIDDLE.der]))
 def test_nobody_is_authenticated_without_a_usable_record_that_points_at_what_was_sent(
     chain: list[bytes], records: list[TlsaRecord], names: list[str]
 ) -> None:
-    """RFC 7672 §3.2: whatever is sent and published; and nothing raises."""
+    """RFC 7672 §3.2: whatever is sent and published; and nothing raises. Rule 48."""
     judgement = judged(chain, *records, names=names)
     if not judgement.is_authenticated:
         return

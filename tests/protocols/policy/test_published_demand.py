@@ -81,7 +81,7 @@ def unusable(published: Published, **changes: object) -> HostUnusable:
 def test_dane_ta_accepts_the_base_domain_and_what_a_secure_lookup_adds(
     security: Security | None, expanded: Domain | None, names: tuple[str, ...]
 ) -> None:
-    """RFC 7672 §3.2.2: behind an insecure MX nothing but the host's own name."""
+    """RFC 7672 §3.2.2: behind an insecure MX nothing but the host's own name. Rule 45."""
     requirement = required(Published(USABLE, None, security, expanded))
     assert requirement.dane is not None
     assert requirement.dane.names == requirement.names == names
@@ -90,7 +90,9 @@ def test_dane_ta_accepts_the_base_domain_and_what_a_secure_lookup_adds(
 
 
 def test_the_sni_is_the_tlsa_base_domain_whatever_else_is_set() -> None:
-    """RFC 7672 §8.1: MUST, also where the level is the operator's and where nothing is enforced."""
+    """RFC 7672 §8.1: MUST, also where the level is the operator's and where nothing is enforced.
+    Rule 49.
+    """
     servername = replace(entry_of(Level.DANE), servername="sni.example")
     secure = PolicyTable({}, TableEntry("", Level.SECURE, "default"))
     published = Published(USABLE, MTA_STS["enforce, lists it"])
@@ -290,7 +292,7 @@ def test_a_wrong_entry_stops_mail_whatever_is_published() -> None:
 
 
 def test_old_tls_that_an_entry_allows_in_place_of_clear_text_is_not_for_requiretls() -> None:
-    """RFC 9325 §5.2; RFC 8689 §4.2.1."""
+    """RFC 9325 §5.2; RFC 8689 §4.2.1; rule 157."""
     fields = {"level": "may", "protocols": "TLSv1:TLSv1.1", "ciphers": "high", "exclude": "AES128"}
     entry = parse_entry(DOMAIN, fields, "table:1")
     assert isinstance(entry, TableEntry)
@@ -305,7 +307,7 @@ def test_old_tls_that_an_entry_allows_in_place_of_clear_text_is_not_for_requiret
 
 
 def test_requiretls_takes_a_host_that_is_the_domain_itself() -> None:
-    """RFC 8689 §4.2.1: its name is from the message, not from the DNS."""
+    """RFC 8689 §4.2.1: its name is from the message, not from the DNS. Rule 88."""
     published = Published(TLSA["none"], None, Security.INSECURE)
     requirement = required(published, host=DOMAIN, demand=TlsDemand.REQUIRETLS)
     assert requirement.level is Level.VERIFY

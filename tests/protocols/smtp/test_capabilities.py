@@ -55,7 +55,7 @@ def test_a_large_server_is_understood() -> None:
 
 @pytest.mark.parametrize("keyword", ["starttls", "StartTls", "STARTTLS", " StarttlS "])
 def test_keywords_count_in_any_case(keyword: str) -> None:
-    """RFC 5321 §4.1.1.1."""
+    """RFC 5321 §4.1.1.1; rule 103."""
     assert offered(keyword).starttls
 
 

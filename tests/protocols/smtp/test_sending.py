@@ -35,7 +35,9 @@ def normalize(*pieces: bytes) -> bytes:
     ],
 )
 def test_a_dot_is_doubled_at_the_start_of_a_line_only(content: bytes, wire: bytes) -> None:
-    """RFC 5321 §4.5.2, §4.1.1.4: a last line without CRLF gets one, and never an extra one."""
+    """RFC 5321 §4.5.2, §4.1.1.4: a last line without CRLF gets one, and never an extra one.
+    Rule 24.
+    """
     assert stuff(content) == wire
 
 
@@ -54,7 +56,7 @@ SMUGGLING = [
 
 @pytest.mark.parametrize("sequence", SMUGGLING)
 def test_no_line_end_but_crlf_leaves(sequence: bytes) -> None:
-    """RFC 5321 §2.3.8."""
+    """RFC 5321 §2.3.8; rule 17."""
     wire = stuff(b"a" + sequence + b"MAIL FROM:<x@example.com>\r\n")
     assert not re.search(rb"\r(?!\n)|(?<!\r)\n", wire)
     assert wire.endswith(b"MAIL FROM:<x@example.com>\r\n.\r\n")

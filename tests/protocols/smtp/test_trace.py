@@ -42,7 +42,7 @@ PLAIN = Received(
 
 
 def test_a_received_field_has_postfixs_shape() -> None:
-    """RFC 5321 §4.4, RFC 3848 §1, RFC 8314 §4.3."""
+    """RFC 5321 §4.4, RFC 3848 §1, RFC 8314 §4.3; rule 99."""
     received = replace(PLAIN, client_name="out.example.com", tls=Tls(), recipient="bob@example.org")
     assert format_received(received) == (
         b"Received: from mail.example.com (out.example.com [192.0.2.1])\r\n"
@@ -85,7 +85,7 @@ def test_a_received_field_without_tls_has_no_word_of_it() -> None:
     ],
 )
 def test_the_protocol_is_named_as_registered(changes: dict[str, object], name: str) -> None:
-    """RFC 3848 §1, RFC 6531 §4.3: S only under TLS, A only after AUTH."""
+    """RFC 3848 §1, RFC 6531 §4.3: S only under TLS, A only after AUTH. Rule 111."""
     received = replace(PLAIN, **changes)  # type: ignore[arg-type] # a table of different fields
     assert protocol_name(received) == name
     assert f" with {name} id 4XYZ".encode() in format_received(received)
@@ -167,7 +167,7 @@ def test_an_ipv6_address_is_tagged() -> None:
     ],
 )
 def test_ciphers_have_their_registered_names(openssl: str, registered: str | None) -> None:
-    """RFC 8314 §4.3."""
+    """RFC 8314 §4.3; rule 99."""
     assert registered_cipher_name(openssl) == registered
 
 

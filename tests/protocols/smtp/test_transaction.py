@@ -226,7 +226,7 @@ def test_421_leaves_what_was_decided() -> None:
 
 @pytest.mark.parametrize("position", range(6))
 def test_a_lost_connection_is_as_451_and_never_delivered(position: int) -> None:
-    """RFC 5321 §3.8."""
+    """RFC 5321 §3.8; rule 109."""
     transaction = begin(2)
     transaction.commands_to_send()
     for answer in ALL_REPLIES[: min(position, 4)]:
@@ -425,7 +425,7 @@ def test_content_goes_in_chunks(is_pipelined: bool) -> None:
 
 
 def test_binary_content_is_not_touched() -> None:
-    """RFC 3030 §3: every octet is preserved."""
+    """RFC 3030 §3: every octet is preserved. Rule 112."""
     octets = bytes(range(256)) + b"\n\r\r\n."
     transaction = begin(1, chunk_octets=10_000, is_binary=True)
     wire = run(transaction, [OK, OK, OK], octets)
@@ -433,7 +433,7 @@ def test_binary_content_is_not_touched() -> None:
 
 
 def test_no_chunk_follows_a_refused_one() -> None:
-    """RFC 3030 §2: MUST NOT send any more, and RSET comes first."""
+    """RFC 3030 §2: MUST NOT send any more, and RSET comes first. Rule 112."""
     transaction = begin(1, chunk_octets=4)
     transaction.commands_to_send()
     for answer in [OK, OK]:

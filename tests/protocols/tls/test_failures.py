@@ -47,7 +47,7 @@ def failure(cause: FailureCause, alert: str | None, *, is_received: bool) -> Han
 def test_each_failure_has_a_reason_code(
     cause: FailureCause, alert: str | None, is_received: bool, code: str
 ) -> None:
-    """RFC 8460 §4.3: failures of the handshake itself are validation-failure."""
+    """RFC 8460 §4.3: failures of the handshake itself are validation-failure. Rule 102."""
     finding = explain_failure(failure(cause, alert, is_received=is_received))
     assert (finding.result_type, finding.reason_code) == (ResultType.VALIDATION_FAILURE, code)
     assert finding.text.startswith("what happened")

@@ -112,7 +112,7 @@ async def test_a_host_that_takes_no_content_is_waited_for_only_so_long(tmp_path:
 
 
 async def test_the_content_arrives_as_it_is_and_dots_are_doubled_on_the_way(tmp_path: Path) -> None:
-    """RFC 5321 §4.5.2."""
+    """RFC 5321 §4.5.2; rule 24."""
     content = b"Subject: x\r\n\r\n.\r\n..\r\n" + b".line\r\n" * 100_000
     async with serving(Conduct(leaf())) as (server,), sending(tmp_path, [server]) as node:
         await node.save(content=content)
@@ -231,7 +231,7 @@ async def test_only_who_was_deferred_is_sent_to_at_the_next_host(tmp_path: Path)
 
 
 async def test_a_null_mx_bounces(tmp_path: Path) -> None:
-    """RFC 7505 §3."""
+    """RFC 7505 §3; rule 106."""
     async with sending(tmp_path) as node:
         node.resolver.set(DOMAIN, "MX", MxRecord(0, None))
         delivery = await node.send()
@@ -240,18 +240,20 @@ async def test_a_null_mx_bounces(tmp_path: Path) -> None:
 
 
 async def test_a_domain_that_does_not_exist_bounces(tmp_path: Path) -> None:
+    """Rule 105."""
     async with sending(tmp_path) as node:
         assert results(await node.send()) == {0: (BOUNCED, "5.1.2")}
 
 
 async def test_dns_that_fails_defers(tmp_path: Path) -> None:
+    """Rule 105."""
     async with sending(tmp_path) as node:
         node.resolver.fail(DOMAIN, "MX")
         assert results(await node.send()) == {0: (DEFERRED, "4.4.3")}
 
 
 async def test_an_mx_that_is_ourselves_is_a_loop(tmp_path: Path) -> None:
-    """RFC 5321 §5.1."""
+    """RFC 5321 §5.1; rule 107."""
     async with serving(PLAIN) as (server,), sending(tmp_path, [server]) as node:
         node.own_addresses = frozenset({server.ip})
         assert results(await node.send()) == {0: (BOUNCED, "5.4.6")}
@@ -333,7 +335,7 @@ async def test_a_trust_file_that_cannot_be_read_defers_the_mail_for_its_key(
 async def test_settings_that_openssl_refuses_defer_before_anything_is_said(
     tmp_path: Path,
 ) -> None:
-    """After the 220 to STARTTLS there would be no way back."""
+    """After the 220 to STARTTLS there would be no way back. Rule 4."""
     async with serving(Conduct(leaf())) as (server,), sending(tmp_path, [server]) as node:
         node.entries[DOMAIN] = TableEntry(
             DOMAIN, Level.ENCRYPT, "tls_policy:1", ciphers="NO-SUCH-CIPHER"

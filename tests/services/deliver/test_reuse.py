@@ -47,7 +47,7 @@ async def test_tls_and_all_is_used_again_for_the_same_host_and_requirement(tmp_p
 async def test_a_connection_is_never_used_under_another_requirement(
     level: Level, tmp_path: Path
 ) -> None:
-    """The stricter requirement is judged on a handshake of its own, and refused."""
+    """The stricter requirement is judged on a handshake of its own, and refused. Rule 116."""
     conduct = Conduct(leaf(("wrong.example",)))
     async with serving(conduct) as (server,), sending(tmp_path, [server]) as node:
         share_hosts(node)

@@ -259,7 +259,7 @@ STRICT = (Level.ENCRYPT, Level.FINGERPRINT, Level.VERIFY, Level.SECURE)
 @pytest.mark.parametrize("level", [Level.NONE, Level.MAY, *STRICT], ids=str)
 @pytest.mark.parametrize("name", CASES)
 async def test_every_level_against_every_server(name: str, level: Level, tmp_path: Path) -> None:
-    """RFC 3207 §4.1, RFC 7435 §3, RFC 8460 §4.3."""
+    """RFC 3207 §4.1, RFC 7435 §3, RFC 8460 §4.3; rules 4, 11, 12, 14, 120, 123 and 126."""
     case = CASES[name]
     fault = case.fault if level is Level.MAY else case.strict_fault or case.fault
     digest = sha256(case.certificate().der).hexdigest()
@@ -304,7 +304,7 @@ async def test_every_level_against_every_server(name: str, level: Level, tmp_pat
 async def test_a_certificate_that_nobody_asked_to_be_good_is_recorded(
     name: str, level: Level, tmp_path: Path
 ) -> None:
-    """RFC 7435 §3: it is used, and it does not look like more than it is."""
+    """RFC 7435 §3: it is used, and it does not look like more than it is. Rules 101 and 126."""
     case = CASES[name]
     async with serving(case.conduct()) as (server,), sending(tmp_path, [server]) as node:
         node.level = level
@@ -397,7 +397,9 @@ async def test_what_ends_behind_the_handshake_is_told_with_its_tls(
 
 
 async def test_a_refused_name_ends_with_quit_and_close_notify(tmp_path: Path) -> None:
-    """RFC 3207 §4.1, RFC 8446 §6.1: the handshake was complete, so goodbye is said under TLS."""
+    """RFC 3207 §4.1, RFC 8446 §6.1: the handshake was complete, so goodbye is said under TLS.
+    Rules 6 and 117.
+    """
     async with serving(Conduct(of_wrong_name())) as (server,), sending(tmp_path, [server]) as node:
         node.level = Level.VERIFY
         await node.send_and_settle()
@@ -460,7 +462,7 @@ async def test_a_verbose_log_has_the_chain(tmp_path: Path) -> None:
 async def test_old_versions_are_taken_at_may_when_the_operator_names_them(
     protocols: str | None, is_encrypted: bool, tmp_path: Path
 ) -> None:
-    """RFC 8996 §4, §5; RFC 7435 §3: without that, what such a host gets is clear text."""
+    """RFC 8996 §4, §5; RFC 7435 §3: without that, what such a host gets is clear text. Rule 94."""
     fields = {"level": "may"} | ({"protocols": protocols} if protocols else {})
     asked = parse_entry(DOMAIN, fields, f"letterlock.toml:1:{DOMAIN}")
     assert isinstance(asked, TableEntry)

@@ -88,7 +88,7 @@ async def test_hosts_come_by_preference_with_their_addresses(dns: FixtureResolve
 
 
 async def test_equal_preferences_come_in_a_random_order(dns: FixtureResolver) -> None:
-    """RFC 5321 §5.1"""
+    """RFC 5321 §5.1; rule 107."""
     hosts = [f"h{number}.example.com" for number in range(3)]
     dns.set("example.com", "MX", *(mx(10, host) for host in hosts))
     for host in hosts:
@@ -115,7 +115,7 @@ async def test_the_domain_s_own_address_is_not_used_where_there_is_an_mx(
 async def test_a_domain_without_mx_is_its_own_host(
     dns: FixtureResolver, security: Security
 ) -> None:
-    """RFC 5321 §5.1 (implicit MX); RFC 7672 §2.2.2: secure or not. Rule 52"""
+    """RFC 5321 §5.1 (implicit MX); RFC 7672 §2.2.2: secure or not. Rules 52 and 105"""
     dns.set("example.com", "MX", security=security)
     route = await find_route(dns)
     address = HostAddress(IPv4Address("192.0.2.80"), INSECURE)
@@ -133,7 +133,7 @@ async def test_a_domain_with_neither_mx_nor_address_is_an_error(dns: FixtureReso
 
 
 async def test_a_domain_that_does_not_exist_is_an_error(dns: FixtureResolver) -> None:
-    """RFC 5321 §5.1"""
+    """RFC 5321 §5.1; rule 105."""
     none = await find_none(dns, "nothing.example")
     assert none == NoRoute(
         is_permanent=True,
@@ -223,7 +223,7 @@ async def test_only_the_best_of_very_many_hosts_are_used(dns: FixtureResolver) -
 async def test_families_take_turns_each_in_the_resolver_s_order(
     dns: FixtureResolver, families: tuple[AddressFamily, ...], expected: list[str]
 ) -> None:
-    """RFC 5321 §5.1"""
+    """RFC 5321 §5.1; rule 107."""
     dns.set("mx1.example.com", "A", *map(IPv4Address, ("192.0.2.1", "192.0.2.2", "192.0.2.3")))
     dns.set("mx1.example.com", "AAAA", *map(IPv6Address, ("2001:db8::1", "2001:db8::2")))
     route = await find_route(dns, families=families)
@@ -304,7 +304,7 @@ async def test_each_address_has_its_lookup_s_security(dns: FixtureResolver) -> N
 
 
 async def test_own_name_discards_its_preference_and_worse(dns: FixtureResolver) -> None:
-    """RFC 5321 §5.1"""
+    """RFC 5321 §5.1; rule 107."""
     dns.set(
         "example.com",
         "MX",
@@ -318,7 +318,7 @@ async def test_own_name_discards_its_preference_and_worse(dns: FixtureResolver) 
 
 @pytest.mark.parametrize("own", ["mx1.example.com", "example.com"])
 async def test_if_we_are_the_best_host_mail_loops(dns: FixtureResolver, own: str) -> None:
-    """RFC 5321 §5.1: none left is an error"""
+    """RFC 5321 §5.1: none left is an error. Rule 107."""
     dns.set("example.com", "MX", *([mx(10, own)] if own != "example.com" else []))
     none = await find_none(dns, own_names={Domain(own)})
     assert none == NoRoute(
@@ -451,7 +451,7 @@ async def test_an_alias_as_mx_host_is_followed(server: ZoneServer) -> None:
 
 
 async def test_the_mx_of_an_alias_is_that_of_its_target(server: ZoneServer) -> None:
-    """RFC 5321 §5.1; RFC 7672 §2.2.1"""
+    """RFC 5321 §5.1; RFC 7672 §2.2.1; rule 133."""
     route = await find_route(await stub(server), "www.example.com")
     assert names(route) == ["alias.example.com", "mx2.example.com"]
     assert [link.target for link in route.mx_aliases] == ["example.com"]
@@ -478,7 +478,7 @@ async def test_an_alias_of_a_host_without_mx_is_an_implicit_mx(server: ZoneServe
 async def test_what_leads_nowhere_has_its_status(
     server: ZoneServer, domain: str, is_permanent: bool, status: str
 ) -> None:
-    """RFC 5321 §5.1, RFC 7505 §3"""
+    """RFC 5321 §5.1, RFC 7505 §3; rule 106."""
     server.fail("failing.example.com")
     server.fail("refused.example.com", "REFUSED")
     none = await find_none(await stub(server), domain)

@@ -157,7 +157,7 @@ async def test_tls_that_failed_is_named_in_the_report(tmp_path: Path) -> None:
 
 
 async def test_a_failure_is_reported_from_the_null_sender(tmp_path: Path) -> None:
-    """RFC 5321 §6.1, RFC 3461 §6."""
+    """RFC 5321 §6.1, RFC 3461 §6; rule 110."""
     async with waiting(tmp_path, envid="QQ314159") as node:
         claim = await settle(node, BOUNCED)
         (message,) = await queued(node)
@@ -208,7 +208,7 @@ async def test_a_long_message_comes_back_as_its_header(tmp_path: Path) -> None:
 
 
 async def test_a_notification_that_fails_is_dropped_and_said_to_be(tmp_path: Path) -> None:
-    """RFC 5321 §6.1: no answer to an answer."""
+    """RFC 5321 §6.1: no answer to an answer. Rule 110."""
     async with waiting(tmp_path, sender="") as node:
         claim = await settle(node, BOUNCED)
         assert not await node.store.list_messages()

@@ -106,7 +106,7 @@ async def send_in_clear(node: Node, content: bytes, *, is_chunked: bool, size: i
 async def test_the_field_is_read_from_the_header_section_as_it_comes(
     content: bytes, demand: TlsDemand, size: int, *, is_chunked: bool, tmp_path: Path
 ) -> None:
-    """RFC 8689 §3, §4.1 (rule 92): from anyone, in clear as well."""
+    """RFC 8689 §3, §4.1, §4.3 (rules 92, 155): from anyone, in clear as well."""
     async with receiving(tmp_path) as node:
         await send_in_clear(node, content, is_chunked=is_chunked, size=size)
         found, body = await kept(node)
