@@ -416,6 +416,29 @@ class TestSettling:
         assert ended[1:] == [True] * 4
         assert (await mail.store.count())["messages"] == 1
 
+    async def test_what_is_settled_at_once_ends_as_if_one_after_the_other(self, mail: Mail) -> None:
+        both = await mail.save("example.com", "example.net")
+        late = await mail.save("example.com")
+        others = [await mail.save("example.com") for _ in range(20)]
+        claims = {(each.queue_id, each.destination): each for each in await mail.claim()}
+        deferred = claims[late, "example.com"]
+        again = claims[both, "example.com"]
+        settled = await asyncio.gather(
+            mail.deliver(again),
+            mail.defer(deferred),
+            mail.deliver(again),
+            mail.deliver(claims[both, "example.net"]),
+            mail.deliver(replace(claims[others[0], "example.com"], lease="another")),
+            *(mail.deliver(claims[each, "example.com"]) for each in others),
+        )
+        assert settled == [True, True, False, True, False, *[True] * 20]
+        assert (await mail.find(both)).finished == mail.now
+        assert [(await mail.find(each)).finished for each in others] == [mail.now] * 20
+        assert await mail.states(late) == [RecipientState.QUEUED]
+        assert (await mail.store.count())["messages"] == 1
+        assert (await mail.store.count())["queued"] == 1
+        assert await mail.store.next_due() == mail.now + 5 * MINUTE
+
     async def test_queued_needs_a_next_attempt(self, mail: Mail) -> None:
         await mail.save()
         claim = await mail.claim_one()

@@ -14,9 +14,10 @@ import pytest
 
 from letterlock.base.errors import LocalError
 from letterlock.storage.queue import SPILL_BYTES, QueueId, RecipientState, StoreUnavailable
-from letterlock.storage.sqlite import writer
+from letterlock.storage.sqlite import claiming, due, settling, writer
 from letterlock.storage.sqlite.queue import SqliteQueue
 from letterlock.storage.sqlite.reader import SqliteQueueReader
+from letterlock.storage.sqlite.transaction import with_marks
 from tests.fakes import FakeClock
 from tests.storage.faulty_vfs import FaultyVfs
 from tests.storage.messages import Mail
@@ -503,3 +504,32 @@ async def test_a_file_of_an_older_release_is_counted_too(mail: Mail, path: Path)
     with SqliteQueueReader(path) as reader:
         assert reader.count() == expected
     await mail.store.close()
+
+
+@pytest.mark.parametrize(
+    ("sql", "width"),
+    [
+        (claiming.FIND_CLAIMED, 3),
+        (claiming.LEASE, 2),
+        (settling.FIND_LEASED, 4),
+        (settling.SET_RECIPIENTS, 8),
+        (settling.FIND_DONE, 1),
+        (settling.FINISH, 1),
+        (settling.REMOVE_BODIES, 1),
+        (due.REMOVE_DONE, 2),
+    ],
+)
+async def test_what_is_done_for_each_message_reads_no_table_from_end_to_end(
+    mail: Mail, path: Path, sql: str, width: int
+) -> None:
+    await mail.store.close()
+    statement = with_marks(sql, width, 20)
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    parameters = [None] * statement.count("?")
+    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+    connection.close()
+    tables = {"messages", "recipients", "deliveries", "bodies"}
+    searched = {step.split()[1] for step in plan if step.startswith("SEARCH")}
+    assert searched <= tables
+    assert searched
+    assert not [step for step in plan if step.startswith("SCAN") and step.split()[1] in tables]

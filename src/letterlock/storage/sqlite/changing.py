@@ -92,7 +92,7 @@ def delete_messages(transaction: Transaction, queue_ids: Sequence[str], now: int
         transaction.totals.recipients -= connection.changes()
         sql = "DELETE FROM deliveries WHERE message_id = ? RETURNING destination"
         touched.update(destination for (destination,) in fetch_rows(connection, sql, (message_id,)))
-        finish_if_done(transaction, message_id, now)
+    finish_if_done(transaction, [message_id for message_id, _ in messages], now)
     _refresh(connection, touched)
     return len(messages)
 

@@ -6,6 +6,8 @@ saturated costs one row, however much waits there.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import apsw
@@ -16,8 +18,8 @@ from letterlock.storage.queue import Claim, ClaimedRecipient, QueueId
 from letterlock.storage.records import from_micros, parse_notify, to_micros
 from letterlock.storage.schedule import ClaimOrder
 from letterlock.storage.sqlite.connection import fetch_rows
-from letterlock.storage.sqlite.due import end_lease, forget_turns, serve_destination
-from letterlock.storage.sqlite.transaction import Transaction, rows_at_once
+from letterlock.storage.sqlite.due import end_leases, forget_turns, serve_destination
+from letterlock.storage.sqlite.transaction import Transaction, execute_rows
 
 _FIND_DESTINATIONS = """
     SELECT destination FROM destinations
@@ -28,15 +30,19 @@ _FIND_DELIVERIES = """
     SELECT message_id FROM deliveries INDEXED BY deliveries_due
     WHERE destination = ? AND due {range} ORDER BY due LIMIT ?
 """
-_FIND_CLAIM = """
-    SELECT queue_id, sender, body_type, smtputf8, ret, envid, size, received, expires,
+FIND_CLAIMED = """
+    WITH moment (now, horizon) AS (VALUES (?, ?)),
+        picked (place, message_id, destination) AS (VALUES {rows})
+    SELECT place, queue_id, sender, body_type, smtputf8, ret, envid, size, received, expires,
         tls_demand, number, address, notify, orcpt, attempts, is_delay_notified, last_reply
-    FROM messages CROSS JOIN recipients USING (message_id)
-    WHERE message_id = ? AND hold IS NULL AND destination = ? AND state = 'queued'
-        AND (next_attempt <= ? OR next_attempt > ?)
-    ORDER BY number
+    FROM moment CROSS JOIN picked CROSS JOIN messages USING (message_id)
+    CROSS JOIN recipients USING (message_id, destination)
+    WHERE hold IS NULL AND state = 'queued' AND (next_attempt <= now OR next_attempt > horizon)
+    ORDER BY place, number
 """
-_LEASE = "UPDATE deliveries SET lease = ?, due = ? WHERE (message_id, destination) IN (VALUES {})"
+LEASE = """
+    UPDATE deliveries SET lease = ?, due = ? WHERE (message_id, destination) IN (VALUES {rows})
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +59,17 @@ def claim_due(connection: apsw.Connection, order: ClaimOrder) -> list[Claim]:
     """Lease what is due, and give it."""
     if order.is_clock_set_back:
         forget_turns(connection, to_micros(order.now))
-    claims: list[Claim] = []
-    taken: list[tuple[int, str]] = []
     destinations = _find_destinations(connection, order)
     picks = list(_pick(connection, order, destinations))
-    for message_id, destination in picks:
-        claim = _read_claim(connection, order, message_id, destination)
-        if claim is not None:
-            claims.append(claim)
-            taken.append((message_id, destination))
-        else:
-            # Its lease ran out: meanwhile it was held, or a clock was wrong.
-            end_lease(connection, message_id, destination)
-    _lease(connection, order, taken)
+    found = _read_claims(connection, order, picks)
+    taken = [pick for place, pick in enumerate(picks) if place in found]
+    execute_rows(connection, LEASE, taken, order.lease, to_micros(order.lease_until))
+    # The lease of these ran out: meanwhile they were held, or a clock was wrong.
+    rest = [pick for place, pick in enumerate(picks) if place not in found]
+    end_leases(connection, rest)
     for destination in destinations:
         serve_destination(connection, destination, to_micros(order.now))
-    return claims
+    return list(found.values())
 
 
 def _find_destinations(connection: apsw.Connection, order: ClaimOrder) -> list[str]:
@@ -109,14 +110,23 @@ def _deliveries(connection: apsw.Connection, order: ClaimOrder, destination: str
             yield message_id
 
 
-def _read_claim(
-    connection: apsw.Connection, order: ClaimOrder, message_id: int, destination: str
-) -> Claim | None:
-    """Give a claim; None when the message is held, or none of its recipients is due there."""
+def _read_claims(
+    connection: apsw.Connection, order: ClaimOrder, picks: Sequence[tuple[int, str]]
+) -> dict[int, Claim]:
+    """Give claims by their place in `picks`.
+
+    None for a message that is held, or of which no recipient is due there.
+    """
     moments = (to_micros(order.now), to_micros(order.horizon))
-    rows = fetch_rows(connection, _FIND_CLAIM, (message_id, destination, *moments))
-    if not rows:
-        return None
+    asked = [(place, *pick) for place, pick in enumerate(picks)]
+    rows = execute_rows(connection, FIND_CLAIMED, asked, *moments)
+    return {
+        place: _claim(order, picks[place][1], [row[1:] for row in found])
+        for place, found in groupby(rows, key=itemgetter(0))
+    }
+
+
+def _claim(order: ClaimOrder, destination: str, rows: Sequence[tuple[Any, ...]]) -> Claim:
     queue_id, sender, body_type, smtputf8, ret, envid, size, received, expires, demand = rows[0][
         :10
     ]
@@ -147,15 +157,3 @@ def _recipient(row: Sequence[Any]) -> ClaimedRecipient:
         is_delay_notified=bool(is_delay_notified),
         last_reply=last_reply,
     )
-
-
-def _lease(
-    connection: apsw.Connection, order: ClaimOrder, taken: Sequence[tuple[int, str]]
-) -> None:
-    start = 0
-    while start < len(taken):
-        count = rows_at_once(len(taken) - start)
-        keys = [value for key in taken[start : start + count] for value in key]
-        sql = _LEASE.format(",".join(["(?,?)"] * count))
-        connection.execute(sql, (order.lease, to_micros(order.lease_until), *keys))
-        start += count

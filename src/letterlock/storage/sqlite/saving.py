@@ -10,16 +10,18 @@ from letterlock.storage.queue import Body, NewMessage, RecipientState
 from letterlock.storage.records import format_notify, to_json, to_micros
 from letterlock.storage.sqlite.connection import Value, fetch_value
 from letterlock.storage.sqlite.due import add_deliveries
-from letterlock.storage.sqlite.transaction import Transaction, insert_rows
+from letterlock.storage.sqlite.transaction import Transaction, execute_rows
 
 _ADD_MESSAGE = """
     INSERT INTO messages (message_id, queue_id, sender, body_type, smtputf8, ret, envid, size,
         body_file, received, expires, origin, hold, tls_demand)
+    VALUES {rows}
 """
-_ADD_BODY = "INSERT INTO bodies (message_id, content)"
+_ADD_BODY = "INSERT INTO bodies (message_id, content) VALUES {rows}"
 _ADD_RECIPIENT = """
     INSERT INTO recipients (message_id, destination, number, address, notify, orcpt, state,
         next_attempt)
+    VALUES {rows}
 """
 
 
@@ -39,7 +41,7 @@ def save_messages(transaction: Transaction, messages: Sequence[NewMessage]) -> N
     latest = fetch_value(connection, "SELECT max(message_id) FROM messages") or 0
     numbered = list(enumerate(messages, latest + 1))
     try:
-        insert_rows(connection, _ADD_MESSAGE, [_message_row(*each) for each in numbered])
+        execute_rows(connection, _ADD_MESSAGE, [_message_row(*each) for each in numbered])
     except apsw.ConstraintError as error:
         names = ", ".join(message.queue_id for message in messages)
         raise ValueError(f"{names}: in the queue already") from error
@@ -48,9 +50,9 @@ def save_messages(transaction: Transaction, messages: Sequence[NewMessage]) -> N
         for message_id, message in numbered
         if isinstance(message.body, MemoryBody)
     ]
-    insert_rows(connection, _ADD_BODY, bodies)
+    execute_rows(connection, _ADD_BODY, bodies)
     recipients = [row for each in numbered for row in _recipient_rows(*each)]
-    insert_rows(connection, _ADD_RECIPIENT, recipients)
+    execute_rows(connection, _ADD_RECIPIENT, recipients)
     deliveries = [
         (message_id, destination, _due(message))
         for message_id, message in numbered

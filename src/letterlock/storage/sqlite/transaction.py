@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from functools import lru_cache
+from itertools import chain
+from typing import Any, TypeVar
 
 import apsw
 
 from letterlock.storage.sqlite.connection import Value
 
 MAX_ROWS = 64
-"""In one INSERT."""
+"""In one statement."""
 MAX_ODD_ROWS = 16
 """Beyond it the sizes are powers of two, so that few statements are ever prepared."""
 
@@ -51,25 +53,34 @@ class Transaction:
 Operation = Callable[[Transaction], T]
 
 
-def insert_rows(
-    connection: apsw.Connection, insert: str, rows: Sequence[Sequence[Value]], upsert: str = ""
-) -> None:
-    """Execute `insert` (up to VALUES) for rows of equal length, in few statements.
+def execute_rows(
+    connection: apsw.Connection, sql: str, rows: Sequence[Sequence[Value]], *before: Value
+) -> list[tuple[Any, ...]]:
+    """Execute a statement for many rows of equal length, which stand in it where {rows} does.
 
-    Each statement lets go of the interpreter's lock and must win it back from the event loop:
-    their number is what a save costs.
+    `before` are the parameters left of them. Gives what it returns. Few executions do many rows:
+    each lets go of the interpreter's lock and must win it back from the event loop, so that their
+    number is what a change costs.
     """
+    found: list[tuple[Any, ...]] = []
     start = 0
     while start < len(rows):
-        count = rows_at_once(len(rows) - start)
+        count = _rows_at_once(len(rows) - start)
         chunk = rows[start : start + count]
-        marks = f"({','.join('?' * len(chunk[0]))})"
-        values = ",".join([marks] * count)
-        connection.execute(f"{insert} VALUES {values} {upsert}", [v for row in chunk for v in row])
+        statement = with_marks(sql, len(chunk[0]), count)
+        found += connection.execute(statement, [*before, *chain.from_iterable(chunk)])
         start += count
+    return found
 
 
-def rows_at_once(left: int) -> int:
+@lru_cache(maxsize=256)
+def with_marks(sql: str, width: int, count: int) -> str:
+    """Give a statement with parameters for so many rows, each of `width` values."""
+    row = f"({','.join('?' * width)})"
+    return sql.format(rows=",".join([row] * count))
+
+
+def _rows_at_once(left: int) -> int:
     """Give how many of the rows that are left one statement is to take."""
     if left <= MAX_ODD_ROWS:
         return left

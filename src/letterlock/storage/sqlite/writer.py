@@ -23,7 +23,7 @@ from letterlock.storage.sqlite.claiming import ClaimDue
 from letterlock.storage.sqlite.connection import connect_writer, is_broken, translate
 from letterlock.storage.sqlite.due import refresh_destination
 from letterlock.storage.sqlite.saving import Save, save_messages
-from letterlock.storage.sqlite.settling import Settle
+from letterlock.storage.sqlite.settling import Settle, settle_claims
 from letterlock.storage.sqlite.transaction import Operation, Transaction
 
 MAX_BATCH = 256
@@ -293,13 +293,28 @@ class Writer:
 
 
 def _perform(transaction: Transaction, batch: list[_Waiting]) -> list[_Outcome]:
-    """Do a batch's operations, all saves as one; their order means nothing, they came together."""
-    saves = [each for each in batch if isinstance(each.operation, Save)]
+    """Do a batch's operations: all saves as one, and all settlements.
+
+    Their order means nothing: they came together, and nobody knew of another's end yet.
+    """
+    saves: list[tuple[_Waiting, Save]] = []
+    settles: list[tuple[_Waiting, Settle]] = []
+    others: list[_Waiting] = []
+    for each in batch:
+        match each.operation:
+            case Save() as save:
+                saves.append((each, save))
+            case Settle() as settle:
+                settles.append((each, settle))
+            case _:
+                others.append(each)
     if saves:
-        messages = [each.operation.message for each in saves if isinstance(each.operation, Save)]
-        save_messages(transaction, messages)
-    outcomes: list[_Outcome] = [(each.future, None, None) for each in saves]
-    others = (each for each in batch if not isinstance(each.operation, Save))
+        save_messages(transaction, [save.message for _, save in saves])
+    are_ours = settle_claims(transaction, [settle for _, settle in settles]) if settles else []
+    outcomes: list[_Outcome] = [(each.future, None, None) for each, _ in saves]
+    outcomes += (
+        (each.future, is_ours, None) for (each, _), is_ours in zip(settles, are_ours, strict=True)
+    )
     outcomes += ((each.future, each.operation(transaction), None) for each in others)
     for destination in transaction.touched:
         refresh_destination(transaction.connection, destination)
