@@ -50,8 +50,9 @@ imports: venv ## does each floor import only from below
 types: venv ## mypy, strict
 	@$(BIN)/mypy $(CODE)
 
-docs: venv ## are citations listed, links whole, generated pages current
+docs: venv ## are citations listed, rules tested, links whole, generated pages current
 	@$(BIN)/python -m tools.rfc_index
+	@$(BIN)/python -m tools.rules
 	@$(BIN)/python -m tools.markdown_links
 	@$(BIN)/python -m tools.reference --check
 

@@ -53,7 +53,7 @@ def test_tls_is_not_required_unless_configured() -> None:
     ],
 )
 def test_where_tls_is_required_most_commands_get_530(command: bytes) -> None:
-    """RFC 3207 §4 (rule 3)."""
+    """RFC 3207 §4 (rules 3, 120)."""
     dialogue = Dialogue(STRICT)
     answers = dialogue.say(EHLO, command)
     assert answers[1:] == ["530 5.7.0 Must issue a STARTTLS command first"]

@@ -439,7 +439,7 @@ async def stub(server: ZoneServer) -> StubResolver:
 
 
 async def test_an_alias_as_mx_host_is_followed(server: ZoneServer) -> None:
-    """RFC 2181 §10.3 forbids it; it is followed, and shown."""
+    """RFC 2181 §10.3 forbids it; it is followed, and shown. RFC 7672 §2.2.1; rule 38"""
     first, second = (await find_route(await stub(server))).hosts
     assert (first.name, ips(first)) == ("alias.example.com", ["192.0.2.1"])
     assert [(link.target, link.security) for link in first.aliases] == [("mx1.example.com", SECURE)]
