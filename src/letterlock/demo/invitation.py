@@ -3,7 +3,7 @@
 from letterlock.demo.certificates import AUTHORITY_FILE
 from letterlock.demo.commands import format_command
 from letterlock.demo.screen import Screen
-from letterlock.demo.setting import CAROL, ERIN, SIGNED_HOST, UNLISTED_DOMAIN, WRITER
+from letterlock.demo.setting import CAROL, ERIN, SIGNED_DOMAIN, SIGNED_HOST, UNLISTED_DOMAIN, WRITER
 from letterlock.demo.stage import Stage
 from letterlock.network.https import HOST_LABEL, PATH
 
@@ -29,6 +29,11 @@ def invite(screen: Screen, stage: Stage) -> None:
         f"dig @{resolver.host} -p {resolver.port} TLSA _{server.port}._tcp.{SIGNED_HOST} +dnssec",
         f"curl --cacert {stage.folder / AUTHORITY_FILE} --resolve {site}:{policy_host.host} "
         f"https://{site}{PATH}",
+    )
+    screen.offer(
+        "have it explained: which TLS, and why; then with a handshake",
+        format_command("policy", "explain", UNLISTED_DOMAIN, "--config", config),
+        format_command("policy", "test", SIGNED_DOMAIN, "--config", config),
     )
     screen.offer(
         "see what waits, and try it again",

@@ -1,5 +1,6 @@
 """The steps of the demo: each lets something happen, shows it, and claims what must be so."""
 
+from itertools import dropwhile
 from random import SystemRandom
 
 from letterlock.base.clock import Clock
@@ -52,8 +53,8 @@ async def show_stage(screen: Screen, stage: Stage) -> None:
     screen.tell("authority", f"{certificate.subject.rfc4514_string()}; no other is trusted")
     screen.tell(
         "resolver",
-        f"{stage.resolver}, with DNSSEC: {SIGNED_DOMAIN} is secure, {BROKEN_DOMAIN} bogus, and "
-        "insecure is what nobody signed",
+        f"{stage.resolver}, with DNSSEC: {SIGNED_DOMAIN} is secure, {BROKEN_DOMAIN} bogus, all "
+        "else insecure, as it is not signed",
     )
     screen.tell("policy host", f"https://{stage.policy_host}, for MTA-STS")
     screen.tell(
@@ -97,7 +98,7 @@ async def show_table(screen: Screen, stage: Stage, clock: Clock) -> MessageStory
     screen.tell("then", *dict.fromkeys((said[0], "...", said[-1])))
     claim_sent_after(screen, attempt)
     trace = await claim_in_mailbox(screen, stage, story)
-    screen.tell("there it says", find_last_hop(trace))
+    screen.tell("its trace", find_last_hop(trace))
     return story
 
 
@@ -180,15 +181,15 @@ async def show_unlisted(screen: Screen, stage: Stage, clock: Clock) -> MessageSt
     """Show a message that stays here, as the policy does not list the host of the MX record."""
     screen.begin_step(f"To {ERIN}: MTA-STS, and an MX host that is not in the policy")
     screen.explain(
-        f"The MX record says {RIGHT_HOST}, which can prove that it is. But so could the host of "
-        "whoever forged that record: what counts is the policy."
+        f"The MX record says {RIGHT_HOST}, a host that can prove its name. But so could the host "
+        "of whoever forged that record: the policy counts."
     )
     messages, connections = (stage.receiver.count(name) for name in ("messages", "connections"))
     story = await hand_in(screen, stage, ERIN, clock)
     attempt = Attempt(story.attempts[0])
     tell_lookups(screen, stage.sender)
     await _show_policy(screen, stage, UNLISTED_DOMAIN)
-    await _quote_story(screen, stage, story)
+    await _quote_attempts(screen, stage, story)
     screen.claim(
         f"{RIGHT_HOST} is not in the policy: no connection, no MAIL",
         holds=f"does not list {RIGHT_HOST}" in attempt.record.summary
@@ -221,12 +222,13 @@ async def _show_policy(screen: Screen, stage: Stage, domain: str) -> None:
     )
 
 
-async def _quote_story(screen: Screen, stage: Stage, story: MessageStory) -> None:
-    """Quote what the sender's operator reads of a message."""
+async def _quote_attempts(screen: Screen, stage: Stage, story: MessageStory) -> None:
+    """Quote what the sender's operator reads of a message, from the first attempt on."""
     command = ("queue", "show", story.message.queue_id, "--config", stage.sender.config_file)
     screen.tell("its story", "as the sender's operator reads it:")
     screen.quote([f"$ {format_command(*command)}"])
     code, lines = await run_command(*command)
-    screen.quote(lines)
     if code:
+        screen.quote(lines)
         raise CannotGoOn(f"letterlock queue show ended with {code}")
+    screen.quote(dropwhile(lambda line: not line.startswith("Attempt "), lines))
