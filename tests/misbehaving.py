@@ -142,6 +142,18 @@ async def serving(*conducts: Conduct) -> AsyncIterator[list[Server]]:
         yield servers
 
 
+@contextlib.asynccontextmanager
+async def serving_at(addresses: Sequence[str], port: int, conduct: Conduct) -> AsyncIterator[Seen]:
+    """Run one server on these addresses."""
+    sessions = _Sessions(conduct, Seen())
+    running = await asyncio.start_server(sessions.run, addresses, port)
+    try:
+        yield sessions.seen
+    finally:
+        running.close()
+        await sessions.end()
+
+
 def _listen(number: int) -> list[socket.socket]:
     for _ in range(20):
         listeners: list[socket.socket] = []

@@ -1,13 +1,12 @@
 """Which TLSA questions Postfix asks for a next hop, and which we ask.
 
-Runs in a network of its own, where port 53 is free and nobody listens on port 25:
-`unshare --net --mount python -m tests.dnssec_lab.tlsa_lookups FOLDER NEXT-HOP...` writes one JSON
-document, next hop -> [Postfix's questions, ours].
+Runs in a network of its own (`own_network`), where nobody listens on port 25:
+`python -m tests.dnssec_lab.tlsa_lookups FOLDER NEXT-HOP...` writes one JSON document, next hop ->
+[Postfix's questions, ours].
 """
 
 import asyncio
 import json
-import os
 import random
 import subprocess
 import sys
@@ -18,25 +17,13 @@ from letterlock.network.dns import StubResolver
 from letterlock.services.discover.next_hop import parse_next_hop
 from letterlock.services.discover.routes import Route, RouteFinder
 from letterlock.services.discover.tlsa import TlsaFinder
-from tests.dnssec_lab.lab import LOOPBACK, DnssecLab, running_lab
+from tests.dnssec_lab.lab import DnssecLab, running_lab
+from tests.dnssec_lab.own_network import enter, postfix_environment
 from tests.peers import program
-
-_MAIN_CF = """\
-compatibility_level = 3.6
-smtp_dns_support_level = dnssec
-myhostname = probe.example
-queue_directory = {folder}
-data_directory = {folder}
-"""
 
 
 def main(folder: Path, next_hops: Sequence[str]) -> None:
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    resolv_conf = folder / "resolv.conf"
-    # glibc takes the AD bit away otherwise.
-    resolv_conf.write_text(f"nameserver {LOOPBACK}\noptions edns0 trust-ad\n")
-    subprocess.run(["mount", "--bind", resolv_conf, "/etc/resolv.conf"], check=True)
-    (folder / "main.cf").write_text(_MAIN_CF.format(folder=folder))
+    enter(folder)
     with running_lab(folder, port=53) as lab:
         found = {hop: [_ask_as_postfix(lab, hop), _ask_as_we(lab, hop)] for hop in next_hops}
     sys.stdout.write(json.dumps(found))
@@ -46,7 +33,7 @@ def _ask_as_postfix(lab: DnssecLab, next_hop: str) -> list[str]:
     seen = _start(lab)
     subprocess.run(
         [program("posttls-finger", "postfix"), "-t", "2", "-T", "2", "-l", "dane", next_hop],
-        env={**os.environ, "MAIL_CONFIG": str(lab.folder)},
+        env=postfix_environment(lab.folder),
         check=False,
         capture_output=True,
     )

@@ -5,15 +5,12 @@ not, agrees name by name. What comes of the records is compared elsewhere.
 """
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.journeys.running_node import SOURCE, command_environment
-from tests.peers import miss_peer, require_peer
+from tests.dnssec_lab.own_network import run_apart
+from tests.peers import require_peer
 
 EXPECTED = {
     "secure.example": {"mx1.secure.example", "mx2.secure.example"},
@@ -36,27 +33,13 @@ EXPECTED = {
 }
 """Next hop -> base domains that are asked for, and the target of an alias of records."""
 
-SECONDS = 120.0
-
 
 @pytest.mark.peer("postfix", "nsd", "unbound", "ldns", "iproute2")
 def test_postfix_asks_the_same_questions(tmp_path: Path) -> None:
     """RFC 7672 §2.2.2, §2.2.3; rules 31, 39, 40, 41, 42 and 43"""
-    isolated = ("unshare", "--net", "--mount")
-    if subprocess.run([*isolated, "true"], check=False, capture_output=True).returncode != 0:
-        miss_peer("a network of its own (only root can make one)")
     require_peer("postfix")
-    done = subprocess.run(
-        [*isolated, sys.executable, "-m", "tests.dnssec_lab.tlsa_lookups", tmp_path, *EXPECTED],
-        cwd=SOURCE.parent,
-        env=command_environment() | {"PYTHONPATH": os.pathsep.join((str(SOURCE), "."))},
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-    )
-    assert done.returncode == 0, done.stderr
-    for next_hop, (postfix, ours) in json.loads(done.stdout).items():
+    said = run_apart("tests.dnssec_lab.tlsa_lookups", tmp_path, tuple(EXPECTED))
+    for next_hop, (postfix, ours) in json.loads(said).items():
         assert postfix == ours, next_hop
         assert ours == sorted(map(_question, EXPECTED[next_hop])), next_hop
 
