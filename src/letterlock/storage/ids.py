@@ -18,6 +18,7 @@ TIME_DIGITS = 9
 CHANCE_DIGITS = 6
 
 _BASE = len(ALPHABET)
+_PAIRS = tuple(high + low for high in ALPHABET for low in ALPHABET)
 _MICROSECOND = timedelta(microseconds=1)
 _QUEUE_ID = re.compile(rf"[{ALPHABET}]{{{TIME_DIGITS + CHANCE_DIGITS}}}\Z")
 
@@ -56,8 +57,8 @@ def find_time(queue_id: str) -> datetime | None:
 
 
 def _digits(number: int, width: int) -> str:
-    digits = []
-    for _ in range(width):
-        number, digit = divmod(number, _BASE)
-        digits.append(ALPHABET[digit])
-    return "".join(reversed(digits))
+    digits = ""
+    while len(digits) < width:
+        number, pair = divmod(number, len(_PAIRS))
+        digits = _PAIRS[pair] + digits
+    return digits[-width:]

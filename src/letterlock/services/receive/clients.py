@@ -35,13 +35,12 @@ class Clients:
         self._worker = worker
         self._clock = clock
         self._all = counters.slot("connections")
+        self._slots = lru_cache(maxsize=4096)(self._find_slots)
 
     def admit(self, ip: str) -> Reply | None:
         """Count a connection in; a reply refuses it. Call `leave` once for each call of this."""
-        client = client_key(ip)
         limits, counters = self._limits, self._counters
-        open_slot = counters.slot(f"open {client}")
-        rate_slot = counters.slot(f"rate {client}")
+        open_slot, rate_slot = self._slots(ip)
         window = int(self._clock.monotonic()) // RATE_WINDOW_SECONDS
         counters.add(self._worker, self._all)
         counters.add(self._worker, open_slot)
@@ -56,11 +55,15 @@ class Clients:
 
     def leave(self, ip: str) -> None:
         """Count a connection out."""
-        for slot in (self._all, self._counters.slot(f"open {client_key(ip)}")):
+        for slot in (self._all, self._slots(ip)[0]):
             self._counters.add(self._worker, slot, -1)
 
+    def _find_slots(self, ip: str) -> tuple[int, int]:
+        """Give the slots of a client's open connections and of its rate."""
+        client = client_key(ip)
+        return self._counters.slot(f"open {client}"), self._counters.slot(f"rate {client}")
 
-@lru_cache(maxsize=4096)
+
 def client_key(ip: str) -> str:
     """Give what counts as one client: an IPv4 address, or an IPv6 /64."""
     try:

@@ -3,39 +3,42 @@
 In Postfix's shape: `ehlo=1 mail=1 rcpt=1/2 data=1 quit=1 commands=5/6`, accepted of all.
 """
 
-from collections import Counter
+from functools import lru_cache
 
-_VERBS = {
-    verb: verb.lower()
-    for verb in (
-        *("HELO", "EHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "BDAT"),
-        *("RSET", "NOOP", "VRFY", "ETRN", "QUIT", "HELP"),
-    )
-}
+_ORDER = (
+    *("HELO", "EHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "BDAT"),
+    *("RSET", "NOOP", "VRFY", "ETRN", "QUIT", "HELP"),
+)
 """In the order in which they are shown. Every other word counts as `unknown`."""
-_ORDER = (*_VERBS.values(), "unknown")
+_NAMES = {verb: verb.lower() for verb in _ORDER}
+_PLACES = {name: place for place, name in enumerate((*_NAMES.values(), "unknown"))}
 
 
 class CommandCounts:
     """The commands of one session."""
 
     def __init__(self) -> None:
-        self._accepted: Counter[str] = Counter()
-        self._refused: Counter[str] = Counter()
+        self._accepted: dict[str, int] = {}
+        self._refused: dict[str, int] = {}
 
     def add(self, verb: str, *, is_accepted: bool = True) -> None:
         counts = self._accepted if is_accepted else self._refused
-        counts[_VERBS.get(verb, "unknown")] += 1
+        name = _NAMES.get(verb, "unknown")
+        counts[name] = counts.get(name, 0) + 1
 
     def format(self) -> str:
-        accepted, refused = self._accepted, self._refused
-        shown = [
-            f"{name}={_format(accepted[name], refused[name])}"
-            for name in _ORDER
-            if name in accepted or name in refused
-        ]
-        return " ".join((*shown, f"commands={_format(accepted.total(), refused.total())}"))
+        return _format(tuple(self._accepted.items()), tuple(self._refused.items()))
 
 
-def _format(accepted: int, refused: int) -> str:
+@lru_cache(maxsize=256)
+def _format(accepted: tuple[tuple[str, int], ...], refused: tuple[tuple[str, int], ...]) -> str:
+    """Kept, since nearly all sessions have one of a few shapes."""
+    counts, refusals = dict(accepted), dict(refused)
+    names = sorted(counts.keys() | refusals.keys(), key=_PLACES.__getitem__)
+    shown = [f"{name}={_share(counts.get(name, 0), refusals.get(name, 0))}" for name in names]
+    commands = _share(sum(counts.values()), sum(refusals.values()))
+    return " ".join((*shown, f"commands={commands}"))
+
+
+def _share(accepted: int, refused: int) -> str:
     return f"{accepted}/{accepted + refused}" if refused else str(accepted)
