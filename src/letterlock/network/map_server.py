@@ -14,7 +14,7 @@ from typing import Protocol, cast
 
 from letterlock.base.clock import Clock
 from letterlock.base.waiting import wait_for_event
-from letterlock.protocols.maps.messages import BadQuery, Event, Query, Reply, Status, Violation
+from letterlock.protocols.maps.messages import BadQuery, Event, Reply, Status, Violation
 from letterlock.protocols.maps.socketmap import SocketmapReader, format_socketmap_reply
 from letterlock.protocols.maps.tcp_table import TcpTableReader, format_tcp_reply
 
@@ -58,7 +58,7 @@ class MapServer:
     def __init__(self, answers: Answers, limits: MapLimits, clock: Clock) -> None:
         self.answers = answers
         self._limits = limits
-        self._clock = clock
+        self.now = clock.monotonic
         self._servers: list[asyncio.AbstractServer] = []
         self._connections: set[_Connection] = set()
         self._empty = asyncio.Event()
@@ -90,7 +90,7 @@ class MapServer:
 
     def sweep(self) -> None:
         """End the connections that have been idle for too long, or take no answer."""
-        before = self._clock.monotonic() - self._limits.idle_seconds
+        before = self.now() - self._limits.idle_seconds
         for connection in tuple(self._connections):
             if connection.used <= before and not connection.is_waiting:
                 connection.abort()
@@ -105,9 +105,6 @@ class MapServer:
             connection.abort()
 
     # what a connection asks of us
-
-    def now(self) -> float:
-        return self._clock.monotonic()
 
     def begin(self, connection: "_Connection") -> None:
         self._connections.add(connection)
@@ -134,6 +131,7 @@ class _Connection(asyncio.Protocol):
         self._events: deque[Event] = deque()
         self._is_ending = False
         self._is_stuck = False
+        self._is_reading = True
         self.is_waiting = False
         """For an answer; such a connection is not idle."""
         self.used = 0.0
@@ -195,19 +193,11 @@ class _Connection(asyncio.Protocol):
     def _answer(self) -> None:
         """Answer what can be answered; the first query that can't has the others wait."""
         replies: list[bytes] = []
-        while self._events:
-            event = self._events.popleft()
-            match event:
-                case Query():
-                    reply = self._server.answers.find(event.key)
-                    if reply is None:
-                        future = self._server.answers.wait(event.key)
-                        if not future.done():
-                            self.is_waiting = True
-                            future.add_done_callback(self._resume)
-                            break
-                        reply = future.result()
-                    replies.append(self._format(reply))
+        while self._events and not self.is_waiting:
+            match event := self._events.popleft():
+                case bytes():
+                    if (reply := self._find(event)) is not None:
+                        replies.append(self._format(reply))
                 case BadQuery():
                     replies.append(self._format(Reply(Status.PERM, event.reason)))
                 case Violation():
@@ -219,6 +209,19 @@ class _Connection(asyncio.Protocol):
             self._transport.write(b"".join(replies))
         if self._is_ending and not self.is_waiting:
             self._transport.close()
+
+    def _find(self, key: bytes) -> Reply | None:
+        """Give an answer; None: it is waited for, and `_resume` goes on."""
+        answers = self._server.answers
+        reply = answers.find(key)
+        if reply is not None:
+            return reply
+        future = answers.wait(key)
+        if future.done():
+            return future.result()
+        self.is_waiting = True
+        future.add_done_callback(self._resume)
+        return None
 
     def _resume(self, future: "asyncio.Future[Reply]") -> None:
         self.is_waiting = False
@@ -232,9 +235,13 @@ class _Connection(asyncio.Protocol):
 
     def _balance(self) -> None:
         """Read no more while too much waits for answers, or for the client to take them."""
-        if self._transport is None or self._transport.is_closing():
+        if self._transport is None:
             return
-        if self._is_stuck or len(self._events) > MAX_PIPELINED:
-            self._transport.pause_reading()
-        else:
+        may_read = not self._is_stuck and len(self._events) <= MAX_PIPELINED
+        if may_read == self._is_reading:
+            return
+        self._is_reading = may_read
+        if may_read:
             self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()

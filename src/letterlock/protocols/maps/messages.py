@@ -6,12 +6,8 @@ Postfix's socketmap_table(5) and tcp_table(5) say the same in two forms: `socket
 from dataclasses import dataclass
 from enum import StrEnum
 
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A key to be looked up, as it came: any octets."""
-
-    key: bytes
+Query = bytes
+"""A key to be looked up, as it came: any octets."""
 
 
 @dataclass(frozen=True, slots=True)

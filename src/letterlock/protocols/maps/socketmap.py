@@ -3,7 +3,9 @@
 Postfix's socketmap_table(5), from Sendmail's. The map's name is not looked at: there is one map.
 """
 
-from letterlock.protocols.maps.messages import BadQuery, Event, Query, Reply, Status, Violation
+from functools import lru_cache
+
+from letterlock.protocols.maps.messages import BadQuery, Event, Reply, Status, Violation
 from letterlock.protocols.maps.netstrings import NetstringReader, format_netstring
 
 MAX_QUERY_OCTETS = 10_000
@@ -27,9 +29,10 @@ def _read_query(content: bytes | Violation) -> Event:
     if isinstance(content, Violation):
         return content
     _, space, key = content.partition(b" ")
-    return Query(key) if space else BadQuery("a query is a map's name, a space and a key")
+    return key if space else BadQuery("a query is a map's name, a space and a key")
 
 
+@lru_cache(maxsize=1024)  # the same answers again and again
 def format_socketmap_reply(reply: Reply) -> bytes:
     """Format an answer; one that is too long for Postfix becomes a failure."""
     # socketmap_table(5): there is a space behind NOTFOUND too.

@@ -6,7 +6,7 @@ changed by it: `put` is refused.
 
 import re
 
-from letterlock.protocols.maps.messages import BadQuery, Event, Query, Reply, Status, Violation
+from letterlock.protocols.maps.messages import BadQuery, Event, Reply, Status, Violation
 
 MAX_LINE_OCTETS = 4096
 """tcp_table(5): for request and reply, the newline among them."""
@@ -47,7 +47,7 @@ def _read_query(line: bytes) -> Event:
         return BadQuery("a query is `get`, a space and a key")
     if any(found[1] is None for found in _ESCAPE.finditer(text)):
         return BadQuery("behind % stand two hexadecimal digits")
-    return Query(_ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), text))
+    return _ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), text)
 
 
 def format_tcp_reply(reply: Reply) -> bytes:
