@@ -4,12 +4,13 @@ The hosts are three servers: `good` has a certificate that is trusted, for all i
 that it signed itself, `plain` no TLS. Each domain's outcome is in the tests that send there.
 """
 
+import re
 import socket
 from asyncio import TaskGroup
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import sha256, sha512
 from pathlib import Path
 
 from letterlock.base.clock import SystemClock
@@ -36,9 +37,14 @@ class Mx:
 
     server: str
     tlsa: str = ""
-    """`ee`: of its key. `ta`: of the authority. `other`: of another key. `unusable`: usage 1."""
+    """Words for the records. `ee`: of its key. `ta`: of the authority. `other`, `other-512`: of
+    another key. `unusable`: usage 1."""
     is_hidden: bool = False
     """Every question for its records fails."""
+    is_named: bool = True
+    """Its certificate is for its name."""
+    host: str = ""
+    """Its name, where it is another domain's host; what is published of it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +63,15 @@ WITH_TLSA = {
     "unprovable.secure.example": Published((Mx(OWN, "unusable"),)),
     "unprovable-plain.secure.example": Published((Mx(PLAIN, "unusable"),)),
     "stripped.secure.example": Published((Mx(PLAIN, "other"),)),
+    "rolling.secure.example": Published((Mx(OWN, "other ee"),)),
+    "weaker.secure.example": Published((Mx(OWN, "ee other-512"),)),
+    "unnamed.secure.example": Published((Mx(GOOD, "ta", is_named=False),)),
     "none.secure.example": Published((Mx(OWN),)),
     "hidden.secure.example": Published((Mx(GOOD, "ta", is_hidden=True),)),
     "hidden-next.secure.example": Published((Mx(GOOD, "ta", is_hidden=True), Mx(OWN, "ee"))),
     "insecure.unsigned.example": Published((Mx(OWN, "other"),)),
+    "half.unsigned.example": Published((Mx(OWN, host="mx1.ee.secure.example"),)),
+    "half-other.unsigned.example": Published((Mx(GOOD, host="mx1.other.secure.example"),)),
 }
 """Those without a policy: what Postfix knows of as well."""
 
@@ -119,9 +130,18 @@ class PublishedDomains:
         return files
 
 
-def host_name(domain: str, number: int) -> str:
-    """Give the name of a domain's MX host, counted from 1."""
-    return f"mx{number}.{domain}"
+def host_names(domain: str) -> list[str]:
+    """Give the names of a domain's MX hosts, in their order."""
+    hosts = DOMAINS[domain].hosts if domain in DOMAINS else ()
+    return [mx.host or f"mx{number}.{domain}" for number, mx in enumerate(hosts, start=1)]
+
+
+def find_word(lines: Sequence[str], domain: str) -> str:
+    """Give what a log says of the last TLS connection to a domain's hosts: `Verified`, or so."""
+    hosts = "|".join(map(re.escape, host_names(domain)))
+    shape = re.compile(rf"(\w+) TLS connection established to (?:{hosts})\[")
+    words = [found[1] for line in lines if (found := shape.search(line))]
+    return words[-1] if words else ""
 
 
 @contextmanager
@@ -142,22 +162,20 @@ def published_domains(
 
 @contextmanager
 def _hiding(lab: DnssecLab) -> Iterator[None]:
-    hidden = [
-        f"_tcp.{host_name(domain, number)}"
-        for domain, published in DOMAINS.items()
-        for number, mx in enumerate(published.hosts, start=1)
-        if mx.is_hidden
-    ]
-    first, second = hidden
-    with lab.failing(first, "TLSA", Fault.SERVFAIL), lab.failing(second, "TLSA", Fault.SERVFAIL):
+    with ExitStack() as stack:
+        for name, mx in _hosts():
+            if mx.is_hidden:
+                stack.enter_context(lab.failing(f"_tcp.{name}", "TLSA", Fault.SERVFAIL))
         yield
 
 
-def _names_of(server: str) -> Iterator[str]:
+def _hosts() -> Iterator[tuple[str, Mx]]:
     for domain, published in DOMAINS.items():
-        for number, mx in enumerate(published.hosts, start=1):
-            if mx.server == server:
-                yield host_name(domain, number)
+        yield from zip(host_names(domain), published.hosts, strict=True)
+
+
+def _names_of(server: str) -> Iterator[str]:
+    return (name for name, mx in _hosts() if mx.server == server and mx.is_named and not mx.host)
 
 
 def _sign_own() -> Issued:
@@ -170,26 +188,29 @@ def _records(
     servers: Mapping[str, Server],
     certificates: Mapping[str, Issued],
 ) -> Iterator[str]:
-    for number, mx in enumerate(published.hosts, start=1):
-        host, server = host_name(domain, number), servers[mx.server]
+    for number, (host, mx) in enumerate(zip(host_names(domain), published.hosts, strict=True)):
         yield f"{domain}. MX {10 * number} {host}."
+        if mx.host:
+            continue
+        server = servers[mx.server]
         yield f"{host}. A {server.ip}"
-        if mx.tlsa:
-            record = _tlsa(mx, certificates)
-            yield f"_{server.port}._tcp.{host}. TLSA {record}"
+        for kind in mx.tlsa.split():
+            yield f"_{server.port}._tcp.{host}. TLSA {_tlsa(kind, mx, certificates)}"
     if published.policy:
         yield f'_mta-sts.{domain}. TXT "v=STSv1; id=1;"'
         yield f"mta-sts.{domain}. A {LOOPBACK}"
 
 
-def _tlsa(mx: Mx, certificates: Mapping[str, Issued]) -> str:
-    match mx.tlsa:
+def _tlsa(kind: str, mx: Mx, certificates: Mapping[str, Issued]) -> str:
+    match kind:
         case "ee":
             return f"3 1 1 {key_digest(certificates[mx.server])}"
         case "ta":
             return f"2 0 0 {authority().der.hex()}"
         case "unusable":
             return f"1 1 1 {sha256(b'any key').hexdigest()}"
+        case "other-512":
+            return f"3 1 2 {sha512(b'another key').hexdigest()}"
         case _:
             return f"3 1 1 {sha256(b'another key').hexdigest()}"
 

@@ -4,6 +4,7 @@ The table is asserted whole, for each of them: a difference that is not in it fa
 that is gone.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 _TLS_1_3 = "TLSv1.3 TLS_AES_256_GCM_SHA384"
@@ -258,12 +259,33 @@ def _replies() -> list[Difference]:
 
 _ALL = (*_certificates(), *_handshakes(), *_replies())
 
+_DANE = (
+    Difference(
+        "unnamed.secure.example",
+        "dane",
+        "deferred, Untrusted, no MAIL",
+        "deferred, Trusted, no MAIL",
+        _CHAIN_AND_NAME,
+        only="postfix",
+    ),
+)
+"""The scenarios are domains of `tests.published_domains`."""
+
 
 def known_differences(peer: str) -> dict[tuple[str, str], tuple[str, str]]:
     """Give what this Postfix and we say, by scenario and level, where it is not the same."""
+    return _of(_ALL, peer)
+
+
+def known_dane_differences(peer: str) -> dict[tuple[str, str], tuple[str, str]]:
+    """Give the same for mail to domains with TLSA records."""
+    return _of(_DANE, peer)
+
+
+def _of(all_known: Sequence[Difference], peer: str) -> dict[tuple[str, str], tuple[str, str]]:
     return {
         (name, level): (known.theirs, known.ours)
-        for known in _ALL
+        for known in all_known
         if known.only in ("", peer)
         for name in known.scenarios.split()
         for level in known.levels.split()

@@ -1,17 +1,20 @@
 """Mail to hosts with TLSA records: what a server was told is what counts. RFC 7672 §2.2."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from letterlock.protocols.dns.answers import Security, TlsaRecord
+from letterlock.protocols.pki.throwaway_ca import Issued, Shape
 from letterlock.protocols.policy.judge import ClearFallback, FallbackRule
 from letterlock.protocols.policy.requirement import Level
 from letterlock.protocols.policy.table import TableEntry
 from letterlock.services.queue.outcomes import Result
 from tests.misbehaving import Conduct
+from tests.network.certificates import NOW, authority
 from tests.services.deliver.outbound import DOMAIN, HOST, leaf, only, stories
 from tests.services.deliver.published import (
     ANOTHERS,
@@ -152,3 +155,25 @@ async def test_an_mx_lookup_that_is_bogus_makes_mail_wait(tmp_path: Path) -> Non
         hosts.node.resolver.set(DOMAIN, "A", ip_address(hosts.servers[0].ip))
         assert only(await hosts.node.send()).result is Result.DEFERRED
     assert hosts.connections == [0]
+
+
+@pytest.mark.parametrize(
+    ("issued", "word"),
+    [
+        (leaf(("wrong.example",)), "Trusted"),
+        (leaf((HOST,), Shape(not_after=NOW - timedelta(days=1))), "Untrusted"),
+    ],
+    ids=["wrong name", "expired"],
+)
+async def test_a_chain_to_the_published_anchor_is_trusted_whatever_its_name(
+    issued: Issued, word: str, tmp_path: Path
+) -> None:
+    """RFC 7672 §3.1.2, §3.2.2; rules 45 and 131: the words are of the chain, and of both."""
+    async with going_to(tmp_path, Conduct(issued)) as hosts:
+        hosts.publish_tlsa(HOST, TlsaRecord(2, 0, 0, authority().der))
+        delivery = await hosts.node.send()
+    assert only(delivery).status == "4.7.5"
+    assert [story["verdict"]["is_chain_trusted"] for story in stories(delivery)] == [
+        word == "Trusted"
+    ]
+    assert hosts.mails == [0]

@@ -61,12 +61,13 @@ class DaneJudgement:
     """What came of a chain. The server is authenticated exactly when there are no findings.
 
     `match` can be set beside findings: the anchor was there, and the path or the names are wrong.
-    `name` is None with DANE-EE, which knows no names.
+    `name` is None with DANE-EE, which knows no names. `is_chain_trusted`: whatever the names are.
     """
 
     findings: tuple[Finding, ...]
     match: TlsaMatch | None = None
     name: Match | None = None
+    is_chain_trusted: bool = False
 
     @property
     def is_authenticated(self) -> bool:
@@ -140,7 +141,7 @@ def judge_dane(
     record = _find_record(_index(selected, DANE_EE), sent[0])
     if record is not None:
         # RFC 7672 §3.1.1, §3.2.1: no names, no dates, no issuers.
-        return DaneJudgement((), TlsaMatch(record, 0))
+        return DaneJudgement((), TlsaMatch(record, 0), is_chain_trusted=True)
     return _judge_anchors(sent, selected, names, now) or _no_match(sent[0], selected)
 
 
@@ -177,6 +178,7 @@ def _conclude(
         tuple(replace(finding, policy_type=PolicyType.TLSA) for finding in findings),
         TlsaMatch(candidate.record, depth),
         name,
+        judgement.is_trusted,
     )
 
 

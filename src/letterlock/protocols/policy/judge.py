@@ -205,7 +205,7 @@ def _weigh_dane(demand: DaneDemand, chain: tuple[bytes, ...], now: datetime) -> 
         findings=judgement.findings,
         said=said,
         is_of_domain=demand.is_of_domain,
-        is_trusted=judgement.is_authenticated,
+        is_trusted=judgement.is_chain_trusted,
         name=judgement.name,
         tlsa=judgement.match,
     )
