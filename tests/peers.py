@@ -77,6 +77,9 @@ PEERS = {
         Peer("unbound", "unbound", ("unbound", "unbound-control"), needs=("libunbound8",)),
         Peer("ldns", "ldnsutils", ("ldns-signzone",)),
         Peer("iproute2", "iproute2", ("ip",)),
+        Peer("pebble", "pebble", ("pebble", "pebble-challtestsrv")),
+        # The first one in Debian with ARI and profiles.
+        Peer("pebble-2.10", "pebble", ("pebble", "pebble-challtestsrv"), release="sid"),
         Peer(
             "exim",
             "exim4-daemon-light",

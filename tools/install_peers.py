@@ -205,7 +205,7 @@ def _clear_privileges(root: Path) -> None:
 
 
 def _must_be_unpacked(peer: Peer) -> bool:
-    return peer.is_transfer_agent and peer.name != INSTALLED_AGENT
+    return bool(peer.release) or (peer.is_transfer_agent and peer.name != INSTALLED_AGENT)
 
 
 def _mirror() -> str:

@@ -1,0 +1,77 @@
+"""Problem documents: what a server says is wrong, with the names it is about.
+
+RFC 8555 §6.7 (types, subproblems), RFC 7807 §3 (members). A server's words are bounded and made
+printable here. Never an error: what is no problem document is a problem all the same.
+"""
+
+from dataclasses import dataclass
+
+from letterlock.protocols.acme.fields import Fields, ObjectError, format_line, parse_object
+from letterlock.protocols.acme.identifiers import Identifier, read_identifier
+
+ERROR_PREFIX = "urn:ietf:params:acme:error:"
+MAX_SUBPROBLEMS = 1000
+MAX_DETAIL_CHARACTERS = 1000
+UNTYPED = "about:blank"
+"""RFC 7807 §4.2: nothing more is known than the HTTP status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong.
+
+    `type` is ACME's word without its prefix (`badNonce`), else the whole URI. `identifier` is there
+    only in subproblems. `instance` is where people read more, as for new terms (RFC 8555 §7.3.3).
+    """
+
+    type: str
+    detail: str = ""
+    status: int | None = None
+    identifier: Identifier | None = None
+    subproblems: tuple["Problem", ...] = ()
+    instance: str | None = None
+
+    @property
+    def summary(self) -> str:
+        """One line; the subproblems are not in it."""
+        name = f"{self.identifier}: " if self.identifier else ""
+        return f"{name}{self.type}: {self.detail}" if self.detail else f"{name}{self.type}"
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """All of it for people, a line for each name."""
+        more = (f"see {self.instance}",) if self.instance else ()
+        return (self.summary, *more, *(each.summary for each in self.subproblems))
+
+
+def parse_problem(status: int, body: bytes) -> Problem:
+    """Read the body of a response that is an error."""
+    try:
+        return read_problem(parse_object(body, "problem document"), status)
+    except ObjectError:
+        return Problem(UNTYPED, f"HTTP status {status}", status)
+
+
+def read_problem(fields: Fields, status: int | None = None) -> Problem:
+    """Read a problem that stands in another object. Raises ObjectError."""
+    subproblems = tuple(_read_one(each) for each in fields.many("subproblems", MAX_SUBPROBLEMS))
+    return _read_one(fields, status, subproblems)
+
+
+def _read_one(
+    fields: Fields, status: int | None = None, subproblems: tuple[Problem, ...] = ()
+) -> Problem:
+    identifier = fields.one("identifier")
+    instance = fields.text("instance")
+    kind = format_line(fields.text("type") or UNTYPED, MAX_DETAIL_CHARACTERS)
+    detail = format_line(fields.text("detail") or "", MAX_DETAIL_CHARACTERS)
+    if not detail and status is not None:
+        detail = f"HTTP status {status}"
+    return Problem(
+        type=kind.removeprefix(ERROR_PREFIX),
+        detail=detail,
+        status=status if status is not None else fields.number("status"),
+        identifier=read_identifier(identifier) if identifier else None,
+        subproblems=subproblems,
+        instance=format_line(instance, MAX_DETAIL_CHARACTERS) if instance else None,
+    )
