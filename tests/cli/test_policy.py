@@ -2,15 +2,20 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from letterlock.cli.root import main
-from tests.interop.background import zones
+from letterlock.protocols.pki.throwaway_ca import Issued
+from tests.interop.background import in_background, zones
+from tests.misbehaving import Conduct, Seen, serving
+from tests.network.certificates import authority
+from tests.services.deliver.outbound import leaf
+from tests.services.deliver.published import ANOTHERS, tlsa
 
-POLICY_HOST = "127.0.0.1"
 ZONES = {
     "com": "@ NS ns.com.",
     "plain.example": """
@@ -155,3 +160,157 @@ def test_a_person_gets_a_story(resolver: str, capsys: pytest.CaptureFixture[str]
 def words(story: str) -> str:
     """Give a story without its line breaks."""
     return " ".join(story.split())
+
+
+@dataclass(frozen=True)
+class Site:
+    """A configuration of ours, and an MX host for example.com that takes no mail from tests."""
+
+    config: Path
+    seen: Seen
+    issued: Issued
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("site")
+    issued = leaf()
+    with in_background(serving(Conduct(issued))) as (server,):
+        records = f"@ MX 10 mx1\nmx1 A {server.ip}\n_{server.port}._tcp.mx1 TLSA {tlsa(issued)}\n"
+        refused = f"@ MX 10 mx1\nmx1 A {server.ip}\n_{server.port}._tcp.mx1 TLSA {ANOTHERS}\n"
+        own = {"com": "@ NS ns.com.", "example.com": records, "other.example": refused}
+        with zones(own, authentic_data=True) as resolver:
+            (folder / "trust.pem").write_bytes(authority().pem)
+            config = folder / "letterlock.toml"
+            config.write_text(f"""
+                hostname = "out.example.org"
+                domains = ["example.org"]
+                contact = "postmaster@example.org"
+                data_dir = "data"
+                policy.trust_files = ["trust.pem"]
+                dns.resolver = "{resolver}"
+                deliver.port = {server.port}
+            """)
+            yield Site(config, server.seen, issued)
+
+
+def test_a_handshake_is_done_and_judged_and_no_mail_begun(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """RFC 3207 §4.1: EHLO, STARTTLS, EHLO, QUIT."""
+    code, document = ask(capsys, "test", "bob@example.com", "--config", str(site.config))
+    assert (code, document["decision"]) == (0, "deliver")
+    (host,) = document["hosts"]
+    assert {"outcome", "result_type", "reason_code", "reason"} <= host["verdict"].keys()
+    assert (host["verdict"]["outcome"], host["verdict"]["result_type"]) == ("authenticated", None)
+    handshake = host["handshake"]
+    assert set(handshake) == {"version", "cipher", "group", "sni", "chain", "errors", "alert"}
+    assert (handshake["version"], handshake["sni"]) == ("TLSv1.3", "mx1.example.com")
+    assert set(handshake["chain"][0]) == {
+        *("subject", "issuer", "names", "serial", "not_before", "not_after", "key", "pem"),
+    }
+    (address,) = host["addresses"]
+    assert address["trial"] == {"decision": "deliver", "reason": host["verdict"]["reason"]}
+    said = [line.partition(" ")[0] for line, _ in site.seen.commands]
+    assert said == ["EHLO", "STARTTLS", "EHLO", "QUIT"]
+    assert site.seen.commands[0][0] == "EHLO out.example.org"
+
+
+def test_a_host_that_does_not_prove_itself_is_bad_news(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """RFC 7672 §2.2"""
+    code, document = ask(capsys, "test", "other.example", "--config", str(site.config))
+    (host,) = document["hosts"]
+    assert (code, document["decision"]) == (1, "defer")
+    assert host["verdict"]["result_type"] == "validation-failure"
+    (error,) = host["handshake"]["errors"]
+    assert error["code"] == "dane-no-match"
+    assert document["reason"].startswith("mx1.other.example: not verified: no TLSA record matches")
+    code, document = ask(capsys, "explain", "other.example", "--config", str(site.config))
+    assert (code, document["decision"]) == (0, "deliver"), "what is asked could be met"
+    assert not site.seen.mails
+
+
+def test_the_story_of_a_trial_has_its_handshake(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["policy", "test", "other.example", "--config", str(site.config)]) == 1
+    story = words(capsys.readouterr().out)
+    assert "decision defer: a message would wait" in story
+    for label in ("tried 127.", "handshake TLSv1.3", "chain 0 ", "fault dane-no-match"):
+        assert label in story, story
+    assert "verdict defer, validation-failure (dane-no-match)" in story
+
+
+def test_what_the_log_says_is_added(
+    resolver: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "mail.log"
+    relay = "mx.plain.example[127.0.0.1]:25"
+    log.write_bytes(
+        f"Nov 22 02:39:05 a b[1]: Trusted TLS connection established to {relay}: TLSv1.3\n"
+        f"Nov 22 02:39:05 a b[1]: to=<bob@plain.example>, relay={relay}, status=sent (ok \xff)\n"
+        f"Nov 22 02:39:06 a b[1]: to=<bob@plain.example>, relay={relay}, status=deferred (no)\n"
+        f"Nov 22 02:39:07 a b[1]: to=<bob@plain.example>, relay={relay}, status=sent (ok)\n"
+        "".encode("latin-1")
+    )
+    arguments = ("explain", "plain.example", "--resolver", resolver, "--log", str(log))
+    _, document = ask(capsys, *arguments)
+    assert document["log"] == {
+        "file": str(log),
+        "deliveries": {"sent": 2, "deferred": 1},
+        "tls": {"Trusted": 1},
+        "last": {"time": "Nov 22 02:39:07", "relay": relay, "status": "sent", "reason": "ok"},
+        "last_trouble": {
+            "time": "Nov 22 02:39:06",
+            "relay": relay,
+            "status": "deferred",
+            "reason": "no",
+        },
+    }
+    assert main(["policy", *arguments]) == 0
+    story = words(capsys.readouterr().out)
+    assert "deliveries 2 sent, 1 deferred" in story
+    assert f"trouble Nov 22 02:39:06 {relay}: deferred: no" in story
+    log.write_text("")
+    assert main(["policy", *arguments]) == 0
+    assert "deliveries none to this domain" in words(capsys.readouterr().out)
+
+
+def test_settings_that_this_user_cannot_read_are_done_without(
+    resolver: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "none.toml").write_text("nonsense")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    code, document = ask(capsys, "explain", "plain.example", "--resolver", resolver)
+    (note,) = document["notes"]
+    assert code == 0
+    assert "none.toml cannot be read by this user: the defaults are used" in note
+
+
+def test_settings_that_are_wrong_are_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "none.toml").write_text("nonsense")
+    assert main(["policy", "explain", "plain.example"]) == 2
+    assert "none.toml:1:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("variable", "has_colours"), [("FORCE_COLOR", True), ("NO_COLOR", False)])
+def test_colours_are_for_terminals(
+    variable: str,
+    has_colours: bool,
+    resolver: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv(variable, "1")
+    assert main(["policy", "explain", "null.example", "--resolver", resolver]) == 1
+    assert ("\x1b" in capsys.readouterr().out) is has_colours

@@ -22,7 +22,7 @@ from letterlock.base.errors import LocalError
 from letterlock.base.log import Service
 from letterlock.node.building import DeliveryBuilder, remote_settings
 from letterlock.node.mta_sts import make_finder
-from letterlock.node.policy import load_policy
+from letterlock.node.policy import describe_end, load_policy
 from letterlock.protocols.smtp.envelope import TlsDemand
 from letterlock.services.discover.mta_sts import MtaStsFinder
 from letterlock.services.discover.resolver_check import ResolverState, check_resolver
@@ -78,9 +78,8 @@ async def explain(
 
     Raises NextHopError for what is none of these, LocalError for settings that can't be used.
     """
-    builder = DeliveryBuilder(
-        _be_quick(config), load_policy(config.policy).table, clock, Silence(), workers=1
-    )
+    table = load_policy(config.policy).table
+    builder = DeliveryBuilder(_be_quick(config), table, clock, Silence(), workers=1)
     question = parse_question(text, builder.routing())
     hop = question.next_hop
     domain = hop.domain if hop is not None and not hop.is_bracketed else None
@@ -102,6 +101,9 @@ async def explain(
         explanation = await explainer.explain(question, demand)
     if not config.policy.dane:
         notes.append("DANE is switched off here (policy.dane)")
+    lapsed = table.on(clock.now().date()).find_lapsed(hop.key) if hop is not None else None
+    if lapsed is not None:
+        notes.append(describe_end(lapsed))
     return replace(explanation, notes=tuple(notes))
 
 

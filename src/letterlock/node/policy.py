@@ -27,10 +27,12 @@ class LoadedPolicy:
 
 def describe_lapsed(table: PolicyTable, day: date) -> tuple[str, ...]:
     """Tell of entries that hold no longer on a day (UTC), one line each."""
-    return tuple(
-        f"{entry.where}: ended on {entry.until}; {entry.key} goes as if it were not there"
-        for entry in table.on(day).lapsed_entries
-    )
+    return tuple(map(describe_end, table.on(day).lapsed_entries))
+
+
+def describe_end(entry: TableEntry) -> str:
+    """Tell of an entry that holds no longer."""
+    return f"{entry.where}: ended on {entry.until}; {entry.key} goes as if it were not there"
 
 
 def load_policy(section: PolicySection) -> LoadedPolicy:

@@ -138,6 +138,11 @@ class HostUnusable:
         """Give the first fault's name."""
         return self.findings[0].result_type if self.findings else None
 
+    @property
+    def may_be_outdated(self) -> bool:
+        """Another MTA-STS policy of the domain could let mail go there (RFC 8461 §5.1)."""
+        return self.source is Source.MTA_STS or self.is_permanent
+
 
 @dataclass(frozen=True, slots=True)
 class RequirementInvalid:

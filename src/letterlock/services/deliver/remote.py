@@ -32,7 +32,6 @@ from letterlock.protocols.policy.requirement import (
     Level,
     Requirement,
     RequirementInvalid,
-    Source,
 )
 from letterlock.protocols.smtp.envelope import TlsDemand
 from letterlock.protocols.tls.handshake import Handshake
@@ -110,8 +109,7 @@ class RemoteDelivery:
                 break
             if isinstance(requirement, HostUnusable):
                 journey.note_unusable(target.relay, requirement)
-                is_by_policy = requirement.source is Source.MTA_STS or requirement.is_permanent
-                unmet = mta_sts if is_by_policy else unmet
+                unmet = mta_sts if requirement.may_be_outdated else unmet
                 continue
             anchors = self.anchors.load(requirement.trust_files)
             if isinstance(anchors, AnchorsUnusable):

@@ -11,7 +11,7 @@ from typing import Any
 
 from letterlock.network.dns import Resolver
 from letterlock.protocols.policy.facts import MtaStsFacts
-from letterlock.protocols.policy.requirement import HostUnusable, Requirement, Source
+from letterlock.protocols.policy.requirement import HostUnusable, Requirement
 from letterlock.protocols.smtp.envelope import TlsDemand
 from letterlock.services.deliver.anchors import AnchorFiles, AnchorsUnusable
 from letterlock.services.deliver.delivery import Routing
@@ -141,7 +141,7 @@ def _find_unmet(hosts: tuple[HostExplanation, ...]) -> MtaStsFacts | None:
         if host.policy is None:
             continue
         decision = host.policy.decision
-        is_out = isinstance(decision, HostUnusable) and decision.source is Source.MTA_STS
+        is_out = isinstance(decision, HostUnusable) and decision.may_be_outdated
         if is_out or any(trial.is_policy_unmet for trial in host.trials):
             return host.policy.published.mta_sts
     return None
