@@ -15,14 +15,21 @@ from letterlock.protocols.policy.judge import (
     judge,
     judge_failure,
     judge_no_starttls,
+    judge_unusable,
     trust_word,
 )
-from letterlock.protocols.policy.requirement import DaneDemand, Level, Requirement, Source
+from letterlock.protocols.policy.requirement import (
+    DaneDemand,
+    HostUnusable,
+    Level,
+    Requirement,
+    Source,
+)
 from letterlock.protocols.policy.table import TableEntry
 from letterlock.protocols.policy.verdict import Outcome, Verdict
 from letterlock.protocols.smtp.envelope import TlsDemand
 from letterlock.protocols.tls.handshake import FailureCause, Handshake, HandshakeFailed
-from letterlock.protocols.tlsrpt.findings import PolicyType
+from letterlock.protocols.tlsrpt.findings import Finding, PolicyType
 from letterlock.protocols.tlsrpt.result_types import ResultType
 from tests.fakes import START
 from tests.protocols.policy.situations import BAD, DOMAIN, MTA_STS, MX, table_of
@@ -308,3 +315,19 @@ def test_a_handshake_that_failed_before_any_proof_is_named_as_such() -> None:
     verdict = judge_failure(requirement_of(ee(PUBLIC), LISTED), closed, ANCHORS, START)
     assert verdict.outcome is Outcome.DEFER
     assert verdict.reason_code == "connection-closed-during-handshake"
+
+
+def test_a_host_that_is_not_listed_has_the_verdict_that_reports_need() -> None:
+    """RFC 8461 §4.1, RFC 8460 §4.3.2.2: although there is no connection to be judged."""
+    finding = Finding(ResultType.VALIDATION_FAILURE, "mx-mismatch", "the policy does not list it")
+    verdict = judge_unusable(HostUnusable(Source.MTA_STS, "not listed", (finding,)))
+    assert (verdict.outcome, verdict.result_type) == (Outcome.DEFER, ResultType.VALIDATION_FAILURE)
+    assert (verdict.reason_code, verdict.reason) == ("mx-mismatch", "not listed")
+    assert verdict.findings == (finding,)
+
+
+def test_a_host_that_cannot_meet_requiretls_has_the_verdict_bounce() -> None:
+    """RFC 8689 §4.2.1: nothing of it is reported."""
+    verdict = judge_unusable(HostUnusable(Source.REQUIRETLS, "not proved", is_permanent=True))
+    assert (verdict.outcome, verdict.result_type) == (Outcome.BOUNCE, None)
+    assert verdict.reason_code == "requiretls"

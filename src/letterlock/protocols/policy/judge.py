@@ -18,7 +18,7 @@ from letterlock.protocols.pki.names import Match
 from letterlock.protocols.policy.dane import TlsaMatch, judge_dane
 from letterlock.protocols.policy.fingerprints import format_fingerprint
 from letterlock.protocols.policy.published_demand import NO_RECORDS
-from letterlock.protocols.policy.requirement import DaneDemand, Level, Requirement
+from letterlock.protocols.policy.requirement import DaneDemand, HostUnusable, Level, Requirement
 from letterlock.protocols.policy.verdict import Outcome, Verdict
 from letterlock.protocols.smtp.replies import Reply
 from letterlock.protocols.tls.failures import explain_failure
@@ -122,6 +122,18 @@ def judge_no_starttls(
         reason = f"TLS is required, but {text}"
         return _verdict(Outcome.DEFER, reason, proofs, requirement.findings)
     return _verdict(Outcome.CLEAR, f"in clear: {text}", proofs, requirement.findings)
+
+
+def judge_unusable(unusable: HostUnusable) -> Verdict:
+    """Judge a host that is not connected to: what is decided of it is the judgement."""
+    first = unusable.findings[0] if unusable.findings else None
+    return Verdict(
+        outcome=Outcome.BOUNCE if unusable.is_permanent else Outcome.DEFER,
+        result_type=unusable.result_type,
+        reason_code=first.reason_code if first else unusable.source.value,
+        reason=unusable.reason,
+        findings=unusable.findings,
+    )
 
 
 def may_fall_back(requirement: Requirement, setting: ClearFallback, age: timedelta) -> bool:

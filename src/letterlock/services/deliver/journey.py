@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from letterlock.base.clock import Clock
+from letterlock.protocols.policy.judge import judge_unusable
 from letterlock.protocols.policy.requirement import HostUnusable, Requirement
 from letterlock.protocols.smtp.envelope import Envelope, TlsDemand
 from letterlock.protocols.smtp.replies import Reply
@@ -136,7 +137,7 @@ class Journey:
             self.note_unfit(relay, "5.7.10", text, unusable.result_type)
         else:
             self.note_problem(relay, "4.7.5", text, unusable.result_type)
-        self.end_attempt(relay, text, Story(outcome=text))
+        self.end_attempt(relay, text, Story(verdict=judge_unusable(unusable), outcome=text))
 
     def defer_for_policy(
         self, reason: str, *, relay: str = "none", requirement: Requirement | None = None
