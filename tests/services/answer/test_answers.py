@@ -1,0 +1,253 @@
+"""From a key to an answer: hosts found, decided about as delivery does, put together; its life."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from ipaddress import ip_address
+
+import pytest
+
+from letterlock.base.domains import Domain
+from letterlock.protocols.dns.answers import Answer as DnsAnswer
+from letterlock.protocols.dns.answers import Existence, MxRecord, Record, Security, TlsaRecord
+from letterlock.protocols.maps.messages import NOT_FOUND, Reply, Status
+from letterlock.protocols.mta_sts.policy import MtaStsMode, MtaStsPolicy
+from letterlock.protocols.policy.facts import MtaStsFacts
+from letterlock.protocols.policy.postfix_version import AskingPostfix
+from letterlock.protocols.policy.requirement import Level
+from letterlock.protocols.policy.table import PolicyTable, TableEntry, WrongEntry
+from letterlock.services.answer.answers import UNDECIDED_SECONDS, Answer, AnswerFinder
+from letterlock.services.answer.lifetime import LEAST_SECONDS, MOST_SECONDS, NotingResolver
+from letterlock.services.answer.questions import (
+    MAX_PACKET_OCTETS,
+    format_answer,
+    format_question,
+    parse_answer,
+    parse_question,
+)
+from letterlock.services.discover.hop_policy import HopPolicy
+from letterlock.services.discover.routes import RouteFinder
+from letterlock.services.discover.tlsa import TlsaFinder
+from letterlock.storage.queue import StoreUnavailable
+from tests.fakes import START, FakeClock, FixtureResolver
+
+DOMAIN, MX = Domain("example.com"), Domain("mx.example.com")
+EE = TlsaRecord(3, 1, 1, bytes(32))
+MAY = TableEntry("", Level.MAY, "policy.default_level")
+ENFORCE = MtaStsPolicy(MtaStsMode.ENFORCE, ("mx.example.com",), timedelta(days=7))
+
+
+class Still:
+    """Chance that never changes the order."""
+
+    def random(self) -> float:
+        return 0.0
+
+
+class Policies:
+    """A finder of MTA-STS policies that knows one, or nobody can read."""
+
+    def __init__(self) -> None:
+        self.facts: MtaStsFacts | StoreUnavailable = MtaStsFacts(DOMAIN)
+
+    async def find(self, domain: Domain) -> MtaStsFacts:
+        del domain
+        if isinstance(self.facts, StoreUnavailable):
+            raise self.facts
+        return self.facts
+
+
+class Setting:
+    """A destination as DNS has it: one host, whose address is signed."""
+
+    def __init__(self) -> None:
+        self.dns = FixtureResolver()
+        self.clock = FakeClock()
+        self.policies = Policies()
+        self.put("example.com", "MX", MxRecord(10, MX))
+        self.put("mx.example.com", "A", ip_address("192.0.2.1"))
+        self.put("mx.example.com", "AAAA")
+        self.put("_25._tcp.mx.example.com", "TLSA")
+
+    def put(
+        self,
+        name: str,
+        rdtype: str,
+        *records: Record,
+        ttl: int = 3600,
+        security: Security = Security.SECURE,
+    ) -> None:
+        found = Existence.RECORDS if records else Existence.NODATA
+        self.dns.put(DnsAnswer(Domain(name), rdtype, security, found, records, ttl=ttl))
+
+    async def ask(
+        self,
+        key: str = "example.com",
+        table: PolicyTable = PolicyTable({}, MAY),  # noqa: B008 - it does not change
+        postfix: AskingPostfix = AskingPostfix((3, 7, 0)),  # noqa: B008 - nor this
+    ) -> Answer:
+        resolver = NotingResolver(self.dns)
+        routes = RouteFinder(resolver, Still())
+        policy = HopPolicy(table, TlsaFinder(resolver), self.policies, self.clock)  # type: ignore[arg-type] # what is asked of it
+        return await AnswerFinder(routes, policy, postfix, self.clock).find(key)
+
+
+@pytest.fixture
+def it() -> Setting:
+    return Setting()
+
+
+def ok(text: str) -> Reply:
+    return Reply(Status.OK, text)
+
+
+async def test_nothing_published_is_not_found(it: Setting) -> None:
+    assert (await it.ask()).reply == NOT_FOUND
+
+
+async def test_tlsa_records_are_told(it: Setting) -> None:
+    it.put("_25._tcp.mx.example.com", "TLSA", EE)
+    assert (await it.ask()).reply == ok("dane-only")
+    assert (await it.ask("[mx.example.com]")).reply == ok("dane-only")
+    # Another port has other records.
+    it.put("_587._tcp.mx.example.com", "TLSA")
+    assert (await it.ask("[mx.example.com]:587")).reply == NOT_FOUND
+
+
+async def test_a_policy_is_told(it: Setting) -> None:
+    it.policies.facts = MtaStsFacts(DOMAIN, policy=ENFORCE)
+    text = "secure match=mx.example.com servername=hostname"
+    assert (await it.ask()).reply == ok(text)
+    # RFC 8461 §3.4: a host in brackets is no policy domain.
+    assert (await it.ask("[mx.example.com]")).reply == NOT_FOUND
+
+
+@pytest.mark.parametrize("key", ["", "a b", "[x", "192.0.2.1", "example.com:0"])
+async def test_what_is_no_next_hop_is_not_found(it: Setting, key: str) -> None:
+    assert (await it.ask(key)).reply == NOT_FOUND
+    assert it.dns.asked == []
+
+
+async def test_an_address_is_asked_nothing(it: Setting) -> None:
+    assert (await it.ask("[192.0.2.1]")).reply == NOT_FOUND
+    assert it.dns.asked == []
+
+
+@pytest.mark.parametrize(
+    ("security", "mta_sts", "text"),
+    [
+        (Security.BOGUS, None, "OK dane"),
+        (Security.FAILED, None, "OK dane"),
+        (Security.FAILED, ENFORCE, "TEMP"),
+    ],
+)
+async def test_an_mx_lookup_that_failed_is_never_taken_for_no_policy(
+    it: Setting, security: Security, mta_sts: MtaStsPolicy | None, text: str
+) -> None:
+    it.policies.facts = MtaStsFacts(DOMAIN, policy=mta_sts)
+    it.put("example.com", "MX", security=security)
+    answer = await it.ask()
+    assert f"{answer.reply.status} {answer.reply.text}".startswith(text)
+    assert answer.seconds <= LEAST_SECONDS
+    without = await it.ask(postfix=AskingPostfix((3, 7, 0), has_dnssec=False))
+    assert without.reply.status is Status.TEMP
+
+
+async def test_a_domain_that_does_not_exist_is_postfix_s_to_bounce(it: Setting) -> None:
+    assert (await it.ask("nowhere.example")).reply == NOT_FOUND
+    it.policies.facts = MtaStsFacts(DOMAIN, policy=ENFORCE)
+    assert (await it.ask("nowhere.example")).reply.status is Status.TEMP
+
+
+async def test_policies_that_cannot_be_read_keep_mail_waiting(it: Setting) -> None:
+    it.policies.facts = StoreUnavailable("the disk is gone")
+    answer = await it.ask()
+    assert (answer.reply.status, answer.seconds) == (Status.TEMP, UNDECIDED_SECONDS)
+    assert "the disk is gone" in answer.reason
+
+
+@pytest.mark.parametrize(
+    ("entry", "text"),
+    [
+        (TableEntry("example.com", Level.MAY, "f:1"), "OK may protocols=>=TLSv1.2"),
+        (TableEntry("example.com", Level.NONE, "f:1"), "OK none"),
+        (WrongEntry("example.com", "f:1", "no such level"), "TEMP f:1: no such level"),
+        (TableEntry("example.com", Level.DANE_ONLY, "f:1"), "OK dane-only"),
+    ],
+)
+async def test_the_operator_s_entry_comes_first_and_asks_nothing(
+    it: Setting, entry: TableEntry | WrongEntry, text: str
+) -> None:
+    """RFC 7435 §3; rule 127"""
+    it.policies.facts = MtaStsFacts(DOMAIN, policy=ENFORCE)
+    reply = (await it.ask(table=PolicyTable({"example.com": entry}, MAY))).reply
+    assert f"{reply.status} {reply.text}".startswith(text)
+    assert it.dns.asked == []
+
+
+async def test_an_entry_that_says_dane_is_told_also_where_nothing_is_published(it: Setting) -> None:
+    """Postfix's own default may be another one."""
+    table = PolicyTable({"example.com": TableEntry("example.com", Level.DANE, "f:1")}, MAY)
+    assert (await it.ask(table=table)).reply.text.startswith("dane ")
+    it.put("_25._tcp.mx.example.com", "TLSA", EE)
+    assert (await it.ask(table=table)).reply == ok("dane-only")
+    it.policies.facts = MtaStsFacts(DOMAIN, policy=ENFORCE)
+    it.put("_25._tcp.mx.example.com", "TLSA")
+    assert (await it.ask(table=table)).reply.text.startswith("secure match=mx.example.com")
+
+
+async def test_an_entry_for_a_parent_holds_for_the_whole_name(it: Setting) -> None:
+    table = PolicyTable({".com": TableEntry(".com", Level.ENCRYPT, "f:1")}, MAY)
+    assert (await it.ask(table=table)).reply.text.startswith("encrypt")
+
+
+async def test_a_default_that_is_wrong_keeps_mail_waiting(it: Setting) -> None:
+    table = PolicyTable({}, WrongEntry("", "/etc/tls_policy", "Permission denied"))
+    assert (await it.ask(table=table)).reply.status is Status.TEMP
+
+
+async def test_a_default_that_no_host_can_meet_keeps_mail_waiting(it: Setting) -> None:
+    default = TableEntry("", Level.SECURE, "policy.default_level", match=("dot-nexthop",))
+    answer = await it.ask("[192.0.2.1]", table=PolicyTable({}, default))
+    assert answer.reply.status is Status.TEMP
+
+
+@pytest.mark.parametrize(
+    ("ttls", "seconds"),
+    [((3600, 3600), MOST_SECONDS), ((120, 60), 60), ((60, 120), 60), ((3600, 1), LEAST_SECONDS)],
+)
+async def test_an_answer_lives_as_long_as_what_it_rests_on(
+    it: Setting, ttls: tuple[int, int], seconds: float
+) -> None:
+    """RFC 1035 §3.2.1"""
+    mx, tlsa = ttls
+    it.put("example.com", "MX", MxRecord(10, MX), ttl=mx)
+    it.put("_25._tcp.mx.example.com", "TLSA", EE, ttl=tlsa)
+    assert (await it.ask()).seconds == seconds
+
+
+async def test_an_answer_ends_with_the_policy(it: Setting) -> None:
+    """RFC 8461 §5.1: an expired one is not applied."""
+    expires = START + timedelta(seconds=40)
+    it.policies.facts = MtaStsFacts(DOMAIN, policy=ENFORCE, expires=expires)
+    assert (await it.ask()).seconds == 40
+
+
+def test_questions_and_answers_come_through() -> None:
+    assert parse_question(format_question("bücher.example")) == "bücher.example"
+    answer = Answer(Reply(Status.OK, "secure match=ü"), "why", 12.5)
+    assert parse_answer(format_answer("a", answer)) == ("a", answer.reply, 12.5)
+    long = Answer(Reply(Status.OK, "x" * MAX_PACKET_OCTETS), "why", 1)
+    parsed = parse_answer(format_answer("a", long))
+    assert parsed is not None
+    assert parsed[1].status is Status.PERM
+
+
+@pytest.mark.parametrize("packet", [b"", b"x", b"[]", b'["a", "NO", "x", 1]', b"\xff", b"{}"])
+def test_a_packet_that_is_no_answer_is_dropped(packet: bytes) -> None:
+    assert parse_answer(packet) is None
+
+
+def test_a_packet_that_is_no_question_is_dropped() -> None:
+    assert parse_question(b"\xff") is None
+    check: Callable[[bytes], str | None] = parse_question
+    assert check(b"a") == "a"
