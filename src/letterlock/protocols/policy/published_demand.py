@@ -105,7 +105,7 @@ def hear_mta_sts(host: Host) -> MtaStsSays:
             ResultType.VALIDATION_FAILURE, MX_MISMATCH, text, policy_type=PolicyType.STS
         )
         return MtaStsSays(f"MTA-STS: {text}", demand, is_enforcing, (mismatch, *findings))
-    verb = "enforces" if is_enforcing else "is testing; what fails is recorded"
+    verb = "enforces" if is_enforcing else "is testing (what fails is recorded)"
     reason = f"MTA-STS: the policy of {facts.domain} {verb}, and lists {host.name} ({pattern})"
     return MtaStsSays(reason, demand, findings=findings)
 
