@@ -140,6 +140,15 @@ async def test_a_database_that_cannot_be_read_is_said_and_done_without(tmp_path:
     assert document["decision"] == "deliver"
 
 
+async def test_what_nodes_share_in_postgresql_is_read_there(tmp_path: Path) -> None:
+    settings = 'queue = { engine = "postgres", url = "postgresql://nobody@127.0.0.1:1/none" }'
+    async with world(tmp_path, settings) as (config, _):
+        document = await ask(config)
+    (note,) = document["notes"]
+    assert "cannot be read: PostgreSQL: " in note
+    assert document["decision"] == "deliver"
+
+
 async def test_a_policy_that_cannot_be_fetched_is_told(tmp_path: Path) -> None:
     """RFC 8461 §3.3, §6"""
     async with world(tmp_path) as (config, policies):

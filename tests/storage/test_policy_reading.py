@@ -7,10 +7,12 @@ import pytest
 from letterlock.base.domains import Domain
 from letterlock.protocols.mta_sts.cache import CachedPolicy, CacheEntry
 from letterlock.protocols.mta_sts.policy import MtaStsPolicy, parse_policy
+from letterlock.storage.postgres import policies as postgres_policies
 from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.sqlite.node import MEMORY, NodeDatabase
 from letterlock.storage.sqlite.policies import SqlitePolicies, read_policy
 from tests.fakes import START, FakeClock
+from tests.storage.postgres_server import PostgresServer
 from tests.storage.test_policies import MINUTE, keep
 
 NAME = Domain("example.org")
@@ -72,3 +74,24 @@ async def test_a_cache_in_memory_leaves_no_file(
     assert await store.claim_fetch(NAME, START, START + MINUTE) is not None
     await store.close()
     assert names_in(tmp_path) == []
+
+
+@pytest.mark.peer("postgresql")
+async def test_what_nodes_keep_in_postgresql_is_read_beside_them(
+    clock: FakeClock, postgres: PostgresServer
+) -> None:
+    dsn = postgres.create_schema()
+    assert await postgres_policies.read_policy(dsn, NAME) is None, "no node ever was"
+    store = postgres_policies.PostgresPolicies(dsn, "node1", clock)
+    await store.open()
+    await keep(store, entry(), NAME)
+    stored = await postgres_policies.read_policy(dsn, NAME)
+    assert stored is not None
+    assert (stored.domain, stored.entry) == (NAME, entry())
+    assert await postgres_policies.read_policy(dsn, Domain("other.example")) is None
+    await store.close()
+
+
+async def test_a_postgresql_that_is_away_says_so() -> None:
+    with pytest.raises(StoreUnavailable, match="PostgreSQL: "):
+        await postgres_policies.read_policy("postgresql://nobody@127.0.0.1:1/none", NAME)

@@ -120,7 +120,7 @@ async def _finding_policies(
     await store.open()
     if domain is not None:
         try:
-            kept = await load_kept(config, domain, clock)
+            kept = await load_kept(config, domain)
         except (StoreUnavailable, LocalError) as error:
             kept = None
             notes.append(f"what the node keeps of MTA-STS policies cannot be read: {error}")
@@ -136,20 +136,15 @@ async def _finding_policies(
         await store.close()
 
 
-async def load_kept(config: Config, domain: Domain, clock: Clock) -> StoredPolicy | None:
+async def load_kept(config: Config, domain: Domain) -> StoredPolicy | None:
     """Read what the node keeps of a domain. Raises StoreUnavailable and LocalError."""
     if config.queue.engine is not QueueEngine.POSTGRES:
         return await read_policy(config.node_database, domain)
     # asyncpg is an extra: only loaded where it is used.
+    from letterlock.storage.postgres import policies  # noqa: PLC0415
     from letterlock.storage.postgres.configured import read_dsn  # noqa: PLC0415
-    from letterlock.storage.postgres.policies import PostgresPolicies  # noqa: PLC0415
 
-    store = PostgresPolicies(read_dsn(config.queue), f"explain-{os.getpid()}", clock)
-    await store.open()
-    try:
-        return await store.load(domain)
-    finally:
-        await store.close()
+    return await policies.read_policy(read_dsn(config.queue), domain)
 
 
 def _be_quick(config: Config) -> Config:

@@ -186,6 +186,26 @@ class Database:
         )
 
 
+async def fetch_once(dsn: str, query: str, *parameters: object) -> Any:
+    """Give one row, over a connection that can change nothing; None also without such a table.
+
+    Raises LocalError where the operator must act, and StoreUnavailable.
+    """
+    if asyncpg is None:
+        raise LocalError("PostgreSQL needs a further package: install letterlock[cluster]")
+    settings = {"application_name": "letterlock", "default_transaction_read_only": "on"}
+    async with _translated(), _mended_first():
+        connection = await asyncpg.connect(
+            dsn, timeout=CONNECT_SECONDS, command_timeout=COMMAND_SECONDS, server_settings=settings
+        )
+        try:
+            return await connection.fetchrow(query, *parameters)
+        except asyncpg.UndefinedTableError:
+            return None
+        finally:
+            await _close_within(CONNECT_SECONDS, connection)
+
+
 async def _migrate(connection: Connection, schema: Schema, now: int) -> None:
     table = schema.versions
     await connection.execute(

@@ -16,7 +16,7 @@ from letterlock.storage.policies import (
     make_row,
     read_row,
 )
-from letterlock.storage.postgres.connection import NODE_SCHEMA, Database
+from letterlock.storage.postgres.connection import NODE_SCHEMA, Database, fetch_once
 from letterlock.storage.records import from_micros, to_micros
 
 _COLUMNS = ", ".join(ENTRY_COLUMNS)
@@ -115,6 +115,15 @@ class PostgresPolicies:
     async def forget(self, used_before: datetime, now: datetime) -> int:
         values = (to_micros(used_before), to_micros(now))
         return len(await self._database.run(lambda connection: connection.fetch(_FORGET, *values)))
+
+
+async def read_policy(dsn: str, domain: Domain) -> StoredPolicy | None:
+    """Look beside the nodes what they keep of a domain: nothing is made or changed.
+
+    None also where no node ever was. Raises LocalError and StoreUnavailable.
+    """
+    row = await fetch_once(dsn, _LOAD, domain)
+    return None if row is None else _read(domain, tuple(row))
 
 
 def _read(domain: Domain, row: Sequence[Any]) -> StoredPolicy:
