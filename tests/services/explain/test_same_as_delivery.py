@@ -6,16 +6,20 @@ RFC 7672 §2.2, RFC 8461 §5, RFC 8689 §4.2.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
-from letterlock.protocols.dns.answers import Security
+from letterlock.base.domains import Domain
+from letterlock.protocols.dns.answers import MxRecord, Security
 from letterlock.protocols.policy.judge import ClearFallback, FallbackRule
 from letterlock.protocols.policy.requirement import Level, Requirement
 from letterlock.protocols.policy.table import TableEntry, WrongEntry
 from letterlock.protocols.smtp.envelope import TlsDemand
+from letterlock.services.deliver.outgoing import MAX_ADDRESSES
 from letterlock.services.deliver.story import describe_requirement
+from letterlock.services.discover.routes import MAX_ADDRESSES_PER_HOST
 from letterlock.services.explain.document import describe_explanation
 from letterlock.services.explain.explanation import Explanation, Fate
 from letterlock.services.queue.outcomes import Result
@@ -68,6 +72,11 @@ def wrong_entry(hosts: Hosts) -> None:
 def missing_trust_file(hosts: Hosts) -> None:
     files = (str(hosts.node.folder / "no-such.pem"),)
     hosts.node.entries[DOMAIN] = TableEntry(DOMAIN, Level.VERIFY, "table:1", trust_files=files)
+
+
+def without_address(hosts: Hosts) -> None:
+    hosts.node.resolver.set(HOST, "A")
+    hosts.node.resolver.set(HOST, "AAAA")
 
 
 def fallback(rule: FallbackRule) -> Callable[[Hosts], None]:
@@ -152,6 +161,12 @@ CASES = [
         (GOOD, SECOND_GOOD),
         lambda h: h.publish_policy(SECOND_HOST),
     ),
+    Case(
+        "the first host has no address, the second is not listed",
+        Fate.DEFER,
+        (GOOD, SECOND_GOOD),
+        both(without_address, lambda h: h.publish_policy("mx.other.example")),
+    ),
     Case("REQUIRETLS", Fate.DELIVER, (REQUIRETLS,), demand=TlsDemand.REQUIRETLS),
     Case("REQUIRETLS is not offered", Fate.BOUNCE, (GOOD,), demand=TlsDemand.REQUIRETLS),
     Case("REQUIRETLS, self-signed", Fate.BOUNCE, (WILD,), demand=TlsDemand.REQUIRETLS),
@@ -194,6 +209,42 @@ async def test_what_is_told_is_what_delivery_does(case: Case, tmp_path: Path) ->
         if told.fate is not Fate.DELIVER:
             # What no handshake could better is told without one.
             assert tried.fate is told.fate
+
+
+@pytest.mark.parametrize("conduct", [GOOD, WILD], ids=["not listed", "not proved"])
+async def test_a_policy_that_has_changed_is_looked_at_again(
+    conduct: Conduct, tmp_path: Path
+) -> None:
+    """RFC 8461 §5.1: as delivery does, before mail waits for what is not wanted any more."""
+    async with going_to(tmp_path, conduct, mx=Security.INSECURE) as hosts:
+        hosts.publish_policy(HOST if conduct is WILD else "mx.old.example")
+        await hosts.look_again()
+        mode = "testing" if conduct is WILD else "enforce"
+        hosts.publish_policy(HOST, mode=mode, identifier="2")
+        told = await ask(hosts.node, is_live=True)
+        assert told.fate is Fate.DELIVER
+        assert told.way is not None
+        assert told.way.mta_sts is not None
+        assert told.way.mta_sts.id == "2"
+        assert only(await hosts.node.send()).result is Result.DELIVERED
+
+
+async def test_no_more_addresses_are_tried_than_in_a_delivery(tmp_path: Path) -> None:
+    async with going_to(tmp_path, CLEAR) as hosts:
+        (server,) = hosts.servers
+        addresses = [ip_address(server.ip), *(ip_address(f"127.9.9.{n}") for n in range(20))]
+        names = [f"mx{number}.{DOMAIN}" for number in (1, 2, 3)]
+        records = [MxRecord(number, Domain(name)) for number, name in enumerate(names)]
+        hosts.node.resolver.set(DOMAIN, "MX", *records)
+        for name in names:
+            hosts.node.resolver.set(name, "A", *addresses)
+        told = await ask(hosts.node, is_live=True)
+        assert told.way is not None
+        trials = [trial for host in told.way.hosts for trial in host.trials]
+        assert len(trials) == 3 * MAX_ADDRESSES_PER_HOST
+        tried = [trial for trial in trials if not trial.reason.startswith("not tried")]
+        assert tried == trials[:MAX_ADDRESSES]
+        assert told.fate is Fate.DELIVER
 
 
 def _requirements(explanation: Explanation) -> dict[str, object]:
