@@ -254,9 +254,10 @@ def test_what_a_killed_node_had_claimed_is_delivered_by_another(
 ) -> None:
     """Long before its lease ends."""
     url = server.create_schema()
-    # A minute is long for a test.
+    # A minute is long for a test, and so are two rounds of upkeep.
     code = (
         "from letterlock.storage.postgres import owners; owners.ABANDONED_SECONDS = 1.0\n"
+        "from letterlock.node import stores; stores.UPKEEP_SECONDS = 0.5\n"
         "from letterlock.cli.root import main; import sys; sys.exit(main())"
     )
     with ExitStack() as stack:
