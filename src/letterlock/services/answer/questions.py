@@ -4,13 +4,15 @@ A question is the key; an answer is one line of JSON. Both are our own processes
 that is not understood is dropped.
 """
 
-import json
+import msgspec
 
 from letterlock.protocols.maps.messages import Reply, Status
 from letterlock.services.answer.answers import Answer
 
 MAX_PACKET_OCTETS = 100_000
 """More than the longest answer: what is in a packet beyond it would be lost."""
+
+_ANSWER = msgspec.json.Decoder(tuple[str, Status, str, float])
 
 
 def format_question(key: str) -> bytes:
@@ -27,21 +29,16 @@ def parse_question(packet: bytes) -> str | None:
 def format_answer(key: str, answer: Answer) -> bytes:
     """Format an answer; the reply is cut where there is no room, and then it is a failure."""
     reply = answer.reply
-    document = [key, reply.status, reply.text, answer.seconds]
-    packet = json.dumps(document, ensure_ascii=False).encode()
+    packet = msgspec.json.encode((key, reply.status, reply.text, answer.seconds))
     if len(packet) <= MAX_PACKET_OCTETS:
         return packet
-    text = "the answer is too long"
-    return json.dumps([key, Status.PERM, text, answer.seconds], ensure_ascii=False).encode()
+    return msgspec.json.encode((key, Status.PERM, "the answer is too long", answer.seconds))
 
 
 def parse_answer(packet: bytes) -> tuple[str, Reply, float] | None:
     """Give key, reply and seconds; None for what is no answer."""
     try:
-        match json.loads(packet):
-            case [str() as key, str() as status, str() as text, float() | int() as seconds]:
-                return key, Reply(Status(status), text), float(seconds)
-            case _:
-                return None
-    except ValueError:
+        key, status, text, seconds = _ANSWER.decode(packet)
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
+    return key, Reply(status, text), seconds
