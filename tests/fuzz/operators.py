@@ -163,6 +163,9 @@ _VALUES: tuple[tuple[Callable[[str], Any], Callable[[Any], str]], ...] = (
     (values.parse_next_hop, str),
     (values.parse_address, str),
     (values.parse_mailbox, str),
+    (values.parse_postfix_version, str),
+    (values.parse_file_mode, str),
+    (values.parse_account, str),
 )
 
 
@@ -296,6 +299,7 @@ TARGETS = (
                 b"fe80::%\n/64",
             ),
             *(b"[mx.example.com]:2525", b"a@example.org", b"bob", "é@bücher.example".encode()),
+            *(b"3.10.5", b"0660", b"root:postfix"),
         ),
         (*_SETTING_WORDS, b"%", b"::ffff:", b"IPv6:", b"/", "٣".encode(), b"999999999", b"w"),
         200,

@@ -3,6 +3,9 @@
 from tests.fuzz import (
     addresses,
     dns_messages,
+    explain,
+    https,
+    maps,
     messages,
     mta_sts,
     operators,
@@ -15,7 +18,7 @@ from tests.fuzz.target import Target
 
 _MODULES = (
     *(smtp_server, smtp_client, messages, addresses, dns_messages, mta_sts, tls, tlsrpt),
-    operators,
+    *(https, maps, operators, explain),
 )
 TARGETS: dict[str, Target] = {
     target.name: target for module in _MODULES for target in module.TARGETS

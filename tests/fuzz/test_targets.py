@@ -27,6 +27,7 @@ NOT_FROM_OUTSIDE = {
     "SqliteQueueReader": "reads our own database, whose values `stored-record` has",
     "parse_notify": "reads our own database",
     "read_body": "reads our own database",
+    "read_policy": "reads our own database; the policy in it is parsed anew",
     "read_row": "reads our own database",
     "read_dsn": "takes a setting, which `urllib` reads; it is only checked",
     "read_trace": "reads our own log, for the demo",

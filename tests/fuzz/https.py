@@ -1,0 +1,228 @@
+"""HTTP: what a server sends for a policy or a certificate, and what asks our own policy host."""
+
+import asyncio
+import http.client
+import io
+import re
+from collections.abc import Coroutine, Iterator
+from typing import Any
+
+import h11
+
+from letterlock.base.domains import Domain
+from letterlock.network.https import FetchFailed, _find_fault, _is_policy
+from letterlock.network.https_client import (
+    MAX_REASON_CHARACTERS,
+    HttpsBounds,
+    HttpsFailed,
+    HttpsFault,
+    HttpsRequest,
+    HttpsResponse,
+    _Exchange,
+    want_body,
+)
+from letterlock.network.policy_host import PolicyHost
+from letterlock.network.server_certificates import ServerCertificates
+from letterlock.network.tls import TlsDriver
+from letterlock.network.wire import Lost, Wire
+from tests.fakes import FakeClock
+from tests.fuzz.target import Target, split_ways, take_choices
+
+_MAX_BODY = 100
+_POLICY = b"version: STSv1\r\nmode: none\r\nmax_age: 1\r\n"
+
+
+class _Wire(Wire):
+    """A connection on which a peer sends pieces, and then ends it."""
+
+    def __init__(self, pieces: list[bytes], tls: TlsDriver) -> None:
+        super().__init__()
+        self._pieces: Iterator[bytes] = iter([piece for piece in pieces if piece])
+        self._driver = tls
+        self.written = b""
+
+    async def read(self, seconds: float) -> bytes | Lost:
+        del seconds
+        piece = next(self._pieces, None)
+        if piece is not None:
+            return piece
+        self._driver.is_closed = True
+        return Lost("closed")
+
+    async def write(self, data: bytes, seconds: float) -> Lost | None:
+        del seconds
+        self.written += data
+        return None
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run what awaits nothing outside."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        return done.value
+    raise AssertionError("it waits")
+
+
+def _exchange(pieces: list[bytes], method: str, most: int) -> HttpsResponse | HttpsFailed:
+    tls = TlsDriver()
+    request = HttpsRequest("h.example", "/", method=method)
+    bounds = HttpsBounds(1.0, _MAX_BODY, most)
+    exchange = _Exchange(_Wire(pieces, tls), tls, request, bounds, want_body)
+    outcome: HttpsResponse | HttpsFailed = run(exchange.run())
+    return outcome
+
+
+def check_response(octets: bytes) -> None:
+    """A response is the same however it came, bounded, and what another reader takes it for."""
+    (choice, bound), wire = take_choices(octets, 2)
+    method = ("GET", "POST", "HEAD")[choice % 3]
+    outcome = _exchange([wire], method, 10_000)
+    for pieces in split_ways(wire, choice):
+        again = _exchange(pieces, method, 10_000)
+        # What h11 quotes of a fault is how much of it has come.
+        assert again == outcome or _fault(again) is _fault(outcome) is HttpsFault.NO_RESPONSE
+    _exchange([wire[at : at + 1] for at in range(len(wire))], method, bound)
+    if isinstance(outcome, HttpsFailed):
+        assert outcome.reason.isprintable()
+        assert len(outcome.reason) <= MAX_REASON_CHARACTERS
+        assert outcome.fault in (HttpsFault.NO_RESPONSE, HttpsFault.TOO_LONG, HttpsFault.ENCODED)
+        return
+    assert len(outcome.body) <= _MAX_BODY
+    assert all(name == name.lower() for name, _ in outcome.headers)
+    assert not any(set(value) & set(b"\r\n\0") for _, value in outcome.headers)
+    _check_by_another(wire, method, outcome)
+    fault = _find_fault(Domain("mta-sts.example"), outcome)
+    assert (fault is None) == _is_policy(outcome)
+    assert fault is None or (isinstance(fault, FetchFailed) and fault.reason.isprintable())
+
+
+def _fault(outcome: HttpsResponse | HttpsFailed) -> HttpsFault | None:
+    return outcome.fault if isinstance(outcome, HttpsFailed) else None
+
+
+def _check_by_another(wire: bytes, method: str, outcome: HttpsResponse) -> None:
+    """Read with Python's `http.client`, which knows no informational response but 100."""
+    if re.match(rb"\s*HTTP/1\.\d 1", wire):
+        return
+    reader = http.client.HTTPResponse(_Socket(wire), method=method)  # type: ignore[arg-type] # it has all that is used
+    reader.begin()
+    assert reader.status == outcome.status
+    assert reader.read() == outcome.body
+
+
+class _Socket:
+    def __init__(self, octets: bytes) -> None:
+        self._octets = octets
+
+    def makefile(self, mode: str) -> io.BytesIO:
+        assert mode == "rb"
+        return io.BytesIO(self._octets)
+
+
+def check_request(octets: bytes) -> None:
+    """Anything gets one response or none, as short as it may be; a policy only who asks for it."""
+    (choice,), wire = take_choices(octets, 1)
+    # The event loop is asked for the time alone.
+    with asyncio.Runner() as runner:
+        written = runner.run(_ask([wire]))
+        for pieces in split_ways(wire, choice):
+            assert runner.run(_ask(pieces)) == written
+    if not written:
+        return
+    # What is no request has no method: its answer has a body.
+    is_head = b"HEAD " in wire[:20] and written[9:12] in (b"200", b"404")
+    method = "HEAD" if is_head else "GET"
+    client = h11.Connection(h11.CLIENT)
+    client.send(h11.Request(method=method, target="/", headers=[("Host", "a")]))
+    client.send(h11.EndOfMessage())
+    client.receive_data(written)
+    response = client.next_event()
+    assert isinstance(response, h11.Response)
+    assert response.status_code in (200, 400, 404, 405, 413, 414, 431, 501, 505)
+    body = b""
+    while isinstance(event := client.next_event(), h11.Data):
+        body += event.data
+    assert isinstance(event, h11.EndOfMessage)
+    assert client.trailing_data == (b"", False)
+    assert (response.status_code == 200) >= (body == _POLICY)
+    if response.status_code == 200:
+        assert b"/.well-known/mta-sts.txt" in wire
+        assert b"mta-sts.d.example" in wire.lower()
+        assert body == (b"" if method == "HEAD" else _POLICY)
+
+
+async def _ask(pieces: list[bytes]) -> bytes:
+    host = PolicyHost(
+        lambda domain: _POLICY if domain == "d.example" else None, _certificates(), FakeClock()
+    )
+    wire = _Wire(pieces, TlsDriver())
+    await host._converse(wire, asyncio.get_running_loop().time() + 60)
+    return wire.written
+
+
+def _certificates() -> ServerCertificates:
+    # They have been used when a request is read.
+    return ServerCertificates.__new__(ServerCertificates)
+
+
+_HTTP_WORDS = (
+    *(b"HTTP/1.1 ", b"HTTP/1.0 ", b"200 OK", b"100 \r\n\r\n", b"103 x", b"204 ", b"304 ", b"301 "),
+    *(b"\r\n", b"\n", b"\r\n\r\n", b"Content-Length: ", b"Transfer-Encoding: chunked\r\n"),
+    *(b"Content-Encoding: gzip\r\n", b"Connection: close\r\n", b"Location: /\r\n", b"0\r\n\r\n"),
+    *(
+        b"Content-Type: text/plain\r\n",
+        b"5\r\nhello\r\n",
+        b";a=b",
+        b"+5",
+        b"-1",
+        b"0x5",
+        b" ",
+        b":",
+    ),
+    *(b"GET ", b"HEAD ", b"POST ", b"Host: mta-sts.d.example\r\n", b"Expect: 100-continue\r\n"),
+    *(
+        b"/.well-known/mta-sts.txt",
+        b"?",
+        b"#",
+        b"http://",
+        b"\0",
+        b"\t",
+        b"\xff",
+        b"101",
+        b"Upgrade",
+    ),
+)
+TARGETS = (
+    Target(
+        "https-response",
+        check_response,
+        (
+            (
+                b"\x80\x40HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+                b"Content-Length: 5\r\n\r\nhello"
+            ),
+            (
+                b"\x21\x20HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\n\r\n"
+                b"2;a=b\r\nab\r\n0\r\nc: d\r\n\r\n"
+            ),
+            b"\x02\xffHTTP/1.1 100 \r\n\r\nHTTP/1.1 301 Moved\r\nLocation: /x\r\n\r\n",
+            b"\0\0HTTP/1.0 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nhello",
+        ),
+        _HTTP_WORDS,
+        600,
+        runs=150,
+    ),
+    Target(
+        "https-request",
+        check_request,
+        (
+            b"\x80GET /.well-known/mta-sts.txt HTTP/1.1\r\nHost: mta-sts.d.example\r\n\r\n",
+            b"\x11HEAD /.well-known/mta-sts.txt?a HTTP/1.1\r\nHost: MTA-STS.d.example:443\r\n\r\n",
+            b"\x11POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx",
+        ),
+        _HTTP_WORDS,
+        400,
+        runs=60,
+    ),
+)
