@@ -5,6 +5,7 @@ RFC 8461 §5. What a server was told is what counts.
 
 from collections.abc import Callable
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from ssl import TLSVersion
 
@@ -12,6 +13,7 @@ import pytest
 
 from letterlock.protocols.dns.answers import Security
 from letterlock.protocols.tlsrpt.result_types import ResultType
+from letterlock.services.discover.next_hop import parse_next_hop
 from letterlock.services.queue.outcomes import Result
 from tests.misbehaving import GOOD_EXTENSIONS, Conduct, TlsConduct
 from tests.services.deliver.outbound import DOMAIN, HOST, leaf, only, stories
@@ -120,6 +122,20 @@ async def test_a_host_that_a_policy_in_testing_does_not_list_gets_its_mail(tmp_p
         delivery = await hosts.node.send()
     assert only(delivery).result is Result.DELIVERED
     assert result_types(delivery) == ["validation-failure"]
+
+
+async def test_by_a_smart_host_the_policy_is_that_of_its_domain(tmp_path: Path) -> None:
+    """RFC 8461 §3.4; rule 75: neither the recipient's, nor any for a host in brackets."""
+    async with going_to(tmp_path, Conduct(leaf(("wrong.example",)))) as hosts:
+        hosts.publish_policy()
+        node, port = hosts.node, hosts.servers[0].port
+        node.resolver.set(HOST, "A", ip_address(hosts.servers[0].ip))
+        for next_hop, result in ((DOMAIN, Result.DEFERRED), (f"[{HOST}]", Result.DELIVERED)):
+            await node.save("bob@elsewhere.example")
+            claim = await node.claim()
+            delivery = await node.remote.deliver(claim, parse_next_hop(next_hop, port), node.store)
+            assert only(delivery).result is result
+    assert hosts.mails == [1]
 
 
 async def test_a_policy_of_mode_none_is_no_policy(tmp_path: Path) -> None:
