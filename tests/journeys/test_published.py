@@ -6,10 +6,12 @@ in clear or to nobody knows whom where what is published forbids it.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.dnssec_lab.lab import require_libunbound
 from tests.journeys.running_node import RunningNode, running
 from tests.network.certificates import issue
 from tests.peers import require_peer
@@ -18,6 +20,7 @@ from tests.published_domains import (
     GOOD,
     OWN,
     PLAIN,
+    WITH_TLSA,
     PublishedDomains,
     find_word,
     published_domains,
@@ -230,3 +233,25 @@ def test_requiretls_goes_where_the_host_is_proved(
 def test_the_node_says_that_dane_can_work(sending: Sending) -> None:
     """RFC 7672 §2.1.1; rule 26."""
     sending.node.wait_log("DANE can work: secure.example is signed, and was validated")
+
+
+def test_with_a_validator_of_its_own_a_node_does_the_same(sending: Sending, tmp_path: Path) -> None:
+    """RFC 7672 §2.1.1; rules 26, 27, 29, 32 and 48: libunbound, which asks the zones' server."""
+    require_libunbound()
+    lab = sending.domains.lab
+    files = sending.domains.make_node(tmp_path)
+    host, port = lab.authority
+    files.settings["dns"].update(
+        backend="libunbound", resolver=f"{host}:{port}", trust_anchor=str(lab.trust_anchor)
+    )
+    with running(files) as node:
+        for domain in (*WITH_TLSA, "bogus.example"):
+            since = len(node.lines)
+            sender = f"libunbound@{domain}"
+            queue_id = node.send(to=f"alice@{domain}", sender=sender)
+            found = node.wait_log(rf"{queue_id}: to=<.*status=(\w+) \((.*)\)")
+            expected = EXPECTED.get(domain, Expected("deferred"))
+            assert found[1] == expected.status, found[2]
+            assert find_word(node.lines[since:], domain) == expected.word
+            served = [expected.server] if expected.server else []
+            assert sending.domains.find_mails(sender) == served
