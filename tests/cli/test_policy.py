@@ -32,6 +32,17 @@ ZONES = {
         _25._tcp.mx TLSA 1 1 1 {"22" * 32}
         """,
     "null.example": "@ MX 0 .",
+    # The one in docs/guide/tls-policy.md.
+    "partner.example": """
+        @ MX 10 mx1
+        @ MX 20 mx2
+        mx1 A 192.0.2.1
+        mx1 AAAA 2001:db8::1
+        mx2 A 192.0.2.2
+        _25._tcp.mx1 TLSA 3 1 1 8d02536c887482bc34ff54e41d2ba659bf85b341a0a20afadb5813dcfbcf286d
+        _25._tcp.mx1 TLSA 1 1 1 8d02536c887482bc34ff54e41d2ba659bf85b341a0a20afadb5813dcfbcf286d
+        _smtp._tls TXT "v=TLSRPTv1; rua=mailto:tls-reports@partner.example"
+        """,
 }
 
 
@@ -149,7 +160,7 @@ def test_a_person_gets_a_story(resolver: str, capsys: pytest.CaptureFixture[str]
     assert main(["policy", "explain", "signed.example", "--resolver", resolver]) == 0
     story = capsys.readouterr().out
     assert "\x1b" not in story
-    assert story.startswith("Mail for signed.example\n  decision   deliver: a message could go out")
+    assert story.startswith("Mail for signed.example\n  decision   deliver: a message could go, to")
     assert "mx.signed.example (preference 10)" in story
     assert "1 1 1 22222" in story
     assert "not usable: PKIX-EE(1) is not used for SMTP" in words(story)
@@ -314,3 +325,15 @@ def test_colours_are_for_terminals(
     monkeypatch.setenv(variable, "1")
     assert main(["policy", "explain", "null.example", "--resolver", resolver]) == 1
     assert ("\x1b" in capsys.readouterr().out) is has_colours
+
+
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "tls-policy.md"
+COMMAND = "$ letterlock policy explain bob@partner.example\n"
+
+
+def test_the_guide_shows_what_is_shown(resolver: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["policy", "explain", "bob@partner.example", "--resolver", resolver]) == 0
+    shown = capsys.readouterr().out.replace(resolver, "127.0.0.1:53")
+    recorded = GUIDE.read_text().partition(COMMAND)[2].partition("```")[0]
+    # A resolver's port is longer here, and lines may break elsewhere.
+    assert words(shown) == words(recorded) != ""

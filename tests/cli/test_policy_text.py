@@ -80,7 +80,7 @@ def test_how_sure_an_answer_is_has_its_words(status: str | None) -> None:
 @pytest.mark.parametrize("status", ["usable", "unusable", "none", "insecure", "failed", None])
 def test_what_tlsa_records_come_to_has_its_words(status: str | None) -> None:
     story = tell_host(tlsa_status=status, tlsa_reason="why it is so" if status else None)
-    assert ("why it is so" in story) is (status is not None)
+    assert ("why it is so" in story) is (status not in ("none", None))
     assert ("TLSA not looked up" in story) is (status is None)
 
 
@@ -167,6 +167,13 @@ def test_what_is_configured_is_told() -> None:
     assert "goes to [relay.example]:25, as it is configured" in tell(next_hop="[relay.example]:25")
     ours = tell(next_hop=None, hosts=[], reason="a domain of ours")
     assert "MX" not in ours
+
+
+def test_a_decision_without_a_trial_says_what_it_depends_on() -> None:
+    tried = ADDRESS | {"trial": {"decision": "deliver", "reason": "verified"}}
+    assert "to a host that shows what it must" in tell()
+    assert "to a host that shows what it must" not in tell_host(addresses=[tried])
+    assert "to a host that shows what it must" not in tell(decision="defer")
 
 
 def test_nothing_foreign_gets_to_the_terminal() -> None:

@@ -136,7 +136,9 @@ async def test_a_database_that_cannot_be_read_is_said_and_done_without(tmp_path:
         document = await ask(config)
         assert policies.connections == 1
     (note,) = document["notes"]
-    assert note.startswith("what the node keeps of MTA-STS policies cannot be read: ")
+    assert note.startswith(
+        "the MTA-STS policies that the node keeps cannot be read by this command: "
+    )
     assert document["decision"] == "deliver"
 
 
@@ -145,7 +147,7 @@ async def test_what_nodes_share_in_postgresql_is_read_there(tmp_path: Path) -> N
     async with world(tmp_path, settings) as (config, _):
         document = await ask(config)
     (note,) = document["notes"]
-    assert "cannot be read: PostgreSQL: " in note
+    assert "cannot be read by this command: PostgreSQL: " in note
     assert document["decision"] == "deliver"
 
 

@@ -23,7 +23,7 @@ _TLSA = {
     "failed": "they could not be looked up, and there may be some",
 }
 _DECISIONS = {
-    "deliver": "a message could go out",
+    "deliver": "a message could go",
     "defer": "a message would wait",
     "bounce": "a message would be returned",
     "undecidable": "nobody answered",
@@ -48,7 +48,9 @@ def format_explanation(document: Mapping[str, Any]) -> Iterator[str]:
     """Tell the story: the domain, and then each host."""
     yield f"Mail for {document['domain']}"
     decision = document["decision"]
-    yield from tell("decision", f"{decision}: {_DECISIONS[decision]}: {document['reason']}")
+    if_proved = ", to a host that shows what it must" if _is_untried(document) else ""
+    yield from tell("decision", f"{decision}: {_DECISIONS[decision]}{if_proved}")
+    yield from tell("", document["reason"])
     if document["next_hop"] not in (None, document["domain"]):
         yield from tell("goes to", f"{document['next_hop']}, as it is configured here")
     resolver = document["resolver"]
@@ -65,6 +67,13 @@ def format_explanation(document: Mapping[str, Any]) -> Iterator[str]:
     if "log" in document:
         yield ""
         yield from _format_log(document["log"])
+
+
+def _is_untried(document: Mapping[str, Any]) -> bool:
+    """Say whether it could go as far as DNS and policies tell, and no host was spoken to."""
+    addresses = [address for host in document["hosts"] for address in host["addresses"]]
+    is_tried = any(address["trial"] is not None for address in addresses)
+    return bool(addresses) and not is_tried and document["decision"] == "deliver"
 
 
 def _format_mta_sts(mta_sts: Mapping[str, Any] | None) -> Iterator[str]:
@@ -120,7 +129,8 @@ def _format_tlsa(host: Mapping[str, Any]) -> Iterator[str]:
         return
     records = host["tlsa"]
     count = f"{len(records)} at {host['tlsa_base']}: " if records else ""
-    reason = f" ({host['tlsa_reason']})" if host["tlsa_reason"] and not records else ""
+    is_clear = records or status == "none" or not host["tlsa_reason"]
+    reason = "" if is_clear else f" ({host['tlsa_reason']})"
     yield from tell("TLSA", f"{count}{_TLSA[status]}{reason}")
     for record in records[:MAX_SHOWN]:
         why = "" if record["usable"] else f": not usable: {record['why']}"
@@ -134,7 +144,7 @@ def _format_required(requirement: Mapping[str, Any]) -> Iterator[str]:
         yield from tell("not usable", requirement["reason"])
         yield from tell("refused", "every message, now")
         return
-    yield from tell("required", f"{requirement['level']}: {requirement['reason']}")
+    yield from tell("required", f"{requirement['level']}, by {requirement['reason']}")
     sni = f"SNI {requirement['sni'] or 'none'}, {requirement['min_version']} or later"
     yield from tell("", sni)
     names = " or ".join(requirement["names"]) or "it"

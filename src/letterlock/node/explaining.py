@@ -123,7 +123,10 @@ async def _finding_policies(
             kept = await load_kept(config, domain)
         except (StoreUnavailable, LocalError) as error:
             kept = None
-            notes.append(f"what the node keeps of MTA-STS policies cannot be read: {error}")
+            notes.append(
+                f"the MTA-STS policies that the node keeps cannot be read by this command: {error}"
+                "; where the node can't read them either, its mail waits"
+            )
         now = clock.now()
         lease = await store.claim_fetch(domain, now, now + _LEASE) if kept is not None else None
         if kept is not None and lease is not None:
