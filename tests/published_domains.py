@@ -117,17 +117,26 @@ class PublishedDomains:
         return [line for server in self.servers.values() for line in server.seen.mails_in_clear]
 
     def make_node(self, folder: Path) -> NodeFiles:
-        """Give a node that sends to these domains, and trusts the tests' authority."""
-        files = NodeFiles(folder, hostname="relay.example.net", domains=("example.net",))
-        trust = folder / "ca.pem"
-        trust.write_bytes(authority().pem)
+        """Give a node that sends to these domains."""
         host, port = self.lab.resolver
-        files.change("dns", resolver=f"{host}:{port}", timeout="5s", signed_name=SIGNED)
-        files.change("dns", bogus_name="bogus.example")
-        files.change("deliver", port=self.port)
-        files.change("policy", trust_files=[str(trust)])
-        files.change("mta_sts", port=self.policy_port, private_addresses=True)
+        files = sending_node(folder, f"{host}:{port}", self.port, self.policy_port)
+        files.change("dns", timeout="5s", signed_name=SIGNED, bogus_name="bogus.example")
         return files
+
+
+def sending_node(folder: Path, resolver: str, port: int, policy_port: int) -> NodeFiles:
+    """Give a node that sends by what is published, and trusts the tests' authority.
+
+    `port` is that of MX hosts, `policy_port` that of policy hosts.
+    """
+    files = NodeFiles(folder, hostname="relay.example.net", domains=("example.net",))
+    trust = folder / "ca.pem"
+    trust.write_bytes(authority().pem)
+    files.change("dns", resolver=resolver)
+    files.change("deliver", port=port)
+    files.change("policy", trust_files=[str(trust)])
+    files.change("mta_sts", port=policy_port, private_addresses=True)
+    return files
 
 
 def host_names(domain: str) -> list[str]:

@@ -18,8 +18,8 @@ from letterlock.network.zone_server import ZoneServer
 from tests.interop.background import in_background
 from tests.journeys.running_node import NodeFiles, RunningNode, running
 from tests.misbehaving import Conduct, Server, serving
-from tests.network.certificates import authority, issue
-from tests.published_domains import format_policy, policies_of
+from tests.network.certificates import issue
+from tests.published_domains import format_policy, policies_of, sending_node
 from tests.storage.postgres_server import PostgresServer
 
 DOMAIN = "changing.example"
@@ -60,13 +60,8 @@ class Publisher:
         return self.policy
 
     def make_node(self, folder: Path) -> NodeFiles:
-        files = NodeFiles(folder, hostname="relay.example.net", domains=("example.net",))
-        trust = folder / "ca.pem"
-        trust.write_bytes(authority().pem)
-        files.change("dns", resolver=self.resolver)
-        files.change("deliver", port=self.server.port, idle_connection="0s")
-        files.change("policy", trust_files=[str(trust)])
-        files.change("mta_sts", port=self.policy_port, private_addresses=True)
+        files = sending_node(folder, self.resolver, self.server.port, self.policy_port)
+        files.change("deliver", idle_connection="0s")
         return files
 
     def _do(self, change: Callable[[], None]) -> None:
