@@ -293,29 +293,26 @@ class Writer:
 
 
 def _perform(transaction: Transaction, batch: list[_Waiting]) -> list[_Outcome]:
-    """Do a batch's operations: all saves as one, and all settlements.
+    """Do a batch's operations: all saves as one, all settlements as one, then the rest.
 
-    Their order means nothing: they came together, and nobody knew of another's end yet.
+    The order means nothing to them, they came together; their ends are told in the order in which
+    they came.
     """
-    saves: list[tuple[_Waiting, Save]] = []
-    settles: list[tuple[_Waiting, Settle]] = []
-    others: list[_Waiting] = []
+    saves = [each.operation.message for each in batch if isinstance(each.operation, Save)]
+    if saves:
+        save_messages(transaction, saves)
+    settles = [each.operation for each in batch if isinstance(each.operation, Settle)]
+    settled = iter(settle_claims(transaction, settles) if settles else ())
+    outcomes: list[_Outcome] = []
     for each in batch:
         match each.operation:
-            case Save() as save:
-                saves.append((each, save))
-            case Settle() as settle:
-                settles.append((each, settle))
-            case _:
-                others.append(each)
-    if saves:
-        save_messages(transaction, [save.message for _, save in saves])
-    are_ours = settle_claims(transaction, [settle for _, settle in settles]) if settles else []
-    outcomes: list[_Outcome] = [(each.future, None, None) for each, _ in saves]
-    outcomes += (
-        (each.future, is_ours, None) for (each, _), is_ours in zip(settles, are_ours, strict=True)
-    )
-    outcomes += ((each.future, each.operation(transaction), None) for each in others)
+            case Save():
+                result: object = None
+            case Settle():
+                result = next(settled)
+            case operation:
+                result = operation(transaction)
+        outcomes.append((each.future, result, None))
     for destination in transaction.touched:
         refresh_destination(transaction.connection, destination)
     transaction.save_totals()
