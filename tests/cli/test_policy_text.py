@@ -21,6 +21,7 @@ REQUIREMENT = {
 HOST = {
     "name": "mx.example.org",
     "preference": 10,
+    "aliases": [],
     "addresses": [ADDRESS],
     "tlsa_base": None,
     "tlsa": [],
@@ -39,6 +40,7 @@ DOCUMENT: dict[str, Any] = {
     "mta_sts": None,
     "tlsrpt": None,
     "mx_status": "secure",
+    "mx_aliases": [],
     "hosts": [HOST],
     "decision": "deliver",
     "reason": "mx.example.org: default level",
@@ -120,6 +122,14 @@ def test_a_host_that_gets_no_mail_is_told() -> None:
 def test_a_host_without_addresses_is_told() -> None:
     story = tell_host(addresses=[], requirement=None, reason="the host does not exist")
     assert "address none: the host does not exist" in story
+
+
+def test_aliases_are_told() -> None:
+    """RFC 7672 §2.1.3"""
+    link = {"name": "mx.example.org", "target": "mx.hoster.example", "status": "insecure"}
+    text = "alias mx.example.org of mx.hoster.example, not vouched for by DNSSEC"
+    assert text in tell_host(aliases=[link])
+    assert text in tell(mx_aliases=[link])
 
 
 def test_many_records_are_cut_short() -> None:

@@ -34,7 +34,12 @@ ZONES = {
         _mta-sts TXT "v=STSv1; id=2;"
         mta-sts A 127.0.0.1
         """,
-    "relay.example": "@ A 192.0.2.7",
+    "relay.example": "@ A 192.0.2.7\nmx A 192.0.2.8",
+    "aliased.example": """
+        @ MX 10 mx
+        mx CNAME mx.relay.example.
+        mail CNAME aliased.example.
+        """,
 }
 
 
@@ -192,6 +197,18 @@ async def test_mail_goes_where_the_settings_send_it(
         document = await ask(config, asked)
     assert document["next_hop"] == hop
     assert (document["decision"], len(document["hosts"])) == ("deliver", 1)
+
+
+async def test_aliases_are_told(tmp_path: Path) -> None:
+    """RFC 7672 §2.2.1, §2.1.3"""
+    async with world(tmp_path) as (config, _):
+        document = await ask(config, "mail.aliased.example")
+    assert document["mx_aliases"] == [
+        {"name": "mail.aliased.example", "target": "aliased.example", "status": "secure"}
+    ]
+    (host,) = document["hosts"]
+    link = {"name": "mx.aliased.example", "target": "mx.relay.example", "status": "secure"}
+    assert (host["name"], host["aliases"]) == ("mx.aliased.example", [link])
 
 
 async def test_an_exception_is_told_with_its_reason_and_end(tmp_path: Path) -> None:

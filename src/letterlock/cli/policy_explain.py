@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
@@ -46,8 +46,10 @@ EXPLAIN_KEYS = {
     "tlsrpt.rua": "where reports go",
     "tlsrpt.error": "what is wrong with it, or null",
     "mx_status": "DNSSEC state of the MX lookup: secure, insecure, bogus, failed; or null",
+    "mx_aliases[]": "CNAME links between the domain and its MX records: name, target, status",
     "hosts[].name": "the host; its address where it has no name",
     "hosts[].preference": "of its MX record",
+    "hosts[].aliases[]": "CNAME links between the name and its addresses: name, target, status",
     "hosts[].addresses[].ip": "an address",
     "hosts[].addresses[].status": "DNSSEC state of its lookup",
     "hosts[].addresses[].trial": "null unless tested: decision and reason for this address",
@@ -158,6 +160,8 @@ def _answer(asked: _Asked, *, is_live: bool) -> int:
     from letterlock.services.explain.document import describe_explanation  # noqa: PLC0415 - as above
 
     address = _parse_resolver(asked.resolver)
+    # Before we are the data's owner, who may not read it.
+    log = _open_log(asked.log_path) if asked.log_path is not None else None
     config, notes = _find_config(asked.config_path)
     if address is not None:
         config = replace(config, dns=replace(config.dns, resolver=address))
@@ -168,8 +172,8 @@ def _answer(asked: _Asked, *, is_live: bool) -> int:
         raise click.UsageError(f"ADDRESS-OR-DOMAIN: {error}") from None
     document = describe_explanation(explanation)
     document["notes"] = [*notes, *document["notes"]]
-    if asked.log_path is not None:
-        document["log"] = _read_log(asked.log_path, document["domain"])
+    if log is not None:
+        document["log"] = _read_log(log, document["domain"])
     if asked.as_json:
         print_json(document)
     else:
@@ -213,16 +217,26 @@ def _parse_resolver(text: str | None) -> "ResolverAddress | None":
         raise click.UsageError(f"--resolver: not {error}") from None
 
 
-def _read_log(path: Path, domain: "Domain") -> dict[str, Any]:
+def _open_log(path: Path) -> TextIO:
+    try:
+        return path.open(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _read_log(log: TextIO, domain: "Domain") -> dict[str, Any]:
     from letterlock.services.explain.mail_log import summarize_log  # noqa: PLC0415 - lazy, for -h
 
     try:
-        with path.open(encoding="utf-8", errors="replace") as lines:
-            summary = summarize_log(lines, domain)
+        with log:
+            summary = summarize_log(log, domain)
     except OSError as error:
-        text = f"{path}: cannot be read: {error.strerror}"
-        raise CommandFailed(text, ExitCode.WRONG_USAGE) from None
-    return {"file": str(path), **asdict(summary)}
+        raise _unreadable(log.name, error) from None
+    return {"file": log.name, **asdict(summary)}
+
+
+def _unreadable(path: object, error: OSError) -> CommandFailed:
+    return CommandFailed(f"{path}: cannot be read: {error.strerror}", ExitCode.WRONG_USAGE)
 
 
 def _print_story(document: Mapping[str, Any]) -> None:

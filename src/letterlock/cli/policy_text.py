@@ -57,6 +57,7 @@ def format_explanation(document: Mapping[str, Any]) -> Iterator[str]:
     yield from tell("resolver", f"{resolver['address']}; {resolver['reason']}")
     if document["next_hop"] is not None:
         yield from tell("MX", _SURE[document["mx_status"]])
+        yield from _format_aliases(document["mx_aliases"])
         yield from _format_mta_sts(document["mta_sts"])
         yield from _format_tlsrpt(document["tlsrpt"])
     for note in document["notes"]:
@@ -74,6 +75,11 @@ def _is_untried(document: Mapping[str, Any]) -> bool:
     addresses = [address for host in document["hosts"] for address in host["addresses"]]
     is_tried = any(address["trial"] is not None for address in addresses)
     return bool(addresses) and not is_tried and document["decision"] == "deliver"
+
+
+def _format_aliases(aliases: list[Mapping[str, str]]) -> Iterator[str]:
+    for link in aliases:
+        yield from tell("alias", f"{link['name']} of {link['target']}, {_SURE[link['status']]}")
 
 
 def _format_mta_sts(mta_sts: Mapping[str, Any] | None) -> Iterator[str]:
@@ -106,6 +112,7 @@ def _format_tlsrpt(tlsrpt: Mapping[str, Any] | None) -> Iterator[str]:
 
 def _format_host(host: Mapping[str, Any]) -> Iterator[str]:
     yield f"{host['name']} (preference {host['preference']})"
+    yield from _format_aliases(host["aliases"])
     for number, address in enumerate(host["addresses"]):
         text = f"{address['ip']}, {_SURE[address['status']]}"
         yield from tell("" if number else "address", text)

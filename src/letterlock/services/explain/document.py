@@ -4,9 +4,11 @@ The shapes are described in docs/reference/commands.md; those of handshakes and 
 with the queue's stories.
 """
 
+from collections.abc import Iterable
 from typing import Any, assert_never
 
 from letterlock.base.clock import format_time
+from letterlock.protocols.dns.answers import CnameLink
 from letterlock.protocols.policy.dane import explain_unusable
 from letterlock.protocols.policy.facts import MtaStsFacts, TlsaFacts
 from letterlock.protocols.policy.requirement import (
@@ -33,6 +35,7 @@ def describe_explanation(explanation: Explanation) -> dict[str, Any]:
         "mta_sts": describe_mta_sts(way.mta_sts) if way is not None else None,
         "tlsrpt": describe_tlsrpt(way.tlsrpt) if way is not None else None,
         "mx_status": route.mx_security.value if route and route.mx_security else None,
+        "mx_aliases": _describe_aliases(route.mx_aliases) if isinstance(route, Route) else [],
         "hosts": [describe_host(host) for host in way.hosts] if way is not None else [],
         "decision": explanation.fate.value,
         "reason": find_reason(explanation),
@@ -81,6 +84,7 @@ def describe_host(host: HostExplanation) -> dict[str, Any]:
     return {
         "name": find_name(host),
         "preference": host.host.preference,
+        "aliases": _describe_aliases(host.host.aliases),
         "addresses": [
             {
                 "ip": str(address.ip),
@@ -168,6 +172,12 @@ def _refuse(source: str, level: str | None, reason: str) -> dict[str, Any]:
 def _name(source: Source) -> str:
     """Name a source; the default level is the operator's, as the table is."""
     return (Source.TABLE if source is Source.DEFAULT else source).value
+
+
+def _describe_aliases(links: Iterable[CnameLink]) -> list[dict[str, str]]:
+    return [
+        {"name": link.name, "target": link.target, "status": link.security.value} for link in links
+    ]
 
 
 def _describe_records(tlsa: TlsaFacts) -> list[dict[str, Any]]:
