@@ -105,7 +105,7 @@ def test_commands_go_one_by_one_where_it_is_not() -> None:
 
 
 def test_starttls_is_never_in_a_group() -> None:
-    """RFC 3207 §4: it is the last command of a group; a transaction has none of it."""
+    """RFC 3207 §4: it is the last command of a group; a transaction has none of it. Rule 5."""
     assert b"STARTTLS" not in begin(2).commands_to_send()
 
 

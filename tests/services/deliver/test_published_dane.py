@@ -148,6 +148,20 @@ async def test_mandatory_dane_takes_no_host_behind_an_insecure_mx_record(tmp_pat
     assert hosts.connections == [0]
 
 
+@pytest.mark.parametrize("records", [(UNUSABLE,), ()], ids=["all unusable", "none"])
+async def test_mandatory_dane_waits_for_records_that_can_be_used(
+    records: tuple[TlsaRecord, ...], tmp_path: Path
+) -> None:
+    """RFC 7671 §10.3, RFC 7672 §6; rules 57 and 134: no connection, and no bounce."""
+    async with going_to(tmp_path, Conduct(leaf())) as hosts:
+        hosts.node.entries[DOMAIN] = TableEntry(DOMAIN, Level.DANE_ONLY, "tls_policy:1")
+        hosts.publish_tlsa(HOST, *records)
+        assert_waits(only(await hosts.node.send()), "4.7.5", "TLSA records")
+        hosts.publish_tlsa(HOST, *records, tlsa(leaf()))
+        assert only(await hosts.node.send()).result is Result.DELIVERED
+    assert (hosts.connections, hosts.mails) == ([1], [1])
+
+
 async def test_an_mx_lookup_that_is_bogus_makes_mail_wait(tmp_path: Path) -> None:
     """RFC 7672 §2.1.2; rule 27: the domain's own address is not tried either."""
     async with going_to(tmp_path, Conduct(leaf())) as hosts:
