@@ -52,6 +52,10 @@ COUNTERS = (
 )
 """What `letterlock status` counts of clients."""
 
+_NO_HELLO = Hello("", is_extended=False)
+_SENDER_OK = reply(250, "2.1.0", "Ok")
+_RECIPIENT_OK = reply(250, "2.1.5", "Ok")
+_GO_ON = reply(354, None, "End data with <CR><LF>.<CR><LF>")
 _UNKNOWN_NAMES = (ChoiceReason.UNKNOWN_NAME, ChoiceReason.NOT_A_NAME)
 
 
@@ -105,11 +109,10 @@ class ReceivingSession:
         self._receiver = receiver
         self._peer = peer
         self._may_relay = receiver.relay.may_relay(peer.ip)
-        self._hello = Hello("", is_extended=False)
+        self._hello = _NO_HELLO
         self._tls: Handshake | None = None
-        self._smtputf8 = False
         self._message: _Message | None = None
-        self._sender: str | None = None
+        self._mail: MailFrom | None = None
         self._counts = CommandCounts()
         self._name = receiver.names.begin(peer.ip)
 
@@ -127,13 +130,13 @@ class ReceivingSession:
 
     def answer_hello(self, event: Hello) -> None:
         self._hello = event
-        self._sender = None
+        self._mail = None
         self._counts.add("EHLO" if event.is_extended else "HELO")
 
     def answer_mail(self, event: MailFrom) -> Reply:
-        self._sender = event.sender.format() if event.sender is not None else ""
+        self._mail = event
         self._counts.add("MAIL")
-        return reply(250, "2.1.0", "Ok")
+        return _SENDER_OK
 
     def answer_rcpt(self, event: RcptTo) -> Reply:
         receiver = self._receiver
@@ -142,7 +145,7 @@ class ReceivingSession:
         if refusal is not None:
             self._log_refusal("RCPT", refusal, event.mailbox.format())
             return refusal
-        return reply(250, "2.1.5", "Ok")
+        return _RECIPIENT_OK
 
     def answer_message(self, event: MessageStart) -> Reply:
         receiver = self._receiver
@@ -157,7 +160,7 @@ class ReceivingSession:
         trace = format_received(self._trace(queue_id, event.envelope))
         # Far below the size at which a writer goes to disk: nothing to wait for.
         writer.write(trace)
-        return reply(354, None, "End data with <CR><LF>.<CR><LF>")
+        return _GO_ON
 
     def take_octets(self, data: bytes) -> Awaitable[None] | None:
         message = self._message
@@ -175,7 +178,7 @@ class ReceivingSession:
         assert message is not None
         answer = await self._answer(message)
         self._counts.add(message.verb, is_accepted=answer.is_positive)
-        self._sender = None
+        self._mail = None
         return answer
 
     def drop_message(self, violation: Reply | None = None) -> None:
@@ -186,15 +189,15 @@ class ReceivingSession:
             if violation is not None or message.verb == "DATA":
                 # Else a chunk was refused, which counts by itself.
                 self._counts.add(message.verb, is_accepted=False)
-            self._sender = None
+            self._mail = None
             message.writer.discard()
             self._message = None
 
     def note_tls(self, handshake: Handshake, choice: Choice | None) -> None:
         self._tls = handshake
         self._counts.add("STARTTLS")
-        self._hello = Hello("", is_extended=False)
-        self._sender = None
+        self._hello = _NO_HELLO
+        self._mail = None
         count = self._receiver.count
         count("tls")
         if choice is not None and choice.reason is ChoiceReason.NO_SNI:
@@ -227,7 +230,7 @@ class ReceivingSession:
         if isinstance(event, Aside):
             self._counts.add(event.command)
             return
-        self._sender = None
+        self._mail = None
         self._counts.add("QUIT" if isinstance(event, Quit) else "RSET")
 
     def end_connection(self, reason: str) -> None:
@@ -325,8 +328,9 @@ class ReceivingSession:
 
     def _log_refusal(self, command: str, refusal: Reply, recipient: str | None = None) -> None:
         """Write what was refused in Postfix's shape: fail2ban and pflogsumm read it."""
+        mail = self._mail
         facts = {
-            "from": None if self._sender is None else f"<{self._sender}>",
+            "from": None if mail is None else f"<{mail.sender or ''}>",
             "to": None if recipient is None else f"<{recipient}>",
             "proto": "ESMTP" if self._hello.is_extended else "SMTP",
             "helo": f"<{self._hello.name}>" if self._hello.name else None,
