@@ -7,7 +7,6 @@ is owed, so a client can't fill memory. RFC 3207 §4 (STARTTLS), RFC 8446 §6.1 
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -87,6 +86,7 @@ class Connection(asyncio.Protocol):
         self._is_handshaking = False
         self._is_waiting = False
         self._is_paused = False
+        self._is_reading = True
         self._is_stopping = False
         self._is_ended = False
         self._lost: str | None = None
@@ -102,10 +102,6 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are no subclasses of asyncio's.
         self._transport = transport = cast("asyncio.Transport", transport)
-        sock = transport.get_extra_info("socket")
-        with contextlib.suppress(OSError):
-            # A reply must not wait for the client's delayed acknowledgement.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         name = transport.get_extra_info("peername") or ("unknown", 0)
         peer = Peer(str(name[0]).partition("%")[0].removeprefix("::ffff:"), int(name[1]))
         self._session, self._owner = self._server.begin(self, peer)
@@ -128,9 +124,9 @@ class Connection(asyncio.Protocol):
             if self._is_handshaking and not self._go_on_with_handshake():
                 return
         self._pump()
-        if was_waiting and self._is_waiting and not self._transport.is_closing():
+        if was_waiting and self._is_waiting:
             # Not sooner: to stop and go on costs two system calls, and few clients come so early.
-            self._transport.pause_reading()
+            self._stop_reading()
 
     def eof_received(self) -> bool:
         if self._is_ended:
@@ -201,10 +197,12 @@ class Connection(asyncio.Protocol):
             event = session.next_event()
             if event is None:
                 break
-            self._active = self._server.now()
             self._take(event)
         self._flush()
-        self._throttle()
+        if self._is_paused:
+            self._stop_reading()
+        elif not self._is_reading and not self._is_waiting:
+            self._go_on_reading()
 
     def _take(self, event: Event) -> None:
         session, owner = self._session, self._owner
@@ -236,11 +234,12 @@ class Connection(asyncio.Protocol):
     ) -> None:
         owner = self._owner
         if isinstance(event, MessageOctets):
+            self._active = self._server.now()
             self._message_octets += len(event.data)
             if (waiting := owner.take_octets(event.data)) is not None:
                 self._wait(waiting)
         elif isinstance(event, MessageStart):
-            self._message_started, self._message_octets = self._active, 0
+            self._message_started, self._message_octets = self._server.now(), 0
             self._session.answer(owner.answer_message(event))
         else:
             self._message_started = None
@@ -327,13 +326,18 @@ class Connection(asyncio.Protocol):
         if octets and not self._transport.is_closing():
             self._transport.write(octets)
 
-    def _throttle(self) -> None:
-        """Read no more while an answer is owed: what a client can make us hold stays bounded."""
-        if self._transport.is_closing():
-            return
-        if self._is_paused:
+    def _stop_reading(self) -> None:
+        """Read no more while we owe an answer, or have answers that the client does not take.
+
+        What a client can make us hold stays bounded.
+        """
+        self._is_reading = False
+        if not self._transport.is_closing():
             self._transport.pause_reading()
-        elif not self._is_waiting:
+
+    def _go_on_reading(self) -> None:
+        self._is_reading = True
+        if not self._transport.is_closing():
             self._transport.resume_reading()
 
     def _time_out(self, reason: str | None) -> None:
@@ -366,7 +370,7 @@ class Connection(asyncio.Protocol):
             # Not connected any more: the client did not wait for our last word.
             with contextlib.suppress(OSError):
                 self._transport.write_eof()
-                self._transport.resume_reading()
+                self._go_on_reading()
                 self._lingers_until = self._server.now() + LINGER_SECONDS
                 return
         self._transport.close()

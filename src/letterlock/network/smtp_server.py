@@ -4,6 +4,7 @@ Time limits are kept by one sweep over all connections, not by a timer for each.
 """
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
 
@@ -34,7 +35,8 @@ class SmtpServer:
         self._owner = owner
         self._certificates = certificates
         self._limits = limits
-        self._clock = clock
+        # As it is, not a method around it: it is asked for every command.
+        self.now = clock.monotonic
         self._servers: list[asyncio.Server] = []
         self._connections: set[Connection] = set()
         self._tasks: asyncio.TaskGroup | None = None
@@ -48,6 +50,10 @@ class SmtpServer:
             self._tasks = tasks
             try:
                 for listener in listeners:
+                    # A reply must not wait for the client's delayed acknowledgement. Connections
+                    # take it over; asyncio sets it only for sockets made with proto=IPPROTO_TCP.
+                    with contextlib.suppress(OSError):
+                        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     # create_server would lower the backlog to 100 (connections then wait 1 s).
                     server = await loop.create_server(self._connection, sock=listener, backlog=4096)
                     self._servers.append(server)
@@ -60,7 +66,7 @@ class SmtpServer:
 
     def sweep(self) -> None:
         """End the connections whose time is up."""
-        now = self._clock.monotonic()
+        now = self.now()
         for connection in tuple(self._connections):
             connection.check_time(now)
 
@@ -102,9 +108,6 @@ class SmtpServer:
     def is_crowded(self) -> bool:
         """More connections are open than may be; those count that are only closed slowly."""
         return bool(self._limits.connections) and len(self._connections) > self._limits.connections
-
-    def now(self) -> float:
-        return self._clock.monotonic()
 
     def begin(self, connection: Connection, peer: Peer) -> tuple[ServerSession, SessionOwner]:
         self._connections.add(connection)

@@ -384,3 +384,17 @@ async def test_a_body_never_joins_our_received_field(
         body = b"".join([piece async for piece in node.store.read_body(message.queue_id)])
     trace_end = body.index(b"+0000\r\n") + len(b"+0000\r\n")
     assert body[trace_end:] == stored
+
+
+async def test_no_reply_waits_for_an_acknowledgement(tmp_path: Path) -> None:
+    """TCP_NODELAY is on, though the listening socket was made without naming a protocol."""
+    async with receiving(tmp_path) as node:
+        await talk(node.port, b"QUIT\r\n")  # the server runs
+        wire = await connect("127.0.0.1", node.port, 5)
+        assert isinstance(wire, Wire)
+        await read_reply(wire)
+        connection = max(node.server._connections, key=lambda each: each._started)
+        accepted = connection._transport.get_extra_info("socket")
+        assert accepted.proto == 0, "else asyncio sets it by itself"
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        wire.close()

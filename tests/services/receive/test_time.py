@@ -31,7 +31,7 @@ async def begin(node: Node, *steps: bytes) -> Wire:
 def stop_time(node: Node) -> FakeClock:
     """Give the clock that the server's connections have from now on."""
     clock = FakeClock()
-    node.server._clock = clock
+    node.server.now = clock.monotonic
     return clock
 
 

@@ -4,6 +4,7 @@ RFC 5321 §4.2 (replies), RFC 2034 §4 and RFC 3463 §2 (enhanced status codes).
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 MAX_REPLY_LINE_OCTETS = 512
 """RFC 5321 §4.5.3.1.5, with CRLF."""
@@ -45,8 +46,12 @@ def reply(code: int, status: str | None, text: str) -> Reply:
     return Reply(code, (text,), status)
 
 
+@lru_cache(maxsize=128)
 def format_reply(value: Reply) -> bytes:
-    """Put a reply on the wire; lines that would be too long are cut (RFC 5321 §4.5.3.1.5)."""
+    """Put a reply on the wire; lines that would be too long are cut (RFC 5321 §4.5.3.1.5).
+
+    The last ones are kept: most replies are one of a few that never change.
+    """
     prefix = f"{value.status} " if value.status else ""
     if len(value.lines) == 1 and value.lines[0]:
         text = f"{value.code} {prefix}{value.lines[0]}".encode("utf-8", "replace")

@@ -85,6 +85,8 @@ class ServerChannel:
 
     def bytes_to_send(self) -> bytes:
         """Take what is to be sent."""
+        if not self._output:
+            return b""
         octets = bytes(self._output)
         self._output.clear()
         return octets
@@ -109,10 +111,12 @@ class ServerChannel:
 
     def _pass_on(self, reply: Reply) -> None:
         """Send the driver's reply."""
-        self._send(reply)
+        self._output += format_reply(reply)
+        if reply.is_positive:
+            return
         if reply.code == 421:
             self._close("answered 421")
-        elif not reply.is_positive:
+        else:
             self._count_error()
 
     def _fail(self, reply: Reply, verb: str) -> None:
