@@ -63,8 +63,9 @@ def parse_directory(body: bytes) -> Directory:
 def parse_account(url: Url, body: bytes) -> Account:
     """Parse an account object. Raises ObjectError."""
     found = parse_object(body, "account")
+    text = found.required_text("status")
     try:
-        status = AccountStatus(found.required_text("status"))
+        status = AccountStatus(text)
     except ValueError as error:
         raise found.fault("its status is none of RFC 8555's") from error
     return Account(url, status, found.texts("contact", MAX_CONTACTS))

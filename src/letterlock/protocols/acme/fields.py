@@ -13,7 +13,7 @@ from typing import cast
 import msgspec
 
 MAX_URL_CHARACTERS = 2048
-MAX_TEXT_CHARACTERS = 2000
+MAX_TEXT_CHARACTERS = 2048
 HTTPS_PORT = 443
 
 # RFC 3986 §3, of which ACME uses this much (RFC 8555 §6.1: HTTPS only); no user, no fragment.

@@ -161,7 +161,8 @@ def _read_challenge(found: Fields) -> Challenge:
 
 
 def _read_status(found: Fields, statuses: type[S]) -> S:
+    text = found.required_text("status")
     try:
-        return statuses(found.required_text("status"))
+        return statuses(text)
     except ValueError as error:
         raise found.fault("its status is none of RFC 8555's") from error
