@@ -64,6 +64,7 @@ coverage: venv $(CI_PEERS) ## the tests, with the floors of coverage: protocols 
 	@$(BIN)/coverage report --fail-under=90 --omit='src/letterlock/protocols/*'
 
 bench: venv ## run the benchmarks
+	@$(PYTHON) -m tools.side_environment policy-daemon || echo "going on without postfix-mta-sts-resolver"
 	@set -e; for file in $(wildcard benchmarks/bench_*.py); do \
 		$(BIN)/python -m benchmarks.$$(basename $$file .py) $(ARGS); done
 

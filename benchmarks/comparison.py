@@ -85,9 +85,9 @@ class Contest:
 
 
 @contextmanager
-def stage(description: str, messages: int) -> Iterator[Stage]:
+def stage(description: str, messages: int, unit: str = "messages") -> Iterator[Stage]:
     """Read the command line, build the programs; exits with a line where that can't be done."""
-    options = _read_options(description, messages)
+    options = _read_options(description, messages, unit)
     with tempfile.TemporaryDirectory(prefix="letterlock-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # Postfix's processes must get in
@@ -101,17 +101,17 @@ def stage(description: str, messages: int) -> Iterator[Stage]:
             f"of {options.rounds} runs, load average {os.getloadavg()[0]:.1f} at the start"
         )
         print(
-            f"{'work':<32}{'server':<15}{'messages/s (range)':<20}"
+            f"{'work':<32}{'server':<15}{f'{unit}/s (range)':<20}"
             f"{'CPU us':>7}{'p50 ms':>9}{'p99 ms':>9}"
         )
         yield Stage(programs, write_certificate(folder), options)
 
 
-def _read_options(description: str, messages: int) -> Options:
+def _read_options(description: str, messages: int, unit: str) -> Options:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=5, help="runs of each server (%(default)s)")
     parser.add_argument(
-        "--messages", type=int, default=messages, help="messages in a run (%(default)s)"
+        "--messages", type=int, default=messages, help=f"{unit} in a run (%(default)s)"
     )
     parser.add_argument("--rows", default="", help="only rows whose name has this in it")
     parser.add_argument("--alone", action="store_true", help="without Postfix")

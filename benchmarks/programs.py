@@ -50,6 +50,36 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class Queries:
+    """What a socketmap server is asked: the keys `format % 0` ... in turn, over connections.
+
+    `depth`: queries under way on each at a time. `gap` in microseconds between two of a connection;
+    0: the next one follows the answer.
+    """
+
+    count: int
+    connections: int = 20
+    depth: int = 1
+    keys: int = 100
+    format: str = "warm%d.example"
+    gap: int = 0
+
+    def options(self, port: int) -> list[str]:
+        """Give them as the loader takes them."""
+        numbers = {
+            "-p": port,
+            "-n": self.count,
+            "-c": self.connections,
+            "-d": self.depth,
+            "-k": self.keys,
+            "-f": self.format,
+            "-g": self.gap,
+            "-w": RUN_SECONDS,
+        }
+        return [str(word) for pair in numbers.items() for word in pair]
+
+
+@dataclass(frozen=True, slots=True)
 class LoadResult:
     """`start` by the monotonic clock; percentiles are of the wait for the 250, milliseconds."""
 
@@ -108,6 +138,15 @@ class Programs:
         found = json.loads(done.stdout)
         return LoadResult(found["start"], found["seconds"], found["p50_ms"], found["p99_ms"])
 
+    def ask(self, queries: Queries, port: int) -> LoadResult:
+        """Ask 127.0.0.1. Raises RuntimeError when not every key was found."""
+        command = [str(self.folder / "policy_load"), *queries.options(port)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        found = json.loads(done.stdout) if done.returncode == 0 else {}
+        if found.get("found") != queries.count:
+            raise RuntimeError(f"not every key was found: {done.stdout}{done.stderr}")
+        return LoadResult(found["start"], found["seconds"], found["p50_ms"], found["p99_ms"])
+
     @contextmanager
     def sink(self, certificate: tuple[Path, Path] | None) -> Iterator[Sink]:
         """Run a sink; with STARTTLS when it is given a chain and its key."""
@@ -122,11 +161,11 @@ class Programs:
 
 
 def build(folder: Path) -> Programs:
-    """Compile both into a folder. Raises BuildError."""
+    """Compile all of them into a folder. Raises BuildError."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         raise BuildError("no C compiler")
-    for name in ("smtp_load", "smtp_sink"):
+    for name in ("smtp_load", "smtp_sink", "policy_load"):
         command = [compiler, "-O2", "-o", str(folder / name), str(SOURCES / f"{name}.c")]
         done = subprocess.run(
             [*command, "-lssl", "-lcrypto"], capture_output=True, text=True, check=False
