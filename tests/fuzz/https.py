@@ -102,8 +102,11 @@ def _fault(outcome: HttpsResponse | HttpsFailed) -> HttpsFault | None:
 
 
 def _check_by_another(wire: bytes, method: str, outcome: HttpsResponse) -> None:
-    """Read with Python's `http.client`, which knows no informational response but 100."""
-    if re.match(rb"\s*HTTP/1\.\d 1", wire):
+    """Read with Python's `http.client`, which knows no informational response but 100.
+
+    Nor a version such as 0.1, which h11 takes.
+    """
+    if not re.match(rb"\s*HTTP/1\.\d [2-9]", wire):
         return
     reader = http.client.HTTPResponse(_Socket(wire), method=method)  # type: ignore[arg-type] # it has all that is used
     reader.begin()

@@ -1,6 +1,8 @@
 """All targets by name. A parser that takes octets or text from outside has one here."""
 
 from tests.fuzz import (
+    acme,
+    acme_certificates,
     addresses,
     dns_messages,
     explain,
@@ -18,7 +20,7 @@ from tests.fuzz.target import Target
 
 _MODULES = (
     *(smtp_server, smtp_client, messages, addresses, dns_messages, mta_sts, tls, tlsrpt),
-    *(https, maps, operators, explain),
+    *(https, maps, acme, acme_certificates, operators, explain),
 )
 TARGETS: dict[str, Target] = {
     target.name: target for module in _MODULES for target in module.TARGETS
