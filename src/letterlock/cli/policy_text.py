@@ -94,7 +94,8 @@ def _format_mta_sts(mta_sts: Mapping[str, Any] | None) -> Iterator[str]:
         yield from tell(
             "MTA-STS", f"{text}; fetched {mta_sts['fetched']}, holds until {mta_sts['expires']}"
         )
-    yield from tell("", f"record {mta_sts['record']}" if mta_sts["record"] else "no record now")
+    if mta_sts["record"]:
+        yield from tell("", f"record {mta_sts['record']}")
     if mta_sts["error"]:
         result = f" ({mta_sts['result_type']})" if mta_sts["result_type"] else ""
         yield from tell("", f"trouble{result}: {mta_sts['error']}")

@@ -277,7 +277,7 @@ class RouteFinder:
         )
         if any(lookup.host.is_passing for lookup in kept):
             return replace(none, is_permanent=False, status="4.4.3")
-        return _loops_back(next_hop) if own else none
+        return replace(_loops_back(next_hop), mx_security=mx_list.security) if own else none
 
     def _discard_own_address(
         self, lookups: Sequence[_Lookup], port: int
