@@ -213,14 +213,19 @@ class Speaker:
 
     async def _await_reply(self, patience: timedelta) -> Lost | None:
         """Read until a reply is whole: one that comes in drops has no more time than another."""
+        if self._replies:
+            return None
         loop = asyncio.get_running_loop()
-        end = loop.time() + patience.total_seconds()
-        while not self._replies:
-            octets = await self.wire.read(max(0.0, end - loop.time()))
+        seconds = patience.total_seconds()
+        end = loop.time() + seconds
+        while True:
+            octets = await self.wire.read(seconds)
             if isinstance(octets, Lost):
                 return octets
             self._replies += self._reader.receive(octets)
-        return None
+            if self._replies:
+                return None
+            seconds = max(0.0, end - loop.time())
 
     async def _hello(self) -> Unreachable | Refused | None:
         answer = await self.ask(f"EHLO {self.target.helo}", self.timeouts.helo)

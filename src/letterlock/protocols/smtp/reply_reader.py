@@ -7,6 +7,7 @@ a reply carries no content that could be smuggled. What a reply means is decided
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from letterlock.protocols.smtp.replies import MAX_REPLY_LINE_OCTETS, Reply
 
@@ -18,6 +19,7 @@ MAX_REPLY_OCTETS = 64 * 1024
 # RFC 5321 §4.2: Reply-line = *( Reply-code "-" [ textstring ] CRLF )
 #                              Reply-code [ SP textstring ] CRLF
 _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?\Z", re.DOTALL)
+_USUAL = re.compile(rb"([2-5][0-9][0-9]) ([ -~]*)\r\n\Z")
 # RFC 2034 §4: status-code at the beginning of the text; RFC 3464 §2.3.4: no leading zeros.
 _STATUS = re.compile(r"([245])\.(?:0|[1-9][0-9]{0,2})\.(?:0|[1-9][0-9]{0,2})(?= |\Z)")
 
@@ -79,6 +81,9 @@ class ReplyReader:
         self._octets += len(line)
         if self._octets > MAX_REPLY_OCTETS or len(self._lines) >= MAX_REPLY_LINES:
             return self._violate("a reply is too long", line)
+        if not self._lines and (reply := _read_usual(line)) is not None:
+            self._octets = 0
+            return reply
         match = _LINE.match(line.removesuffix(b"\n").removesuffix(b"\r"))
         if match is None:
             return self._violate("not an SMTP reply", line)
@@ -114,6 +119,19 @@ class ReplyReader:
             character if character.isprintable() and character != "\ufffd" else "?"
             for character in decoded
         )
+
+
+@lru_cache(maxsize=1024)
+def _read_usual(line: bytes) -> Reply | None:
+    """Read a whole reply of one line in printable ASCII; None for any other.
+
+    A server gives the same few all the time, and a reader has no state between replies.
+    """
+    match = _USUAL.match(line)
+    if match is None or len(line) > MAX_REPLY_LINE_OCTETS:
+        return None
+    code, text = int(match[1]), match[2].decode()
+    return Reply(code, *_split_status(code, [text]))
 
 
 def _split_status(code: int, lines: list[str]) -> tuple[tuple[str, ...], str | None]:

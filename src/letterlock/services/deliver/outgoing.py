@@ -39,8 +39,8 @@ class RemoteSettings:
     def find_target(self, next_hop: NextHop, host: MxHost, address: HostAddress) -> Target:
         """Say where to dial for one address of a host, and as whom."""
         source = self.ipv6 if address.ip.version == 6 else self.ipv4
-        name = host.name or str(address.ip)
-        return Target(name, str(address.ip), next_hop.port, source.helo, source.ip)
+        ip = str(address.ip)
+        return Target(host.name or ip, ip, next_hop.port, source.helo, source.ip)
 
 
 async def keep_from_clear(connection: Connected) -> TlsFailed:

@@ -23,6 +23,10 @@ class ConnectionKey:
     target: Target
     requirement: Requirement
 
+    def __hash__(self) -> int:
+        # A requirement has many parts, and few targets have more than one of them.
+        return hash(self.target)
+
 
 @dataclass(slots=True)
 class _Idle:

@@ -94,16 +94,16 @@ class RemoteDelivery:
 
     async def _try_hosts(self, journey: Journey, route: Route) -> MtaStsFacts | None:
         """Try the hosts in order; gives the MTA-STS policy that one did not meet, if any."""
-        policies: dict[MxHost, HostPolicy] = {}
+        decided: tuple[MxHost, HostPolicy] | None = None
         unmet: MtaStsFacts | None = None
         for tried, (host, address) in enumerate(_addresses(journey, route)):
             is_over = tried >= MAX_ADDRESSES or journey.sessions >= MAX_SESSIONS
             if is_over or not journey.waiting:
                 break
             target = self.settings.find_target(route.next_hop, host, address)
-            if host not in policies:
-                policies[host] = await self.policy.decide(route, host, journey.tls_demand)
-            requirement, mta_sts = policies[host].decision, policies[host].published.mta_sts
+            if decided is None or decided[0] is not host:
+                decided = host, await self.policy.decide(route, host, journey.tls_demand)
+            requirement, mta_sts = decided[1].decision, decided[1].published.mta_sts
             if isinstance(requirement, RequirementInvalid):
                 journey.defer_for_policy(f"{requirement.where}: {requirement.reason}")
                 break

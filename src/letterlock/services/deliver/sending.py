@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from letterlock.network.smtp_client import Connected
 from letterlock.protocols.smtp.content import ContentFacts, ContentScan
-from letterlock.protocols.smtp.envelope import Envelope
+from letterlock.protocols.smtp.envelope import Envelope, TlsDemand
 from letterlock.protocols.smtp.plan import (
     Refusal,
     TransactionSettings,
@@ -72,6 +72,8 @@ class Sender:
 
     def _refuse_host(self, journey: Journey, connection: Connected) -> Sent | None:
         """Send nothing to a host that must not have the message; None: it may have it."""
+        if journey.claim.tls_demand is not TlsDemand.REQUIRETLS:
+            return None
         refusal = find_host_refusal(
             journey.envelope(()), connection.capabilities, may_require_tls=is_proved(connection)
         )
@@ -85,6 +87,8 @@ class Sender:
     def _groups(
         self, recipients: list[ClaimedRecipient], connection: Connected
     ) -> list[list[ClaimedRecipient]]:
+        if len(recipients) == 1:
+            return [recipients]
         split = split_recipients(
             [item.recipient for item in recipients], connection.capabilities, self.max_recipients
         )

@@ -7,6 +7,7 @@ their host). What the lookups' DNSSEC states mean for TLS is `protocols.policy`.
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import chain, zip_longest
 from typing import Protocol
@@ -181,14 +182,9 @@ class RouteFinder:
         return self._conclude(next_hop, mx_list, lookups)
 
     def _route_to_address(self, next_hop: NextHop, address: IpAddress) -> Route | NoRoute:
-        if not _is_usable(address):
-            return NoRoute(
-                is_permanent=True, status="5.4.4", reason=f"{address} is no host's address"
-            )
         if self._is_ourselves(address, next_hop.port):
             return _loops_back(next_hop)
-        host = MxHost(None, 0, (HostAddress(address, Security.INSECURE),))
-        return Route(next_hop, (host,), mx_security=None)
+        return _make_route(next_hop, address)
 
     async def _find_mx(self, domain: Domain) -> _MxList | NoRoute:
         """Ask for the MX records (RFC 5321 §5.1, RFC 7505 §3)."""
@@ -291,6 +287,15 @@ class RouteFinder:
     def _is_ourselves(self, address: IpAddress, port: int) -> bool:
         mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
         return self._is_own_address(mapped or address, port)
+
+
+@lru_cache(maxsize=1024)
+def _make_route(next_hop: NextHop, address: IpAddress) -> Route | NoRoute:
+    """Make the route to an address: asked for with every message that goes to a smarthost."""
+    if not _is_usable(address):
+        return NoRoute(is_permanent=True, status="5.4.4", reason=f"{address} is no host's address")
+    host = MxHost(None, 0, (HostAddress(address, Security.INSECURE),))
+    return Route(next_hop, (host,), mx_security=None)
 
 
 def _read_mx(domain: Domain, answer: Answer) -> _MxList | NoRoute:
