@@ -1,5 +1,6 @@
 """RFC 8555 §7.4.2, §9.1, §11.4: the chain that was downloaded."""
 
+from base64 import encodebytes
 from functools import cache
 
 import pytest
@@ -80,6 +81,36 @@ def test_a_certificate_for_something_else_is_refused() -> None:
     assert find_chain_fault(swapped, public_key(issued()), WANTED) is not None
     doubled = IssuedChain((issued().certificate, issued().certificate))
     assert find_chain_fault(doubled, public_key(issued()), WANTED) is not None
+
+
+def damage(was: bytes, becomes: bytes) -> bytes:
+    """Give the chain with octets of the leaf changed wherever they stand."""
+    der = issued().der
+    assert was in der
+    pem = encodebytes(der.replace(was, becomes))
+    head, end = b"-----BEGIN CERTIFICATE-----\n", b"-----END CERTIFICATE-----\n"
+    return head + pem + end + issued().chain_pem.partition(end)[2]
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"),
+    [
+        (b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01", b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x7f"),
+        (b"\x06\x03\x55\x1d\x25", b"\x06\x03\x55\x1d\x11"),
+        (b"\x82\x09a.example", b"\x83\x09a.example"),
+        (b"\x02\x01\x02", b"\x02\x01\x07"),
+    ],
+    ids=["an unknown kind of key", "an extension twice", "an unknown kind of name", "version 8"],
+)
+def test_a_certificate_that_is_damaged_anywhere_is_not_what_was_asked_for(
+    was: bytes, becomes: bytes
+) -> None:
+    """RFC 8555 §7.4.2: what the library cannot read is refused as anything else."""
+    try:
+        chain = parse_chain(damage(was, becomes))
+    except ObjectError:
+        return
+    assert find_chain_fault(chain, public_key(issued()), WANTED) is not None
 
 
 def test_names_that_were_not_asked_for_are_seen_whatever_their_kind() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -23,6 +23,12 @@ MAX_CHAIN_OCTETS = 128 * 1024
 # RFC 7468 §2, strict: what lies between the blocks is no text.
 _CHAIN = re.compile(
     rb"(?:-----BEGIN CERTIFICATE-----\r?\n[A-Za-z0-9+/=\r\n]+-----END CERTIFICATE-----\s*)+\Z"
+)
+
+# What cryptography raises for a certificate that it cannot read, some of it only when asked.
+_UNREADABLE = (
+    *(ValueError, TypeError, UnsupportedAlgorithm),
+    *(x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType),
 )
 
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
@@ -57,7 +63,7 @@ def parse_chain(pem: bytes) -> IssuedChain:
         raise ObjectError(f"certificate chain: it has more than {MAX_CERTIFICATES} certificates")
     try:
         return IssuedChain(tuple(x509.load_pem_x509_certificates(pem)))
-    except ValueError as error:
+    except _UNREADABLE as error:
         raise ObjectError("certificate chain: a certificate in it can't be read") from error
 
 
@@ -74,8 +80,10 @@ def find_chain_fault(
             return "the certificate is for other names"
         for issued, issuer in zip(chain.certificates, chain.certificates[1:], strict=False):
             issued.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
+    except InvalidSignature:
         return "the certificates of the chain do not follow from each other"
+    except _UNREADABLE:
+        return "the certificates of the chain do not follow from each other, or can't be read"
     return None
 
 
