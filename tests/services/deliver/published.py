@@ -78,7 +78,7 @@ class Hosts:
         """Send while other mail may be due as well."""
         queue_id = await self.node.save()
         claims = await self.node.store.claim(
-            self.node.clock.now(), limit=10, lease=timedelta(minutes=15)
+            self.node.clock.now(), limit=1000, lease=timedelta(minutes=15)
         )
         (claim,) = [each for each in claims if each.queue_id == queue_id]
         return only(await self.node.deliver(claim))
