@@ -11,6 +11,7 @@ import os
 import random
 import shutil
 import socket
+import weakref
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,7 +59,7 @@ _MAX_TOLD = 10_000
 _LISTEN = ("policy_service", "listen")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class PolicyService:
     """What both processes have in common; made before the fork."""
 
@@ -98,7 +99,15 @@ def make_policy_service(
 ) -> PolicyService:
     """Make what the processes share; each call makes a pair of its own."""
     ends = make_packet_sockets()
-    return PolicyService(config, table, listeners, ends, clock, log, is_alone)
+    service = PolicyService(config, table, listeners, ends, clock, log, is_alone)
+    # The supervisor lets a generation go when its last process has ended.
+    weakref.finalize(service, _close, ends)
+    return service
+
+
+def _close(ends: Sequence[socket.socket]) -> None:
+    for end in ends:
+        end.close()
 
 
 class PolicyListeners:

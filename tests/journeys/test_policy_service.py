@@ -1,0 +1,216 @@
+"""`letterlock policy serve`, and the same beside a node: started, asked, reloaded, hurt, ended."""
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from letterlock.protocols.maps.netstrings import format_netstring
+from tests.interop.background import zones
+from tests.journeys.running_node import (
+    PATIENCE,
+    NodeFiles,
+    RunningNode,
+    command_environment,
+    running,
+)
+
+ZONES = {
+    "dane.example": f"@ MX 10 mx\nmx A 127.0.0.1\n_25._tcp.mx TLSA 3 1 1 {'11' * 32}\n",
+    "none.example": "@ MX 10 mx\nmx A 127.0.0.1\n",
+}
+COMMAND = (sys.executable, "-m", "letterlock", "policy", "serve", "--config")
+
+
+class Client:
+    """Asks as Postfix does."""
+
+    def __init__(self, address: tuple[str, int] | str) -> None:
+        family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+        self._socket = socket.socket(family)
+        self._socket.settimeout(PATIENCE)
+        self._socket.connect(address)
+
+    def ask(self, key: str) -> str:
+        self._socket.sendall(format_netstring(f"postfix {key}".encode()))
+        answer = b""
+        while not answer.endswith(b","):
+            piece = self._socket.recv(65536)
+            if not piece:
+                raise ConnectionResetError(f"it ended behind {answer!r}")
+            answer += piece
+        return answer.partition(b":")[2][:-1].decode()
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@contextmanager
+def client(address: tuple[str, int] | str) -> Iterator[Client]:
+    with closing(Client(address)) as found:
+        yield found
+
+
+def make_files(folder: Path, resolver: str) -> NodeFiles:
+    files = NodeFiles(folder)
+    files.change("dns", resolver=resolver, signed_name="dane.example", bogus_name="bogus.example")
+    files.change("policy_service", listen=["127.0.0.1:0"], socket=str(folder / "policy"))
+    return files
+
+
+def find_address(node: RunningNode) -> tuple[str, int]:
+    return "127.0.0.1", int(node.wait_log(r"answering Postfix.* on 127\.0\.0\.1:(\d+)")[1])
+
+
+@pytest.fixture(scope="module")
+def resolver() -> Iterator[str]:
+    with zones(ZONES, authentic_data=True) as address:
+        yield address
+
+
+@pytest.fixture
+def service(tmp_path: Path, resolver: str) -> Iterator[RunningNode]:
+    """Give `policy serve` as a process."""
+    files = make_files(tmp_path / "service", resolver)
+    files.write()
+    node = RunningNode(files, [*COMMAND, str(files.config)])
+    try:
+        find_address(node)
+        yield node
+    finally:
+        node.stop()
+
+
+def test_it_answers_at_both_sockets_and_says_why(service: RunningNode) -> None:
+    unix = str(service.files.folder / "policy")
+    with client(find_address(service)) as tcp, client(unix) as local:
+        for each in (tcp, local):
+            assert each.ask("dane.example") == "OK dane-only"
+            assert each.ask("none.example") == "NOTFOUND "
+            assert each.ask(".example") == "NOTFOUND "
+    service.wait_log(r"policy\[\d+\]: dane\.example: dane-only \(all hosts have TLSA records")
+    assert stat.S_IMODE(Path(unix).stat().st_mode) == 0o666
+
+
+def test_it_ends_in_order_and_leaves_no_socket(service: RunningNode) -> None:
+    with client(find_address(service)) as asking:
+        assert asking.ask("none.example") == "NOTFOUND "
+        assert service.stop() == 0
+    assert not (service.files.folder / "policy").exists()
+    assert not [line for line in service.lines if "Traceback" in line or "error" in line]
+
+
+def test_a_reload_holds_for_what_is_asked_then(service: RunningNode) -> None:
+    address = find_address(service)
+    with client(address) as asking:
+        assert asking.ask("none.example") == "NOTFOUND "
+    service.files.change("policy", hops={"none.example": {"level": "encrypt"}})
+    service.files.write()
+    service.process.send_signal(signal.SIGHUP)
+    service.wait_log("reload: new workers start")
+    service.wait_for(
+        lambda: ask_once(address, "none.example").startswith("OK encrypt"), "the entry"
+    )
+
+
+def test_a_wrong_configuration_changes_nothing_and_is_told(service: RunningNode) -> None:
+    address = find_address(service)
+    text = service.files.config.read_text()
+    service.files.config.write_text(text.replace("[policy_service]", "[policy_service]\nx = 1"))
+    service.process.send_signal(signal.SIGHUP)
+    service.wait_log(r"error: reload: .*:\d+:\d+: policy_service\.x: is not a setting")
+    assert ask_once(address, "dane.example") == "OK dane-only"
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_process_that_dies_is_replaced(service: RunningNode, place: int) -> None:
+    address = find_address(service)
+    assert ask_once(address, "dane.example") == "OK dane-only"
+    answering, finding = sorted(service.worker_pids())
+    os.kill((answering, finding)[place], signal.SIGKILL)
+    service.wait_log(r"ended with -9")
+    service.wait_for(lambda: len(service.worker_pids()) == 2, "another process")
+    assert ask_once(address, "dane.example") == "OK dane-only"
+    assert ask_once(address, "none.example") == "NOTFOUND "
+
+
+def ask_once(address: tuple[str, int], key: str) -> str:
+    """Ask over a new connection, again where the process that took it has just ended."""
+    for _ in range(100):
+        try:
+            with client(address) as asking:
+                return asking.ask(key)
+        except ConnectionResetError:
+            continue
+    raise AssertionError("every connection is broken off")
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ({"listen": ["127.0.0.1:{port}"]}, "policy_service.listen: 127.0.0.1:{port}: Address"),
+        ({"socket": "{folder}/none/x"}, "policy_service.socket: {folder}/none/x: No such file"),
+        ({"listen": [], "socket": ""}, "policy_service.listen: must hold an address"),
+        ({"postfix_version": "2.11"}, "policy_service.postfix_version: must be a version of"),
+        ({"socket_mode": "9"}, "policy_service.socket_mode: must be a mode in octal digits"),
+        ({"socket_owner": "no body"}, "policy_service.socket_owner: must be a user"),
+        ({"socket_owner": "nobody-here"}, "policy_service.socket_owner: nobody-here cannot be"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line_that_names_it(
+    tmp_path: Path, setting: dict[str, object], told: str
+) -> None:
+    files = make_files(tmp_path, "127.0.0.1:9")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        def fill(value: object) -> object:
+            if isinstance(value, list):
+                return [fill(item) for item in value]
+            return str(value).format(port=port, folder=tmp_path)
+
+        files.change("policy_service", **{key: fill(value) for key, value in setting.items()})
+        files.write()
+        done = subprocess.run(
+            [*COMMAND, str(files.config)],
+            env=command_environment(),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert told.format(port=port, folder=tmp_path) in line
+
+
+def test_a_node_answers_too_when_it_is_told_to(tmp_path: Path, resolver: str) -> None:
+    files = make_files(tmp_path, resolver)
+    files.change("policy_service", enabled=True)
+    with running(files) as node:
+        address = find_address(node)
+        assert ask_once(address, "dane.example") == "OK dane-only"
+        files.change("policy_service", enabled=False)
+        files.write()
+        node.reload()
+        node.wait_for(lambda: is_closed(address), "its end")
+        files.change("policy_service", enabled=True, listen=[f"127.0.0.1:{address[1]}"])
+        files.write()
+        node.reload()
+        node.wait_for(lambda: not is_closed(address), "it to be there again")
+        assert ask_once(address, "dane.example") == "OK dane-only"
+
+
+def is_closed(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, PATIENCE).close()
+    except ConnectionRefusedError:
+        return True
+    return False
