@@ -50,11 +50,21 @@ def parse_identifier(text: str) -> Identifier:
         ip = ip_address(text)
     except ValueError:
         base = parse_domain(text.removeprefix(WILDCARD))
+        if _is_address(base):
+            raise ValueError(f"{text}: an address has no dot behind it and no wildcard") from None
         return Identifier(DNS, f"{WILDCARD if text.startswith(WILDCARD) else ''}{base}")
     if isinstance(ip, IPv6Address) and (ip.ipv4_mapped or ip.scope_id):
         # RFC 5952 §5 writes the first in two ways, and the second means something here only.
         raise ValueError(f"{text}: no certificate can be had for such an address")
     return Identifier(IP, str(ip))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def read_identifier(fields: Fields) -> Identifier:
