@@ -20,7 +20,12 @@ from typing import Any
 from letterlock.base.clock import SystemClock
 from letterlock.network.acme_client import AcmeClient
 from letterlock.network.client_contexts import ClientContexts
-from letterlock.network.https_client import HttpsClient
+from letterlock.network.https_client import (
+    HttpsBounds,
+    HttpsClient,
+    HttpsRequest,
+    HttpsResponse,
+)
 from letterlock.network.zone_server import ZoneServer
 from letterlock.protocols.acme.challenges import (
     ALPN,
@@ -80,6 +85,21 @@ class Pebble:
             SystemClock(),
             has_private_addresses=True,
         )
+
+    async def manage(self, path: str, document: object = None) -> HttpsResponse:
+        """Ask Pebble's other side: what it did, or to do something else."""
+        body = b"" if document is None else json.dumps(document).encode()
+        request = HttpsRequest(
+            self.management.host,
+            self.management.target + path,
+            self.management.port,
+            "POST" if body else "GET",
+            (("Content-Type", "application/json"),),
+            body,
+        )
+        response = await self.https().ask(request, HttpsBounds(PATIENCE, 100_000, 200_000))
+        assert isinstance(response, HttpsResponse), response
+        return response
 
     def add(self, *names: str) -> None:
         """Give names an address: ours."""
@@ -209,7 +229,8 @@ class HttpSolver:
 
     def __init__(self) -> None:
         self.proofs: dict[str, str] = {}
-        self.requests = 0
+        self.is_forgetful = False
+        """It answers, and with nothing."""
 
     async def start(self, stack: AsyncExitStack) -> int:
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -225,11 +246,10 @@ class HttpSolver:
         del self.proofs[http_path(proof.token)]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.requests += 1
         try:
             path = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode("ascii")
             assert path.startswith(HTTP_FOLDER)
-            body = self.proofs.get(path, "").encode("ascii")
+            body = b"" if self.is_forgetful else self.proofs.get(path, "").encode("ascii")
             status = "200 OK" if body else "404 Not Found"
             head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
             writer.write(head.encode("ascii") + body)

@@ -132,16 +132,13 @@ class Issuer:
 
     async def _prove(self, order: Order) -> tuple[AcmeFailed, ...]:
         """Prove every identifier that is not yet; gives what went wrong."""
-        pending: list[Authorization] = []
-        failures: list[AcmeFailed] = []
-        for url in sorted(order.authorizations, key=str):
-            seen = await self._authority.fetch_authorization(url)
-            if isinstance(seen, AcmeFailed):
-                failures.append(seen)
-            elif seen.value.status is AuthorizationStatus.PENDING:
-                pending.append(seen.value)
-            elif seen.value.status is not AuthorizationStatus.VALID:
-                failures.append(_explain(seen.value))
+        seen = [await self._authority.fetch_authorization(url) for url in order.authorizations]
+        failures = [each for each in seen if isinstance(each, AcmeFailed)]
+        found = [each.value for each in seen if isinstance(each, Seen)]
+        found.sort(key=_name)
+        pending = [each for each in found if each.status is AuthorizationStatus.PENDING]
+        usable = (AuthorizationStatus.PENDING, AuthorizationStatus.VALID)
+        failures += [_explain(each) for each in found if each.status not in usable]
         async with AsyncExitStack() as stack:
             challenges = [] if failures else await self._present_all(pending, failures, stack)
             if not failures:
