@@ -388,6 +388,23 @@ async def test_the_wal_is_copied_in_idle_moments(
     await mail.store.close()
 
 
+async def test_what_was_delivered_is_synced_before_long_without_one_too(
+    mail: Mail, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "IDLE_SECONDS", 60.0)
+    for _ in range(3):
+        await mail.save(content=LARGE)
+    first, second, third = await mail.claim()
+    await mail.deliver(first)
+    await mail.deliver(second)
+    # A file goes when the disk knows that nobody needs it.
+    assert len(body_files(path)) == 3
+    mail.clock.move(timedelta(seconds=writer.UNSYNCED_SECONDS))
+    await mail.deliver(third)
+    await until(lambda: not body_files(path))
+    await mail.store.close()
+
+
 async def test_the_wal_does_not_grow_for_ever_without_one(
     mail: Mail, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,7 +84,7 @@ class SqliteQueue:
         self._saved_since = 0
 
     async def open(self) -> None:
-        writer = Writer(self._path, self._bodies.remove, vfs=self._vfs)
+        writer = Writer(self._path, self._bodies.remove, self._clock, vfs=self._vfs)
         await asyncio.to_thread(self._open, writer)
         self._writer = writer
 

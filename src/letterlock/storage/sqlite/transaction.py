@@ -12,8 +12,9 @@ from letterlock.storage.sqlite.connection import Value
 
 MAX_ROWS = 64
 """In one statement."""
-MAX_ODD_ROWS = 16
-"""Beyond it the sizes are powers of two, so that few statements are ever prepared."""
+MAX_ODD_ROWS = 8
+"""Beyond it the sizes are powers of two, so that all statements have room in the cache of prepared
+ones (`connection.CACHED_STATEMENTS`): eleven sizes of some fourteen statements."""
 
 _ADD_TOTALS = """
     UPDATE totals SET messages = messages + ?, bytes = bytes + ?, waiting = waiting + ?

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import apsw
 
+from letterlock.base.clock import Clock
 from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.sqlite.claiming import ClaimDue
 from letterlock.storage.sqlite.connection import connect_writer, is_broken, translate
@@ -30,6 +31,8 @@ MAX_BATCH = 256
 """Operations in one commit: bounds how long the first of them waits for the last."""
 
 IDLE_SECONDS = 0.05
+UNSYNCED_SECONDS = 0.2
+"""Settlements are synced so soon at the latest: what a power cut may have us deliver again."""
 IDLE_PAGES = 1000
 """In an idle moment, a WAL grown by so many pages is copied into the database by the writer."""
 
@@ -66,17 +69,23 @@ class Writer:
     """Owns the only connection that writes. `submit` and the callbacks are the event loop's."""
 
     def __init__(
-        self, path: Path, on_removed: Callable[[Iterable[str]], None], *, vfs: str | None = None
+        self,
+        path: Path,
+        on_removed: Callable[[Iterable[str]], None],
+        clock: Clock,
+        *,
+        vfs: str | None = None,
     ) -> None:
         self._path = path
         self._vfs = vfs
         self._on_removed = on_removed
+        self._clock = clock
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._connection: apsw.Connection | None = None
         self._loop = asyncio.get_running_loop()
         self._is_closed = False
         self._is_synced = True
-        self._has_unsynced = False
+        self._unsynced_since: float | None = None
         self._removed: list[str] = []
         self._failures = 0
         self._wal_pages = 0
@@ -122,11 +131,11 @@ class Writer:
 
     def _next_batch(self) -> tuple[list[_Waiting], bool]:
         """Wait for something to do; gives it, and False when nothing will follow."""
-        is_dirty = self._has_unsynced or self._needs_checkpoint(IDLE_PAGES)
+        is_dirty = self._unsynced_since is not None or self._needs_checkpoint(IDLE_PAGES)
         try:
             waiting = self._queue.get(timeout=IDLE_SECONDS if is_dirty else None)
         except queue.Empty:
-            if self._has_unsynced:
+            if self._unsynced_since is not None:
                 self._sync()
             if self._needs_checkpoint(IDLE_PAGES):
                 self._checkpoint()
@@ -168,18 +177,22 @@ class Writer:
         self._removed += transaction.removed_files
         if self._is_synced:
             self._note_synced()
-        else:
-            self._has_unsynced = True
+        elif self._unsynced_since is None:
+            self._unsynced_since = self._clock.monotonic()
         return outcomes
 
     def _choose_sync(self, connection: apsw.Connection, batch: list[_Waiting]) -> None:
         """Sync the commit, unless there are only claims and settlements in it.
 
-        What was not synced yet is when the next commit is (they are in one file), or in the next
-        idle moment.
+        What was not synced yet is when the next commit is (they are in one file), in the next idle
+        moment, or when it has waited for long enough.
         """
-        is_synced = not all(isinstance(each.operation, _UNSYNCED) for each in batch)
-        self._set_sync(connection, is_synced=is_synced)
+        is_needed = not all(isinstance(each.operation, _UNSYNCED) for each in batch)
+        self._set_sync(connection, is_synced=is_needed or self._has_waited_enough())
+
+    def _has_waited_enough(self) -> bool:
+        since = self._unsynced_since
+        return since is not None and self._clock.monotonic() - since >= UNSYNCED_SECONDS
 
     def _set_sync(self, connection: apsw.Connection, *, is_synced: bool) -> None:
         if is_synced is not self._is_synced:
@@ -188,7 +201,7 @@ class Writer:
 
     def _note_synced(self) -> None:
         """All that was committed is on disk: files that nothing names any more can go."""
-        self._has_unsynced = False
+        self._unsynced_since = None
         if self._removed:
             self._loop.call_soon_threadsafe(self._on_removed, self._removed)
             self._removed = []
@@ -196,7 +209,7 @@ class Writer:
     def _sync(self) -> None:
         """Make durable what was committed without a sync: by a synced commit that says nothing."""
         # Where this fails, the next commit meets the same error, or syncs the rest.
-        self._has_unsynced = False
+        self._unsynced_since = None
         try:
             connection = self._connect()
             self._set_sync(connection, is_synced=True)
