@@ -182,11 +182,27 @@ def test_what_is_configured_is_told() -> None:
     assert "MX" not in ours
 
 
-def test_a_decision_without_a_trial_says_what_it_depends_on() -> None:
+def test_a_decision_says_what_it_depends_on() -> None:
     tried = ADDRESS | {"trial": {"decision": "deliver", "reason": "verified"}}
-    assert "to a host that shows what it must" in tell()
-    assert "to a host that shows what it must" not in tell_host(addresses=[tried])
-    assert "to a host that shows what it must" not in tell(decision="defer")
+    assert "a message could go to mx.example.org, if it shows what it must" in tell()
+    assert "a message could go to mx.example.org resolver" in tell_host(addresses=[tried])
+    assert "would wait resolver" in tell(decision="defer")
+    assert "would be returned null MX" in tell(decision="bounce", reason="null MX", hosts=[])
+
+
+def test_what_a_trial_came_to_is_told_once() -> None:
+    reason = "not verified: it has expired"
+    trials = [
+        ADDRESS | {"trial": {"decision": "defer", "reason": reason}},
+        ADDRESS | {"ip": "192.0.2.9", "trial": {"decision": "undecidable", "reason": "refused"}},
+    ]
+    errors = [{"code": code, "depth": 0, "text": code} for code in ("has expired", "is too weak")]
+    handshake = {"version": None, "sni": None, "chain": [], "errors": errors, "alert": "x"}
+    verdict = {"outcome": "defer", "result_type": "certificate-expired", "reason_code": "expired"}
+    story = tell_host(addresses=trials, handshake=handshake, verdict=verdict | {"reason": reason})
+    assert "tried 192.0.2.1: defer 192.0.2.9: undecidable: refused handshake" in story
+    assert story.count(reason) == 1
+    assert "fault is too weak at 0: is too weak verdict defer, certificate-expired" in story
 
 
 def test_nothing_foreign_gets_to_the_terminal() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,8 @@ from letterlock.protocols.smtp.envelope import TlsDemand
 from letterlock.services.explain.document import describe_explanation
 from letterlock.storage.sqlite.node import NodeDatabase
 from letterlock.storage.sqlite.policies import SqlitePolicies, read_policy
+from tests.misbehaving import Act, serving
+from tests.misbehaving import Conduct as MailConduct
 from tests.network.certificates import NOW, authority, issue
 from tests.policy_host import Conduct, PolicyHost, policy_host, respond
 from tests.storage.test_policies import keep
@@ -283,3 +286,21 @@ def test_the_defaults_need_no_file_and_know_no_address_as_ours() -> None:
 def test_a_machine_without_a_proper_name_still_says_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.uname", lambda: SimpleNamespace(nodename="no name"))
     assert make_default_config().deliver.helo_ipv4 == "localhost"
+
+
+async def test_a_host_that_says_nothing_is_given_up_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sooner than RFC 5321 §4.5.3.2 has mail wait: somebody is looking on."""
+    monkeypatch.setattr("letterlock.node.explaining.PATIENCE", timedelta(seconds=0.2))
+    async with (
+        serving(MailConduct(answers={"banner": Act.SILENCE})) as (server,),
+        world(tmp_path, f"deliver.port = {server.port}") as (config, _),
+    ):
+        explanation = await explain(
+            config, f"[{server.ip}]", TlsDemand.NORMAL, SystemClock(), is_live=True
+        )
+    document = describe_explanation(explanation)
+    (host,) = document["hosts"]
+    assert (document["decision"], host["handshake"]) == ("undecidable", None)
+    assert "waiting for greeting" in host["addresses"][0]["trial"]["reason"]

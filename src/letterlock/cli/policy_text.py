@@ -48,9 +48,9 @@ def format_explanation(document: Mapping[str, Any]) -> Iterator[str]:
     """Tell the story: the domain, and then each host."""
     yield f"Mail for {document['domain']}"
     decision = document["decision"]
-    if_proved = ", to a host that shows what it must" if _is_untried(document) else ""
-    yield from tell("decision", f"{decision}: {_DECISIONS[decision]}{if_proved}")
-    yield from tell("", document["reason"])
+    yield from tell("decision", f"{decision}: {_DECISIONS[decision]}{_find_condition(document)}")
+    if not document["hosts"]:
+        yield from tell("", document["reason"])
     if document["next_hop"] not in (None, document["domain"]):
         yield from tell("goes to", f"{document['next_hop']}, as it is configured here")
     resolver = document["resolver"]
@@ -70,11 +70,15 @@ def format_explanation(document: Mapping[str, Any]) -> Iterator[str]:
         yield from _format_log(document["log"])
 
 
-def _is_untried(document: Mapping[str, Any]) -> bool:
-    """Say whether it could go as far as DNS and policies tell, and no host was spoken to."""
+def _find_condition(document: Mapping[str, Any]) -> str:
+    """Say which host decides where one does, and what it still depends on."""
+    fates = {host["name"]: host["decision"] for host in document["hosts"]}
+    name = next((name for name, fate in fates.items() if fate == "deliver"), None)
+    if document["decision"] != "deliver" or name is None:
+        return ""
     addresses = [address for host in document["hosts"] for address in host["addresses"]]
     is_tried = any(address["trial"] is not None for address in addresses)
-    return bool(addresses) and not is_tried and document["decision"] == "deliver"
+    return f" to {name}" if is_tried else f" to {name}, if it shows what it must"
 
 
 def _format_aliases(aliases: list[Mapping[str, str]]) -> Iterator[str]:
@@ -122,12 +126,24 @@ def _format_host(host: Mapping[str, Any]) -> Iterator[str]:
         return
     yield from _format_tlsa(host)
     yield from _format_required(host["requirement"])
-    for address in host["addresses"]:
-        if address["trial"] is not None:
-            trial = address["trial"]
-            yield from tell("tried", f"{address['ip']}: {trial['decision']}: {trial['reason']}")
-    yield from format_handshake(host["handshake"])
-    yield from format_verdict(host["verdict"])
+    yield from _format_trials(host)
+
+
+def _format_trials(host: Mapping[str, Any]) -> Iterator[str]:
+    """Tell of each address; what the one has shown that decides, in full."""
+    trials = {each["ip"]: each["trial"] for each in host["addresses"] if each["trial"]}
+    handshake, verdict = host["handshake"], host["verdict"]
+    for number, (ip, trial) in enumerate(trials.items()):
+        is_told_below = verdict is not None and trial["reason"] == verdict["reason"]
+        reason = "" if is_told_below else f": {trial['reason']}"
+        yield from tell("" if number else "tried", f"{ip}: {trial['decision']}{reason}")
+    if handshake is not None and verdict is not None:
+        # Most are in the verdict's words already.
+        told = verdict["reason"]
+        untold = [error for error in handshake["errors"] if error["text"] not in told]
+        handshake = {**handshake, "errors": untold}
+    yield from format_handshake(handshake)
+    yield from format_verdict(verdict)
 
 
 def _format_tlsa(host: Mapping[str, Any]) -> Iterator[str]:
