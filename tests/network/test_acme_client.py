@@ -121,7 +121,7 @@ async def test_a_nonce_that_is_none_is_ignored(value: bytes) -> None:
 async def test_a_connection_that_is_lost_is_a_value(what: str) -> None:
     server = FakeAcmeServer()
     server.replies[what].append(LOST)
-    assert await post(make(server)) == AcmeFailed(LOST.reason)
+    assert await post(make(server)) == AcmeFailed(LOST.reason, is_temporary=True)
 
 
 async def test_what_a_server_refuses_is_told_name_by_name() -> None:
@@ -135,6 +135,7 @@ async def test_what_a_server_refuses_is_told_name_by_name() -> None:
     assert failed.lines == ("ca.example: rateLimited: it is rateLimited", "a.example: caa: no")
     assert failed.retry_after == timedelta(seconds=60)
     assert failed.is_about("rateLimited")
+    assert failed.is_temporary
 
 
 async def test_the_nonces_kept_are_few() -> None:

@@ -44,12 +44,14 @@ class AcmeFailed:
     """A request did not get what it asked for. `reason` is one line.
 
     `problem` is the server's; None: there was no answer, or none that can be used.
-    `retry_after` is the server's word.
+    `retry_after` is the server's word. `is_temporary`: the same request may get it later (RFC 9773
+    §4.3.3 has both kinds): no connection, too many requests, a server in trouble.
     """
 
     reason: str
     problem: Problem | None = None
     retry_after: timedelta | None = None
+    is_temporary: bool = False
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -150,13 +152,16 @@ class AcmeClient:
         request = HttpsRequest(url.host, url.target, url.port, method, tuple(headers), body)
         bounds = HttpsBounds(REQUEST_SECONDS, MAX_OBJECT_OCTETS, MAX_RECEIVED_OCTETS)
         response = await self._http.ask(request, bounds)
-        return AcmeFailed(response.reason) if isinstance(response, HttpsFailed) else response
+        if isinstance(response, HttpsFailed):
+            return AcmeFailed(response.reason, is_temporary=True)
+        return response
 
     def _read(self, url: Url, response: HttpsResponse) -> AcmeAnswer | AcmeFailed:
         retry_after = self._find_retry_after(response)
         if response.status >= 400:
             problem = parse_problem(response.status, response.body)
-            return AcmeFailed(f"{url.host}: {problem.summary}", problem, retry_after)
+            is_temporary = response.status >= 500 or response.status == 429
+            return AcmeFailed(f"{url.host}: {problem.summary}", problem, retry_after, is_temporary)
         if response.status >= 300:
             places = response.find(b"location")
             to = f", a redirect to {show(places[0])}, which is not followed" if places else ""

@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from letterlock.network.acme_client import AcmeClient
+from letterlock.network.https_client import HttpsFailed, HttpsFault
 from letterlock.protocols.acme.identifiers import ChallengeType, parse_identifier
 from letterlock.protocols.acme.jws import make_account_key
 from letterlock.protocols.acme.requests import OrderRequest
@@ -148,6 +149,16 @@ async def test_without_retry_after_waits_grow() -> None:
     assert here.pauses[:4] == [1.0, 2.0, 4.0, 8.0]
 
 
+async def test_a_server_in_trouble_is_asked_again() -> None:
+    """RFC 8555 §6.6: a look that fails for now does not end the order."""
+    here = await scene()
+    lost = HttpsFailed(HttpsFault.TIMED_OUT, "ca.example: no response")
+    here.server.replies["authz"] += [None, lost]
+    here.server.replies["order"] += [respond(503, retry_after="30"), lost]
+    assert isinstance(await here.issue(order("a.example"), FakeSolver()), Issued)
+    assert here.pauses[:3] == [1.0, 30.0, 2.0]
+
+
 async def test_patience_has_an_end() -> None:
     server = FakeAcmeServer(polls=1000)
     here = await scene(server)
@@ -253,8 +264,10 @@ TROUBLE = [
     ("new-order", [respond(201, {"status": "pending"})], "the new order has no URL"),
     ("new-order", [respond(201, {}, location=f"{BASE}/order/1")], "order: status is missing"),
     ("authz", [respond(500)], "HTTP status 500"),
-    ("authz", [None, respond(500)], "HTTP status 500"),
-    ("order", [respond(500)], "HTTP status 500"),
+    ("authz", [None, respond(404)], "HTTP status 404"),
+    ("authz", [None, *[respond(500)] * 99], "HTTP status 500"),
+    ("order", [respond(404)], "HTTP status 404"),
+    ("order", [respond(429)] * 99, "HTTP status 429"),
     ("finalize", [refuse("badCSR", 400)], "badCSR"),
     ("certificate", [respond(500)], "HTTP status 500"),
     ("certificate", [respond(200, {}, content_type="text/html")], "does not come as"),

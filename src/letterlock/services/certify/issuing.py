@@ -276,17 +276,24 @@ class Issuer:
         name: str,
         first: Seen[T] | AcmeFailed | None = None,
     ) -> T | AcmeFailed:
-        """Look until it is over, a look fails, or patience is; `first` is what was seen before."""
+        """Look until it is over, a look fails for good, or patience is at its end.
+
+        `first` is what was seen before.
+        """
         patience = self._patience
         deadline = self._clock.monotonic() + patience.total.total_seconds()
         wait = patience.shortest
         while True:
             seen, first = first if first is not None else await look(), None
-            if isinstance(seen, AcmeFailed) or is_over(seen.value):
-                return seen if isinstance(seen, AcmeFailed) else seen.value
+            if isinstance(seen, Seen) and is_over(seen.value):
+                return seen.value
+            if isinstance(seen, AcmeFailed) and not seen.is_temporary:
+                return seen
             asked = seen.retry_after if seen.retry_after is not None else wait
             seconds = min(max(asked, patience.shortest), patience.longest).total_seconds()
             if self._clock.monotonic() + seconds > deadline:
+                if isinstance(seen, AcmeFailed):
+                    return seen
                 return AcmeFailed(f"{name}: nothing came of it within {patience.total}")
             await self._pause(seconds)
             wait = min(wait * 2, patience.longest)
