@@ -135,11 +135,11 @@ async def play(folder: Path, server: str, seed: int) -> None:
 @pytest.mark.parametrize("server", SERVERS)
 async def test_mail_never_goes_below_what_holds(server: str, tmp_path: Path) -> None:
     """Rules 29, 32, 33, 48, 59, 73, 78, 145, 147, 152 and 153."""
-    await play(tmp_path, server, seed=0)
+    await play(tmp_path, server, seed=1)
 
 
 @pytest.mark.proof
-@pytest.mark.parametrize("seed", range(1, 13))
+@pytest.mark.parametrize("seed", range(2, 14))
 @pytest.mark.parametrize("server", SERVERS)
 async def test_mail_never_goes_below_what_holds_over_and_over(
     server: str, seed: int, tmp_path: Path
