@@ -8,7 +8,7 @@ each, `DIFFERENCES` says how the two differ: never by Postfix sending what DANE 
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -80,6 +80,14 @@ def asking(
     peer: str = request.param
     require_root(peer)
     require_mounts(peer)
+    with _asking(tmp_path_factory, peer) as asking:
+        yield asking
+
+
+@contextmanager
+def _asking(
+    tmp_path_factory: pytest.TempPathFactory, peer: str, *, has_dnssec: bool = True
+) -> Iterator[Asking]:
     require_peer("nsd", "unbound", "ldns")
     pid = os.getpid()
     resolver = f"127.53.{pid >> 8 & 0xFF}.{pid & 0xFF}"
@@ -95,10 +103,13 @@ def asking(
             enabled=True,
             listen=[f"{IP}:{policy_port}"],
             postfix_version=VERSIONS[peer],
+            has_dnssec=has_dnssec,
         )
         node = stack.enter_context(running(files))
         postfix = stack.enter_context(postfix_files(peer=peer))
         _set_up(postfix, resolver, f"socketmap:inet:{IP}:{policy_port}:postfix", domains.port)
+        if not has_dnssec:
+            postfix.settings["smtp_dns_support_level"] = "enabled"
         postfix.add_server(IP, port)
         instance = stack.enter_context(running_postfix(postfix))
         yield Asking(instance, node, domains, peer, port)
@@ -142,3 +153,38 @@ def test_postfix_knows_all_that_it_is_told(asking: Asking) -> None:
     assert told["next.secure.example"].startswith("dane-only")
     assert told["hidden.secure.example"].startswith("dane (")
     assert told["none.secure.example"] == told["testing.unsigned.example"] == ""
+
+
+WITHOUT_DNSSEC = {
+    "ee.secure.example": "fingerprint match=",
+    "next.secure.example": "fingerprint match=",
+    "other.secure.example": "fingerprint match=",
+    "ta.secure.example": "TEMP (",
+    "hidden-next.secure.example": "TEMP (",
+    "unprovable.secure.example": "encrypt servername=hostname",
+    "enforce.unsigned.example": "secure match=",
+    "none.secure.example": "",
+}
+"""What a Postfix without DNSSEC is told."""
+
+
+@pytest.fixture(scope="module")
+def asking_without_dnssec(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
+    """Give a Postfix whose resolver says nothing of DNSSEC, and what it asks."""
+    require_root("postfix")
+    require_mounts("postfix")
+    with _asking(tmp_path_factory, "postfix", has_dnssec=False) as asking:
+        yield asking
+
+
+@pytest.mark.peer("postfix", "nsd", "unbound", "ldns")
+@pytest.mark.parametrize("domain", WITHOUT_DNSSEC)
+def test_a_postfix_without_dnssec_sends_nothing_that_dane_forbids(
+    asking_without_dnssec: Asking, domain: str
+) -> None:
+    """RFC 7672 §2.2; what it cannot be told of keeps mail waiting."""
+    asking = asking_without_dnssec
+    theirs, ours = asking.send(domain), asking.send_from_us(domain)
+    told = asking.told(domain)
+    assert told.startswith(WITHOUT_DNSSEC[domain])
+    assert theirs == (("deferred", []) if told.startswith("TEMP") else ours), told
