@@ -32,7 +32,7 @@ demo: venv ## show a message's whole journey on loopback (ARGS=--once ends by it
 	@$(BIN)/letterlock demo $(ARGS)
 
 test: venv $(CI_PEERS) ## run the tests; lists those whose peer is not installed
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m tools.run_tests $(ARGS)
 
 check: lint imports types docs test ## what CI runs: form, linter, imports, types, docs, tests
 
