@@ -254,18 +254,33 @@ def test_a_postfix_without_dnssec_is_told_what_it_can_prove(
     assert told(destination_of(*found, sts=sts), AskingPostfix(OLD, has_dnssec=False)) == text
 
 
-def test_records_of_authorities_cannot_be_told_as_digests() -> None:
-    """RFC 7671 §5.2: a trust anchor is not the certificate that the host shows."""
+@pytest.mark.parametrize(
+    "records",
+    [
+        # A trust anchor is not the certificate that the host shows.
+        (TlsaRecord(2, 1, 1, bytes(32)), BAD),
+        # Beside a stronger digest this one does not count.
+        (GOOD, TlsaRecord(3, 1, 2, bytes(64))),
+        # These cannot be used.
+        (
+            TlsaRecord(3, 1, 1, b"short"),
+            TlsaRecord(3, 9, 1, bytes(32)),
+            TlsaRecord(2, 0, 1, bytes(32)),
+        ),
+    ],
+)
+def test_records_that_are_no_digests_keep_mail_waiting_without_dnssec(
+    records: tuple[TlsaRecord, ...],
+) -> None:
+    """RFC 7671 §5.2, §9"""
     destination = destination_of(Host(MX1, USABLE))
     (host,) = destination.hosts
     assert isinstance(host.decision, Requirement)
     assert host.decision.dane is not None
-    anchor = replace(host.decision.dane, records=(TlsaRecord(2, 1, 1, bytes(32)), BAD))
-    decision = replace(host.decision, dane=anchor)
+    decision = replace(host.decision, dane=replace(host.decision.dane, records=records))
     changed = replace(destination, hosts=(HostDecision(MX1, decision),))
     assert told(changed, AskingPostfix(OLD, has_dnssec=False)) == "TEMP"
     assert told(changed) == "dane-only"
-    assert GOOD not in anchor.records
 
 
 @pytest.mark.parametrize("mode", [MtaStsMode.TESTING, MtaStsMode.NONE])

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from letterlock.protocols.mta_sts.policy import MtaStsMode, MtaStsPolicy
+from letterlock.protocols.policy.dane import DANE_EE, find_usable, select_strongest
 from letterlock.protocols.policy.facts import MtaStsFacts
 from letterlock.protocols.policy.postfix_policy import (
     NotExpressibleError,
@@ -26,9 +27,8 @@ MAX_PATTERNS = 100
 """Patterns of one policy that Postfix is told. With more, only the hosts that there are."""
 _SHOWN = 3
 
-# What RFC 7671 §5.1 calls DANE-EE(3), by SHA2-256(1): what `fingerprint` can express.
-_DANE_EE = 3
 _SHA256 = 1
+"""The matching type that level `fingerprint` can express, with DANE-EE (RFC 6698 §2.1.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,14 +269,17 @@ def _exact(policy: MtaStsPolicy) -> list[str]:
 
 
 def _find_digests(hosts: Sequence[tuple[str, Requirement]]) -> tuple[str, ...]:
-    """Give the keys and certificates that TLSA records name; () when a host has no such record."""
+    """Give the keys and certificates that TLSA records name; () when a host has no such record.
+
+    Only records that count, as for our own deliveries (RFC 7671 §9).
+    """
     digests: dict[str, None] = {}
     for _, requirement in hosts:
         assert requirement.dane is not None
         found = [
             f"sha256:{record.association.hex()}"
-            for record in requirement.dane.records
-            if (record.usage, record.matching_type) == (_DANE_EE, _SHA256)
+            for record in select_strongest(find_usable(requirement.dane.records))
+            if (record.usage, record.matching_type) == (DANE_EE, _SHA256)
         ]
         if not found:
             return ()
