@@ -232,6 +232,13 @@ async def test_an_answer_ends_with_the_policy(it: Setting) -> None:
     assert (await it.ask()).seconds == 40
 
 
+async def test_where_no_policy_could_be_fetched_the_next_look_is_soon(it: Setting) -> None:
+    """RFC 8461 §3.3: without one meanwhile, and with it as soon as it is there."""
+    it.policies.facts = MtaStsFacts(DOMAIN, error="the policy is still being fetched")
+    answer = await it.ask()
+    assert (answer.reply, answer.seconds) == (NOT_FOUND, LEAST_SECONDS)
+
+
 def test_questions_and_answers_come_through() -> None:
     assert parse_question(format_question("bücher.example")) == "bücher.example"
     answer = Answer(Reply(Status.OK, "secure match=ü"), "why", 12.5)

@@ -26,7 +26,7 @@ from letterlock.protocols.policy.postfix_reply import (
 from letterlock.protocols.policy.postfix_version import AskingPostfix
 from letterlock.protocols.policy.requirement import Level, RequirementInvalid
 from letterlock.protocols.policy.table import TableEntry, WrongEntry
-from letterlock.services.answer.lifetime import MOST_SECONDS, Lifetime, noting
+from letterlock.services.answer.lifetime import LEAST_SECONDS, MOST_SECONDS, Lifetime, noting
 from letterlock.services.discover.hop_policy import HopPolicy
 from letterlock.services.discover.next_hop import NextHop, NextHopError, parse_next_hop
 from letterlock.services.discover.routes import MxHost, Route, RouteFinder
@@ -98,6 +98,9 @@ class AnswerFinder:
         )
         if mta_sts is not None and mta_sts.expires is not None:
             lifetime.note((mta_sts.expires - self._clock.now()).total_seconds())
+        elif mta_sts is not None and mta_sts.error is not None:
+            # The fetch may go on behind: what it brings is to hold soon.
+            lifetime.note(LEAST_SECONDS)
         if not isinstance(route, Route):
             trouble = None if route.is_permanent else route.reason
             return Destination((), mta_sts, default, trouble=trouble)
