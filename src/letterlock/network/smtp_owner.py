@@ -4,8 +4,9 @@ Also the client as both know it.
 """
 
 from collections.abc import Awaitable
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from letterlock.network.server_certificates import Choice
 from letterlock.protocols.smtp.replies import Reply
@@ -22,8 +23,7 @@ from letterlock.protocols.smtp.server_session import (
 from letterlock.protocols.tls.handshake import Handshake, HandshakeFailed
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(Struct, frozen=True):
     """The client's address and port, as text without brackets."""
 
     ip: str

@@ -7,8 +7,9 @@ One liberty: spaces after the colon of `MAIL FROM: <a@b>` are taken, as Postfix 
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import ClassVar
+
+from msgspec import Struct
 
 from letterlock.protocols.smtp.parameters import (
     MailParameters,
@@ -41,22 +42,19 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NOT_IN_VERB = re.compile(r"[^A-Z0-9-]")
 
 
-@dataclass(frozen=True, slots=True)
-class Ehlo:
+class Ehlo(Struct, frozen=True):
     """`name` is as the client gave it, of letters, digits and `._:[]-` only."""
 
     verb: ClassVar[str] = "EHLO"
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Helo:
+class Helo(Struct, frozen=True):
     verb: ClassVar[str] = "HELO"
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Mail:
+class Mail(Struct, frozen=True):
     """`sender` is None for the null reverse-path."""
 
     verb: ClassVar[str] = "MAIL"
@@ -64,8 +62,7 @@ class Mail:
     parameters: MailParameters
 
 
-@dataclass(frozen=True, slots=True)
-class Rcpt:
+class Rcpt(Struct, frozen=True):
     """`mailbox` is None for `<Postmaster>` without a domain."""
 
     verb: ClassVar[str] = "RCPT"
@@ -73,50 +70,41 @@ class Rcpt:
     parameters: RcptParameters
 
 
-@dataclass(frozen=True, slots=True)
-class Data:
+class Data(Struct, frozen=True):
     verb: ClassVar[str] = "DATA"
 
 
-@dataclass(frozen=True, slots=True)
-class Bdat:
+class Bdat(Struct, frozen=True):
     verb: ClassVar[str] = "BDAT"
     octets: int
     is_last: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Rset:
+class Rset(Struct, frozen=True):
     verb: ClassVar[str] = "RSET"
 
 
-@dataclass(frozen=True, slots=True)
-class Noop:
+class Noop(Struct, frozen=True):
     verb: ClassVar[str] = "NOOP"
 
 
-@dataclass(frozen=True, slots=True)
-class Quit:
+class Quit(Struct, frozen=True):
     verb: ClassVar[str] = "QUIT"
 
 
-@dataclass(frozen=True, slots=True)
-class Vrfy:
+class Vrfy(Struct, frozen=True):
     verb: ClassVar[str] = "VRFY"
 
 
-@dataclass(frozen=True, slots=True)
-class Help:
+class Help(Struct, frozen=True):
     verb: ClassVar[str] = "HELP"
 
 
-@dataclass(frozen=True, slots=True)
-class StartTls:
+class StartTls(Struct, frozen=True):
     verb: ClassVar[str] = "STARTTLS"
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(Struct, frozen=True):
     """A line that is not a command we take, with the reply that says why."""
 
     verb: str

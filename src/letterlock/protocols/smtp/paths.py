@@ -6,8 +6,9 @@ and the like in a local part mean nothing here: who may send where is decided el
 """
 
 import re
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+
+from msgspec import Struct
 
 from letterlock.base.domains import MAX_DOMAIN_OCTETS, Domain, DomainError, parse_domain
 
@@ -46,8 +47,7 @@ class AddressError(ValueError):
         self.is_unicode = is_unicode
 
 
-@dataclass(frozen=True, slots=True)
-class Mailbox:
+class Mailbox(Struct, frozen=True):
     """An address. `local` is what quoting meant, case kept; `domain` a Domain or `[literal]`.
 
     Mailboxes that differ in quoting only are equal (RFC 5321 §4.1.2). Made by `parse_mailbox`,

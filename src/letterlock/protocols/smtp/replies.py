@@ -3,15 +3,15 @@
 RFC 5321 §4.2 (replies), RFC 2034 §4 and RFC 3463 §2 (enhanced status codes).
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec import Struct
 
 MAX_REPLY_LINE_OCTETS = 512
 """RFC 5321 §4.5.3.1.5, with CRLF."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """One reply: code, text lines without code, and the enhanced status code, if it had one.
 
     `status` is `"5.7.1"`; None when there is none. `lines` has at least one entry. In replies

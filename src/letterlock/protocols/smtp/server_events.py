@@ -4,23 +4,21 @@ MailFrom, RcptTo, MessageStart and MessageEnd without a violation ask: the sessi
 `ServerSession.answer` was given their reply. The others only tell.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from letterlock.protocols.smtp.envelope import BodyType, Envelope, Notify, Ret
 from letterlock.protocols.smtp.paths import Mailbox
 from letterlock.protocols.smtp.replies import Reply
 
 
-@dataclass(frozen=True, slots=True)
-class Hello:
+class Hello(Struct, frozen=True):
     """The client gave its name; the session has answered. Any open transaction is forgotten."""
 
     name: str
     is_extended: bool
 
 
-@dataclass(frozen=True, slots=True)
-class MailFrom:
+class MailFrom(Struct, frozen=True):
     """Asks. `sender` is None for the null reverse-path; `size` in octets, None when not told."""
 
     sender: Mailbox | None
@@ -31,8 +29,7 @@ class MailFrom:
     envid: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RcptTo:
+class RcptTo(Struct, frozen=True):
     """Asks. `is_postmaster`: `<Postmaster>` without a domain; the mailbox has our host's then."""
 
     mailbox: Mailbox
@@ -41,23 +38,20 @@ class RcptTo:
     is_postmaster: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class MessageStart:
+class MessageStart(Struct, frozen=True):
     """Asks whether a message may come. A positive answer becomes 354, or nothing for BDAT."""
 
     is_chunked: bool
     envelope: Envelope
 
 
-@dataclass(frozen=True, slots=True)
-class MessageOctets:
+class MessageOctets(Struct, frozen=True):
     """A piece of the message, without dot-stuffing; never empty."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class MessageEnd:
+class MessageEnd(Struct, frozen=True):
     """The message is whole. Asks, unless there is a `violation`.
 
     The answer is given when the message is kept, or can't be. With a violation the session has
@@ -67,45 +61,38 @@ class MessageEnd:
     violation: Reply | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MessageAborted:
+class MessageAborted(Struct, frozen=True):
     """The message that was started will not be whole: it is to be discarded."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reset:
+class Reset(Struct, frozen=True):
     """RSET: any open transaction is forgotten."""
 
 
-@dataclass(frozen=True, slots=True)
-class Aside:
+class Aside(Struct, frozen=True):
     """A command that changes nothing was answered: NOOP, VRFY or HELP, by its verb."""
 
     command: str
 
 
-@dataclass(frozen=True, slots=True)
-class StartTls:
+class StartTls(Struct, frozen=True):
     """The reply 220 is queued: send it, do the handshake, then call `tls_started`.
 
     Until then no octets may be given to the session; everything it knew is forgotten.
     """
 
 
-@dataclass(frozen=True, slots=True)
-class Quit:
+class Quit(Struct, frozen=True):
     """QUIT was answered; `Closed` follows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(Struct, frozen=True):
     """The last event: send what is queued and close. `reason` is for the log."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ProtocolError:
+class ProtocolError(Struct, frozen=True):
     """The session itself answered a command with 4xx or 5xx. `command` is its verb, or none."""
 
     reply: Reply

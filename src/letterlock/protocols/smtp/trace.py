@@ -6,10 +6,11 @@ from the client is made safe here.
 """
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Protocol
+
+from msgspec import Struct
 
 from letterlock.protocols.smtp.content import cut_header
 from letterlock.protocols.smtp.header_fields import format_date, format_field, make_safe
@@ -47,8 +48,7 @@ class TlsFacts(Protocol):
     def group(self) -> str | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(Struct, frozen=True):
     """How a message came to us: all that its Received field tells.
 
     `by` is our name. `client_name` is the verified reverse name, None for none. `recipient` is
