@@ -1,16 +1,19 @@
 """What follows from a delivery: done, again later, given up; and who is told."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from letterlock.base.log import LineLog
 from letterlock.protocols.smtp.envelope import BodyType, Notify, Recipient, Ret
 from letterlock.protocols.tlsrpt.result_types import ResultType
 from letterlock.services.queue.outcomes import LOCAL, Delivery, Outcome, Result, same_for_all
@@ -91,6 +94,32 @@ async def test_what_is_deferred_is_tried_again_after_growing_gaps(tmp_path: Path
             assert not await node.store.claim(node.clock.now(), limit=1, lease=timedelta(minutes=1))
             node.clock.move(due - node.clock.now())
     assert gaps == [300, 600, 1200, 2400, 4000, 4000]
+
+
+async def test_what_is_saved_was_logged_before(tmp_path: Path) -> None:
+    """Killed in between, a process leaves no mail that went without a line."""
+    written: list[str] = []
+
+    class Watched:
+        def __init__(self, store: SqliteQueue) -> None:
+            self._store = store
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._store, name)
+
+        async def settle(self, settlement: Settlement) -> bool:
+            written.append(stream.getvalue())
+            return await self._store.settle(settlement)
+
+    async with waiting(tmp_path) as node:
+        stream = StringIO()
+        log = LineLog(node.clock, "mx1.example.org", stream=stream)
+        settlements = replace(node.settlements, log=log)
+        with log.gathered(asyncio.get_running_loop().call_soon):
+            claim = await node.claim()
+            store: Any = Watched(node.store)
+            await settlements.settle(claim, Delivery((SENT,)), store)
+    assert ["status=sent" in each for each in written] == [True]
 
 
 async def test_the_delay_notice_goes_out_once(tmp_path: Path) -> None:

@@ -77,6 +77,9 @@ class Settlements:
         decided = _Decided()
         for outcome in delivery.outcomes:
             self._decide(claim, recipients[outcome.number], outcome, now, decided)
+        # The lines of one turn of the loop are written at its end. What is saved must be logged
+        # before: killed in between, mail would be gone without a word.
+        await asyncio.sleep(0)
         while True:
             if await self._save(claim, delivery, decided, store):
                 return
