@@ -31,6 +31,8 @@ class Worker:
 
     node: Outbound
     act: Callable[[Claim], Any] = lambda _claim: None
+    save: Callable[[], Any] | None = None
+    """Waited for before an outcome is saved."""
     begun: list[Claim] = field(default_factory=list)
     settled: list[Claim] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -46,6 +48,8 @@ class Worker:
         return Delivery(same_for_all(numbers, Result.DELIVERED, "2.0.0", "250 Ok"))
 
     async def settle(self, claim: Claim, delivery: Delivery, store: QueueStore) -> None:
+        if self.save is not None:
+            await self.save()
         await self.node.settlements.settle(claim, delivery, store)
         self.settled.append(claim)
         self.changed.set()
@@ -163,6 +167,23 @@ async def test_a_saturated_destination_keeps_back_its_own_mail_only(tmp_path: Pa
         assert [c.destination for c in worker.begun].count("slow.example") == 1
         gate.set()
         await worker.wait_for(lambda: len(worker.settled) == 4)
+
+
+async def test_while_an_outcome_is_saved_the_next_delivery_begins(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+
+    async def save(node: Outbound, worker: Worker) -> None:
+        worker.save = gate.wait
+        for _ in range(2):
+            await node.save()
+
+    async with running(tmp_path, save, destinations=(1, 0, 0)) as motor:
+        try:
+            await motor.worker.wait_for(lambda: len(motor.worker.begun) == 2)
+            assert not motor.worker.settled
+        finally:
+            gate.set()
+        await motor.worker.wait_for(lambda: len(motor.worker.settled) == 2)
 
 
 async def test_mail_in_plenty_is_claimed_by_the_score_and_begins_in_turn(tmp_path: Path) -> None:

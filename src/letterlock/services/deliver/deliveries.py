@@ -156,7 +156,10 @@ class Deliveries:
 
     async def _work(self, claim: Claim) -> None:
         try:
-            await self._deliver(claim)
+            delivery = await self._deliver(claim)
+            if delivery is not None:
+                # With its lease as it is now.
+                await self._settler.settle(self._in_hands[_key(claim)], delivery, self.store)
         except StoreUnavailable as error:
             # Not settled: the lease ends, and the claim is made again. A message that the peer
             # took in between is sent twice: at least once is what we promise.
@@ -178,7 +181,6 @@ class Deliveries:
         self._in_hands.pop(_key(claim), None)
         had_room = self._has_room()
         self._at_work -= 1
-        self._destinations.end(claim.destination)
         if not self._in_hands:
             self._idle.set()
         if had_room:
@@ -186,28 +188,42 @@ class Deliveries:
         else:
             self.wake()
 
-    async def _deliver(self, claim: Claim) -> None:
+    def _leave(self, claim: Claim) -> None:
+        """Make room at a destination: the connection is another's while the outcome is saved."""
+        was_full = not self._destinations.has_free((claim.destination,), self._clock.monotonic())
+        self._destinations.end(claim.destination)
+        if was_full:
+            self.wake_for((claim.destination,))
+
+    async def _deliver(self, claim: Claim) -> Delivery | None:
+        """Deliver; None when there is nothing to settle."""
         try:
-            delivery = await self._deliverer.deliver(claim, self.store)
+            delivery = await self._attempt(claim)
+            if delivery is not None:
+                is_reached = not all(map(is_out_of_reach, delivery.outcomes))
+                self._destinations.note_reached(claim.destination, is_reached=is_reached)
+            return delivery
+        finally:
+            self._leave(claim)
+
+    async def _attempt(self, claim: Claim) -> Delivery | None:
+        try:
+            return await self._deliverer.deliver(claim, self.store)
         except StoreUnavailable:
             raise
         except BodyGone:
             self._log.write(
                 Service.QUEUE, "deleted while it was being delivered", queue_id=claim.queue_id
             )
-            return
+            return None
         except Exception as error:  # noqa: BLE001 - a fault of ours must defer, not spin
             self._log.write(
                 Service.SMTP, f"error: delivery broke: {error!r}", queue_id=claim.queue_id
             )
             numbers = [item.number for item in claim.recipients]
-            delivery = Delivery(
+            return Delivery(
                 same_for_all(numbers, Result.DEFERRED, "4.3.0", f"local error: {error!r}")
             )
-        is_reached = not all(map(is_out_of_reach, delivery.outcomes))
-        self._destinations.note_reached(claim.destination, is_reached=is_reached)
-        # With its lease as it is now.
-        await self._settler.settle(self._in_hands[_key(claim)], delivery, self.store)
 
     async def _sleep(self) -> None:
         """Wait until something is due, was stored, or came to its end."""
