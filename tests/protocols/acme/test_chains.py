@@ -113,6 +113,14 @@ def test_a_certificate_that_is_damaged_anywhere_is_not_what_was_asked_for(
     assert find_chain_fault(chain, public_key(issued()), WANTED) is not None
 
 
+def test_a_chain_whose_issuer_has_no_name_that_can_be_read_is_refused() -> None:
+    """By the last issuer's name a chain is chosen (RFC 8555 §7.4.2)."""
+    end = b"-----END CERTIFICATE-----\n"
+    leaf, found, _ = damage(b"Intermediate", b"\xff" * 12).partition(end)
+    with pytest.raises(ObjectError, match="can't be read"):
+        parse_chain(leaf + found)
+
+
 def test_names_that_were_not_asked_for_are_seen_whatever_their_kind() -> None:
     mail: list[x509.GeneralName] = [x509.DNSName("a.example"), x509.RFC822Name("x@a.example")]
     for names in ([], mail):

@@ -62,9 +62,12 @@ def parse_chain(pem: bytes) -> IssuedChain:
     if pem.count(b"-----BEGIN ") > MAX_CERTIFICATES:
         raise ObjectError(f"certificate chain: it has more than {MAX_CERTIFICATES} certificates")
     try:
-        return IssuedChain(tuple(x509.load_pem_x509_certificates(pem)))
+        chain = IssuedChain(tuple(x509.load_pem_x509_certificates(pem)))
+        # Names are parsed when they are asked for.
+        _ = chain.top_issuer
     except _UNREADABLE as error:
         raise ObjectError("certificate chain: a certificate in it can't be read") from error
+    return chain
 
 
 def find_chain_fault(
