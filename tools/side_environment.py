@@ -3,7 +3,7 @@
 `python -m tools.side_environment fuzz` makes `.venv-fuzz` from `tools/side/fuzz.txt`: requirements
 for pip, each with its version and hashes, and an option that says if any may be built from source.
 Behind its own packages it sees those of `.venv`. It is made anew when its file or the interpreter
-changed. Why: docs/decisions/0004-fuzzing.md.
+changed. Why: docs/decisions/0005-fuzzing.md.
 """
 
 import argparse
