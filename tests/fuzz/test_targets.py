@@ -76,7 +76,7 @@ def test_a_target_holds_for_what_chance_makes_of_its_seeds(name: str) -> None:
 def test_a_target_holds_for_more_of_what_chance_makes(name: str) -> None:
     """From another seed: the inputs are not those of the short run."""
     target = TARGETS[name]
-    runs = 10 * target.runs
+    runs = 4 * target.runs
     assert run_target(target, runs=runs, seed=1) == runs
 
 
