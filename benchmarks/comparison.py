@@ -63,7 +63,11 @@ class Contest:
         """Let the servers take turns, so that what else the machine does meets them all."""
         for _ in range(rounds):
             for name, turn in turns.items():
-                self.samples.setdefault(name, []).append(turn())
+                try:
+                    sample = turn()
+                except RuntimeError as error:
+                    raise RuntimeError(f"{self.title}: {name}: {error}") from error
+                self.samples.setdefault(name, []).append(sample)
 
     def lines(self) -> Iterator[str]:
         """Give the table's lines: one for each server, then the ratio of the last to the first."""
