@@ -14,8 +14,8 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from benchmarks.comparison import Contest, Sample, Stage, stage
-from benchmarks.processes import PATIENCE_SECONDS, cpu_seconds, free_port, running
+from benchmarks.comparison import Contest, Sample, Stage, stage, take_sample
+from benchmarks.processes import PATIENCE_SECONDS, free_port, running
 from benchmarks.programs import Queries
 from benchmarks.servers import Server
 from tools.side_environment import is_current, side_python
@@ -72,11 +72,7 @@ def _compare(
 
 
 def _ask(found: Stage, queries: Queries, server: Server) -> Sample:
-    before = cpu_seconds(server.pid)
-    result = found.programs.ask(queries, server.port)
-    cpu = cpu_seconds(server.pid) - before
-    rate = queries.count / result.seconds
-    return Sample(rate, cpu / queries.count, result.p50_ms, result.p99_ms)
+    return take_sample(server, queries.count, partial(found.programs.ask, queries, server.port))
 
 
 def _while_finding(found: Stage, server: Server, log: Path) -> None:

@@ -4,9 +4,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
-from benchmarks.comparison import Contest, Sample, Stage, stage
+from benchmarks.comparison import Contest, Sample, Stage, stage, take_sample
 from benchmarks.postfix import postfix
-from benchmarks.processes import cpu_seconds
 from benchmarks.programs import Load
 from benchmarks.servers import Server, Work, letterlock
 
@@ -43,11 +42,7 @@ def _compare(found: Stage, title: str, load: Load) -> None:
 
 
 def _receive(found: Stage, load: Load, server: Server) -> Sample:
-    before = cpu_seconds(server.pid)
-    result = found.programs.send(load, server.port)
-    cpu = cpu_seconds(server.pid) - before
-    rate = load.messages / result.seconds
-    return Sample(rate, cpu / load.messages, result.p50_ms, result.p99_ms)
+    return take_sample(server, load.messages, partial(found.programs.send, load, server.port))
 
 
 if __name__ == "__main__":

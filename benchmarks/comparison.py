@@ -13,7 +13,9 @@ from statistics import median
 
 from benchmarks import postfix
 from benchmarks.certificates import write_certificate
-from benchmarks.programs import BuildError, Programs, build
+from benchmarks.processes import cpu_seconds
+from benchmarks.programs import BuildError, LoadResult, Programs, build
+from benchmarks.servers import Server
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,14 @@ class Sample:
     cpu: float
     p50_ms: float
     p99_ms: float
+
+
+def take_sample(server: Server, count: int, run: Callable[[], LoadResult]) -> Sample:
+    """Run a load of `count` items on a server; its CPU is counted while that runs."""
+    before = cpu_seconds(server.pid)
+    result = run()
+    cpu = cpu_seconds(server.pid) - before
+    return Sample(count / result.seconds, cpu / count, result.p50_ms, result.p99_ms)
 
 
 @dataclass(frozen=True, slots=True)
