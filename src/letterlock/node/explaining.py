@@ -13,14 +13,13 @@ from datetime import timedelta
 from pathlib import Path
 
 from letterlock.base.clock import Clock
-from letterlock.base.config.choices import QueueEngine
 from letterlock.base.config.inbound import ReceiveSection
 from letterlock.base.config.outbound import DeliverSection, DeliverTimeouts
 from letterlock.base.config.sections import Config
 from letterlock.base.domains import Domain, DomainError, parse_domain
 from letterlock.base.errors import LocalError
 from letterlock.base.log import Service
-from letterlock.node.building import DeliveryBuilder, remote_settings
+from letterlock.node.building import DeliveryBuilder, find_database, remote_settings
 from letterlock.node.mta_sts import make_finder
 from letterlock.node.policy import describe_end, load_policy
 from letterlock.protocols.smtp.envelope import TlsDemand
@@ -141,13 +140,13 @@ async def _finding_policies(
 
 async def load_kept(config: Config, domain: Domain) -> StoredPolicy | None:
     """Read what the node keeps of a domain. Raises StoreUnavailable and LocalError."""
-    if config.queue.engine is not QueueEngine.POSTGRES:
+    database = find_database(config)
+    if database is None:
         return await read_policy(config.node_database, domain)
     # asyncpg is an extra: only loaded where it is used.
     from letterlock.storage.postgres import policies  # noqa: PLC0415
-    from letterlock.storage.postgres.configured import read_dsn  # noqa: PLC0415
 
-    return await policies.read_policy(read_dsn(config.queue), domain)
+    return await policies.read_policy(database, domain)
 
 
 def _be_quick(config: Config) -> Config:

@@ -7,13 +7,13 @@ import asyncio
 from collections.abc import Callable
 
 from letterlock.base.clock import Clock
-from letterlock.base.config.choices import QueueEngine
 from letterlock.base.config.sections import Config
 from letterlock.base.log import Log, Service
 from letterlock.network.client_contexts import ClientContexts
 from letterlock.network.dns import Resolver
 from letterlock.network.https import HttpsSettings, PolicyFetcher
 from letterlock.network.https_client import UnusableAnchors
+from letterlock.node.building import find_database
 from letterlock.protocols.pki.anchors import TrustAnchors
 from letterlock.services.discover.mta_sts import FinderLimits, MtaStsFinder
 from letterlock.storage.policies import PolicyStore
@@ -81,13 +81,13 @@ def make_policy_store(config: Config, name: str, clock: Clock) -> PolicyStore:
 
     Raises LocalError when the address of the database is not there.
     """
-    if config.queue.engine is not QueueEngine.POSTGRES:
+    database = find_database(config)
+    if database is None:
         return SqlitePolicies(NodeDatabase(config.node_database, clock))
     # asyncpg is an extra: only loaded where it is used.
-    from letterlock.storage.postgres.configured import read_dsn  # noqa: PLC0415
     from letterlock.storage.postgres.policies import PostgresPolicies  # noqa: PLC0415
 
-    return PostgresPolicies(read_dsn(config.queue), name, clock)
+    return PostgresPolicies(database, name, clock)
 
 
 def make_finder(
