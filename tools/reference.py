@@ -14,10 +14,8 @@ import click
 from letterlock.base.config.describe import (
     SectionText,
     Setting,
-    describe_fields,
     describe_sections,
 )
-from letterlock.base.config.inbound import CertificateFiles
 from letterlock.cli.options import find_json_keys
 from letterlock.cli.root import root
 
@@ -89,15 +87,17 @@ def _format_section(section: SectionText) -> Iterator[str]:
         yield f"{section.text}\n"
     for setting in section.settings:
         yield _format_setting(setting)
-        if section.name == "tls" and setting.name == "certificates":
-            for inner in describe_fields(CertificateFiles):
-                text = " ".join(inner.text.split())
-                yield f"- **`{inner.name}`** ({inner.kind}; must be given): {text}\n"
+        for element in setting.elements:
+            text = " ".join(element.text.split())
+            yield f"- **`{element.name}`** ({element.kind}; {_format_default(element)}): {text}\n"
 
 
 def _format_setting(setting: Setting) -> str:
-    default = "must be given" if setting.default is None else f"default `{setting.default}`"
-    return f"**`{setting.name}`** ({setting.kind}; {default})\n\n{setting.text}\n"
+    return f"**`{setting.name}`** ({setting.kind}; {_format_default(setting)})\n\n{setting.text}\n"
+
+
+def _format_default(setting: Setting) -> str:
+    return "must be given" if setting.default is None else f"default `{setting.default}`"
 
 
 def format_commands() -> str:

@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from letterlock.base import config as config_package
+from letterlock.base.config.certificates import Authority, Export
 from letterlock.base.config.choices import DefaultLevel
 from letterlock.base.config.describe import (
     describe_fields,
@@ -37,6 +38,7 @@ PLAIN = Config(
     contact="postmaster@example.org",
     data_dir=Path("/var/lib/letterlock"),
 )
+INLINE = (CertificateFiles, Authority, Export)
 
 
 def test_example_is_a_configuration_with_every_default() -> None:
@@ -51,6 +53,14 @@ def test_every_default_in_the_example_is_the_one_in_force() -> None:
         *[value for value in describe_values(PLAIN) if value.is_changed],
         *[value for value in describe_values(config) if value.name == "policy.hops"],
     ]
+
+
+def test_an_element_of_a_list_is_written_without_its_defaults() -> None:
+    authority = Authority("https://acme.example/dir", agree_to_terms=True)
+    text = '{ directory = "https://acme.example/dir", agree_to_terms = true }'
+    assert format_toml(authority) == text
+    config = parse_config(format_example({**GIVEN, "certificates.authorities": [authority]}), FILE)
+    assert config.certificates.authorities == (authority,)
 
 
 def test_given_values_are_set_in_the_example() -> None:
@@ -76,7 +86,7 @@ def _all_sections(section: type[Any] = Config) -> list[type[Any]]:
     return found
 
 
-@pytest.mark.parametrize("section", [*_all_sections(), CertificateFiles], ids=lambda s: s.__name__)
+@pytest.mark.parametrize("section", [*_all_sections(), *INLINE], ids=lambda s: s.__name__)
 def test_every_setting_has_its_text(section: type[Any]) -> None:
     hints = get_type_hints(section, include_extras=True)
     described = {setting.name: setting for setting in describe_fields(section)}

@@ -188,6 +188,24 @@ WRONG = [
     ("[deliver.timeouts]\nconect = '1s'", "2:1: deliver.timeouts.conect: is not a setting"),
     ("[policy]\nhops = 3", "must be a table, not a number"),
     ("[policy.hops]\n'x.example' = 3", '2:1: policy.hops."x.example": must be a table'),
+    ("[certificates]\nkey_types = []", "certificates.key_types: must hold at least one"),
+    (
+        "[certificates]\nnames = ['a.example', 'A.example']",
+        "certificates.names[2]: stands here twice",
+    ),
+    (
+        "[certificates]\nnames = ['*.a.example']",
+        "certificates.names[1]: *.a.example: a wildcard can be proved by dns-01 only",
+    ),
+    (
+        "[certificates]\nauthorities = [{directory = 'http://a.example/'}]",
+        "certificates.authorities[1].directory: must be a URL such as",
+    ),
+    (
+        "[certificates]\nauthorities = [{directory = 'https://a.example/', eab_key_id = 'k'}]",
+        "certificates.authorities[1]: needs eab_key_id and eab_key_file, both",
+    ),
+    ("[certificates]\nauthorities = [{}]", "certificates.authorities[1].directory: must be given"),
     ("[dns]\nresolver = 'dns.example'", "must be an IP address"),
     ('"\\u0007" = 1', '1:1: "\\x07": is not a setting'),
 ]

@@ -16,7 +16,9 @@ from letterlock.base.config.values import (
     format_duration,
     format_size,
     parse_address,
+    parse_certificate_name,
     parse_duration,
+    parse_https_url,
     parse_ip_address,
     parse_listen_address,
     parse_mailbox,
@@ -50,6 +52,10 @@ GOOD: list[tuple[Callable[[str], Any], str, Any]] = [
     (parse_ip_address, "[2001:DB8::1]", ip_address("2001:db8::1")),
     (parse_mailbox, "Alice", "alice"),
     (parse_mailbox, "bob.b@Example.org", "bob.b@example.org"),
+    (parse_certificate_name, "MX1.Example.org", "mx1.example.org"),
+    (parse_certificate_name, "*.bücher.example", "*.xn--bcher-kva.example"),
+    (parse_certificate_name, "2001:DB8::1", "2001:db8::1"),
+    (parse_https_url, "https://acme.example:14000/dir?x=1", "https://acme.example:14000/dir?x=1"),
 ]
 
 BAD: list[tuple[Callable[[str], Any], str]] = [
@@ -71,6 +77,31 @@ BAD: list[tuple[Callable[[str], Any], str]] = [
     *[
         (parse_mailbox, text)
         for text in ("", ".", "..", "../x", "a/b", ".a", "a.", "a\0", "a@", "a\n")
+    ],
+    *[
+        (parse_certificate_name, text)
+        for text in (
+            "",
+            "*",
+            "*.",
+            "*.*.example.org",
+            "mx1",
+            "a..b",
+            "../x.y",
+            "[::1]",
+            "fe80::1%lo",
+        )
+    ],
+    *[
+        (parse_https_url, text)
+        for text in (
+            "",
+            "acme.example",
+            "http://acme.example/",
+            "https://",
+            "https://a b/",
+            "https://a\n",
+        )
     ],
 ]
 

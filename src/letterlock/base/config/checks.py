@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from letterlock.base.config.choices import QueueEngine
+from letterlock.base.config.certificates import CertificatesSection
+from letterlock.base.config.choices import ChallengeKind, QueueEngine
 from letterlock.base.config.locate import KeyPath
 from letterlock.base.config.sections import Config
 from letterlock.base.config.values import Network, format_duration
@@ -30,6 +31,7 @@ def find_conflicts(config: Config) -> list[Conflict]:
         *_check_queue(config),
         *_check_deliver(config),
         *_check_policy_service(config),
+        *_check_certificates(config),
     ]
 
 
@@ -57,7 +59,8 @@ def _check_receive(config: Config) -> Iterator[Conflict]:
             f"must not be less than idle_timeout ({format_duration(receive.idle_timeout)})",
             (("receive", "idle_timeout"),),
         )
-    if receive.require_tls and not config.tls.certificates:
+    has_certificates = config.tls.certificates or config.certificates.authorities
+    if receive.require_tls and not has_certificates:
         yield Conflict(
             ("receive", "require_tls"),
             "needs a certificate in tls.certificates",
@@ -127,6 +130,52 @@ def _check_policy_service(config: Config) -> Iterator[Conflict]:
         yield Conflict(("policy_service", "listen"), "must hold an address, or socket be given")
     for index in _find_repeated(service.listen):
         yield Conflict(("policy_service", "listen", index), "stands here twice")
+
+
+def _check_certificates(config: Config) -> Iterator[Conflict]:
+    section = config.certificates
+    for key in ("key_types", "challenges"):
+        if not getattr(section, key):
+            yield Conflict(("certificates", key), "must hold at least one")
+    for key in ("names", "key_types", "challenges", "http_listen", "alpn_listen"):
+        for index in _find_repeated(getattr(section, key)):
+            yield Conflict(("certificates", key, index), "stands here twice")
+    for index in _find_repeated([each.directory for each in section.authorities]):
+        yield Conflict(("certificates", "authorities", index), "stands here twice")
+    yield from _check_authorities(section)
+    if ChallengeKind.DNS in section.challenges:
+        return
+    for index, name in enumerate(section.names):
+        if name.startswith("*."):
+            message = f"{name}: a wildcard can be proved by dns-01 only"
+            yield Conflict(
+                ("certificates", "names", index), message, (("certificates", "challenges"),)
+            )
+
+
+def _check_authorities(section: CertificatesSection) -> Iterator[Conflict]:
+    for index, authority in enumerate(section.authorities):
+        if (authority.eab_key_id is None) != (authority.eab_key_file is None):
+            message = "needs eab_key_id and eab_key_file, both"
+            yield Conflict(("certificates", "authorities", index), message)
+
+
+def _check_publishing(config: Config) -> Iterator[Conflict]:
+    host, hosts = config.mta_sts_host, config.publish.mx_hosts
+    for index, domain in enumerate(host.domains):
+        if domain not in config.domains:
+            path = ("mta_sts_host", "domains", index)
+            yield Conflict(path, f"{domain} is not in domains", (("domains",),))
+    for index in _find_repeated(host.domains):
+        yield Conflict(("mta_sts_host", "domains", index), "stands here twice")
+    for index in _find_repeated(hosts):
+        yield Conflict(("publish", "mx_hosts", index), "stands here twice")
+    if hosts and config.hostname not in hosts:
+        yield Conflict(
+            ("publish", "mx_hosts"), f"must hold hostname ({config.hostname})", (("hostname",),)
+        )
+    if host.domains and not host.listen:
+        yield Conflict(("mta_sts_host", "listen"), "must hold an address")
 
 
 def _find_repeated(items: Sequence[object]) -> list[int]:

@@ -70,3 +70,26 @@ class LogLevel(StrEnum):
 
     NORMAL = "normal"
     VERBOSE = "verbose"
+
+
+class ChallengeKind(StrEnum):
+    """How a name is proved to an ACME server (RFC 8555 §8, RFC 8737 §3)."""
+
+    HTTP = "http-01"
+    ALPN = "tls-alpn-01"
+    DNS = "dns-01"
+
+
+class KeyKind(StrEnum):
+    """A type of key."""
+
+    ECDSA = "ecdsa"
+    RSA = "rsa"
+
+
+class MacKind(StrEnum):
+    """An algorithm for the key of an external account (RFC 8555 §7.3.4)."""
+
+    HS256 = "HS256"
+    HS384 = "HS384"
+    HS512 = "HS512"

@@ -16,6 +16,7 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
+from letterlock.base.config.certificates import Authority, Export
 from letterlock.base.config.convert import format_bounds, join_choices, take_apart
 from letterlock.base.config.inbound import CertificateFiles
 from letterlock.base.config.sections import Config
@@ -50,19 +51,29 @@ _KINDS: Mapping[Any, str] = {
     NextHop: "next hop",
     IPv4Address: "IPv4 address",
     IPv6Address: "IPv6 address",
-    CertificateFiles: "certificate with key",
     HopPolicy: "policy",
 }
+
+_INLINE: Mapping[Any, str] = {
+    Authority: "authority",
+    CertificateFiles: "certificate with key",
+    Export: "export",
+}
+"""Tables that are the elements of a list."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One key. `default` is TOML; None: the key must be given."""
+    """One key. `default` is TOML; None: the key must be given.
+
+    `elements` are the keys of each element, where the key is a list of tables.
+    """
 
     name: str
     text: str
     kind: str
     default: str | None
+    elements: tuple["Setting", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +109,19 @@ def describe_fields(section: type[Any]) -> tuple[Setting, ...]:
             texts[field.name],
             describe_kind(hints[field.name]),
             _format_default(field, hints[field.name]),
+            _describe_elements(hints[field.name]),
         )
         for field in fields(section)
         if not is_table(hints[field.name])
     )
+
+
+def _describe_elements(hint: Any) -> tuple[Setting, ...]:
+    kind, _ = take_apart(hint)
+    if get_origin(kind) is not tuple:
+        return ()
+    element = get_args(kind)[0]
+    return describe_fields(element) if element in _INLINE else ()
 
 
 def describe_values(config: Config) -> list[ValueText]:
@@ -119,7 +139,7 @@ def describe_kind(hint: Any) -> str:
         return f"table of {describe_kind(get_args(kind)[1])}"
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return join_choices([f'`"{choice}"`' for choice in kind])
-    text = _KINDS[kind]
+    text = _INLINE.get(kind) or _KINDS[kind]
     for marker in markers:
         match marker:
             case Parsed(kind=named):
@@ -142,9 +162,8 @@ def format_toml(value: Any, hint: Any = None) -> str:
             return f"[{', '.join(map(format_toml, value))}]"
         case HopPolicy():
             return format_toml(value.fields)
-        case CertificateFiles(certificate, key):
-            pair = f"certificate = {format_toml(certificate)}, key = {format_toml(key)}"
-            return f"{{ {pair} }}"
+        case _ if type(value) in _INLINE:
+            return _format_inline(value)
         case Mapping():
             pairs = (f'"{key}" = {format_toml(item)}' for key, item in value.items())
             return f"{{ {', '.join(pairs)} }}" if value else "{}"
@@ -155,7 +174,18 @@ def format_toml(value: Any, hint: Any = None) -> str:
 def is_table(hint: Any) -> bool:
     """Say whether a field is a table of its own in the file."""
     kind, _ = take_apart(hint)
-    return isinstance(kind, type) and is_dataclass(kind) and kind not in _KINDS
+    return isinstance(kind, type) and is_dataclass(kind) and kind not in {*_KINDS, *_INLINE}
+
+
+def _format_inline(value: Any) -> str:
+    """Write what differs from the defaults, in braces."""
+    hints = get_type_hints(type(value), include_extras=True)
+    pairs = (
+        f"{field.name} = {format_toml(getattr(value, field.name), hints[field.name])}"
+        for field in fields(value)
+        if getattr(value, field.name) != field.default
+    )
+    return f"{{ {', '.join(pairs)} }}"
 
 
 def _format_number(value: int, hint: Any) -> str:

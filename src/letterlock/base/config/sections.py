@@ -3,7 +3,8 @@
 The text under each field is the documentation: the example file and the reference page are made
 from it. Types and their markers (`values`) are what the loader checks; what holds between several
 keys is in `checks`. A part of the program is given its own section, never the whole. The sections
-of mail that comes in are in `inbound`, those of mail that goes out in `outbound`.
+of mail that comes in are in `inbound`, those of mail that goes out in `outbound`, those of what
+our domains publish in `publishing`.
 """
 
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
+from letterlock.base.config.certificates import CertificatesSection
 from letterlock.base.config.choices import LogFormat, LogLevel, QueueEngine
 from letterlock.base.config.inbound import LocalSection, ReceiveSection, TlsSection
 from letterlock.base.config.outbound import (
@@ -20,6 +22,7 @@ from letterlock.base.config.outbound import (
     PolicySection,
     PolicyServiceSection,
 )
+from letterlock.base.config.publishing import MtaStsHostSection, PublishSection
 from letterlock.base.config.values import (
     Between,
     InDataDir,
@@ -120,11 +123,14 @@ class Config:
     node: NodeSection = field(default_factory=NodeSection)
     receive: ReceiveSection = field(default_factory=ReceiveSection)
     tls: TlsSection = field(default_factory=TlsSection)
+    certificates: CertificatesSection = field(default_factory=CertificatesSection)
     local: LocalSection = field(default_factory=LocalSection)
     queue: QueueSection = field(default_factory=QueueSection)
     deliver: DeliverSection = field(default_factory=DeliverSection)
     policy: PolicySection = field(default_factory=PolicySection)
     mta_sts: MtaStsSection = field(default_factory=MtaStsSection)
+    mta_sts_host: MtaStsHostSection = field(default_factory=MtaStsHostSection)
+    publish: PublishSection = field(default_factory=PublishSection)
     policy_service: PolicyServiceSection = field(default_factory=PolicyServiceSection)
     dns: DnsSection = field(default_factory=DnsSection)
     log: LogSection = field(default_factory=LogSection)
@@ -145,3 +151,8 @@ class Config:
     def node_database(self) -> Path:
         """Where what all processes of the node share is kept, with SQLite."""
         return self.data_dir / "node.sqlite"
+
+    @property
+    def certificates_dir(self) -> Path:
+        """Where the certificates that the node got are, for its own processes."""
+        return self.data_dir / "certificates"

@@ -39,6 +39,8 @@ _ZONE = re.compile(r"[A-Za-z0-9._-]{1,15}\Z")
 _PORT = re.compile(r"\d{1,5}\Z")
 _POSTFIX_VERSION = re.compile(r"(\d{1,2})\.\d{1,3}(?:\.\d{1,3})?\Z")
 _OLDEST_POSTFIX = 3
+_HTTPS_URL = re.compile(r"https://[!-~]+\Z")
+_MAX_URL_OCTETS = 2000
 _FILE_MODE = re.compile(r"0?[0-7]{3}\Z")
 _ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,31})?\Z")
 MAX_PORT = 65535
@@ -285,6 +287,27 @@ def parse_postfix_version(text: str) -> str:
     if found is None or int(found[1]) < _OLDEST_POSTFIX:
         raise ValueError('a version of Postfix from 3.0 on, such as "3.7" or "3.10.5"')
     return text
+
+
+def parse_https_url(text: str) -> str:
+    """Check an https URL with a host; what it is good for shows when it is asked."""
+    if len(text) > _MAX_URL_OCTETS or not _HTTPS_URL.match(text):
+        raise ValueError('a URL such as "https://acme.example/directory"')
+    return text
+
+
+def parse_certificate_name(text: str) -> str:
+    """Parse a domain, `*.` and a domain, or an IP address; gives A-labels in lower case."""
+    if _is_address(text) and "%" not in text:
+        return str(ip_address(text))
+    wildcard, base = ("*.", text[2:]) if text.startswith("*.") else ("", text)
+    try:
+        domain = parse_domain(base)
+    except DomainError as error:
+        raise ValueError(f"a name, a wildcard, or an IP address: {error}") from error
+    if "." not in domain:
+        raise ValueError("a name with more than one label: no authority signs others")
+    return f"{wildcard}{domain}"
 
 
 def parse_file_mode(text: str) -> str:
