@@ -21,12 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from joserfc import jws
 from joserfc.jwk import ECKey
 
-from letterlock.network.https_client import (
-    HttpsBounds,
-    HttpsFailed,
-    HttpsRequest,
-    HttpsResponse,
-)
+from letterlock.network.http_exchange import HttpBounds, HttpFailed, HttpRequest, HttpResponse
 from letterlock.protocols.acme.fields import Url, parse_url
 from letterlock.protocols.pki.throwaway_ca import ThrowawayCa
 from tests.fakes import START
@@ -38,17 +33,17 @@ TOKEN = "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA"
 _REGISTRY = jws.JWSRegistry(algorithms=["ES256"], strict_check_header=False)
 _REGISTRY.max_header_length = 4096
 
-Reply = HttpsResponse | HttpsFailed
+Reply = HttpResponse | HttpFailed
 
 
-def respond(status: int = 200, document: object = None, **headers: str) -> HttpsResponse:
+def respond(status: int = 200, document: object = None, **headers: str) -> HttpResponse:
     """Make a response; a header's underscores are hyphens."""
     body = b"" if document is None else json.dumps(document).encode()
     found = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    return HttpsResponse(status, tuple(found), body)
+    return HttpResponse(status, tuple(found), body)
 
 
-def refuse(kind: str, status: int = 403, *subproblems: object, **headers: str) -> HttpsResponse:
+def refuse(kind: str, status: int = 403, *subproblems: object, **headers: str) -> HttpResponse:
     """Make a problem document."""
     document: dict[str, object] = {"type": ERRORS + kind, "detail": f"it is {kind}"}
     if subproblems:
@@ -106,7 +101,7 @@ class FakeAcmeServer:
         """Give the payloads of requests to what begins so."""
         return [payload for path, payload in self.seen if path.startswith(f"/{start}")]
 
-    async def ask(self, request: HttpsRequest, bounds: HttpsBounds) -> Reply:
+    async def ask(self, request: HttpRequest, bounds: HttpBounds) -> Reply:
         """Be `network.https_client.HttpsClient`."""
         assert bounds.seconds > 0
         await asyncio.sleep(0)  # as a network would, let others have their turn
@@ -125,7 +120,7 @@ class FakeAcmeServer:
             window = {"start": "2026-03-10T00:00:00Z", "end": "2026-03-12T00:00:00Z"}
             return respond(200, {"suggestedWindow": window}, retry_after="21600")
         assert (request.method, what) == ("HEAD", "new-nonce")
-        return self._with_nonce(HttpsResponse(200, ()))
+        return self._with_nonce(HttpResponse(200, ()))
 
     def _directory(self) -> dict[str, Any]:
         names = ("new-nonce", "new-account", "new-order", "revoke-cert", "key-change")
@@ -133,14 +128,14 @@ class FakeAcmeServer:
         return {**urls, **self.directory, "meta": self.meta}
 
     def _with_nonce(self, reply: Reply) -> Reply:
-        if isinstance(reply, HttpsFailed) or not self.has_nonces or reply in self.silent:
+        if isinstance(reply, HttpFailed) or not self.has_nonces or reply in self.silent:
             return reply
         nonce = f"nonce-{next(self._numbers)}"
         self._nonces.add(nonce)
         headers = (*reply.headers, (b"replay-nonce", nonce.encode()))
-        return HttpsResponse(reply.status, headers, reply.body)
+        return HttpResponse(reply.status, headers, reply.body)
 
-    def _post(self, request: HttpsRequest, path: str, what: str, scripted: Reply | None) -> Reply:
+    def _post(self, request: HttpRequest, path: str, what: str, scripted: Reply | None) -> Reply:
         assert dict(request.headers)["Content-Type"] == "application/jose+json"
         assert dict(request.headers)["Accept-Language"]
         header, key, payload = self._verify(json.loads(request.body))
@@ -158,7 +153,7 @@ class FakeAcmeServer:
         reply = self._answer(what, path, key, payload)
         if edit := self.edits.get(what):
             edited = json.dumps({**json.loads(reply.body), **edit}).encode()
-            return HttpsResponse(reply.status, reply.headers, edited)
+            return HttpResponse(reply.status, reply.headers, edited)
         return reply
 
     def _verify(self, signed: dict[str, Any]) -> tuple[dict[str, Any], ECKey, Any]:
@@ -174,8 +169,8 @@ class FakeAcmeServer:
         found = jws.deserialize_json(flattened, key, registry=_REGISTRY)
         return header, key, json.loads(found.payload) if found.payload else None
 
-    def _answer(self, what: str, path: str, key: ECKey, payload: Any) -> HttpsResponse:
-        answers: dict[str, Callable[[], HttpsResponse]] = {
+    def _answer(self, what: str, path: str, key: ECKey, payload: Any) -> HttpResponse:
+        answers: dict[str, Callable[[], HttpResponse]] = {
             "new-account": lambda: self._open_account(key, payload),
             "account": lambda: respond(200, {"status": payload["status"]}),
             "key-change": lambda: self._change_key(key, payload),
@@ -189,16 +184,16 @@ class FakeAcmeServer:
         }
         return answers[what]()
 
-    def _show_authorization(self, path: str, payload: Any) -> HttpsResponse:
+    def _show_authorization(self, path: str, payload: Any) -> HttpResponse:
         if payload:
             self.authorizations[path]["status"] = payload["status"]
         return self._show(path, self.authorizations[path])
 
-    def _revoke(self, key: ECKey, payload: Any) -> HttpsResponse:
+    def _revoke(self, key: ECKey, payload: Any) -> HttpResponse:
         self.revoked.append((payload, key.thumbprint()))
-        return HttpsResponse(200, ())
+        return HttpResponse(200, ())
 
-    def _open_account(self, key: ECKey, payload: Any) -> HttpsResponse:
+    def _open_account(self, key: ECKey, payload: Any) -> HttpResponse:
         account = self.accounts.get(key.thumbprint())
         if account is None:
             if payload.get("onlyReturnExisting"):
@@ -208,7 +203,7 @@ class FakeAcmeServer:
             return respond(201, {"status": "valid"}, location=account["url"])
         return respond(200, {"status": "valid"}, location=account["url"])
 
-    def _change_key(self, key: ECKey, inner: Any) -> HttpsResponse:
+    def _change_key(self, key: ECKey, inner: Any) -> HttpResponse:
         header = json.loads(_decode(inner["protected"]))
         new = ECKey.import_key(header["jwk"])
         payload = json.loads(jws.deserialize_json(inner, new, registry=_REGISTRY).payload)
@@ -218,7 +213,7 @@ class FakeAcmeServer:
         self.accounts[new.thumbprint()] = {**account, "key": new}
         return respond(200, {"status": "valid"})
 
-    def _place_order(self, payload: Any) -> HttpsResponse:
+    def _place_order(self, payload: Any) -> HttpResponse:
         number = next(self._numbers)
         urls = []
         for identifier in payload["identifiers"]:
@@ -251,7 +246,7 @@ class FakeAcmeServer:
         }
         return {**found, "wildcard": True} if name.startswith("*.") else found
 
-    def _validate(self, path: str, payload: Any) -> HttpsResponse:
+    def _validate(self, path: str, payload: Any) -> HttpResponse:
         assert payload == {}
         _, _, number, kind = path.split("/")
         found = self.authorizations[f"/authz/{number}"]
@@ -270,7 +265,7 @@ class FakeAcmeServer:
         self._waits[path] = self.polls
         thing["next"] = status
 
-    def _show(self, path: str, thing: dict[str, Any]) -> HttpsResponse:
+    def _show(self, path: str, thing: dict[str, Any]) -> HttpResponse:
         if "next" in thing:
             if self._waits[path] == 0:
                 thing["status"] = thing.pop("next")
@@ -283,12 +278,12 @@ class FakeAcmeServer:
             thing["status"] = "ready" if states == {"valid"} else "pending"
         return self._respond(thing)
 
-    def _respond(self, thing: dict[str, Any]) -> HttpsResponse:
+    def _respond(self, thing: dict[str, Any]) -> HttpResponse:
         shown = {key: value for key, value in thing.items() if key != "next"}
         headers = {"retry_after": self.retry_after} if self.retry_after else {}
         return respond(200, shown, **headers)
 
-    def _finalize(self, path: str, payload: Any) -> HttpsResponse:
+    def _finalize(self, path: str, payload: Any) -> HttpResponse:
         number = path.rpartition("/")[2]
         order = self.orders[f"/order/{number}"]
         if order["status"] != "ready":
@@ -301,7 +296,7 @@ class FakeAcmeServer:
         self._change_later(f"/order/{number}", order, "valid")
         return self._respond(order)
 
-    def _certificate(self, path: str) -> HttpsResponse:
+    def _certificate(self, path: str) -> HttpResponse:
         start = path.rpartition("/")[0]
         links = ", ".join(
             f'<{BASE}{start}/{number}>;rel="alternate"' for number in range(1, len(self._roots))
@@ -309,7 +304,7 @@ class FakeAcmeServer:
         headers = [(b"content-type", b"application/pem-certificate-chain")]
         if path.endswith("/0"):
             headers.append((b"link", links.encode()))
-        return HttpsResponse(200, tuple(headers), self._certificates[path])
+        return HttpResponse(200, tuple(headers), self._certificates[path])
 
 
 def _sign(

@@ -10,17 +10,17 @@ from typing import Any
 import h11
 
 from letterlock.base.domains import Domain
-from letterlock.network.https import FetchFailed, _find_fault, _is_policy
-from letterlock.network.https_client import (
+from letterlock.network.http_exchange import (
     MAX_REASON_CHARACTERS,
-    HttpsBounds,
-    HttpsFailed,
-    HttpsFault,
-    HttpsRequest,
-    HttpsResponse,
-    _Exchange,
+    Exchange,
+    HttpBounds,
+    HttpFailed,
+    HttpFault,
+    HttpRequest,
+    HttpResponse,
     want_body,
 )
+from letterlock.network.https import FetchFailed, _find_fault, _is_policy
 from letterlock.network.policy_host import PolicyHost
 from letterlock.network.server_certificates import ServerCertificates
 from letterlock.network.tls import TlsDriver
@@ -64,12 +64,12 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
     raise AssertionError("it waits")
 
 
-def _exchange(pieces: list[bytes], method: str, most: int) -> HttpsResponse | HttpsFailed:
+def _exchange(pieces: list[bytes], method: str, most: int) -> HttpResponse | HttpFailed:
     tls = TlsDriver()
-    request = HttpsRequest("h.example", "/", method=method)
-    bounds = HttpsBounds(1.0, _MAX_BODY, most)
-    exchange = _Exchange(_Wire(pieces, tls), tls, request, bounds, want_body)
-    outcome: HttpsResponse | HttpsFailed = run(exchange.run())
+    request = HttpRequest("h.example", "/", method=method)
+    bounds = HttpBounds(1.0, _MAX_BODY, most)
+    exchange = Exchange(_Wire(pieces, tls), tls, request, bounds, want_body)
+    outcome: HttpResponse | HttpFailed = run(exchange.run())
     return outcome
 
 
@@ -81,12 +81,12 @@ def check_response(octets: bytes) -> None:
     for pieces in split_ways(wire, choice):
         again = _exchange(pieces, method, 10_000)
         # What h11 quotes of a fault is how much of it has come.
-        assert again == outcome or _fault(again) is _fault(outcome) is HttpsFault.NO_RESPONSE
+        assert again == outcome or _fault(again) is _fault(outcome) is HttpFault.NO_RESPONSE
     _exchange([wire[at : at + 1] for at in range(len(wire))], method, bound)
-    if isinstance(outcome, HttpsFailed):
+    if isinstance(outcome, HttpFailed):
         assert outcome.reason.isprintable()
         assert len(outcome.reason) <= MAX_REASON_CHARACTERS
-        assert outcome.fault in (HttpsFault.NO_RESPONSE, HttpsFault.TOO_LONG, HttpsFault.ENCODED)
+        assert outcome.fault in (HttpFault.NO_RESPONSE, HttpFault.TOO_LONG, HttpFault.ENCODED)
         return
     assert len(outcome.body) <= _MAX_BODY
     assert all(name == name.lower() for name, _ in outcome.headers)
@@ -97,11 +97,11 @@ def check_response(octets: bytes) -> None:
     assert fault is None or (isinstance(fault, FetchFailed) and fault.reason.isprintable())
 
 
-def _fault(outcome: HttpsResponse | HttpsFailed) -> HttpsFault | None:
-    return outcome.fault if isinstance(outcome, HttpsFailed) else None
+def _fault(outcome: HttpResponse | HttpFailed) -> HttpFault | None:
+    return outcome.fault if isinstance(outcome, HttpFailed) else None
 
 
-def _check_by_another(wire: bytes, method: str, outcome: HttpsResponse) -> None:
+def _check_by_another(wire: bytes, method: str, outcome: HttpResponse) -> None:
     """Read with Python's `http.client`, which knows no informational response but 100.
 
     Nor a version such as 0.1, which h11 takes.

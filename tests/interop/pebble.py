@@ -20,12 +20,8 @@ from typing import Any
 from letterlock.base.clock import SystemClock
 from letterlock.network.acme_client import AcmeClient
 from letterlock.network.client_contexts import ClientContexts
-from letterlock.network.https_client import (
-    HttpsBounds,
-    HttpsClient,
-    HttpsRequest,
-    HttpsResponse,
-)
+from letterlock.network.http_exchange import HttpBounds, HttpRequest, HttpResponse
+from letterlock.network.https_client import HttpsClient
 from letterlock.network.zone_server import ZoneServer
 from letterlock.protocols.acme.challenges import (
     ALPN,
@@ -86,10 +82,10 @@ class Pebble:
             has_private_addresses=True,
         )
 
-    async def manage(self, path: str, document: object = None) -> HttpsResponse:
+    async def manage(self, path: str, document: object = None) -> HttpResponse:
         """Ask Pebble's other side: what it did, or to do something else."""
         body = b"" if document is None else json.dumps(document).encode()
-        request = HttpsRequest(
+        request = HttpRequest(
             self.management.host,
             self.management.target + path,
             self.management.port,
@@ -97,8 +93,8 @@ class Pebble:
             (("Content-Type", "application/json"),),
             body,
         )
-        response = await self.https().ask(request, HttpsBounds(PATIENCE, 100_000, 200_000))
-        assert isinstance(response, HttpsResponse), response
+        response = await self.https().ask(request, HttpBounds(PATIENCE, 100_000, 200_000))
+        assert isinstance(response, HttpResponse), response
         return response
 
     def add(self, *names: str) -> None:

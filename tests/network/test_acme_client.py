@@ -13,7 +13,7 @@ from letterlock.network.acme_client import (
     AcmeClient,
     AcmeFailed,
 )
-from letterlock.network.https_client import HttpsFailed, HttpsFault, HttpsResponse
+from letterlock.network.http_exchange import HttpFailed, HttpFault, HttpResponse
 from letterlock.protocols.acme.directory import Directory
 from letterlock.protocols.acme.fields import parse_url
 from letterlock.protocols.acme.jws import AccountKey, make_account_key
@@ -21,7 +21,7 @@ from tests.acme_server import BASE, FakeAcmeServer, refuse, respond
 from tests.fakes import FakeClock
 
 NEW_ACCOUNT = parse_url(f"{BASE}/new-account")
-LOST = HttpsFailed(HttpsFault.UNREACHABLE, "ca.example: connection refused")
+LOST = HttpFailed(HttpFault.UNREACHABLE, "ca.example: connection refused")
 
 
 def make(server: FakeAcmeServer, clock: FakeClock | None = None) -> AcmeClient:
@@ -55,7 +55,7 @@ async def test_the_directory_is_asked_for_once_in_a_while() -> None:
     ],
 )
 async def test_a_directory_that_can_not_be_had_is_a_value(
-    reply: HttpsResponse | HttpsFailed, words: str
+    reply: HttpResponse | HttpFailed, words: str
 ) -> None:
     """RFC 8555 §6.1: no redirect is followed; and the failure is not kept."""
     server = FakeAcmeServer()
@@ -112,7 +112,7 @@ async def test_a_refusal_without_a_nonce_has_one_fetched() -> None:
 async def test_a_nonce_that_is_none_is_ignored(value: bytes) -> None:
     """RFC 8555 §6.5.1."""
     server = FakeAcmeServer(has_nonces=False)
-    server.replies["new-nonce"].append(HttpsResponse(200, ((b"replay-nonce", value),)))
+    server.replies["new-nonce"].append(HttpResponse(200, ((b"replay-nonce", value),)))
     failed = await post(make(server))
     assert failed == AcmeFailed("ca.example: no nonce came")
 

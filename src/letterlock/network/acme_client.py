@@ -10,13 +10,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from letterlock.base.clock import Clock
-from letterlock.network.https_client import (
-    HttpsBounds,
-    HttpsFailed,
-    HttpsRequest,
-    HttpsResponse,
-    show,
-)
+from letterlock.network.http_exchange import HttpBounds, HttpFailed, HttpRequest, HttpResponse, show
 from letterlock.protocols.acme.chains import MAX_CHAIN_OCTETS
 from letterlock.protocols.acme.directory import Directory, parse_directory
 from letterlock.protocols.acme.fields import ObjectError, Url, parse_url
@@ -79,9 +73,7 @@ class AcmeAnswer:
 class Https(Protocol):
     """`network.https_client.HttpsClient`."""
 
-    async def ask(
-        self, request: HttpsRequest, bounds: HttpsBounds
-    ) -> HttpsResponse | HttpsFailed: ...
+    async def ask(self, request: HttpRequest, bounds: HttpBounds) -> HttpResponse | HttpFailed: ...
 
 
 class AcmeClient:
@@ -145,18 +137,18 @@ class AcmeClient:
             return response
         return _find_nonce(response) or AcmeFailed(f"{url.host}: no nonce came")
 
-    async def _send(self, url: Url, method: str, body: bytes = b"") -> HttpsResponse | AcmeFailed:
+    async def _send(self, url: Url, method: str, body: bytes = b"") -> HttpResponse | AcmeFailed:
         headers = [("Accept-Language", "en")]
         if body:
             headers.append(("Content-Type", _MEDIA_TYPE))
-        request = HttpsRequest(url.host, url.target, url.port, method, tuple(headers), body)
-        bounds = HttpsBounds(REQUEST_SECONDS, MAX_OBJECT_OCTETS, MAX_RECEIVED_OCTETS)
+        request = HttpRequest(url.host, url.target, url.port, method, tuple(headers), body)
+        bounds = HttpBounds(REQUEST_SECONDS, MAX_OBJECT_OCTETS, MAX_RECEIVED_OCTETS)
         response = await self._http.ask(request, bounds)
-        if isinstance(response, HttpsFailed):
+        if isinstance(response, HttpFailed):
             return AcmeFailed(response.reason, is_temporary=True)
         return response
 
-    def _read(self, url: Url, response: HttpsResponse) -> AcmeAnswer | AcmeFailed:
+    def _read(self, url: Url, response: HttpResponse) -> AcmeAnswer | AcmeFailed:
         retry_after = self._find_retry_after(response)
         if response.status >= 400:
             problem = parse_problem(response.status, response.body)
@@ -174,7 +166,7 @@ class AcmeClient:
             alternates=find_links(response.find(b"link"), "alternate"),
         )
 
-    def _find_retry_after(self, response: HttpsResponse) -> timedelta | None:
+    def _find_retry_after(self, response: HttpResponse) -> timedelta | None:
         values = response.find(b"retry-after")
         return parse_retry_after(values[0], self._clock.now()) if values else None
 
@@ -184,14 +176,14 @@ class AcmeClient:
             self._nonces = [*self._nonces[1 - MAX_NONCES :], nonce]
 
 
-def _find_nonce(response: HttpsResponse) -> str | None:
+def _find_nonce(response: HttpResponse) -> str | None:
     values = response.find(b"replay-nonce")
     if len(values) != 1 or not NONCE.match(values[0]):
         return None
     return values[0].decode("ascii")
 
 
-def _find_location(response: HttpsResponse) -> Url | None:
+def _find_location(response: HttpResponse) -> Url | None:
     values = response.find(b"location")
     try:
         return parse_url(values[0].decode("latin-1")) if values else None

@@ -12,17 +12,16 @@ from letterlock.base.clock import Clock
 from letterlock.base.domains import MAX_DOMAIN_OCTETS, Domain
 from letterlock.network.client_contexts import ClientContexts
 from letterlock.network.dns import Resolver
-from letterlock.network.https_client import (
+from letterlock.network.http_exchange import (
     MAX_REASON_CHARACTERS,
-    HttpsBounds,
-    HttpsClient,
-    HttpsFailed,
-    HttpsFault,
-    HttpsRequest,
-    HttpsResponse,
-    UnusableAnchors,
+    HttpBounds,
+    HttpFailed,
+    HttpFault,
+    HttpRequest,
+    HttpResponse,
     show,
 )
+from letterlock.network.https_client import HttpsClient, UnusableAnchors
 from letterlock.protocols.mta_sts.policy import MAX_POLICY_OCTETS, MIME_TYPE
 from letterlock.protocols.pki.anchors import TrustAnchors
 from letterlock.protocols.tlsrpt.result_types import ResultType
@@ -37,10 +36,10 @@ _SHOWN_CHARACTERS = 100
 _OK = 200
 
 _RESULT_TYPES = {
-    HttpsFault.NOT_TRUSTED: ResultType.STS_WEBPKI_INVALID,
+    HttpFault.NOT_TRUSTED: ResultType.STS_WEBPKI_INVALID,
     # Something came that a policy file can't be.
-    HttpsFault.TOO_LONG: ResultType.STS_POLICY_INVALID,
-    HttpsFault.ENCODED: ResultType.STS_POLICY_INVALID,
+    HttpFault.TOO_LONG: ResultType.STS_POLICY_INVALID,
+    HttpFault.ENCODED: ResultType.STS_POLICY_INVALID,
 }
 
 
@@ -90,25 +89,25 @@ class PolicyFetcher:
         host = Domain(f"{HOST_LABEL}.{domain}")
         if len(host) > MAX_DOMAIN_OCTETS:
             return _fail(f"the name of the policy host is too long: {host[:_SHOWN_CHARACTERS]}...")
-        request = HttpsRequest(host, PATH, self._settings.port, headers=(("Accept", MIME_TYPE),))
-        bounds = HttpsBounds(self._settings.seconds, MAX_POLICY_OCTETS, MAX_RECEIVED_OCTETS)
+        request = HttpRequest(host, PATH, self._settings.port, headers=(("Accept", MIME_TYPE),))
+        bounds = HttpBounds(self._settings.seconds, MAX_POLICY_OCTETS, MAX_RECEIVED_OCTETS)
         response = await self._client.ask(request, bounds, _is_policy)
-        if isinstance(response, HttpsFailed):
+        if isinstance(response, HttpFailed):
             return self._explain(host, response)
         return _find_fault(host, response) or response.body
 
-    def _explain(self, host: Domain, failed: HttpsFailed) -> FetchFailed:
-        if failed.fault is HttpsFault.TIMED_OUT:
+    def _explain(self, host: Domain, failed: HttpFailed) -> FetchFailed:
+        if failed.fault is HttpFault.TIMED_OUT:
             return _fail(f"{host}: no policy within {self._settings.seconds:g} seconds")
         result_type = _RESULT_TYPES.get(failed.fault, ResultType.STS_POLICY_FETCH_ERROR)
         return FetchFailed(result_type, failed.reason)
 
 
-def _is_policy(head: HttpsResponse) -> bool:
+def _is_policy(head: HttpResponse) -> bool:
     return _find_fault(Domain(""), head) is None
 
 
-def _find_fault(host: Domain, head: HttpsResponse) -> FetchFailed | None:
+def _find_fault(host: Domain, head: HttpResponse) -> FetchFailed | None:
     if head.status != _OK:
         return _fail(f"{host}: {_explain_status(head)}")
     # RFC 8461 §3.2 has the media type's parameters ignored.
@@ -120,7 +119,7 @@ def _find_fault(host: Domain, head: HttpsResponse) -> FetchFailed | None:
     return None
 
 
-def _explain_status(response: HttpsResponse) -> str:
+def _explain_status(response: HttpResponse) -> str:
     text = f"HTTP status {response.status}"
     if places := response.find(b"location"):
         # RFC 8461 §3.3: redirects MUST NOT be followed.

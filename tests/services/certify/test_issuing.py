@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from letterlock.network.acme_client import AcmeClient
-from letterlock.network.https_client import HttpsFailed, HttpsFault
+from letterlock.network.http_exchange import HttpFailed, HttpFault
 from letterlock.protocols.acme.identifiers import ChallengeType, parse_identifier
 from letterlock.protocols.acme.jws import make_account_key
 from letterlock.protocols.acme.requests import OrderRequest
@@ -152,7 +152,7 @@ async def test_without_retry_after_waits_grow() -> None:
 async def test_a_server_in_trouble_is_asked_again() -> None:
     """RFC 8555 §6.6: a look that fails for now does not end the order."""
     here = await scene()
-    lost = HttpsFailed(HttpsFault.TIMED_OUT, "ca.example: no response")
+    lost = HttpFailed(HttpFault.TIMED_OUT, "ca.example: no response")
     here.server.replies["authz"] += [None, lost]
     here.server.replies["order"] += [respond(503, retry_after="30"), lost]
     assert isinstance(await here.issue(order("a.example"), FakeSolver()), Issued)
