@@ -76,6 +76,9 @@ PEERS = {
         # The tests of the libunbound backend take its library from here too.
         Peer("unbound", "unbound", ("unbound", "unbound-control"), needs=("libunbound8",)),
         Peer("ldns", "ldnsutils", ("ldns-signzone",)),
+        # The two name servers that take updates.
+        Peer("bind9", "bind9", ("named",)),
+        Peer("knot", "knot", ("knotd",)),
         Peer("iproute2", "iproute2", ("ip",)),
         Peer("pebble", "pebble", ("pebble", "pebble-challtestsrv")),
         # The first one in Debian with ARI and profiles.

@@ -29,6 +29,16 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 POLICY = Path("/usr/sbin/policy-rc.d")
 """Debian's packages ask this program whether they may start a service; 101 says no."""
 
+SERVICES = {
+    "bind9": "named",
+    "knot": "knot",
+    "nsd": "nsd",
+    "postfix": "postfix",
+    "postgresql": "postgresql",
+    "unbound": "unbound",
+}
+"""Packages whose service would start at the next boot."""
+
 QUIET = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
 # Without it Postfix asks for its role, and would be set up to run.
 POSTFIX_ANSWER = "postfix postfix/main_mailer_type select No configuration\n"
@@ -94,7 +104,7 @@ def install(peers: Sequence[Peer]) -> None:
         _run(
             ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "--no-remove", *packages]
         )
-    for service in {"postfix", "postgresql", "nsd", "unbound"}.intersection(packages):
+    for service in (SERVICES[package] for package in packages if package in SERVICES):
         # What starts at the next boot is started too.
         _run(["update-rc.d", service, "disable"])
 
