@@ -11,18 +11,19 @@ import dns.rrset
 
 from letterlock.base.domains import Domain, DomainError, parse_domain
 from letterlock.network.zone_server import ZoneServer
-from letterlock.protocols.dns.answers import Answer, Existence, Security
+from letterlock.protocols.dns.answers import Answer, CaaRecord, Existence, Security
 from letterlock.protocols.dns.chains import MAX_LINKS, Unfinished, join_answers, read_answer
 from letterlock.protocols.dns.codec import MAX_EXTENDED_ERRORS, build_query, parse_response
 from letterlock.protocols.dns.messages import RDTYPES, Malformed, MxRdata, Response
 from tests.fuzz.target import Target, take_choices
 
 _NAME = Domain("example.com")
-_TYPES = ("A", "AAAA", "MX", "CNAME", "TXT", "PTR", "TLSA", "SOA")
+_TYPES = ("A", "AAAA", "MX", "CNAME", "TXT", "PTR", "TLSA", "SOA", "CAA")
 _WORDS = (
     *(b"\xc0\x0c", b"\xc0\x00", b"\0\x05\0\1", b"\0\x0f\0\1", b"\0\x10\0\1", b"\0\x06\0\1"),
     *(b"\0\0\x29\x04\xd0", b"\0\x0f\0\2\0\6", b"\x3f" + b"a" * 63, b"\x07example\x03com\0", b"\0"),
     *(b"\x81\xa0", b"\x83\x80", b"\0\1\0\1\0\0\0\0", b"\0\x34\0\1", b"\0\x1c\0\1", b"\0\x01\0\1"),
+    *(b"\1\1\0\1", b"\0\5issue"),
 )
 
 
@@ -50,6 +51,10 @@ _RESPONSES = (
         "b.example.net. AAAA 2001:db8::1",
     ),
     _make_response('example.com. TXT "v=STSv1; id=1" "x"', "example.com. TLSA 3 1 1 " + "00" * 32),
+    _make_response(
+        'example.com. CAA 0 issue "ca.example; accounturi=https://ca.example/1"',
+        'example.com. CAA 128 tbs "Unknown"',
+    ),
     _make_response(rcode=3, authority="ns. hostmaster. 1 2 3 4 60"),
 )
 
@@ -94,6 +99,8 @@ def _compare(response: Response, wire: bytes) -> None:
                 assert dns.name.from_text(exchange) == rdata.exchange
             case str(target) if ours.rdtype in (2, 5, 12):
                 assert dns.name.from_text(target) == rdata.target
+            case CaaRecord(flags, tag, value):
+                assert (flags, tag, value) == (rdata.flags, rdata.tag, rdata.value)
             case bytes(text) if ours.rdtype == RDTYPES["TXT"]:
                 assert text == b"".join(rdata.strings)
             case _:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import socket
+import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -14,6 +15,7 @@ import dns.edns
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.rdatatype
 import dns.rrset
 import pytest
 import uvloop
@@ -28,7 +30,14 @@ from letterlock.network.dns import (
     parse_resolv_conf,
 )
 from letterlock.network.zone_server import ZoneServer
-from letterlock.protocols.dns.answers import Answer, Existence, MxRecord, Security, TlsaRecord
+from letterlock.protocols.dns.answers import (
+    Answer,
+    CaaRecord,
+    Existence,
+    MxRecord,
+    Security,
+    TlsaRecord,
+)
 
 ZONES = {
     "example.com": """
@@ -336,18 +345,36 @@ async def test_the_query_itself_sent_back_is_malformed() -> None:
 
 async def test_a_malformed_tlsa_record_is_a_failed_lookup() -> None:
     """RFC 7672 §2.1.2: never taken for no record. Rule 29"""
+    answer = await ask_for_raw("TLSA", b"\3\1")
+    assert answer.security is Security.FAILED
+    assert answer.reason.endswith("malformed response: a TLSA record is too short")
+
+
+async def ask_for_raw(rdtype: str, *rdatas: bytes) -> Answer:
+    """Ask a server that has records which dnspython would not write."""
+    number = dns.rdatatype.from_text(rdtype)
 
     def by_udp(query: dns.message.Message) -> list[bytes]:
         response = bytearray(reply(query))
-        response[7] = 1
+        response[7] = len(rdatas)
         position = 12 + len(query.question[0].name.to_wire() or b"") + 4
-        record = b"\xc0\x0c" + bytes((0, 52, 0, 1, 0, 0, 0, 60, 0, 2, 3, 1))
-        return [bytes(response[:position] + record + response[position:])]
+        records = b"".join(
+            b"\xc0\x0c" + struct.pack(">HHIH", number, 1, 60, len(rdata)) + rdata
+            for rdata in rdatas
+        )
+        return [bytes(response[:position] + records + response[position:])]
 
     async with responding(by_udp) as (_, address):
-        answer = await make_resolver(address).ask(NAME, "TLSA")
-    assert answer.security is Security.FAILED
-    assert answer.reason.endswith("malformed response: a TLSA record is too short")
+        return await make_resolver(address).ask(NAME, rdtype)
+
+
+async def test_caa_records_that_break_the_rules_are_told_or_fail_the_lookup() -> None:
+    """RFC 8659 §4.1: a record that cannot be read is never taken for no record."""
+    odd = await ask_for_raw("CAA", b"\0\3a-bx", b"\0\5issueca.example")
+    assert odd.records == (CaaRecord(0, b"a-b", b"x"), CaaRecord(0, b"issue", b"ca.example"))
+    broken = await ask_for_raw("CAA", b"\0\5issueca.example", b"\0\x10issue;")
+    assert (broken.security, broken.records) == (Security.FAILED, ())
+    assert broken.reason.endswith("malformed response: a CAA record is shorter than its tag")
 
 
 async def test_a_malformed_response_is_asked_for_again() -> None:

@@ -12,7 +12,7 @@ from letterlock.network.dns_cache import (
     MAX_KEPT_SECONDS,
     CachingResolver,
 )
-from letterlock.protocols.dns.answers import Answer, Existence, Security
+from letterlock.protocols.dns.answers import Answer, CaaRecord, Existence, Record, Security
 from tests.fakes import FakeClock
 
 NAME = Domain("example.com")
@@ -80,8 +80,9 @@ async def test_the_oldest_answer_goes_when_there_are_too_many() -> None:
     assert below.asked == 4
 
 
-async def test_large_answers_count_by_their_records_and_texts() -> None:
-    large = replace(an_answer(), records=(b"", b"x" * 1280))
+@pytest.mark.parametrize("text", [b"x" * 1280, CaaRecord(0, b"issue", b"x" * 1280)])
+async def test_large_answers_count_by_their_records_and_texts(text: Record) -> None:
+    large = replace(an_answer(), records=(b"", text))
     below = SlowResolver(large)
     resolver = CachingResolver(below, FakeClock(), max_records=25)
     for number in (1, 1, 2, 1):

@@ -9,7 +9,7 @@ from dataclasses import replace
 from letterlock.base.clock import Clock
 from letterlock.base.domains import Domain
 from letterlock.network.dns import Resolver
-from letterlock.protocols.dns.answers import Answer
+from letterlock.protocols.dns.answers import Answer, CaaRecord
 
 MAX_KEPT_SECONDS = 3600
 """The longest that an answer is kept, whatever its TTL says."""
@@ -93,6 +93,9 @@ class CachingResolver:
 
 def _weigh(answer: Answer) -> int:
     """Count an answer's records, long texts as several, and one for the answer itself."""
-    octets = sum(len(record) for record in answer.records if isinstance(record, bytes))
+    octets = 0
+    for record in answer.records:
+        text = record.value if isinstance(record, CaaRecord) else record
+        octets += len(text) if isinstance(text, bytes) else 0
     links = len(answer.cnames)
     return 1 + links + len(answer.records) + octets // _TEXT_OCTETS_LIKE_A_RECORD

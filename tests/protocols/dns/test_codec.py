@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from letterlock.base.domains import Domain, parse_domain
-from letterlock.protocols.dns.answers import TlsaRecord
+from letterlock.protocols.dns.answers import CaaRecord, TlsaRecord
 from letterlock.protocols.dns.codec import (
     MAX_EXTENDED_ERRORS,
     MAX_EXTRA_TEXT_OCTETS,
@@ -123,7 +123,9 @@ def test_every_type_has_the_number_that_dnspython_gives_it() -> None:
 
 @st.composite
 def rdatas(draw: st.DrawFn) -> tuple[str, Any]:
-    rdtype = draw(st.sampled_from(["A", "AAAA", "MX", "CNAME", "NS", "PTR", "SOA", "TXT", "TLSA"]))
+    rdtype = draw(
+        st.sampled_from(["A", "AAAA", "MX", "CNAME", "NS", "PTR", "SOA", "TXT", "TLSA", "CAA"])
+    )
     name = dns.name.Name([*draw(NAMES), b""])
     octets = {
         "A": draw(st.binary(min_size=4, max_size=4)),
@@ -131,6 +133,10 @@ def rdatas(draw: st.DrawFn) -> tuple[str, Any]:
         # dnspython refuses a digest whose length is not its matching type's (RFC 6698 §2.1.3).
         "TLSA": draw(st.binary(min_size=2, max_size=2))
         + draw(st.sampled_from([b"\x01" + bytes(32), b"\x02" + bytes(64), b"\x00x", b"\x09x"])),
+        # It refuses a tag that RFC 8659 §4.1 does not allow.
+        "CAA": draw(st.binary(min_size=1, max_size=1))
+        + draw(st.sampled_from([b"\x05issue", b"\x09ISSUEwild", b"\x01x"]))
+        + draw(st.binary(max_size=300)),
     }
     if rdtype in octets:
         wire = octets[rdtype]
@@ -155,6 +161,7 @@ def as_ours(rdtype: str, rdata: Any) -> object:
         "SOA": lambda: SoaRdata(text_of(rdata.mname), rdata.serial, rdata.minimum),
         "TXT": lambda: b"".join(rdata.strings),
         "TLSA": lambda: TlsaRecord(rdata.usage, rdata.selector, rdata.mtype, rdata.cert),
+        "CAA": lambda: CaaRecord(rdata.flags, rdata.tag, rdata.value),
     }
     return made.get(rdtype, lambda: text_of(rdata.target))()
 
@@ -293,6 +300,12 @@ LONG_NAME = b"".join(b"\x3f" + b"a" * 63 for _ in range(3)) + b"\x3d" + b"a" * 6
         (header(answers=1) + record(b"\0", 16, b""), "a TXT record has no string"),
         (header(answers=1) + record(b"\0", 52, b"abcd")[:-1], "the message ends too early"),
         (header(answers=1) + record(b"\0", 52, b"ab"), "a TLSA record is too short"),
+        (header(answers=1) + record(b"\0", 257, b""), "a CAA record is shorter than its tag"),
+        (header(answers=1) + record(b"\0", 257, b"\0"), "a CAA record is shorter than its tag"),
+        (
+            header(answers=1) + record(b"\0", 257, b"\0\5issu"),
+            "a CAA record is shorter than its tag",
+        ),
         (
             header(additionals=2) + record(b"\0", 41, b"") * 2,
             "the message has more than one OPT record",
@@ -397,6 +410,17 @@ def test_tlsa_data_of_any_length_is_given_as_published() -> None:
     assert [answer.rdata for answer in parse(message).answers] == [
         TlsaRecord(3, 1, 1, b""),
         TlsaRecord(255, 2, 9, b"ab"),
+    ]
+
+
+def test_caa_tags_of_any_octets_are_given_as_published() -> None:
+    """RFC 8659 §4.1: who judges says what such a tag means, and it spoils no other record."""
+    rdatas = (b"\x80\x05issue;", b"\0\0x", b"\x01\x03\xff-aca.example")
+    message = header(answers=3) + b"".join(record(b"\0", 257, rdata) for rdata in rdatas)
+    assert [answer.rdata for answer in parse(message).answers] == [
+        CaaRecord(128, b"issue", b";"),
+        CaaRecord(0, b"", b"x"),
+        CaaRecord(1, b"\xff-a", b"ca.example"),
     ]
 
 

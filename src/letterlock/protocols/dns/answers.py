@@ -1,6 +1,7 @@
 """A DNS answer as a fact: records, DNSSEC state and the reason for it.
 
-RFC 4035 §4.3 (the states), RFC 8914 (reasons), RFC 6698 §2.1 (TLSA). Looking up is `network.dns`.
+RFC 4035 §4.3 (the states), RFC 8914 (reasons), RFC 6698 §2.1 (TLSA), RFC 8659 §4.1 (CAA). Looking
+up is `network.dns`.
 """
 
 from dataclasses import dataclass
@@ -60,6 +61,20 @@ class TlsaRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class CaaRecord:
+    """RFC 8659 §4.1, as published: any flags, any octets. What it means is for `protocols.caa`."""
+
+    flags: int
+    tag: bytes
+    value: bytes
+
+    def __str__(self) -> str:
+        """As in a zone file (RFC 8659 §4.1.1, RFC 1035 §5.1), on one line whatever is in it."""
+        tag, value = _escape(self.tag, b' "();\\'), _escape(self.value, b'"\\')
+        return f'{self.flags} {tag} "{value}"'
+
+
+@dataclass(frozen=True, slots=True)
 class CnameLink:
     """One alias on the way to the records, and its own DNSSEC state."""
 
@@ -68,8 +83,8 @@ class CnameLink:
     security: Security
 
 
-Record = IPv4Address | IPv6Address | MxRecord | SoaRecord | TlsaRecord | Domain | bytes
-"""A and AAAA; MX; SOA; TLSA; CNAME, NS, PTR as Domain; the rest as rdata octets (TXT: joined)."""
+Record = IPv4Address | IPv6Address | MxRecord | SoaRecord | TlsaRecord | CaaRecord | Domain | bytes
+"""A and AAAA; MX; SOA; TLSA; CAA; CNAME, NS, PTR as Domain; the rest as octets (TXT: joined)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +112,12 @@ class Answer:
     def is_answer(self) -> bool:
         """The resolver gave an answer that may be used (also: that there is nothing)."""
         return self.security in (Security.SECURE, Security.INSECURE)
+
+
+def _escape(octets: bytes, escaped: bytes) -> str:
+    return "".join(
+        (f"\\{chr(octet)}" if octet in escaped else chr(octet))
+        if 0x20 <= octet < 0x7F
+        else f"\\{octet:03d}"
+        for octet in octets
+    )

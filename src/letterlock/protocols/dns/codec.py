@@ -1,9 +1,9 @@
 """DNS messages on the wire: build a query, read a response.
 
 RFC 1035 §4.1 (format, compression), RFC 6891 §6.1 (EDNS), RFC 8914 §2 (extended errors), RFC 2181
-§8 (TTLs), RFC 6698 §2.1 (TLSA). Of the authority section only a SOA is read, of the additional one
-only OPT: the rest is stepped over. What a response means is `chains`. Zones, updates and signatures
-are dnspython's work.
+§8 (TTLs), RFC 6698 §2.1 (TLSA), RFC 8659 §4.1 (CAA). Of the authority section only a SOA is read,
+of the additional one only OPT: the rest is stepped over. What a response means is `chains`. Zones,
+updates and signatures are dnspython's work.
 """
 
 import re
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 
 from letterlock.base.domains import Domain
-from letterlock.protocols.dns.answers import TlsaRecord
+from letterlock.protocols.dns.answers import CaaRecord, TlsaRecord
 from letterlock.protocols.dns.messages import (
     RDTYPES,
     ExtendedError,
@@ -183,7 +183,7 @@ class _Reader:
     def _read_rdata(self, rdtype: int, end: int) -> Rdata:
         start = self._position
         match rdtype:
-            case 1 | 28 | 52:
+            case 1 | 28 | 52 | 257:
                 self._position = end
                 return _NAMELESS[rdtype](self._message[start:end])
             case 2 | 5 | 12:
@@ -314,7 +314,20 @@ def _read_tlsa(octets: bytes) -> TlsaRecord:
     return TlsaRecord(usage, selector, matching_type, octets[3:])
 
 
-_NAMELESS: dict[int, Callable[[bytes], Rdata]] = {1: _read_ipv4, 28: _read_ipv6, 52: _read_tlsa}
+def _read_caa(octets: bytes) -> CaaRecord:
+    """Any octets are taken for a tag, and none too: who judges must see what stands there."""
+    if len(octets) < 2 or len(octets) < 2 + octets[1]:
+        raise _BrokenError("a CAA record is shorter than its tag")
+    end = 2 + octets[1]
+    return CaaRecord(octets[0], octets[2:end], octets[end:])
+
+
+_NAMELESS: dict[int, Callable[[bytes], Rdata]] = {
+    1: _read_ipv4,
+    28: _read_ipv6,
+    52: _read_tlsa,
+    257: _read_caa,
+}
 """Readers of the types whose data has no names in it, and so needs nothing else of the message."""
 
 

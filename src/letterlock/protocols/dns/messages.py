@@ -7,7 +7,7 @@ response means is `chains`.
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
-from letterlock.protocols.dns.answers import TlsaRecord
+from letterlock.protocols.dns.answers import CaaRecord, TlsaRecord
 
 RDTYPES = {
     "A": 1,
@@ -56,8 +56,8 @@ class SoaRdata:
     minimum: int
 
 
-Rdata = IPv4Address | IPv6Address | MxRdata | SoaRdata | TlsaRecord | str | bytes
-"""A and AAAA; MX; SOA; TLSA; CNAME, NS and PTR as str; the rest as octets (TXT: joined)."""
+Rdata = IPv4Address | IPv6Address | MxRdata | SoaRdata | TlsaRecord | CaaRecord | str | bytes
+"""A and AAAA; MX; SOA; TLSA; CAA; CNAME, NS and PTR as str; the rest as octets (TXT: joined)."""
 
 
 @dataclass(frozen=True, slots=True)
