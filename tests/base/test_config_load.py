@@ -206,6 +206,26 @@ WRONG = [
         "certificates.authorities[1]: needs eab_key_id and eab_key_file, both",
     ),
     ("[certificates]\nauthorities = [{}]", "certificates.authorities[1].directory: must be given"),
+    ("[publishing]\nmx_hosts = ['mx9.example.org']", "publishing.mx_hosts: must hold hostname"),
+    (
+        "[publishing]\nmx_hosts = ['mx1.example.org', 'MX1.example.org']",
+        "publishing.mx_hosts[2]: stands here twice",
+    ),
+    ("[publishing]\ntls_reports = ['tls@example.org']", "must be an address for reports such as"),
+    ("[publishing]\ntls_reports = ['mailto:a@b.c,mailto:d']", "must be an address for reports"),
+    (
+        "[publishing.mta_sts]\ndomains = ['other.example']",
+        "publishing.mta_sts.domains[1]: other.example is not in domains",
+    ),
+    (
+        "[publishing.mta_sts]\ndomains = ['example.org', 'example.org']",
+        "publishing.mta_sts.domains[2]: stands here twice",
+    ),
+    ("[publishing.mta_sts]\ndomains = ['example.org']\nlisten = []", "must hold an address"),
+    ("[publishing.mta_sts]\nmx = ['*']", "publishing.mta_sts.mx[1]: must be an MX host such as"),
+    ("[publishing.mta_sts]\nmx = ['mx.*.example.org']", "must be an MX host such as"),
+    ("[publishing.mta_sts]\nmode = 'on'", 'must be "testing", "enforce" or "none", not "on"'),
+    ("[publishing.mta_sts]\nmax_age = '2000d'", "must be from 1h to 365d"),
     ("[dns]\nresolver = 'dns.example'", "must be an IP address"),
     ('"\\u0007" = 1', '1:1: "\\x07": is not a setting'),
 ]

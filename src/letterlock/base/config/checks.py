@@ -32,6 +32,7 @@ def find_conflicts(config: Config) -> list[Conflict]:
         *_check_deliver(config),
         *_check_policy_service(config),
         *_check_certificates(config),
+        *_check_publishing(config),
     ]
 
 
@@ -161,21 +162,20 @@ def _check_authorities(section: CertificatesSection) -> Iterator[Conflict]:
 
 
 def _check_publishing(config: Config) -> Iterator[Conflict]:
-    host, hosts = config.mta_sts_host, config.publish.mx_hosts
-    for index, domain in enumerate(host.domains):
-        if domain not in config.domains:
-            path = ("mta_sts_host", "domains", index)
-            yield Conflict(path, f"{domain} is not in domains", (("domains",),))
-    for index in _find_repeated(host.domains):
-        yield Conflict(("mta_sts_host", "domains", index), "stands here twice")
-    for index in _find_repeated(hosts):
-        yield Conflict(("publish", "mx_hosts", index), "stands here twice")
+    hosts, policies = config.publishing.mx_hosts, config.publishing.mta_sts
     if hosts and config.hostname not in hosts:
-        yield Conflict(
-            ("publish", "mx_hosts"), f"must hold hostname ({config.hostname})", (("hostname",),)
-        )
-    if host.domains and not host.listen:
-        yield Conflict(("mta_sts_host", "listen"), "must hold an address")
+        text = f"must hold hostname ({config.hostname})"
+        yield Conflict(("publishing", "mx_hosts"), text, (("hostname",),))
+    for index in _find_repeated(hosts):
+        yield Conflict(("publishing", "mx_hosts", index), "stands here twice")
+    path: KeyPath = ("publishing", "mta_sts", "domains")
+    for index, domain in enumerate(policies.domains):
+        if domain not in config.domains:
+            yield Conflict((*path, index), f"{domain} is not in domains", (("domains",),))
+    for index in _find_repeated(policies.domains):
+        yield Conflict((*path, index), "stands here twice")
+    if policies.domains and not policies.listen:
+        yield Conflict(("publishing", "mta_sts", "listen"), "must hold an address")
 
 
 def _find_repeated(items: Sequence[object]) -> list[int]:

@@ -22,7 +22,7 @@ from letterlock.base.config.outbound import (
     PolicySection,
     PolicyServiceSection,
 )
-from letterlock.base.config.publishing import MtaStsHostSection, PublishSection
+from letterlock.base.config.publishing import PublishingSection
 from letterlock.base.config.values import (
     Between,
     InDataDir,
@@ -129,8 +129,7 @@ class Config:
     deliver: DeliverSection = field(default_factory=DeliverSection)
     policy: PolicySection = field(default_factory=PolicySection)
     mta_sts: MtaStsSection = field(default_factory=MtaStsSection)
-    mta_sts_host: MtaStsHostSection = field(default_factory=MtaStsHostSection)
-    publish: PublishSection = field(default_factory=PublishSection)
+    publishing: PublishingSection = field(default_factory=PublishingSection)
     policy_service: PolicyServiceSection = field(default_factory=PolicyServiceSection)
     dns: DnsSection = field(default_factory=DnsSection)
     log: LogSection = field(default_factory=LogSection)
