@@ -71,7 +71,7 @@ class RenewalPlan:
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """Whether to renew now; `at` is when that is due, or became due, and `why` is for the operator."""
+    """Whether to renew now; `at` is when that is, or was, due. `why` is for the operator."""
 
     is_due: bool
     at: datetime
