@@ -29,6 +29,7 @@ class Service(StrEnum):
     NODE = "master"
     TLS = "tls"
     POLICY = "policy"
+    CERTIFICATES = "certificates"
 
 
 class Log(Protocol):

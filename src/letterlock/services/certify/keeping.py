@@ -1,0 +1,97 @@
+"""Keeps all our certificates: finds what is due, and has it done, a few at a time.
+
+Every node looks; which of them does the work is the store's lease to say (`tending`). What is
+looked for is the settings' names and nothing else: no client can have a certificate ordered.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+
+from letterlock.base.log import Service
+from letterlock.base.waiting import wait_for_event
+from letterlock.services.certify.tending import Tools, find_next_time, tend
+from letterlock.storage.certificates import CertificateId, CertificateState, CertificateStore
+from letterlock.storage.queue import StoreUnavailable
+
+ROUND_SECONDS = 30.0
+"""Between two looks at all of them: other nodes and commands change them too."""
+AT_A_TIME = 4
+"""Orders of one node: authorities limit how many come in a short time."""
+_PAGE = 1000
+
+
+class Keeping:
+    """Keeps the wanted certificates until cancelled."""
+
+    def __init__(self, tools: Tools, wanted: Sequence[CertificateId]) -> None:
+        self._tools = tools
+        self._wanted = tuple(wanted)
+        self._under_way: dict[CertificateId, asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(AT_A_TIME)
+        self._look = asyncio.Event()
+        self._fault = ""
+
+    def look(self) -> None:
+        """Look at all of them soon."""
+        self._look.set()
+
+    async def run(self) -> None:
+        """Keep them until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                self._look.clear()
+                for which in await self._find_due():
+                    self._begin(which, tasks)
+                await wait_for_event(self._look, ROUND_SECONDS)
+
+    async def _find_due(self) -> list[CertificateId]:
+        try:
+            states = await list_states(self._tools.store)
+        except StoreUnavailable as error:
+            self._tell_fault(f"certificates cannot be looked at: {error}")
+            return []
+        self._tell_fault("")
+        now = self._tools.clock.now()
+        return [
+            which
+            for which in self._wanted
+            if which not in self._under_way
+            and self._find_time(states.get(which, CertificateState(which)), now) <= now
+        ]
+
+    def _find_time(self, state: CertificateState, now: datetime) -> datetime:
+        tools = self._tools
+        return find_next_time(state, tools.directories, tools.takeover_after, now)
+
+    def _begin(self, which: CertificateId, tasks: asyncio.TaskGroup) -> None:
+        task = tasks.create_task(self._tend(which))
+        self._under_way[which] = task
+        task.add_done_callback(lambda _: self._under_way.pop(which, None))
+
+    async def _tend(self, which: CertificateId) -> None:
+        async with self._slots:
+            try:
+                await tend(self._tools, which)
+            except StoreUnavailable as error:
+                self._tell_fault(f"certificates cannot be kept: {error}")
+            except Exception as error:  # noqa: BLE001 - one certificate's defect is not the others'
+                text = f"a defect of letterlock, {type(error).__name__}: {str(error)[:200]}"
+                self._tools.log.write(Service.CERTIFICATES, f"error: {which}: {text}")
+
+    def _tell_fault(self, fault: str) -> None:
+        if fault and fault != self._fault:
+            self._tools.log.write(Service.CERTIFICATES, f"warning: {fault}")
+        self._fault = fault
+
+
+async def list_states(store: CertificateStore) -> dict[CertificateId, CertificateState]:
+    """List all that is kept, page by page."""
+    states: dict[CertificateId, CertificateState] = {}
+    after: CertificateId | None = None
+    while page := await store.list_states(limit=_PAGE, after=after):
+        states |= {state.id: state for state in page}
+        after = page[-1].id
+        if len(page) < _PAGE:
+            break
+    return states

@@ -1,0 +1,147 @@
+"""One certificate anew: whom to ask, whether the names allow it, the order, and a last look.
+
+RFC 9773 §5 (`replaces`), RFC 8659 (CAA before the order, not after its refusal). What is kept of
+it, and when it is tried again, is `keeping`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from letterlock.base.clock import Clock
+from letterlock.network.acme_client import AcmeFailed
+from letterlock.protocols.acme.identifiers import parse_identifier
+from letterlock.protocols.acme.jws import SigningKey
+from letterlock.protocols.acme.renewal import Failure, Lifetime, count_hurried
+from letterlock.protocols.acme.renewal_info import find_certificate_id
+from letterlock.protocols.acme.requests import OrderRequest
+from letterlock.protocols.pki.certificate import Unreadable, read_certificate
+from letterlock.services.certify.accounts import Accounts
+from letterlock.services.certify.authority import Authority
+from letterlock.services.certify.issuing import Issued, Issuer, NotIssued
+from letterlock.services.certify.keys import digest_key, write_key
+from letterlock.services.certify.tlsa_guard import TlsaZone, could_match, find_mismatch
+from letterlock.storage.certificates import CertificateId, KeptFacts, KeptPair
+from letterlock.storage.issued import IssuedCertificate, IssuedStore
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An authority as the settings have it; see `Authority` there."""
+
+    directory: str
+    profile: str | None = None
+    top_issuer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is wanted: a certificate for a key of ours.
+
+    `before` is what it takes the place of. `is_forced`: come what may of TLSA records.
+    """
+
+    id: CertificateId
+    key: SigningKey
+    before: KeptFacts | None = None
+    before_leaf: x509.Certificate | None = None
+    is_forced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """A certificate that may come into use."""
+
+    facts: KeptFacts
+    pair: KeptPair
+    notes: tuple[str, ...] = ()
+
+
+class Renewer:
+    """Gets certificates from the authorities of the settings."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        accounts: Accounts,
+        make_issuer: Callable[[Authority], Issuer],
+        issued: IssuedStore,
+        zone: TlsaZone,
+        clock: Clock,
+    ) -> None:
+        self.sources = {source.directory: source for source in sources}
+        self._accounts = accounts
+        self._make_issuer = make_issuer
+        self._issued = issued
+        self._zone = zone
+        self._clock = clock
+
+    async def renew(self, order: Order, directory: str) -> Renewed | Failure:
+        """Get a certificate from one authority. Raises StoreUnavailable."""
+        published = await self._zone.look(order.id.name)
+        if not order.is_forced and not could_match(published, digest_key(order.key)):
+            base = published.base
+            return Failure(directory, f"not ordered: no TLSA record at {base} matches its key")
+        authority = await self._accounts.open(directory)
+        if isinstance(authority, AcmeFailed):
+            return _explain(directory, (authority,))
+        issued = await self._issue(order, directory, authority)
+        if isinstance(issued, NotIssued):
+            if any(each.is_about("accountDoesNotExist") for each in issued.failures):
+                self._accounts.forget(directory)
+            return _explain(directory, issued.failures)
+        now = self._clock.now()
+        facts = make_facts(issued.chain.leaf, directory, order.before, now)
+        leaf = issued.chain.leaf.public_bytes(Encoding.DER)
+        await self._issued.add_issued(
+            IssuedCertificate(facts.serial, order.id, directory, now, facts.not_after, leaf)
+        )
+        chain = [each.public_bytes(Encoding.DER) for each in issued.chain.certificates]
+        mismatch = find_mismatch(published, order.id.name, chain, now)
+        if mismatch is not None and not order.is_forced:
+            return Failure(directory, f"issued, and not used: {mismatch}")
+        pem = b"".join(each.public_bytes(Encoding.PEM) for each in issued.chain.certificates)
+        notes = (f"used although {mismatch}",) if mismatch is not None else ()
+        return Renewed(facts, KeptPair(pem, write_key(order.key)), notes)
+
+    async def _issue(
+        self, order: Order, directory: str, authority: Authority
+    ) -> Issued | NotIssued:
+        source = self.sources[directory]
+        replaces = None
+        leaf, before = order.before_leaf, order.before
+        # RFC 9773 §5: only of the same authority.
+        if leaf is not None and before is not None and before.directory == directory:
+            replaces = find_certificate_id(leaf)
+        identifiers = frozenset((parse_identifier(order.id.name),))
+        request = OrderRequest(identifiers, source.profile, replaces)
+        return await self._make_issuer(authority).issue(request, order.key, source.top_issuer)
+
+
+def make_facts(
+    leaf: x509.Certificate, directory: str, before: Lifetime | None, now: datetime
+) -> KeptFacts:
+    """Read what is kept of a certificate that has just come. Raises ValueError."""
+    read = read_certificate(leaf.public_bytes(Encoding.DER))
+    if isinstance(read, Unreadable):
+        raise ValueError(read.reason)  # noqa: TRY004 - it is about what came, not about its type
+    return KeptFacts(
+        serial=read.serial,
+        names=read.names.texts,
+        not_before=read.not_before,
+        not_after=read.not_after,
+        spki_sha256=bytes.fromhex(read.spki_sha256),
+        issuer=read.issuer,
+        directory=directory,
+        issued=now,
+        hurried=count_hurried(before, now),
+    )
+
+
+def _explain(directory: str, failures: Sequence[AcmeFailed]) -> Failure:
+    reason = "; ".join(line for each in failures for line in each.lines)
+    retry_after = max((each.retry_after for each in failures if each.retry_after), default=None)
+    return Failure(directory, reason, retry_after)

@@ -1,0 +1,190 @@
+"""Changing a certificate's key in step with its TLSA records: which step is next.
+
+RFC 7671 §8.1, RFC 7672 §4: the next key's record is published beside the current one's, two TTLs
+before that key is used; the old one goes when the new key is in use everywhere. Each stage is kept
+before the next begins, so that whoever goes on after a crash goes on at the right one: every step
+may be done twice. Carrying them out is `keeping`.
+
+At SWITCHED the roll-over's key and digest are those of the key before, whose record is to go.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from letterlock.protocols.dns.answers import TlsaRecord
+from letterlock.protocols.policy.dane import DANE_EE, SPKI
+from letterlock.storage.certificates import RollOver, RollOverStage
+
+SHA_256 = 1
+
+LOOK_EVERY = timedelta(minutes=5)
+"""Between two looks at records that are still to come or to go."""
+
+AFTER_SWITCH = timedelta(hours=1)
+"""How long the old key's record stays: every node has the new key by then, and the workers that
+still showed the old one have ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedTlsa:
+    """The TLSA records of one certificate's name, as all authoritative servers have them.
+
+    `base` is their owner, with `_port._tcp`. `everywhere` has what each server has, `anywhere` what
+    some have. `ttl` is the longest. `fault` says in one line why nothing is known; empty: it is.
+    """
+
+    base: str
+    everywhere: frozenset[TlsaRecord] = frozenset()
+    anywhere: frozenset[TlsaRecord] = frozenset()
+    ttl: timedelta = timedelta(0)
+    fault: str = ""
+
+
+class Step(StrEnum):
+    """What is to be done before the roll-over that comes with it is kept."""
+
+    KEEP = "keep"
+    """Nothing but keeping it: time or the operator has to do something first."""
+    PUBLISH = "publish"
+    """Add the next key's record."""
+    ORDER = "order"
+    """Get a certificate for the next key."""
+    SWITCH = "switch"
+    """Use the next pair."""
+    WITHDRAW = "withdraw"
+    """Remove the old key's record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """A step, and the roll-over to keep when it has been done; None: none goes on."""
+
+    step: Step
+    rollover: RollOver | None
+
+
+def make_record(spki_sha256: bytes) -> TlsaRecord:
+    """Give the record of a key: `3 1 1`, which RFC 7672 §3.1 recommends."""
+    return TlsaRecord(DANE_EE, SPKI, SHA_256, spki_sha256)
+
+
+def begin(key: bytes, spki_sha256: bytes, now: datetime) -> RollOver:
+    """Begin with a new key (PEM)."""
+    note = "the next key is made; its TLSA record is not published yet"
+    return RollOver(RollOverStage.KEY_MADE, key, spki_sha256, now, note=note)
+
+
+def find_next(
+    rollover: RollOver,
+    published: PublishedTlsa,
+    current_spki: bytes | None,
+    now: datetime,
+    *,
+    is_ours_to_change: bool,
+) -> Next:
+    """Find the next step.
+
+    `current_spki` is the digest of the key in use; None: the next one is the first that the node
+    has, for a name that has records already. `is_ours_to_change`: the node changes DNS by
+    itself; else the operator is told what to do, and it is waited for.
+    """
+    if published.fault:
+        return _wait(rollover, f"not known what is published: {published.fault}", now)
+    match rollover.stage:
+        case RollOverStage.KEY_MADE:
+            return _publish(rollover, published, now, is_ours_to_change=is_ours_to_change)
+        case RollOverStage.PUBLISHED | RollOverStage.SEEN:
+            return _await_caches(rollover, published, now)
+        case RollOverStage.ISSUED:
+            return _switch(rollover, published, current_spki, now)
+        case RollOverStage.SWITCHED:
+            return _withdraw(rollover, published, now, is_ours_to_change=is_ours_to_change)
+
+
+def _publish(
+    rollover: RollOver, published: PublishedTlsa, now: datetime, *, is_ours_to_change: bool
+) -> Next:
+    if not published.anywhere:
+        # No sender knows any key of ours by DNS: nothing has to be waited for.
+        note = f"there are no TLSA records at {published.base}: the next key can be used at once"
+        return Next(Step.KEEP, _enter(rollover, RollOverStage.SEEN, now, now, note))
+    wanted = _show(published, rollover.spki_sha256)
+    if is_ours_to_change:
+        note = f"published: {wanted}; waiting to see it at every server of the zone"
+        return Next(Step.PUBLISH, _enter(rollover, RollOverStage.PUBLISHED, now, now, note))
+    note = f"publish beside the records that are there: {wanted}"
+    return Next(Step.KEEP, _enter(rollover, RollOverStage.PUBLISHED, now, now, note))
+
+
+def _await_caches(rollover: RollOver, published: PublishedTlsa, now: datetime) -> Next:
+    if not _is_covered(published, rollover.spki_sha256):
+        wanted = _show(published, rollover.spki_sha256)
+        where = "some servers of the zone lack" if _has(published, rollover) else "not published:"
+        since = rollover.since if rollover.stage is RollOverStage.PUBLISHED else now
+        back = replace(rollover, stage=RollOverStage.PUBLISHED, since=since)
+        return _wait(back, f"{where} {wanted}", now)
+    if rollover.stage is RollOverStage.PUBLISHED:
+        # RFC 7671 §8.1: what caches have is out of date after one TTL; two are asked for.
+        ready = now + 2 * published.ttl
+        note = f"the next key's TLSA record is seen; caches have it by {ready:%Y-%m-%d %H:%M} UTC"
+        return Next(Step.KEEP, _enter(rollover, RollOverStage.SEEN, now, ready, note))
+    if rollover.ready is not None and now < rollover.ready:
+        return Next(Step.KEEP, rollover)
+    note = "the certificate for the next key is there"
+    return Next(Step.ORDER, _enter(rollover, RollOverStage.ISSUED, now, now, note))
+
+
+def _switch(
+    rollover: RollOver, published: PublishedTlsa, current_spki: bytes | None, now: datetime
+) -> Next:
+    if not _is_covered(published, rollover.spki_sha256):
+        wanted = _show(published, rollover.spki_sha256)
+        return _wait(rollover, f"not switched, for its TLSA record is gone: {wanted}", now)
+    if current_spki is None:
+        return Next(Step.SWITCH, None)
+    note = "the new key is in use; the old one's TLSA record is removed when all nodes have it"
+    ready = now + AFTER_SWITCH
+    switched = RollOver(RollOverStage.SWITCHED, b"", current_spki, now, ready, note)
+    return Next(Step.SWITCH, switched)
+
+
+def _withdraw(
+    rollover: RollOver, published: PublishedTlsa, now: datetime, *, is_ours_to_change: bool
+) -> Next:
+    old = make_record(rollover.spki_sha256)
+    if old not in published.anywhere:
+        return Next(Step.KEEP, None)
+    if rollover.ready is not None and now < rollover.ready:
+        return Next(Step.KEEP, rollover)
+    shown = _show(published, rollover.spki_sha256)
+    if is_ours_to_change:
+        return Next(Step.WITHDRAW, _later(rollover, f"removed: {shown}", now))
+    return _wait(rollover, f"the new key is in use everywhere; remove: {shown}", now)
+
+
+def _is_covered(published: PublishedTlsa, spki_sha256: bytes) -> bool:
+    """Say if whoever asks today finds the key, or finds that there are no records at all."""
+    return not published.anywhere or make_record(spki_sha256) in published.everywhere
+
+
+def _has(published: PublishedTlsa, rollover: RollOver) -> bool:
+    return make_record(rollover.spki_sha256) in published.anywhere
+
+
+def _show(published: PublishedTlsa, spki_sha256: bytes) -> str:
+    return f"{published.base}. IN TLSA {make_record(spki_sha256)}"
+
+
+def _enter(
+    rollover: RollOver, stage: RollOverStage, now: datetime, ready: datetime, note: str
+) -> RollOver:
+    return replace(rollover, stage=stage, since=now, ready=ready, note=note)
+
+
+def _later(rollover: RollOver, note: str, now: datetime) -> RollOver:
+    return replace(rollover, ready=now + LOOK_EVERY, note=note)
+
+
+def _wait(rollover: RollOver, note: str, now: datetime) -> Next:
+    return Next(Step.KEEP, _later(rollover, note, now))

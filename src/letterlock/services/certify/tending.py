@@ -1,0 +1,378 @@
+"""What one certificate needs now, done under its lease: a plan, a renewal, a roll-over's next step.
+
+RFC 9773 §4.3 (asking when to renew). What was reached is kept before the next step begins, so that
+whoever takes the lease after a crash goes on there.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from cryptography import x509
+
+from letterlock.base.clock import Clock, format_time
+from letterlock.base.log import Log, Service
+from letterlock.network.acme_client import AcmeFailed
+from letterlock.protocols.acme.jws import SigningKey
+from letterlock.protocols.acme.renewal import (
+    Failure,
+    RenewalPlan,
+    choose_authority,
+    decide_renewal,
+    is_asking_due,
+    note_failure,
+    plan_by_lifetime,
+    plan_in_window,
+    postpone_asking,
+)
+from letterlock.services.certify.accounts import Accounts
+from letterlock.services.certify.keys import digest_key, load_key, make_key, write_key
+from letterlock.services.certify.renewing import Order, Renewed, Renewer, make_facts
+from letterlock.services.certify.rollover import (
+    LOOK_EVERY,
+    Next,
+    Step,
+    begin,
+    find_next,
+    make_record,
+)
+from letterlock.services.certify.tlsa_guard import TlsaZone, could_match
+from letterlock.storage.certificates import (
+    CertificateId,
+    CertificateLease,
+    CertificateState,
+    CertificateStore,
+    KeptFacts,
+    KeptPair,
+    RollOver,
+    RollOverStage,
+)
+from letterlock.storage.issued import IssuedStore
+
+LEASE = timedelta(minutes=15)
+EXTEND_SECONDS = LEASE.total_seconds() / 3
+MAX_STEPS = 8
+"""Of a roll-over at a time: more than there are stages, so that it never goes round in circles."""
+
+
+class LeaseLost(Exception):  # noqa: N818 - not an error: somebody else goes on with the work
+    """The lease ended while we worked; nothing more may be kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the operator wants beyond what is due.
+
+    `renew`: now, whatever the plan and failures before. `roll_over`: begin with another key.
+    `is_forced`: whatever TLSA records say.
+    """
+
+    renew: bool = False
+    roll_over: bool = False
+    is_forced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What all certificates are tended with. `chance` gives numbers from 0 up to 1.
+
+    `directories` are the authorities in the order in which they are asked.
+    """
+
+    store: CertificateStore
+    issued: IssuedStore
+    renewer: Renewer
+    accounts: Accounts
+    zone: TlsaZone
+    directories: Sequence[str]
+    takeover_after: int
+    clock: Clock
+    log: Log
+    chance: Callable[[], float]
+
+
+async def tend(tools: Tools, which: CertificateId, wish: Wish = Wish()) -> CertificateState | None:
+    """Do what is due for one certificate, and what is wished; gives how it is then.
+
+    None: another process is at it, or has taken over. Raises StoreUnavailable.
+    """
+    now = tools.clock.now()
+    lease = await tools.store.claim(which, now, now + LEASE)
+    if lease is None:
+        return None
+    tending = _Tending(tools, lease, wish)
+    try:
+        async with tending.holding():
+            await tending.run()
+    except LeaseLost:
+        return None
+    except BaseException:
+        # Another may begin at once; else it would wait for the lease to end.
+        await asyncio.shield(tools.store.release(lease))
+        raise
+    settled = await tools.store.settle(lease, tending.state)
+    return tending.state if settled else None
+
+
+def find_next_time(
+    state: CertificateState, directories: Sequence[str], takeover_after: int, now: datetime
+) -> datetime:
+    """Say when a certificate needs something next."""
+    times: list[datetime] = []
+    if state.rollover is not None:
+        times.append(state.rollover.ready or now)
+    if state.facts is not None:
+        asking = state.plan.ask_again if state.plan is not None else now
+        if asking is not None and now < state.facts.not_after:
+            times.append(asking)
+    if state.facts is not None or state.rollover is None:
+        renewal = decide_renewal(state.facts, state.plan, now, revoked=state.revoked)
+        allowed = choose_authority(directories, state.troubles, now, takeover_after).at
+        times.append(max(renewal.at, allowed))
+    return min(times)
+
+
+class _Tending:
+    """One certificate in hands."""
+
+    def __init__(self, tools: Tools, lease: CertificateLease, wish: Wish) -> None:
+        self.state = lease.state
+        self._tools = tools
+        self._lease = lease
+        self._wish = wish
+        self._keeping = asyncio.Lock()
+
+    @asynccontextmanager
+    async def holding(self) -> AsyncIterator[None]:
+        """Keep the lease from ending while there is work."""
+        extending = asyncio.ensure_future(self._extend())
+        try:
+            yield
+        finally:
+            extending.cancel()
+            await asyncio.wait([extending])
+
+    async def run(self) -> None:
+        await self._plan()
+        if self._wish.roll_over and self.state.rollover is None:
+            await self._begin_rollover(make_key(self._lease.id.key_type))
+        if self.state.rollover is not None:
+            await self._roll()
+        if self.state.facts is not None or self.state.rollover is None:
+            await self._renew_if_due()
+            await self._plan()
+
+    # planning
+
+    async def _plan(self) -> None:
+        facts, before = self.state.facts, self.state.plan
+        now = self._tools.clock.now()
+        if facts is None or not is_asking_due(facts, before, now):
+            return
+        plan = before or plan_by_lifetime(facts, now, None, self._tools.chance())
+        if facts.directory in self._tools.directories:
+            plan = await self._ask(plan, before, now)
+        else:
+            plan = replace(plan, ask_again=None)
+        await self._keep(replace(self.state, plan=plan))
+
+    async def _ask(
+        self, plan: RenewalPlan, before: RenewalPlan | None, now: datetime
+    ) -> RenewalPlan:
+        """Ask the authority that gave the certificate when to renew it."""
+        facts, leaf = self.state.facts, await self._load_leaf()
+        assert facts is not None
+        authority = await self._tools.accounts.open(facts.directory)
+        if isinstance(authority, AcmeFailed) or leaf is None:
+            is_temporary = isinstance(authority, AcmeFailed) and authority.is_temporary
+            return postpone_asking(plan, now, is_temporary=is_temporary)
+        advice = await authority.ask_renewal(leaf)
+        if isinstance(advice, AcmeFailed):
+            return postpone_asking(plan, now, is_temporary=advice.is_temporary)
+        chance = self._tools.chance()
+        if advice is None:
+            return plan_by_lifetime(facts, None, before, chance)
+        return plan_in_window(advice.info, now + advice.ask_again, before, chance)
+
+    # renewing
+
+    async def _renew_if_due(self) -> None:
+        state, tools = self.state, self._tools
+        now = tools.clock.now()
+        renewal = decide_renewal(state.facts, state.plan, now, revoked=state.revoked)
+        if not renewal.is_due and not self._wish.renew:
+            return
+        choice = choose_authority(tools.directories, state.troubles, now, tools.takeover_after)
+        if choice.at > now and not self._wish.renew:
+            return
+        if state.facts is not None:
+            self._tell(f"renewing: {'as told' if self._wish.renew else renewal.why}")
+        key = await self._load_key() or make_key(self._lease.id.key_type)
+        if state.facts is None and not self._wish.is_forced:
+            published = await tools.zone.look(self._lease.id.name)
+            if not could_match(published, digest_key(key)):
+                # The first key of ours for a name that senders know another key of.
+                await self._begin_rollover(key)
+                await self._roll()
+                return
+        renewed = await tools.renewer.renew(await self._make_order(key), choice.directory)
+        if isinstance(renewed, Failure):
+            await self._note(renewed)
+            return
+        await self._use(renewed)
+
+    async def _use(self, renewed: Renewed) -> None:
+        facts = renewed.facts
+        state = replace(self.state, facts=facts, plan=None, troubles=(), revoked=None)
+        await self._keep(state, pair=renewed.pair)
+        for note in renewed.notes:
+            self._tell(f"warning: {note}")
+        self._tell(
+            f"new certificate from {facts.issuer}, valid until {format_time(facts.not_after)}"
+        )
+
+    async def _note(self, failure: Failure) -> None:
+        tools, now = self._tools, self._tools.clock.now()
+        troubles = note_failure(self.state.troubles, failure, now, tools.chance())
+        await self._keep(replace(self.state, troubles=troubles))
+        again = choose_authority(tools.directories, troubles, now, tools.takeover_after)
+        self._tell(
+            f"warning: no certificate from {failure.directory}: {failure.reason}; "
+            f"next try at {format_time(again.at)}"
+            + (f", of {again.directory}" if again.directory != failure.directory else "")
+        )
+
+    async def _make_order(self, key: SigningKey) -> Order:
+        leaf = await self._load_leaf()
+        return Order(self._lease.id, key, self.state.facts, leaf, self._wish.is_forced)
+
+    # the roll-over
+
+    async def _begin_rollover(self, key: SigningKey) -> None:
+        rollover = begin(write_key(key), digest_key(key), self._tools.clock.now())
+        await self._keep(replace(self.state, rollover=rollover))
+        self._tell(f"key roll-over: {rollover.note}")
+
+    async def _roll(self) -> None:
+        """Go as far as can be gone now."""
+        for _ in range(MAX_STEPS):
+            before = self.state.rollover
+            if before is None:
+                return
+            published = await self._tools.zone.look(self._lease.id.name)
+            facts = self.state.facts
+            step = find_next(
+                before,
+                published,
+                facts.spki_sha256 if facts is not None else None,
+                self._tools.clock.now(),
+                is_ours_to_change=self._tools.zone.is_ours_to_change,
+            )
+            await self._take(before, step)
+            after = self.state.rollover
+            if after is not None and (before.note, before.stage) != (after.note, after.stage):
+                self._tell(f"key roll-over: {after.note}")
+            if after is not None and after.stage is before.stage:
+                return
+        if self.state.rollover is None:
+            self._tell("key roll-over: done")
+
+    async def _take(self, before: RollOver, step: Next) -> None:
+        name, zone = self._lease.id.name, self._tools.zone
+        record = make_record(before.spki_sha256)
+        match step.step:
+            case Step.KEEP:
+                await self._enter(step.rollover)
+            case Step.PUBLISH:
+                await self._enter_unless(await zone.add(name, record), before, step.rollover)
+            case Step.WITHDRAW:
+                await self._enter_unless(await zone.remove(name, record), before, step.rollover)
+            case Step.ORDER:
+                await self._order_next(before, step.rollover)
+            case Step.SWITCH:
+                await self._switch(before, step.rollover)
+
+    async def _enter(self, rollover: RollOver | None) -> None:
+        if rollover != self.state.rollover:
+            await self._keep(replace(self.state, rollover=rollover))
+
+    async def _enter_unless(
+        self, fault: str | None, before: RollOver, rollover: RollOver | None
+    ) -> None:
+        await self._enter(rollover if fault is None else self._postpone(before, fault))
+
+    async def _order_next(self, before: RollOver, after: RollOver | None) -> None:
+        tools, now = self._tools, self._tools.clock.now()
+        choice = choose_authority(tools.directories, self.state.troubles, now, tools.takeover_after)
+        if choice.at > now and not self._wish.renew:
+            await self._enter(replace(before, ready=choice.at))
+            return
+        order = await self._make_order(load_key(before.key))
+        renewed = await tools.renewer.renew(order, choice.directory)
+        if isinstance(renewed, Failure):
+            await self._note(renewed)
+            await self._enter(self._postpone(before, renewed.reason))
+            return
+        state = replace(self.state, rollover=after, troubles=())
+        await self._keep(state, next_pair=renewed.pair)
+
+    async def _switch(self, before: RollOver, after: RollOver | None) -> None:
+        pair = await self._tools.store.load_next_pair(self._lease.id)
+        facts = await self._read_facts(pair) if pair is not None else None
+        now = self._tools.clock.now()
+        if pair is None or facts is None or decide_renewal(facts, None, now).is_due:
+            # It waited for so long that it is of no use: another for the same key.
+            back = replace(before, stage=RollOverStage.SEEN, ready=now, note="ordered once more")
+            await self._enter(back)
+            return
+        state = replace(self.state, facts=facts, plan=None, rollover=after, revoked=None)
+        await self._keep(state, pair=pair)
+
+    async def _read_facts(self, pair: KeptPair) -> KeptFacts | None:
+        leaf = x509.load_pem_x509_certificates(pair.chain)[0]
+        facts = make_facts(leaf, "", self.state.facts, self._tools.clock.now())
+        for issued in await self._tools.issued.find_issued(facts.serial):
+            if issued.id == self._lease.id:
+                return replace(facts, directory=issued.directory, issued=issued.issued)
+        return None
+
+    def _postpone(self, rollover: RollOver, note: str) -> RollOver:
+        return replace(rollover, ready=self._tools.clock.now() + LOOK_EVERY, note=note)
+
+    # the store
+
+    async def _keep(
+        self,
+        state: CertificateState,
+        *,
+        pair: KeptPair | None = None,
+        next_pair: KeptPair | None = None,
+    ) -> None:
+        store = self._tools.store
+        async with self._keeping:
+            if not await store.keep(self._lease, state, pair=pair, next_pair=next_pair):
+                raise LeaseLost
+            self.state = state
+
+    async def _extend(self) -> None:
+        while True:
+            await asyncio.sleep(EXTEND_SECONDS)
+            until = self._tools.clock.now() + LEASE
+            # Else it could put back what is just being kept.
+            async with self._keeping:
+                is_ours = await self._tools.store.keep(self._lease, self.state, until=until)
+            if not is_ours:
+                return  # what is kept next will notice
+
+    async def _load_key(self) -> SigningKey | None:
+        pair = await self._tools.store.load_pair(self._lease.id)
+        return load_key(pair.key) if pair is not None else None
+
+    async def _load_leaf(self) -> x509.Certificate | None:
+        pair = await self._tools.store.load_pair(self._lease.id)
+        return x509.load_pem_x509_certificates(pair.chain)[0] if pair is not None else None
+
+    def _tell(self, text: str) -> None:
+        self._tools.log.write(Service.CERTIFICATES, f"{self._lease.id}: {text}")
