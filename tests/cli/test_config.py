@@ -43,11 +43,18 @@ def test_init_gives_the_records_to_publish(
     arguments = ["init", "Bücher.example", "--dir", folder, "--hostname", "mail.example.org"]
     assert main([*arguments, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
+    tlsa = answer["records"].pop()
+    assert re.fullmatch(r"_25\._tcp\.mail\.example\.org\. 3600 IN TLSA 3 1 1 [0-9a-f]{64}", tlsa)
+    domain, reports = "xn--bcher-kva.example", "mailto:postmaster@xn--bcher-kva.example"
     assert answer["records"] == [
-        "xn--bcher-kva.example. IN MX  10 mail.example.org.",
-        'xn--bcher-kva.example. IN TXT "v=spf1 mx -all"',
+        f"{domain}. 3600 IN MX 10 mail.example.org.",
+        f'{domain}. 3600 IN TXT "v=spf1 mx -all"',
+        'mail.example.org. 3600 IN TXT "v=spf1 a -all"',
+        f'_dmarc.{domain}. 3600 IN TXT "v=DMARC1; p=none; rua={reports}"',
+        f'_smtp._tls.{domain}. 3600 IN TXT "v=TLSRPTv1; rua={reports}"',
+        f'_smtp._tls.mail.example.org. 3600 IN TXT "v=TLSRPTv1; rua={reports}"',
     ]
-    assert "IN MX  10 mail.example.org." in (tmp_path / "x" / "dns-records.txt").read_text()
+    assert "IN MX 10 mail.example.org." in (tmp_path / "x" / "dns-records.txt").read_text()
     assert answer["files"][0] == f"{folder}/letterlock.toml"
 
 

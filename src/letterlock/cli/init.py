@@ -2,11 +2,16 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from letterlock.cli.failures import CommandFailed, ExitCode
 from letterlock.cli.options import json_option, print_json
+
+if TYPE_CHECKING:
+    from letterlock.base.domains import Domain
+    from letterlock.protocols.pki.throwaway_ca import Issued
 
 SYSTEM_FOLDER = Path("/etc/letterlock")
 SYSTEM_DATA = "/var/lib/letterlock"
@@ -14,8 +19,9 @@ CERTIFICATE_DAYS = 365
 
 _CERTIFICATE_NOTE = """\
 ; The certificate made here signs itself: enough to encrypt mail from senders that don't verify,
-; which is nearly all. Replace it by one of a public authority before you publish MTA-STS, and
-; before you ask a sender to verify you.
+; which is nearly all, and for DANE. Replace it by one of a public authority before you publish
+; MTA-STS. Once its TLSA record is published its key must not just be replaced: senders that verify
+; would keep their mail. A new key is published first, beside it.
 """
 
 
@@ -49,14 +55,17 @@ def init(domain: str, folder: Path | None, hostname: str | None, *, as_json: boo
         name = parse_domain(domain)
     except DomainError as error:
         raise CommandFailed(f"DOMAIN {domain!r}: {error}", ExitCode.WRONG_USAGE) from None
+    host_text = hostname or _find_hostname(name)
     try:
-        host = parse_domain(hostname) if hostname else _find_hostname(name)
+        host = parse_domain(host_text)
     except DomainError as error:
-        raise CommandFailed(f"--hostname {hostname!r}: {error}", ExitCode.WRONG_USAGE) from None
-    records = format_records(name, host)
+        raise CommandFailed(f"--hostname {host_text!r}: {error}", ExitCode.WRONG_USAGE) from None
+    issued = _make_certificate(host)
+    records = format_records(name, host, issued.chain_der)
     files = [
         _NewFile("letterlock.toml", 0o644, format_config(folder, name, host)),
-        *_make_certificate(host),
+        _NewFile("certificate.pem", 0o644, issued.chain_pem.decode()),
+        _NewFile("key.pem", 0o600, issued.key_pem.decode()),
         _NewFile("dns-records.txt", 0o644, records),
     ]
     paths = _write_all(folder, files)
@@ -96,18 +105,17 @@ def format_config(folder: Path, domain: str, hostname: str) -> str:
     )
 
 
-def format_records(domain: str, hostname: str) -> str:
-    """Write what to publish, in the form of a zone file; comments are for people."""
-    width = max(len(domain), len(hostname)) + 2
-    return (
-        f"; For the zone of {domain}:\n"
-        f"{domain + '.':{width}}IN MX  10 {hostname}.\n"
-        f'{domain + ".":{width}}IN TXT "v=spf1 mx -all"\n'
-        "; The addresses of this host, and their reverse names, must be published too:\n"
-        f"; {hostname}. IN A    (its IPv4 address)\n"
-        f"; {hostname}. IN AAAA (its IPv6 address, if it has one)\n"
-        f"{_CERTIFICATE_NOTE}"
+def format_records(domain: "Domain", hostname: "Domain", chain: tuple[bytes, ...]) -> str:
+    """Write what `dns records` would, of a node that was not started yet."""
+    from letterlock.services.publish.records import (  # noqa: PLC0415 - not for -h
+        OwnDomain,
+        OwnHost,
+        format_zone,
+        plan_records,
     )
+
+    plan = plan_records(OwnDomain(domain, (OwnHost(hostname, chains=(chain,)),)))
+    return format_zone(plan.records, plan.notes) + _CERTIFICATE_NOTE
 
 
 def _find_hostname(domain: str) -> str:
@@ -116,15 +124,11 @@ def _find_hostname(domain: str) -> str:
     return name if name.endswith(f".{domain}") else f"mx1.{domain}"
 
 
-def _make_certificate(hostname: str) -> list[_NewFile]:
+def _make_certificate(hostname: str) -> "Issued":
     from letterlock.base.clock import SystemClock  # noqa: PLC0415 - not for -h
     from letterlock.protocols.pki.throwaway_ca import self_signed  # noqa: PLC0415 - cryptography
 
-    issued = self_signed([hostname], now=SystemClock().now(), days=CERTIFICATE_DAYS)
-    return [
-        _NewFile("certificate.pem", 0o644, issued.chain_pem.decode()),
-        _NewFile("key.pem", 0o600, issued.key_pem.decode()),
-    ]
+    return self_signed([hostname], now=SystemClock().now(), days=CERTIFICATE_DAYS)
 
 
 def _write_all(folder: Path, files: list[_NewFile]) -> list[Path]:

@@ -27,6 +27,7 @@ COMMANDS = {
     "demo": LazyCommand("demo:demo", "Show a message's whole journey on loopback."),
     "queue": LazyCommand("queue:queue", "List, explain and change what waits."),
     "policy": LazyCommand("policy:policy", "Serve what TLS a destination must have to Postfix."),
+    "dns": LazyCommand("dns:dns", "Give the DNS records to publish, check those published."),
     "status": LazyCommand("status:status", "Show the node on one screen."),
 }
 

@@ -68,6 +68,11 @@ def load_key_pair(certificate_path: Path, key_path: Path) -> KeyPair:
     return pair
 
 
+def load_chain(certificate_path: Path) -> tuple[x509.Certificate, ...]:
+    """Read a PEM chain without its key, for those who may not read that. Raises LocalError."""
+    return _parse_chain(certificate_path, _read(certificate_path))
+
+
 def use_key_pair(context: SSL.Context, pair: KeyPair) -> None:
     """Put a pair into a context, beside pairs of other key types; raises LocalError.
 

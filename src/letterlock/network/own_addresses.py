@@ -1,4 +1,4 @@
-"""Whether an address and port are our own listener's: mail must not be sent to ourselves.
+"""Our own addresses: whether one is our listener's (no mail is sent there), which lead outside.
 
 RFC 5321 §5.1, §6.3. An address in front of a translating router is only known where it is named in
 `[deliver] own_addresses`; otherwise the count of Received lines ends such loops.
@@ -14,6 +14,9 @@ IpAddress = IPv4Address | IPv6Address
 
 PORT_BEYOND = 25
 """Where a router in front of us takes mail, whatever port it is sent on to."""
+
+_TARGETS = ((socket.AF_INET, "198.41.0.4"), (socket.AF_INET6, "2001:503:ba3e::2:30"))
+"""Addresses that lie behind the default route: of a root server."""
 
 
 class OwnAddresses:
@@ -35,6 +38,21 @@ class OwnAddresses:
         if (address, port) in self._exact:
             return True
         return (address.version, port) in self._wildcards and _is_on_this_machine(address)
+
+
+def find_outgoing_addresses() -> tuple[IpAddress, ...]:
+    """Find the addresses by which this machine reaches the Internet, IPv4 first; sends nothing."""
+    found = (_find_source(family, target) for family, target in _TARGETS)
+    return tuple(address for address in found if address is not None)
+
+
+def _find_source(family: socket.AddressFamily, target: str) -> IpAddress | None:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((target, PORT_BEYOND))
+            return ip_address(probe.getsockname()[0])
+    except OSError:
+        return None
 
 
 def _is_on_this_machine(address: IpAddress) -> bool:

@@ -1,0 +1,91 @@
+"""`letterlock dns records`: what to publish, exactly as it is pasted into a zone."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from letterlock.cli.failures import CommandFailed, ExitCode
+from letterlock.cli.options import (
+    act_as_owner,
+    config_option,
+    json_option,
+    load_config_or_fail,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from letterlock.base.domains import Domain
+    from letterlock.services.publish.records import PlannedRecord
+
+RECORD_KEYS = {
+    "records[].kind": "what it is for: mx, address, ptr, spf, dkim, dmarc, mta-sts, policy-host, "
+    "tlsrpt, tlsa or caa",
+    "records[].name": "where it stands",
+    "records[].type": "its type: MX, A, AAAA, PTR, TXT, CNAME, TLSA or CAA",
+    "records[].ttl": "seconds",
+    "records[].value": "the rest, as in a zone file",
+    "records[].line": "the whole line of a zone file",
+    "records[].reason": "what it is good for",
+    "records[].complete": "false: the value says in words what only you know",
+}
+
+
+@click.command()
+@config_option
+@json_option(
+    {
+        "domain": "what was asked about",
+        **RECORD_KEYS,
+        "notes": "what is not among the records, and why",
+    }
+)
+@click.argument("domain")
+def records(domain: str, config_path: Path | None, *, as_json: bool) -> None:
+    """Give the DNS records to publish for DOMAIN and for this host, as lines of a zone file.
+
+    DOMAIN is one of `domains` in the configuration. Nothing is asked of anybody: `dns check` looks
+    at what is there. A line that begins with `;` is a comment, or waits for what only you know.
+    """
+    from letterlock.node.publishing import describe_domain  # noqa: PLC0415 - not loaded for -h
+    from letterlock.services.publish.records import format_zone, plan_records  # noqa: PLC0415
+
+    name = parse_domain_argument(domain)
+    config = load_config_or_fail(config_path)
+    if name not in config.domains:
+        raise CommandFailed(
+            f"{name} is not in `domains`, so that its hosts and keys are not known here; "
+            f"`letterlock dns check {name}` tells what can be told without",
+            ExitCode.WRONG_USAGE,
+        )
+    act_as_owner(config.data_dir)
+    plan = plan_records(describe_domain(config, name))
+    if as_json:
+        described = [describe_record(record) for record in plan.records]
+        print_json({"domain": name, "records": described, "notes": list(plan.notes)})
+    else:
+        click.echo(format_zone(plan.records, plan.notes), nl=False)
+
+
+def describe_record(record: "PlannedRecord") -> dict[str, Any]:
+    """Give what RECORD_KEYS says of a record."""
+    return {
+        "kind": record.kind.value,
+        "name": record.name,
+        "type": record.rdtype,
+        "ttl": record.ttl,
+        "value": record.value,
+        "line": record.line,
+        "reason": record.reason,
+        "complete": record.is_complete,
+    }
+
+
+def parse_domain_argument(text: str) -> "Domain":
+    """Read DOMAIN; ends the command when it is none."""
+    from letterlock.base.domains import DomainError, parse_domain  # noqa: PLC0415 - as above
+
+    try:
+        return parse_domain(text)
+    except DomainError as error:
+        raise CommandFailed(f"DOMAIN {text!r}: {error}", ExitCode.WRONG_USAGE) from None

@@ -1,0 +1,1 @@
+"""What our own domains publish: the records to have, what is wrong with those that are there."""
