@@ -1,0 +1,1 @@
+"""CAA: which authorities a domain lets issue certificates for its names."""
