@@ -11,7 +11,7 @@ from base64 import urlsafe_b64decode
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -77,6 +77,10 @@ class FakeAcmeServer:
     reuses: bool = False
     """Authorizations are valid from the start."""
     answer: Callable[[x509.Certificate], x509.Certificate] = lambda certificate: certificate
+    now: Callable[[], datetime] = lambda: START
+    """When certificates begin to be valid."""
+    window: tuple[str, str] = ("2026-03-10T00:00:00Z", "2026-03-12T00:00:00Z")
+    """When renewal is suggested."""
 
     def __post_init__(self) -> None:
         self.seen: list[tuple[str, Any]] = []
@@ -106,7 +110,7 @@ class FakeAcmeServer:
         assert bounds.seconds > 0
         await asyncio.sleep(0)  # as a network would, let others have their turn
         assert request.host == "ca.example"
-        path = request.target
+        path = request.target.partition("?")[0]
         what = path.split("/")[1]
         scripted = self.replies[what].pop(0) if self.replies[what] else None
         if request.method == "POST":
@@ -117,7 +121,7 @@ class FakeAcmeServer:
         if what == "directory":
             return respond(200, self._directory())
         if what == "renewal-info":
-            window = {"start": "2026-03-10T00:00:00Z", "end": "2026-03-12T00:00:00Z"}
+            window = dict(zip(("start", "end"), self.window, strict=True))
             return respond(200, {"suggestedWindow": window}, retry_after="21600")
         assert (request.method, what) == ("HEAD", "new-nonce")
         return self._with_nonce(HttpResponse(200, ()))
@@ -290,7 +294,9 @@ class FakeAcmeServer:
             return refuse("orderNotReady")
         request = x509.load_der_x509_csr(_decode(payload["csr"]))
         for index, root in enumerate(self._roots.values()):
-            self._certificates[f"/certificate/{number}/{index}"] = _sign(root, request, self.answer)
+            self._certificates[f"/certificate/{number}/{index}"] = _sign(
+                root, request, self.answer, self.now()
+            )
         order["certificate"] = f"{BASE}/certificate/{number}/0"
         order["status"] = "processing"
         self._change_later(f"/order/{number}", order, "valid")
@@ -311,6 +317,7 @@ def _sign(
     root: ThrowawayCa,
     request: x509.CertificateSigningRequest,
     change: Callable[[x509.Certificate], x509.Certificate],
+    now: datetime,
 ) -> bytes:
     names = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     certificate = (
@@ -319,8 +326,8 @@ def _sign(
         .issuer_name(root.issued.certificate.subject)
         .public_key(request.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(START)
-        .not_valid_after(START + timedelta(days=90))
+        .not_valid_before(now)
+        .not_valid_after(now + timedelta(days=90))
         .add_extension(names, critical=True)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(root.issued.key.public_key()),

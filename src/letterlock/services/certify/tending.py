@@ -74,6 +74,9 @@ class Wish:
     is_forced: bool = False
 
 
+NOTHING_MORE = Wish()
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What all certificates are tended with. `chance` gives numbers from 0 up to 1.
@@ -93,7 +96,9 @@ class Tools:
     chance: Callable[[], float]
 
 
-async def tend(tools: Tools, which: CertificateId, wish: Wish = Wish()) -> CertificateState | None:
+async def tend(
+    tools: Tools, which: CertificateId, wish: Wish = NOTHING_MORE
+) -> CertificateState | None:
     """Do what is due for one certificate, and what is wished; gives how it is then.
 
     None: another process is at it, or has taken over. Raises StoreUnavailable.
@@ -272,12 +277,13 @@ class _Tending:
             )
             await self._take(before, step)
             after = self.state.rollover
-            if after is not None and (before.note, before.stage) != (after.note, after.stage):
-                self._tell(f"key roll-over: {after.note}")
-            if after is not None and after.stage is before.stage:
+            if after is None:
+                self._tell("key roll-over: done")
                 return
-        if self.state.rollover is None:
-            self._tell("key roll-over: done")
+            if (before.note, before.stage) != (after.note, after.stage):
+                self._tell(f"key roll-over: {after.note}")
+            if after.stage is before.stage:
+                return
 
     async def _take(self, before: RollOver, step: Next) -> None:
         name, zone = self._lease.id.name, self._tools.zone

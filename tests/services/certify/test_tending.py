@@ -1,0 +1,323 @@
+"""RFC 9773, RFC 7671 §8.1: one certificate obtained, renewed, and given another key."""
+
+import dataclasses
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from letterlock.protocols.dns.answers import TlsaRecord
+from letterlock.services.certify.rollover import AFTER_SWITCH, make_record
+from letterlock.services.certify.tending import LEASE, NOTHING_MORE, Wish, find_next_time, tend
+from letterlock.storage.certificates import CertificateLease, CertificateState, RollOverStage
+from letterlock.storage.queue import StoreUnavailable
+from letterlock.storage.sqlite.certificates import SqliteCertificates
+from tests.acme_server import refuse, respond
+from tests.fakes import START
+from tests.services.certify.scene import ID, NAME, TTL, Scene, making_scene
+
+OTHER_KEY = make_record(b"x" * 32)
+RENEW = Wish(renew=True)
+ROLL_OVER = Wish(roll_over=True)
+
+
+@pytest_asyncio.fixture
+async def scene() -> AsyncIterator[Scene]:
+    async with making_scene() as made:
+        yield made
+
+
+async def test_a_first_certificate_is_kept_with_its_key(scene: Scene) -> None:
+    facts = await scene.obtain()
+    pair = await scene.store.load_pair(ID)
+    assert pair is not None
+    leaf = x509.load_pem_x509_certificates(pair.chain)[0]
+    assert load_pem_private_key(pair.key, None).public_key() == leaf.public_key()
+    assert facts.names == (NAME,)
+    assert [each.serial for each in await scene.issued.list_issued()] == [facts.serial]
+    assert scene.said(f"{NAME} (ECDSA): new certificate from CN=Root, valid until 2026-05-30")
+
+
+async def test_the_time_of_renewal_is_drawn_in_the_authoritys_window_and_kept(scene: Scene) -> None:
+    """RFC 9773 §4.2."""
+    scene.server.directory["renewalInfo"] = "https://ca.example/renewal-info"
+    await scene.obtain()
+    plan = (await scene.tend()).plan
+    assert plan is not None
+    assert plan.window is not None
+    assert plan.moment == plan.window.start + timedelta(days=1)
+    scene.clock.move(timedelta(days=1))
+    tools = dataclasses.replace(scene.tools(), chance=lambda: 0.9)
+    state = await tend(tools, ID)
+    assert state is not None
+    assert state.plan is not None
+    assert state.plan.moment == plan.moment
+
+
+async def test_a_window_in_the_past_renews_at_once_and_shows_why(scene: Scene) -> None:
+    """RFC 9773 §4.2: the authority is about to revoke."""
+    scene.server.directory["renewalInfo"] = "https://ca.example/renewal-info"
+    before = await scene.obtain()
+    window = {"start": "2026-03-01T00:00:00Z", "end": "2026-03-01T01:00:00Z"}
+    notice = {"suggestedWindow": window, "explanationURL": "https://ca.example/incident"}
+    scene.clock.move(timedelta(days=20))
+    scene.server.replies["renewal-info"] = [respond(200, notice, retry_after="3600")]
+    state = await scene.tend()
+    assert state.facts is not None
+    assert state.facts.serial != before.serial
+    assert scene.said("see https://ca.example/incident")
+    (order,) = scene.server.paths("new-order")[1:]
+    assert order["replaces"]
+
+
+async def test_renewal_keeps_the_key(scene: Scene) -> None:
+    before = await scene.obtain()
+    scene.clock.move(timedelta(days=62))
+    after = await scene.tend()
+    assert after.facts is not None
+    assert after.facts.serial != before.serial
+    assert after.facts.spki_sha256 == before.spki_sha256
+
+
+async def test_nothing_is_done_before_it_is_due(scene: Scene) -> None:
+    await scene.obtain()
+    scene.clock.move(timedelta(days=50))
+    asked = len(scene.server.seen)
+    await scene.tend()
+    assert len(scene.server.paths("new-order")) == 1
+    assert all(path == "/directory" for path, _ in scene.server.seen[asked:])
+
+
+async def test_what_fails_is_counted_and_tried_again_later(scene: Scene) -> None:
+    scene.server.replies["new-order"] = [refuse("rejectedIdentifier")]
+    state = await scene.tend()
+    assert state.facts is None
+    (trouble,) = state.troubles
+    assert trouble.count == 1
+    assert trouble.not_before > START
+    assert scene.said("no certificate from https://ca.example/directory: ca.example: ")
+    assert find_next_time(state, scene.directories, 2, START) == trouble.not_before
+    await scene.tend()
+    assert len(scene.server.paths("new-order")) == 1
+    scene.clock.move(timedelta(minutes=2))
+    assert (await scene.tend()).facts is not None
+
+
+async def test_the_operator_need_not_wait(scene: Scene) -> None:
+    scene.server.replies["new-order"] = [refuse("rejectedIdentifier")]
+    await scene.tend()
+    assert (await scene.tend(RENEW)).facts is not None
+
+
+async def test_another_authority_takes_over(scene: Scene) -> None:
+    scene.directories.append("https://ca.example/directory?other")
+    scene.server.replies["new-order"] = [refuse("serverInternal", 500)] * 9
+    for _ in range(2):
+        assert (await scene.tend()).facts is None
+        scene.clock.move(timedelta(hours=1))
+    facts = await scene.obtain()
+    assert facts.directory == "https://ca.example/directory?other"
+    scene.clock.move(timedelta(days=62))
+    scene.server.replies["new-order"] = []
+    after = await scene.tend()
+    assert after.facts is not None
+    assert after.facts.directory == "https://ca.example/directory"
+    assert "replaces" not in scene.server.paths("new-order")[-1]
+
+
+async def test_an_account_that_the_authority_lost_is_opened_again(scene: Scene) -> None:
+    await scene.obtain()
+    scene.server.replies["new-order"] = [refuse("accountDoesNotExist", 400)]
+    assert (await scene.tend(RENEW)).troubles
+    assert not (await scene.tend(RENEW)).troubles
+    assert len(scene.server.paths("new-account")) == 2
+
+
+async def test_two_processes_do_not_do_the_same(scene: Scene) -> None:
+    lease = await scene.store.claim(ID, scene.clock.now(), scene.clock.now() + LEASE)
+    assert lease is not None
+    assert await tend(scene.tools(), ID) is None
+    assert scene.server.seen == []
+    scene.clock.move(LEASE + timedelta(seconds=1))
+    assert (await scene.tend()).facts is not None
+
+
+# TLSA
+
+
+async def test_a_first_key_waits_for_its_record(scene: Scene) -> None:
+    """The name had another server's key: senders that go by DANE would not deliver."""
+    scene.zone.records = {OTHER_KEY}
+    scene.zone.is_ours_to_change = False
+    state = await scene.tend()
+    assert state.rollover is not None
+    assert state.rollover.stage is RollOverStage.PUBLISHED
+    assert scene.server.paths("new-order") == []
+    scene.zone.records.add(make_record(state.rollover.spki_sha256))
+    assert (await scene.tend()).facts is None
+    scene.clock.move(2 * TTL)
+    state = await scene.tend()
+    assert state.facts is not None
+    assert state.rollover is None
+
+
+async def test_no_chain_comes_into_use_that_no_record_matches(scene: Scene) -> None:
+    """A record of the whole certificate, which every renewal changes (RFC 7671 §5.1)."""
+    facts = await scene.obtain()
+    before = await scene.store.load_pair(ID)
+    scene.zone.records = {TlsaRecord(3, 0, 1, b"c" * 32)}
+    state = await scene.tend(RENEW)
+    assert state.facts == facts
+    assert await scene.store.load_pair(ID) == before
+    assert "issued, and not used: no TLSA record at _25._tcp.mx1" in state.troubles[0].reason
+
+
+async def test_the_operator_can_say_so_all_the_same(scene: Scene) -> None:
+    facts = await scene.obtain()
+    scene.zone.records = {OTHER_KEY}
+    state = await scene.tend(Wish(renew=True, is_forced=True))
+    assert state.facts is not None
+    assert state.facts.serial != facts.serial
+    assert scene.said("warning: used although no TLSA record")
+
+
+async def test_unknown_records_are_no_leave(scene: Scene) -> None:
+    await scene.obtain()
+    scene.zone.fault = "ns1.example.org: timed out"
+    state = await scene.tend(RENEW)
+    assert "not known whether its TLSA records match: ns1" in state.troubles[0].reason
+
+
+async def _roll(scene: Scene, wish: Wish = NOTHING_MORE) -> CertificateState:
+    """Let time pass until no roll-over goes on."""
+    state = await scene.tend(wish)
+    for _ in range(20):
+        if state.rollover is None:
+            return state
+        scene.clock.move(TTL)
+        state = await scene.tend()
+    raise AssertionError(scene.log.texts)
+
+
+async def test_a_key_is_changed_in_step_with_its_records(scene: Scene) -> None:
+    old = await scene.obtain()
+    scene.zone.records = {make_record(old.spki_sha256)}
+    state = await _roll(scene, ROLL_OVER)
+    assert state.facts is not None
+    new = state.facts.spki_sha256
+    assert new != old.spki_sha256
+    assert scene.zone.changes == [
+        ("add", make_record(new)),
+        ("remove", make_record(old.spki_sha256)),
+    ]
+    assert scene.clock.now() - START >= 2 * TTL + AFTER_SWITCH
+    assert scene.said("key roll-over: done")
+
+
+async def test_without_records_a_key_is_changed_at_once(scene: Scene) -> None:
+    old = await scene.obtain()
+    state = await scene.tend(ROLL_OVER)
+    assert state.facts is not None
+    assert state.facts.spki_sha256 != old.spki_sha256
+
+
+async def test_a_refused_change_is_told_and_tried_again(scene: Scene) -> None:
+    old = await scene.obtain()
+    scene.zone.records = {make_record(old.spki_sha256)}
+    scene.zone.refusal = "ns1.example.org: REFUSED"
+    state = await scene.tend(ROLL_OVER)
+    assert state.rollover is not None
+    assert state.rollover.stage is RollOverStage.KEY_MADE
+    assert scene.said("key roll-over: ns1.example.org: REFUSED")
+    scene.zone.refusal = None
+    assert (await _roll(scene)).rollover is None
+
+
+async def test_a_renewal_does_not_wait_for_a_roll_over(scene: Scene) -> None:
+    old = await scene.obtain()
+    scene.zone.records = {make_record(old.spki_sha256)}
+    scene.zone.is_ours_to_change = False
+    await scene.tend(ROLL_OVER)
+    scene.clock.move(timedelta(days=62))
+    state = await scene.tend()
+    assert state.facts is not None
+    assert state.facts.serial != old.serial
+    assert state.facts.spki_sha256 == old.spki_sha256
+    assert state.rollover is not None
+
+
+class _Killed(Exception):  # noqa: N818 - not an error: the process is no more
+    """As if the process had ended there."""
+
+
+class _DyingStore(SqliteCertificates):
+    """A store whose process is killed at its nth change, before or after the commit."""
+
+    def __init__(self, store: SqliteCertificates, lives: int, *, is_kept: bool) -> None:
+        super().__init__(store._database)
+        self._lives = lives
+        self._is_kept = is_kept
+
+    async def keep(self, *args: Any, **named: Any) -> bool:
+        self._lives -= 1
+        if self._lives == 0 and not self._is_kept:
+            raise _Killed
+        kept = await super().keep(*args, **named)
+        if self._lives == 0:
+            raise _Killed
+        return kept
+
+    async def release(self, lease: CertificateLease) -> bool:
+        del lease
+        raise _Killed  # nobody does anything after a kill
+
+
+@pytest.mark.parametrize("is_kept", [True, False], ids=["after", "before"])
+@pytest.mark.parametrize("lives", range(1, 9))
+async def test_a_kill_between_any_two_steps_resumes_at_the_right_one(
+    scene: Scene, lives: int, is_kept: bool
+) -> None:
+    old = await scene.obtain()
+    scene.zone.records = {make_record(old.spki_sha256)}
+    in_use = {old.spki_sha256}
+    dying = _DyingStore(scene.store, lives, is_kept=is_kept)
+    wish = ROLL_OVER
+    for _ in range(30):
+        state = await scene.store.load(ID)
+        assert state is not None
+        assert state.facts is not None
+        in_use.add(state.facts.spki_sha256)
+        # Whoever asks now finds the key in use, and the pair that is kept is that key's.
+        assert make_record(state.facts.spki_sha256) in scene.zone.records
+        pair = await scene.store.load_pair(ID)
+        assert pair is not None
+        leaf = x509.load_pem_x509_certificates(pair.chain)[0]
+        assert f"{leaf.serial_number:x}" == state.facts.serial
+        begun = state.rollover is not None or len(in_use) > 1
+        if begun and state.rollover is None:
+            break
+        try:
+            await tend(scene.tools(dying), ID, Wish() if begun else wish)
+        except _Killed:
+            dying = _DyingStore(scene.store, 0, is_kept=True)
+        scene.clock.move(TTL)
+    else:
+        raise AssertionError(scene.log.texts)
+    assert len(in_use) == 2
+    assert scene.zone.records == {make_record(state.facts.spki_sha256)}
+
+
+async def test_a_store_that_is_away_is_the_callers_to_handle(scene: Scene) -> None:
+    class Away(SqliteCertificates):
+        async def keep(self, *args: Any, **named: Any) -> bool:
+            del args, named
+            raise StoreUnavailable("disk full")
+
+    away = Away(scene.store._database)
+    with pytest.raises(StoreUnavailable):
+        await tend(scene.tools(away), ID)
+    assert (await scene.tend()).facts is not None
