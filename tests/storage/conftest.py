@@ -1,6 +1,7 @@
 """The store of each engine, empty, with a clock that stands still."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]  # it has no types
@@ -11,6 +12,7 @@ from letterlock.storage.queue import QueueStore
 from letterlock.storage.sqlite.queue import SqliteQueue
 from tests.fakes import FakeClock
 from tests.storage.messages import Mail
+from tests.storage.node_stores import MakeNode, NodeStores, emptied_node, postgres_node, sqlite_node
 from tests.storage.postgres_server import PostgresServer
 
 ENGINES = ["sqlite", pytest.param("postgres", marks=pytest.mark.peer("postgresql"))]
@@ -58,3 +60,24 @@ async def mail(
     await store.open()
     yield Mail(store, clock)
     await store.close()
+
+
+@pytest.fixture(scope="session")
+def node_schema(postgres: PostgresServer) -> str:
+    return postgres.create_schema()
+
+
+@pytest.fixture(params=ENGINES)
+async def make_node(request: pytest.FixtureRequest, clock: FakeClock, tmp_path: Path) -> MakeNode:
+    """Give what makes further stores on one empty database, as other processes would."""
+    if request.param == "sqlite":
+        return partial(sqlite_node, tmp_path / "data" / "node.sqlite", clock)
+    return partial(postgres_node, await emptied_node(request.getfixturevalue("node_schema")), clock)
+
+
+@pytest.fixture
+async def node(make_node: MakeNode) -> AsyncIterator[NodeStores]:
+    node = make_node()
+    await node.certificates.open()
+    yield node
+    await node.certificates.close()

@@ -4,9 +4,15 @@ RFC 8555 §7.3.5 (change of the key). `storage.sqlite.acme_accounts`,
 `storage.postgres.acme_accounts`; `tests/storage` runs one suite on both.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
+
+from letterlock.storage.records import from_micros
+
+ACCOUNT_COLUMNS = ("directory", "private_key", "created", "url", "next_key")
+"""The columns of an AcmeAccountRecord, as `read_account_row` has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +56,9 @@ class AccountStore(Protocol):
 
     async def forget_account(self, directory: str, key: bytes) -> bool:
         """Remove an account that the authority does not accept any more, if this is its key."""
+
+
+def read_account_row(row: Sequence[Any]) -> AcmeAccountRecord:
+    """Read the values of ACCOUNT_COLUMNS."""
+    directory, key, created, url, next_key = row
+    return AcmeAccountRecord(directory, key, from_micros(created), url, next_key)

@@ -6,13 +6,40 @@ all can be looked through without reading those. When to renew is `protocols.acm
 are in `storage.acme_accounts`, what was ever issued in `storage.issued`.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from letterlock.protocols.acme.renewal import RenewalPlan, Trouble
+from letterlock.protocols.acme.renewal_info import RenewalInfo
 from letterlock.protocols.tls.client_hello import KeyType
+from letterlock.storage.records import from_micros, from_optional_micros, to_micros, to_text
+
+STATE_COLUMNS = (
+    *("serial", "names", "not_before", "not_after", "spki_sha256", "issuer"),
+    *("directory", "issued", "hurried"),
+    *("renew_at", "window_start", "window_end", "explanation", "ask_again", "failed_asks"),
+    *("stage", "next_key", "next_spki_sha256", "stage_since", "stage_ready", "note"),
+    *("troubles", "revoked"),
+)
+"""The columns of a CertificateState, as `make_row` has them."""
+ROW_COLUMNS = ("name", "key_type", "version", *STATE_COLUMNS)
+"""The columns that `read_row` reads."""
+
+_FACTS = slice(3, 12)
+_PLAN = slice(12, 18)
+_ROLLOVER = slice(18, 24)
+
+_decode_texts: Callable[[str], tuple[str, ...]] = msgspec.json.Decoder(tuple[str, ...]).decode
+_decode_troubles: Callable[[str], tuple[Trouble, ...]] = msgspec.json.Decoder(
+    tuple[Trouble, ...]
+).decode
+
+_Value = str | int | bytes | None
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -65,7 +92,7 @@ class RollOverStage(StrEnum):
     ISSUED = "issued"
     """The certificate for the next key is the next pair."""
     SWITCHED = "switched"
-    """It is in use; the records of the key before are still published."""
+    """It is in use. `key` is empty; the digest is that of the key before, whose record stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,3 +207,134 @@ class CertificateStore(Protocol):
 
     async def forget(self, which: CertificateId, now: datetime) -> bool:
         """Remove all that is kept of one; False when there is none, or it is leased."""
+
+
+def check_change(
+    lease: CertificateLease,
+    state: CertificateState,
+    pair: KeptPair | None,
+    next_pair: KeptPair | None,
+) -> None:
+    """Raise ValueError for what can't be kept together."""
+    if state.id != lease.id:
+        raise ValueError(f"the lease is for {lease.id}, not {state.id}")
+    if pair is not None and state.facts is None:
+        raise ValueError("a pair without facts")
+    if next_pair is not None and not has_next_pair(state):
+        raise ValueError("a next pair without a roll-over that has one")
+
+
+def has_next_pair(state: CertificateState) -> bool:
+    """Say if a pair is to be kept that the roll-over will switch to."""
+    return state.rollover is not None and state.rollover.stage is RollOverStage.ISSUED
+
+
+def make_row(state: CertificateState) -> tuple[_Value, ...]:
+    """Give the values of STATE_COLUMNS."""
+    troubles = msgspec.json.encode(state.troubles).decode() if state.troubles else None
+    return (
+        *_make_facts(state.facts),
+        *_make_plan(state.plan),
+        *_make_rollover(state.rollover),
+        troubles,
+        _optional_micros(state.revoked),
+    )
+
+
+def read_row(row: Sequence[Any]) -> CertificateState:
+    """Read the values of ROW_COLUMNS."""
+    name, key_type, version = row[:3]
+    troubles, revoked = row[24:]
+    return CertificateState(
+        CertificateId(name, KeyType(key_type)),
+        _read_facts(row[_FACTS]),
+        _read_plan(row[_PLAN]),
+        _decode_troubles(troubles) if troubles else (),
+        _read_rollover(row[_ROLLOVER]),
+        from_optional_micros(revoked),
+        version,
+    )
+
+
+def _make_facts(facts: KeptFacts | None) -> tuple[_Value, ...]:
+    if facts is None:
+        return (None,) * 9
+    return (
+        facts.serial,
+        msgspec.json.encode(facts.names).decode(),
+        to_micros(facts.not_before),
+        to_micros(facts.not_after),
+        facts.spki_sha256,
+        to_text(facts.issuer),
+        facts.directory,
+        to_micros(facts.issued),
+        facts.hurried,
+    )
+
+
+def _read_facts(row: Sequence[Any]) -> KeptFacts | None:
+    serial, names, not_before, not_after, spki_sha256, issuer, directory, issued, hurried = row
+    if serial is None:
+        return None
+    return KeptFacts(
+        serial,
+        _decode_texts(names),
+        from_micros(not_before),
+        from_micros(not_after),
+        spki_sha256,
+        issuer,
+        directory,
+        from_micros(issued),
+        hurried,
+    )
+
+
+def _make_plan(plan: RenewalPlan | None) -> tuple[_Value, ...]:
+    if plan is None:
+        return (None,) * 6
+    window: tuple[_Value, ...] = (None,) * 3
+    if plan.window is not None:
+        start, end = to_micros(plan.window.start), to_micros(plan.window.end)
+        window = (start, end, plan.window.explanation)
+    return (to_micros(plan.moment), *window, _optional_micros(plan.ask_again), plan.failed_asks)
+
+
+def _read_plan(row: Sequence[Any]) -> RenewalPlan | None:
+    moment, start, end, explanation, ask_again, failed_asks = row
+    if moment is None:
+        return None
+    window = None
+    if start is not None:
+        window = RenewalInfo(from_micros(start), from_micros(end), explanation)
+    return RenewalPlan(from_micros(moment), window, from_optional_micros(ask_again), failed_asks)
+
+
+def _make_rollover(rollover: RollOver | None) -> tuple[_Value, ...]:
+    if rollover is None:
+        return (None,) * 6
+    return (
+        rollover.stage,
+        rollover.key,
+        rollover.spki_sha256,
+        to_micros(rollover.since),
+        _optional_micros(rollover.ready),
+        to_text(rollover.note),
+    )
+
+
+def _read_rollover(row: Sequence[Any]) -> RollOver | None:
+    stage, key, spki_sha256, since, ready, note = row
+    if stage is None:
+        return None
+    return RollOver(
+        RollOverStage(stage),
+        key,
+        spki_sha256,
+        from_micros(since),
+        from_optional_micros(ready),
+        note,
+    )
+
+
+def _optional_micros(moment: datetime | None) -> int | None:
+    return None if moment is None else to_micros(moment)

@@ -3,12 +3,21 @@
 `storage.sqlite.issued`, `storage.postgres.issued`; `tests/storage` runs one suite on both.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Protocol
+from typing import Any, Protocol
 
+from letterlock.protocols.tls.client_hello import KeyType
 from letterlock.storage.certificates import CertificateId
+from letterlock.storage.records import from_micros, from_optional_micros, to_micros
+
+ISSUED_COLUMNS = (
+    *("fingerprint", "serial", "name", "key_type", "directory", "issued", "not_after"),
+    *("leaf", "revoked"),
+)
+"""The columns of an IssuedCertificate, as `make_issued_row` and `read_issued_row` have them."""
 
 KEPT_AFTER_END = timedelta(days=90)
 
@@ -56,3 +65,33 @@ class IssuedStore(Protocol):
 
     async def prune_issued(self, ended_before: datetime) -> int:
         """Remove those that ended before; gives how many."""
+
+
+def make_issued_row(certificate: IssuedCertificate) -> tuple[str | int | bytes | None, ...]:
+    """Give the values of ISSUED_COLUMNS."""
+    revoked = certificate.revoked
+    return (
+        certificate.fingerprint,
+        certificate.serial,
+        certificate.id.name,
+        certificate.id.key_type,
+        certificate.directory,
+        to_micros(certificate.issued),
+        to_micros(certificate.not_after),
+        certificate.leaf,
+        None if revoked is None else to_micros(revoked),
+    )
+
+
+def read_issued_row(row: Sequence[Any]) -> IssuedCertificate:
+    """Read the values of ISSUED_COLUMNS."""
+    _, serial, name, key_type, directory, issued, not_after, leaf, revoked = row
+    return IssuedCertificate(
+        serial,
+        CertificateId(name, KeyType(key_type)),
+        directory,
+        from_micros(issued),
+        from_micros(not_after),
+        leaf,
+        from_optional_micros(revoked),
+    )

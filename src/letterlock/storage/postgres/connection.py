@@ -186,8 +186,8 @@ class Database:
         )
 
 
-async def fetch_once(dsn: str, query: str, *parameters: object) -> Any:
-    """Give one row, over a connection that can change nothing; None also without such a table.
+async def fetch_beside(dsn: str, query: str, *parameters: object) -> list[tuple[Any, ...]]:
+    """Give rows, over a connection that can change nothing; none also without such a table.
 
     Raises LocalError where the operator must act, and StoreUnavailable.
     """
@@ -199,9 +199,9 @@ async def fetch_once(dsn: str, query: str, *parameters: object) -> Any:
             dsn, timeout=CONNECT_SECONDS, command_timeout=COMMAND_SECONDS, server_settings=settings
         )
         try:
-            return await connection.fetchrow(query, *parameters)
+            return [tuple(row) for row in await connection.fetch(query, *parameters)]
         except asyncpg.UndefinedTableError:
-            return None
+            return []
         finally:
             await _close_within(CONNECT_SECONDS, connection)
 

@@ -16,7 +16,8 @@ from letterlock.storage.policies import (
     make_row,
     read_row,
 )
-from letterlock.storage.postgres.connection import NODE_SCHEMA, Database, fetch_once
+from letterlock.storage.postgres.connection import fetch_beside
+from letterlock.storage.postgres.node import NodeDatabase
 from letterlock.storage.records import from_micros, to_micros
 
 _COLUMNS = ", ".join(ENTRY_COLUMNS)
@@ -52,10 +53,7 @@ _FORGET = """
 
 
 class PostgresPolicies:
-    """Fulfils `storage.policies.PolicyStore`.
-
-    `node` names this process among all that share the database; the queue's name of it is another.
-    """
+    """Fulfils `storage.policies.PolicyStore`. `node` is of `NodeDatabase`."""
 
     def __init__(
         self,
@@ -65,12 +63,11 @@ class PostgresPolicies:
         *,
         random_name: Callable[[], str] = lambda: secrets.token_hex(12),
     ) -> None:
-        self._database = Database(dsn, f"{node}/node", NODE_SCHEMA)
-        self._clock = clock
+        self._database = NodeDatabase(dsn, node, clock)
         self._random_name = random_name
 
     async def open(self) -> None:
-        await self._database.open(to_micros(self._clock.now()))
+        await self._database.open()
 
     async def close(self) -> None:
         await self._database.close()
@@ -122,8 +119,8 @@ async def read_policy(dsn: str, domain: Domain) -> StoredPolicy | None:
 
     None also where no node ever was. Raises LocalError and StoreUnavailable.
     """
-    row = await fetch_once(dsn, _LOAD, domain)
-    return None if row is None else _read(domain, tuple(row))
+    rows = await fetch_beside(dsn, _LOAD, domain)
+    return _read(domain, rows[0]) if rows else None
 
 
 def _read(domain: Domain, row: Sequence[Any]) -> StoredPolicy:

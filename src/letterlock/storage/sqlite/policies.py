@@ -1,6 +1,5 @@
 """The cache of MTA-STS policies in SQLite."""
 
-import asyncio
 import secrets
 from collections.abc import Callable
 from datetime import datetime
@@ -18,10 +17,9 @@ from letterlock.storage.policies import (
     make_row,
     read_row,
 )
-from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.records import from_micros, to_micros
-from letterlock.storage.sqlite.connection import connect_reader, fetch_row, fetch_rows
-from letterlock.storage.sqlite.node import NodeDatabase
+from letterlock.storage.sqlite.connection import fetch_row, fetch_rows
+from letterlock.storage.sqlite.node import NodeDatabase, read_beside
 
 _COLUMNS = ", ".join(ENTRY_COLUMNS)
 _LOAD = f"SELECT used, {_COLUMNS} FROM policies WHERE domain = ?"  # noqa: S608 - constants
@@ -129,26 +127,8 @@ async def read_policy(path: Path, domain: Domain) -> StoredPolicy | None:
 
     None also where there is no file yet. Raises StoreUnavailable for one that can't be read.
     """
-    return await asyncio.to_thread(_look, path, domain)
-
-
-def _look(path: Path, domain: Domain) -> StoredPolicy | None:
-    try:
-        path.stat()
-        connection = connect_reader(path)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise StoreUnavailable(f"{path}: {error.strerror}") from error
-    except apsw.Error as error:
-        raise StoreUnavailable(f"{path}: {error}") from error
-    try:
-        row = fetch_row(connection, _LOAD, (domain,))
-    except apsw.Error as error:
-        raise StoreUnavailable(f"{path}: {error}") from error
-    finally:
-        connection.close()
-    return None if row is None else _read(domain, row)
+    rows = await read_beside(path, _LOAD, (domain,))
+    return _read(domain, rows[0]) if rows else None
 
 
 def _read(domain: Domain, row: tuple[int | str | None, ...]) -> StoredPolicy:
