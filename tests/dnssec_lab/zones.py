@@ -77,16 +77,24 @@ implicit          A      127.0.0.16
 renamed           DNAME  example.
 *.wild            A      127.0.0.17
 *.wild            TLSA   3 1 1 {EE_DIGEST}
+caa               CAA    0 issue "ca.example"
+caa               CAA    128 tbs "Unknown"
+x.ent.caa         A      127.0.0.18
+to-caa            CNAME  caa
+to-unsigned-caa   CNAME  caa.unsigned.example.
+to-bogus-caa      CNAME  caa.bogus.example.
+*.caa-wild        CAA    0 issuewild ";"
 """,
     ),
     "nsec3.example.": LabZone(Signing.NSEC3, f"{_ONE_HOST}mx2 A {ADDRESS}\n"),
     "unsigned.example.": LabZone(
         Signing.UNSIGNED,
-        f"{_ONE_HOST}hosted MX 10 mx1.secure.example.\nto-secure CNAME mx1.secure.example.\n",
+        f"{_ONE_HOST}hosted MX 10 mx1.secure.example.\nto-secure CNAME mx1.secure.example.\n"
+        'caa CAA 0 issue "ca.example"\n',
     ),
     "island.example.": LabZone(Signing.ISLAND, _ONE_HOST),
     "unknown.example.": LabZone(Signing.UNKNOWN_ALGORITHM, _ONE_HOST),
-    "bogus.example.": LabZone(Signing.BAD_SIGNATURES, _ONE_HOST),
+    "bogus.example.": LabZone(Signing.BAD_SIGNATURES, f'{_ONE_HOST}caa CAA 0 issue "ca.example"\n'),
     "expired.example.": LabZone(Signing.EXPIRED, _ONE_HOST),
     "future.example.": LabZone(Signing.NOT_YET_VALID, _ONE_HOST),
     "wrong-ds.example.": LabZone(Signing.WRONG_DS, _ONE_HOST),
