@@ -86,8 +86,16 @@ class Scene:
     log: FakeLog
     store: SqliteCertificates
     issued: SqliteIssued
-    accounts: Accounts
+    database: NodeDatabase
+    make_accounts: Callable[[], Accounts]
     directories: list[str]
+
+    def __post_init__(self) -> None:
+        self.accounts = self.make_accounts()
+
+    def forget_process(self) -> None:
+        """Be another process: nothing but the store is left."""
+        self.accounts = self.make_accounts()
 
     def tools(self, store: SqliteCertificates | None = None) -> Tools:
         """Give what a process has; another store stands between."""
@@ -144,7 +152,10 @@ async def making_scene(terms: Iterable[str] = ()) -> AsyncIterator[Scene]:
         return AcmeClient(servers[directory], parse_url(directory), clock)
 
     agreed = {each: Terms(is_agreed=each not in terms) for each in servers}
-    accounts = Accounts(SqliteAccounts(database), make_client, agreed, clock)
+
+    def make_accounts() -> Accounts:
+        return Accounts(SqliteAccounts(database), make_client, agreed, clock)
+
     try:
         yield Scene(
             server,
@@ -154,7 +165,8 @@ async def making_scene(terms: Iterable[str] = ()) -> AsyncIterator[Scene]:
             FakeLog(),
             SqliteCertificates(database),
             SqliteIssued(database),
-            accounts,
+            database,
+            make_accounts,
             [ours],
         )
     finally:

@@ -16,6 +16,7 @@ from letterlock.services.certify.tending import LEASE, NOTHING_MORE, Wish, find_
 from letterlock.storage.certificates import CertificateLease, CertificateState, RollOverStage
 from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.sqlite.certificates import SqliteCertificates
+from letterlock.storage.sqlite.node import NodeDatabase
 from tests.acme_server import refuse, respond
 from tests.fakes import START
 from tests.services.certify.scene import ID, NAME, TTL, Scene, making_scene
@@ -257,8 +258,8 @@ class _Killed(Exception):  # noqa: N818 - not an error: the process is no more
 class _DyingStore(SqliteCertificates):
     """A store whose process is killed at its nth change, before or after the commit."""
 
-    def __init__(self, store: SqliteCertificates, lives: int, *, is_kept: bool) -> None:
-        super().__init__(store._database)
+    def __init__(self, database: NodeDatabase, lives: int, *, is_kept: bool) -> None:
+        super().__init__(database)
         self._lives = lives
         self._is_kept = is_kept
 
@@ -284,7 +285,7 @@ async def test_a_kill_between_any_two_steps_resumes_at_the_right_one(
     old = await scene.obtain()
     scene.zone.records = {make_record(old.spki_sha256)}
     in_use = {old.spki_sha256}
-    dying = _DyingStore(scene.store, lives, is_kept=is_kept)
+    dying = _DyingStore(scene.database, lives, is_kept=is_kept)
     wish = ROLL_OVER
     for _ in range(30):
         state = await scene.store.load(ID)
@@ -303,7 +304,7 @@ async def test_a_kill_between_any_two_steps_resumes_at_the_right_one(
         try:
             await tend(scene.tools(dying), ID, Wish() if begun else wish)
         except _Killed:
-            dying = _DyingStore(scene.store, 0, is_kept=True)
+            dying = _DyingStore(scene.database, 0, is_kept=True)
         scene.clock.move(TTL)
     else:
         raise AssertionError(scene.log.texts)
@@ -317,7 +318,7 @@ async def test_a_store_that_is_away_is_the_callers_to_handle(scene: Scene) -> No
             del args, named
             raise StoreUnavailable("disk full")
 
-    away = Away(scene.store._database)
+    away = Away(scene.database)
     with pytest.raises(StoreUnavailable):
         await tend(scene.tools(away), ID)
     assert (await scene.tend()).facts is not None

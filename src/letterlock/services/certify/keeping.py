@@ -30,16 +30,22 @@ class Keeping:
         self._under_way: dict[CertificateId, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(AT_A_TIME)
         self._look = asyncio.Event()
+        self._is_draining = False
         self._fault = ""
 
     def look(self) -> None:
         """Look at all of them soon."""
         self._look.set()
 
+    def drain(self) -> None:
+        """Begin nothing new; `run` returns when what was begun has ended."""
+        self._is_draining = True
+        self._look.set()
+
     async def run(self) -> None:
-        """Keep them until cancelled."""
+        """Keep them until cancelled or drained."""
         async with asyncio.TaskGroup() as tasks:
-            while True:
+            while not self._is_draining:
                 self._look.clear()
                 for which in await self._find_due():
                     self._begin(which, tasks)

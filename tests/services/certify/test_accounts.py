@@ -1,0 +1,100 @@
+"""RFC 8555 §7.3, §7.3.5: one account for all nodes, whose key is kept before it is used."""
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+
+from letterlock.network.acme_client import AcmeFailed
+from letterlock.network.http_exchange import HttpFailed, HttpFault
+from letterlock.services.certify.authority import Authority
+from letterlock.storage.acme_accounts import AcmeAccountRecord
+from letterlock.storage.sqlite.acme_accounts import SqliteAccounts
+from tests.acme_server import refuse
+from tests.services.certify.scene import Scene, making_scene
+
+DIRECTORY = "https://ca.example/directory"
+
+
+@pytest_asyncio.fixture
+async def scene() -> AsyncIterator[Scene]:
+    async with making_scene() as made:
+        yield made
+
+
+def store_of(scene: Scene) -> SqliteAccounts:
+    return SqliteAccounts(scene.database)
+
+
+async def kept(scene: Scene) -> AcmeAccountRecord:
+    (record,) = await store_of(scene).list_accounts()
+    return record
+
+
+async def open_one(scene: Scene) -> Authority:
+    opened = await scene.accounts.open(DIRECTORY)
+    assert isinstance(opened, Authority), opened
+    return opened
+
+
+async def test_an_account_is_opened_once(scene: Scene) -> None:
+    first = await open_one(scene)
+    assert await open_one(scene) is first
+    assert len(scene.server.paths("new-account")) == 1
+    record = await kept(scene)
+    assert record.url == first.account.url.text
+    assert record.key == first.key.pem
+
+
+async def test_another_process_finds_it_by_its_key(scene: Scene) -> None:
+    first = await open_one(scene)
+    scene.forget_process()
+    second = await open_one(scene)
+    assert second.account.url == first.account.url
+    assert len(scene.server.accounts) == 1
+
+
+async def test_terms_that_the_operator_did_not_agree_to_make_no_account() -> None:
+    async with making_scene(terms=[DIRECTORY]) as scene:
+        scene.server.meta = {"termsOfService": "https://ca.example/terms"}
+        opened = await scene.accounts.open(DIRECTORY)
+        assert isinstance(opened, AcmeFailed)
+        assert "terms must be agreed to first: https://ca.example/terms" in opened.reason
+        assert scene.server.accounts == {}
+
+
+async def test_a_key_is_changed(scene: Scene) -> None:
+    before = (await open_one(scene)).key.pem
+    changed = await scene.accounts.change_key(DIRECTORY)
+    assert isinstance(changed, Authority)
+    record = await kept(scene)
+    assert record.key == changed.key.pem != before
+    assert record.next_key is None
+    scene.forget_process()
+    assert (await open_one(scene)).account.url == changed.account.url
+
+
+async def test_a_change_whose_answer_was_lost_is_found_out(scene: Scene) -> None:
+    """The authority has the new key, or has it not: it is asked which it knows."""
+    before = (await open_one(scene)).key.pem
+    scene.server.replies["key-change"] = [HttpFailed(HttpFault.TIMED_OUT, "late")]
+    changed = await scene.accounts.change_key(DIRECTORY)
+    assert isinstance(changed, Authority)
+    assert changed.key.pem == before
+    assert (await kept(scene)).next_key is None
+
+
+async def test_a_kill_in_the_middle_of_a_change_loses_neither_key(scene: Scene) -> None:
+    authority = await open_one(scene)
+    begun = await store_of(scene).begin_key_change(DIRECTORY, authority.key.pem)
+    assert begun is not None
+    scene.forget_process()
+    assert (await open_one(scene)).account.url == authority.account.url
+    assert (await kept(scene)).next_key is None
+
+
+async def test_a_refused_change_leaves_the_key(scene: Scene) -> None:
+    before = (await open_one(scene)).key.pem
+    scene.server.replies["key-change"] = [refuse("unauthorized")]
+    assert isinstance(await scene.accounts.change_key(DIRECTORY), AcmeFailed)
+    scene.forget_process()
+    assert (await open_one(scene)).key.pem == before

@@ -1,0 +1,115 @@
+"""All certificates: who is looked at, and what others' faults may not do."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any
+
+import pytest_asyncio
+
+from letterlock.protocols.tls.client_hello import KeyType
+from letterlock.services.certify.keeping import Keeping
+from letterlock.services.certify.tending import LEASE
+from letterlock.storage.certificates import CertificateId, CertificateState
+from letterlock.storage.queue import StoreUnavailable
+from letterlock.storage.sqlite.certificates import SqliteCertificates
+from tests.services.certify.scene import ID, NAME, Scene, making_scene
+
+RSA = CertificateId(NAME, KeyType.RSA)
+UNWANTED = CertificateId("old.example.org", KeyType.ECDSA)
+
+
+@pytest_asyncio.fixture
+async def scene() -> AsyncIterator[Scene]:
+    async with making_scene() as made:
+        yield made
+
+
+async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(30):
+        for _ in count():
+            if await is_so():
+                return
+            await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def running(keeping: Keeping) -> AsyncIterator[None]:
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(keeping.run())
+        yield
+        task.cancel()
+
+
+async def says(scene: Scene, words: str) -> bool:
+    return scene.said(words)
+
+
+async def has_ordered(scene: Scene) -> bool:
+    return bool(scene.server.paths("new-order"))
+
+
+async def has(scene: Scene, which: CertificateId) -> bool:
+    state = await scene.store.load(which)
+    return state is not None and state.facts is not None
+
+
+async def test_every_wanted_certificate_is_obtained_and_no_other(scene: Scene) -> None:
+    lease = await scene.store.claim(UNWANTED, scene.clock.now(), scene.clock.now())
+    assert lease is not None
+    keeping = Keeping(scene.tools(), [ID, RSA])
+    async with running(keeping):
+        await until(lambda: has(scene, ID))
+        await until(lambda: has(scene, RSA))
+    assert not await has(scene, UNWANTED)
+    assert len(scene.server.paths("new-order")) == 2
+
+
+async def test_one_that_drains_ends_what_it_has_begun(scene: Scene) -> None:
+    keeping = Keeping(scene.tools(), [ID])
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(keeping.run())
+        await until(lambda: has_ordered(scene))
+        keeping.drain()
+    assert await has(scene, ID)
+
+
+async def test_one_that_is_stopped_leaves_its_work_to_others_at_once(scene: Scene) -> None:
+    keeping = Keeping(scene.tools(), [ID])
+    async with running(keeping):
+        await until(lambda: has_ordered(scene))
+    now = scene.clock.now()
+    assert await scene.store.claim(ID, now, now + LEASE) is not None
+
+
+async def test_a_store_that_is_away_is_asked_again(scene: Scene) -> None:
+    class Away(SqliteCertificates):
+        is_away = True
+
+        async def list_states(self, **named: Any) -> list[CertificateState]:
+            if self.is_away:
+                raise StoreUnavailable("the disk is full")
+            return await super().list_states(**named)
+
+    store = Away(scene.database)
+    keeping = Keeping(scene.tools(store), [ID])
+    async with running(keeping):
+        await until(lambda: says(scene, "cannot be looked at: the disk is full"))
+        store.is_away = False
+        keeping.look()
+        await until(lambda: has(scene, ID))
+    assert sum("disk is full" in text for text in scene.log.texts) == 1
+
+
+async def test_a_defect_about_one_is_not_the_others(scene: Scene) -> None:
+    class Odd(SqliteCertificates):
+        async def claim(self, *args: Any) -> Any:
+            if args[0] == ID:
+                raise ZeroDivisionError("odd")
+            return await super().claim(*args)
+
+    keeping = Keeping(scene.tools(Odd(scene.database)), [ID, RSA])
+    async with running(keeping):
+        await until(lambda: has(scene, RSA))
+    assert scene.said(f"error: {NAME} (ECDSA): a defect of letterlock, ZeroDivisionError: odd")
