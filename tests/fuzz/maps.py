@@ -1,11 +1,12 @@
 """What Postfix asks a lookup table, what it is answered, and what our processes say in between."""
 
+import math
 import re
 from asyncio import Future, Transport
 from urllib.parse import unquote_to_bytes
 
 from letterlock.base.domains import parse_domain
-from letterlock.network.map_server import MapLimits, MapServer, _Connection
+from letterlock.network.map_server import Known, MapLimits, MapServer, _Connection
 from letterlock.protocols.maps.messages import BadQuery, Event, Query, Reply, Status, Violation
 from letterlock.protocols.maps.netstrings import NetstringReader, format_netstring
 from letterlock.protocols.maps.socketmap import (
@@ -151,8 +152,8 @@ class _Taken(Transport):
 class _Echo:
     """Knows every answer: the key."""
 
-    def find(self, key: bytes) -> Reply:
-        return Reply(Status.OK, key.decode("latin-1"))
+    def find(self, key: bytes) -> Known:
+        return Known(Reply(Status.OK, key.decode("latin-1")), math.inf)
 
     def wait(self, key: bytes) -> "Future[Reply]":
         raise AssertionError(key)
@@ -162,15 +163,19 @@ class _Echo:
 
 
 def check_map_connection(octets: bytes) -> None:
-    """Each query is answered once and in its order, in the protocol that it came by."""
+    """Each query is answered once and in its order, in the protocol that it came by.
+
+    The server is one for all ways to split it: what it remembers of one changes no other.
+    """
     (choice,), wire = take_choices(octets, 1)
     is_socketmap = wire[:1].isdigit()
     reader = SocketmapReader() if is_socketmap else TcpTableReader()
     write = format_socketmap_reply if is_socketmap else format_tcp_reply
     events = reader.receive(wire)
     expected = b"".join(write(_expect(event)) for event in events if event != _end(events))
-    for pieces in split_ways(wire, choice):
-        connection = _Connection(MapServer(_Echo(), MapLimits(), FakeClock()))
+    server = MapServer(_Echo(), MapLimits(), FakeClock())
+    for pieces in (*split_ways(wire, choice), *split_ways(wire, choice)):
+        connection = _Connection(server)
         transport = _Taken()
         connection.connection_made(transport)
         for piece in pieces:
@@ -188,7 +193,7 @@ def _expect(event: Event) -> Reply:
     if isinstance(event, BadQuery):
         return Reply(Status.PERM, event.reason)
     assert not isinstance(event, Violation)
-    return _Echo().find(event)
+    return _Echo().find(event).reply
 
 
 def check_questions(octets: bytes) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +16,13 @@ from hypothesis import strategies as st
 
 from letterlock.network import map_server
 from letterlock.network.control import bind_unix_socket
-from letterlock.network.map_server import MAX_PIPELINED, MapLimits, MapServer
+from letterlock.network.map_server import (
+    MAX_PIPELINED,
+    MAX_REMEMBERED_OCTETS,
+    Known,
+    MapLimits,
+    MapServer,
+)
 from letterlock.protocols.maps.messages import NOT_FOUND, Reply, Status
 from letterlock.protocols.maps.netstrings import format_netstring
 from tests.fakes import FakeClock
@@ -24,17 +31,24 @@ SECONDS = 20.0
 LIMITS = MapLimits()
 
 
-class Known:
+class Told:
     """Answers: what is in `known` at once, the rest when it is told."""
 
     def __init__(self) -> None:
         self.known: dict[bytes, Reply] = {b"a": Reply(Status.OK, "dane"), b".a": NOT_FOUND}
+        self.until = math.inf
+        self.looked = 0
+        self.given: list[Known] = []
         self.waiting: dict[bytes, asyncio.Future[Reply]] = {}
         self.is_asked = asyncio.Event()
         self.swept = asyncio.Event()
 
-    def find(self, key: bytes) -> Reply | None:
-        return self.known.get(key)
+    def find(self, key: bytes) -> Known | None:
+        self.looked += 1
+        if key not in self.known:
+            return None
+        self.given.append(Known(self.known[key], self.until))
+        return self.given[-1]
 
     def wait(self, key: bytes) -> "asyncio.Future[Reply]":
         self.is_asked.set()
@@ -51,7 +65,7 @@ class Serving:
     """A server that runs, and its parts."""
 
     server: MapServer
-    answers: Known
+    answers: Told
     clock: FakeClock
     address: tuple[str, int]
 
@@ -87,7 +101,7 @@ class Client:
 
 @asynccontextmanager
 async def serving(limits: MapLimits = LIMITS) -> AsyncIterator[Serving]:
-    answers, clock = Known(), FakeClock()
+    answers, clock = Told(), FakeClock()
     server = MapServer(answers, limits, clock)
     listener = socket.create_server(("127.0.0.1", 0))
     await server.open([listener])
@@ -123,6 +137,88 @@ async def test_answers_do_not_depend_on_how_queries_are_split(keys: list[bytes],
             client.writer.write(piece)
             await client.writer.drain()
         await client.hear(expected)
+
+
+async def remember(it: Serving, octets: bytes, answer: bytes) -> int:
+    """Have a query remembered; gives how often was looked until then."""
+    async with it.client() as client:
+        for _ in range(3):
+            await client.ask(octets, answer)
+        looked = it.answers.looked
+        await client.ask(octets, answer)
+        assert it.answers.looked == looked
+    return looked
+
+
+@pytest.mark.parametrize(("octets", "answer"), [(query(b"a"), DANE), (b"get a\n", b"200 dane\n")])
+async def test_a_query_that_is_remembered_is_not_looked_up_while_its_answer_holds(
+    octets: bytes, answer: bytes
+) -> None:
+    async with serving() as it:
+        it.answers.until = 10
+        looked = await remember(it, octets, answer)
+        it.clock.move(timedelta(seconds=10))
+        async with it.client() as client:
+            await client.ask(octets, answer)
+            assert it.answers.looked > looked
+
+
+async def test_an_answer_that_is_taken_back_is_not_given_again() -> None:
+    async with serving() as it:
+        await remember(it, query(b"a"), DANE)
+        it.answers.known[b"a"] = NOT_FOUND
+        for known in it.answers.given:
+            known.until = -math.inf
+        async with it.client() as client:
+            await client.ask(query(b"a") * 2, NONE * 2)
+            await client.ask(query(b"a"), NONE)
+
+
+async def test_octets_that_look_like_a_query_within_another_one_are_none() -> None:
+    async with serving() as it:
+        await remember(it, query(b"a"), DANE)
+        await remember(it, b"get a\n", b"200 dane\n")
+        key = query(b"a") + b"get a\n"
+        it.answers.known[key] = NOT_FOUND
+        async with it.client() as client, it.client() as other:
+            await client.ask(query(b"a"), DANE)
+            for piece in (b"%d:postfix " % (8 + len(key)), query(b"a"), b"get a\n"):
+                client.writer.write(piece)
+                async with asyncio.timeout(SECONDS):
+                    # Until it was read: otherwise pieces may come as one.
+                    await other.ask(b"get a\n", b"200 dane\n")
+            await client.ask(b",", NONE)
+            # The other protocol: no end of a line, so the query goes on.
+            await other.ask(query(b"a") + b"\n", b"400 a%20query%20is%20")
+
+
+async def test_what_is_waited_for_keeps_its_place_before_what_is_remembered() -> None:
+    async with serving() as it:
+        await remember(it, query(b"a"), DANE)
+        async with it.client() as client:
+            await client.ask(query(b"a"), DANE)
+            client.writer.write(query(b"cold"))
+            async with asyncio.timeout(SECONDS):
+                await it.answers.is_asked.wait()
+            client.writer.write(query(b"a"))
+            async with it.client() as other:
+                await other.ask(query(b"a"), DANE)
+            it.answers.waiting[b"cold"].set_result(NOT_FOUND)
+            await client.hear(NONE + DANE)
+            await client.ask(query(b"a"), DANE)
+
+
+async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(map_server, "MAX_REMEMBERED", 2)
+    async with serving() as it, it.client() as client:
+        it.answers.known[b"long"] = Reply(Status.OK, "x" * MAX_REMEMBERED_OCTETS)
+        answer = format_netstring(b"OK " + b"x" * MAX_REMEMBERED_OCTETS)
+        for name in (b"0 a", b"1 a", b"2 a", b"0 long", b"3 long"):
+            octets = format_netstring(name)
+            for _ in range(3):
+                await client.ask(octets, DANE if name.endswith(b"a") else answer)
+            assert len(it.server.socketmap.remembered) <= 2
+        assert list(it.server.socketmap.remembered) == [b"3:2 a,"]
 
 
 async def test_one_who_waits_holds_up_nobody_and_answers_keep_their_order() -> None:
@@ -293,7 +389,7 @@ async def test_answers_are_swept_every_second(monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_a_unix_socket_is_served_too(tmp_path: Path) -> None:
-    server = MapServer(Known(), MapLimits(), FakeClock())
+    server = MapServer(Told(), MapLimits(), FakeClock())
     path = tmp_path / "policy"
     await server.open([bind_unix_socket(path, 0o666)])
     assert path.stat().st_mode & 0o777 == 0o666

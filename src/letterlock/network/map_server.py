@@ -3,13 +3,16 @@
 Which of both a client speaks shows its first octet: a netstring begins with a digit. What is known
 is answered at once; a client whose answer has to be found waits, and nobody else. Answers go out in
 the order of the queries.
+
+A Postfix asks the same few hundred queries again and again, in the same octets: of those the server
+remembers what the answer was, in octets too, for as long as that one holds.
 """
 
 import asyncio
 import socket
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, cast
 
 from letterlock.base.clock import Clock
@@ -23,13 +26,29 @@ END_SECONDS = 5.0
 """For how long at the end answers are waited for that are being found."""
 MAX_PIPELINED = 256
 """Queries taken from one connection before the first of them is answered; Postfix sends one."""
+MAX_REMEMBERED = 10_000
+"""Queries whose octets are known, of all connections; with more of them all are forgotten."""
+MAX_REMEMBERED_OCTETS = 1500
+"""Of a query and its answer together: longer ones are read each time."""
 _BACKLOG = 1024
+
+
+@dataclass(slots=True, eq=False)
+class Known:
+    """An answer that may be given again and again, without a question, until `until`.
+
+    By the monotonic clock, in seconds. Whoever gave it takes it back by setting `until` to the
+    past.
+    """
+
+    reply: Reply
+    until: float
 
 
 class Answers(Protocol):
     """Where answers come from: `services.answer.cache.AnswerCache`."""
 
-    def find(self, key: bytes) -> Reply | None:
+    def find(self, key: bytes) -> Known | None:
         """Give an answer at once; None: `wait` for it."""
 
     def wait(self, key: bytes) -> "asyncio.Future[Reply]":
@@ -41,6 +60,26 @@ class Answers(Protocol):
 
 class Reader(Protocol):
     def receive(self, octets: bytes) -> list[Event]: ...
+
+    @property
+    def is_between(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Language:
+    """One of the protocols, and the answers to the octets of whole queries."""
+
+    make_reader: Callable[[], Reader]
+    format: Callable[[Reply], bytes]
+    remembered: dict[bytes, tuple[Known, bytes]] = field(default_factory=dict)
+
+    def remember(self, query: bytes, known: Known) -> None:
+        answer = self.format(known.reply)
+        if len(query) + len(answer) > MAX_REMEMBERED_OCTETS:
+            return
+        if len(self.remembered) >= MAX_REMEMBERED:
+            self.remembered.clear()
+        self.remembered[query] = known, answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +102,8 @@ class MapServer:
         self._connections: set[_Connection] = set()
         self._empty = asyncio.Event()
         self._empty.set()
+        self.socketmap = _Language(SocketmapReader, format_socketmap_reply)
+        self.tcp_table = _Language(TcpTableReader, format_tcp_reply)
 
     async def open(self, listeners: list[socket.socket]) -> None:
         """Begin to accept."""
@@ -106,6 +147,10 @@ class MapServer:
 
     # what a connection asks of us
 
+    def choose(self, octets: bytes) -> _Language:
+        """Say what a client speaks that begins so."""
+        return self.socketmap if octets[:1].isdigit() else self.tcp_table
+
     def begin(self, connection: "_Connection") -> None:
         self._connections.add(connection)
         self._empty.clear()
@@ -126,12 +171,14 @@ class _Connection(asyncio.Protocol):
     def __init__(self, server: MapServer) -> None:
         self._server = server
         self._transport: asyncio.Transport | None = None
+        self._language = server.socketmap
         self._reader: Reader | None = None
-        self._format: Callable[[Reply], bytes] = format_socketmap_reply
         self._events: deque[Event] = deque()
         self._is_ending = False
         self._is_stuck = False
         self._is_reading = True
+        self._is_between = False
+        """All that came is answered, and what comes next begins a query."""
         self.is_waiting = False
         """For an answer; such a connection is not idle."""
         self.used = 0.0
@@ -149,16 +196,33 @@ class _Connection(asyncio.Protocol):
         self._server.end(self)
 
     def data_received(self, octets: bytes) -> None:
-        if self._is_ending:
-            return
-        self.used = self._server.now()
+        now = self.used = self._server.now()
+        if self._is_between:
+            found = self._language.remembered.get(octets)
+            if found is not None and now < found[0].until:
+                assert self._transport is not None
+                self._transport.write(found[1])
+                return
+        if not self._is_ending:
+            self._read(octets)
+
+    def _read(self, octets: bytes) -> None:
         if self._reader is None:
-            self._choose(octets)
-        assert self._reader is not None
-        self._events.extend(self._reader.receive(octets))
+            self._language = self._server.choose(octets)
+            self._reader = self._language.make_reader()
+        was_between = self._is_between
+        events = self._reader.receive(octets)
+        self._events.extend(events)
         if not self.is_waiting:
             self._answer()
         self._balance()
+        if was_between and self._is_between and len(events) == 1:
+            self._remember(octets, events[0])
+
+    def _remember(self, octets: bytes, event: Event) -> None:
+        """Keep what is answered to a query that came in one piece."""
+        if isinstance(event, bytes) and (known := self._server.answers.find(event)) is not None:
+            self._language.remember(octets, known)
 
     def eof_received(self) -> bool:
         # What was asked is answered before the end.
@@ -176,6 +240,7 @@ class _Connection(asyncio.Protocol):
     def finish(self) -> None:
         """End as soon as what was asked is answered."""
         self._is_ending = True
+        self._is_between = False
         if not self.is_waiting and self._transport is not None:
             self._transport.close()
 
@@ -184,12 +249,6 @@ class _Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _choose(self, octets: bytes) -> None:
-        if octets[:1].isdigit():
-            self._reader = SocketmapReader()
-        else:
-            self._reader, self._format = TcpTableReader(), format_tcp_reply
-
     def _answer(self) -> None:
         """Answer what can be answered; the first query that can't has the others wait."""
         replies: list[bytes] = []
@@ -197,9 +256,9 @@ class _Connection(asyncio.Protocol):
             match event := self._events.popleft():
                 case bytes():
                     if (reply := self._find(event)) is not None:
-                        replies.append(self._format(reply))
+                        replies.append(self._language.format(reply))
                 case BadQuery():
-                    replies.append(self._format(Reply(Status.PERM, event.reason)))
+                    replies.append(self._language.format(Reply(Status.PERM, event.reason)))
                 case Violation():
                     self._is_ending = True
                     self._events.clear()
@@ -213,9 +272,9 @@ class _Connection(asyncio.Protocol):
     def _find(self, key: bytes) -> Reply | None:
         """Give an answer; None: it is waited for, and `_resume` goes on."""
         answers = self._server.answers
-        reply = answers.find(key)
-        if reply is not None:
-            return reply
+        known = answers.find(key)
+        if known is not None:
+            return known.reply
         future = answers.wait(key)
         if future.done():
             return future.result()
@@ -229,14 +288,19 @@ class _Connection(asyncio.Protocol):
             return
         self.used = self._server.now()
         if not future.cancelled():
-            self._transport.write(self._format(future.result()))
+            self._transport.write(self._language.format(future.result()))
         self._answer()
         self._balance()
 
     def _balance(self) -> None:
-        """Read no more while too much waits for answers, or for the client to take them."""
+        """See where we stand.
+
+        No more is read while too much waits for answers, or for the client to take them.
+        """
         if self._transport is None:
             return
+        is_idle = not (self._is_ending or self.is_waiting or self._events)
+        self._is_between = is_idle and self._reader is not None and self._reader.is_between
         may_read = not self._is_stuck and len(self._events) <= MAX_PIPELINED
         if may_read == self._is_reading:
             return

@@ -64,3 +64,15 @@ def test_a_reply_that_postfix_would_not_take_is_a_failure() -> None:
     longest = "x" * (MAX_REPLY_OCTETS - len("OK "))
     assert format_socketmap_reply(Reply(Status.OK, longest)).endswith(b"x,")
     assert b":PERM " in format_socketmap_reply(Reply(Status.OK, longest + "x"))
+
+
+def test_a_reader_is_between_queries_when_it_holds_no_part_of_one() -> None:
+    reader = SocketmapReader()
+    assert reader.is_between
+    for octet in b"5:m key":
+        reader.receive(bytes([octet]))
+        assert not reader.is_between
+    reader.receive(b",")
+    assert reader.is_between
+    reader.receive(b"x")
+    assert not reader.is_between

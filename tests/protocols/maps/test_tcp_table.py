@@ -79,3 +79,14 @@ def test_a_reply_longer_than_a_line_may_be_is_a_failure() -> None:
     longest = "x" * (MAX_LINE_OCTETS - len("200 \n"))
     assert format_tcp_reply(Reply(Status.OK, longest)).startswith(b"200 ")
     assert format_tcp_reply(Reply(Status.OK, longest + "x")).startswith(b"400 ")
+
+
+def test_a_reader_is_between_queries_when_it_holds_no_part_of_one() -> None:
+    reader = TcpTableReader()
+    assert reader.is_between
+    reader.receive(b"get a\nget")
+    assert not reader.is_between
+    reader.receive(b" b\n")
+    assert reader.is_between
+    reader.receive(b"x" * MAX_LINE_OCTETS)
+    assert not reader.is_between

@@ -29,40 +29,70 @@ class Asking:
         self.clock = FakeClock()
         self.cache = AnswerCache(self.asked.append, self.clock, **settings)
 
+    def find(self, key: bytes) -> Reply | None:
+        known = self.cache.find(key)
+        return None if known is None else known.reply
+
     def wait_for(self, seconds: float) -> None:
         self.clock.move(timedelta(seconds=seconds))
 
 
 async def test_what_is_not_known_is_asked_once_and_then_given_to_all_who_wait() -> None:
     it = Asking()
-    assert it.cache.find(KEY) is None
+    assert it.find(KEY) is None
     waiting = [it.cache.wait(KEY), it.cache.wait(KEY)]
     assert not it.cache.is_empty.is_set()
     it.cache.take("example.com", DANE, 60)
     assert [await each for each in waiting] == [DANE, DANE]
     assert it.asked == ["example.com"]
     assert it.cache.is_empty.is_set()
-    assert it.cache.find(KEY) == DANE
+    assert it.find(KEY) == DANE
 
 
 async def test_an_answer_is_found_anew_before_it_ends_and_nobody_waits() -> None:
     it = Asking()
     it.cache.take("example.com", DANE, 60)
     it.wait_for(60 * REFRESH_AFTER)
-    assert [it.cache.find(KEY) for _ in range(3)] == [DANE] * 3
+    assert [it.find(KEY) for _ in range(3)] == [DANE] * 3
     assert it.asked == ["example.com"]
     it.cache.take("example.com", SECURE, 60)
-    assert it.cache.find(KEY) == SECURE
+    assert it.find(KEY) == SECURE
     it.wait_for(30)
-    assert it.cache.find(KEY) == SECURE
+    assert it.find(KEY) == SECURE
     assert len(it.asked) == 1
+
+
+async def test_an_answer_may_be_given_again_until_it_is_to_be_found_anew() -> None:
+    it = Asking()
+    it.cache.take("example.com", DANE, 60)
+    known = it.cache.find(KEY)
+    assert known is not None
+    assert known.until == it.clock.monotonic() + 60 * REFRESH_AFTER
+    it.wait_for(60 * REFRESH_AFTER)
+    assert it.cache.find(KEY) is known
+    # It was asked for anew, and holds until that comes.
+    assert known.until == 60
+
+
+@pytest.mark.parametrize("how", ["replaced", "pushed out", "ended"])
+async def test_an_answer_that_is_gone_is_taken_back(how: str) -> None:
+    it = Asking(max_kept=1)
+    it.cache.take("example.com", DANE, 60)
+    known = it.cache.find(KEY)
+    assert known is not None
+    if how == "ended":
+        it.wait_for(60)
+        assert it.cache.find(KEY) is None
+    else:
+        it.cache.take("example.com" if how == "replaced" else "other.example", SECURE, 60)
+    assert known.until < it.clock.monotonic()
 
 
 async def test_an_answer_whose_time_is_over_is_not_given() -> None:
     it = Asking()
     it.cache.take("example.com", DANE, 60)
     it.wait_for(60)
-    assert it.cache.find(KEY) is None
+    assert it.find(KEY) is None
 
 
 @pytest.mark.parametrize(
@@ -82,7 +112,7 @@ async def test_an_answer_whose_time_is_over_is_not_given() -> None:
 async def test_keys_without_a_policy_are_answered_at_once(key: bytes) -> None:
     """Postfix asks for each parent of a name that is not found."""
     it = Asking()
-    assert it.cache.find(key) == NOT_FOUND
+    assert it.find(key) == NOT_FOUND
     assert it.asked == []
 
 
@@ -99,9 +129,9 @@ async def test_a_question_that_may_be_lost_is_asked_again_and_given_up_in_the_en
     it.cache.sweep()
     assert (await waiting).status is Status.TEMP
     # Nothing is kept of that: the answer may still come.
-    assert it.cache.find(KEY) is None
+    assert it.find(KEY) is None
     it.cache.take("example.com", DANE, 60)
-    assert it.cache.find(KEY) == DANE
+    assert it.find(KEY) == DANE
 
 
 async def test_more_questions_than_may_wait_are_put_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +147,7 @@ async def test_the_oldest_answers_go_first() -> None:
     it = Asking(max_kept=2)
     for name in ("a", "b", "a", "c"):
         it.cache.take(name, DANE, 60)
-    assert [it.cache.find(name) for name in (b"a", b"b", b"c")] == [DANE, None, DANE]
+    assert [it.find(name) for name in (b"a", b"b", b"c")] == [DANE, None, DANE]
 
 
 async def test_who_waits_and_goes_away_leaves_the_others_waiting() -> None:

@@ -44,6 +44,11 @@ class NetstringReader:
         self._held = held[start:]
         return found
 
+    @property
+    def is_between(self) -> bool:
+        """Nothing is held: what comes next begins a netstring."""
+        return not self._held and not self._is_broken
+
     def _may_begin(self, digits: bytes) -> bool:
         """Say if a length can begin so: no sign and no leading zeros, it has one form."""
         is_one_form = digits == b"0" or not digits.startswith(b"0")

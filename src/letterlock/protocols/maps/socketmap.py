@@ -24,6 +24,11 @@ class SocketmapReader:
         """Take octets from the client; give the queries that they complete."""
         return [_read_query(content) for content in self._netstrings.receive(octets)]
 
+    @property
+    def is_between(self) -> bool:
+        """Nothing is held: what comes next begins a query."""
+        return self._netstrings.is_between
+
 
 def _read_query(content: bytes | Violation) -> Event:
     if isinstance(content, Violation):

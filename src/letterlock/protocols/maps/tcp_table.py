@@ -40,6 +40,11 @@ class TcpTableReader:
             events.append(Violation(f"a line has at most {MAX_LINE_OCTETS} octets"))
         return events
 
+    @property
+    def is_between(self) -> bool:
+        """Nothing is held: what comes next begins a query."""
+        return not self._held and not self._is_broken
+
 
 def _read_query(line: bytes) -> Event:
     word, space, text = line.removesuffix(b"\r").partition(b" ")

@@ -5,10 +5,12 @@ One that is asked for near its end is found anew behind, so that nobody waits fo
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from letterlock.base.clock import Clock
+from letterlock.network.map_server import Known
 from letterlock.protocols.maps.messages import NOT_FOUND, Reply, Status
 from letterlock.services.discover.next_hop import NextHopError, parse_next_hop
 
@@ -25,14 +27,16 @@ REFRESH_AFTER = 0.75
 """The part of its life after which an answer that is asked for is found anew."""
 
 _LATE = Reply(Status.TEMP, "the policy was not found in time; see the log of letterlock")
+_NO_POLICY = Known(NOT_FOUND, math.inf)
+_NEVER = -math.inf
 _CROWDED = Reply(Status.TEMP, "too many destinations are asked for at a time")
 
 
-@dataclass(slots=True)
-class _Kept:
-    reply: Reply
-    refresh_at: float
-    until: float
+@dataclass(slots=True, eq=False)
+class _Kept(Known):
+    """An answer; from `until` on it is found anew when it is asked for, and it ends at `end`."""
+
+    end: float
 
 
 @dataclass(slots=True)
@@ -54,21 +58,21 @@ class AnswerCache:
         self.is_empty = asyncio.Event()
         self.is_empty.set()
 
-    def find(self, key: bytes) -> Reply | None:
+    def find(self, key: bytes) -> Known | None:
         """Give what is known at once; None: `wait` for it."""
         kept = self._kept.get(key)
         if kept is None:
-            return NOT_FOUND if _is_without_policy(key) else None
+            return _NO_POLICY if _is_without_policy(key) else None
         now = self._clock.monotonic()
-        if now < kept.refresh_at:
-            return kept.reply
-        if now >= kept.until:
-            del self._kept[key]
+        if now < kept.until:
+            return kept
+        if now >= kept.end:
+            self._drop(key)
             return None
         # Once: the answer takes the place of this one, or this one ends.
-        kept.refresh_at = kept.until
+        kept.until = kept.end
         self.wait(key)
-        return kept.reply
+        return kept
 
     def wait(self, key: bytes) -> "asyncio.Future[Reply]":
         """Give what becomes the answer. It is shared: to be looked at, never cancelled."""
@@ -90,10 +94,10 @@ class AnswerCache:
         """Take an answer: keep it, and give it to those that wait."""
         now = self._clock.monotonic()
         octets = key.encode()
-        self._kept.pop(octets, None)
+        self._drop(octets)
         self._kept[octets] = _Kept(reply, now + REFRESH_AFTER * seconds, now + seconds)
         while len(self._kept) > self._max_kept:
-            del self._kept[next(iter(self._kept))]
+            self._drop(next(iter(self._kept)))
         self._end(key, reply)
 
     def sweep(self) -> None:
@@ -105,6 +109,12 @@ class AnswerCache:
             elif now - asked.asked_at >= ASK_AGAIN_SECONDS:
                 asked.asked_at = now
                 self._ask(key)
+
+    def _drop(self, key: bytes) -> None:
+        """Let go of an answer, and have everybody who remembers it let go too."""
+        kept = self._kept.pop(key, None)
+        if kept is not None:
+            kept.until = _NEVER
 
     def _end(self, key: str, reply: Reply) -> None:
         asked = self._asked.pop(key, None)
