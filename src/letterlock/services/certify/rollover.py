@@ -30,8 +30,9 @@ still showed the old one have ended."""
 class PublishedTlsa:
     """The TLSA records of one certificate's name, as all authoritative servers have them.
 
-    `base` is their owner, with `_port._tcp`. `everywhere` has what each server has, `anywhere` what
-    some have. `ttl` is the longest. `fault` says in one line why nothing is known; empty: it is.
+    `base` is their owner, with `_port._tcp`. `everywhere` has what each server has that answered,
+    `anywhere` what some have. `ttl` is the longest. `fault` says in one line why nothing is known,
+    `doubt` which servers did not answer; empty: it is known, they all did.
     """
 
     base: str
@@ -39,6 +40,7 @@ class PublishedTlsa:
     anywhere: frozenset[TlsaRecord] = frozenset()
     ttl: timedelta = timedelta(0)
     fault: str = ""
+    doubt: str = ""
 
 
 class Step(StrEnum):
@@ -89,8 +91,8 @@ def find_next(
     has, for a name that has records already. `is_ours_to_change`: the node changes DNS by
     itself; else the operator is told what to do, and it is waited for.
     """
-    if published.fault:
-        return _wait(rollover, f"not known what is published: {published.fault}", now)
+    if unknown := published.fault or published.doubt:
+        return _wait(rollover, f"not known what is published: {unknown}", now)
     match rollover.stage:
         case RollOverStage.KEY_MADE:
             return _publish(rollover, published, now, is_ours_to_change=is_ours_to_change)
