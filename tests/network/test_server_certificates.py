@@ -1,12 +1,13 @@
 """Which certificate a client gets, by real handshakes; and what a reload does."""
 
 import os
+from base64 import b64encode
 from itertools import product
 from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -25,8 +26,8 @@ from letterlock.network.server_certificates import (
 )
 from letterlock.network.tls import TlsDriver
 from letterlock.protocols.pki.certificate import format_pem
-from letterlock.protocols.pki.throwaway_ca import Shape
-from letterlock.protocols.tls.client_hello import ClientHello
+from letterlock.protocols.pki.throwaway_ca import KeyKind, Shape
+from letterlock.protocols.tls.client_hello import ClientHello, KeyType
 from letterlock.protocols.tls.handshake import Handshake, HandshakeFailed
 from tests.network.certificates import (
     NOW,
@@ -123,27 +124,9 @@ def test_every_client_is_served(
 
 def test_a_client_without_an_extension_is_served(both: ServerCertificates) -> None:
     """RFC 5246 §7.4.1.2: extensions may be missing; the choice is the default then."""
-    choice = both.choose(ClientHello(None, (), (0x0303,), (0xC02F,)))
-    assert (choice.is_default, choice.reason) == (True, ChoiceReason.NO_SNI)
-    assert both.choose(None) == choice
-
-
-def with_server_name(hello: bytes, body: bytes) -> bytes:
-    """Put another server_name extension into a ClientHello."""
-    message = hello[9:]
-    at = 35 + message[34]
-    at += 2 + int.from_bytes(message[at : at + 2], "big")
-    at += 1 + message[at]
-    head, rest = message[:at], message[at + 2 :]
-    extensions = b""
-    while rest:
-        kind, length = rest[:2], int.from_bytes(rest[2:4], "big")
-        value = body if kind == b"\x00\x00" else rest[4 : 4 + length]
-        extensions += kind + len(value).to_bytes(2, "big") + value
-        rest = rest[4 + length :]
-    message = head + len(extensions).to_bytes(2, "big") + extensions
-    message = b"\x01" + len(message).to_bytes(3, "big") + message
-    return b"\x16\x03\x01" + len(message).to_bytes(2, "big") + message
+    for hello in (ClientHello(None, (), (0x0303,), (0xC02F,)), None):
+        choice = both.choose(hello)
+        assert (choice.is_default, choice.reason) == (True, ChoiceReason.NO_SNI)
 
 
 def host_name(name: bytes) -> bytes:
@@ -168,7 +151,7 @@ def test_what_openssl_itself_refuses_as_sni(
     """RFC 6066 §3: an empty list breaks its syntax; no client can take it for a name's fault."""
     client, server = TlsDriver.client(client_context(), MAIN[0]), TlsDriver.server(both)
     client.do_handshake()
-    server.receive(with_server_name(client.bytes_to_send(), body))
+    server.receive(with_extension(client.bytes_to_send(), 0, body))
     result = server.do_handshake()
     assert (result is None) is is_served
     assert server.choice is not None
@@ -196,6 +179,71 @@ def test_a_client_gets_a_certificate_it_can_use_even_of_another_name(
         assert (server.choice.reason is ChoiceReason.KEY_TYPE) is (
             not is_right and sni != "unknown.example"
         )
+
+
+def with_extension(hello: bytes, kind: int, body: bytes | None) -> bytes:
+    """Change an extension of a ClientHello; None: take it out."""
+    message = hello[9:]
+    at = 35 + message[34]
+    at += 2 + int.from_bytes(message[at : at + 2], "big")
+    at += 1 + message[at]
+    head, rest = message[:at], message[at + 2 :]
+    extensions = b""
+    while rest:
+        length = int.from_bytes(rest[2:4], "big")
+        value: bytes | None = rest[4 : 4 + length]
+        value = body if int.from_bytes(rest[:2], "big") == kind else value
+        if value is not None:
+            extensions += rest[:2] + len(value).to_bytes(2, "big") + value
+        rest = rest[4 + length :]
+    message = head + len(extensions).to_bytes(2, "big") + extensions
+    message = b"\x01" + len(message).to_bytes(3, "big") + message
+    return b"\x16\x03\x01" + len(message).to_bytes(2, "big") + message
+
+
+@pytest.mark.parametrize("order", [("ec", "rsa"), ("rsa", "ec")])
+@pytest.mark.parametrize(
+    ("groups", "key"),
+    [
+        (b"\0\x02\0\x17", "ECDSA"),
+        (b"\0\x04\0\x1d\0\x17", "ECDSA"),
+        (b"\0\x02\0\x1d", "RSA"),
+        (b"\0\x04\0\x1d\0\x18", "RSA"),
+        (b"\0\x02\0\x1a", "RSA"),
+        (None, "RSA"),
+    ],
+)
+def test_a_tls_1_2_client_without_the_curve_gets_rsa(
+    tmp_path: Path, groups: bytes | None, key: str, order: tuple[KeyKind, KeyKind]
+) -> None:
+    """RFC 8422 §5.1: with the key on P-256 OpenSSL would find no cipher shared with the client."""
+    chooser = make_chooser(tmp_path, *(issue(MAIN, each) for each in order))
+    context = client_context(max_version=SSL.TLS1_2_VERSION)
+    client, server = TlsDriver.client(context, MAIN[0]), TlsDriver.server(chooser)
+    client.do_handshake()
+    server.receive(with_extension(client.bytes_to_send(), 10, groups))
+    # The client would not agree that it said so: the server's flight is what can be seen.
+    assert server.do_handshake() is None
+    assert server.choice is not None
+    assert server.choice.reason is ChoiceReason.MATCHED
+    assert server.choice.pair.key_type is KeyType(key)
+    assert server.bytes_to_send()[0] == 22
+
+
+@pytest.mark.parametrize(("curve", "number"), [(ec.SECP384R1(), 24), (ec.SECP521R1(), 25)])
+def test_keys_on_other_curves_serve_those_who_have_them(
+    tmp_path: Path, curve: ec.EllipticCurve, number: int
+) -> None:
+    """RFC 8446 §4.2.3: in TLS 1.3 the signature scheme names the curve."""
+    odd = authority().issue(MAIN, now=NOW, key=ec.generate_private_key(curve))
+    chooser = make_chooser(tmp_path, odd, issue(MAIN))
+    scheme = {24: b"ECDSA+SHA384", 25: b"ECDSA+SHA512"}[number]
+    for signatures, expected in ((scheme, odd), (b"ECDSA+SHA256", issue(MAIN))):
+        context = client_context(min_version=SSL.TLS1_3_VERSION, signatures=signatures)
+        _, server, certificate = serve(chooser, context, MAIN[0].encode())
+        assert certificate == expected.certificate
+        assert server.choice is not None
+        assert server.choice.reason is ChoiceReason.MATCHED
 
 
 def test_each_key_type_comes_with_its_own_chain(tmp_path: Path) -> None:
@@ -301,7 +349,7 @@ def test_the_server_prefers_tls_1_3_and_then_the_stronger_cipher(
 
 def test_the_server_offers_nothing_broken(both: ServerCertificates) -> None:
     """RFC 9325 §4.1: no NULL, anonymous, export, RC4, DES. Rule 95."""
-    names = SSL.Connection(both.choose(None).context, None).get_cipher_list()
+    names = both.choose(None).connect().get_cipher_list()
     broken = ("NULL", "ADH", "AECDH", "EXP", "RC4", "DES", "MD5", "PSK", "SRP", "DSS", "CAMELLIA")
     assert not [name for name in names if any(word in name for word in broken)]
 
@@ -388,6 +436,16 @@ def test_the_client_is_not_asked_for_a_certificate(both: ServerCertificates) -> 
     assert both.choose(None).context.get_verify_mode() == SSL.VERIFY_NONE
 
 
+RSA_FIELDS = ("n", "e", "d", "p", "q", "dmp1", "dmq1", "iqmp")  # RFC 8017 §A.1.2
+
+
+def make_integer(value: int) -> bytes:
+    """Make DER of an INTEGER that is not negative."""
+    octets = value.to_bytes(value.bit_length() // 8 + 1, "big")
+    length = bytes([len(octets)]) if len(octets) < 128 else b"\x82" + len(octets).to_bytes(2, "big")
+    return b"\x02" + length + octets
+
+
 # id-ecPublicKey (1.2.840.10045.2.1) made into an OID of nothing.
 UNKNOWN_KEY = x509.load_der_x509_certificate(
     issue(MAIN).der.replace(b"\x2a\x86\x48\xce\x3d\x02\x01", b"\x2a\x86\x48\xce\x3d\x02\x77")
@@ -452,6 +510,25 @@ class TestLoading:
         """RFC 9325 §4.5: RSA of at least 2048 bits."""
         with pytest.raises(LocalError, match="ee key too small"):
             make_chooser(tmp_path, authority().issue(MAIN, now=NOW, key="rsa-1024"))
+
+    @pytest.mark.parametrize("wrong", ["p", "q", "d", "dmp1", "dmq1", "iqmp", "n"])
+    def test_an_rsa_key_whose_numbers_do_not_fit_is_refused(
+        self, tmp_path: Path, wrong: str
+    ) -> None:
+        """RFC 8017 §3.2: OpenSSL would sign with it, and each handshake would fail."""
+        issued = issue(MAIN, "rsa")
+        assert isinstance(issued.key, rsa.RSAPrivateKey)
+        whole = issued.key.private_numbers()
+        numbers = {name: getattr(whole, name) for name in ("p", "q", "d", "dmp1", "dmq1", "iqmp")}
+        numbers = {"n": whole.public_numbers.n, "e": whole.public_numbers.e, **numbers}
+        numbers[wrong] += 2
+        body = b"".join(map(make_integer, (0, *(numbers[name] for name in RSA_FIELDS))))
+        octets = b"\x30\x82" + len(body).to_bytes(2, "big") + body
+        certificate, key = write_pair(tmp_path, issued, "pair")
+        pem = b64encode(octets).decode()
+        key.write_text(f"-----BEGIN RSA PRIVATE KEY-----\n{pem}\n-----END RSA PRIVATE KEY-----\n")
+        with pytest.raises(LocalError, match=r"pair\.key: (the RSA key is broken|no private key)"):
+            ServerCertificates([(certificate, key)])
 
     def test_certificate_and_key_may_be_one_file(self, tmp_path: Path) -> None:
         path = tmp_path / "both.pem"

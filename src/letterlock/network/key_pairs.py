@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPrivateNumbers
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from OpenSSL import SSL
 
@@ -56,16 +56,21 @@ def load_key_pair(certificate_path: Path, key_path: Path) -> KeyPair:
 
     Raises LocalError, which names the file, when one can't be read or used or they don't match.
     """
+    pair = load_untried_pair(certificate_path, key_path)
+    # A context refuses what OpenSSL can't use (a key too small): now, not when a client comes.
+    use_key_pair(SSL.Context(SSL.TLS_METHOD), pair)
+    return pair
+
+
+def load_untried_pair(certificate_path: Path, key_path: Path) -> KeyPair:
+    """Do as `load_key_pair` does, but don't ask OpenSSL: that takes most of the time."""
     chain = _parse_chain(certificate_path, _read(certificate_path))
     key, key_type = _parse_key(key_path, _read(key_path))
     if key.public_key() != _find_public_key(certificate_path, chain[0]):
         raise LocalError(f"{key_path}: not the key of the certificate in {certificate_path}")
     warnings = _find_warnings(key_path)
     names = tuple(find_server_names(chain[0]))
-    pair = KeyPair(certificate_path, chain, key, key_type, names, warnings)
-    # A context refuses what OpenSSL can't use (a key too small): now, not when a client comes.
-    use_key_pair(SSL.Context(SSL.TLS_METHOD), pair)
-    return pair
+    return KeyPair(certificate_path, chain, key, key_type, names, warnings)
 
 
 def load_chain(certificate_path: Path) -> tuple[x509.Certificate, ...]:
@@ -146,13 +151,16 @@ def _parse_chain(path: Path, content: bytes) -> tuple[x509.Certificate, ...]:
 
 def _parse_key(path: Path, content: bytes) -> tuple[PrivateKey, KeyType]:
     try:
-        key = load_pem_private_key(content, None)
+        # That an RSA key's primes are prime takes 30 ms to prove; that they fit, see below.
+        key = load_pem_private_key(content, None, unsafe_skip_rsa_key_validation=True)
     except TypeError as error:
         raise LocalError(f"{path}: the key is encrypted; a server needs it in clear") from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise LocalError(f"{path}: no private key in PEM form could be read from it") from error
     match key:
         case RSAPrivateKey():
+            if not _is_consistent(key.private_numbers()):
+                raise LocalError(f"{path}: the RSA key is broken: its numbers do not fit together")
             return key, KeyType.RSA
         case EllipticCurvePrivateKey():
             return key, KeyType.ECDSA
@@ -160,6 +168,20 @@ def _parse_key(path: Path, content: bytes) -> tuple[PrivateKey, KeyType]:
             return key, KeyType.ED25519
         case _:
             raise LocalError(f"{path}: the key is neither RSA, ECDSA nor Ed25519")
+
+
+def _is_consistent(key: RSAPrivateNumbers) -> bool:
+    """RFC 8017 §3.2: what a signature is made with."""
+    n, e = key.public_numbers.n, key.public_numbers.e
+    return (
+        key.p * key.q == n
+        and key.p > 1
+        and key.q > 1
+        and key.d * e % (key.p - 1) == key.d * e % (key.q - 1) == 1
+        and key.dmp1 * e % (key.p - 1) == 1
+        and key.dmq1 * e % (key.q - 1) == 1
+        and key.iqmp * key.q % key.p == 1
+    )
 
 
 def _find_public_key(path: Path, leaf: x509.Certificate) -> object:

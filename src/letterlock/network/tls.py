@@ -193,7 +193,7 @@ class TlsDriver:
         self.client_hello = result if isinstance(result, ClientHello) else None
         self._sni = self.client_hello.sni if self.client_hello else None
         self.choice = self._chooser.choose(self.client_hello)
-        connection = SSL.Connection(self.choice.context, None)
+        connection = self.choice.connect()
         connection.set_accept_state()
         if self.client_hello is None or not self.client_hello.has_tls_1_3:
             # RFC 6066 §3: TLS 1.2 must not resume under another name, and OpenSSL would.

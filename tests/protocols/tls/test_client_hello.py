@@ -316,3 +316,25 @@ def test_which_keys_fit_a_client(
     """RFC 8446 §4.2.3, RFC 5246 §7.4.1.4.1."""
     hello = ClientHello(None, (), versions, suites, signature_algorithms=signatures)
     assert {key for key in KeyType if hello.fits(key)} == fitting
+
+
+@pytest.mark.parametrize(
+    ("version", "groups", "signatures", "curves"),
+    [
+        (0x0304, (), (0x0403,), {23}),
+        (0x0304, (23, 24), (0x0503, 0x0603), {24, 25}),
+        (0x0304, (23,), (0x0401,), set()),
+        # In TLS 1.2 the scheme is a hash and says nothing of the curve.
+        (0x0303, (23, 29), (0x0503,), {23}),
+        (0x0303, (29, 24), (0x0403,), {24}),
+        (0x0303, (29,), (0x0403,), set()),
+        (0x0303, (), (0x0403,), set()),
+        (0x0303, (26,), (0x0403,), set()),
+    ],
+)
+def test_which_curves_fit_a_client(
+    version: int, groups: tuple[int, ...], signatures: tuple[int, ...], curves: set[int]
+) -> None:
+    """RFC 8446 §4.2.3: the scheme names it; RFC 8422 §5.1: it is one of the groups."""
+    hello = ClientHello(None, (), (version,), (ECDHE_ECDSA,), groups, signatures)
+    assert {curve for curve in (0, 23, 24, 25) if hello.fits(ECDSA, curve)} == curves

@@ -66,18 +66,24 @@ class ClientHello:
     def has_tls_1_3(self) -> bool:
         return TLS_1_3 in self.versions
 
-    def fits(self, key: KeyType) -> bool:
+    def fits(self, key: KeyType, curve: int | None = None) -> bool:
         """Whether the client can use a certificate with a key of this type.
 
-        In TLS 1.3 the signature algorithms say so alone (RFC 8446 §4.2.3), in TLS 1.2 a cipher
-        suite must fit too. Without the extension a TLS 1.2 client means SHA-1 with each key
-        (RFC 5246 §7.4.1.4.1).
+        `curve` is an ECDSA key's group (IANA's number); None: one that every client has. In TLS 1.3
+        the signature algorithms say so alone (RFC 8446 §4.2.3), in TLS 1.2 a cipher suite and the
+        groups must fit too (RFC 8422 §5.1; without that extension OpenSSL uses RSA alone). Without
+        signature algorithms a TLS 1.2 client means SHA-1 with each key (RFC 5246 §7.4.1.4.1).
         """
         schemes = _TLS_1_3_SCHEMES if self.has_tls_1_3 else _TLS_1_2_SCHEMES
-        if self.signature_algorithms and schemes[key].isdisjoint(self.signature_algorithms):
+        usable = schemes[key]
+        if self.has_tls_1_3 and curve is not None:
+            usable = _CURVE_SCHEMES.get(curve, frozenset())
+        if self.signature_algorithms and usable.isdisjoint(self.signature_algorithms):
             return False
         if self.has_tls_1_3:
             return True
+        if curve is not None and curve not in self.groups:
+            return False
         suites = _RSA_SUITES if key is KeyType.RSA else _ECDSA_SUITES
         return not suites.isdisjoint(self.cipher_suites)
 
@@ -301,6 +307,8 @@ _TLS_1_3_SCHEMES = {
     KeyType.ECDSA: frozenset({0x0403, 0x0503, 0x0603}),
     KeyType.ED25519: frozenset({0x0807}),
 }
+# RFC 8446 §4.2.3: there a scheme names the curve: secp256r1, secp384r1, secp521r1.
+_CURVE_SCHEMES = {23: frozenset({0x0403}), 24: frozenset({0x0503}), 25: frozenset({0x0603})}
 # The same numbers are pairs of hash and signature in TLS 1.2 (RFC 5246 §7.4.1.4.1).
 _TLS_1_2_SCHEMES = {
     KeyType.RSA: _TLS_1_3_SCHEMES[KeyType.RSA] | {0x0301, 0x0401, 0x0501, 0x0601},
