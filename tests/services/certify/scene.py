@@ -1,6 +1,6 @@
 """All that keeps certificates, with an authority, a zone and a clock in memory."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,13 +17,14 @@ from letterlock.services.certify.renewing import Renewer, Source
 from letterlock.services.certify.rollover import PublishedTlsa
 from letterlock.services.certify.solvers import Proof
 from letterlock.services.certify.tending import NOTHING_MORE, Tools, Wish, tend
+from letterlock.services.discover.caa import CaaFinder
 from letterlock.storage.certificates import CertificateId, CertificateState, KeptFacts
 from letterlock.storage.sqlite.acme_accounts import SqliteAccounts
 from letterlock.storage.sqlite.certificates import SqliteCertificates
 from letterlock.storage.sqlite.issued import SqliteIssued
 from letterlock.storage.sqlite.node import MEMORY, NodeDatabase
 from tests.acme_server import FakeAcmeServer
-from tests.fakes import FakeClock, FakeLog
+from tests.fakes import FakeClock, FakeLog, FixtureResolver
 
 NAME = "mx1.example.org"
 ID = CertificateId(NAME, KeyType.ECDSA)
@@ -89,8 +90,12 @@ class Scene:
     database: NodeDatabase
     make_accounts: Callable[[], Accounts]
     directories: list[str]
+    resolver: FixtureResolver = field(default_factory=FixtureResolver)
+    methods: list[tuple[ChallengeType, ...]] = field(default_factory=list)
+    """By which names were to be proved, order by order."""
 
     def __post_init__(self) -> None:
+        self.resolver.set("org", "NS", b"")
         self.accounts = self.make_accounts()
 
     def forget_process(self) -> None:
@@ -104,11 +109,21 @@ class Scene:
         async def pause(seconds: float) -> None:
             clock.move(timedelta(seconds=seconds))
 
-        def make_issuer(authority: Authority) -> Issuer:
+        def make_issuer(authority: Authority, methods: Sequence[ChallengeType]) -> Issuer:
+            self.methods.append(tuple(methods))
             return Issuer(authority, [FakeSolver()], clock, Patience(), pause)
 
-        sources = [Source(directory) for directory in self.directories]
-        renewer = Renewer(sources, self.accounts, make_issuer, self.issued, self.zone, clock)
+        sources = {directory: Source(directory) for directory in self.directories}
+        renewer = Renewer(
+            sources,
+            self.accounts,
+            make_issuer,
+            ("http-01", "dns-01"),
+            self.issued,
+            self.zone,
+            CaaFinder(self.resolver, clock),
+            clock,
+        )
         return Tools(
             store=store or self.store,
             issued=self.issued,

@@ -10,7 +10,7 @@ import pytest_asyncio
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from letterlock.protocols.dns.answers import TlsaRecord
+from letterlock.protocols.dns.answers import CaaRecord, Security, TlsaRecord
 from letterlock.services.certify.rollover import AFTER_SWITCH, make_record
 from letterlock.services.certify.tending import LEASE, NOTHING_MORE, Wish, find_next_time, tend
 from letterlock.storage.certificates import CertificateLease, CertificateState, RollOverStage
@@ -145,6 +145,35 @@ async def test_two_processes_do_not_do_the_same(scene: Scene) -> None:
     assert scene.server.seen == []
     scene.clock.move(LEASE + timedelta(seconds=1))
     assert (await scene.tend()).facts is not None
+
+
+# CAA
+
+
+async def test_an_order_that_caa_forbids_is_not_placed(scene: Scene) -> None:
+    """RFC 8659 §3: the line names the record, and the one to publish instead."""
+    scene.server.meta = {"caaIdentities": ["ca.example"]}
+    scene.resolver.set("example.org", "CAA", CaaRecord(0, b"issue", b"other.example"))
+    state = await scene.tend()
+    assert scene.server.paths("new-order") == []
+    assert 'CAA 0 issue "other.example"' in state.troubles[0].reason
+    assert "publish instead: " in state.troubles[0].reason
+
+
+async def test_a_way_that_caa_forbids_is_not_tried(scene: Scene) -> None:
+    """RFC 8657 §4."""
+    scene.server.meta = {"caaIdentities": ["ca.example"]}
+    value = b"ca.example; validationmethods=dns-01"
+    scene.resolver.set("example.org", "CAA", CaaRecord(0, b"issue", value))
+    await scene.obtain()
+    assert scene.methods == [("dns-01",)]
+
+
+async def test_a_lookup_that_failed_is_a_warning(scene: Scene) -> None:
+    scene.server.meta = {"caaIdentities": ["ca.example"]}
+    scene.resolver.set(NAME, "CAA", security=Security.FAILED)
+    await scene.obtain()
+    assert scene.said(f"warning: {NAME}")
 
 
 # TLSA

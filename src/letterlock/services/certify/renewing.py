@@ -4,7 +4,7 @@ RFC 9773 §5 (`replaces`), RFC 8659 (CAA before the order, not after its refusal
 it, and when it is tried again, is `keeping`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from letterlock.base.clock import Clock
 from letterlock.network.acme_client import AcmeFailed
-from letterlock.protocols.acme.identifiers import parse_identifier
+from letterlock.protocols.acme.identifiers import IP, ChallengeType, parse_identifier
 from letterlock.protocols.acme.jws import SigningKey
 from letterlock.protocols.acme.renewal import Failure, Lifetime, count_hurried
 from letterlock.protocols.acme.renewal_info import find_certificate_id
@@ -21,9 +21,11 @@ from letterlock.protocols.acme.requests import OrderRequest
 from letterlock.protocols.pki.certificate import Unreadable, read_certificate
 from letterlock.services.certify.accounts import Accounts
 from letterlock.services.certify.authority import Authority
+from letterlock.services.certify.caa import Orderer, examine_caa
 from letterlock.services.certify.issuing import Issued, Issuer, NotIssued
 from letterlock.services.certify.keys import digest_key, write_key
 from letterlock.services.certify.tlsa_guard import TlsaZone, could_match, find_mismatch
+from letterlock.services.discover.caa import CaaFinder
 from letterlock.storage.certificates import CertificateId, KeptFacts, KeptPair
 from letterlock.storage.issued import IssuedCertificate, IssuedStore
 
@@ -60,43 +62,55 @@ class Renewed:
     notes: tuple[str, ...] = ()
 
 
-class Renewer:
-    """Gets certificates from the authorities of the settings."""
+@dataclass(frozen=True, slots=True)
+class _Allowed:
+    """What CAA leaves us: ways to prove the name, and what may be in the way."""
 
-    def __init__(
-        self,
-        sources: Sequence[Source],
-        accounts: Accounts,
-        make_issuer: Callable[[Authority], Issuer],
-        issued: IssuedStore,
-        zone: TlsaZone,
-        clock: Clock,
-    ) -> None:
-        self.sources = {source.directory: source for source in sources}
-        self._accounts = accounts
-        self._make_issuer = make_issuer
-        self._issued = issued
-        self._zone = zone
-        self._clock = clock
+    methods: tuple[ChallengeType, ...]
+    warnings: tuple[str, ...] = ()
+
+
+MakeIssuer = Callable[[Authority, Sequence[ChallengeType]], Issuer]
+"""Makes what orders with an account, and proves names by these methods."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renewer:
+    """Gets certificates from the authorities of the settings: `sources`, by directory.
+
+    `methods` are the ways to prove names, the preferred first; `caa` None: nothing is looked up.
+    """
+
+    sources: Mapping[str, Source]
+    accounts: Accounts
+    make_issuer: MakeIssuer
+    methods: tuple[ChallengeType, ...]
+    issued: IssuedStore
+    zone: TlsaZone
+    caa: CaaFinder | None
+    clock: Clock
 
     async def renew(self, order: Order, directory: str) -> Renewed | Failure:
         """Get a certificate from one authority. Raises StoreUnavailable."""
-        published = await self._zone.look(order.id.name)
+        published = await self.zone.look(order.id.name)
         if not order.is_forced and not could_match(published, digest_key(order.key)):
             base = published.base
             return Failure(directory, f"not ordered: no TLSA record at {base} matches its key")
-        authority = await self._accounts.open(directory)
+        authority = await self.accounts.open(directory)
         if isinstance(authority, AcmeFailed):
             return _explain(directory, (authority,))
-        issued = await self._issue(order, directory, authority)
+        allowed = await self._examine_caa(order, directory, authority)
+        if isinstance(allowed, Failure):
+            return allowed
+        issued = await self._issue(order, directory, authority, allowed.methods)
         if isinstance(issued, NotIssued):
             if any(each.is_about("accountDoesNotExist") for each in issued.failures):
-                self._accounts.forget(directory)
+                self.accounts.forget(directory)
             return _explain(directory, issued.failures)
-        now = self._clock.now()
+        now = self.clock.now()
         facts = make_facts(issued.chain.leaf, directory, order.before, now)
         leaf = issued.chain.leaf.public_bytes(Encoding.DER)
-        await self._issued.add_issued(
+        await self.issued.add_issued(
             IssuedCertificate(facts.serial, order.id, directory, now, facts.not_after, leaf)
         )
         chain = [each.public_bytes(Encoding.DER) for each in issued.chain.certificates]
@@ -104,11 +118,33 @@ class Renewer:
         if mismatch is not None and not order.is_forced:
             return Failure(directory, f"issued, and not used: {mismatch}")
         pem = b"".join(each.public_bytes(Encoding.PEM) for each in issued.chain.certificates)
-        notes = (f"used although {mismatch}",) if mismatch is not None else ()
-        return Renewed(facts, KeptPair(pem, write_key(order.key)), notes)
+        forced = (f"used although {mismatch}",) if mismatch is not None else ()
+        pair = KeptPair(pem, write_key(order.key))
+        return Renewed(facts, pair, (*allowed.warnings, *forced))
+
+    async def _examine_caa(
+        self, order: Order, directory: str, authority: Authority
+    ) -> _Allowed | Failure:
+        """Ask CAA before the authority does: its refusal would count against our limits."""
+        identifier = parse_identifier(order.id.name)
+        if self.caa is None or identifier.type == IP:
+            return _Allowed(self.methods)
+        seen = await self.accounts.client(directory).fetch_directory()
+        if isinstance(seen, AcmeFailed):
+            return _explain(directory, (seen,))
+        orderer = Orderer(seen.caa_identities, authority.account.url.text, self.methods)
+        examined = await examine_caa(self.caa, [identifier], orderer)
+        if examined.refusals:
+            return Failure(directory, f"not ordered: {'; '.join(map(str, examined.refusals))}")
+        methods = examined.methods.get(identifier) or self.methods
+        return _Allowed(methods, tuple(map(str, examined.warnings)))
 
     async def _issue(
-        self, order: Order, directory: str, authority: Authority
+        self,
+        order: Order,
+        directory: str,
+        authority: Authority,
+        methods: Sequence[ChallengeType],
     ) -> Issued | NotIssued:
         source = self.sources[directory]
         replaces = None
@@ -118,7 +154,8 @@ class Renewer:
             replaces = find_certificate_id(leaf)
         identifiers = frozenset((parse_identifier(order.id.name),))
         request = OrderRequest(identifiers, source.profile, replaces)
-        return await self._make_issuer(authority).issue(request, order.key, source.top_issuer)
+        issuer = self.make_issuer(authority, methods)
+        return await issuer.issue(request, order.key, source.top_issuer)
 
 
 def make_facts(
