@@ -69,8 +69,8 @@ FULL = f"ca.example; accounturi={ACCOUNT}; validationmethods=dns-01,http-01"
         (
             ("0 issue other.example",),
             (
-                'CAA 0 issue "other.example" at example.org: it allows other.example, not ca.example; '
-                f'publish instead: example.org. CAA 0 issue "{FULL}"'
+                'CAA 0 issue "other.example" at example.org: it allows other.example, not '
+                f'ca.example; publish instead: example.org. CAA 0 issue "{FULL}"'
             ),
         ),
         (
@@ -151,32 +151,32 @@ async def test_a_method_less_is_a_warning_that_names_those_left() -> None:
             ("128 tbs Unknown", "0 issue ca.example"),
             ORDERER,
             (
-                'CAA 128 tbs "Unknown" at example.org: it is critical, and its tag is not known here: '
-                "nobody may issue"
+                'CAA 128 tbs "Unknown" at example.org: it is critical, and its tag is not known '
+                "here: nobody may issue"
             ),
         ),
         (
             ("0 t-b-s Unknown",),
             ORDERER,
             (
-                'CAA 0 t-b-s "Unknown" at example.org: its tag is none: letters and digits only, and '
-                "at least one"
+                'CAA 0 t-b-s "Unknown" at example.org: its tag is none: letters and digits only, '
+                "and at least one"
             ),
         ),
         (
             ("0 issue other.example",),
             Orderer((), ACCOUNT, ("dns-01",)),
             (
-                'CAA 0 issue "other.example" at example.org: the authority does not tell which name in '
-                "such a record is its own"
+                'CAA 0 issue "other.example" at example.org: the authority does not tell which '
+                "name in such a record is its own"
             ),
         ),
         (
             (f"0 issue ca.example; accounturi={ACCOUNT}",),
             Orderer(("ca.example",), None, ("dns-01",)),
             (
-                f'CAA 0 issue "ca.example; accounturi={ACCOUNT}" at example.org: it is for the account '
-                f"{ACCOUNT} only"
+                f'CAA 0 issue "ca.example; accounturi={ACCOUNT}" at example.org: it is for the '
+                f"account {ACCOUNT} only"
             ),
         ),
         (
