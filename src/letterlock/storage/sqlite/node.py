@@ -28,7 +28,7 @@ from letterlock.storage.sqlite.connection import (
     is_broken,
     translate,
 )
-from letterlock.storage.sqlite.owner import FILE_MODE, migrate
+from letterlock.storage.sqlite.owner import FILE_MODE, make_private, migrate
 
 MEMORY = Path(":memory:")
 """Instead of a file: a database that is this process's alone, and ends with its connection."""
@@ -138,7 +138,7 @@ class NodeDatabase:
             descriptor = os.open(lock, flags, FILE_MODE)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-                os.close(os.open(self._path, flags, FILE_MODE))
+                make_private(self._path)
                 yield
             finally:
                 os.close(descriptor)

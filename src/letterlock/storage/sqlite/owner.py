@@ -1,5 +1,6 @@
 """Owning a queue's file: the lock that keeps a second writer out, and what its opening repairs."""
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -12,6 +13,7 @@ from letterlock.storage.migrations import Migration, find_missing, load_migratio
 from letterlock.storage.sqlite.connection import fetch_rows
 
 FILE_MODE = 0o600
+_OTHERS = 0o077
 
 
 class OwnedElsewhereError(LocalError):
@@ -43,17 +45,30 @@ class OwnerLock:
             raise unavailable(error) from error
         self._descriptor = descriptor
 
-    def make_private(self, path: Path) -> None:
-        """Make a database file that only we may read; what SQLite puts beside it follows it."""
-        try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
-        except OSError as error:
-            raise unavailable(error) from error
-
     def release(self) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def make_private(path: Path) -> None:
+    """Make a database file, or one that is there, readable by us alone. Raises StoreUnavailable.
+
+    SQLite makes what it puts beside the file as readable as that is. A file that is there is never
+    opened: closing it would take the locks of all connections that this process has to it, and
+    another process could then remove its WAL.
+    """
+    path = path.resolve()  # as SQLite does
+    try:
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
+        except FileExistsError:
+            for name in (path, *(path.with_name(f"{path.name}{end}") for end in ("-wal", "-shm"))):
+                with contextlib.suppress(FileNotFoundError):
+                    if name.stat().st_mode & _OTHERS:
+                        name.chmod(FILE_MODE)
+    except OSError as error:
+        raise unavailable(error) from error
 
 
 def migrate(

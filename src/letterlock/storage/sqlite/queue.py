@@ -35,7 +35,7 @@ from letterlock.storage.sqlite import changing
 from letterlock.storage.sqlite.claiming import ClaimDue
 from letterlock.storage.sqlite.connection import translate
 from letterlock.storage.sqlite.due import forget_turns
-from letterlock.storage.sqlite.owner import OwnerLock, migrate
+from letterlock.storage.sqlite.owner import OwnerLock, make_private, migrate
 from letterlock.storage.sqlite.reader import SqliteQueueReader
 from letterlock.storage.sqlite.recent import RecentBodies
 from letterlock.storage.sqlite.saving import Save
@@ -228,7 +228,7 @@ class SqliteQueue:
     def _open(self, writer: Writer) -> None:
         self._lock.take()
         try:
-            self._lock.make_private(self._path)
+            make_private(self._path)
             writer.start(self._prepare)
         except apsw.Error as error:
             self._lock.release()
