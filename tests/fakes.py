@@ -1,10 +1,12 @@
-"""In-memory twins of what a test must hold still: the clock, the log, and DNS."""
+"""In-memory twins of what a test must hold still: the clock, the log, DNS and proofs."""
 
 from datetime import UTC, datetime, timedelta
 
 from letterlock.base.domains import Domain
 from letterlock.base.log import Service
+from letterlock.protocols.acme.identifiers import ChallengeType, make_server_name
 from letterlock.protocols.dns.answers import Answer, Existence, Record, Security
+from letterlock.storage.challenges import PendingChallenge
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -80,3 +82,44 @@ class FixtureResolver:
         is_known = any(known == name for known, _ in self._answers)
         existence = Existence.NODATA if is_known else Existence.NXDOMAIN
         return Answer(name, rdtype, Security.INSECURE, existence, owner=name, ttl=60)
+
+
+class FakeChallengeStore:
+    """Fulfils `storage.challenges.ChallengeStore`. With a `fault` it is not available."""
+
+    def __init__(self) -> None:
+        self.challenges: dict[tuple[ChallengeType, str], PendingChallenge] = {}
+        self.fault: Exception | None = None
+
+    async def put(self, challenge: PendingChallenge, now: datetime) -> None:
+        self._fail()
+        self.challenges = {key: one for key, one in self.challenges.items() if one.until > now}
+        self.challenges[challenge.kind, challenge.token] = challenge
+
+    async def find_by_token(
+        self, kind: ChallengeType, token: str, now: datetime
+    ) -> PendingChallenge | None:
+        self._fail()
+        found = self.challenges.get((kind, token))
+        return found if found is not None and found.until > now else None
+
+    async def find_by_server_name(
+        self, kind: ChallengeType, server_name: str, now: datetime
+    ) -> PendingChallenge | None:
+        self._fail()
+        found = [
+            each
+            for each in self.challenges.values()
+            if each.kind == kind
+            and make_server_name(each.identifier) == server_name
+            and each.until > now
+        ]
+        return max(found, key=lambda each: each.until, default=None)
+
+    async def remove(self, kind: ChallengeType, token: str) -> None:
+        self._fail()
+        self.challenges.pop((kind, token), None)
+
+    def _fail(self) -> None:
+        if self.fault is not None:
+            raise self.fault

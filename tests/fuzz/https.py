@@ -1,13 +1,12 @@
-"""HTTP: what a server sends for a policy or a certificate, and what asks our own policy host."""
+"""HTTP: what a server sends for a policy or a certificate, and what asks our own server."""
 
 import asyncio
 import http.client
 import io
 import re
 from collections.abc import Coroutine, Iterator
+from datetime import timedelta
 from typing import Any
-
-import h11
 
 from letterlock.base.domains import Domain
 from letterlock.network.http_exchange import (
@@ -20,15 +19,23 @@ from letterlock.network.http_exchange import (
     HttpResponse,
     want_body,
 )
+from letterlock.network.http_server import MAX_REQUESTS, HttpAnswer, HttpAsked, converse
 from letterlock.network.https import FetchFailed, _find_fault, _is_policy
 from letterlock.network.policy_host import PolicyHost
 from letterlock.network.server_certificates import ServerCertificates
 from letterlock.network.tls import TlsDriver
 from letterlock.network.wire import Lost, Wire
-from tests.fakes import FakeClock
+from letterlock.protocols.acme.challenges import http_path
+from letterlock.protocols.acme.identifiers import Identifier
+from letterlock.services.certify.solving.http import HttpChallenges
+from letterlock.storage.challenges import PendingChallenge
+from tests.fakes import START, FakeChallengeStore, FakeClock
 from tests.fuzz.target import Target, split_ways, take_choices
 
 _MAX_BODY = 100
+_TOKEN = "DGyRejmCefe7v4NfDGDKfA"
+_PROOF = f"{_TOKEN}.thumbprint".encode()
+_PROOF_PATH = http_path(_TOKEN).encode()
 _POLICY = b"version: STSv1\r\nmode: none\r\nmax_age: 1\r\n"
 
 
@@ -53,6 +60,9 @@ class _Wire(Wire):
         del seconds
         self.written += data
         return None
+
+    def finish_writing(self) -> None:
+        """Read on: what comes after the last answer is bounded elsewhere."""
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
@@ -124,43 +134,63 @@ class _Socket:
 
 
 def check_request(octets: bytes) -> None:
-    """Anything gets one response or none, as short as it may be; a policy only who asks for it."""
+    """Requests get short answers in their order; a policy or a proof only who asks for it."""
     (choice,), wire = take_choices(octets, 1)
     # The event loop is asked for the time alone.
     with asyncio.Runner() as runner:
         written = runner.run(_ask([wire]))
         for pieces in split_ways(wire, choice):
             assert runner.run(_ask(pieces)) == written
-    if not written:
-        return
-    # What is no request has no method: its answer has a body.
-    is_head = b"HEAD " in wire[:20] and written[9:12] in (b"200", b"404")
-    method = "HEAD" if is_head else "GET"
-    client = h11.Connection(h11.CLIENT)
-    client.send(h11.Request(method=method, target="/", headers=[("Host", "a")]))
-    client.send(h11.EndOfMessage())
-    client.receive_data(written)
-    response = client.next_event()
-    assert isinstance(response, h11.Response)
-    assert response.status_code in (200, 400, 404, 405, 413, 414, 431, 501, 505)
-    body = b""
-    while isinstance(event := client.next_event(), h11.Data):
-        body += event.data
-    assert isinstance(event, h11.EndOfMessage)
-    assert client.trailing_data == (b"", False)
-    assert (response.status_code == 200) >= (body == _POLICY)
-    if response.status_code == 200:
-        assert b"/.well-known/mta-sts.txt" in wire
-        assert b"mta-sts.d.example" in wire.lower()
-        assert body == (b"" if method == "HEAD" else _POLICY)
+    answers = list(_split_answers(written))
+    assert len(answers) <= MAX_REQUESTS
+    for number, (head, body) in enumerate(answers, 1):
+        status = int(head[9:12])
+        assert status in (200, 400, 404, 405, 413, 414, 431, 501, 505)
+        assert status != 400 or number == len(answers)
+        assert body in (b"", _POLICY, _PROOF, head[9:].partition(b"\r\n")[0] + b"\r\n")
+        if status == 200:
+            is_policy = b"Content-Type: text/plain\r\n" in head
+            assert (b"/.well-known/mta-sts.txt" if is_policy else _PROOF_PATH) in wire
+            assert not is_policy or b"mta-sts.d.example" in wire.lower()
+            assert body in (b"", _POLICY if is_policy else _PROOF)
+
+
+def _split_answers(written: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Give head and body of each answer; one to HEAD has none, whatever its length says."""
+    while written:
+        head, end, written = written.partition(b"\r\n\r\n")
+        assert end
+        assert head.startswith(b"HTTP/1.1 ")
+        lengths = re.findall(rb"(?m)^Content-Length: (\d+)\r?$", head)
+        assert len(lengths) == 1
+        size = 0 if written[:9] in (b"", b"HTTP/1.1 ") else int(lengths[0])
+        assert len(written) >= size
+        yield head, written[:size]
+        written = written[size:]
 
 
 async def _ask(pieces: list[bytes]) -> bytes:
+    clock = FakeClock()
     host = PolicyHost(
-        lambda domain: _POLICY if domain == "d.example" else None, _certificates(), FakeClock()
+        lambda domain: _POLICY if domain == "d.example" else None, _certificates(), clock
     )
+    store = FakeChallengeStore()
+    proof = PendingChallenge(
+        "http-01",
+        _TOKEN,
+        Identifier("dns", "d.example"),
+        _PROOF.decode(),
+        START + timedelta(hours=1),
+    )
+    await store.put(proof, START)
+    challenges = HttpChallenges(store, clock)
+
+    async def find(asked: HttpAsked) -> HttpAnswer:
+        is_policy = asked.path == "/.well-known/mta-sts.txt"
+        return await (host._answer(asked) if is_policy else challenges.answer(asked))
+
     wire = _Wire(pieces, TlsDriver())
-    await host._converse(wire, asyncio.get_running_loop().time() + 60)
+    await converse(wire, find, clock, asyncio.get_running_loop().time() + 60)
     return wire.written
 
 
@@ -186,6 +216,9 @@ _HTTP_WORDS = (
     *(b"GET ", b"HEAD ", b"POST ", b"Host: mta-sts.d.example\r\n", b"Expect: 100-continue\r\n"),
     *(
         b"/.well-known/mta-sts.txt",
+        _PROOF_PATH,
+        b"/..",
+        b"%2e",
         b"?",
         b"#",
         b"http://",
@@ -223,9 +256,11 @@ TARGETS = (
             b"\x80GET /.well-known/mta-sts.txt HTTP/1.1\r\nHost: mta-sts.d.example\r\n\r\n",
             b"\x11HEAD /.well-known/mta-sts.txt?a HTTP/1.1\r\nHost: MTA-STS.d.example:443\r\n\r\n",
             b"\x11POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx",
+            b"\x09GET " + _PROOF_PATH + b" HTTP/1.1\r\nHost: a:80\r\n\r\nGET / HTTP/1.0\r\n\r\n",
+            b"\x09HEAD http://a" + _PROOF_PATH + b" HTTP/1.1\r\nHost:\r\n\r\n",
         ),
         _HTTP_WORDS,
-        400,
+        500,
         runs=60,
     ),
 )

@@ -7,18 +7,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
-from socket import socket
 
 import pytest
 
 from letterlock.base.clock import SystemClock
 from letterlock.base.domains import Domain, parse_domain
-from letterlock.network import policy_host as module
+from letterlock.network.acceptor import USUAL_LIMITS, AcceptorLimits
 from letterlock.network.client_contexts import ClientContexts
+from letterlock.network.http_server import MAX_HEADER_OCTETS
 from letterlock.network.https import PATH, HttpsSettings, PolicyFetcher
-from letterlock.network.policy_host import MAX_HEADER_OCTETS, PolicyHost
+from letterlock.network.policy_host import PolicyHost
 from letterlock.protocols.pki.anchors import TrustAnchors
 from tests.fakes import FixtureResolver
+from tests.listening import listening
 from tests.network.certificates import authority, issue, make_chooser
 
 NAME = "mta-sts.example.org"
@@ -27,20 +28,12 @@ POLICIES = {parse_domain("example.org"): POLICY}
 
 
 @asynccontextmanager
-async def serving(folder: Path) -> AsyncIterator[int]:
+async def serving(folder: Path, limits: AcceptorLimits = USUAL_LIMITS) -> AsyncIterator[int]:
     """Run a policy host; gives its port."""
-    host = PolicyHost(POLICIES.get, make_chooser(folder, issue((NAME,))), SystemClock())
-    with socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        listener.setblocking(False)  # noqa: FBT003 - the standard library's signature
-        running = asyncio.ensure_future(host.run([listener]))
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            running.cancel()
-            await asyncio.wait([running])
-            assert running.cancelled()
+    certificates = make_chooser(folder, issue((NAME,)))
+    host = PolicyHost(POLICIES.get, certificates, SystemClock(), limits=limits)
+    async with listening(host.run) as port:
+        yield port
 
 
 def client_context() -> ssl.SSLContext:
@@ -48,7 +41,7 @@ def client_context() -> ssl.SSLContext:
 
 
 async def exchange(port: int, octets: bytes) -> bytes:
-    """Send octets over TLS that is not ours, and read to the end."""
+    """Send octets over TLS that is not ours, and read to the end, which a request must ask for."""
     reader, writer = await asyncio.open_connection(
         "127.0.0.1", port, ssl=client_context(), server_hostname=NAME
     )
@@ -121,7 +114,7 @@ async def test_what_is_asked_for_decides_the_answer(
     tmp_path: Path, request_head: str, status: int
 ) -> None:
     async with serving(tmp_path) as port:
-        response = await exchange(port, f"{request_head}\r\n\r\n".encode())
+        response = await exchange(port, f"{request_head}\r\nConnection: close\r\n\r\n".encode())
         assert status_of(response) == status
         assert response.endswith(POLICY) is (status == 200)
         assert (b"\r\nAllow: GET, HEAD\r\n" in response) is (status == 405)
@@ -138,7 +131,7 @@ async def test_a_request_may_come_octet_by_octet(tmp_path: Path) -> None:
         reader, writer = await asyncio.open_connection(
             "127.0.0.1", port, ssl=client_context(), server_hostname=NAME
         )
-        for octet in f"GET {PATH} HTTP/1.1\r\nHost: {NAME}\r\n\r\n".encode():
+        for octet in f"GET {PATH} HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n".encode():
             writer.write(bytes([octet]))
             await writer.drain()
         assert (await asyncio.wait_for(reader.read(), 30)).endswith(POLICY)
@@ -160,36 +153,19 @@ async def test_clients_that_misbehave_stop_nobody(tmp_path: Path) -> None:
         writer.write(b"GET /")
         await writer.drain()
         writer.transport.abort()
-        good = f"GET {PATH} HTTP/1.1\r\nHost: {NAME}\r\n\r\n".encode()
+        good = f"GET {PATH} HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n".encode()
         assert status_of(await exchange(port, good)) == 200
 
 
 @pytest.mark.parametrize("is_in_tls", [False, True])
-async def test_a_silent_client_is_hung_up_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_in_tls: bool
-) -> None:
-    monkeypatch.setattr(module, "RESPONSE_SECONDS", 0.5)
-    async with serving(tmp_path) as port:
+async def test_a_silent_client_is_hung_up_on(tmp_path: Path, *, is_in_tls: bool) -> None:
+    async with serving(tmp_path, AcceptorLimits(seconds=0.5)) as port:
         if is_in_tls:
             assert await exchange(port, b"GET /") == b""
         else:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             assert await asyncio.wait_for(reader.read(), 30) == b""
             writer.close()
-
-
-async def test_too_many_connections_are_not_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "MAX_CONNECTIONS", 1)
-    async with serving(tmp_path) as port:
-        _, first = await asyncio.open_connection(
-            "127.0.0.1", port, ssl=client_context(), server_hostname=NAME
-        )
-        reader, second = await asyncio.open_connection("127.0.0.1", port)
-        assert await asyncio.wait_for(reader.read(), 30) == b""
-        second.close()
-        first.close()
 
 
 async def test_the_end_cuts_off_who_is_still_there(tmp_path: Path) -> None:

@@ -111,6 +111,16 @@ class Wire(asyncio.Protocol):
         self._plain += self._decrypt(self._tls)
         return bool(self._plain)
 
+    def finish_writing(self) -> None:
+        """Say that nothing more will be written; what the peer still sends can be read."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._tls is not None:
+            self._tls.close()
+            self._send(self._tls.bytes_to_send())
+        elif self._transport.can_write_eof():
+            self._transport.write_eof()
+
     def close(self) -> None:
         """Close; TLS says so first (RFC 8446 §6.1). What was written is still sent."""
         if self._transport is None or self._transport.is_closing():

@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from letterlock.base.client_keys import client_key
 from letterlock.base.shared_counters import SharedCounters
-from letterlock.services.receive.clients import ClientLimits, Clients, client_key
+from letterlock.services.receive.clients import ClientLimits, Clients
 from tests.fakes import FakeClock
 
 

@@ -4,6 +4,7 @@ RFC 8555 §8.1, §8.3 (http-01), §8.4 (dns-01); RFC 8737 §3 (tls-alpn-01), RFC
 addresses). Who serves them is in `services.certify`'s solvers.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -27,6 +28,8 @@ ACME_IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")
 _LIFETIME = timedelta(days=7)
 _BACKDATED = timedelta(hours=1)
 _OCTET_STRING_OF_32 = b"\x04\x20"
+# RFC 8555 §8.3: base64url, at least 128 bits of entropy; the token becomes part of a path.
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{22,512}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +47,20 @@ def make_key_authorization(token: str, key: AccountKey) -> str:
     return f"{token}.{key.thumbprint}"
 
 
+def is_token(text: str) -> bool:
+    """Whether it has the form of a token (RFC 8555 §8.3), which is no way out of a folder."""
+    return _TOKEN.fullmatch(text) is not None
+
+
 def http_path(token: str) -> str:
     """Give the path at which http-01 asks for the key authorization (RFC 8555 §8.3)."""
     return HTTP_FOLDER + token
+
+
+def find_token(path: str) -> str | None:
+    """Give the token that a path asks for; None: it is another path."""
+    token = path.removeprefix(HTTP_FOLDER)
+    return token if token != path and is_token(token) else None
 
 
 def dns_name(identifier: Identifier) -> str:
@@ -88,3 +102,37 @@ def make_challenge_certificate(
         certificate_pem=certificate.public_bytes(Encoding.PEM),
         key_pem=key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
     )
+
+
+def find_certificate_fault(
+    octets: bytes, identifier: Identifier, key_authorization: str
+) -> str | None:
+    """Say why a certificate (DER) does not prove a name by tls-alpn-01; None: it does.
+
+    RFC 8737 §3; the certificate's own signature is left out (§4).
+    """
+    try:
+        extensions = x509.load_der_x509_certificate(octets).extensions
+        names = list(extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+        found = extensions.get_extension_for_oid(ACME_IDENTIFIER)
+    except x509.ExtensionNotFound as error:
+        return f"a certificate without the extension {error.oid.dotted_string}"
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return "a certificate that can't be read"
+    if len(names) != 1 or not _is_name(names[0], identifier):
+        return f"a certificate of other names than {identifier}"
+    if not found.critical:
+        return "a certificate whose acmeIdentifier is not critical"
+    assert isinstance(found.value, x509.UnrecognizedExtension)
+    digest = sha256(key_authorization.encode("ascii")).digest()
+    if found.value.value != _OCTET_STRING_OF_32 + digest:
+        return "a certificate for another key authorization"
+    return None
+
+
+def _is_name(name: x509.GeneralName, identifier: Identifier) -> bool:
+    ip = identifier.address()
+    if ip is not None:
+        return isinstance(name, x509.IPAddress) and name.value == ip
+    # RFC 8737 §3: case counts for nothing.
+    return isinstance(name, x509.DNSName) and name.value.lower() == identifier.value.lower()

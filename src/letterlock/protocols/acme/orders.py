@@ -5,10 +5,10 @@ be is in `chains`); RFC 9773 §5 (`replaces`). No order of identifiers or of aut
 on.
 """
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 
+from letterlock.protocols.acme.challenges import is_token
 from letterlock.protocols.acme.fields import Fields, Url, parse_object, parse_url
 from letterlock.protocols.acme.identifiers import Identifier, read_identifier
 from letterlock.protocols.acme.problems import Problem, read_problem
@@ -26,9 +26,6 @@ MAX_NAMES = 1000
 MAX_CHALLENGES = 50
 
 KNOWN_CHALLENGES = ("http-01", "dns-01", "tls-alpn-01")
-
-# RFC 8555 §8.3: base64url, at least 128 bits of entropy; the token becomes part of a path.
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{22,512}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +145,7 @@ def parse_challenge(body: bytes) -> Challenge:
 def _read_challenge(found: Fields) -> Challenge:
     kind = found.required_text("type")
     token = found.text("token") or ""
-    if kind in KNOWN_CHALLENGES and not _TOKEN.match(token):
+    if kind in KNOWN_CHALLENGES and not is_token(token):
         raise found.fault("token is not base64url of at least 128 bits")
     error = found.one("error")
     return Challenge(

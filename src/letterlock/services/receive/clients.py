@@ -1,13 +1,12 @@
 """How much one client, and all together, may have of us: connections at once, and their rate.
 
-The counters are shared by all workers (`base.shared_counters`). An IPv6 client is its /64: a
-single host has that many addresses to come from.
+The counters are shared by all workers (`base.shared_counters`).
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
 
+from letterlock.base.client_keys import client_key
 from letterlock.base.clock import Clock
 from letterlock.base.shared_counters import SharedCounters
 from letterlock.protocols.smtp.replies import Reply, reply
@@ -62,17 +61,6 @@ class Clients:
         """Give the slots of a client's open connections and of its rate."""
         client = client_key(ip)
         return self._counters.slot(f"open {client}"), self._counters.slot(f"rate {client}")
-
-
-def client_key(ip: str) -> str:
-    """Give what counts as one client: an IPv4 address, or an IPv6 /64."""
-    try:
-        address = ip_address(ip)
-    except ValueError:
-        return ip
-    if isinstance(address, IPv6Address):
-        return str(IPv6Address(int(address) >> 64 << 64)) + "/64"
-    return ip
 
 
 def _is_over(count: int, limit: int) -> bool:

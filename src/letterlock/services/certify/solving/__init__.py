@@ -1,0 +1,1 @@
+"""Ways to prove names to an authority: one module for each challenge, and what they need."""
