@@ -171,7 +171,7 @@ def _nsd(folder: Path, files: Mapping[str, Path]) -> Iterator[int]:
         config.write_text(_NSD.format(host=LOOPBACK, port=port, folder=folder) + zones)
         return (str(program("nsd", "nsd")), "-d", "-c", str(config))
 
-    with _serving("nsd", folder, write, None) as port:
+    with serving("nsd", folder, write, None) as port:
         yield port
 
 
@@ -183,7 +183,7 @@ def _unbound(folder: Path, forward: int, ip: str, port: int | None) -> Iterator[
         config.write_text(text)
         return (str(program("unbound", "unbound")), "-d", "-p", "-c", str(config))
 
-    with _serving("unbound", folder, write, port, ip) as chosen:
+    with serving("unbound", folder, write, port, ip) as chosen:
         yield chosen
 
 
@@ -200,14 +200,18 @@ def _proxying(proxy: FaultProxy) -> Iterator[int]:
 
 
 @contextmanager
-def _serving(
+def serving(
     name: str,
     folder: Path,
     write: Callable[[int], Sequence[str]],
     port: int | None,
     ip: str = LOOPBACK,
+    zone: str = "example.",
 ) -> Iterator[int]:
-    """Start a server on a free port, again with another one if somebody took it; and end it."""
+    """Start a server on a free port, again with another one if somebody took it; and end it.
+
+    It is up when it says who it is for `zone`.
+    """
     for _ in range(PORT_TRIES):
         chosen = port or _free_port()
         command = write(chosen)
@@ -216,20 +220,21 @@ def _serving(
                 command, stdout=output, stderr=subprocess.STDOUT, env=environment(name)
             )
         try:
-            if _is_up(process, ip, chosen):
+            if _is_up(process, ip, chosen, zone):
                 yield chosen
                 return
         finally:
             process.terminate()
             process.wait(START_SECONDS)
-    log = (folder / f"{name}.out").read_text() + (folder / f"{name}.log").read_text()
+    logs = (folder / f"{name}.out", folder / f"{name}.log")
+    log = "".join(path.read_text() for path in logs if path.exists())
     raise RuntimeError(f"{name} does not start: {log[-2000:]}")
 
 
-def _is_up(process: subprocess.Popen[bytes], ip: str, port: int) -> bool:
+def _is_up(process: subprocess.Popen[bytes], ip: str, port: int, zone: str) -> bool:
     """Ask until there is an answer; False when the server ended by itself."""
     deadline = time.monotonic() + START_SECONDS
-    query = dns.message.make_query("example.", "SOA")
+    query = dns.message.make_query(zone, "SOA")
     while time.monotonic() < deadline:
         if process.poll() is not None:
             return False

@@ -24,11 +24,11 @@ from letterlock.base.config.outbound import DnsSection
 from letterlock.base.config.values import ResolverAddress
 from letterlock.base.domains import Domain, parse_domain
 from letterlock.network.dns import (
-    MAX_STRAY_DATAGRAMS,
     StubResolver,
     make_stub_resolver,
     parse_resolv_conf,
 )
+from letterlock.network.dns_exchange import MAX_STRAY_DATAGRAMS
 from letterlock.network.zone_server import ZoneServer
 from letterlock.protocols.dns.answers import (
     Answer,

@@ -1,12 +1,12 @@
 """Ask DNS: a stub that asks one resolver, by UDP and where needed by TCP.
 
-RFC 1035 §4.2 (transports); against forged answers a socket and a random id for each query,
-and only what answers it is taken. RFC 4035 §3.2.2 (CD), §3.2.3 (AD), RFC 6891 §7 (servers without
-EDNS). What a response means is `protocols.dns.chains`; keeping answers is `dns_cache`.
+RFC 1035 §4.2 (transports, in `dns_exchange`); against forged answers a socket and a random id for
+each query, and only what answers it is taken. RFC 4035 §3.2.2 (CD), §3.2.3 (AD), RFC 6891 §7
+(servers without EDNS). What a response means is `protocols.dns.chains`; keeping answers is
+`dns_cache`.
 """
 
 import asyncio
-import socket
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Protocol
 
 from letterlock.base.config.outbound import DnsSection
 from letterlock.base.domains import Domain
+from letterlock.network.dns_exchange import exchange_tcp, exchange_udp
 from letterlock.protocols.dns.answers import Answer, Security
 from letterlock.protocols.dns.chains import (
     Unfinished,
@@ -36,15 +37,10 @@ from letterlock.protocols.dns.messages import (
     Response,
 )
 
-MAX_STRAY_DATAGRAMS = 64
-"""Datagrams passed over while waiting for one that answers; more than that is an attack."""
-
 MAX_QUERIES = 256
 """Questions under way at a time: each holds a socket, and the resolver's queue is finite too."""
 
 RESOLV_CONF = Path("/etc/resolv.conf")
-
-_DATAGRAM_OCTETS = 4096
 
 
 class Resolver(Protocol):
@@ -91,7 +87,6 @@ class StubResolver:
     ) -> None:
         host = ip_address(address)
         self._server = (address, port)
-        self._family = socket.AF_INET if host.version == 4 else socket.AF_INET6
         self._is_ad_trusted = trust_ad or _is_loopback(host)
         self._random = random
         self._timeout = timeout.total_seconds()
@@ -188,30 +183,19 @@ class StubResolver:
             return Malformed(f"{self} cannot be asked: {error}")
 
     async def _ask_udp(self, query: bytes, question: Question) -> Response | Malformed:
-        loop = asyncio.get_running_loop()
-        with socket.socket(self._family, socket.SOCK_DGRAM) as udp:
-            udp.settimeout(0)
-            udp.connect(self._server)
-            udp.send(query)
-            for _ in range(MAX_STRAY_DATAGRAMS):
-                datagram = await loop.sock_recv(udp, _DATAGRAM_OCTETS)
-                if datagram[:2] != query[:2]:
-                    continue
-                response = parse_response(datagram)
-                if isinstance(response, Malformed):
-                    return Malformed(f"{self} sent a malformed response: {response.reason}")
-                if _is_answer_to(question, response):
-                    return response
-        return Malformed(f"{self} sent nothing but responses to other questions")
+        def read(datagram: bytes) -> Response | Malformed | None:
+            if datagram[:2] != query[:2]:
+                return None
+            response = parse_response(datagram)
+            if isinstance(response, Malformed):
+                return Malformed(f"{self} sent a malformed response: {response.reason}")
+            return response if _is_answer_to(question, response) else None
+
+        found: Response | Malformed | None = await exchange_udp(self._server, query, read)
+        return found or Malformed(f"{self} sent nothing but responses to other questions")
 
     async def _ask_tcp(self, query: bytes, question: Question) -> Response | Malformed:
-        reader, writer = await asyncio.open_connection(*self._server)
-        try:
-            writer.write(len(query).to_bytes(2) + query)
-            size = int.from_bytes(await reader.readexactly(2))
-            message = await reader.readexactly(size)
-        finally:
-            writer.transport.abort()
+        message = await exchange_tcp(self._server, query)
         response = parse_response(message)
         if isinstance(response, Malformed):
             return Malformed(f"{self} sent a malformed response: {response.reason}")
