@@ -46,6 +46,7 @@ PEERS = {
     peer.name: peer
     for peer in (
         Peer("openssl", "openssl", ("openssl",)),
+        Peer("curl", "curl", ("curl",)),
         Peer("swaks", "swaks", ("swaks",), needs=("libnet-ssleay-perl", "libnet-dns-perl")),
         Peer(
             "postfix",

@@ -1,15 +1,14 @@
 """Pebble, the test authority of Let's Encrypt's people, as a process; and proofs for it to see.
 
-Its names are in a zone of ours, and http-01 and tls-alpn-01 are answered on ports of ours, by the
-standard library: what Pebble sees is not our own TLS.
+Its names are in a zone of ours. http-01 and tls-alpn-01 are answered as a node does: by listeners
+that find proofs in a database, or by another web server that is given files.
 """
 
 import asyncio
 import json
 import socket
-import ssl
 import subprocess
-import tempfile
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,29 +17,36 @@ from pathlib import Path
 from typing import Any
 
 from letterlock.base.clock import SystemClock
+from letterlock.base.config.values import ListenAddress
 from letterlock.network.acme_client import AcmeClient
+from letterlock.network.alpn_server import AlpnResponder, AlpnServer
 from letterlock.network.client_contexts import ClientContexts
 from letterlock.network.http_exchange import HttpBounds, HttpRequest, HttpResponse
+from letterlock.network.http_server import HttpServer
 from letterlock.network.https_client import HttpsClient
+from letterlock.network.policy_host import PolicyHost
 from letterlock.network.zone_server import ZoneServer
-from letterlock.protocols.acme.challenges import (
-    ALPN,
-    HTTP_FOLDER,
-    dns_name,
-    dns_value,
-    http_path,
-    make_challenge_certificate,
-)
+from letterlock.protocols.acme.challenges import dns_name, dns_value
 from letterlock.protocols.acme.fields import Url, parse_url
 from letterlock.protocols.acme.identifiers import ChallengeType
 from letterlock.protocols.pki.anchors import TrustAnchors
 from letterlock.services.certify.solvers import Proof
+from letterlock.services.certify.solving.alpn import AlpnChallenges, AlpnSolver
+from letterlock.services.certify.solving.http import HttpChallenges, HttpSolver
+from letterlock.services.certify.solving.stored import OwnListeners
+from letterlock.services.certify.solving.webroot import WebrootSolver
+from letterlock.storage.sqlite.challenges import SqliteChallenges
+from letterlock.storage.sqlite.connection import fetch_row
+from letterlock.storage.sqlite.node import NodeDatabase
 from tests import peers
 from tests.fakes import FixtureResolver
-from tests.network.certificates import authority, issue, write_pair
+from tests.listening import Run, listening
+from tests.network.certificates import authority, issue, make_chooser, write_pair
 
 PATIENCE = 60.0
 ZONE = "example.org"
+POLICY_HOST = f"mta-sts.{ZONE}"
+POLICY = b"version: STSv1\r\nmode: none\r\nmax_age: 86400\r\n"
 
 
 @dataclass(frozen=True)
@@ -53,19 +59,32 @@ class Knobs:
     """Of a hundred authorizations that are still valid."""
     alternate_roots: int = 0
     is_strict: bool = True
+    has_webroot: bool = False
+    """Port 80 is another web server's."""
+    has_policy_host: bool = False
+    """Port 443 is the policy host's as well."""
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
 class Pebble:
-    """A Pebble that runs. What it asks for is in `zone`, `http` and `tls`."""
+    """A Pebble that runs, and the ways to prove names to it. `tls_port` is its port 443."""
 
     directory: Url
     management: Url
     zone: ZoneServer
-    http: "HttpSolver"
-    tls: "TlsSolver"
+    http: HttpSolver | WebrootSolver
+    tls: AlpnSolver
+    tls_port: int
     dns: "DnsSolver"
+    database: NodeDatabase
+
+    async def count_proofs(self) -> int:
+        """Count what is in the database for the listeners."""
+        sql = "SELECT count(*) FROM challenges"
+        row = await self.database.read(lambda connection: fetch_row(connection, sql, ()))
+        assert row is not None
+        return int(row[0] or 0)
 
     def client(self) -> AcmeClient:
         """Give a client, with the trust and the names that this needs."""
@@ -110,9 +129,13 @@ async def running_pebble(peer: str, folder: Path, knobs: Knobs = Knobs()) -> Asy
         zone = ZoneServer({ZONE: "@ A 127.0.0.1"})
         host, port = await zone.start()
         stack.push_async_callback(zone.close)
-        http, tls = HttpSolver(), TlsSolver()
-        http_port = await http.start(stack)
-        tls_port = await tls.start(stack)
+        database = NodeDatabase(folder / "node.sqlite", SystemClock())
+        await database.open()
+        stack.push_async_callback(database.close)
+        store = SqliteChallenges(database)
+        http_port, http = await _open_http(stack, store, folder, knobs)
+        tls_port = await stack.enter_async_context(listening(_tls_listener(store, folder, knobs)))
+        tls = AlpnSolver(store, SystemClock(), _own(tls_port))
         listen, manage = _free_port(), _free_port()
         certificate, key = write_pair(folder, issue(("localhost",)), "api")
         settings = {
@@ -141,8 +164,59 @@ async def running_pebble(peer: str, folder: Path, knobs: Knobs = Knobs()) -> Asy
             zone=zone,
             http=http,
             tls=tls,
+            tls_port=tls_port,
+            database=database,
             dns=DnsSolver(zone),
         )
+
+
+async def _open_http(
+    stack: AsyncExitStack, store: SqliteChallenges, folder: Path, knobs: Knobs
+) -> tuple[int, HttpSolver | WebrootSolver]:
+    """Have http-01 answered; gives the port, and what puts proofs there."""
+    clock = SystemClock()
+    if knobs.has_webroot:
+        root = folder / "webroot"
+        root.mkdir()
+        port = await stack.enter_async_context(_web_server(root))
+        return port, WebrootSolver(root, clock)
+    server = HttpServer(HttpChallenges(store, clock).answer, clock)
+    port = await stack.enter_async_context(listening(server.run))
+    return port, HttpSolver(store, clock, _own(port))
+
+
+def _tls_listener(store: SqliteChallenges, folder: Path, knobs: Knobs) -> Run:
+    clock = SystemClock()
+    responder = AlpnResponder(AlpnChallenges(store, clock).find_certificate)
+    if not knobs.has_policy_host:
+        return AlpnServer(responder).run
+    certificates = make_chooser(folder, issue((POLICY_HOST,)))
+    return PolicyHost({ZONE: POLICY}.get, certificates, clock, responder).run
+
+
+def _own(port: int) -> OwnListeners:
+    return OwnListeners([ListenAddress("127.0.0.1", port)])
+
+
+@asynccontextmanager
+async def _web_server(root: Path) -> AsyncIterator[int]:
+    """Run a web server that knows nothing of us: Python's."""
+    port = _free_port()
+    words = ("-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(root))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *words,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        await _wait_for(port)
+        yield port
+    finally:
+        with suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
 
 
 @asynccontextmanager
@@ -216,93 +290,3 @@ class DnsSolver:
         else:
             values.remove(value)
         self._zone.set(name, "TXT", *(f'"{each}"' for each in values))
-
-
-class HttpSolver:
-    """http-01 on a port of ours."""
-
-    kind: ChallengeType = "http-01"
-
-    def __init__(self) -> None:
-        self.proofs: dict[str, str] = {}
-        self.is_forgetful = False
-        """It answers, and with nothing."""
-
-    async def start(self, stack: AsyncExitStack) -> int:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        stack.callback(server.close)
-        port: int = server.sockets[0].getsockname()[1]
-        return port
-
-    async def present(self, proof: Proof) -> str | None:
-        self.proofs[http_path(proof.token)] = proof.key_authorization
-        return None
-
-    async def cleanup(self, proof: Proof) -> None:
-        del self.proofs[http_path(proof.token)]
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            path = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode("ascii")
-            assert path.startswith(HTTP_FOLDER)
-            body = b"" if self.is_forgetful else self.proofs.get(path, "").encode("ascii")
-            status = "200 OK" if body else "404 Not Found"
-            head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-            writer.write(head.encode("ascii") + body)
-            await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-
-class TlsSolver:
-    """tls-alpn-01 on a port of ours, with the standard library's TLS."""
-
-    kind: ChallengeType = "tls-alpn-01"
-
-    def __init__(self) -> None:
-        self._contexts: dict[str, ssl.SSLContext] = {}
-
-    async def start(self, stack: AsyncExitStack) -> int:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.set_alpn_protocols([ALPN.decode("ascii")])
-        context.sni_callback = self._choose
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=context)
-        stack.callback(server.close)
-        port: int = server.sockets[0].getsockname()[1]
-        return port
-
-    async def present(self, proof: Proof) -> str | None:
-        made = make_challenge_certificate(
-            proof.identifier, proof.key_authorization, SystemClock().now()
-        )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.set_alpn_protocols([ALPN.decode("ascii")])
-        _load(context, made.certificate_pem, made.key_pem)
-        self._contexts[made.server_name] = context
-        return None
-
-    async def cleanup(self, proof: Proof) -> None:
-        ip = proof.identifier.address()
-        del self._contexts[proof.identifier.value if ip is None else ip.reverse_pointer]
-
-    def _choose(self, tls: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> int | None:
-        found = self._contexts.get(name or "")
-        if found is None:
-            return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
-        tls.context = found
-        return None
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # The validator says nothing and closes (RFC 8737 §4).
-        with suppress(OSError, ssl.SSLError):
-            await reader.read()
-        writer.close()
-
-
-def _load(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(certificate + key)
-        file.flush()
-        context.load_cert_chain(file.name)

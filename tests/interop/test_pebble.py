@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from letterlock.base.clock import SystemClock
 from letterlock.network.acme_client import AcmeFailed
-from letterlock.protocols.acme.identifiers import parse_identifier
+from letterlock.protocols.acme.identifiers import ChallengeType, parse_identifier
 from letterlock.protocols.acme.jws import (
     AccountKey,
     ExternalAccount,
@@ -38,8 +38,9 @@ from letterlock.services.certify.authority import (
     revoke,
 )
 from letterlock.services.certify.issuing import Issued, Issuer, NotIssued, Patience
-from letterlock.services.certify.solvers import Solver
-from tests.interop.pebble import Knobs, Pebble, running_pebble
+from letterlock.services.certify.solvers import Proof, Solver
+from tests.interop.pebble import POLICY, POLICY_HOST, Knobs, Pebble, running_pebble
+from tests.network.certificates import authority
 from tests.peers import is_foreign, require_mounts, require_peer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -93,6 +94,19 @@ def solver(pebble: Pebble, kind: str) -> Solver:
     return next(each for each in (pebble.http, pebble.dns, pebble.tls) if each.kind == kind)
 
 
+class Forgetful:
+    """Says that a proof is there, and does nothing."""
+
+    kind: ChallengeType = "http-01"
+
+    async def present(self, proof: Proof) -> str | None:
+        del proof
+        return None
+
+    async def cleanup(self, proof: Proof) -> None:
+        del proof
+
+
 def order(*names: str) -> OrderRequest:
     return OrderRequest(frozenset(parse_identifier(name) for name in names))
 
@@ -129,7 +143,56 @@ async def test_a_certificate_by_each_challenge(pebble: Pebble, kind: str) -> Non
     issued = await issue(await account(pebble), solver(pebble, kind), order(*names))
     assert names_of(issued.chain.leaf) == set(names)
     assert len(issued.chain.certificates) >= 2
-    assert pebble.http.proofs == {}
+    assert await pebble.count_proofs() == 0
+
+
+@pytest.mark.parametrize("peer", PEBBLES)
+async def test_the_files_of_another_web_server_prove_names_too(peer: str, tmp_path: Path) -> None:
+    """RFC 8555 §8.3."""
+    require(peer)
+    names = ("mx1.example.org", "mx2.example.org")
+    async with running_pebble(peer, tmp_path, Knobs(has_webroot=True)) as pebble:
+        pebble.add(*names)
+        issued = await issue(await account(pebble), pebble.http, order(*names))
+        assert names_of(issued.chain.leaf) == set(names)
+    assert list((tmp_path / "webroot/.well-known/acme-challenge").iterdir()) == []
+
+
+@pytest.mark.parametrize("peer", PEBBLES)
+async def test_the_policy_host_and_tls_alpn_01_share_a_port(peer: str, tmp_path: Path) -> None:
+    """RFC 8737 §3; RFC 8461 §3.3: curl fetches the policy all the while."""
+    require(peer)
+    require_peer("curl")
+    names = [f"mx{number}.example.org" for number in range(10)]
+    async with running_pebble(peer, tmp_path, Knobs(has_policy_host=True)) as pebble:
+        pebble.add(*names)
+        done = asyncio.Event()
+        fetching = asyncio.ensure_future(fetch_until(done, pebble, tmp_path))
+        try:
+            issued = await issue(await account(pebble), pebble.tls, order(*names))
+        finally:
+            done.set()
+            policies = await fetching
+    assert names_of(issued.chain.leaf) == set(names)
+    assert policies
+    assert set(policies) == {POLICY}
+
+
+async def fetch_until(done: asyncio.Event, pebble: Pebble, folder: Path) -> list[bytes]:
+    """Fetch the policy again and again, once at least."""
+    trust = folder / "trust.pem"
+    trust.write_bytes(authority().pem)
+    words = (
+        *("curl", "--silent", "--show-error", "--fail", "--cacert", str(trust)),
+        *("--resolve", f"{POLICY_HOST}:{pebble.tls_port}:127.0.0.1"),
+        f"https://{POLICY_HOST}:{pebble.tls_port}/.well-known/mta-sts.txt",
+    )
+    seen: list[bytes] = []
+    while not done.is_set() or not seen:
+        process = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
+        octets, _ = await process.communicate()
+        seen.append(octets)
+    return seen
 
 
 async def test_a_wildcard_and_its_base_are_proved_at_one_name(pebble: Pebble) -> None:
@@ -152,16 +215,11 @@ async def test_every_name_that_is_not_proved_is_told(pebble: Pebble) -> None:
     """RFC 8555 §6.7, §8: the server's words, for each name."""
     names = ("mx1.example.org", "mx2.example.org")
     pebble.add(*names)
-    pebble.http.is_forgetful = True
-    try:
-        outcome = await ask(await account(pebble), pebble.http, order(*names))
-    finally:
-        pebble.http.is_forgetful = False
+    outcome = await ask(await account(pebble), Forgetful(), order(*names))
     assert isinstance(outcome, NotIssued)
     first, second = (line for line in outcome.lines if line.startswith("mx"))
     assert first.startswith("mx1.example.org: unauthorized: ")
     assert second.startswith("mx2.example.org: unauthorized: ")
-    assert pebble.http.proofs == {}
 
 
 async def test_a_name_that_is_refused_is_told(pebble: Pebble) -> None:
@@ -298,11 +356,20 @@ async def test_renewal_is_as_the_authority_wants_it(pebble: Pebble) -> None:
 
 @pytest.mark.proof
 @pytest.mark.parametrize("peer", PEBBLES)
-@pytest.mark.parametrize("kind", CHALLENGES)
-async def test_fifty_certificates_without_one_failure(peer: str, kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "knobs"),
+    [
+        *((kind, Knobs()) for kind in CHALLENGES),
+        pytest.param("http-01", Knobs(has_webroot=True), id="http-01-webroot"),
+        pytest.param("tls-alpn-01", Knobs(has_policy_host=True), id="tls-alpn-01-shared"),
+    ],
+)
+async def test_fifty_certificates_without_one_failure(
+    peer: str, kind: str, knobs: Knobs, tmp_path: Path
+) -> None:
     """RFC 8555 §6.5: two nonces in five refused, authorizations reused by chance."""
     require(peer)
-    async with running_pebble(peer, tmp_path) as pebble:
+    async with running_pebble(peer, tmp_path, knobs) as pebble:
         authority = await account(pebble)
         busy = asyncio.Semaphore(5)
 
