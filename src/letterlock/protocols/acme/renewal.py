@@ -224,6 +224,8 @@ def choose_authority(
     would wait by ourselves, is joined by the next. It is still asked when its time comes and the
     next one's has not.
     """
+    if not troubles:
+        return AuthorityChoice(directories[0], now)
     found = {each.directory: each for each in troubles}
     joined: list[tuple[bool, datetime, str]] = []
     for directory in directories:
@@ -297,4 +299,5 @@ def _is_same_span(one: RenewalInfo, other: RenewalInfo) -> bool:
 
 
 def _format(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+    # As strftime would, which takes three times as long; all moments are UTC.
+    return f"{moment.isoformat()[:19]}Z"
