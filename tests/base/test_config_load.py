@@ -205,6 +205,11 @@ WRONG = [
         "[certificates]\nauthorities = [{directory = 'https://a.example/', eab_key_id = 'k'}]",
         "certificates.authorities[1]: needs eab_key_id and eab_key_file, both",
     ),
+    (
+        "[certificates]\nchallenges = ['http-01', 'dns-01']",
+        "certificates.challenges[2]: dns-01 needs a method in dns_changes",
+    ),
+    ("[dns_changes]\nmethod = 'exec'", 'dns_changes.hook: must be given with method = "exec"'),
     ("[certificates]\nauthorities = [{}]", "certificates.authorities[1].directory: must be given"),
     ("[publishing]\nmx_hosts = ['mx9.example.org']", "publishing.mx_hosts: must hold hostname"),
     (

@@ -166,6 +166,7 @@ _VALUES: tuple[tuple[Callable[[str], Any], Callable[[Any], str]], ...] = (
     (values.parse_postfix_version, str),
     (values.parse_file_mode, str),
     (values.parse_account, str),
+    (values.parse_group, str),
     (values.parse_https_url, str),
     (values.parse_certificate_name, str),
 )

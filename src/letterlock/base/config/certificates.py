@@ -14,9 +14,9 @@ from letterlock.base.config.values import (
     ListenAddress,
     Parsed,
     lasting,
-    parse_account,
     parse_certificate_name,
     parse_file_mode,
+    parse_group,
     parse_https_url,
 )
 
@@ -66,8 +66,8 @@ class Export:
     mode: Annotated[str, Parsed(parse_file_mode, "mode")] = "0600"
     """The mode of the private keys."""
 
-    owner: Annotated[str, Parsed(parse_account, "user or user:group")] | None = None
-    """Whom the files belong to. Unset: the node's user."""
+    group: Annotated[str, Parsed(parse_group, "group")] | None = None
+    """The group of the files, one that the node's user is in. Unset: that user's own."""
 
     hook: Path | None = None
     """A program that is run after a change, with the certificate's folder and its names as

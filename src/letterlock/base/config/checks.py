@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from letterlock.base.config.certificates import CertificatesSection
 from letterlock.base.config.choices import ChallengeKind, QueueEngine
+from letterlock.base.config.dns_changes import DnsChangeMethod, DnsChangesSection
 from letterlock.base.config.locate import KeyPath
 from letterlock.base.config.sections import Config
 from letterlock.base.config.values import Network, format_duration
@@ -32,6 +33,7 @@ def find_conflicts(config: Config) -> list[Conflict]:
         *_check_deliver(config),
         *_check_policy_service(config),
         *_check_certificates(config),
+        *_check_dns_changes(config.dns_changes),
         *_check_publishing(config),
     ]
 
@@ -145,6 +147,12 @@ def _check_certificates(config: Config) -> Iterator[Conflict]:
         yield Conflict(("certificates", "authorities", index), "stands here twice")
     yield from _check_authorities(section)
     if ChallengeKind.DNS in section.challenges:
+        if config.dns_changes.method is DnsChangeMethod.NONE:
+            message = "dns-01 needs a method in dns_changes"
+            place = section.challenges.index(ChallengeKind.DNS)
+            yield Conflict(
+                ("certificates", "challenges", place), message, (("dns_changes", "method"),)
+            )
         return
     for index, name in enumerate(section.names):
         if name.startswith("*."):
@@ -176,6 +184,17 @@ def _check_publishing(config: Config) -> Iterator[Conflict]:
         yield Conflict((*path, index), "stands here twice")
     if policies.domains and not policies.listen:
         yield Conflict(("publishing", "mta_sts", "listen"), "must hold an address")
+
+
+def _check_dns_changes(section: DnsChangesSection) -> Iterator[Conflict]:
+    needed = {
+        DnsChangeMethod.EXEC: ("hook",),
+        DnsChangeMethod.LEXICON: ("provider", "provider_file"),
+    }
+    for key in needed.get(section.method, ()):
+        if getattr(section, key) is None:
+            message = f'must be given with method = "{section.method}"'
+            yield Conflict(("dns_changes", key), message, (("dns_changes", "method"),))
 
 
 def _find_repeated(items: Sequence[object]) -> list[int]:

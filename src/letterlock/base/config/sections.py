@@ -14,6 +14,7 @@ from typing import Annotated
 
 from letterlock.base.config.certificates import CertificatesSection
 from letterlock.base.config.choices import LogFormat, LogLevel, QueueEngine
+from letterlock.base.config.dns_changes import DnsChangesSection
 from letterlock.base.config.inbound import LocalSection, ReceiveSection, TlsSection
 from letterlock.base.config.outbound import (
     DeliverSection,
@@ -124,6 +125,7 @@ class Config:
     receive: ReceiveSection = field(default_factory=ReceiveSection)
     tls: TlsSection = field(default_factory=TlsSection)
     certificates: CertificatesSection = field(default_factory=CertificatesSection)
+    dns_changes: DnsChangesSection = field(default_factory=DnsChangesSection)
     local: LocalSection = field(default_factory=LocalSection)
     queue: QueueSection = field(default_factory=QueueSection)
     deliver: DeliverSection = field(default_factory=DeliverSection)

@@ -324,6 +324,13 @@ def parse_account(text: str) -> str:
     return text
 
 
+def parse_group(text: str) -> str:
+    """Check the name of a group; whether it exists is not looked at."""
+    if ":" in text or not _ACCOUNT.match(text):
+        raise ValueError('a group such as "ssl-cert"')
+    return text
+
+
 def _read_address(text: str) -> Address:
     """Read an address; raises ValueError."""
     _check_zone(text)
