@@ -19,6 +19,7 @@ from letterlock.protocols.acme.renewal import (
     choose_authority,
     count_hurried,
     decide_renewal,
+    find_asking,
     find_emergency,
     find_wait,
     is_asking_due,
@@ -262,24 +263,28 @@ def test_less_than_half_a_life_is_hurried(used: timedelta, hurried: int) -> None
 
 
 @pytest.mark.parametrize(
-    ("ask_again", "now", "is_due"),
+    ("ask_again", "now", "asking"),
     [
-        (START + HOUR, START, False),
-        (START + HOUR, START + HOUR, True),
-        (START + 25 * HOUR, START, True),  # the clock was set back
-        (None, START + HOUR, False),
-        (START + HOUR, START + 90 * DAY, False),  # expired
+        (START + HOUR, START, START + HOUR),
+        (START + HOUR, START + HOUR, START + HOUR),
+        (START + HOUR, START + DAY, START + HOUR),
+        (START + 25 * HOUR, START, START),  # the clock was set back
+        (None, START + HOUR, None),
+        (START + HOUR, START + 90 * DAY, None),  # expired
     ],
 )
 def test_the_authority_is_asked_when_it_said(
-    ask_again: datetime | None, now: datetime, is_due: bool
+    ask_again: datetime | None, now: datetime, asking: datetime | None
 ) -> None:
     """RFC 9773 §4.3."""
-    assert is_asking_due(NINETY, RenewalPlan(START, None, ask_again), now) is is_due
+    plan = RenewalPlan(START, None, ask_again)
+    assert find_asking(NINETY, plan, now) == asking
+    assert is_asking_due(NINETY, plan, now) is (asking is not None and asking <= now)
 
 
 def test_the_authority_is_asked_first_as_soon_as_there_is_a_certificate() -> None:
     """RFC 9773 §4.3."""
+    assert find_asking(NINETY, None, START) == START
     assert is_asking_due(NINETY, None, START)
 
 

@@ -140,17 +140,25 @@ def postpone_asking(plan: RenewalPlan, now: datetime, *, is_temporary: bool) -> 
     return replace(plan, ask_again=now + LONG_TERM, failed_asks=0)
 
 
-def is_asking_due(facts: Lifetime, plan: RenewalPlan | None, now: datetime) -> bool:
-    """Say if the authority is to be asked for its suggestion now.
+def find_asking(facts: Lifetime, plan: RenewalPlan | None, now: datetime) -> datetime | None:
+    """Say when the authority is to be asked for its suggestion; None: never.
 
     RFC 9773 §4.3: not of a certificate that has expired. A moment more than a day ahead comes from
     a clock that was wrong.
     """
     if now >= facts.not_after:
-        return False
+        return None
     if plan is None:
-        return True
-    return plan.ask_again is not None and not now < plan.ask_again <= now + LATEST
+        return now
+    if plan.ask_again is not None and plan.ask_again > now + LATEST:
+        return now
+    return plan.ask_again
+
+
+def is_asking_due(facts: Lifetime, plan: RenewalPlan | None, now: datetime) -> bool:
+    """Say if the authority is to be asked for its suggestion now."""
+    asking = find_asking(facts, plan, now)
+    return asking is not None and asking <= now
 
 
 def find_emergency(facts: Lifetime) -> datetime:

@@ -21,6 +21,7 @@ from letterlock.protocols.acme.renewal import (
     RenewalPlan,
     choose_authority,
     decide_renewal,
+    find_asking,
     is_asking_due,
     note_failure,
     plan_by_lifetime,
@@ -129,8 +130,8 @@ def find_next_time(
     if state.rollover is not None:
         times.append(state.rollover.ready or now)
     if state.facts is not None:
-        asking = state.plan.ask_again if state.plan is not None else now
-        if asking is not None and now < state.facts.not_after:
+        asking = find_asking(state.facts, state.plan, now)
+        if asking is not None:
             times.append(asking)
     if state.facts is not None or state.rollover is None:
         renewal = decide_renewal(state.facts, state.plan, now, revoked=state.revoked)
