@@ -6,6 +6,7 @@ from letterlock.cli.lazy import LazyCommand, LazyGroup
 
 COMMANDS = {
     "records": LazyCommand("dns_records:records", "Give the records to publish for a domain."),
+    "check": LazyCommand("dns_check:check", "Tell what is wrong with those that are published."),
 }
 
 

@@ -1,7 +1,7 @@
 """`letterlock dns records`: what to publish, exactly as it is pasted into a zone."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,7 +16,6 @@ from letterlock.cli.options import (
 
 if TYPE_CHECKING:
     from letterlock.base.domains import Domain
-    from letterlock.services.publish.records import PlannedRecord
 
 RECORD_KEYS = {
     "records[].kind": "what it is for: mx, address, ptr, spf, dkim, dmarc, mta-sts, policy-host, "
@@ -48,7 +47,11 @@ def records(domain: str, config_path: Path | None, *, as_json: bool) -> None:
     at what is there. A line that begins with `;` is a comment, or waits for what only you know.
     """
     from letterlock.node.publishing import describe_domain  # noqa: PLC0415 - not loaded for -h
-    from letterlock.services.publish.records import format_zone, plan_records  # noqa: PLC0415
+    from letterlock.services.publish.document import describe_record  # noqa: PLC0415 - as above
+    from letterlock.services.publish.records import (  # noqa: PLC0415 - as above
+        format_zone,
+        plan_records,
+    )
 
     name = parse_domain_argument(domain)
     config = load_config_or_fail(config_path)
@@ -65,20 +68,6 @@ def records(domain: str, config_path: Path | None, *, as_json: bool) -> None:
         print_json({"domain": name, "records": described, "notes": list(plan.notes)})
     else:
         click.echo(format_zone(plan.records, plan.notes), nl=False)
-
-
-def describe_record(record: "PlannedRecord") -> dict[str, Any]:
-    """Give what RECORD_KEYS says of a record."""
-    return {
-        "kind": record.kind.value,
-        "name": record.name,
-        "type": record.rdtype,
-        "ttl": record.ttl,
-        "value": record.value,
-        "line": record.line,
-        "reason": record.reason,
-        "complete": record.is_complete,
-    }
 
 
 def parse_domain_argument(text: str) -> "Domain":

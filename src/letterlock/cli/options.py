@@ -12,6 +12,7 @@ from letterlock.cli.failures import CommandFailed, ExitCode
 
 if TYPE_CHECKING:
     from letterlock.base.config.sections import Config
+    from letterlock.base.config.values import ResolverAddress
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -26,6 +27,13 @@ def config_option(command: Decorated) -> Decorated:
         type=click.Path(path_type=Path),
         metavar="FILE",
         help="The configuration. Default: /etc/letterlock/letterlock.toml, then ./letterlock.toml.",
+    )(command)
+
+
+def resolver_option(command: Decorated) -> Decorated:
+    """Add `--resolver`; the command gets `resolver`, a text for `parse_resolver_option`."""
+    return click.option(
+        "--resolver", metavar="HOST[:PORT]", help="Ask this one instead of the configured one."
     )(command)
 
 
@@ -55,6 +63,38 @@ def load_config_or_fail(path: Path | None) -> "Config":
         return find_config(path).load()
     except ConfigErrors as errors:
         raise CommandFailed(str(errors), ExitCode.WRONG_USAGE) from None
+
+
+def find_config_or_defaults(path: Path | None) -> tuple["Config", list[str]]:
+    """Give the settings; where there are none, or none for us to read, the defaults.
+
+    For commands that somebody without a node can use too. The texts are for people.
+    """
+    from letterlock.base.config.load import find_config  # noqa: PLC0415 - lazy, for -h
+    from letterlock.node.explaining import make_default_config  # noqa: PLC0415 - as above
+
+    if path is None:
+        found = find_config().path
+        if not os.path.lexists(found):
+            return make_default_config(), []
+        if not os.access(found, os.R_OK):
+            note = f"{found} cannot be read by this user: the defaults are used, not its settings"
+            return make_default_config(), [note]
+    config = load_config_or_fail(path)
+    act_as_owner(config.data_dir)
+    return config, []
+
+
+def parse_resolver_option(text: str | None) -> "ResolverAddress | None":
+    """Read `--resolver`; None when it wasn't given."""
+    from letterlock.base.config.values import parse_resolver_address  # noqa: PLC0415 - lazy, for -h
+
+    if text is None:
+        return None
+    try:
+        return parse_resolver_address(text)
+    except ValueError as error:
+        raise click.UsageError(f"--resolver: not {error}") from None
 
 
 def act_as_owner(data_dir: Path) -> None:

@@ -1,6 +1,5 @@
 """`letterlock policy explain` and `policy test`: what mail for a domain must have, and whether."""
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,16 +9,15 @@ import click
 
 from letterlock.cli.failures import CommandFailed, ExitCode
 from letterlock.cli.options import (
-    act_as_owner,
     config_option,
+    find_config_or_defaults,
     json_option,
-    load_config_or_fail,
+    parse_resolver_option,
     print_json,
+    resolver_option,
 )
 
 if TYPE_CHECKING:
-    from letterlock.base.config.sections import Config
-    from letterlock.base.config.values import ResolverAddress
     from letterlock.base.domains import Domain
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -103,11 +101,7 @@ def _question(command: Decorated) -> Decorated:
             metavar="FILE",
             help="Add what this mail log, in Postfix's shape, says of the domain.",
         ),
-        click.option(
-            "--resolver",
-            metavar="HOST[:PORT]",
-            help="Ask this one instead of the configured one.",
-        ),
+        resolver_option,
         config_option,
         click.argument("asked", metavar="ADDRESS-OR-DOMAIN"),
     ):
@@ -159,10 +153,10 @@ def _answer(asked: _Asked, *, is_live: bool) -> int:
     from letterlock.services.discover.next_hop import NextHopError  # noqa: PLC0415 - as above
     from letterlock.services.explain.document import describe_explanation  # noqa: PLC0415 - as above
 
-    address = _parse_resolver(asked.resolver)
+    address = parse_resolver_option(asked.resolver)
     # Before we are the data's owner, who may not read it.
     log = _open_log(asked.log_path) if asked.log_path is not None else None
-    config, notes = _find_config(asked.config_path)
+    config, notes = find_config_or_defaults(asked.config_path)
     if address is not None:
         config = replace(config, dns=replace(config.dns, resolver=address))
     demand = TlsDemand(asked.demand)
@@ -187,34 +181,6 @@ _EXIT_CODES = {
     "bounce": ExitCode.BAD_NEWS,
     "undecidable": ExitCode.UNDECIDED,
 }
-
-
-def _find_config(path: Path | None) -> tuple["Config", list[str]]:
-    """Give the settings; where there are none, or none for us to read, the defaults."""
-    from letterlock.base.config.load import find_config  # noqa: PLC0415 - lazy, for -h
-    from letterlock.node.explaining import make_default_config  # noqa: PLC0415 - as above
-
-    if path is None:
-        found = find_config().path
-        if not os.path.lexists(found):
-            return make_default_config(), []
-        if not os.access(found, os.R_OK):
-            note = f"{found} cannot be read by this user: the defaults are used, not its settings"
-            return make_default_config(), [note]
-    config = load_config_or_fail(path)
-    act_as_owner(config.data_dir)
-    return config, []
-
-
-def _parse_resolver(text: str | None) -> "ResolverAddress | None":
-    from letterlock.base.config.values import parse_resolver_address  # noqa: PLC0415 - lazy, for -h
-
-    if text is None:
-        return None
-    try:
-        return parse_resolver_address(text)
-    except ValueError as error:
-        raise click.UsageError(f"--resolver: not {error}") from None
 
 
 def _open_log(path: Path) -> TextIO:

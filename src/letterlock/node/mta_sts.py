@@ -99,10 +99,20 @@ def make_finder(
     log: Log,
 ) -> MtaStsFinder:
     """Make the finder. It is closed before the store is; `find_anchors` is AnchorFiles.load."""
+    source = make_fetcher(config, resolver, find_anchors, clock)
+    limits = FinderLimits(max_fetches=config.mta_sts.max_fetches)
+    return MtaStsFinder(resolver, store, source, clock, log, limits)
+
+
+def make_fetcher(
+    config: Config,
+    resolver: Resolver,
+    find_anchors: Callable[[], TrustAnchors | UnusableAnchors],
+    clock: Clock,
+) -> PolicyFetcher:
+    """Make what fetches policies; `find_anchors` as above."""
     settings = HttpsSettings(
         port=config.mta_sts.port, has_private_addresses=config.mta_sts.private_addresses
     )
     # Without our own certificate: a policy host has no use for who we are.
-    source = PolicyFetcher(resolver, ClientContexts(), find_anchors, clock, settings)
-    limits = FinderLimits(max_fetches=config.mta_sts.max_fetches)
-    return MtaStsFinder(resolver, store, source, clock, log, limits)
+    return PolicyFetcher(resolver, ClientContexts(), find_anchors, clock, settings)

@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from hashlib import sha256
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from letterlock.base.domains import Domain
 from letterlock.protocols.mta_sts.policy import MtaStsMode, MtaStsPolicy
+from letterlock.protocols.pki.certificate import read_spki
 from letterlock.protocols.pki.throwaway_ca import Issued
 from letterlock.services.publish.records import OwnDomain, OwnHost
 from tests.network.certificates import issue
@@ -19,6 +21,10 @@ POLICY = MtaStsPolicy(MtaStsMode.ENFORCE, (HOST,), timedelta(days=14))
 def leaf() -> Issued:
     """Give the certificate of the host."""
     return issue((HOST,))
+
+
+KEY = sha256(read_spki(leaf().der) or b"").hexdigest()
+"""The digest of its key."""
 
 
 def own_host(**changes: Any) -> OwnHost:

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from hashlib import sha256
 from ipaddress import IPv4Address
 
 import dns.rdata
@@ -16,7 +15,6 @@ from letterlock.base.domains import Domain
 from letterlock.protocols.dns.answers import MxRecord, SoaRecord
 from letterlock.protocols.mta_sts.policy import MtaStsMode
 from letterlock.protocols.mta_sts.record import MtaStsRecord, parse_record
-from letterlock.protocols.pki.certificate import read_spki
 from letterlock.protocols.tlsrpt.record import TlsrptRecord
 from letterlock.protocols.tlsrpt.record import parse_record as parse_tlsrpt
 from letterlock.services.publish.records import (
@@ -24,7 +22,6 @@ from letterlock.services.publish.records import (
     DkimKey,
     OwnDomain,
     OwnHost,
-    Plan,
     RecordKind,
     format_text,
     format_value,
@@ -32,9 +29,8 @@ from letterlock.services.publish.records import (
     make_policy_id,
     plan_records,
 )
-from tests.services.publish.own import DOMAIN, HOST, IPV4, POLICY, leaf, own_domain, own_host
+from tests.services.publish.own import HOST, IPV4, KEY, POLICY, leaf, own_domain, own_host
 
-KEY = sha256(read_spki(leaf().der) or b"").hexdigest()
 NEXT, PAST = b"\x01" * 32, b"\x02" * 32
 ACCOUNT = AcmeAccount("ca.example", "https://ca.example/acct/1", ("http-01", "dns-01"))
 REPORTS = 'IN TXT "v=TLSRPTv1; rua=mailto:postmaster@example.org"'
@@ -226,7 +222,7 @@ def test_zone_file_can_be_loaded() -> None:
 def test_each_reason_stands_above_its_records() -> None:
     text = format_zone(plan_records(own_domain()).records)
     assert text.count("; where mx1.example.org is\n") == 1
-    assert format_zone(Plan(DOMAIN, ()).records) == ""
+    assert format_zone(()) == ""
 
 
 @given(st.binary(max_size=600))

@@ -233,7 +233,7 @@ class RouteFinder:
                 return await self._resolver.ask(name, rdtype)
 
         async def look_up(preference: int, name: Domain) -> _Lookup:
-            if _is_address_text(name):
+            if is_address_text(name):
                 return _Lookup(
                     MxHost(name, preference, error=f"{name} is an address, no host name")
                 )
@@ -287,6 +287,15 @@ class RouteFinder:
     def _is_ourselves(self, address: IpAddress, port: int) -> bool:
         mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
         return self._is_own_address(mapped or address, port)
+
+
+def is_address_text(name: Domain) -> bool:
+    """Say whether a name is an address: MX records that hold one are wrong, and there are some."""
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=1024)
@@ -364,14 +373,6 @@ def _is_usable(address: IpAddress) -> bool:
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     address = mapped or address
     return not (address.is_unspecified or address.is_multicast or address == _BROADCAST)
-
-
-def _is_address_text(name: Domain) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _loops_back(next_hop: NextHop) -> NoRoute:

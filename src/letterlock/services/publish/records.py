@@ -138,7 +138,7 @@ class PlannedRecord:
 class Plan:
     """All that a domain should publish. `notes` say what is missing in it, and why."""
 
-    domain: Domain
+    own: OwnDomain
     records: tuple[PlannedRecord, ...]
     notes: tuple[str, ...] = ()
 
@@ -153,7 +153,18 @@ def plan_records(own: OwnDomain) -> Plan:
         *(record for host in own.hosts for record in plan_tlsa(host)),
         *_plan_caa(own),
     ]
-    return Plan(own.domain, tuple(dict.fromkeys(records)), tuple(_find_notes(own)))
+    return Plan(own, tuple(dict.fromkeys(records)), tuple(_find_notes(own)))
+
+
+def find_planned(plan: Plan | None, kind: RecordKind) -> tuple[PlannedRecord, ...]:
+    """Give the records of a kind; none without a plan."""
+    records = plan.records if plan is not None else ()
+    return tuple(record for record in records if record.kind is kind)
+
+
+def list_hosts(plan: Plan | None) -> tuple[OwnHost, ...]:
+    """Give the domain's hosts; none without a plan."""
+    return plan.own.hosts if plan is not None else ()
 
 
 def plan_tlsa(host: OwnHost) -> Iterator[PlannedRecord]:

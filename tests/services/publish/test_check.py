@@ -1,0 +1,425 @@
+"""What is wrong with what is published: one thing at a time, and nothing where all is right."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from hashlib import sha256
+from ipaddress import IPv4Address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from letterlock.base.domains import Domain
+from letterlock.protocols.dns.answers import MxRecord, Security, TlsaRecord
+from letterlock.protocols.mta_sts.policy import MtaStsMode, MtaStsPolicy
+from letterlock.services.publish.check import State
+from letterlock.services.publish.findings import Severity
+from letterlock.services.publish.records import (
+    DkimKey,
+    OwnHost,
+    RecordKind,
+    make_policy_id,
+    make_tlsa,
+)
+from tests.network.certificates import authority, issue
+from tests.services.publish.own import DOMAIN, HOST, IPV4, IPV6, POLICY, own_host
+from tests.services.publish.world import World
+
+TLSA, PTR = f"_25._tcp.{HOST}", "1.2.0.192.in-addr.arpa"
+STS, POLICY_HOST, DMARC = f"_mta-sts.{DOMAIN}", f"mta-sts.{DOMAIN}", f"_dmarc.{DOMAIN}"
+OTHER = Domain("mx9.example.org")
+KEY = own_host().keys[0]
+RIGHT, STALE = make_tlsa(KEY), make_tlsa(b"\x09" * 32)
+PUBLIC, PRIVATE = IPv4Address("198.41.0.4"), IPv4Address("10.0.0.1")
+
+Change = Callable[[World], None]
+
+
+def given_tlsa(*records: TlsaRecord, security: Security = Security.SECURE) -> Change:
+    return lambda world: world.set(TLSA, "TLSA", *records, security=security)
+
+
+def given_text(name: str, *texts: str) -> Change:
+    return lambda world: world.set(name, "TXT", *texts)
+
+
+def given_policy(**changes: object) -> Change:
+    return lambda world: world.serve(replace(POLICY, **changes))  # type: ignore[arg-type]  # a table of many types
+
+
+def spf(text: str) -> Change:
+    return given_text(DOMAIN, text, "another text")
+
+
+def with_other_mx(world: World) -> None:
+    world.set(DOMAIN, "MX", MxRecord(10, HOST), MxRecord(20, OTHER))
+    world.set(OTHER, "A", PUBLIC)
+    world.set(f"_25._tcp.{OTHER}", "TLSA", STALE)
+    world.serve(replace(POLICY, mx=("*.example.org",)))
+
+
+def with_alias(world: World) -> None:
+    world.set("host.example.org", "A", IPV4)
+    world.set("host.example.org", "AAAA", IPV6)
+    world.alias(HOST, "host.example.org")
+
+
+def without_policy_host(world: World) -> None:
+    world.remove(POLICY_HOST, "A")
+    world.remove(POLICY_HOST, "AAAA")
+
+
+async def test_where_all_is_published_nothing_is_found() -> None:
+    report = await World().check()
+    assert report.findings == ()
+    assert {state.state for state in report.states} == {State.RIGHT}
+    assert (report.undecided, report.has_faults) == ((), False)
+
+
+TABLE: list[tuple[Change, list[str]]] = [
+    # MX
+    (lambda w: w.remove(DOMAIN, "MX"), [f"error mx-missing {DOMAIN}"]),
+    (lambda w: w.set(DOMAIN, "MX", MxRecord(0, None)), [f"error mx-null {DOMAIN}"]),
+    (with_other_mx, [
+        f"warning mx-host-foreign {DOMAIN}",
+        f"error mta-sts-policy-differs {POLICY_HOST}",
+    ]),
+    (lambda w: w.set(DOMAIN, "MX", MxRecord(5, HOST)), []),
+    (with_alias, [f"error mx-is-alias {HOST}"]),
+    # Addresses and reverse names
+    (lambda w: w.remove(HOST, "AAAA"), [f"error address-missing {HOST}"]),
+    (lambda w: w.set(HOST, "A", IPV4, PRIVATE), [f"error address-not-public {HOST}"]),
+    (lambda w: w.set(HOST, "A", IPV4, PUBLIC), [
+        f"warning address-foreign {HOST}",
+        "error ptr-missing 4.0.41.198.in-addr.arpa",
+    ]),
+    (lambda w: w.remove(PTR, "PTR"), [f"error ptr-missing {PTR}"]),
+    (lambda w: w.set(PTR, "PTR", OTHER), [
+        f"warning ptr-differs {PTR}", f"error ptr-not-confirmed {PTR}",
+    ]),
+    (lambda w: w.set(PTR, "PTR", OTHER, HOST), [f"error ptr-not-confirmed {PTR}"]),
+    # SPF
+    (lambda w: w.remove(DOMAIN, "TXT"), [f"error spf-missing {DOMAIN}"]),
+    (spf("v=spf10 -all"), [f"error spf-missing {DOMAIN}"]),
+    (given_text(DOMAIN, "v=spf1 mx -all", "v=spf1 a -all"), [f"error spf-several {DOMAIN}"]),
+    (spf("v=spf1 mx +all"), [f"error spf-allows-all {DOMAIN}"]),
+    (spf("v=spf1 mx all"), [f"error spf-allows-all {DOMAIN}"]),
+    (spf("v=spf1 mx ?all"), [f"warning spf-open-end {DOMAIN}"]),
+    (spf("v=spf1 mx"), [f"warning spf-open-end {DOMAIN}"]),
+    (spf("v=spf1 mx wrong -all"), [f"error spf-invalid {DOMAIN}"]),
+    (spf("v=spf1 ip4:192.0.2.300 -all"), [f"error spf-invalid {DOMAIN}"]),
+    (spf("v=spf1 ip6:192.0.2.1 -all"), [f"error spf-invalid {DOMAIN}"]),
+    (spf("v=spf1 include: -all"), [f"error spf-invalid {DOMAIN}"]),
+    (spf("v=spf1 mx all:x"), [f"error spf-invalid {DOMAIN}"]),
+    (spf("v=spf1 mx " + "include:a.example " * 10 + "-all"), [f"error spf-lookups {DOMAIN}"]),
+    (spf("v=spf1 -all"), [f"note spf-differs {DOMAIN}", f"error spf-excludes-us {DOMAIN}"]),
+    (spf("v=spf1 a -all"), [f"note spf-differs {DOMAIN}", f"error spf-excludes-us {DOMAIN}"]),
+    (spf("v=spf1 -mx include:a.example -all"), [
+        f"note spf-differs {DOMAIN}", f"error spf-excludes-us {DOMAIN}",
+    ]),
+    (spf("v=spf1 ip4:192.0.2.0/24 -all"), [
+        f"note spf-differs {DOMAIN}", f"error spf-excludes-us {DOMAIN}",
+    ]),
+    (spf("v=spf1 ip4:192.0.2.1 IP6:2001:db8::/64 ~all"), [f"note spf-differs {DOMAIN}"]),
+    (spf("v=spf1 include:a.example -all"), [f"note spf-differs {DOMAIN}"]),
+    (spf("v=spf1 a:mx1.example.org -all"), [f"note spf-differs {DOMAIN}"]),
+    (spf("v=spf1 a exp=a.example redirect=a.example"), [f"note spf-differs {DOMAIN}"]),
+    (lambda w: w.remove(HOST, "TXT"), [f"note spf-missing {HOST}"]),
+    # DMARC
+    (lambda w: w.remove(DMARC, "TXT"), [f"warning dmarc-missing {DMARC}"]),
+    (given_text(DMARC, "v=DMARC1; p=none", "v=DMARC1; p=none;"), [f"error dmarc-several {DMARC}"]),
+    (given_text(DMARC, "v=DMARC1; rua=mailto:a@b"), [f"error dmarc-invalid {DMARC}"]),
+    (given_text(DMARC, "v=DMARC1; p=reject"), [f"note dmarc-differs {DMARC}"]),
+    # TLSA
+    (given_tlsa(), [f"warning tlsa-missing {TLSA}"]),
+    (given_tlsa(STALE), [f"error tlsa-no-match {TLSA}"]),
+    (given_tlsa(RIGHT, STALE), [f"warning tlsa-stale {TLSA}"]),
+    (given_tlsa(RIGHT, security=Security.INSECURE), [f"warning tlsa-unsigned {TLSA}"]),
+    (given_tlsa(RIGHT, TlsaRecord(1, 1, 1, KEY)), [f"warning tlsa-unusable {TLSA}"]),
+    (given_tlsa(TlsaRecord(0, 1, 1, KEY)), [
+        f"warning tlsa-unusable {TLSA}", f"error tlsa-unusable {TLSA}",
+    ]),
+    (given_tlsa(RIGHT, TlsaRecord(2, 1, 1, KEY)), [f"error tlsa-kind-no-match {TLSA}"]),
+    (given_tlsa(RIGHT, TlsaRecord(3, 0, 0, own_host().chains[0][0])), [
+        f"warning tlsa-full {TLSA}", f"warning tlsa-fragile {TLSA}",
+    ]),
+    # MTA-STS
+    (lambda w: w.remove(STS, "TXT"), [f"warning mta-sts-missing {STS}"]),
+    (given_text(STS, "v=STSv1; id=1"), [f"warning mta-sts-id-differs {STS}"]),
+    (given_text(STS, "v=STSv1; id=1", "v=STSv1; id=2"), [f"error mta-sts-several {STS}"]),
+    (given_text(STS, "v=STSv1;"), [f"error mta-sts-invalid {STS}"]),
+    (lambda w: w.policies.policies.clear(), [f"error mta-sts-no-policy {POLICY_HOST}"]),
+    (lambda w: w.policies.policies.update({DOMAIN: b"mode: enforce\n"}), [
+        f"error mta-sts-policy-invalid {POLICY_HOST}"
+    ]),
+    (given_policy(mode=MtaStsMode.TESTING), [
+        f"error mta-sts-policy-differs {POLICY_HOST}", f"note mta-sts-testing {POLICY_HOST}",
+    ]),
+    (given_policy(mode=MtaStsMode.NONE), [
+        f"error mta-sts-policy-differs {POLICY_HOST}", f"note mta-sts-none {POLICY_HOST}",
+    ]),
+    (given_policy(max_age=timedelta(hours=1)), [
+        f"error mta-sts-policy-differs {POLICY_HOST}", f"warning mta-sts-short {POLICY_HOST}",
+    ]),
+    (given_policy(mx=(OTHER,)), [
+        f"error mta-sts-policy-differs {POLICY_HOST}",
+        f"error mta-sts-mx-unlisted {HOST}",
+        f"note mta-sts-mx-unused {POLICY_HOST}",
+    ]),
+    (given_policy(mx=(OTHER,), mode=MtaStsMode.TESTING), [
+        f"error mta-sts-policy-differs {POLICY_HOST}",
+        f"note mta-sts-testing {POLICY_HOST}",
+        f"warning mta-sts-mx-unlisted {HOST}",
+        f"note mta-sts-mx-unused {POLICY_HOST}",
+    ]),
+    (without_policy_host, [f"error policy-host-missing {POLICY_HOST}"]),
+    (lambda w: w.set(POLICY_HOST, "A", PUBLIC), [f"note policy-host-differs {POLICY_HOST}"]),
+    # TLSRPT
+    (lambda w: w.remove(f"_smtp._tls.{DOMAIN}", "TXT"), [
+        f"note tlsrpt-missing _smtp._tls.{DOMAIN}"
+    ]),
+    (lambda w: w.remove(f"_smtp._tls.{HOST}", "TXT"), [f"note tlsrpt-missing _smtp._tls.{HOST}"]),
+    (given_text(f"_smtp._tls.{DOMAIN}", "v=TLSRPTv1;"), [
+        f"error tlsrpt-invalid _smtp._tls.{DOMAIN}"
+    ]),
+    (given_text(f"_smtp._tls.{DOMAIN}", "v=TLSRPTv1; rua=ftp:x"), [
+        f"error tlsrpt-invalid _smtp._tls.{DOMAIN}"
+    ]),
+    (given_text(f"_smtp._tls.{DOMAIN}", "v=TLSRPTv1; rua=mailto:x@example.net"), [
+        f"note tlsrpt-differs _smtp._tls.{DOMAIN}"
+    ]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "expected"), TABLE)
+async def test_each_thing_that_is_wrong_is_found(change: Change, expected: list[str]) -> None:
+    """RFC 7671 §8; RFC 7672 §3.1.3; RFC 8461 §3.1, §4.1; rules 138, 139, 140 and 149"""
+    world = World()
+    change(world)
+    assert sorted(await world.find_codes()) == sorted(expected)
+
+
+async def test_domain_that_does_not_exist_is_told_so() -> None:
+    world = World()
+    world.resolver._answers.clear()
+    codes = await world.find_codes()
+    assert f"error domain-missing {DOMAIN}" in codes
+    assert {state.state for state in (await world.check()).states} == {State.MISSING}
+
+
+async def test_what_is_missing_is_always_told() -> None:
+    """A record that should be there and is not has a finding at its name."""
+    world = World()
+    for record in world.plan.records:
+        world.remove(record.name, record.rdtype)
+    world.remove(POLICY_HOST, "A")
+    world.remove(POLICY_HOST, "AAAA")
+    report = await world.check()
+    assert {state.state for state in report.states} == {State.MISSING}
+    named = {finding.name for finding in report.findings}
+    # An address that is not there needs no name.
+    missing = {r.name for r in world.plan.records if r.kind is not RecordKind.PTR}
+    assert missing <= named
+
+
+async def test_host_of_ours_without_an_mx_record_gets_no_mail() -> None:
+    world = World()
+    world.set(DOMAIN, "MX", MxRecord(10, OTHER))
+    world.set(OTHER, "A", PUBLIC)
+    codes = await world.find_codes()
+    assert {f"error mx-host-missing {DOMAIN}", f"warning mx-host-foreign {DOMAIN}"} <= {*codes}
+
+
+async def test_mx_record_with_an_address_is_wrong() -> None:
+    """RFC 5321 §5.1"""
+    world = World()
+    world.set(DOMAIN, "MX", MxRecord(10, HOST), MxRecord(20, Domain("192.0.2.1")))
+    assert f"error mx-is-address {DOMAIN}" in await world.find_codes()
+
+
+async def test_host_without_any_address_is_told_once() -> None:
+    world = World()
+    world.remove(HOST, "A")
+    world.remove(HOST, "AAAA")
+    codes = await world.find_codes()
+    assert codes.count(f"error address-missing {HOST}") == 1
+
+
+async def test_dmarc_record_of_a_parent_is_enough() -> None:
+    """RFC 7489 §6.6.3"""
+    world = World(domain=Domain("mail.example.org"))
+    world.remove("_dmarc.mail.example.org", "TXT")
+    world.set("_dmarc.example.org", "TXT", "v=DMARC1; p=none")
+    assert "note dmarc-missing _dmarc.mail.example.org" in await world.find_codes()
+
+
+async def test_unsigned_zone_makes_missing_tlsa_records_a_note() -> None:
+    """RFC 7672 §2.2.2: without DNSSEC there is no DANE."""
+    world = World()
+    world.unsign()
+    world.set(TLSA, "TLSA", security=Security.INSECURE)
+    assert await world.find_codes() == [
+        f"note dnssec-unsigned {DOMAIN}",
+        f"note tlsa-missing {TLSA}",
+    ]
+
+
+async def test_resolver_that_does_not_validate_leaves_dnssec_open() -> None:
+    world = World()
+    world.is_validating = False
+    world.unsign()
+    assert await world.find_codes() == [f"note dnssec-unknown {DOMAIN}"]
+    world.set(TLSA, "TLSA", security=Security.INSECURE)
+    assert f"note tlsa-missing {TLSA}" in await world.find_codes()
+
+
+async def test_what_does_not_validate_is_an_error() -> None:
+    """RFC 7672 §2.1.2: senders that validate wait"""
+    world = World()
+    world.resolver.fail(TLSA, "TLSA", Security.BOGUS)
+    report = await world.check()
+    assert await world.find_codes() == [f"error dnssec-bogus {TLSA}"]
+    assert report.states[-1].state is State.UNKNOWN
+    assert report.undecided == ()
+
+
+async def test_what_nobody_answers_is_undecided() -> None:
+    world = World()
+    for name in (DOMAIN, DMARC, STS, HOST, TLSA):
+        for rdtype in ("MX", "TXT", "TLSA", "A", "AAAA"):
+            world.resolver.fail(name, rdtype)
+    report = await world.check()
+    assert not report.has_faults
+    assert f"MX of {DOMAIN}: no answer" in report.undecided
+    assert State.UNKNOWN in {state.state for state in report.states}
+
+
+async def test_host_without_tls_must_have_no_tlsa_records() -> None:
+    """RFC 7672 §2.2; rule 138"""
+    world = World(hosts=(own_host(chains=()),))
+    assert await world.find_codes() == []
+    world.set(TLSA, "TLSA", RIGHT)
+    assert await world.find_codes() == [f"error tlsa-without-tls {TLSA}"]
+
+
+async def test_both_types_of_key_have_to_match() -> None:
+    """RFC 7671 §8; rule 140"""
+    chains = (issue((HOST,)).chain_der, issue((HOST,), "rsa").chain_der)
+    world = World(hosts=(own_host(chains=chains),))
+    assert await world.find_codes() == []
+    world.set(TLSA, "TLSA", RIGHT)
+    assert await world.find_codes() == [f"error tlsa-no-match {TLSA}"]
+
+
+async def test_next_key_belongs_beside_the_current_one() -> None:
+    """RFC 7671 §8.1; rule 141"""
+    world = World(hosts=(own_host(next_keys=(b"\x09" * 32,)),))
+    assert await world.find_codes() == []
+    world.set(TLSA, "TLSA", RIGHT)
+    assert await world.find_codes() == [f"warning tlsa-next-missing {TLSA}"]
+
+
+async def test_anchor_in_dns_has_to_be_in_the_chain() -> None:
+    """RFC 7672 §3.1.2; rule 137"""
+    anchor = TlsaRecord(2, 0, 1, sha256(authority().der).digest())
+    chain = issue((HOST,)).chain_der
+    world = World(hosts=(own_host(chains=((*chain, authority().der),)),))
+    world.set(TLSA, "TLSA", RIGHT, anchor)
+    assert await world.find_codes() == []
+    world = World(hosts=(own_host(chains=(chain[:1],)),))
+    world.set(TLSA, "TLSA", RIGHT, anchor)
+    assert await world.find_codes() == [f"error tlsa-kind-no-match {TLSA}"]
+
+
+async def test_long_ttl_is_noted() -> None:
+    """RFC 7671 §13; rule 142"""
+    world = World()
+    answer = world.resolver._answers[TLSA, "TLSA"]
+    world.resolver.put(replace(answer, ttl=7 * 86400))
+    assert await world.find_codes() == [f"note tlsa-long-ttl {TLSA}"]
+
+
+async def test_dkim_key_has_to_be_published() -> None:
+    world = World(dkim_keys=(DkimKey("s1", "v=DKIM1; p=AAAA"),))
+    assert await world.find_codes() == []
+    world.remove(f"s1._domainkey.{DOMAIN}", "TXT")
+    assert await world.find_codes() == [f"error dkim-missing s1._domainkey.{DOMAIN}"]
+
+
+async def test_policy_comes_before_its_id() -> None:
+    """RFC 8461 §8.1; rule 149"""
+    world = World()
+    world.set(STS, "TXT", "v=STSv1; id=1")
+    (finding,) = (await world.check()).findings
+    assert finding.fix == f"set it to {make_policy_id(POLICY)}"
+    world.serve(replace(POLICY, mode=MtaStsMode.TESTING))
+    finding = next(f for f in (await world.check()).findings if f.code == "mta-sts-id-differs")
+    assert finding.fix.endswith("but not before the policy host gives the new policy")
+
+
+async def test_without_a_policy_of_ours_there_need_be_none() -> None:
+    world = World(policy=None)
+    assert await world.find_codes() == [f"note mta-sts-unused {STS}"]
+    assert world.policies.asked == []
+
+
+async def test_policy_host_may_have_our_addresses_itself() -> None:
+    world = World()
+    world.set(POLICY_HOST, "A", IPV4)
+    world.set(POLICY_HOST, "AAAA", IPV6)
+    report = await world.check()
+    assert report.findings == ()
+    assert {state.state for state in report.states} == {State.RIGHT}
+
+
+async def test_what_is_the_operators_to_fill_in_is_unknown_until_it_is_there() -> None:
+    world = World(hosts=(own_host(addresses=()),))
+    states = [each.state for each in (await world.check()).states if not each.record.is_complete]
+    assert states == [State.UNKNOWN] * 2
+    assert f"error address-missing {HOST}" in await world.find_codes()
+    world.set(HOST, "A", PUBLIC)
+    states = [each.state for each in (await world.check()).states if not each.record.is_complete]
+    assert states == [State.DIFFERS, State.UNKNOWN]
+
+
+async def test_of_another_node_what_is_there_is_checked_by_itself() -> None:
+    world = World(hosts=(own_host(), OwnHost(OTHER, is_here=False)))
+    world.set(OTHER, "A", PUBLIC)
+    world.set(f"_25._tcp.{OTHER}", "TLSA", STALE)
+    world.serve(MtaStsPolicy(MtaStsMode.ENFORCE, ("*.example.org",), POLICY.max_age))
+    assert await world.find_codes() == [f"error mta-sts-policy-differs {POLICY_HOST}"]
+
+
+async def test_domain_that_is_not_ours_is_checked_by_itself() -> None:
+    world = World()
+    # Only who is listed here says that these addresses are of use.
+    world.set(HOST, "A", PUBLIC)
+    world.remove(HOST, "AAAA")
+    assert await world.find_codes(is_ours=False) == []
+    world.set(TLSA, "TLSA")
+    world.set(STS, "TXT")
+    assert await world.find_codes(is_ours=False) == [
+        f"warning tlsa-missing {TLSA}",
+        f"note mta-sts-unused {STS}",
+    ]
+    report = await world.check(is_ours=False)
+    assert (report.states, report.simulations) == ((), ())
+
+
+async def test_domain_without_mx_records_is_its_own_host() -> None:
+    """RFC 5321 §5.1"""
+    world = World()
+    world.remove(DOMAIN, "MX")
+    world.set(DOMAIN, "A", PUBLIC)
+    codes = await world.find_codes(is_ours=False)
+    assert f"error mx-missing {DOMAIN}" in codes
+
+
+@given(st.lists(st.binary(max_size=80), max_size=4), st.sampled_from([DOMAIN, STS, DMARC]))
+async def test_any_texts_give_findings_and_no_error(texts: list[bytes], name: str) -> None:
+    world = World()
+    world.set(name, "TXT", *texts, b"v=spf1 " + b" ".join(texts))
+    for finding in (await world.check()).findings:
+        assert finding.severity in Severity
+        assert "\n" not in finding.text + finding.fix
