@@ -1,7 +1,8 @@
 """A certification authority made in memory, for the demo and tests: good and bad certificates.
 
 RFC 5280 §4 (certificates). Keys are new at every call; time is an argument. Nothing here is a real
-authority: no validation, no revocation, no record of what was issued.
+authority: no validation, no revocation, no record of what was issued. A node uses `self_signed`
+while it has no certificate.
 """
 
 from collections.abc import Sequence
