@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from email.utils import format_datetime
 from http import HTTPStatus
+from itertools import count
 from socket import socket
 
 import h11
@@ -96,14 +97,14 @@ class _Conversation:
         self._unread = b""
 
     async def run(self) -> None:
-        for count in range(1, MAX_REQUESTS + 1):
+        for number in count(1):
             request: h11.Request | None = None
             try:
-                request = await self._read_request(math.inf if count == 1 else IDLE_SECONDS)
+                request = await self._read_request(math.inf if number == 1 else IDLE_SECONDS)
                 if request is None:
                     return
                 answer = await self._answer(request)
-                is_last = count == MAX_REQUESTS or _has_body(request) or answer.status in _FINAL
+                is_last = number == MAX_REQUESTS or _has_body(request) or answer.status in _FINAL
             except h11.RemoteProtocolError as error:
                 is_last, answer = True, HttpAnswer(HTTPStatus(error.error_status_hint))
             octets = self._format(request, answer, is_last=is_last)

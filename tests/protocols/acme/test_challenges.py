@@ -1,16 +1,21 @@
 """RFC 8555 §8, RFC 8737 §3: what validators are shown."""
 
+from datetime import timedelta
 from hashlib import sha256
 from ipaddress import ip_address
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from letterlock.protocols.acme.challenges import (
     ACME_IDENTIFIER,
     dns_name,
     dns_value,
+    find_certificate_fault,
+    find_token,
     http_path,
     make_challenge_certificate,
     make_key_authorization,
@@ -60,3 +65,101 @@ def test_tls_alpn_01_has_a_certificate_of_one_name_and_a_critical_digest(text: s
     assert key.public_key() == certificate.public_key()
     certificate.verify_directly_issued_by(certificate)
     assert made.server_name == (text if address is None else address.reverse_pointer)
+
+
+@pytest.mark.parametrize(
+    ("path", "token"),
+    [
+        (f"/.well-known/acme-challenge/{TOKEN}", TOKEN),
+        (f"/.well-known/acme-challenge/{'_-' * 11}", "_-" * 11),
+        (f"/.well-known/acme-challenge/{TOKEN}/", None),
+        (f"/.well-known/acme-challenge/{TOKEN}.", None),
+        (f"/.well-known/acme-challenge/{TOKEN}\n", None),
+        (f"/.well-known/acme-challenge/{TOKEN}=", None),
+        (f"/.well-known/acme-challenge//{TOKEN}", None),
+        (f"/.well-known/acme-challenge/../acme-challenge/{TOKEN}", None),
+        (f"/.well-known/acme-challenge/%2e%2e%2f{TOKEN}", None),
+        (f"/.well-known/acme-challenge/{TOKEN[:-1]}%41", None),
+        ("/.well-known/acme-challenge/", None),
+        ("/.well-known/acme-challenge", None),
+        ("/.well-known/acme-challenge/short", None),
+        (f"/.well-known/acme-challenge/{'a' * 513}", None),
+        (f"/{TOKEN}", None),
+        (TOKEN, None),
+    ],
+)
+def test_a_token_is_found_in_its_path_and_nowhere_else(path: str, token: str | None) -> None:
+    """RFC 8555 §8.3: base64url without padding, of at least 128 bits."""
+    assert find_token(path) == token
+
+
+IDENTIFIERS = ("mx.example.org", "192.0.2.1", "2001:db8::1")
+
+
+def encode(
+    *names: x509.GeneralName, digest: bytes = b"\x04\x20" + sha256(b"abc.def").digest(), **how: bool
+) -> bytes:
+    """Make a certificate like that of tls-alpn-01, and wrong."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(START)
+        .not_valid_after(START + timedelta(days=1))
+    )
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    if how.get("has_digest", True):
+        builder = builder.add_extension(
+            x509.UnrecognizedExtension(ACME_IDENTIFIER, digest),
+            critical=how.get("is_critical", True),
+        )
+    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+@pytest.mark.parametrize("text", IDENTIFIERS)
+def test_a_certificate_of_ours_proves_its_name(text: str) -> None:
+    """RFC 8737 §3; RFC 8738 §6."""
+    identifier = parse_identifier(text)
+    made = make_challenge_certificate(identifier, "abc.def", START)
+    octets = x509.load_pem_x509_certificate(made.certificate_pem).public_bytes(Encoding.DER)
+    assert find_certificate_fault(octets, identifier, "abc.def") is None
+    fault = find_certificate_fault(octets, identifier, "abc.deg")
+    assert fault == "a certificate for another key authorization"
+    for other in ("mx2.example.org", "192.0.2.2"):
+        fault = find_certificate_fault(octets, parse_identifier(other), "abc.def")
+        assert fault == f"a certificate of other names than {other}"
+
+
+NAME = x509.DNSName("mx.example.org")
+DIGEST = sha256(b"abc.def").digest()
+
+
+@pytest.mark.parametrize(
+    ("octets", "fault"),
+    [
+        (encode(x509.DNSName("MX.Example.ORG")), None),
+        (encode(), "without the extension 2.5.29.17"),
+        (encode(NAME, has_digest=False), "without the extension 1.3.6.1.5.5.7.1.31"),
+        (encode(NAME, is_critical=False), "not critical"),
+        (encode(NAME, NAME), "of other names"),
+        (encode(NAME, x509.DNSName("mx2.example.org")), "of other names"),
+        (encode(NAME, x509.IPAddress(ip_address("192.0.2.1"))), "of other names"),
+        (encode(x509.RFC822Name("mx.example.org")), "of other names"),
+        (encode(x509.DNSName("*.example.org")), "of other names"),
+        (encode(NAME, digest=b"\x04\x1f" + DIGEST[1:]), "another key authorization"),
+        (encode(NAME, digest=DIGEST), "another key authorization"),
+        (encode(NAME, digest=b"\x04\x20" + DIGEST + b"\x00"), "another key authorization"),
+        (b"", "can't be read"),
+        (b"\x30\x00", "can't be read"),
+        (encode(NAME)[:-1], "can't be read"),
+    ],
+)
+def test_a_certificate_must_be_as_the_rule_has_it(octets: bytes, fault: str | None) -> None:
+    """RFC 8737 §3: one dNSName in any case, and the digest, critical."""
+    found = find_certificate_fault(octets, parse_identifier("mx.example.org"), "abc.def")
+    assert (found is None) if fault is None else (found is not None and fault in found)

@@ -79,14 +79,15 @@ class WebrootSolver:
         before = (now - STALE_AFTER).timestamp()
         with os.scandir(self._folder) as entries:
             for entry in islice(entries, MAX_SWEPT):
-                token = entry.name.removeprefix(_PREFIX)
                 with suppress(OSError):
-                    if not is_token(token) or not entry.is_file(follow_symlinks=False):
-                        continue
-                    if entry.stat(follow_symlinks=False).st_mtime >= before:
-                        continue
-                    if _read(Path(entry.path)) == f"{token}.{thumbprint}".encode("ascii"):
-                        Path(entry.path).unlink()
+                    if entry.is_file(follow_symlinks=False) and entry.stat().st_mtime < before:
+                        _remove_if_ours(Path(entry.path), thumbprint)
+
+
+def _remove_if_ours(file: Path, thumbprint: str) -> None:
+    is_part = file.name.startswith(_PREFIX) and is_token(file.name.removeprefix(_PREFIX))
+    if is_part or (is_token(file.name) and _read(file) == f"{file.name}.{thumbprint}".encode()):
+        file.unlink()
 
 
 def _read(path: Path) -> bytes:
