@@ -2,12 +2,16 @@
 
 import functools
 from base64 import encodebytes, urlsafe_b64encode
+from datetime import timedelta
+from hashlib import sha256
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import (
     SECP256R1,
     EllipticCurvePrivateKey,
     derive_private_key,
 )
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from letterlock.protocols.acme.chains import (
@@ -16,7 +20,7 @@ from letterlock.protocols.acme.chains import (
     find_chain_fault,
     parse_chain,
 )
-from letterlock.protocols.acme.challenges import dns_name
+from letterlock.protocols.acme.challenges import ACME_IDENTIFIER, dns_name, find_certificate_fault
 from letterlock.protocols.acme.fields import ObjectError
 from letterlock.protocols.acme.identifiers import (
     Identifier,
@@ -26,6 +30,7 @@ from letterlock.protocols.acme.identifiers import (
 )
 from letterlock.protocols.acme.jws import KeyUnusable, load_account_key, parse_mac_key
 from letterlock.protocols.acme.requests import make_signing_request
+from tests.fakes import START
 from tests.fuzz.target import Target, take_choices
 from tests.fuzz.tls import _DER_WORDS, _authority, _leaf
 
@@ -69,6 +74,40 @@ def check_keys(octets: bytes) -> None:
     else:
         assert load_account_key(key.pem).thumbprint == key.thumbprint
         assert key.sign({}, b"payload")
+
+
+def check_challenge_certificate(octets: bytes) -> None:
+    """Only a certificate with this name and this digest proves one, whatever else is in it."""
+    fault = find_certificate_fault(octets, _NAME, _KEY_AUTHORIZATION)
+    if fault is None:
+        assert sha256(_KEY_AUTHORIZATION.encode()).digest() in octets
+        assert _NAME.value.encode() in octets.lower()
+    else:
+        assert fault.isprintable()
+    other = find_certificate_fault(octets, Identifier("ip", "192.0.2.1"), _KEY_AUTHORIZATION)
+    assert other is not None
+
+
+_NAME = Identifier("dns", "mx.example.org")
+_KEY_AUTHORIZATION = "DGyRejmCefe7v4NfDGDKfA.thumbprint"
+
+
+@functools.cache
+def _challenge_certificate() -> bytes:
+    # Ed25519 signs without chance: the inputs are the same in each run.
+    key = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    digest = sha256(_KEY_AUTHORIZATION.encode()).digest()
+    names = x509.SubjectAlternativeName([x509.DNSName(_NAME.value)])
+    proof = x509.UnrecognizedExtension(ACME_IDENTIFIER, b"\x04\x20" + digest)
+    return (
+        x509.CertificateBuilder(x509.Name([]), x509.Name([]), key.public_key(), 1)
+        .not_valid_before(START)
+        .not_valid_after(START + timedelta(days=1))
+        .add_extension(names, critical=False)
+        .add_extension(proof, critical=True)
+        .sign(key, None)
+        .public_bytes(Encoding.DER)
+    )
 
 
 def check_chain(octets: bytes) -> None:
@@ -115,6 +154,14 @@ TARGETS = (
         (_KEY_PEM, b"zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W="),
         (b"-----BEGIN PRIVATE KEY-----", b"-----END ", b"EC ", b"RSA ", b"=", b"\n", b"_", b"-"),
         600,
+        runs=200,
+    ),
+    Target(
+        "acme-challenge-certificate",
+        check_challenge_certificate,
+        (_challenge_certificate(), _leaf().der),
+        (*_DER_WORDS, b"\x82\x0emx.example.org", b"\x04\x20", b"\x01\x01\xff", b"\x87\x04\xc0"),
+        1024,
         runs=200,
     ),
     Target(

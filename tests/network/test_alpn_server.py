@@ -6,6 +6,7 @@ Asked by the standard library's TLS and by OpenSSL's program.
 import asyncio
 import ssl
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -256,3 +257,32 @@ async def test_both_are_served_on_one_port_at_the_same_time(tmp_path: Path) -> N
             assert (await reader.readuntil(POLICY)).startswith(b"HTTP/1.1 200 ")
         writer.close()
         waiting.close()
+
+
+WITHOUT_EXECUTABLE_MEMORY = """
+import ctypes, sys
+PR_SET_MDWE = 65
+if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_MDWE, 1, 0, 0, 0):
+    sys.exit(77)
+from letterlock.network.challenge_tls import ChallengeTls
+from tests.network.test_alpn_server import client_hello, make
+tls = ChallengeTls(make("mx1.example.org"))
+assert tls.receive(client_hello("mx1.example.org", "acme-tls/1"))[:1] == bytes([22])
+assert not tls.is_over
+"""
+
+
+def test_no_memory_is_made_executable() -> None:
+    """systemd's MemoryDenyWriteExecute; pyOpenSSL could not select a protocol under it."""
+    root = Path(__file__).parents[2]
+    run = subprocess.run(
+        [sys.executable, "-c", WITHOUT_EXECUTABLE_MEMORY],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=root,
+        env={"PYTHONPATH": f"{root / 'src'}:{root}"},
+    )
+    if run.returncode == 77:
+        pytest.skip("this kernel has no PR_SET_MDWE (Linux 6.3)")
+    assert run.returncode == 0, run.stderr
