@@ -28,6 +28,7 @@ COMMANDS = {
     "queue": LazyCommand("queue:queue", "List, explain and change what waits."),
     "policy": LazyCommand("policy:policy", "Serve what TLS a destination must have to Postfix."),
     "dns": LazyCommand("dns:dns", "Give the DNS records to publish, check those published."),
+    "caa": LazyCommand("caa:caa", "Tell which certificates CAA records allow."),
     "status": LazyCommand("status:status", "Show the node on one screen."),
 }
 

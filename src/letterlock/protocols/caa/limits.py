@@ -16,8 +16,19 @@ VALIDATION_METHODS = "validationmethods"
 # RFC 3986 §3: a scheme, and something behind it.
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:.+")
 # value = [*(label ",") label]; label = 1*(ALPHA / DIGIT / "-")
+_METHOD = re.compile(r"[A-Za-z0-9-]+")
 _METHODS = re.compile(r"(?:[A-Za-z0-9-]+(?:,[A-Za-z0-9-]+)*)?")
 _MAX_SHOWN = 200
+
+
+def is_uri(text: str) -> bool:
+    """Tell whether a text can name an account: it has a scheme, and something behind it."""
+    return _URI.fullmatch(text) is not None
+
+
+def is_method(text: str) -> bool:
+    """Tell whether a text has the form of a validation method's label."""
+    return _METHOD.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +57,7 @@ def _judge_account(value: IssueValue, accounts: Sequence[str]) -> Iterator[Unmet
         case ():
             return
         case (uri,):
-            if not _URI.fullmatch(uri):
+            if not is_uri(uri):
                 yield UnmetLimit("its accounturi is no URI")
             elif not accounts:
                 yield UnmetLimit(f"it is for the account {uri[:_MAX_SHOWN]} only", is_open=True)

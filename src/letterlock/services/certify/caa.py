@@ -19,16 +19,11 @@ from letterlock.protocols.caa.decide import (
     decide,
     shorten,
 )
-from letterlock.protocols.caa.publishing import make_issue_record
-from letterlock.protocols.caa.relevant import RecordSet
+from letterlock.protocols.caa.publishing import REMEDIABLE, find_remedy
 from letterlock.services.discover.caa import CaaFacts, CaaFinder
 
 MAX_NAMES_AT_ONCE = 16
 MAX_NAMES_SHOWN = 3
-
-_SURE = (CaaCause.OTHER_ISSUER, CaaCause.OTHER_LIMITS)
-"""Refusals that rest on what the records say of this authority. A critical record that we do not
-know, the authority may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,26 +155,10 @@ def _find_obstacles(
         )
         yield _Finding(identifier, is_sure=False, reason=reason)
     else:
-        is_sure = first.cause in _SURE
-        publish = _suggest(first, orderer, [method for method, _ in judged]) if is_sure else None
+        # A critical record that we do not know, the authority may.
+        is_sure = first.cause in REMEDIABLE
+        publish = find_remedy(first, [method for method, _ in judged])
         yield _Finding(identifier, is_sure, first.reason, publish)
-
-
-def _suggest(verdict: CaaVerdict, orderer: Orderer, methods: Sequence[ChallengeType]) -> str | None:
-    """Give the record that would allow it, as narrow as we can live with; None: there is none.
-
-    It goes where the records are, which is not the name where an alias leads there.
-    """
-    found = verdict.relevant
-    assert isinstance(found, RecordSet)
-    is_issuewild = verdict.record is not None and verdict.record.tag.lower() == b"issuewild"
-    for issuer in orderer.issuers:
-        try:
-            record = make_issue_record(issuer, orderer.account, methods, is_wildcard=is_issuewild)
-        except ValueError:
-            continue
-        return f"{found.owner}. CAA {record}"
-    return None
 
 
 def _gather(findings: Iterable[_Finding]) -> tuple[CaaAdvice, ...]:
