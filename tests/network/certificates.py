@@ -1,16 +1,27 @@
 """Certificates on disk, server choosers and two ends of a TLS connection, for the tests here."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from OpenSSL import SSL
 
 from letterlock.base.clock import SystemClock
-from letterlock.network.server_certificates import ServerCertificates, ServerSettings
+from letterlock.base.domains import Domain
+from letterlock.network.key_pairs import find_server_names
+from letterlock.network.server_certificates import (
+    ManagedPairs,
+    ServerCertificates,
+    ServerSettings,
+)
 from letterlock.network.tls import TlsDriver
-from letterlock.protocols.pki.throwaway_ca import Issued, KeyKind, ThrowawayCa
+from letterlock.protocols.pki.throwaway_ca import Issued, KeyKind, ThrowawayCa, self_signed
+from letterlock.protocols.tls.client_hello import KeyType
 from letterlock.protocols.tls.handshake import Handshake, HandshakeFailed
+from letterlock.storage.certificate_files import CertificateFiles, PairListing
+from letterlock.storage.certificates import CertificateId, KeptPair
 
 NOW: datetime = SystemClock().now().astimezone(UTC)
 """OpenSSL reads the machine's clock: what it is to accept must be valid by that."""
@@ -40,6 +51,28 @@ def make_chooser(
 ) -> ServerCertificates:
     files = [write_pair(folder, each, f"pair{number}") for number, each in enumerate(issued)]
     return ServerCertificates(files, settings)
+
+
+def identify(issued: Issued) -> CertificateId:
+    key_type = KeyType.RSA if isinstance(issued.key, RSAPrivateKey) else KeyType.ECDSA
+    return CertificateId(find_server_names(issued.certificate)[0], key_type)
+
+
+def write_managed(files: CertificateFiles, *issued: Issued) -> None:
+    for each in issued:
+        files.write(identify(each), KeptPair(each.chain_pem, each.key_pem))
+
+
+def make_managed(
+    folder: Path, hostname: str, *issued: Issued, configured: Sequence[tuple[Path, Path]] = ()
+) -> ServerCertificates:
+    """Make what a node has that gets its own certificates: one stands in until there is another."""
+    files = CertificateFiles(folder)
+    stand_in = self_signed([hostname], now=NOW)
+    files.write_self_signed(KeptPair(stand_in.chain_pem, stand_in.key_pem))
+    write_managed(files, *issued)
+    managed = ManagedPairs(PairListing(folder), Domain(hostname), files.self_signed)
+    return ServerCertificates(configured, managed=managed)
 
 
 def client_context(

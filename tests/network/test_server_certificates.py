@@ -2,6 +2,7 @@
 
 import os
 from base64 import b64encode
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from letterlock.network.server_certificates import (
 )
 from letterlock.network.tls import TlsDriver
 from letterlock.protocols.pki.certificate import format_pem
-from letterlock.protocols.pki.throwaway_ca import KeyKind, Shape
+from letterlock.protocols.pki.throwaway_ca import Issued, KeyKind, Shape
 from letterlock.protocols.tls.client_hello import ClientHello, KeyType
 from letterlock.protocols.tls.handshake import Handshake, HandshakeFailed
 from tests.network.certificates import (
@@ -35,6 +36,7 @@ from tests.network.certificates import (
     client_context,
     issue,
     make_chooser,
+    make_managed,
     shake,
     write_pair,
 )
@@ -68,13 +70,16 @@ SNI_VALUES = {
 }
 
 
-@pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> ServerCertificates:
+@pytest.fixture(scope="module", params=["configured", "managed"])
+def both(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> ServerCertificates:
     """Two names, each with an ECDSA and an RSA certificate."""
-    return make_chooser(
-        tmp_path_factory.mktemp("both"),
-        *(issue(names, key) for names in (MAIN, OTHER) for key in ("ec", "rsa")),
-    )
+    folder = tmp_path_factory.mktemp("both")
+    issued = [issue(names, key) for names in (OTHER, MAIN) for key in ("rsa", "ec")]
+    if request.param == "managed":
+        return make_managed(folder, MAIN[0], *issued)
+    return make_chooser(folder, *reversed(issued))
 
 
 def serve(
@@ -557,7 +562,69 @@ def replace_file(path: Path, content: bytes) -> None:
     fresh.rename(path)
 
 
+class CertbotLineage:
+    """`live/NAME` and `archive/NAME` as certbot (5.8) makes and renews them, one step at a time."""
+
+    KINDS = ("cert", "privkey", "chain", "fullchain")
+
+    def __init__(self, folder: Path, issued: Issued) -> None:
+        self._live = folder / "live" / "mx.example.org"
+        self._archive = folder / "archive" / "mx.example.org"
+        for path in (self._live, self._archive):
+            path.mkdir(parents=True)
+        self._write(1, issued)
+        for kind in self.KINDS:
+            self._link(kind, 1)
+        self.files = self._live / "fullchain.pem", self._live / "privkey.pem"
+
+    def renew(self, version: int, issued: Issued) -> Iterator[str]:
+        """Do what its `save_successor` and `update_all_links_to` do; gives each step's name."""
+        for kind in self._write(version, issued):
+            yield f"wrote {kind}"
+        for kind in self.KINDS:
+            (self._live / f"{kind}.pem").unlink()
+            yield f"unlinked {kind}"
+            self._link(kind, version)
+            yield f"linked {kind}"
+
+    def _write(self, version: int, issued: Issued) -> list[str]:
+        contents = {
+            "cert": issued.certificate_pem,
+            "privkey": issued.key_pem,
+            "chain": issued.chain_pem.removeprefix(issued.certificate_pem),
+            "fullchain": issued.chain_pem,
+        }
+        for kind, content in contents.items():
+            path = self._archive / f"{kind}{version}.pem"
+            path.write_bytes(content)
+            path.chmod(0o600 if kind == "privkey" else 0o644)
+        return list(contents)
+
+    def _link(self, kind: str, version: int) -> None:
+        target = Path("../../archive/mx.example.org") / f"{kind}{version}.pem"
+        (self._live / f"{kind}.pem").symlink_to(target)
+
+
 class TestReload:
+    @pytest.mark.parametrize("reuses_key", [False, True])
+    def test_certbots_renewal_is_taken_over_whenever_we_look(
+        self, tmp_path: Path, reuses_key: bool
+    ) -> None:
+        """It replaces links one by one: a look may find one missing, or a key without its chain."""
+        old = authority().issue(MAIN, now=NOW)
+        lineage = CertbotLineage(tmp_path, old)
+        chooser = ServerCertificates([lineage.files])
+        for version in (2, 3):
+            new = authority().issue(MAIN, now=NOW, key=old.key if reuses_key else "ec")
+            shown = []
+            for step in lineage.renew(version, new):
+                faults = chooser.reload_if_changed().faults
+                assert not faults or "link" in step
+                shown.append(self.leaf(chooser))
+            assert shown == [old.certificate] * (len(shown) - 1) + [new.certificate]
+            assert not chooser.reload_if_changed().has_changes
+            old = new
+
     @pytest.fixture
     def files(self, tmp_path: Path) -> tuple[Path, Path]:
         return write_pair(tmp_path, issue(MAIN), "main")
