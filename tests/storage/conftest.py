@@ -70,6 +70,11 @@ def node_schema(postgres: PostgresServer) -> str:
 @pytest.fixture(params=ENGINES)
 async def make_node(request: pytest.FixtureRequest, clock: FakeClock, tmp_path: Path) -> MakeNode:
     """Give what makes further stores on one empty database, as other processes would."""
+    return await find_maker(request, clock, tmp_path)
+
+
+async def find_maker(request: pytest.FixtureRequest, clock: FakeClock, tmp_path: Path) -> MakeNode:
+    """Give `make_node` for the engine that is the request's parameter."""
     if request.param == "sqlite":
         return partial(sqlite_node, tmp_path / "data" / "node.sqlite", clock)
     return partial(postgres_node, await emptied_node(request.getfixturevalue("node_schema")), clock)

@@ -1,7 +1,9 @@
-"""Proofs that authorities may come and look at: one suite on both engines."""
+"""Proofs that authorities may come and look at: one suite on both engines and on their twin."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -10,8 +12,9 @@ from letterlock.protocols.acme.identifiers import (
     make_server_name,
     parse_identifier,
 )
-from letterlock.storage.challenges import PendingChallenge
-from tests.fakes import START
+from letterlock.storage.challenges import ChallengeStore, PendingChallenge
+from tests.fakes import START, FakeChallengeStore, FakeClock
+from tests.storage.conftest import ENGINES, find_maker
 from tests.storage.node_stores import DAY, MINUTE, MakeNode, NodeStores
 
 HTTP: ChallengeType = "http-01"
@@ -20,9 +23,21 @@ NAME = parse_identifier("mx.example.org")
 PENDING = PendingChallenge(HTTP, "Token_1", NAME, "Token_1.thumbprint", START + DAY)
 
 
-async def test_a_proof_is_found_by_its_token(node: NodeStores) -> None:
+@pytest.fixture(params=[*ENGINES, "memory"])
+async def challenges(
+    request: pytest.FixtureRequest, clock: FakeClock, tmp_path: Path
+) -> AsyncIterator[ChallengeStore]:
+    if request.param == "memory":
+        yield FakeChallengeStore()
+        return
+    node = (await find_maker(request, clock, tmp_path))()
+    await node.certificates.open()
+    yield node.challenges
+    await node.certificates.close()
+
+
+async def test_a_proof_is_found_by_its_token(challenges: ChallengeStore) -> None:
     """RFC 8555 §8.3: tokens are told apart by case."""
-    challenges = node.challenges
     assert await challenges.find_by_token(HTTP, "Token_1", START) is None
     await challenges.put(PENDING, START)
     assert await challenges.find_by_token(HTTP, "Token_1", START) == PENDING
@@ -31,24 +46,24 @@ async def test_a_proof_is_found_by_its_token(node: NodeStores) -> None:
 
 
 @pytest.mark.parametrize("text", ["mx.example.org", "192.0.2.1", "2001:db8::1"])
-async def test_a_proof_is_found_by_its_server_name(node: NodeStores, text: str) -> None:
+async def test_a_proof_is_found_by_its_server_name(challenges: ChallengeStore, text: str) -> None:
     """RFC 8737 §3, RFC 8738 §6."""
     identifier = parse_identifier(text)
     pending = replace(PENDING, kind=ALPN, identifier=identifier)
-    await node.challenges.put(pending, START)
+    await challenges.put(pending, START)
     name = make_server_name(identifier)
-    assert await node.challenges.find_by_server_name(ALPN, name, START) == pending
-    assert await node.challenges.find_by_server_name(HTTP, name, START) is None
-    assert await node.challenges.find_by_server_name(ALPN, "other.example", START) is None
+    assert await challenges.find_by_server_name(ALPN, name, START) == pending
+    assert await challenges.find_by_server_name(HTTP, name, START) is None
+    assert await challenges.find_by_server_name(ALPN, "other.example", START) is None
 
 
-async def test_of_several_for_one_name_the_last_put_up_counts(node: NodeStores) -> None:
+async def test_of_several_for_one_name_the_last_put_up_counts(challenges: ChallengeStore) -> None:
     later = replace(PENDING, token="Token_2", until=PENDING.until + MINUTE)
-    await node.challenges.put(later, START)
-    await node.challenges.put(PENDING, START)
-    assert await node.challenges.find_by_server_name(HTTP, NAME.value, START) == later
-    await node.challenges.remove(HTTP, "Token_2")
-    assert await node.challenges.find_by_server_name(HTTP, NAME.value, START) == PENDING
+    await challenges.put(later, START)
+    await challenges.put(PENDING, START)
+    assert await challenges.find_by_server_name(HTTP, NAME.value, START) == later
+    await challenges.remove(HTTP, "Token_2")
+    assert await challenges.find_by_server_name(HTTP, NAME.value, START) == PENDING
 
 
 async def test_any_node_answers_for_any_other(make_node: MakeNode) -> None:
@@ -63,16 +78,17 @@ async def test_any_node_answers_for_any_other(make_node: MakeNode) -> None:
     await second.certificates.close()
 
 
-async def test_a_proof_put_up_again_takes_the_place_of_the_first(node: NodeStores) -> None:
+async def test_a_proof_put_up_again_takes_the_place_of_the_first(
+    challenges: ChallengeStore,
+) -> None:
     other = replace(PENDING, identifier=parse_identifier("other.example"), until=START + 2 * DAY)
-    await node.challenges.put(PENDING, START)
-    await node.challenges.put(other, START)
-    assert await node.challenges.find_by_token(HTTP, "Token_1", START) == other
-    assert await node.challenges.find_by_server_name(HTTP, NAME.value, START) is None
+    await challenges.put(PENDING, START)
+    await challenges.put(other, START)
+    assert await challenges.find_by_token(HTTP, "Token_1", START) == other
+    assert await challenges.find_by_server_name(HTTP, NAME.value, START) is None
 
 
-async def test_what_ended_is_not_found_and_swept(node: NodeStores) -> None:
-    challenges = node.challenges
+async def test_what_ended_is_not_found_and_swept(challenges: ChallengeStore) -> None:
     await challenges.put(PENDING, START)
     assert await challenges.find_by_token(HTTP, "Token_1", PENDING.until) is None
     assert await challenges.find_by_server_name(HTTP, NAME.value, PENDING.until) is None
@@ -81,8 +97,8 @@ async def test_what_ended_is_not_found_and_swept(node: NodeStores) -> None:
     assert await challenges.find_by_token(HTTP, "Token_2", START) is not None
 
 
-async def test_removing_what_is_not_there_is_no_fault(node: NodeStores) -> None:
-    await node.challenges.remove(HTTP, "Token_1")
+async def test_removing_what_is_not_there_is_no_fault(challenges: ChallengeStore) -> None:
+    await challenges.remove(HTTP, "Token_1")
 
 
 async def test_many_put_up_and_take_away_at_once(make_node: MakeNode) -> None:
