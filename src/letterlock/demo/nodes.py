@@ -127,7 +127,7 @@ async def running(folder: Path, listeners: Listeners, clock: Clock) -> AsyncIter
     _make_folders(config)
     backend = make_backend(config.dns, SystemRandom())
     lookups = Lookups(CachingResolver(backend, clock))
-    certificates = build_certificates(config.tls)
+    certificates = build_certificates(config, clock.now())
     assert certificates is not None, "both configurations have one"
     node = Node(folder, config, certificates.names, NamedCounters(COUNTERS, 1), lookups)
     with _open_log(node.mail_log) as stream:

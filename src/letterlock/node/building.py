@@ -5,6 +5,7 @@ import secrets
 import string
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 
 from letterlock.base.clock import Clock
 from letterlock.base.config.choices import LogLevel, QueueEngine
@@ -20,7 +21,11 @@ from letterlock.network.dns import Resolver
 from letterlock.network.dns_backends import make_backend
 from letterlock.network.dns_cache import CachingResolver
 from letterlock.network.own_addresses import OwnAddresses
-from letterlock.network.server_certificates import ServerCertificates, ServerSettings
+from letterlock.network.server_certificates import (
+    ManagedPairs,
+    ServerCertificates,
+    ServerSettings,
+)
 from letterlock.network.smtp_client import Dialer, DialTimeouts
 from letterlock.network.smtp_connection import ServerLimits
 from letterlock.network.smtp_owner import Peer
@@ -31,6 +36,7 @@ from letterlock.protocols.smtp.message_data import BareNewline
 from letterlock.protocols.smtp.plan import TransactionSettings
 from letterlock.protocols.smtp.server_session import ServerSession, SessionSettings
 from letterlock.protocols.smtp.timeouts import ClientTimeouts
+from letterlock.services.certify.self_signed import ensure_self_signed
 from letterlock.services.deliver.anchors import AnchorFiles
 from letterlock.services.deliver.deliveries import DeliveryLimits, DeliveryParts
 from letterlock.services.deliver.delivery import ClaimDelivery, Routing
@@ -51,6 +57,7 @@ from letterlock.services.queue.schedule import Schedule
 from letterlock.services.queue.settlements import Settlements
 from letterlock.services.receive.clients import ClientLimits
 from letterlock.services.receive.recipients import RelayClients
+from letterlock.storage.certificate_files import CertificateFiles, PairListing
 from letterlock.storage.ids import QueueIds
 from letterlock.storage.maildir import MaildirStore
 from letterlock.storage.queue import QueueId
@@ -60,14 +67,25 @@ CLAIMS_AHEAD = 20
 _TOKEN_CHARACTERS = string.ascii_letters + string.digits
 
 
-def build_certificates(section: TlsSection) -> ServerCertificates | None:
-    """Load our certificates; None: there are none, and STARTTLS is not offered."""
+def build_certificates(config: Config, now: datetime) -> ServerCertificates | None:
+    """Load our certificates; None: there are none, and STARTTLS is not offered.
+
+    Where the node gets them for itself, one that it signs itself stands in until they are there.
+    """
+    section = config.tls
     check_ciphers(section)
-    if not section.certificates:
+    managed = None
+    if config.certificates.authorities:
+        files = CertificateFiles(config.certificates_dir)
+        ensure_self_signed(files, config.hostname, now)
+        listing = PairListing(config.certificates_dir)
+        managed = ManagedPairs(listing, config.hostname, files.self_signed)
+    elif not section.certificates:
         return None
     return ServerCertificates(
         [(pair.certificate, pair.key) for pair in section.certificates],
         ServerSettings(section.min_version.value, section.ciphers, section.session_tickets),
+        managed,
     )
 
 

@@ -8,12 +8,10 @@ import fcntl
 import os
 import pwd
 import secrets
-import socket
-from collections.abc import Callable, Coroutine, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from letterlock.base.clock import Clock, SystemClock
 from letterlock.base.config.choices import LogFormat
@@ -24,10 +22,13 @@ from letterlock.base.config.sections import Config
 from letterlock.base.errors import LocalError
 from letterlock.base.log import LineLog, Service
 from letterlock.base.shared_counters import NamedCounters, SharedCounters
+from letterlock.node import certificates
 from letterlock.node.account import drop_privileges, find_account
 from letterlock.node.building import build_certificates, check_delivery, find_database
+from letterlock.node.certificates import CertificateService
 from letterlock.node.descriptors import allow_descriptors, describe_shortage
 from letterlock.node.faults import require_usable
+from letterlock.node.generation import NodeGeneration, ReloadPace, RunProcess
 from letterlock.node.listeners import Listeners
 from letterlock.node.notices import SharedNotices
 from letterlock.node.policy import describe_lapsed, load_policy
@@ -37,10 +38,11 @@ from letterlock.node.policy_service import (
     PolicyService,
     make_policy_service,
 )
-from letterlock.node.process import Part, run_process
 from letterlock.node.supervisor import PROCESSES_PER_PLACE, Generation, Supervisor
 from letterlock.node.systemd import Notifier, take_listeners
-from letterlock.node.worker import Common, Worker
+from letterlock.node.web_listeners import WebListeners
+from letterlock.node.worker import Common
+from letterlock.services.certify.self_signed import describe_self_signed
 from letterlock.services.receive.session import COUNTERS
 from letterlock.storage.durable import make_folder
 from letterlock.storage.migrations import load_migrations
@@ -60,8 +62,10 @@ def serve(config: Config, found: FoundConfig) -> int:
         with (
             closing(Listeners(take_listeners(os.environ))) as listeners,
             closing(PolicyListeners()) as policy_listeners,
+            closing(WebListeners()) as web_listeners,
         ):
-            node = _Node(config, found, (listeners, policy_listeners), clock, log)
+            sockets = _Sockets(listeners, policy_listeners, web_listeners)
+            node = _Node(config, found, sockets, clock, log)
             notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
             return Supervisor(node.make_generation, clock, log, notifier.tell).run()
     finally:
@@ -73,6 +77,22 @@ def make_log(config: Config, clock: Clock) -> LineLog:
     return LineLog(clock, config.hostname, as_json=config.log.format is LogFormat.JSON)
 
 
+@dataclass(frozen=True, slots=True)
+class _Sockets:
+    """All that is listened on, over the generations."""
+
+    mail: Listeners
+    policy: PolicyListeners
+    web: WebListeners
+
+    def open(self, config: Config, workers: int) -> None:
+        """Listen as the settings say from now on. Raises SettingFaults."""
+        self.mail.open(config.receive.listen, workers)
+        if config.policy_service.enabled:
+            self.policy.open(config.policy_service)
+        self.web.open(config)
+
+
 class _Node:
     """What outlives the generations: sockets and counters."""
 
@@ -80,7 +100,7 @@ class _Node:
         self,
         config: Config,
         found: FoundConfig,
-        all_listeners: tuple[Listeners, PolicyListeners],
+        sockets: _Sockets,
         clock: Clock,
         log: LineLog,
     ) -> None:
@@ -89,20 +109,19 @@ class _Node:
         self._clock = clock
         self._log = log
         self._workers = config.node.workers or len(os.sched_getaffinity(0))
-        self._listeners, self._policy_listeners = all_listeners
-        self._listeners.open(config.receive.listen, self._workers)
-        if config.policy_service.enabled:
-            self._policy_listeners.open(config.policy_service)
-        processes = (self._workers + PROCESSES) * PROCESSES_PER_PLACE
+        self._sockets = sockets
+        sockets.open(config, self._workers)
+        processes = (self._workers + PROCESSES + certificates.PROCESSES) * PROCESSES_PER_PLACE
         self._clients = SharedCounters(processes, secrets.token_bytes(32))
         self._counters = NamedCounters(COUNTERS, self._workers)
         self._notices = SharedNotices()
+        self._pace = ReloadPace(clock)
         for engine in ("sqlite", "postgres"):
             load_migrations(f"letterlock.storage.{engine}.migrations")
         drop_privileges(config)
         _require_folders(config)
         require_usable(config)
-        self._certificates = build_certificates(config.tls)
+        self._certificates = build_certificates(config, clock.now())
         self._policy = load_policy(config.policy)
         check_delivery(config, self._policy.table, clock, log)
         self._database = find_database(config)
@@ -116,21 +135,33 @@ class _Node:
             self._certificates.renew_ticket_keys()
         self._has_generation = True
         common, policy = self._make_common(), self._make_policy_service()
-        generation = _NodeGeneration(common, self._listeners.groups, self._log, policy)
-        addresses = ", ".join(map(str, self._listeners.addresses))
+        mail = self._sockets.mail
+        beside = self._list_beside(policy)
+        generation = NodeGeneration(common, mail.groups, self._log, beside, self._pace)
+        addresses = ", ".join(map(str, mail.addresses))
         self._log.write(Service.NODE, f"receiving on {addresses} with {self._workers} workers")
         return generation
 
     def _make_policy_service(self) -> PolicyService | None:
         if not self._config.policy_service.enabled:
-            self._policy_listeners.close()
+            self._sockets.policy.close()
             return None
-        names = ", ".join(self._policy_listeners.names)
+        names = ", ".join(self._sockets.policy.names)
         self._log.write(Service.NODE, f"answering Postfix on {names}")
-        sockets, table = self._policy_listeners.sockets, self._policy.table
+        sockets, table = self._sockets.policy.sockets, self._policy.table
         return make_policy_service(
             self._config, table, sockets, self._clock, self._log, is_alone=False
         )
+
+    def _list_beside(self, policy: PolicyService | None) -> list[RunProcess]:
+        """Give the processes beside the workers."""
+        beside: list[RunProcess] = []
+        if policy is not None:
+            beside += [partial(policy.run_process, place) for place in range(PROCESSES)]
+        if certificates.is_needed(self._config):
+            service = CertificateService(self._config, self._sockets.web, self._clock, self._log)
+            beside.append(service.run_process)
+        return beside
 
     def _read_again(self) -> bool:
         """Read everything again; what can't be used leaves all as it was."""
@@ -138,15 +169,13 @@ class _Node:
             config = self._found.load()
             self._require_same(config)
             require_usable(config)
-            certificates = build_certificates(config.tls)
+            certificates = build_certificates(config, self._clock.now())
             policy = load_policy(config.policy)
             if policy.unreadable is not None:
                 raise refuse_setting(("policy", "postfix_table"), policy.unreadable)
             check_delivery(config, policy.table, self._clock, self._log)
             database = self._find_usable_database(config)
-            self._listeners.open(config.receive.listen, self._workers)
-            if config.policy_service.enabled:
-                self._policy_listeners.open(config.policy_service)
+            self._sockets.open(config, self._workers)
         except LocalError as error:
             told = self._found.place(error) if isinstance(error, SettingFaults) else error
             problems = tuple(f"reload: {line}" for line in str(told).splitlines())
@@ -186,6 +215,8 @@ class _Node:
     def _make_common(self) -> Common:
         if self._certificates is not None:
             warnings = self._certificates.warnings
+            if self._certificates.is_self_signed:
+                warnings = (*warnings, describe_self_signed(self._config.hostname))
         else:
             warnings = ("tls.certificates: none is set, so STARTTLS is not offered",)
         if (shortage := describe_shortage(self._config, self._workers)) is not None:
@@ -205,54 +236,6 @@ class _Node:
             problems=warnings,
             notices=self._notices,
         )
-
-
-@dataclass(slots=True)
-class _NodeGeneration:
-    """Workers that were made from one configuration and one set of certificates."""
-
-    common: Common
-    listeners: Sequence[Sequence[socket.socket]]
-    log: LineLog
-    policy: PolicyService | None = None
-    """Its processes have the places behind the workers'."""
-    _faults: tuple[str, ...] = ()
-
-    @property
-    def workers(self) -> int:
-        return self.common.workers + (PROCESSES if self.policy is not None else 0)
-
-    def run_worker(
-        self, place: int, number: int, supervisor_gone: int, tell_ready: Callable[[], None]
-    ) -> int:
-        common = self.common
-        if place >= common.workers:
-            assert self.policy is not None
-            return self.policy.run_process(
-                place - common.workers, number, supervisor_gone, tell_ready
-            )
-
-        def start() -> tuple[Part, Coroutine[Any, Any, None]]:
-            worker = Worker(common, place, number)
-            return worker, worker.run(self.listeners[place], tell_ready)
-
-        return run_process(f"worker {place}", self.log, start, supervisor_gone)
-
-    def is_outdated(self) -> bool:
-        certificates = self.common.certificates
-        if certificates is None:
-            return False
-        result = certificates.reload_if_changed()
-        if result.faults != self._faults:
-            for fault in result.faults:
-                self.common.log.write(Service.TLS, f"warning: not reloaded: {fault}")
-            self._faults = result.faults
-        for path in result.loaded:
-            self.common.log.write(Service.TLS, f"loaded {path}")
-        return bool(result.loaded)
-
-    def forget_worker(self, number: int) -> None:
-        self.common.clients.clear_worker(number)
 
 
 def _own_data_dir(config: Config) -> int:

@@ -1,0 +1,72 @@
+"""What a node keeps of certificates, in the database of either engine."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from letterlock.base.clock import Clock
+from letterlock.base.config.sections import Config
+from letterlock.node.building import find_database
+from letterlock.storage.acme_accounts import AccountStore
+from letterlock.storage.certificates import CertificateStore
+from letterlock.storage.challenges import ChallengeStore
+from letterlock.storage.issued import IssuedStore
+from letterlock.storage.sqlite.acme_accounts import SqliteAccounts
+from letterlock.storage.sqlite.certificates import SqliteCertificates
+from letterlock.storage.sqlite.challenges import SqliteChallenges
+from letterlock.storage.sqlite.issued import SqliteIssued
+from letterlock.storage.sqlite.node import NodeDatabase
+
+
+class NodeStore(Protocol):
+    """The node's database of either engine."""
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateStores:
+    """What is kept of certificates: parts of one database."""
+
+    database: NodeStore
+    certificates: CertificateStore
+    issued: IssuedStore
+    accounts: AccountStore
+    challenges: ChallengeStore
+
+
+def make_stores(config: Config, name: str, clock: Clock) -> CertificateStores:
+    """Make the stores, not opened yet; `name` is this process's among all that share them.
+
+    Raises LocalError when the address of the database is not there.
+    """
+    address = find_database(config)
+    if address is None:
+        database = NodeDatabase(config.node_database, clock)
+        return CertificateStores(
+            database,
+            SqliteCertificates(database),
+            SqliteIssued(database),
+            SqliteAccounts(database),
+            SqliteChallenges(database),
+        )
+    return _make_postgres_stores(address, name, clock)
+
+
+def _make_postgres_stores(address: str, name: str, clock: Clock) -> CertificateStores:
+    # asyncpg is an extra: only loaded where it is used.
+    from letterlock.storage.postgres.acme_accounts import PostgresAccounts  # noqa: PLC0415
+    from letterlock.storage.postgres.certificates import PostgresCertificates  # noqa: PLC0415
+    from letterlock.storage.postgres.challenges import PostgresChallenges  # noqa: PLC0415
+    from letterlock.storage.postgres.issued import PostgresIssued  # noqa: PLC0415
+    from letterlock.storage.postgres.node import NodeDatabase as PostgresDatabase  # noqa: PLC0415
+
+    database = PostgresDatabase(address, name, clock)
+    return CertificateStores(
+        database,
+        PostgresCertificates(database),
+        PostgresIssued(database),
+        PostgresAccounts(database),
+        PostgresChallenges(database),
+    )

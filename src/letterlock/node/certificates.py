@@ -1,0 +1,197 @@
+"""The process that keeps our certificates, answers authorities, and serves our policies.
+
+One beside the workers, on every node: the store's lease says whose turn it is to renew. A new
+generation of workers brings a new one; the old one ends the orders that it has begun, while the new
+one answers for it: proofs are in the store.
+"""
+
+import asyncio
+import grp
+import random
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from letterlock.base.clock import Clock
+from letterlock.base.config.certificates import Export
+from letterlock.base.config.faults import refuse_setting
+from letterlock.base.config.sections import Config
+from letterlock.base.log import LineLog, Service
+from letterlock.base.waiting import wait_for_event
+from letterlock.network.alpn_server import AlpnResponder, AlpnServer
+from letterlock.network.dns import Resolver
+from letterlock.network.dns_backends import make_backend
+from letterlock.network.dns_cache import CachingResolver
+from letterlock.network.http_server import HttpServer
+from letterlock.node.certificate_stores import CertificateStores, make_stores
+from letterlock.node.certifying import list_wanted, make_tools
+from letterlock.node.process import Part, run_process
+from letterlock.node.stores import name_process
+from letterlock.node.web_listeners import WebListeners
+from letterlock.services.certify.exporting import ExportFolder, Exporting
+from letterlock.services.certify.keeping import Keeping
+from letterlock.services.certify.solving.alpn import AlpnChallenges
+from letterlock.services.certify.solving.http import HttpChallenges
+from letterlock.storage.certificate_files import CertificateFiles, make_export_access
+from letterlock.storage.challenges import ChallengeStore
+from letterlock.storage.queue import StoreUnavailable
+
+PROCESSES = 1
+REOPEN_SECONDS = 3.0
+"""Between two tries to open the store."""
+DRAIN = timedelta(minutes=10)
+"""For how long orders may go on in a process whose place another has taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateService:
+    """What the process is made from, before the fork."""
+
+    config: Config
+    listeners: WebListeners
+    clock: Clock
+    log: LineLog
+
+    def run_process(self, number: int, supervisor_gone: int, tell_ready: Callable[[], None]) -> int:
+        """Be the process, as `Generation.run_worker` is."""
+
+        def start() -> tuple[Part, Coroutine[Any, Any, None]]:
+            process = CertificateProcess(self, number)
+            return process, process.run(tell_ready)
+
+        return run_process("keeping certificates", self.log, start, supervisor_gone)
+
+
+def is_needed(config: Config) -> bool:
+    """Say if the settings leave anything to do for it."""
+    return bool(config.certificates.authorities)
+
+
+class CertificateProcess:
+    """Keeps, exports and answers."""
+
+    def __init__(
+        self, service: CertificateService, number: int, resolver: Resolver | None = None
+    ) -> None:
+        """Be the process with this number. `resolver`: not that of `[dns]`, in tests."""
+        self._service = service
+        config, clock, log = service.config, service.clock, service.log
+        backend = make_backend(config.dns, random.SystemRandom())
+        resolver = resolver or CachingResolver(backend, clock)
+        name = f"{name_process(config, number)}/certificates"
+        self._stores = make_stores(config, name, clock)
+        wanted = list_wanted(config)
+        tools = make_tools(config, self._stores, resolver, clock, log)
+        self._keeping = Keeping(tools, wanted)
+        self._exporting = Exporting(
+            self._stores.certificates,
+            wanted,
+            CertificateFiles(config.certificates_dir),
+            make_exports(config.certificates.export),
+            log,
+        )
+        self._stop = asyncio.Event()
+        self._drain = asyncio.Event()
+
+    def stop(self) -> None:
+        """End soon: what is under way is begun anew by another."""
+        self._stop.set()
+
+    def drain(self) -> None:
+        """Begin nothing new, and end what was begun."""
+        self._drain.set()
+
+    def look_around(self) -> None:
+        """Whoever takes the place of another one has the same store."""
+
+    async def run(self, tell_ready: Callable[[], None]) -> None:
+        """Work until stopped or drained."""
+        async with AsyncExitStack() as stack:
+            if not await self._open():
+                return
+            stack.push_async_callback(self._stores.database.close)
+            async with asyncio.TaskGroup() as tasks:
+                serving = [tasks.create_task(each) for each in self._serve()]
+                keeping = tasks.create_task(self._keeping.run())
+                exporting = tasks.create_task(self._exporting.run())
+                tell_ready()
+                await self._wait_for_the_end(keeping)
+                for task in (*serving, keeping, exporting):
+                    task.cancel()
+
+    async def _open(self) -> bool:
+        """Open the store, however long that takes; False: we were stopped before."""
+        is_told = False
+        while not self._stop.is_set():
+            try:
+                await self._stores.database.open()
+            except StoreUnavailable as error:
+                if not is_told:
+                    text = f"warning: certificates cannot be kept: {error}"
+                    self._service.log.write(Service.CERTIFICATES, text)
+                is_told = True
+                await wait_for_event(self._stop, REOPEN_SECONDS)
+            else:
+                return True
+        return False
+
+    def _serve(self) -> Sequence[Coroutine[Any, Any, None]]:
+        service = self._service
+        return answer_challenges(service.listeners, self._stores, service.clock)
+
+    async def _wait_for_the_end(self, keeping: asyncio.Task[None]) -> None:
+        waits = [asyncio.ensure_future(each.wait()) for each in (self._stop, self._drain)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            if not self._stop.is_set():
+                self._keeping.drain()
+                limit = DRAIN.total_seconds()
+                await asyncio.wait(
+                    [keeping, waits[0]], timeout=limit, return_when=asyncio.FIRST_COMPLETED
+                )
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+
+def answer_challenges(
+    listeners: WebListeners, stores: CertificateStores, clock: Clock
+) -> list[Coroutine[Any, Any, None]]:
+    """Give what answers authorities on our own sockets."""
+    return [
+        HttpServer(HttpChallenges(stores.challenges, clock).answer, clock).run(listeners.http),
+        AlpnServer(make_responder(stores.challenges, clock)).run(listeners.alpn),
+    ]
+
+
+def make_responder(store: ChallengeStore, clock: Clock) -> AlpnResponder:
+    """Make what answers tls-alpn-01, also on a port that others share."""
+    return AlpnResponder(AlpnChallenges(store, clock).find_certificate)
+
+
+def make_exports(sections: Sequence[Export]) -> list[ExportFolder]:
+    """Make the folders for other programs. Raises SettingFaults for a group that is not there."""
+    return [
+        ExportFolder(
+            section.folder,
+            CertificateFiles(
+                section.folder,
+                make_export_access(int(section.mode, 8), group=_find_group(index, section.group)),
+            ),
+            frozenset(section.names),
+            section.hook,
+        )
+        for index, section in enumerate(sections)
+    ]
+
+
+def _find_group(index: int, name: str | None) -> int | None:
+    if name is None:
+        return None
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        key = ("certificates", "export", index, "group")
+        raise refuse_setting(key, f"there is no group {name!r}") from None
