@@ -29,6 +29,7 @@ NOT_FROM_OUTSIDE = {
     "read_body": "reads our own database",
     "read_policy": "reads our own database; the policy in it is parsed anew",
     "read_row": "reads our own database",
+    "read_served_row": "reads our own database; the policy in it is parsed anew",
     "read_dsn": "takes a setting, which `urllib` reads; it is only checked",
     "read_trace": "reads our own log, for the demo",
     "parse_level": "is part of `parse_entry`",

@@ -25,14 +25,20 @@ from letterlock.storage.postgres.acme_accounts import PostgresAccounts
 from letterlock.storage.postgres.certificates import PostgresCertificates
 from letterlock.storage.postgres.challenges import PostgresChallenges
 from letterlock.storage.postgres.issued import PostgresIssued
+from letterlock.storage.postgres.served_policies import PostgresServedPolicies
+from letterlock.storage.served_policies import ServedPolicies
 from letterlock.storage.sqlite import node as sqlite
 from letterlock.storage.sqlite.acme_accounts import SqliteAccounts
 from letterlock.storage.sqlite.certificates import SqliteCertificates
 from letterlock.storage.sqlite.challenges import SqliteChallenges
 from letterlock.storage.sqlite.issued import SqliteIssued
+from letterlock.storage.sqlite.served_policies import SqliteServedPolicies
 from tests.fakes import START
 
-TABLES = ("certificates", "certificate_pairs", "issued_certificates", "acme_accounts", "challenges")
+TABLES = (
+    *("certificates", "certificate_pairs", "issued_certificates", "acme_accounts", "challenges"),
+    "served_policies",
+)
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
@@ -53,6 +59,7 @@ class NodeStores:
     accounts: AccountStore
     issued: IssuedStore
     challenges: ChallengeStore
+    served: ServedPolicies
 
 
 MakeNode = Callable[[], NodeStores]
@@ -65,6 +72,7 @@ def sqlite_node(path: Path, clock: Clock) -> NodeStores:
         SqliteAccounts(database),
         SqliteIssued(database),
         SqliteChallenges(database),
+        SqliteServedPolicies(database),
     )
 
 
@@ -75,6 +83,7 @@ def postgres_node(dsn: str, clock: Clock) -> NodeStores:
         PostgresAccounts(database),
         PostgresIssued(database),
         PostgresChallenges(database),
+        PostgresServedPolicies(database),
     )
 
 

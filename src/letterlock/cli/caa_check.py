@@ -16,8 +16,8 @@ from letterlock.cli.options import (
     config_option,
     find_config_or_defaults,
     json_option,
-    parse_resolver_option,
     resolver_option,
+    take_resolver,
 )
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def check(names: tuple[str, ...], batch: Path | None, *, as_json: bool, **option
     if bool(names) == (batch is not None):
         raise click.UsageError("give NAMEs, or --batch FILE")
     asked = _Asked(options["issuer"], options["account"], options["method"])
-    address = parse_resolver_option(options["resolver"])
+    address = take_resolver(options["resolver"])
     asked.require_form()
     lines = _Lines(batch, _open_batch(batch), asked) if batch is not None else None
     issuances = lines if lines is not None else [asked.make(name) for name in names]

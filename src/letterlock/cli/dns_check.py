@@ -5,15 +5,15 @@ from pathlib import Path
 
 import click
 
-from letterlock.cli.dns_records import RECORD_KEYS, parse_domain_argument
+from letterlock.cli.dns_records import RECORD_KEYS, take_domain
 from letterlock.cli.failures import ExitCode
 from letterlock.cli.options import (
     config_option,
     find_config_or_defaults,
     json_option,
-    parse_resolver_option,
     print_json,
     resolver_option,
+    take_resolver,
 )
 
 CHECK_KEYS = {
@@ -65,8 +65,8 @@ def check(domain: str, config_path: Path | None, resolver: str | None, *, as_jso
     from letterlock.cli.dns_text import format_report  # noqa: PLC0415 - as above
     from letterlock.node.dns_checking import run  # noqa: PLC0415 - as above
 
-    name = parse_domain_argument(domain)
-    address = parse_resolver_option(resolver)
+    name = take_domain(domain)
+    address = take_resolver(resolver)
     config, notes = find_config_or_defaults(config_path)
     if address is not None:
         config = replace(config, dns=replace(config.dns, resolver=address))

@@ -53,7 +53,7 @@ def records(domain: str, config_path: Path | None, *, as_json: bool) -> None:
         plan_records,
     )
 
-    name = parse_domain_argument(domain)
+    name = take_domain(domain)
     config = load_config_or_fail(config_path)
     if name not in config.domains:
         raise CommandFailed(
@@ -70,8 +70,8 @@ def records(domain: str, config_path: Path | None, *, as_json: bool) -> None:
         click.echo(format_zone(plan.records, plan.notes), nl=False)
 
 
-def parse_domain_argument(text: str) -> "Domain":
-    """Read DOMAIN; ends the command when it is none."""
+def take_domain(text: str) -> "Domain":
+    """Take DOMAIN; ends the command when it is none."""
     from letterlock.base.domains import DomainError, parse_domain  # noqa: PLC0415 - as above
 
     try:

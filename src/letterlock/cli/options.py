@@ -31,7 +31,7 @@ def config_option(command: Decorated) -> Decorated:
 
 
 def resolver_option(command: Decorated) -> Decorated:
-    """Add `--resolver`; the command gets `resolver`, a text for `parse_resolver_option`."""
+    """Add `--resolver`; the command gets `resolver`, a text for `take_resolver`."""
     return click.option(
         "--resolver", metavar="HOST[:PORT]", help="Ask this one instead of the configured one."
     )(command)
@@ -85,8 +85,8 @@ def find_config_or_defaults(path: Path | None) -> tuple["Config", list[str]]:
     return config, []
 
 
-def parse_resolver_option(text: str | None) -> "ResolverAddress | None":
-    """Read `--resolver`; None when it wasn't given."""
+def take_resolver(text: str | None) -> "ResolverAddress | None":
+    """Take `--resolver`; None when it wasn't given."""
     from letterlock.base.config.values import parse_resolver_address  # noqa: PLC0415 - lazy, for -h
 
     if text is None:

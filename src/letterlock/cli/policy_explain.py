@@ -12,9 +12,9 @@ from letterlock.cli.options import (
     config_option,
     find_config_or_defaults,
     json_option,
-    parse_resolver_option,
     print_json,
     resolver_option,
+    take_resolver,
 )
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def _answer(asked: _Asked, *, is_live: bool) -> int:
     from letterlock.services.discover.next_hop import NextHopError  # noqa: PLC0415 - as above
     from letterlock.services.explain.document import describe_explanation  # noqa: PLC0415 - as above
 
-    address = parse_resolver_option(asked.resolver)
+    address = take_resolver(asked.resolver)
     # Before we are the data's owner, who may not read it.
     log = _open_log(asked.log_path) if asked.log_path is not None else None
     config, notes = find_config_or_defaults(asked.config_path)
