@@ -157,6 +157,7 @@ DIGEST = sha256(b"abc.def").digest()
         (b"", "can't be read"),
         (b"\x30\x00", "can't be read"),
         (encode(NAME)[:-1], "can't be read"),
+        (encode(NAME).replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x42"), "can't be read"),
     ],
 )
 def test_a_certificate_must_be_as_the_rule_has_it(octets: bytes, fault: str | None) -> None:

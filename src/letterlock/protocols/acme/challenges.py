@@ -27,6 +27,13 @@ ACME_IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")
 
 _LIFETIME = timedelta(days=7)
 _BACKDATED = timedelta(hours=1)
+# What cryptography raises for certificates that others wrote.
+_UNREADABLE = (
+    ValueError,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 _OCTET_STRING_OF_32 = b"\x04\x20"
 # RFC 8555 §8.3: base64url, at least 128 bits of entropy; the token becomes part of a path.
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{22,512}")
@@ -117,7 +124,7 @@ def find_certificate_fault(
         found = extensions.get_extension_for_oid(ACME_IDENTIFIER)
     except x509.ExtensionNotFound as error:
         return f"a certificate without the extension {error.oid.dotted_string}"
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except _UNREADABLE:
         return "a certificate that can't be read"
     if len(names) != 1 or not _is_name(names[0], identifier):
         return f"a certificate of other names than {identifier}"
