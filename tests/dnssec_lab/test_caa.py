@@ -49,7 +49,7 @@ async def find(asking: Asking, name: str, seconds: float = 20) -> CaaFacts:
 async def test_the_relevant_set_is_found_with_its_dnssec_state(
     asking: Asking, name: str, found_at: str, security: Security, count: int
 ) -> None:
-    """RFC 8659 §3, §5.1"""
+    """RFC 8659 §3, §5.1; rules 158, 159 and 162"""
     relevant = (await find(asking, name)).relevant
     assert isinstance(relevant, RecordSet), relevant
     assert (relevant.found_at, relevant.security) == (found_at, security)
@@ -75,7 +75,7 @@ async def test_the_relevant_set_is_found_with_its_dnssec_state(
 async def test_that_there_are_none_is_known_with_its_dnssec_state(
     asking: Asking, name: str, security: Security
 ) -> None:
-    """RFC 8659 §5.1"""
+    """RFC 8659 §5.1; rules 160 and 162"""
     assert (await find(asking, name)).relevant == NoRecords(Domain(name), security)
 
 
@@ -93,7 +93,7 @@ async def test_that_there_are_none_is_known_with_its_dnssec_state(
 async def test_what_does_not_validate_is_never_no_records(
     asking: Asking, name: str, at: str, state: Security
 ) -> None:
-    """RFC 8659 §6.4; Baseline Requirements 3.2.2.8.1"""
+    """RFC 8659 §6.4; Baseline Requirements 3.2.2.8.1; rule 162"""
     facts = await find(asking, name)
     assert isinstance(facts.relevant, LookupFailed), facts
     assert (facts.relevant.at, facts.relevant.security) == (at, state)
@@ -104,7 +104,7 @@ async def test_what_does_not_validate_is_never_no_records(
 async def test_a_denial_without_proof_hides_no_records(
     asking: Asking, dnssec_lab: DnssecLab, fault: Fault
 ) -> None:
-    """RFC 8659 §5.4: suppressed records"""
+    """RFC 8659 §5.4: suppressed records; rule 162"""
     with dnssec_lab.failing("caa.secure.example", "CAA", fault):
         relevant = (await find(asking, "caa.secure.example")).relevant
     assert isinstance(relevant, LookupFailed)
@@ -118,7 +118,10 @@ async def test_a_denial_without_proof_hides_no_records(
 async def test_servers_that_know_no_such_type_make_the_lookup_fail(
     asking: Asking, dnssec_lab: DnssecLab, name: str, is_unsigned: bool, fault: Fault
 ) -> None:
-    """RFC 8659 §6.2; Baseline Requirements 3.2.2.8: whether the zone is proved to be unsigned"""
+    """RFC 8659 §6.2; Baseline Requirements 3.2.2.8: whether the zone is proved to be unsigned
+
+    Rules 161 and 163.
+    """
     with dnssec_lab.failing(name, "CAA", fault):
         facts = await find(asking, name)
     assert isinstance(facts.relevant, LookupFailed)
@@ -127,7 +130,7 @@ async def test_servers_that_know_no_such_type_make_the_lookup_fail(
 
 
 async def test_a_truncated_answer_comes_by_tcp(asking: Asking, dnssec_lab: DnssecLab) -> None:
-    """RFC 2181 §9"""
+    """RFC 2181 §9; rule 163"""
     with dnssec_lab.failing("caa.secure.example", "CAA", Fault.TRUNCATED):
         relevant = (await find(asking, "caa.secure.example")).relevant
     assert isinstance(relevant, RecordSet)
@@ -135,7 +138,7 @@ async def test_a_truncated_answer_comes_by_tcp(asking: Asking, dnssec_lab: Dnsse
 
 
 async def test_silence_is_a_failure_in_our_own_time(asking: Asking, dnssec_lab: DnssecLab) -> None:
-    """RFC 8659 §6.1: servers that drop questions of types they do not know"""
+    """RFC 8659 §6.1: servers that drop questions of types they do not know; rule 163"""
     with dnssec_lab.failing("caa.unsigned.example", "CAA", Fault.DROP):
         facts = await find(asking, "caa.unsigned.example", seconds=1.0)
     assert isinstance(facts.relevant, LookupFailed)

@@ -369,7 +369,7 @@ async def ask_for_raw(rdtype: str, *rdatas: bytes) -> Answer:
 
 
 async def test_caa_records_that_break_the_rules_are_told_or_fail_the_lookup() -> None:
-    """RFC 8659 §4.1: a record that cannot be read is never taken for no record."""
+    """RFC 8659 §4.1: a record that cannot be read is never taken for no record. Rule 165"""
     odd = await ask_for_raw("CAA", b"\0\3a-bx", b"\0\5issueca.example")
     assert odd.records == (CaaRecord(0, b"a-b", b"x"), CaaRecord(0, b"issue", b"ca.example"))
     broken = await ask_for_raw("CAA", b"\0\5issueca.example", b"\0\x10issue;")

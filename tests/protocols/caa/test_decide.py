@@ -102,13 +102,13 @@ def ask(
 def test_the_examples_of_the_standard(
     records: list[str], issuer: str, wild: bool, expected: CaaDecision
 ) -> None:
-    """RFC 8659 §4.2, §4.3, §4.4, §4.5"""
+    """RFC 8659 §4.2, §4.3, §4.4, §4.5; rules 167, 170 and 172"""
     assert ask(*records, issuer=issuer, wild=wild).decision is expected
 
 
 @pytest.mark.parametrize("wild", [False, True])
 def test_without_records_anybody_may_issue(wild: bool) -> None:
-    """RFC 8659 §3"""
+    """RFC 8659 §3; rule 172"""
     verdict = decide(
         NoRecords(NAME, Security.SECURE), Issuance(NAME, is_wildcard=wild, issuers=(CA1,))
     )
@@ -119,7 +119,7 @@ def test_without_records_anybody_may_issue(wild: bool) -> None:
 
 @pytest.mark.parametrize("security", [Security.FAILED, Security.BOGUS])
 def test_a_failed_lookup_is_never_permission(security: Security) -> None:
-    """RFC 8659 §3, §5.4"""
+    """RFC 8659 §3, §5.4; rule 161"""
     failed = LookupFailed(NAME, FOUND_AT, security, "no answer")
     verdict = decide(failed, Issuance(NAME, is_wildcard=False, issuers=(CA1,)))
     assert (verdict.decision, verdict.cause) == (ERROR, CaaCause.LOOKUP_FAILED)
@@ -129,7 +129,7 @@ def test_a_failed_lookup_is_never_permission(security: Security) -> None:
 
 
 def test_what_was_found_for_one_name_decides_on_no_other() -> None:
-    """RFC 8659 §3: every name of a request is looked up by itself."""
+    """RFC 8659 §3: every name of a request is looked up by itself. Rule 177"""
     other = Domain("other.example.com")
     with pytest.raises(ValueError, match=r"mail\.example\.com was looked up"):
         decide(NoRecords(NAME, Security.SECURE), Issuance(other, is_wildcard=False, issuers=(CA1,)))
@@ -154,13 +154,13 @@ def test_what_was_found_for_one_name_decides_on_no_other() -> None:
     ],
 )
 def test_tags_count_in_any_case_and_reserved_flags_do_not(text: str, expected: CaaDecision) -> None:
-    """RFC 8659 §4.1"""
+    """RFC 8659 §4.1; rules 164 and 166"""
     assert ask(text).decision is expected
 
 
 @pytest.mark.parametrize("tag", ["", "is-sue", "issue ", "iss\xfce", "_x", "is.sue"])
 def test_a_tag_that_is_none_spoils_a_permission_and_no_refusal(tag: str) -> None:
-    """RFC 8659 §4.1; ours: such records are never passed over."""
+    """RFC 8659 §4.1; ours: such records are never passed over. Rule 165"""
     octets = tag.encode("latin-1")
     issuance = Issuance(NAME, is_wildcard=False, issuers=(CA1,))
     odd = CaaRecord(0, octets, b"ca2.example.org")
@@ -197,7 +197,7 @@ def test_a_tag_that_is_none_spoils_a_permission_and_no_refusal(tag: str) -> None
 def test_a_value_names_an_issuer_by_the_grammar_or_nobody(
     value: str, expected: CaaDecision
 ) -> None:
-    """RFC 8659 §4.2"""
+    """RFC 8659 §4.2; rules 168 and 169"""
     assert ask(f"0 issue {value}").decision is expected
 
 
@@ -285,7 +285,7 @@ def test_an_authority_may_have_several_names_or_none() -> None:
 def test_limits_to_accounts_and_methods(
     records: list[str], account: int, method: str, expected: CaaDecision
 ) -> None:
-    """RFC 8657 §3, §4, and its examples"""
+    """RFC 8657 §3, §4, and its examples; rules 173 and 174"""
     verdict = ask(
         *(f"0 issue example.net; {limits}" for limits in records),
         issuer="example.net",
@@ -298,7 +298,7 @@ def test_limits_to_accounts_and_methods(
 
 
 def test_an_account_does_not_stand_in_for_the_issuer() -> None:
-    """RFC 8657 §3: another authority's domain with our account is not ours."""
+    """RFC 8657 §3: another authority's domain with our account is not ours. Rule 173"""
     verdict = ask(f"0 issue ca2.example.org; accounturi={ACCOUNT}")
     assert (verdict.decision, verdict.cause) == (DENY, CaaCause.OTHER_ISSUER)
 
@@ -333,7 +333,7 @@ def test_an_account_may_have_several_uris() -> None:
 def test_an_account_or_method_that_was_not_told_is_neither_yes_nor_no(
     limits: str, account: str | None, method: str | None, expected: CaaDecision
 ) -> None:
-    """RFC 8657 §3, §4; ours: who asks must say for whom, or hears what it depends on."""
+    """RFC 8657 §3, §4; ours: who asks must say for whom, or hears what it depends on. Rule 175"""
     text = f"0 issue ca1.example.net; {limits}" if limits else "0 issue ca1.example.net"
     verdict = ask(text, account=account, method=method)
     assert verdict.decision is expected
@@ -352,7 +352,7 @@ def test_an_account_or_method_that_was_not_told_is_neither_yes_nor_no(
 def test_what_is_about_certificates_for_mail_addresses_is_not_about_ours(
     flags: int, value: str
 ) -> None:
-    """RFC 9495 §4"""
+    """RFC 9495 §4; rule 176"""
     verdict = ask(f"{flags} issuemail {value}")
     assert (verdict.decision, verdict.cause) == (ALLOW, CaaCause.NO_RESTRICTION)
     both = ask(f"{flags} issuemail ca1.example.net", "0 issue ca2.example.org")
@@ -432,6 +432,7 @@ def test_a_reason_names_the_record(records: list[str], reason: str) -> None:
 
 
 def test_what_other_authorities_do_otherwise_is_noted() -> None:
+    """Rule 169"""
     verdict = ask("0 issue CA1.example.net; AccountURI=" + ACCOUNT + "; policy=ev", "1 tbs x")
     assert verdict.decision is ALLOW
     shown = f'0 issue "CA1.example.net; AccountURI={ACCOUNT}; policy=ev"'
@@ -486,7 +487,7 @@ ISSUANCES = st.builds(
 def test_the_order_of_records_never_matters(
     records: list[CaaRecord], issuance: Issuance, random: object
 ) -> None:
-    """RFC 8659 §4.2"""
+    """RFC 8659 §4.2; rule 167"""
     expected = judge(records, issuance)
     shuffled = list(records)
     random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis gives a Random
@@ -497,7 +498,7 @@ def test_the_order_of_records_never_matters(
 def test_no_record_more_undoes_a_critical_refusal(
     records: list[CaaRecord], issuance: Issuance, more: CaaRecord
 ) -> None:
-    """RFC 8659 §4.5"""
+    """RFC 8659 §4.5; rule 166"""
     if judge(records, issuance).cause is CaaCause.UNKNOWN_CRITICAL:
         assert judge([*records, more], issuance).cause is CaaCause.UNKNOWN_CRITICAL
 
@@ -506,7 +507,10 @@ def test_no_record_more_undoes_a_critical_refusal(
 def test_a_permission_is_never_given_by_a_record_that_gives_none(
     records: list[CaaRecord], issuance: Issuance
 ) -> None:
-    """RFC 8659 §4.2: take away the records that allow, and nothing that restricts allows."""
+    """RFC 8659 §4.2: take away the records that allow, and nothing that restricts allows.
+
+    Rule 167.
+    """
     verdict = judge(records, issuance)
     effects = {each.effect for each in verdict.judged}
     match verdict.decision:
@@ -525,7 +529,7 @@ def test_a_permission_is_never_given_by_a_record_that_gives_none(
 def test_to_tell_more_never_makes_a_refusal_a_permission(
     records: list[CaaRecord], issuance: Issuance, method: str
 ) -> None:
-    """RFC 8657 §3, §4: a refusal holds for every account and method that was left open."""
+    """RFC 8657 §3, §4: a refusal holds for every account and method that was left open. Rule 175"""
     open_issuance = replace(issuance, accounts=(), method=None)
     before = judge(records, open_issuance).decision
     after = judge(records, replace(issuance, accounts=(ACCOUNT,), method=method)).decision

@@ -55,7 +55,7 @@ PIECES = st.sampled_from(
 def test_values_in_good_form_are_read(
     text: str, issuer: str, parameters: tuple[tuple[str, str], ...]
 ) -> None:
-    """RFC 8659 §4.2, RFC 8657 §6 and its examples"""
+    """RFC 8659 §4.2, RFC 8657 §6 and its examples; rule 168"""
     assert parse_issue_value(text.encode()) == IssueValue(issuer, parameters)
 
 
@@ -96,7 +96,7 @@ def test_values_in_good_form_are_read(
     ],
 )
 def test_values_in_bad_form_name_nobody(text: str, reason: str) -> None:
-    """RFC 8659 §4.2: they are as one without an issuer's domain."""
+    """RFC 8659 §4.2: they are as one without an issuer's domain. Rule 168"""
     value = parse_issue_value(text.encode())
     assert isinstance(value, MalformedValue)
     assert reason in value.reason
@@ -105,7 +105,7 @@ def test_values_in_bad_form_name_nobody(text: str, reason: str) -> None:
 @given(st.lists(PIECES, max_size=12).map("".join))
 @example("a" * 50_000 + "-")
 def test_what_is_read_is_what_the_grammar_allows(text: str) -> None:
-    """RFC 8659 §4.2: the ABNF"""
+    """RFC 8659 §4.2: the ABNF; rule 168"""
     is_good = isinstance(parse_issue_value(text.encode("latin-1")), IssueValue)
     assert is_good is bool(len(text) < 1000 and GRAMMAR.fullmatch(text))
 
@@ -128,7 +128,10 @@ def test_a_value_that_is_written_is_read_the_same(
 
 
 def test_parameters_are_found_in_any_case_and_all_of_them() -> None:
-    """Ours: RFC 8659 §4.2 says nothing of their case, and a limit must not get lost by it."""
+    """Ours: RFC 8659 §4.2 says nothing of their case, and a limit must not get lost by it.
+
+    Rule 169.
+    """
     value = parse_issue_value(b"ca.test; a=1; AccountURI=x:1; A=2; accounturi=x:2")
     assert isinstance(value, IssueValue)
     assert value.find("accounturi") == ("x:1", "x:2")

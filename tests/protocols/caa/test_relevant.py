@@ -40,7 +40,7 @@ EMPTY = [nothing("x.y.example"), nothing("y.example"), nothing("example")]
 
 
 def test_the_climb_goes_up_to_the_top_level_domain_and_not_to_the_root() -> None:
-    """RFC 8659 §3"""
+    """RFC 8659 §3; rule 158"""
     assert list(list_climb(NAME)) == ["x.y.example", "y.example", "example"]
     assert list(list_climb(Domain("localhost"))) == ["localhost"]
     assert len(list(list_climb(Domain(".".join("a" * 127))))) == 127
@@ -58,13 +58,16 @@ def test_the_climb_goes_up_to_the_top_level_domain_and_not_to_the_root() -> None
     ],
 )
 def test_the_climb_ends_at_records_and_at_failures(answer: Answer, is_end: bool) -> None:
-    """RFC 8659 §3: what stands above a set, or above a failure, does not matter."""
+    """RFC 8659 §3: what stands above a set, or above a failure, does not matter.
+
+    Rules 158 and 161.
+    """
     assert ends_climb(answer) is is_end
 
 
 @pytest.mark.parametrize("at", [0, 1, 2])
 def test_the_first_set_on_the_way_up_is_the_relevant_one(at: int) -> None:
-    """RFC 8659 §3"""
+    """RFC 8659 §3; rule 158"""
     lookups: list[Answer] = list(EMPTY)
     lookups[at] = found(EMPTY[at].name, ISSUE, ttl=300)
     lookups[at + 1 :] = [found(answer.name, OTHER) for answer in EMPTY[at + 1 :]]
@@ -75,14 +78,17 @@ def test_the_first_set_on_the_way_up_is_the_relevant_one(at: int) -> None:
 
 
 def test_nothing_up_to_the_top_level_domain_is_no_records() -> None:
-    """RFC 8659 §3: names that do not exist have none, and neither have empty ones in between."""
+    """RFC 8659 §3: names that do not exist have none, and neither have empty ones in between.
+
+    Rule 160.
+    """
     assert find_relevant(NAME, EMPTY) == NoRecords(NAME, SECURE)
     lookups = [nothing("x.y.example", existence=Existence.NXDOMAIN), *EMPTY[1:]]
     assert find_relevant(NAME, lookups) == NoRecords(NAME, SECURE)
 
 
 def test_all_is_as_sure_as_its_weakest_lookup() -> None:
-    """RFC 8659 §5.1, RFC 4035 §4.3"""
+    """RFC 8659 §5.1, RFC 4035 §4.3; rule 162"""
     lookups = [nothing("x.y.example", INSECURE), *EMPTY[1:]]
     assert find_relevant(NAME, lookups) == NoRecords(NAME, INSECURE)
     lookups[1] = found("y.example", ISSUE)
@@ -94,7 +100,7 @@ def test_all_is_as_sure_as_its_weakest_lookup() -> None:
 @pytest.mark.parametrize("security", [Security.FAILED, Security.BOGUS])
 @pytest.mark.parametrize("at", [0, 1, 2])
 def test_a_failed_lookup_is_never_no_records(security: Security, at: int) -> None:
-    """RFC 8659 §3, §6.4: also where there are records above it."""
+    """RFC 8659 §3, §6.4: also where there are records above it. Rule 161"""
     lookups: list[Answer] = list(EMPTY)
     lookups[at] = failed(EMPTY[at].name, security)
     lookups[at + 1 :] = [found(answer.name, ISSUE) for answer in EMPTY[at + 1 :]]
@@ -103,7 +109,7 @@ def test_a_failed_lookup_is_never_no_records(security: Security, at: int) -> Non
 
 
 def test_a_failure_above_a_set_does_not_matter() -> None:
-    """RFC 8659 §3"""
+    """RFC 8659 §3; rule 161"""
     lookups = [found("x.y.example", ISSUE), failed("y.example"), failed("example")]
     assert isinstance(find_relevant(NAME, lookups), RecordSet)
 
@@ -122,21 +128,21 @@ def test_a_failure_above_a_set_does_not_matter() -> None:
     ],
 )
 def test_what_was_not_looked_up_counts_as_failed(lookups: list[Answer], at: str) -> None:
-    """RFC 8659 §3: other names' lookups do not stand in for it."""
+    """RFC 8659 §3: other names' lookups do not stand in for it. Rules 161 and 177"""
     expected = LookupFailed(NAME, Domain(at), Security.FAILED, "it was not looked up")
     assert find_relevant(NAME, lookups) == expected
 
 
 @pytest.mark.parametrize("records", [(), (b"\0\5issue",), (ISSUE, b"odd")])
 def test_records_that_cannot_be_read_are_a_failure(records: tuple[Record, ...]) -> None:
-    """RFC 8659 §4.1"""
+    """RFC 8659 §4.1; rule 165"""
     relevant = find_relevant(NAME, [found(NAME, *records)])
     assert isinstance(relevant, LookupFailed)
     assert relevant.reason == "it has records that cannot be read"
 
 
 def test_a_top_level_domain_that_does_not_exist_is_a_failure_unless_names_are_private() -> None:
-    """RFC 8659 §3 would climb past it; public names there cannot be."""
+    """RFC 8659 §3 would climb past it; public names there cannot be. Rule 160"""
     lookups = [*EMPTY[:2], nothing("example", existence=Existence.NXDOMAIN)]
     assert find_relevant(NAME, lookups) == LookupFailed(
         NAME, Domain("example"), Security.FAILED, "there is no such top-level domain"
@@ -145,7 +151,10 @@ def test_a_top_level_domain_that_does_not_exist_is_a_failure_unless_names_are_pr
 
 
 def test_an_alias_leads_to_records_that_count_for_the_name() -> None:
-    """RFC 8659 §3, §7: the target is not climbed from; its records are those of the name."""
+    """RFC 8659 §3, §7: the target is not climbed from; its records are those of the name.
+
+    Rule 159.
+    """
     answer = Answer(
         NAME, "CAA", SECURE, Existence.RECORDS, (ISSUE,), owner=Domain("caa.host.example"), ttl=5
     )

@@ -118,7 +118,7 @@ async def test_the_remedy_allows_the_order() -> None:
 
 
 async def test_a_wildcard_is_told_of_its_own_records() -> None:
-    """RFC 8659 §4.3; wildcards are proved by dns-01 only"""
+    """RFC 8659 §4.3; wildcards are proved by dns-01 only; rules 170 and 171"""
     limits = f"ca.example; accounturi={ACCOUNT}; validationmethods=dns-01"
     resolver = make_resolver("0 issue ca.example", "0 issuewild ;")
     examination = await examine(resolver, "*.example.org", "mail.example.org")
@@ -239,7 +239,7 @@ async def test_the_remedy_goes_where_an_alias_leads() -> None:
 
 
 async def test_every_name_is_looked_up_and_the_same_told_once() -> None:
-    """RFC 8659 §3: one record that forbids, at any one of many names, is found."""
+    """RFC 8659 §3: one record that forbids, at any one of many names, is found. Rule 177"""
     names = [f"n{number}.example.org" for number in range(100)]
     resolver = make_resolver()
     resolver.set("n57.example.org", "CAA", CaaRecord(0, b"issue", b";"))

@@ -48,7 +48,7 @@ def asked(resolver: FixtureResolver, rdtype: str = "CAA") -> list[str]:
 async def test_every_name_up_to_the_top_level_domain_is_asked_for(
     resolver: FixtureResolver,
 ) -> None:
-    """RFC 8659 §3: and never the root."""
+    """RFC 8659 §3: and never the root. Rule 158"""
     facts = await find(resolver)
     assert facts.relevant == NoRecords(NAME, SECURE)
     assert [answer.name for answer in facts.lookups] == ["a.b.example", "b.example", "example"]
@@ -56,7 +56,7 @@ async def test_every_name_up_to_the_top_level_domain_is_asked_for(
 
 
 async def test_nothing_is_asked_above_the_first_set(resolver: FixtureResolver) -> None:
-    """RFC 8659 §3: a failure there does not matter."""
+    """RFC 8659 §3: a failure there does not matter. Rules 158 and 161"""
     resolver.set("b.example", "CAA", ISSUE)
     resolver.fail("example", "CAA")
     facts = await find(resolver)
@@ -67,7 +67,7 @@ async def test_nothing_is_asked_above_the_first_set(resolver: FixtureResolver) -
 
 
 async def test_names_that_do_not_exist_are_climbed_over() -> None:
-    """RFC 8659 §3"""
+    """RFC 8659 §3; rule 160"""
     resolver = FixtureResolver()
     resolver.set("example", "CAA", ISSUE, security=SECURE)
     facts = await find(resolver)
@@ -82,7 +82,7 @@ async def test_names_that_do_not_exist_are_climbed_over() -> None:
 async def test_a_top_level_domain_that_does_not_exist_is_a_failure_unless_names_are_private() -> (
     None
 ):
-    """RFC 8659 §3"""
+    """RFC 8659 §3; rule 160"""
     name = Domain("mail.corp")
     facts = await find(FixtureResolver(), name)
     assert facts.relevant == LookupFailed(
@@ -97,7 +97,7 @@ async def test_a_top_level_domain_that_does_not_exist_is_a_failure_unless_names_
 async def test_a_failure_ends_the_climb_and_names_where(
     resolver: FixtureResolver, security: Security, at: str
 ) -> None:
-    """RFC 8659 §3, §6.4: never taken for no records, whatever stands above it."""
+    """RFC 8659 §3, §6.4: never taken for no records, whatever stands above it. Rule 161"""
     resolver.fail(at, "CAA", security)
     facts = await find(resolver)
     assert isinstance(facts.relevant, LookupFailed)
@@ -237,7 +237,7 @@ async def over_the_wire(zones: dict[str, str]) -> AsyncIterator[CaaFinder]:
 async def test_records_are_found_over_the_wire(
     name: str, found_at: str | None, values: list[bytes]
 ) -> None:
-    """RFC 8659 §3, §7"""
+    """RFC 8659 §3, §7; rules 159 and 160"""
     async with over_the_wire(ZONES) as finder:
         relevant = (await finder.find(Domain(name))).relevant
     if found_at is None:
@@ -249,7 +249,10 @@ async def test_records_are_found_over_the_wire(
 
 
 async def test_a_set_too_large_for_udp_comes_whole_by_tcp() -> None:
-    """RFC 2181 §9: a truncated set is never used; the record that forbids is behind the limit."""
+    """RFC 2181 §9: a truncated set is never used; the record that forbids is behind the limit.
+
+    Rule 163.
+    """
     lines = [f'big CAA 0 issue "ca{number}.{"a" * 60}.example"' for number in range(100)]
     zones = {"example": "\n".join([*lines, 'big CAA 128 zzz "forbids"'])}
     async with over_the_wire(zones) as finder:
@@ -328,10 +331,13 @@ async def find_from(by_udp: Reply, by_tcp: Reply | None = None) -> Answer:
     ],
 )
 async def test_what_is_no_answer_is_a_failure(by_udp: Reply) -> None:
-    """RFC 8659 §6.1, §6.2, RFC 2181 §9: refusals, malformed and truncated responses"""
+    """RFC 8659 §6.1, §6.2, RFC 2181 §9: refusals, malformed and truncated responses
+
+    Rules 163 and 165.
+    """
     assert (await find_from(by_udp)).security in (FAILED, BOGUS)
 
 
 async def test_a_response_truncated_by_tcp_too_is_a_failure() -> None:
-    """RFC 2181 §9"""
+    """RFC 2181 §9; rule 163"""
     assert (await find_from(truncate, truncate)).security is FAILED

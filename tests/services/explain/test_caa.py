@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -106,6 +107,21 @@ async def test_a_failure_is_described_with_where_it_was() -> None:
             "reason": "no answer",
         }
     ]
+
+
+async def test_a_wildcard_is_looked_up_from_the_name_without_its_asterisk() -> None:
+    """RFC 8659 §3, §4.3: what is at the asterisk and below the name does not count. Rule 171"""
+    resolver = FixtureResolver()
+    resolver.set("example", "CAA")
+    resolver.set("n0.example", "CAA", CaaRecord(0, b"issuewild", b"ca.example"))
+    for name in ("*.n0.example", "below.n0.example"):
+        resolver.set(name, "CAA", CaaRecord(0, b"issue", b";"))
+    (issuance,) = issuances(1)
+    told: list[CaaAnswer] = []
+    wildcard = replace(issuance, is_wildcard=True)
+    await check_all(CaaFinder(resolver, FakeClock()), [wildcard], told.append)
+    assert told[0].verdict.decision is CaaDecision.ALLOW
+    assert resolver.asked == [("n0.example", "CAA")]
 
 
 async def test_odd_octets_are_described_readably() -> None:

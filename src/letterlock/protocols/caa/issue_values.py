@@ -1,6 +1,6 @@
 """Values of the properties issue, issuewild and issuemail: an issuer's domain, and parameters.
 
-RFC 8659 §4.2 (the grammar; §4.3 and RFC 9495 §4 take it over). What parameters mean is for
+RFC 8659 §4.2 (the grammar; §4.3 and RFC 9495 §3 take it over). What parameters mean is for
 `limits`; what follows for a certificate is for `decide`.
 """
 
