@@ -11,8 +11,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from letterlock.protocols.dns.answers import CaaRecord, Security, TlsaRecord
+from letterlock.services.certify.keeping import find_next_time
 from letterlock.services.certify.rollover import AFTER_SWITCH, make_record
-from letterlock.services.certify.tending import LEASE, NOTHING_MORE, Wish, find_next_time, tend
+from letterlock.services.certify.tending import (
+    LEASE,
+    NOTHING_MORE,
+    Wish,
+    abandon_rollover,
+    tend,
+)
 from letterlock.storage.certificates import CertificateLease, CertificateState, RollOverStage
 from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.sqlite.certificates import SqliteCertificates
@@ -278,6 +285,27 @@ async def test_a_renewal_does_not_wait_for_a_roll_over(scene: Scene) -> None:
     assert state.facts.serial != old.serial
     assert state.facts.spki_sha256 == old.spki_sha256
     assert state.rollover is not None
+
+
+async def test_a_roll_over_can_be_given_up_until_the_new_key_is_in_use(scene: Scene) -> None:
+    old = await scene.obtain()
+    scene.zone.records = {make_record(old.spki_sha256)}
+    assert await abandon_rollover(scene.tools(), ID) == "no roll-over goes on"
+    await scene.tend(ROLL_OVER)
+    assert len(scene.zone.records) == 2
+    assert await abandon_rollover(scene.tools(), ID) is None
+    state = await scene.store.load(ID)
+    assert state is not None
+    assert state.rollover is None
+    assert scene.zone.records == {make_record(old.spki_sha256)}
+    await scene.tend(ROLL_OVER)
+    scene.clock.move(2 * TTL)
+    state = await scene.tend()
+    assert state.rollover is not None
+    assert state.rollover.stage is RollOverStage.SWITCHED
+    fault = await abandon_rollover(scene.tools(), ID)
+    assert fault is not None
+    assert "in use already" in fault
 
 
 class _Killed(Exception):  # noqa: N818 - not an error: the process is no more

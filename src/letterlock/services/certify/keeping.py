@@ -10,7 +10,8 @@ from datetime import datetime
 
 from letterlock.base.log import Service
 from letterlock.base.waiting import wait_for_event
-from letterlock.services.certify.tending import Tools, find_next_time, tend
+from letterlock.protocols.acme.renewal import choose_authority, decide_renewal, find_asking
+from letterlock.services.certify.tending import Tools, tend
 from letterlock.storage.certificates import CertificateId, CertificateState, CertificateStore
 from letterlock.storage.queue import StoreUnavailable
 
@@ -89,6 +90,24 @@ class Keeping:
         if fault and fault != self._fault:
             self._tools.log.write(Service.CERTIFICATES, f"warning: {fault}")
         self._fault = fault
+
+
+def find_next_time(
+    state: CertificateState, directories: Sequence[str], takeover_after: int, now: datetime
+) -> datetime:
+    """Say when a certificate needs something next."""
+    times: list[datetime] = []
+    if state.rollover is not None:
+        times.append(state.rollover.ready or now)
+    if state.facts is not None:
+        asking = find_asking(state.facts, state.plan, now)
+        if asking is not None:
+            times.append(asking)
+    if state.facts is not None or state.rollover is None:
+        renewal = decide_renewal(state.facts, state.plan, now, revoked=state.revoked)
+        allowed = choose_authority(directories, state.troubles, now, takeover_after).at
+        times.append(max(renewal.at, allowed))
+    return min(times)
 
 
 async def list_states(store: CertificateStore) -> dict[CertificateId, CertificateState]:

@@ -21,7 +21,6 @@ from letterlock.protocols.acme.renewal import (
     RenewalPlan,
     choose_authority,
     decide_renewal,
-    find_asking,
     is_asking_due,
     note_failure,
     plan_by_lifetime,
@@ -122,22 +121,27 @@ async def tend(
     return tending.state if settled else None
 
 
-def find_next_time(
-    state: CertificateState, directories: Sequence[str], takeover_after: int, now: datetime
-) -> datetime:
-    """Say when a certificate needs something next."""
-    times: list[datetime] = []
-    if state.rollover is not None:
-        times.append(state.rollover.ready or now)
-    if state.facts is not None:
-        asking = find_asking(state.facts, state.plan, now)
-        if asking is not None:
-            times.append(asking)
-    if state.facts is not None or state.rollover is None:
-        renewal = decide_renewal(state.facts, state.plan, now, revoked=state.revoked)
-        allowed = choose_authority(directories, state.troubles, now, takeover_after).at
-        times.append(max(renewal.at, allowed))
-    return min(times)
+async def abandon_rollover(tools: Tools, which: CertificateId) -> str | None:
+    """Give a roll-over up; a text says in one line why that can't be done.
+
+    Its record is taken away, if records are ours to change. Raises StoreUnavailable.
+    """
+    now = tools.clock.now()
+    lease = await tools.store.claim(which, now, now + LEASE)
+    if lease is None:
+        return "another process is at it; try again in a minute"
+    state, fault = lease.state, None
+    rollover = state.rollover
+    if rollover is None:
+        fault = "no roll-over goes on"
+    elif rollover.stage is RollOverStage.SWITCHED:
+        fault = "the new key is in use already; begin another roll-over"
+    else:
+        if tools.zone.is_ours_to_change and rollover.stage is not RollOverStage.KEY_MADE:
+            fault = await tools.zone.remove(which.name, make_record(rollover.spki_sha256))
+        state = replace(state, rollover=None)
+    await tools.store.settle(lease, state)
+    return fault
 
 
 class _Tending:
