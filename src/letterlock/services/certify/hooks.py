@@ -1,0 +1,88 @@
+"""Run a program of the operator's: without a shell, with few variables, for so long.
+
+What it is told are its arguments. Of what goes wrong the last line that it wrote to its standard
+error is shown.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import IO
+
+SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+MAX_SHOWN_CHARACTERS = 300
+
+_TAIL_OCTETS = 4096
+
+
+async def run_hook(
+    program: Path, arguments: Sequence[str], variables: Mapping[str, str], limit: timedelta
+) -> str | None:
+    """Run it to its end. A text says in one line why it did not do its work.
+
+    Its environment is `PATH`, `LANG`, and `variables`. When its time is over, it is killed with all
+    that it started.
+    """
+    environment = {"PATH": SEARCH_PATH, "LANG": "C.UTF-8", **variables}
+    # A file, not a pipe: what it leaves running behind it may hold a pipe open.
+    with tempfile.TemporaryFile() as errors:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                str(program),
+                *arguments,
+                env=environment,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            return f"{program} cannot be run: {reason}"
+        return await _wait(process, program, errors, limit)
+
+
+async def _wait(
+    process: asyncio.subprocess.Process, program: Path, errors: IO[bytes], limit: timedelta
+) -> str | None:
+    # Not asyncio.timeout: the task may be one that was cancelled (`base.waiting`).
+    waiting = asyncio.ensure_future(process.wait())
+    try:
+        done, _ = await asyncio.wait([waiting], timeout=limit.total_seconds())
+    finally:
+        if not waiting.done():
+            # It leads its session, so this is all that it started and did not lead away.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await asyncio.wait([waiting])
+    last = _last_line(errors)
+    if not done:
+        reason = f"{program} was ended: it did not end within {limit}"
+    elif process.returncode == 0:
+        return None
+    else:
+        reason = f"{program} {_explain_status(process.returncode or 0)}"
+    return f"{reason}: {last}" if last else reason
+
+
+def _explain_status(status: int) -> str:
+    if status > 0:
+        return f"ended with status {status}"
+    return f"was ended by signal {-status}"
+
+
+def _last_line(errors: IO[bytes]) -> str:
+    """Give the last line that is not empty, printable and short."""
+    end = errors.seek(0, os.SEEK_END)
+    errors.seek(max(0, end - _TAIL_OCTETS))
+    lines = errors.read(_TAIL_OCTETS).decode("utf-8", "replace").splitlines()
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    printable = "".join(each if each.isprintable() else "?" for each in last)
+    return printable[:MAX_SHOWN_CHARACTERS]

@@ -1,0 +1,114 @@
+"""Programs of the operator's: what they get, and what is told of those that fail."""
+
+import asyncio
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from letterlock.services.certify.hooks import MAX_SHOWN_CHARACTERS, SEARCH_PATH, run_hook
+
+LIMIT = timedelta(minutes=1)
+
+
+def write(folder: Path, body: str) -> Path:
+    path = folder / "hook"
+    path.write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
+    path.chmod(0o700)
+    return path
+
+
+async def test_it_gets_its_arguments_as_they_are_and_few_variables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No shell reads them: what an authority sends must not run."""
+    monkeypatch.setenv("SECRET_OF_THE_NODE", "x")
+    seen = tmp_path / "seen"
+    hook = write(tmp_path, f'{{ pwd; printf "%s\\n" "$@"; env | sort; }} > "{seen}"; cat')
+    arguments = ("present", "a b", "$(touch /tmp/x)", "-n", "'\"")
+    assert await run_hook(hook, arguments, {"LETTERLOCK_TTL": "60"}, LIMIT) is None
+    lines = seen.read_text().splitlines()
+    assert lines[:6] == ["/", *arguments]
+    variables = dict(line.split("=", 1) for line in lines[6:])
+    assert variables.pop("PWD") == "/"
+    variables.pop("_", None)
+    assert variables == {"LANG": "C.UTF-8", "LETTERLOCK_TTL": "60", "PATH": SEARCH_PATH}
+
+
+async def test_the_last_line_of_its_errors_is_told(tmp_path: Path) -> None:
+    hook = write(tmp_path, "echo first >&2; printf 'no such\\033zone\\n\\n  ' >&2; exit 3")
+    failure = await run_hook(hook, (), {}, LIMIT)
+    assert failure == f"{hook} ended with status 3: no such?zone"
+
+
+async def test_a_failure_without_words(tmp_path: Path) -> None:
+    hook = write(tmp_path, "echo not here; exit 1")
+    assert await run_hook(hook, (), {}, LIMIT) == f"{hook} ended with status 1"
+    hook = write(tmp_path, "kill -9 $$")
+    assert await run_hook(hook, (), {}, LIMIT) == f"{hook} was ended by signal 9"
+
+
+async def test_long_errors_are_cut(tmp_path: Path) -> None:
+    hook = write(tmp_path, "head -c 1000000 /dev/zero | tr '\\0' x >&2; exit 1")
+    failure = await run_hook(hook, (), {}, LIMIT)
+    assert failure == f"{hook} ended with status 1: {'x' * MAX_SHOWN_CHARACTERS}"
+
+
+async def test_words_of_one_that_did_its_work_are_no_failure(tmp_path: Path) -> None:
+    assert await run_hook(write(tmp_path, "echo careful >&2"), (), {}, LIMIT) is None
+
+
+async def test_its_time_is_limited(tmp_path: Path) -> None:
+    hook = write(tmp_path, "sleep 1000")
+    failure = await run_hook(hook, (), {}, timedelta(seconds=0.05))
+    assert failure == f"{hook} was ended: it did not end within 0:00:00.050000"
+
+
+async def test_it_is_ended_with_all_it_started(tmp_path: Path) -> None:
+    """Here because nobody waits for it any more."""
+    pids = tmp_path / "pids"
+    os.mkfifo(pids)
+    hook = write(tmp_path, f'sleep 1000 & echo "$! $$" > "{pids}"; wait')
+    running = asyncio.ensure_future(run_hook(hook, (), {}, LIMIT))
+    started = (await asyncio.to_thread(pids.read_text)).split()
+    processes = [os.pidfd_open(int(pid)) for pid in started]
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert len(processes) == 2
+    for process in processes:
+        await wait_for_end(process)
+
+
+async def test_what_it_leaves_running_is_not_waited_for(tmp_path: Path) -> None:
+    """Some programs restart a server that then holds what it inherited."""
+    pids = tmp_path / "pids"
+    hook = write(tmp_path, f'sleep 1000 & echo "$!" > "{pids}"')
+    assert await run_hook(hook, (), {}, LIMIT) is None
+    os.kill(int(pids.read_text()), 9)
+
+
+@pytest.mark.parametrize("mode", [0o600, None])
+async def test_one_that_can_not_be_run(tmp_path: Path, mode: int | None) -> None:
+    hook = tmp_path / "hook"
+    if mode is not None:
+        hook.write_text("#!/bin/sh\n")
+        hook.chmod(mode)
+    reason = "No such file or directory" if mode is None else "Permission denied"
+    assert await run_hook(hook, (), {}, LIMIT) == f"{hook} cannot be run: {reason}"
+    failure = await run_hook(hook, ("a\0b",), {}, LIMIT)
+    assert failure == f"{hook} cannot be run: embedded null byte"
+
+
+async def wait_for_end(process: int) -> None:
+    """Wait for a process by its descriptor, and close that."""
+    has_ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(process, has_ended.set)
+    try:
+        async with asyncio.timeout(60):
+            await has_ended.wait()
+    finally:
+        loop.remove_reader(process)
+        os.close(process)
