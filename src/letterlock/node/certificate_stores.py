@@ -1,4 +1,4 @@
-"""What a node keeps of certificates, in the database of either engine."""
+"""What a node keeps of certificates, and of its policies, in the database of either engine."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,11 +10,13 @@ from letterlock.storage.acme_accounts import AccountStore
 from letterlock.storage.certificates import CertificateStore
 from letterlock.storage.challenges import ChallengeStore
 from letterlock.storage.issued import IssuedStore
+from letterlock.storage.served_policies import ServedPolicies
 from letterlock.storage.sqlite.acme_accounts import SqliteAccounts
 from letterlock.storage.sqlite.certificates import SqliteCertificates
 from letterlock.storage.sqlite.challenges import SqliteChallenges
 from letterlock.storage.sqlite.issued import SqliteIssued
 from letterlock.storage.sqlite.node import NodeDatabase
+from letterlock.storage.sqlite.served_policies import SqliteServedPolicies
 
 
 class NodeStore(Protocol):
@@ -27,13 +29,14 @@ class NodeStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CertificateStores:
-    """What is kept of certificates: parts of one database."""
+    """What is kept of certificates, and of the MTA-STS policies served: parts of one database."""
 
     database: NodeStore
     certificates: CertificateStore
     issued: IssuedStore
     accounts: AccountStore
     challenges: ChallengeStore
+    served: ServedPolicies
 
 
 def make_stores(config: Config, name: str, clock: Clock) -> CertificateStores:
@@ -50,6 +53,7 @@ def make_stores(config: Config, name: str, clock: Clock) -> CertificateStores:
             SqliteIssued(database),
             SqliteAccounts(database),
             SqliteChallenges(database),
+            SqliteServedPolicies(database),
         )
     return _make_postgres_stores(address, name, clock)
 
@@ -61,6 +65,9 @@ def _make_postgres_stores(address: str, name: str, clock: Clock) -> CertificateS
     from letterlock.storage.postgres.challenges import PostgresChallenges  # noqa: PLC0415
     from letterlock.storage.postgres.issued import PostgresIssued  # noqa: PLC0415
     from letterlock.storage.postgres.node import NodeDatabase as PostgresDatabase  # noqa: PLC0415
+    from letterlock.storage.postgres.served_policies import (  # noqa: PLC0415
+        PostgresServedPolicies,
+    )
 
     database = PostgresDatabase(address, name, clock)
     return CertificateStores(
@@ -69,4 +76,5 @@ def _make_postgres_stores(address: str, name: str, clock: Clock) -> CertificateS
         PostgresIssued(database),
         PostgresAccounts(database),
         PostgresChallenges(database),
+        PostgresServedPolicies(database),
     )

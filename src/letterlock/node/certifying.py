@@ -76,7 +76,7 @@ def make_tools(
     random_source = random.SystemRandom()
     finder = AuthorityFinder(resolver, config.dns_changes.port)
     solvers = _make_solvers(config, stores.challenges, finder, clock, log)
-    clients = {each.directory: _make_http(each, resolver, clock) for each in section.authorities}
+    clients = {each.directory: make_https(each, resolver, clock) for each in section.authorities}
     accounts = Accounts(
         stores.accounts,
         lambda directory: AcmeClient(clients[directory], parse_url(directory), clock),
@@ -117,7 +117,8 @@ def make_tools(
     )
 
 
-def _make_http(section: AuthoritySettings, resolver: Resolver, clock: Clock) -> HttpsClient:
+def make_https(section: AuthoritySettings, resolver: Resolver, clock: Clock) -> HttpsClient:
+    """Make what asks an authority."""
     files = () if section.trust_file is None else (section.trust_file,)
     anchors = AnchorFiles(files, clock.monotonic)
     # The operator named it: an authority inside a private network is as good as any.

@@ -73,6 +73,8 @@ class Code(StrEnum):
     MTA_STS_SHORT = "mta-sts-short"
     MTA_STS_TESTING = "mta-sts-testing"
     MTA_STS_NONE = "mta-sts-none"
+    MTA_STS_HELD = "mta-sts-held"
+    MTA_STS_REMOVABLE = "mta-sts-removable"
     POLICY_HOST_MISSING = "policy-host-missing"
     POLICY_HOST_DIFFERS = "policy-host-differs"
 

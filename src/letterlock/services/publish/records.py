@@ -5,12 +5,14 @@ RFC 5321 §5.1 (MX), RFC 7208 §4.5 (SPF), RFC 7489 §6.3 (DMARC), RFC 8461 §3.
 facts to records. What is published is looked at in `check`.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv6Address
 
+from letterlock.base.clock import format_time
 from letterlock.base.domains import MAX_DOMAIN_OCTETS, Domain
 from letterlock.protocols.dns.answers import CaaRecord, MxRecord, Record, TlsaRecord
 from letterlock.protocols.mta_sts.policy import MtaStsPolicy, format_policy
@@ -99,7 +101,8 @@ class OwnDomain:
     """What is known of a domain of ours, and of the hosts that take its mail, the best first.
 
     `senders` are addresses that send its mail though no MX host has them. `is_relayed`: other hosts
-    send it. `policy` None: no MTA-STS. `dkim_keys` is empty until there is a signer.
+    send it. `policy` None: no MTA-STS. `held_hosts` are those that a policy served before forbids,
+    and until when others may hold it (`policies`). `dkim_keys` is empty until there is a signer.
     """
 
     domain: Domain
@@ -109,6 +112,7 @@ class OwnDomain:
     accounts: tuple[AcmeAccount, ...] = ()
     senders: tuple[IpAddress, ...] = ()
     is_relayed: bool = False
+    held_hosts: Mapping[Domain, datetime] = field(default_factory=dict)
     dkim_keys: tuple[DkimKey, ...] = ()
 
 
@@ -116,7 +120,8 @@ class OwnDomain:
 class PlannedRecord:
     """A record to publish; `value` as in a zone file, `ttl` in seconds.
 
-    `is_complete` False: the value says in words what only the operator knows.
+    `is_complete` False: the value says in words what only the operator knows, or the record is not
+    to be published yet; the reason says which.
     """
 
     kind: RecordKind
@@ -233,6 +238,13 @@ def _plan_hosts(own: OwnDomain) -> Iterator[PlannedRecord]:
     for place, host in enumerate(own.hosts, start=1):
         value = f"{place * FIRST_PREFERENCE} {host.name}."
         reason = f"mail for {own.domain} goes to {host.name}"
+        if (end := own.held_hosts.get(host.name)) is not None:
+            reason = (
+                f"not before {format_time(end)}: until then others may hold an MTA-STS policy that "
+                f"does not list {host.name}, and would not deliver to it"
+            )
+            yield PlannedRecord(RecordKind.MX, own.domain, "MX", value, reason, is_complete=False)
+            continue
         yield PlannedRecord(RecordKind.MX, own.domain, "MX", value, reason)
     for host in own.hosts:
         if host.is_here:

@@ -28,8 +28,9 @@ def check_mx(observed: Observed, plan: Plan | None) -> Iterator[Finding]:
     if not exchanges:
         yield _explain_no_mx(observed, add)
         return
+    held = plan.own.held_hosts if plan is not None else {}
     for name in wanted:
-        if name not in exchanges:
+        if name not in exchanges and name not in held:
             text = f"no MX record names {name}: no mail comes to it"
             yield error(Code.MX_HOST_MISSING, domain, text, _join_adding([name]))
     for name in exchanges:
