@@ -27,6 +27,7 @@ from letterlock.protocols.acme.identifiers import Identifier, make_server_name
 from letterlock.protocols.tls.handshake import HandshakeFailed
 
 LOOK_SECONDS = 5.0
+"""For all of a look, whatever its parts may take."""
 MAX_SEEN_OCTETS = 8 * 1024
 
 
@@ -45,7 +46,7 @@ async def look_at_http(
     request = HttpRequest(identifier.value, http_path(token), port)
 
     async def look(wire: Wire) -> Unseen | None:
-        bounds = HttpBounds(LOOK_SECONDS, MAX_SEEN_OCTETS, 2 * MAX_SEEN_OCTETS)
+        bounds = HttpBounds(2 * LOOK_SECONDS, MAX_SEEN_OCTETS, 2 * MAX_SEEN_OCTETS)
         seen = await Exchange(wire, None, request, bounds, want_body).run()
         if isinstance(seen, HttpFailed):
             return Unseen(seen.reason, is_answered=True)
@@ -67,7 +68,7 @@ async def look_at_alpn(
 
     async def look(wire: Wire) -> Unseen | None:
         driver = TlsDriver.client(context, make_server_name(identifier))
-        handshake = await wire.start_tls(driver, LOOK_SECONDS)
+        handshake = await wire.start_tls(driver, 2 * LOOK_SECONDS)
         if isinstance(handshake, HandshakeFailed):
             return Unseen(handshake.detail, is_answered=True)
         if handshake.alpn != ALPN.decode("ascii"):
@@ -83,7 +84,7 @@ async def _look(
 ) -> Unseen | None:
     try:
         async with asyncio.timeout(LOOK_SECONDS):
-            wire = await connect(ip, port, LOOK_SECONDS)
+            wire = await connect(ip, port, 2 * LOOK_SECONDS)
             if isinstance(wire, Lost):
                 return Unseen(wire.detail)
             try:
