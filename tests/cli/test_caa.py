@@ -11,6 +11,7 @@ import pytest
 
 from letterlock.cli.caa_check import CHECK_KEYS
 from letterlock.cli.root import main
+from tests.dnssec_lab.lab import DnssecLab
 from tests.interop.background import zones
 
 ACCOUNT = "https://ca.example/acct/1"
@@ -335,3 +336,32 @@ def test_progress_is_shown_on_a_terminal(
     assert len(shown.out.splitlines()) == 100
     assert shown.err.count("\r") == 101
     assert shown.err.endswith("100 checked: 100 allowed, 0 denied, 0 undecided\n")
+
+
+# Through DNSSEC
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "dnssec", "reason"),
+    [
+        ("x.caa.unsigned.example", 0, "insecure", "it allows ca.example"),
+        ("mx1.secure.example", 0, "secure", "there are no CAA records"),
+        ("x.caa.secure.example", 1, "secure", "it is critical, and its tag is not known here"),
+        ("caa.bogus.example", 3, "bogus", "CAA of caa.bogus.example is not known: DNSSEC val"),
+        ("to-bogus-caa.secure.example", 3, "bogus", "is not known: DNSSEC validation failed"),
+    ],
+)
+def test_what_is_forged_is_never_permission(
+    dnssec_lab: DnssecLab,
+    name: str,
+    code: int,
+    dnssec: str,
+    reason: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """RFC 8659 §5.1, §6.4; rule 162"""
+    host, port = dnssec_lab.resolver
+    assert check(f"{host}:{port}", "--json", name) == code
+    document = json.loads(capsys.readouterr().out)
+    assert document["dnssec"] == dnssec
+    assert reason in document["reason"]
