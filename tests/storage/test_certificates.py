@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,12 @@ from letterlock.storage.certificates import (
     make_row,
     read_row,
 )
+from letterlock.storage.migrations import Migration, load_migrations
 from letterlock.storage.postgres import certificates as postgres_certificates
 from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.sqlite import certificates as sqlite
 from tests.fakes import START, FakeClock
+from tests.storage.conftest import ENGINES
 from tests.storage.node_stores import (
     DAY,
     DIRECTORY,
@@ -334,6 +337,37 @@ async def test_a_store_that_is_not_open_says_so(make_node: MakeNode) -> None:
     await store.close()
     with pytest.raises(StoreUnavailable):
         await store.read_version()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_a_node_of_the_release_before_is_brought_forward_and_can_come_back(
+    engine: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if engine == "sqlite":
+        make, module = partial(sqlite_node, tmp_path / "node.sqlite", clock), "sqlite.owner"
+    else:
+        dsn = request.getfixturevalue("postgres").create_schema()
+        make, module = partial(postgres_node, dsn, clock), "postgres.connection"
+
+    def of_the_release_before(package: str) -> list[Migration]:
+        return load_migrations(package)[:1]
+
+    for load in (of_the_release_before, load_migrations, of_the_release_before):
+        monkeypatch.setattr(f"letterlock.storage.{module}.load_migrations", load)
+        store = make().certificates
+        await store.open()
+        if load is load_migrations:
+            await add(store)
+        await store.close()
+    monkeypatch.undo()
+    store = make().certificates
+    await store.open()
+    assert await store.load_pair(NAME) == PAIR
+    await store.close()
 
 
 async def fill(nodes: NodeStores, ids: Sequence[CertificateId]) -> None:

@@ -9,10 +9,15 @@ FIRST, SECOND = Migration(1, "a", "...", "x"), Migration(2, "b", "...", "y")
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgres"])
-def test_those_of_an_engine_are_numbered_without_a_gap(engine: str) -> None:
-    migrations = load_migrations(f"letterlock.storage.{engine}.migrations")
+@pytest.mark.parametrize(
+    ("package", "first"), [("migrations", "queue"), ("node_migrations", "policies")]
+)
+def test_those_of_an_engine_are_numbered_without_a_gap(
+    engine: str, package: str, first: str
+) -> None:
+    migrations = load_migrations(f"letterlock.storage.{engine}.{package}")
     assert [each.version for each in migrations] == list(range(1, len(migrations) + 1))
-    assert migrations[0].name == "queue"
+    assert migrations[0].name == first
     assert len(migrations[0].checksum) == 64
 
 
