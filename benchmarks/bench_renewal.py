@@ -20,8 +20,7 @@ from letterlock.base.clock import SystemClock
 from letterlock.protocols.acme.renewal import RenewalPlan, Trouble
 from letterlock.protocols.acme.renewal_info import RenewalInfo
 from letterlock.protocols.tls.client_hello import KeyType
-from letterlock.services.certify.keeping import list_states
-from letterlock.services.certify.tending import find_next_time
+from letterlock.services.certify.keeping import find_next_time, list_states
 from letterlock.storage.certificates import (
     ROW_COLUMNS,
     CertificateId,
