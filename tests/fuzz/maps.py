@@ -198,14 +198,15 @@ def _expect(event: Event) -> Reply:
 
 def check_questions(octets: bytes) -> None:
     """What one process says to another is what it reads, or dropped; too long, it is a failure."""
-    key = parse_question(octets)
-    assert key is None or format_question(key) == octets
+    if (question := parse_question(octets)) is not None:
+        assert parse_question(format_question(question)) == question
     if (found := parse_answer(octets)) is not None:
         name, reply, seconds = found
         packet = format_answer(name, Answer(reply, "", seconds))
         assert len(packet) <= MAX_PACKET_OCTETS
         assert parse_answer(packet) == found
-    if key is not None:
+    if question is not None:
+        key = question.key
         answer = Answer(Reply(Status.OK, key), "", 1.5)
         assert parse_answer(format_answer(key, answer)) == (key, answer.reply, 1.5)
         told = parse_answer(format_answer(key, Answer(Reply(Status.OK, "x" * 100_000), "", 2)))
@@ -277,9 +278,21 @@ TARGETS = (
     Target(
         "policy-questions",
         check_questions,
-        (b'["example.com","OK","secure match=mx.example.com",300.5]', "é".encode()),
+        (b'["example.com","OK","secure match=mx.example.com",300.5]', '["é",true]'.encode()),
         (
-            *(b"[", b"]", b'"', b",", b"null", b"true", b"NaN", b"1e999", b"9" * 400, b"[" * 3000),
+            *(
+                b"[",
+                b"]",
+                b'"',
+                b",",
+                b"null",
+                b"true",
+                b"false",
+                b"NaN",
+                b"1e999",
+                b"9" * 400,
+                b"[" * 3000,
+            ),
             *(b"TEMP", b"TIMEOUT", b"PERM", b"NOTFOUND", b"\\ud800", b"\\u0000", b"Infinity", b"-"),
         ),
         4096,

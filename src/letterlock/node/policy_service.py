@@ -7,7 +7,6 @@ The process that answers does nothing else; the other one gives way to it where 
 
 import asyncio
 import contextlib
-import os
 import random
 import shutil
 import socket
@@ -28,6 +27,7 @@ from letterlock.network.packets import PacketChannel, make_packet_sockets
 from letterlock.node.building import DeliveryBuilder
 from letterlock.node.listeners import Listeners
 from letterlock.node.mta_sts import MtaStsService
+from letterlock.node.niceness import give_way
 from letterlock.node.process import Part, run_process
 from letterlock.node.stores import name_process
 from letterlock.protocols.maps.messages import Reply, Status
@@ -37,6 +37,7 @@ from letterlock.services.answer.answers import UNDECIDED_SECONDS, Answer, Answer
 from letterlock.services.answer.cache import AnswerCache
 from letterlock.services.answer.lifetime import NotingResolver
 from letterlock.services.answer.questions import (
+    Question,
     format_answer,
     format_question,
     parse_answer,
@@ -52,7 +53,7 @@ ANSWERING, FINDING = range(PROCESSES)
 """Their places, one behind the other."""
 
 MAX_FOUND_AT_A_TIME = 100
-"""Destinations; the others that are asked for wait for their turn."""
+"""New destinations, and as many that are found anew; more of them wait for their turn."""
 NICENESS = 5
 """Of the process that finds: somebody waits for the one that answers."""
 _MAX_TOLD = 10_000
@@ -213,8 +214,8 @@ class AnsweringProcess(_Ending):
         """Answer until stopped."""
         service = self._service
 
-        def ask(key: str) -> None:
-            channel.send(format_question(key))
+        def ask(question: Question) -> None:
+            channel.send(format_question(question))
 
         def take(packet: bytes) -> None:
             if (answer := parse_answer(packet)) is not None:
@@ -252,12 +253,14 @@ class FindingProcess(_Ending):
             builder.backend, config.dns.signed_name, config.dns.bogus_name, log
         )
         self._slots = asyncio.Semaphore(MAX_FOUND_AT_A_TIME)
+        # Of their own: what is in use never stands behind what is new.
+        self._refresh_slots = asyncio.Semaphore(MAX_FOUND_AT_A_TIME)
         self._under_way: set[str] = set()
         self._told: dict[str, Reply] = {}
 
     async def run(self, tell_ready: Callable[[], None]) -> None:
         """Find until stopped; what is under way then is asked of the next one."""
-        os.nice(NICENESS)
+        give_way(NICENESS)
         is_alone = self._service.is_alone
         if self._mta_sts is not None:
             await self._mta_sts.open()
@@ -278,10 +281,11 @@ class FindingProcess(_Ending):
         async with asyncio.TaskGroup() as tasks:
 
             def receive(packet: bytes) -> None:
-                key = parse_question(packet)
-                if key is not None and key not in self._under_way:
-                    self._under_way.add(key)
-                    tasks.create_task(self._find(key, channel))
+                question = parse_question(packet)
+                if question is not None and question.key not in self._under_way:
+                    self._under_way.add(question.key)
+                    slots = self._slots if question.is_awaited else self._refresh_slots
+                    tasks.create_task(self._find(question.key, slots, channel))
 
             channel = PacketChannel(self._service.ends[FINDING], receive)
             try:
@@ -290,9 +294,9 @@ class FindingProcess(_Ending):
             finally:
                 channel.close()
 
-    async def _find(self, key: str, channel: PacketChannel) -> None:
+    async def _find(self, key: str, slots: asyncio.Semaphore, channel: PacketChannel) -> None:
         try:
-            async with self._slots:
+            async with slots:
                 answer = await self._finder.find(key)
         except Exception as error:  # noqa: BLE001 - one destination's defect is not the others'
             reason = f"a defect of letterlock, {type(error).__name__}: {str(error)[:200]}"

@@ -1,6 +1,5 @@
 """From a key to an answer: hosts found, decided about as delivery does, put together; its life."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from ipaddress import ip_address
 
@@ -17,13 +16,6 @@ from letterlock.protocols.policy.requirement import Level
 from letterlock.protocols.policy.table import PolicyTable, TableEntry, WrongEntry
 from letterlock.services.answer.answers import UNDECIDED_SECONDS, Answer, AnswerFinder
 from letterlock.services.answer.lifetime import LEAST_SECONDS, MOST_SECONDS, NotingResolver
-from letterlock.services.answer.questions import (
-    MAX_PACKET_OCTETS,
-    format_answer,
-    format_question,
-    parse_answer,
-    parse_question,
-)
 from letterlock.services.discover.hop_policy import HopPolicy
 from letterlock.services.discover.routes import RouteFinder
 from letterlock.services.discover.tlsa import TlsaFinder
@@ -237,24 +229,3 @@ async def test_where_no_policy_could_be_fetched_the_next_look_is_soon(it: Settin
     it.policies.facts = MtaStsFacts(DOMAIN, error="the policy is still being fetched")
     answer = await it.ask()
     assert (answer.reply, answer.seconds) == (NOT_FOUND, LEAST_SECONDS)
-
-
-def test_questions_and_answers_come_through() -> None:
-    assert parse_question(format_question("bücher.example")) == "bücher.example"
-    answer = Answer(Reply(Status.OK, "secure match=ü"), "why", 12.5)
-    assert parse_answer(format_answer("a", answer)) == ("a", answer.reply, 12.5)
-    long = Answer(Reply(Status.OK, "x" * MAX_PACKET_OCTETS), "why", 1)
-    parsed = parse_answer(format_answer("a", long))
-    assert parsed is not None
-    assert parsed[1].status is Status.PERM
-
-
-@pytest.mark.parametrize("packet", [b"", b"x", b"[]", b'["a", "NO", "x", 1]', b"\xff", b"{}"])
-def test_a_packet_that_is_no_answer_is_dropped(packet: bytes) -> None:
-    assert parse_answer(packet) is None
-
-
-def test_a_packet_that_is_no_question_is_dropped() -> None:
-    assert parse_question(b"\xff") is None
-    check: Callable[[bytes], str | None] = parse_question
-    assert check(b"a") == "a"

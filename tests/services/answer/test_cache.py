@@ -9,11 +9,12 @@ from letterlock.protocols.maps.messages import NOT_FOUND, Reply, Status
 from letterlock.services.answer import cache as module
 from letterlock.services.answer.cache import (
     ASK_AGAIN_SECONDS,
+    GRACE_SECONDS,
     MAX_KEY_OCTETS,
-    REFRESH_AFTER,
     WAIT_SECONDS,
     AnswerCache,
 )
+from letterlock.services.answer.questions import Question
 from tests.fakes import FakeClock
 
 DANE = Reply(Status.OK, "dane-only")
@@ -25,9 +26,13 @@ class Asking:
     """A cache, and what it asked."""
 
     def __init__(self, **settings: int) -> None:
-        self.asked: list[str] = []
+        self.questions: list[Question] = []
         self.clock = FakeClock()
-        self.cache = AnswerCache(self.asked.append, self.clock, **settings)
+        self.cache = AnswerCache(self.questions.append, self.clock, **settings)
+
+    @property
+    def asked(self) -> list[str]:
+        return [question.key for question in self.questions]
 
     def find(self, key: bytes) -> Reply | None:
         known = self.cache.find(key)
@@ -49,15 +54,18 @@ async def test_what_is_not_known_is_asked_once_and_then_given_to_all_who_wait() 
     assert it.find(KEY) == DANE
 
 
-async def test_an_answer_is_found_anew_before_it_ends_and_nobody_waits() -> None:
+async def test_an_answer_whose_time_is_over_is_found_anew_and_nobody_waits() -> None:
     it = Asking()
     it.cache.take("example.com", DANE, 60)
-    it.wait_for(60 * REFRESH_AFTER)
+    it.wait_for(59)
+    assert it.find(KEY) == DANE
+    assert it.questions == []
+    it.wait_for(1)
     assert [it.find(KEY) for _ in range(3)] == [DANE] * 3
-    assert it.asked == ["example.com"]
+    assert it.questions == [Question("example.com", is_awaited=False)]
     it.cache.take("example.com", SECURE, 60)
     assert it.find(KEY) == SECURE
-    it.wait_for(30)
+    it.wait_for(59)
     assert it.find(KEY) == SECURE
     assert len(it.asked) == 1
 
@@ -67,11 +75,48 @@ async def test_an_answer_may_be_given_again_until_it_is_to_be_found_anew() -> No
     it.cache.take("example.com", DANE, 60)
     known = it.cache.find(KEY)
     assert known is not None
-    assert known.until == it.clock.monotonic() + 60 * REFRESH_AFTER
-    it.wait_for(60 * REFRESH_AFTER)
+    assert known.until == 60
+    it.wait_for(60)
     assert it.cache.find(KEY) is known
     # It was asked for anew, and holds until that comes.
-    assert known.until == 60
+    assert known.until == 60 + GRACE_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("reply", "seconds", "end"),
+    [
+        (DANE, 300, 300 + GRACE_SECONDS),
+        (NOT_FOUND, 30, 30 + GRACE_SECONDS),
+        (DANE, 12, 16),
+        (Reply(Status.TEMP, "x"), 5, 5),
+        (Reply(Status.PERM, "x"), 300, 300),
+    ],
+)
+async def test_no_answer_is_older_than_its_time_and_some_seconds(
+    reply: Reply, seconds: float, end: float
+) -> None:
+    """Whoever asks then, and however often, waits for another one."""
+    it = Asking()
+    it.cache.take("example.com", reply, seconds)
+    for at in range(int(end)):
+        assert it.find(KEY) == reply, at
+        it.wait_for(1)
+    assert it.find(KEY) is None
+    waiting = it.cache.wait(KEY)
+    assert not waiting.done()
+    it.cache.take("example.com", SECURE, 60)
+    assert await waiting == SECURE
+
+
+async def test_a_question_that_somebody_waits_for_by_now_is_asked_again_as_such() -> None:
+    it = Asking()
+    it.cache.take("example.com", DANE, 30)
+    it.wait_for(30)
+    it.find(KEY)
+    it.wait_for(ASK_AGAIN_SECONDS)
+    it.cache.wait(KEY)
+    it.cache.sweep()
+    assert [question.is_awaited for question in it.questions] == [False, True]
 
 
 @pytest.mark.parametrize("how", ["replaced", "pushed out", "ended"])
@@ -81,18 +126,11 @@ async def test_an_answer_that_is_gone_is_taken_back(how: str) -> None:
     known = it.cache.find(KEY)
     assert known is not None
     if how == "ended":
-        it.wait_for(60)
+        it.wait_for(60 + GRACE_SECONDS)
         assert it.cache.find(KEY) is None
     else:
         it.cache.take("example.com" if how == "replaced" else "other.example", SECURE, 60)
     assert known.until < it.clock.monotonic()
-
-
-async def test_an_answer_whose_time_is_over_is_not_given() -> None:
-    it = Asking()
-    it.cache.take("example.com", DANE, 60)
-    it.wait_for(60)
-    assert it.find(KEY) is None
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from letterlock.protocols.maps.messages import NOT_FOUND, Reply, Status
 from letterlock.services.answer.answers import Answer
 from letterlock.services.answer.questions import (
     MAX_PACKET_OCTETS,
+    Question,
     format_answer,
     format_question,
     parse_answer,
@@ -19,9 +20,17 @@ def test_an_answer_is_taken_as_it_was_given(reply: Reply) -> None:
     assert parse_answer(packet) == ("[mx.example.com]:25", reply, 1.5)
 
 
-def test_a_question_is_taken_as_it_was_asked() -> None:
-    assert parse_question(format_question("bücher.example")) == "bücher.example"
-    assert parse_question(b"\xff") is None
+@pytest.mark.parametrize("is_awaited", [True, False])
+def test_a_question_is_taken_as_it_was_asked(is_awaited: bool) -> None:
+    question = Question("bücher.example", is_awaited)
+    assert parse_question(format_question(question)) == question
+
+
+@pytest.mark.parametrize(
+    "packet", [b"", b"a.example", b"[]", b'["a",1]', b'["a"]', b"[1,true]", b"\xff", b"[" * 5000]
+)
+def test_a_packet_that_is_no_question_is_dropped(packet: bytes) -> None:
+    assert parse_question(packet) is None
 
 
 def test_an_answer_that_is_longer_than_a_packet_becomes_a_failure() -> None:

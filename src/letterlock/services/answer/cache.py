@@ -1,7 +1,9 @@
 """Answers kept in the process that gives them, and questions to the one that finds them.
 
 A warm answer is given at once, by a look into a dictionary, whatever is being found at the time.
-One that is asked for near its end is found anew behind, so that nobody waits for what is in use.
+When its time is over it is found anew behind, and given for some seconds more meanwhile, so that
+nobody waits for what is in use. So nothing is answered that is older than an answer's seconds
+and GRACE_SECONDS.
 """
 
 import asyncio
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 from letterlock.base.clock import Clock
 from letterlock.network.map_server import Known
 from letterlock.protocols.maps.messages import NOT_FOUND, Reply, Status
+from letterlock.services.answer.questions import Question
 from letterlock.services.discover.next_hop import NextHopError, parse_next_hop
 
 MAX_KEPT = 100_000
@@ -23,8 +26,10 @@ WAIT_SECONDS = 80.0
 """How long one who asks is let wait. Postfix gives up after 100 s, and what we say is heard."""
 ASK_AGAIN_SECONDS = 10.0
 """When a question is asked again: the process that it went to may have ended."""
-REFRESH_AFTER = 0.75
-"""The part of its life after which an answer that is asked for is found anew."""
+GRACE_SECONDS = 10.0
+"""For how long an answer is given while another one is found in its place."""
+GRACE_PART = 1 / 3
+"""The same as a part of its time, where that is less."""
 
 _LATE = Reply(Status.TEMP, "the policy was not found in time; see the log of letterlock")
 _NO_POLICY = Known(NOT_FOUND, math.inf)
@@ -34,7 +39,7 @@ _CROWDED = Reply(Status.TEMP, "too many destinations are asked for at a time")
 
 @dataclass(slots=True, eq=False)
 class _Kept(Known):
-    """An answer; from `until` on it is found anew when it is asked for, and it ends at `end`."""
+    """An answer; when it is asked for after `until` it is found anew, and it ends at `end`."""
 
     end: float
 
@@ -42,14 +47,17 @@ class _Kept(Known):
 @dataclass(slots=True)
 class _Asked:
     waiting: "asyncio.Future[Reply]"
+    is_awaited: bool
     asked_at: float
     since: float
 
 
 class AnswerCache:
-    """What is asked for; `ask` sends a key to where answers are found, `take` gets the answer."""
+    """What is asked for; `ask` says what is to be found, and `take` gets what was."""
 
-    def __init__(self, ask: Callable[[str], None], clock: Clock, max_kept: int = MAX_KEPT) -> None:
+    def __init__(
+        self, ask: Callable[[Question], None], clock: Clock, max_kept: int = MAX_KEPT
+    ) -> None:
         self._ask = ask
         self._clock = clock
         self._max_kept = max_kept
@@ -71,31 +79,40 @@ class AnswerCache:
             return None
         # Once: the answer takes the place of this one, or this one ends.
         kept.until = kept.end
-        self.wait(key)
+        self._begin(key.decode(), is_awaited=False)
         return kept
 
     def wait(self, key: bytes) -> "asyncio.Future[Reply]":
         """Give what becomes the answer. It is shared: to be looked at, never cancelled."""
-        name = key.decode()
-        asked = self._asked.get(name)
+        asked = self._begin(key.decode(), is_awaited=True)
         if asked is not None:
+            asked.is_awaited = True
             return asked.waiting
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        if len(self._asked) >= MAX_ASKED:
-            future.set_result(_CROWDED)
-            return future
-        now = self._clock.monotonic()
-        self._asked[name] = _Asked(future, now, now)
-        self.is_empty.clear()
-        self._ask(name)
-        return future
+        crowded: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        crowded.set_result(_CROWDED)
+        return crowded
+
+    def _begin(self, name: str, *, is_awaited: bool) -> _Asked | None:
+        """Ask, if it is not asked already; None: too much is."""
+        asked = self._asked.get(name)
+        if asked is None and len(self._asked) < MAX_ASKED:
+            waiting: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+            now = self._clock.monotonic()
+            asked = self._asked[name] = _Asked(waiting, is_awaited, now, now)
+            self.is_empty.clear()
+            self._ask(Question(name, is_awaited))
+        return asked
 
     def take(self, key: str, reply: Reply, seconds: float) -> None:
         """Take an answer: keep it, and give it to those that wait."""
         now = self._clock.monotonic()
         octets = key.encode()
         self._drop(octets)
-        self._kept[octets] = _Kept(reply, now + REFRESH_AFTER * seconds, now + seconds)
+        until = now + seconds
+        # Where nothing could be said, mail would wait in vain.
+        has_grace = reply.status in (Status.OK, Status.NOTFOUND)
+        grace = min(GRACE_SECONDS, GRACE_PART * seconds) if has_grace else 0
+        self._kept[octets] = _Kept(reply, until, until + grace)
         while len(self._kept) > self._max_kept:
             self._drop(next(iter(self._kept)))
         self._end(key, reply)
@@ -108,7 +125,7 @@ class AnswerCache:
                 self._end(key, _LATE)
             elif now - asked.asked_at >= ASK_AGAIN_SECONDS:
                 asked.asked_at = now
-                self._ask(key)
+                self._ask(Question(key, asked.is_awaited))
 
     def _drop(self, key: bytes) -> None:
         """Let go of an answer, and have everybody who remembers it let go too."""

@@ -14,7 +14,8 @@ from letterlock.protocols.dns.answers import Answer
 
 LEAST_SECONDS = 10.0
 MOST_SECONDS = 300.0
-"""What changes at the destination without its TTL having passed is heard of within this time."""
+"""What changes in DNS is answered within its TTL between these bounds and the cache's grace; an
+MTA-STS policy that another process fetched five minutes later, the memory of its finder."""
 
 
 @dataclass(slots=True)

@@ -1,8 +1,10 @@
 """What the process that answers and the one that finds say to each other: a packet for each.
 
-A question is the key; an answer is one line of JSON. Both are our own processes; still, a packet
-that is not understood is dropped.
+Each is one line of JSON. Both are our own processes; still, a packet that is not understood is
+dropped.
 """
+
+from dataclasses import dataclass
 
 import msgspec
 
@@ -12,17 +14,27 @@ from letterlock.services.answer.answers import Answer
 MAX_PACKET_OCTETS = 100_000
 """More than the longest answer: what is in a packet beyond it would be lost."""
 
+_QUESTION = msgspec.json.Decoder(tuple[str, bool])
 _ANSWER = msgspec.json.Decoder(tuple[str, Status, str, float])
 
 
-def format_question(key: str) -> bytes:
-    return key.encode()
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A key whose answer is to be found. `is_awaited`: there is none meanwhile, Postfix waits."""
+
+    key: str
+    is_awaited: bool
 
 
-def parse_question(packet: bytes) -> str | None:
+def format_question(question: Question) -> bytes:
+    return msgspec.json.encode((question.key, question.is_awaited))
+
+
+def parse_question(packet: bytes) -> Question | None:
+    """Give the question; None for what is none."""
     try:
-        return packet.decode()
-    except UnicodeDecodeError:
+        return Question(*_QUESTION.decode(packet))
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
