@@ -12,12 +12,14 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from letterlock.base.clock import SystemClock
 from letterlock.base.config.values import ListenAddress
+from letterlock.base.domains import Domain
 from letterlock.network.acme_client import AcmeClient
 from letterlock.network.alpn_server import AlpnResponder, AlpnServer
 from letterlock.network.client_contexts import ClientContexts
@@ -25,21 +27,23 @@ from letterlock.network.http_exchange import HttpBounds, HttpRequest, HttpRespon
 from letterlock.network.http_server import HttpServer
 from letterlock.network.https_client import HttpsClient
 from letterlock.network.policy_host import PolicyHost
+from letterlock.network.zone_records import ZoneRecord
 from letterlock.network.zone_server import ZoneServer
-from letterlock.protocols.acme.challenges import dns_name, dns_value
 from letterlock.protocols.acme.fields import Url, parse_url
-from letterlock.protocols.acme.identifiers import ChallengeType
+from letterlock.protocols.dns.answers import SoaRecord
 from letterlock.protocols.pki.anchors import TrustAnchors
-from letterlock.services.certify.solvers import Proof
 from letterlock.services.certify.solving.alpn import AlpnChallenges, AlpnSolver
+from letterlock.services.certify.solving.dns import DnsSolver
 from letterlock.services.certify.solving.http import HttpChallenges, HttpSolver
+from letterlock.services.certify.solving.served import ServedRecords
 from letterlock.services.certify.solving.stored import OwnListeners
 from letterlock.services.certify.solving.webroot import WebrootSolver
+from letterlock.services.discover.authorities import AuthorityFinder
 from letterlock.storage.sqlite.challenges import SqliteChallenges
 from letterlock.storage.sqlite.connection import fetch_row
 from letterlock.storage.sqlite.node import NodeDatabase
 from tests import peers
-from tests.fakes import FixtureResolver
+from tests.fakes import FakeLog, FixtureResolver
 from tests.listening import Run, listening
 from tests.network.certificates import authority, issue, make_chooser, write_pair
 
@@ -76,7 +80,7 @@ class Pebble:
     http: HttpSolver | WebrootSolver
     tls: AlpnSolver
     tls_port: int
-    dns: "DnsSolver"
+    dns: DnsSolver
     database: NodeDatabase
 
     async def count_proofs(self) -> int:
@@ -123,8 +127,13 @@ class Pebble:
 
 
 @asynccontextmanager
-async def running_pebble(peer: str, folder: Path, knobs: Knobs = Knobs()) -> AsyncIterator[Pebble]:
-    """Run one, with a name server and solvers. Its peer was required before."""
+async def running_pebble(
+    peer: str, folder: Path, knobs: Knobs = Knobs(), name_server: str = ""
+) -> AsyncIterator[Pebble]:
+    """Run one, with a name server and solvers. Its peer was required before.
+
+    `name_server` (address and port) is asked instead of ours, where others have the zones.
+    """
     async with AsyncExitStack() as stack:
         zone = ZoneServer({ZONE: "@ A 127.0.0.1"})
         host, port = await zone.start()
@@ -153,7 +162,7 @@ async def running_pebble(peer: str, folder: Path, knobs: Knobs = Knobs()) -> Asy
         }
         config = folder / "pebble.json"
         config.write_text(json.dumps({"pebble": settings}), encoding="utf-8")
-        words = ["-config", config, "-dnsserver", f"{host}:{port}"]
+        words = ["-config", config, "-dnsserver", name_server or f"{host}:{port}"]
         if knobs.is_strict:
             words.append("-strict")
         await stack.enter_async_context(_process(peer, folder, words, knobs))
@@ -166,7 +175,7 @@ async def running_pebble(peer: str, folder: Path, knobs: Knobs = Knobs()) -> Asy
             tls=tls,
             tls_port=tls_port,
             database=database,
-            dns=DnsSolver(zone),
+            dns=_dns_solver(zone, port),
         )
 
 
@@ -196,6 +205,17 @@ def _tls_listener(store: SqliteChallenges, folder: Path, knobs: Knobs) -> Run:
 
 def _own(port: int) -> OwnListeners:
     return OwnListeners([ListenAddress("127.0.0.1", port)])
+
+
+def _dns_solver(zone: ZoneServer, port: int) -> DnsSolver:
+    resolver = FixtureResolver()
+    host = Domain(f"ns1.{ZONE}")
+    resolver.set(ZONE, "SOA", SoaRecord(host, 1, 60))
+    resolver.set(ZONE, "NS", host)
+    resolver.set(host, "A", ip_address("127.0.0.1"))
+    finder, clock = AuthorityFinder(resolver, port), SystemClock()
+    served = ServedRecords(finder, clock, timedelta(seconds=PATIENCE))
+    return DnsSolver(ZoneChanger(zone), finder, served, FakeLog())
 
 
 @asynccontextmanager
@@ -265,28 +285,21 @@ def _free_port() -> int:
         return port
 
 
-class DnsSolver:
-    """dns-01 in a zone of ours."""
-
-    kind: ChallengeType = "dns-01"
+class ZoneChanger:
+    """Changes TXT records of a zone of ours."""
 
     def __init__(self, zone: ZoneServer) -> None:
         self._zone = zone
-        self._values: dict[str, list[str]] = {}
+        self._values: dict[Domain, set[str]] = {}
 
-    async def present(self, proof: Proof) -> str | None:
-        self._change(proof, is_there=True)
+    async def add(self, record: ZoneRecord) -> str | None:
+        self._values.setdefault(record.name, set()).add(record.value)
+        return self._change(record.name)
+
+    async def remove(self, record: ZoneRecord) -> str | None:
+        self._values[record.name].discard(record.value)
+        return self._change(record.name)
+
+    def _change(self, name: Domain) -> str | None:
+        self._zone.set(name, "TXT", *(f'"{each}"' for each in self._values[name]))
         return None
-
-    async def cleanup(self, proof: Proof) -> None:
-        self._change(proof, is_there=False)
-
-    def _change(self, proof: Proof, *, is_there: bool) -> None:
-        # A wildcard and its base are proved by one name: RFC 8555 §8.4 lets both values be there.
-        name, value = dns_name(proof.identifier), dns_value(proof.key_authorization)
-        values = self._values.setdefault(name, [])
-        if is_there:
-            values.append(value)
-        else:
-            values.remove(value)
-        self._zone.set(name, "TXT", *(f'"{each}"' for each in values))
