@@ -10,12 +10,14 @@ from letterlock.base.domains import Domain
 from letterlock.protocols.mta_sts.policy import MtaStsMode, MtaStsPolicy
 from letterlock.protocols.pki.certificate import read_spki
 from letterlock.protocols.pki.throwaway_ca import Issued
-from letterlock.services.publish.records import OwnDomain, OwnHost
+from letterlock.services.publish.records import AcmeAccount, OwnDomain, OwnHost
 from tests.network.certificates import issue
 
 DOMAIN, HOST = Domain("example.org"), Domain("mx1.example.org")
 IPV4, IPV6 = IPv4Address("192.0.2.1"), IPv6Address("2001:db8::1")
 POLICY = MtaStsPolicy(MtaStsMode.ENFORCE, (HOST,), timedelta(days=14))
+
+ACCOUNT = AcmeAccount("ca.example", "https://ca.example/acct/1", ("http-01", "dns-01"))
 
 
 def leaf() -> Issued:

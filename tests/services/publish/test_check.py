@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from letterlock.base.domains import Domain
-from letterlock.protocols.dns.answers import MxRecord, Security, TlsaRecord
+from letterlock.protocols.dns.answers import CaaRecord, MxRecord, Security, TlsaRecord
 from letterlock.protocols.mta_sts.policy import MtaStsMode, MtaStsPolicy
 from letterlock.services.publish.check import State
 from letterlock.services.publish.findings import Severity
@@ -22,8 +22,9 @@ from letterlock.services.publish.records import (
     make_policy_id,
     make_tlsa,
 )
-from tests.network.certificates import authority, issue
-from tests.services.publish.own import DOMAIN, HOST, IPV4, IPV6, POLICY, own_host
+from letterlock.storage.served_policies import ServedPolicy
+from tests.network.certificates import NOW, authority, issue
+from tests.services.publish.own import ACCOUNT, DOMAIN, HOST, IPV4, IPV6, POLICY, own_host
 from tests.services.publish.world import World
 
 TLSA, PTR = f"_25._tcp.{HOST}", "1.2.0.192.in-addr.arpa"
@@ -345,6 +346,68 @@ async def test_dkim_key_has_to_be_published() -> None:
     assert await world.find_codes() == []
     world.remove(f"s1._domainkey.{DOMAIN}", "TXT")
     assert await world.find_codes() == [f"error dkim-missing s1._domainkey.{DOMAIN}"]
+
+
+OURS = CaaRecord(
+    0,
+    b"issue",
+    b"ca.example; accounturi=https://ca.example/acct/1; validationmethods=http-01,dns-01",
+)
+OTHER_CA = CaaRecord(0, b"issue", b"other.example")
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        ((OURS,), []),
+        ((OURS, OTHER_CA), []),
+        ((CaaRecord(0, b"issue", b"ca.example"),), [f"note caa-differs {HOST}"]),
+        ((CaaRecord(0, b"iodef", b"mailto:a@b.c"),), [f"note caa-differs {HOST}"]),
+        ((), [f"note caa-missing {HOST}"]),
+        ((OTHER_CA,), [f"error caa-forbids-us {HOST}"]),
+        ((CaaRecord(0, b"issue", b"ca.example; validationmethods=x"),), [
+            f"error caa-forbids-us {HOST}"
+        ]),
+        ((CaaRecord(128, b"what", b""), OURS), [f"error caa-forbids-us {HOST}"]),
+    ],
+)  # fmt: skip
+async def test_our_account_has_to_be_allowed(
+    records: tuple[CaaRecord, ...], expected: list[str]
+) -> None:
+    """RFC 8659 §4.2; RFC 8657 §3, §4"""
+    world = World(accounts=(ACCOUNT,), certificate_names=(HOST,))
+    world.set(HOST, "CAA", *records)
+    assert await world.find_codes() == expected
+
+
+async def test_caa_records_that_are_not_known_are_no_finding() -> None:
+    world = World(accounts=(ACCOUNT,), certificate_names=(HOST,))
+    world.resolver.fail(HOST, "CAA")
+    report = await world.check()
+    assert (report.findings, report.undecided) == ((), (f"CAA of {HOST}: no answer",))
+    world.resolver.fail(HOST, "CAA", Security.BOGUS)
+    assert await world.find_codes() == [f"error dnssec-bogus {HOST}"]
+    # Above the name, where nothing of ours is planned.
+    world.remove(HOST, "CAA")
+    world.resolver.fail(DOMAIN, "CAA", Security.BOGUS)
+    assert await world.find_codes() == [f"error dnssec-bogus {DOMAIN}"]
+
+
+async def test_without_an_account_caa_says_nothing() -> None:
+    world = World(certificate_names=(HOST,))
+    world.set(HOST, "CAA", OTHER_CA)
+    assert await world.find_codes() == []
+
+
+async def test_host_that_a_held_policy_forbids_is_not_missed() -> None:
+    """RFC 8461 §5.1; rule 150"""
+    before = ServedPolicy(DOMAIN, "1", replace(POLICY, mx=(OTHER,)), NOW, NOW)
+    world = World(held_hosts={HOST: before.held_until}, served=(before,))
+    world.set(DOMAIN, "MX", MxRecord(10, OTHER))
+    world.set(OTHER, "A", PUBLIC)
+    assert f"error mx-host-missing {DOMAIN}" not in await world.find_codes()
+    world.set(DOMAIN, "MX", MxRecord(10, OTHER), MxRecord(10, HOST))
+    assert f"warning mta-sts-mx-forbidden {HOST}" in await world.find_codes()
 
 
 async def test_policy_comes_before_its_id() -> None:

@@ -1,7 +1,7 @@
 """The records to publish: each as it is pasted, whatever is known of the domain."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 
 import dns.rdata
@@ -18,7 +18,6 @@ from letterlock.protocols.mta_sts.record import MtaStsRecord, parse_record
 from letterlock.protocols.tlsrpt.record import TlsrptRecord
 from letterlock.protocols.tlsrpt.record import parse_record as parse_tlsrpt
 from letterlock.services.publish.records import (
-    AcmeAccount,
     DkimKey,
     OwnDomain,
     OwnHost,
@@ -29,10 +28,9 @@ from letterlock.services.publish.records import (
     make_policy_id,
     plan_records,
 )
-from tests.services.publish.own import HOST, IPV4, KEY, POLICY, leaf, own_domain, own_host
+from tests.services.publish.own import ACCOUNT, HOST, IPV4, KEY, POLICY, leaf, own_domain, own_host
 
 NEXT, PAST = b"\x01" * 32, b"\x02" * 32
-ACCOUNT = AcmeAccount("ca.example", "https://ca.example/acct/1", ("http-01", "dns-01"))
 REPORTS = 'IN TXT "v=TLSRPTv1; rua=mailto:postmaster@example.org"'
 LONG = Domain(".".join(["a" * 61] * 4))
 """247 octets: a name that has nothing below it but what is short."""
@@ -169,6 +167,14 @@ def test_caa_names_the_account_and_its_methods() -> None:
     what, _, value = line.partition(";")
     assert what == 'mx1.example.org. 3600 IN CAA 0 issue "ca.example'
     assert value == ' accounturi=https://ca.example/acct/1; validationmethods=http-01,dns-01"'
+
+
+def test_host_that_a_held_policy_forbids_is_not_published_yet() -> None:
+    """RFC 8461 §5.1; rule 150"""
+    own = own_domain(held_hosts={HOST: datetime(2026, 3, 15, 12, tzinfo=UTC)})
+    record = plan_records(own).records[0]
+    assert record.line == "; example.org. 3600 IN MX 10 mx1.example.org."
+    assert record.reason.startswith("not before 2026-03-15T12:00:00Z: ")
 
 
 def test_dkim_key_is_published_below_its_selector() -> None:

@@ -8,6 +8,7 @@ from letterlock.base.domains import Domain
 from letterlock.network.https import FetchFailed
 from letterlock.protocols.dns.answers import (
     Answer,
+    CaaRecord,
     CnameLink,
     MxRecord,
     Record,
@@ -19,7 +20,7 @@ from letterlock.protocols.tlsrpt.result_types import ResultType
 from letterlock.services.publish.check import DnsReport, check
 from letterlock.services.publish.looking import Looker
 from letterlock.services.publish.records import Plan, PlannedRecord, RecordKind, plan_records
-from tests.fakes import FixtureResolver
+from tests.fakes import FakeClock, FixtureResolver
 from tests.network.certificates import NOW
 from tests.services.publish.own import own_domain
 
@@ -45,6 +46,7 @@ class World:
         self.resolver = FixtureResolver()
         self.policies = Policies()
         self.is_validating = True
+        self.set("org", "NS", Domain("ns.org"))
         for record in self.plan.records:
             self.publish(record)
         self.serve(self.plan.own.policy)
@@ -95,7 +97,7 @@ class World:
 
     async def check(self, *, is_ours: bool = True) -> DnsReport:
         plan = self.plan if is_ours else None
-        looker = Looker(self.resolver, self.policies, is_validating=self.is_validating)
+        looker = Looker(self.resolver, self.policies, FakeClock(), is_validating=self.is_validating)
         return check(await looker.look(self.plan.own.domain, plan), plan, NOW)
 
     async def find_codes(self, *, is_ours: bool = True) -> list[str]:
@@ -117,6 +119,9 @@ def read_record(record: PlannedRecord) -> Record:
         case "TLSA":
             usage, selector, matching, digest = record.value.split()
             return TlsaRecord(int(usage), int(selector), int(matching), bytes.fromhex(digest))
+        case "CAA":
+            flags, tag, value = record.value.split(" ", 2)
+            return CaaRecord(int(flags), tag.encode(), value.strip('"').encode())
         case "TXT":
             return record.value.replace('" "', "").strip('"').encode()
         case _:

@@ -10,7 +10,9 @@ from datetime import datetime
 from enum import StrEnum
 
 from letterlock.base.domains import Domain
+from letterlock.protocols.caa.relevant import LookupFailed
 from letterlock.protocols.dns.answers import Answer, Security
+from letterlock.services.publish.checks.caa import check_caa
 from letterlock.services.publish.checks.dnssec import check_dnssec
 from letterlock.services.publish.checks.hosts import check_hosts, check_mx
 from letterlock.services.publish.checks.policy import check_mta_sts, check_tlsrpt
@@ -19,6 +21,7 @@ from letterlock.services.publish.checks.spf import check_spf
 from letterlock.services.publish.checks.tlsa import check_tlsa
 from letterlock.services.publish.findings import Finding, Severity
 from letterlock.services.publish.observed import Observed, list_tlsa
+from letterlock.services.publish.policies import check_transitions
 from letterlock.services.publish.records import (
     Plan,
     PlannedRecord,
@@ -110,6 +113,11 @@ def _find_all(observed: Observed, plan: Plan | None, now: datetime) -> Iterator[
     yield from check_tlsa(observed, plan, now)
     yield from check_mta_sts(observed, plan)
     yield from check_tlsrpt(observed, plan)
+    yield from check_caa(observed, plan)
+    if plan is not None:
+        own, exchanges = plan.own, [record.exchange for record in observed.find_mx()]
+        hosts = [exchange for exchange in exchanges if exchange is not None]
+        yield from check_transitions(own.domain, own.policy, hosts, own.served, now)
 
 
 def _simulate(observed: Observed, plan: Plan | None, now: datetime) -> Iterator[Simulation]:
@@ -123,6 +131,9 @@ def _find_unanswered(observed: Observed) -> Iterator[str]:
     for (name, rdtype), answer in observed.answers.items():
         if answer.security is Security.FAILED:
             yield f"{rdtype} of {name}: {answer.reason}"
+    for relevant in observed.caa.values():
+        if isinstance(relevant, LookupFailed) and relevant.security is Security.FAILED:
+            yield f"CAA of {relevant.at}: {relevant.reason}"
 
 
 def _find_alias_state(record: PlannedRecord, observed: Observed) -> RecordState:

@@ -8,13 +8,16 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+from letterlock.base.clock import Clock
 from letterlock.base.domains import Domain
 from letterlock.network.dns import Resolver
 from letterlock.network.https import FetchFailed
+from letterlock.protocols.caa.relevant import Relevant
 from letterlock.protocols.dns.answers import Answer
 from letterlock.protocols.mta_sts.record import LABEL as MTA_STS_LABEL
 from letterlock.protocols.mta_sts.record import parse_record
 from letterlock.protocols.tlsrpt.record import LABEL as TLSRPT_LABEL
+from letterlock.services.discover.caa import CaaFinder
 from letterlock.services.discover.routes import is_address_text
 from letterlock.services.publish.checks.senders import list_parents
 from letterlock.services.publish.observed import Observed
@@ -47,8 +50,11 @@ class PolicySource(Protocol):
 class Looker:
     """Looks at domains. `is_validating`: the resolver's word on DNSSEC can be believed."""
 
-    def __init__(self, resolver: Resolver, source: PolicySource, *, is_validating: bool) -> None:
+    def __init__(
+        self, resolver: Resolver, source: PolicySource, clock: Clock, *, is_validating: bool
+    ) -> None:
         self._resolver = resolver
+        self._caa = CaaFinder(resolver, clock)
         self._source = source
         self._is_validating = is_validating
 
@@ -73,6 +79,7 @@ class Looker:
             asking.answers,
             hosts,
             await self._fetch(observed, plan),
+            await self._find_caa(plan),
             is_validating=self._is_validating,
         )
 
@@ -83,6 +90,10 @@ class Looker:
         if not is_ours and parse_record(texts) is None:
             return None
         return await self._source.fetch(observed.domain)
+
+    async def _find_caa(self, plan: Plan | None) -> dict[Domain, Relevant]:
+        names = plan.own.certificate_names if plan is not None else ()
+        return {name: (await self._caa.find(name)).relevant for name in names}
 
 
 class _Asking:

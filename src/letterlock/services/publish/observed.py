@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from letterlock.base.domains import Domain
 from letterlock.network.https import FetchFailed
+from letterlock.protocols.caa.relevant import Relevant
 from letterlock.protocols.dns.answers import Answer, MxRecord, Security, TlsaRecord
 from letterlock.services.publish.records import SMTP_LABEL, IpAddress, below
 
@@ -23,13 +24,15 @@ class Observed:
     """All answers. `hosts` are the MX hosts as published, the best first, then our own others.
 
     `policy` is the MTA-STS policy as fetched, None: there was no reason to fetch one.
-    `is_validating`: the resolver's word on DNSSEC can be believed.
+    `caa` has the relevant CAA records of the names that our certificates are for. `is_validating`:
+    the resolver's word on DNSSEC can be believed.
     """
 
     domain: Domain
     answers: Mapping[tuple[Domain, str], Answer]
     hosts: tuple[Domain, ...] = ()
     policy: bytes | FetchFailed | None = None
+    caa: Mapping[Domain, Relevant] = field(default_factory=dict)
     is_validating: bool = True
     undecided: tuple[str, ...] = field(default=())
     """What could not be asked, for people."""

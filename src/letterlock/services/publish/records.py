@@ -14,12 +14,14 @@ from ipaddress import IPv4Address, IPv6Address
 
 from letterlock.base.clock import format_time
 from letterlock.base.domains import MAX_DOMAIN_OCTETS, Domain
+from letterlock.protocols.caa.publishing import make_issue_record
 from letterlock.protocols.dns.answers import CaaRecord, MxRecord, Record, TlsaRecord
 from letterlock.protocols.mta_sts.policy import MtaStsPolicy, format_policy
 from letterlock.protocols.mta_sts.record import LABEL as MTA_STS_LABEL
 from letterlock.protocols.pki.certificate import read_spki
 from letterlock.protocols.policy.dane import DANE_EE, SPKI
 from letterlock.protocols.tlsrpt.record import LABEL as TLSRPT_LABEL
+from letterlock.storage.served_policies import ServedPolicy
 
 POLICY_HOST_LABEL = "mta-sts"
 DMARC_LABEL = "_dmarc"
@@ -102,7 +104,9 @@ class OwnDomain:
 
     `senders` are addresses that send its mail though no MX host has them. `is_relayed`: other hosts
     send it. `policy` None: no MTA-STS. `held_hosts` are those that a policy served before forbids,
-    and until when others may hold it (`policies`). `dkim_keys` is empty until there is a signer.
+    and until when others may hold it; `served` are all those policies (`policies`).
+    `certificate_names` are those that our certificates are for. `dkim_keys` is empty until there is
+    a signer.
     """
 
     domain: Domain
@@ -113,6 +117,8 @@ class OwnDomain:
     senders: tuple[IpAddress, ...] = ()
     is_relayed: bool = False
     held_hosts: Mapping[Domain, datetime] = field(default_factory=dict)
+    served: tuple[ServedPolicy, ...] = ()
+    certificate_names: tuple[Domain, ...] = ()
     dkim_keys: tuple[DkimKey, ...] = ()
 
 
@@ -320,11 +326,7 @@ def _plan_caa(own: OwnDomain) -> Iterator[PlannedRecord]:
     reason = "CAA: nobody but this account, by these methods, gets certificates for the name"
     for host in own.hosts:
         for account in own.accounts if host.is_here else ():
-            value = (
-                f"{account.issuer}; accounturi={account.uri}; "
-                f"validationmethods={','.join(account.methods)}"
-            )
-            record = CaaRecord(0, b"issue", value.encode())
+            record = make_issue_record(account.issuer, account.uri, account.methods)
             yield PlannedRecord(RecordKind.CAA, host.name, "CAA", str(record), reason)
 
 
