@@ -27,6 +27,7 @@ COMMANDS = {
     "demo": LazyCommand("demo:demo", "Show a message's whole journey on loopback."),
     "queue": LazyCommand("queue:queue", "List, explain and change what waits."),
     "policy": LazyCommand("policy:policy", "Serve what TLS a destination must have to Postfix."),
+    "cert": LazyCommand("cert:cert", "Look after our own certificates."),
     "dns": LazyCommand("dns:dns", "Give the DNS records to publish, check those published."),
     "caa": LazyCommand("caa:caa", "Tell which certificates CAA records allow."),
     "status": LazyCommand("status:status", "Show the node on one screen."),

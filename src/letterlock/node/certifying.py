@@ -4,7 +4,6 @@ Everything is in the node's database, so that it does not matter who asks an aut
 the authority comes to look.
 """
 
-import asyncio
 import random
 from collections.abc import Iterator, Sequence
 
@@ -19,7 +18,7 @@ from letterlock.network.client_contexts import ClientContexts
 from letterlock.network.dns import Resolver
 from letterlock.network.https_client import HttpsClient
 from letterlock.node.certificate_stores import CertificateStores
-from letterlock.node.dns_changes import make_changer
+from letterlock.node.dns_changes import DnsChanges, make_dns_changes
 from letterlock.protocols.acme.fields import parse_url
 from letterlock.protocols.acme.identifiers import ChallengeType
 from letterlock.protocols.acme.jws import ExternalAccount, KeyUnusable, parse_mac_key
@@ -30,15 +29,12 @@ from letterlock.services.certify.issuing import Issuer
 from letterlock.services.certify.renewing import Renewer, Source
 from letterlock.services.certify.solvers import Solver
 from letterlock.services.certify.solving.alpn import AlpnSolver
-from letterlock.services.certify.solving.dns import DnsSolver
 from letterlock.services.certify.solving.http import HttpSolver
-from letterlock.services.certify.solving.served import ServedRecords
 from letterlock.services.certify.solving.stored import OwnListeners
 from letterlock.services.certify.solving.webroot import WebrootSolver
 from letterlock.services.certify.tending import Tools
 from letterlock.services.certify.tlsa_zone import OwnTlsaRecords
 from letterlock.services.deliver.anchors import AnchorFiles
-from letterlock.services.discover.authorities import AuthorityFinder
 from letterlock.services.discover.caa import CaaFinder
 from letterlock.storage.certificates import CertificateId
 from letterlock.storage.challenges import ChallengeStore
@@ -71,11 +67,11 @@ def load_terms(config: Config) -> dict[str, Terms]:
 def make_tools(
     config: Config, stores: CertificateStores, resolver: Resolver, clock: Clock, log: Log
 ) -> Tools:
-    """Make what certificates are tended with. Raises SettingFaults."""
+    """Make what certificates are tended with. Raises LocalError for keys that can't be used."""
     section = config.certificates
     random_source = random.SystemRandom()
-    finder = AuthorityFinder(resolver, config.dns_changes.port)
-    solvers = _make_solvers(config, stores.challenges, finder, clock, log)
+    changes = make_dns_changes(config.dns_changes, resolver, clock)
+    solvers = _make_solvers(config, stores.challenges, changes, clock, log)
     clients = {each.directory: make_https(each, resolver, clock) for each in section.authorities}
     accounts = Accounts(
         stores.accounts,
@@ -88,7 +84,7 @@ def make_tools(
         usable = [solver for method in methods for solver in solvers if solver.kind == method]
         return Issuer(authority, usable, clock)
 
-    zone = OwnTlsaRecords(resolver, finder, make_changer(config.dns_changes, finder, clock))
+    zone = OwnTlsaRecords(resolver, changes.finder, changes.changer)
     renewer = Renewer(
         sources={
             each.directory: Source(each.directory, each.profile, each.top_issuer)
@@ -126,7 +122,7 @@ def make_https(section: AuthoritySettings, resolver: Resolver, clock: Clock) -> 
 
 
 def _make_solvers(
-    config: Config, store: ChallengeStore, finder: AuthorityFinder, clock: Clock, log: Log
+    config: Config, store: ChallengeStore, changes: DnsChanges, clock: Clock, log: Log
 ) -> list[Solver]:
     """Make one for each way to prove names, in the order of the settings."""
     section = config.certificates
@@ -140,11 +136,8 @@ def _make_solvers(
             case ChallengeKind.ALPN:
                 yield AlpnSolver(store, clock, OwnListeners(section.alpn_listen))
             case ChallengeKind.DNS:
-                changer = make_changer(config.dns_changes, finder, clock)
-                if changer is not None:
-                    timeout = config.dns_changes.propagation_timeout
-                    served = ServedRecords(finder, clock, timeout, asyncio.sleep)
-                    yield DnsSolver(changer, finder, served, log)
+                if (solver := changes.make_solver(log)) is not None:
+                    yield solver
 
     return [solver for kind in section.challenges for solver in make(kind)]
 

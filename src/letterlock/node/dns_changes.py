@@ -1,18 +1,46 @@
-"""What changes our own records in DNS, as `[dns_changes]` says."""
+"""What `[dns_changes]` describes: how records of ours are changed, and how that is seen."""
+
+from dataclasses import dataclass
 
 from letterlock.base.clock import Clock
 from letterlock.base.config.dns_changes import DnsChangeMethod, DnsChangesSection
 from letterlock.base.config.faults import refuse_setting
 from letterlock.base.errors import LocalError
+from letterlock.base.log import Log
+from letterlock.network.dns import Resolver
 from letterlock.network.dns_update import DnsUpdater, load_tsig_key
 from letterlock.services.certify.solving.changing import (
     HookChanger,
     RecordChanger,
     UpdateChanger,
 )
+from letterlock.services.certify.solving.dns import DnsSolver
+from letterlock.services.certify.solving.served import ServedRecords
 from letterlock.services.discover.authorities import AuthorityFinder
 
 SECTION = "dns_changes"
+
+
+@dataclass(frozen=True, slots=True)
+class DnsChanges:
+    """The parts. `changer` is None where the operator changes DNS himself."""
+
+    finder: AuthorityFinder
+    served: ServedRecords
+    changer: RecordChanger | None
+
+    def make_solver(self, log: Log) -> DnsSolver | None:
+        """Make what answers dns-01; None where nothing can."""
+        if self.changer is None:
+            return None
+        return DnsSolver(self.changer, self.finder, self.served, log)
+
+
+def make_dns_changes(section: DnsChangesSection, resolver: Resolver, clock: Clock) -> DnsChanges:
+    """Make them, without asking anything yet. Raises SettingFaults for files of no use."""
+    finder = AuthorityFinder(resolver, section.port)
+    served = ServedRecords(finder, clock, section.propagation_timeout)
+    return DnsChanges(finder, served, make_changer(section, finder, clock))
 
 
 def make_changer(

@@ -187,14 +187,9 @@ def _check_publishing(config: Config) -> Iterator[Conflict]:
 
 
 def _check_dns_changes(section: DnsChangesSection) -> Iterator[Conflict]:
-    needed = {
-        DnsChangeMethod.EXEC: ("hook",),
-        DnsChangeMethod.LEXICON: ("provider", "provider_file"),
-    }
-    for key in needed.get(section.method, ()):
-        if getattr(section, key) is None:
-            message = f'must be given with method = "{section.method}"'
-            yield Conflict(("dns_changes", key), message, (("dns_changes", "method"),))
+    if section.method is DnsChangeMethod.EXEC and section.hook is None:
+        message = 'must be given with method = "exec"'
+        yield Conflict(("dns_changes", "hook"), message, (("dns_changes", "method"),))
 
 
 def _find_repeated(items: Sequence[object]) -> list[int]:
