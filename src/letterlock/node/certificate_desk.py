@@ -22,12 +22,11 @@ from letterlock.network.acme_client import AcmeFailed
 from letterlock.network.dns_backends import make_backend
 from letterlock.network.dns_cache import CachingResolver
 from letterlock.node.certificate_stores import CertificateStores, make_stores
-from letterlock.node.certificates import answer_challenges, make_exports
+from letterlock.node.certificates import answer_challenges, make_exporting
 from letterlock.node.certifying import list_wanted, make_tools
 from letterlock.node.stores import name_process
 from letterlock.node.web_listeners import WebListeners
 from letterlock.protocols.acme.requests import RevocationReason
-from letterlock.services.certify.exporting import Exporting
 from letterlock.services.certify.keeping import list_states
 from letterlock.services.certify.overview import (
     Overview,
@@ -38,7 +37,6 @@ from letterlock.services.certify.overview import (
 )
 from letterlock.services.certify.revoking import revoke_certificate
 from letterlock.services.certify.tending import Tools, Wish, abandon_rollover, tend
-from letterlock.storage.certificate_files import CertificateFiles
 from letterlock.storage.certificates import CertificateId, CertificateState
 from letterlock.storage.issued import IssuedCertificate
 
@@ -138,13 +136,7 @@ class Desk:
 
     async def _export(self) -> None:
         """Write the files: where no node runs nobody else does, and it may be done twice."""
-        await Exporting(
-            self._stores.certificates,
-            self.wanted,
-            CertificateFiles(self._config.certificates_dir),
-            make_exports(self._config.certificates.export),
-            self._tools.log,
-        ).write_changes()
+        await make_exporting(self._config, self._stores, self._tools.log).write_changes()
 
     async def _compare(self, state: CertificateState) -> TlsaOverview:
         published = await self._tools.zone.look(state.id.name)

@@ -18,24 +18,26 @@ from letterlock.base.clock import Clock
 from letterlock.base.config.certificates import Export
 from letterlock.base.config.faults import refuse_setting
 from letterlock.base.config.sections import Config
-from letterlock.base.log import LineLog, Service
+from letterlock.base.log import LineLog, Log, Service
 from letterlock.base.waiting import wait_for_event
 from letterlock.network.alpn_server import AlpnResponder, AlpnServer
-from letterlock.network.dns import Resolver
 from letterlock.network.dns_backends import make_backend
 from letterlock.network.dns_cache import CachingResolver
 from letterlock.network.http_server import HttpServer
+from letterlock.network.policy_host import PolicyHost
+from letterlock.network.server_certificates import ServerCertificates
 from letterlock.node.certificate_stores import CertificateStores, make_stores
 from letterlock.node.certifying import list_wanted, make_tools
 from letterlock.node.process import Part, run_process
+from letterlock.node.publishing import make_policy
 from letterlock.node.stores import name_process
 from letterlock.node.web_listeners import WebListeners
 from letterlock.services.certify.exporting import ExportFolder, Exporting
 from letterlock.services.certify.keeping import Keeping
 from letterlock.services.certify.solving.alpn import AlpnChallenges
 from letterlock.services.certify.solving.http import HttpChallenges
+from letterlock.services.publish.policies import OwnPolicies
 from letterlock.storage.certificate_files import CertificateFiles, make_export_access
-from letterlock.storage.challenges import ChallengeStore
 from letterlock.storage.queue import StoreUnavailable
 
 PROCESSES = 1
@@ -51,6 +53,7 @@ class CertificateService:
 
     config: Config
     listeners: WebListeners
+    certificates: ServerCertificates | None
     clock: Clock
     log: LineLog
 
@@ -66,32 +69,23 @@ class CertificateService:
 
 def is_needed(config: Config) -> bool:
     """Say if the settings leave anything to do for it."""
-    return bool(config.certificates.authorities)
+    return bool(config.certificates.authorities or config.publishing.mta_sts.domains)
 
 
 class CertificateProcess:
-    """Keeps, exports and answers."""
+    """Keeps, writes, answers and serves: what of it the settings ask for."""
 
-    def __init__(
-        self, service: CertificateService, number: int, resolver: Resolver | None = None
-    ) -> None:
-        """Be the process with this number. `resolver`: not that of `[dns]`, in tests."""
+    def __init__(self, service: CertificateService, number: int) -> None:
+        """Be the process with this number."""
         self._service = service
         config, clock, log = service.config, service.clock, service.log
-        backend = make_backend(config.dns, random.SystemRandom())
-        resolver = resolver or CachingResolver(backend, clock)
         name = f"{name_process(config, number)}/certificates"
         self._stores = make_stores(config, name, clock)
-        wanted = list_wanted(config)
-        tools = make_tools(config, self._stores, resolver, clock, log)
-        self._keeping = Keeping(tools, wanted)
-        self._exporting = Exporting(
-            self._stores.certificates,
-            wanted,
-            CertificateFiles(config.certificates_dir),
-            make_exports(config.certificates.export),
-            log,
-        )
+        self._keeping: Keeping | None = None
+        if config.certificates.authorities:
+            resolver = CachingResolver(make_backend(config.dns, random.SystemRandom()), clock)
+            tools = make_tools(config, self._stores, resolver, clock, log)
+            self._keeping = Keeping(tools, list_wanted(config))
         self._stop = asyncio.Event()
         self._drain = asyncio.Event()
 
@@ -108,17 +102,16 @@ class CertificateProcess:
 
     async def run(self, tell_ready: Callable[[], None]) -> None:
         """Work until stopped or drained."""
+        if not await self._open():
+            return
         async with AsyncExitStack() as stack:
-            if not await self._open():
-                return
             stack.push_async_callback(self._stores.database.close)
             async with asyncio.TaskGroup() as tasks:
-                serving = [tasks.create_task(each) for each in self._serve()]
-                keeping = tasks.create_task(self._keeping.run())
-                exporting = tasks.create_task(self._exporting.run())
+                running = [tasks.create_task(each) for each in self._list_work()]
+                keeping = tasks.create_task(self._keep())
                 tell_ready()
                 await self._wait_for_the_end(keeping)
-                for task in (*serving, keeping, exporting):
+                for task in (*running, keeping):
                     task.cancel()
 
     async def _open(self) -> bool:
@@ -137,15 +130,33 @@ class CertificateProcess:
                 return True
         return False
 
-    def _serve(self) -> Sequence[Coroutine[Any, Any, None]]:
-        service = self._service
-        return answer_challenges(service.listeners, self._stores, service.clock)
+    def _list_work(self) -> list[Coroutine[Any, Any, None]]:
+        """Give all but the keeping, which alone goes on when a process drains."""
+        config, stores, clock = self._service.config, self._stores, self._service.clock
+        listeners, certificates = self._service.listeners, self._service.certificates
+        log = self._service.log
+        work = answer_challenges(listeners, stores, clock)
+        if self._keeping is not None:
+            work.append(make_exporting(config, stores, log).run())
+        domains = config.publishing.mta_sts.domains
+        if domains and certificates is not None:
+            policies = OwnPolicies(domains, make_policy(config), stores.served, clock, log)
+            responder = AlpnResponder(AlpnChallenges(stores.challenges, clock).find_certificate)
+            host = PolicyHost(policies.find, certificates, clock, responder)
+            work += [host.run(listeners.policies), policies.run()]
+        return work
+
+    async def _keep(self) -> None:
+        if self._keeping is not None:
+            await self._keeping.run()
+        else:
+            await asyncio.Event().wait()
 
     async def _wait_for_the_end(self, keeping: asyncio.Task[None]) -> None:
         waits = [asyncio.ensure_future(each.wait()) for each in (self._stop, self._drain)]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            if not self._stop.is_set():
+            if not self._stop.is_set() and self._keeping is not None:
                 self._keeping.drain()
                 limit = DRAIN.total_seconds()
                 await asyncio.wait(
@@ -160,19 +171,26 @@ def answer_challenges(
     listeners: WebListeners, stores: CertificateStores, clock: Clock
 ) -> list[Coroutine[Any, Any, None]]:
     """Give what answers authorities on our own sockets."""
+    challenges = stores.challenges
+    responder = AlpnResponder(AlpnChallenges(challenges, clock).find_certificate)
     return [
-        HttpServer(HttpChallenges(stores.challenges, clock).answer, clock).run(listeners.http),
-        AlpnServer(make_responder(stores.challenges, clock)).run(listeners.alpn),
+        HttpServer(HttpChallenges(challenges, clock).answer, clock).run(listeners.http),
+        AlpnServer(responder).run(listeners.alpn),
     ]
 
 
-def make_responder(store: ChallengeStore, clock: Clock) -> AlpnResponder:
-    """Make what answers tls-alpn-01, also on a port that others share."""
-    return AlpnResponder(AlpnChallenges(store, clock).find_certificate)
+def make_exporting(config: Config, stores: CertificateStores, log: Log) -> Exporting:
+    """Make what writes them to files. Raises SettingFaults for a group that is not there."""
+    return Exporting(
+        stores.certificates,
+        list_wanted(config),
+        CertificateFiles(config.certificates_dir),
+        _make_exports(config.certificates.export),
+        log,
+    )
 
 
-def make_exports(sections: Sequence[Export]) -> list[ExportFolder]:
-    """Make the folders for other programs. Raises SettingFaults for a group that is not there."""
+def _make_exports(sections: Sequence[Export]) -> list[ExportFolder]:
     return [
         ExportFolder(
             section.folder,

@@ -159,7 +159,8 @@ class _Node:
         if policy is not None:
             beside += [partial(policy.run_process, place) for place in range(PROCESSES)]
         if certificates.is_needed(self._config):
-            service = CertificateService(self._config, self._sockets.web, self._clock, self._log)
+            web, served = self._sockets.web, self._certificates
+            service = CertificateService(self._config, web, served, self._clock, self._log)
             beside.append(service.run_process)
         return beside
 
