@@ -63,14 +63,14 @@ def check(domain: str, config_path: Path | None, resolver: str | None, *, as_jso
     """
     from letterlock.base.clock import SystemClock  # noqa: PLC0415 - lazy, for -h
     from letterlock.cli.dns_text import format_report  # noqa: PLC0415 - as above
-    from letterlock.node.dns_checking import run  # noqa: PLC0415 - as above
+    from letterlock.node.dns_checking import run_check  # noqa: PLC0415 - as above
 
     name = take_domain(domain)
     address = take_resolver(resolver)
     config, notes = find_config_or_defaults(config_path)
     if address is not None:
         config = replace(config, dns=replace(config.dns, resolver=address))
-    document = run(config, name, SystemClock())
+    document = run_check(config, name, SystemClock())
     document["notes"] = [*notes, *document["notes"]]
     if as_json:
         print_json(document)

@@ -26,7 +26,8 @@ RECORD_KEYS = {
     "records[].value": "the rest, as in a zone file",
     "records[].line": "the whole line of a zone file",
     "records[].reason": "what it is good for",
-    "records[].complete": "false: the value says in words what only you know",
+    "records[].complete": "false: the value says in words what only you know, or it is not to be "
+    "published yet: see the reason",
 }
 
 
@@ -43,15 +44,14 @@ RECORD_KEYS = {
 def records(domain: str, config_path: Path | None, *, as_json: bool) -> None:
     """Give the DNS records to publish for DOMAIN and for this host, as lines of a zone file.
 
-    DOMAIN is one of `domains` in the configuration. Nothing is asked of anybody: `dns check` looks
-    at what is there. A line that begins with `;` is a comment, or waits for what only you know.
+    DOMAIN is one of `domains` in the configuration. What is published is not looked at: that is
+    `dns check`. A line that begins with `;` is a comment, or is not to be published as it is: the
+    line above says why.
     """
-    from letterlock.node.publishing import describe_domain  # noqa: PLC0415 - not loaded for -h
+    from letterlock.base.clock import SystemClock  # noqa: PLC0415 - not loaded for -h
+    from letterlock.node.dns_checking import run_plan  # noqa: PLC0415 - as above
     from letterlock.services.publish.document import describe_record  # noqa: PLC0415 - as above
-    from letterlock.services.publish.records import (  # noqa: PLC0415 - as above
-        format_zone,
-        plan_records,
-    )
+    from letterlock.services.publish.records import format_zone  # noqa: PLC0415 - as above
 
     name = take_domain(domain)
     config = load_config_or_fail(config_path)
@@ -62,7 +62,7 @@ def records(domain: str, config_path: Path | None, *, as_json: bool) -> None:
             ExitCode.WRONG_USAGE,
         )
     act_as_owner(config.data_dir)
-    plan = plan_records(describe_domain(config, name))
+    plan = run_plan(config, name, SystemClock())
     if as_json:
         described = [describe_record(record) for record in plan.records]
         print_json({"domain": name, "records": described, "notes": list(plan.notes)})

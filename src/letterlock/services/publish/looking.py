@@ -92,7 +92,8 @@ class Looker:
         return await self._source.fetch(observed.domain)
 
     async def _find_caa(self, plan: Plan | None) -> dict[Domain, Relevant]:
-        names = plan.own.certificate_names if plan is not None else ()
+        """Without an account of ours nothing follows from them."""
+        names = plan.own.certificate_names if plan is not None and plan.own.accounts else ()
         return {name: (await self._caa.find(name)).relevant for name in names}
 
 
