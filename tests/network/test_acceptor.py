@@ -18,7 +18,8 @@ async def echo(wire: Wire, end: float) -> None:
 
 async def connect(port: int, source: str = "127.0.0.1") -> Client:
     """Connect, and wait until it is served."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
+    host = "::1" if source == "::1" else "127.0.0.1"
+    reader, writer = await asyncio.open_connection(host, port, local_addr=(source, 0))
     assert await say(reader, writer)
     return reader, writer
 
@@ -51,6 +52,15 @@ async def test_a_client_makes_room_by_its_own() -> None:
         assert await find_open(clients) == [False, False, True, True]
         assert await say(*other)
         for _, writer in (*clients, other):
+            writer.close()
+
+
+async def test_clients_of_ipv6_are_counted_too() -> None:
+    limits = AcceptorLimits(connections_per_client=1)
+    async with listening(Acceptor(echo, limits).run, "::1") as port:
+        clients = [await connect(port, "::1") for _ in range(2)]
+        assert await find_open(clients) == [False, True]
+        for _, writer in clients:
             writer.close()
 
 

@@ -120,6 +120,21 @@ async def test_what_is_asked_for_decides_the_answer(
         assert (b"\r\nAllow: GET, HEAD\r\n" in response) is (status == 405)
 
 
+async def test_a_body_is_not_wanted_and_its_sender_reads_the_answer(tmp_path: Path) -> None:
+    """RFC 9112 §9.6, under TLS too."""
+    head = f"POST {PATH} HTTP/1.1\r\nHost: {NAME}\r\nContent-Length: 200000\r\n\r\n"
+    async with serving(tmp_path) as port:
+        assert status_of(await exchange(port, head.encode() + b"x" * 200_000)) == 405
+
+
+async def test_a_connection_has_several_requests(tmp_path: Path) -> None:
+    """RFC 9112 §9.3."""
+    head = f"GET {PATH} HTTP/1.1\r\nHost: {NAME}\r\n"
+    async with serving(tmp_path) as port:
+        requests = f"{head}\r\n{head}Connection: close\r\n\r\n"
+        assert (await exchange(port, requests.encode())).count(POLICY) == 2
+
+
 async def test_headers_without_end_are_refused(tmp_path: Path) -> None:
     head = f"GET {PATH} HTTP/1.1\r\nHost: {NAME}\r\nX: {'x' * MAX_HEADER_OCTETS}"
     async with serving(tmp_path) as port:

@@ -149,6 +149,19 @@ async def test_what_came_before_the_end_is_read_first() -> None:
         assert not wire.is_open
 
 
+async def test_what_comes_after_our_own_end_is_still_read() -> None:
+    async def answer_at_the_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write((await reader.read()).upper())
+
+    async with connected(answer_at_the_end) as wire:
+        assert await wire.write(b"abc", LONG) is None
+        wire.finish_writing()
+        assert await wire.read(LONG) == b"ABC"
+        assert isinstance(await wire.read(LONG), Lost)
+        wire.close()
+        wire.finish_writing()  # after the end there is nothing to say
+
+
 async def test_a_reset_is_named() -> None:
     async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)

@@ -118,7 +118,7 @@ class Wire(asyncio.Protocol):
         if self._tls is not None:
             self._tls.close()
             self._send(self._tls.bytes_to_send())
-        elif self._transport.can_write_eof():
+        else:
             self._transport.write_eof()
 
     def close(self) -> None:
