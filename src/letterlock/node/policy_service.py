@@ -31,6 +31,7 @@ from letterlock.node.niceness import give_way
 from letterlock.node.process import Part, run_process
 from letterlock.node.stores import name_process
 from letterlock.protocols.maps.messages import Reply, Status
+from letterlock.protocols.policy.postfix_reply import find_untellable
 from letterlock.protocols.policy.postfix_version import AskingPostfix
 from letterlock.protocols.policy.table import PolicyTable
 from letterlock.services.answer.answers import UNDECIDED_SECONDS, Answer, AnswerFinder
@@ -99,6 +100,8 @@ def make_policy_service(
     is_alone: bool = True,
 ) -> PolicyService:
     """Make what the processes share; each call makes a pair of its own."""
+    for line in find_untellable(table.on(clock.now().date()), find_asking(config)):
+        log.write(Service.NODE, f"warning: {line}")
     ends = make_packet_sockets()
     service = PolicyService(config, table, listeners, ends, clock, log, is_alone)
     # The supervisor lets a generation go when its last process has ended.
@@ -342,8 +345,11 @@ def make_answer_finder(
         mta_sts.finder if mta_sts is not None else None,
         clock,
     )
+    return AnswerFinder(routes, policy, find_asking(config), clock)
+
+
+def find_asking(config: Config) -> AskingPostfix:
+    """Say what the Postfix that asks can take."""
     section = config.policy_service
     major, minor, patch = (*map(int, section.postfix_version.split(".")), 0)[:3]
-    return AnswerFinder(
-        routes, policy, AskingPostfix((major, minor, patch), section.has_dnssec), clock
-    )
+    return AskingPostfix((major, minor, patch), section.has_dnssec)

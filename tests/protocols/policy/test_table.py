@@ -16,7 +16,7 @@ from letterlock.protocols.policy.table import (
     normal_key,
     parse_entry,
 )
-from letterlock.protocols.policy.tls_parameters import STRICT_CIPHERS
+from letterlock.protocols.policy.tls_parameters import STRICT_CIPHERS, CipherWords
 
 WHERE = 'letterlock.toml:31:policy.hops."example.com"'
 SHA256 = "0123456789abcdef" * 4
@@ -72,6 +72,7 @@ def test_every_attribute_is_kept() -> None:
         min_version="TLSv1.3",
         max_version=None,
         ciphers=f"{STRICT_CIPHERS}:!aNULL:!eNULL:!AES128",
+        cipher_words=CipherWords("high", ("AES128",)),
     )
 
 

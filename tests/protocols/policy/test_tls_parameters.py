@@ -4,9 +4,12 @@ import pytest
 from OpenSSL import SSL
 
 from letterlock.protocols.policy.tls_parameters import (
+    NO_WORDS,
     OPPORTUNISTIC_CIPHERS,
     STRICT_CIPHERS,
+    CipherWords,
     ParameterError,
+    find_cipher_words,
     parse_ciphers,
     parse_protocols,
 )
@@ -124,3 +127,23 @@ def test_only_ciphers_can_be_excluded(item: str) -> None:
         return
     with pytest.raises(ParameterError, match="exclude:"):
         parse_ciphers(None, [item], is_old_allowed=False)
+
+
+@pytest.mark.parametrize(
+    ("grade", "exclude", "words"),
+    [
+        (None, (), NO_WORDS),
+        ("HIGH", (), CipherWords("high")),
+        ("medium", ("RSA, AES128", "A:B"), CipherWords("medium", ("RSA", "AES128", "A", "B"))),
+        ("export", (), CipherWords("medium")),
+        ("low", (), CipherWords("medium")),
+        (None, ("3DES",), CipherWords(None, ("3DES",))),
+        ("ECDHE-RSA-AES128-GCM-SHA256", (), None),
+        ("A-B:C-D", ("3DES",), None),
+    ],
+)
+def test_what_was_written_can_be_said_in_the_words_of_postfix_but_for_lists(
+    grade: str | None, exclude: tuple[str, ...], words: CipherWords | None
+) -> None:
+    """postconf(5), smtp_tls_policy_maps"""
+    assert find_cipher_words(grade, exclude) == words

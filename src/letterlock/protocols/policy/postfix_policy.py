@@ -12,7 +12,7 @@ from letterlock.base.domains import Domain
 from letterlock.protocols.policy.postfix_version import AskingPostfix
 from letterlock.protocols.policy.requirement import Level
 from letterlock.protocols.policy.table import TableEntry
-from letterlock.protocols.policy.tls_parameters import VERSIONS
+from letterlock.protocols.policy.tls_parameters import NO_WORDS, VERSIONS, CipherWords
 from letterlock.protocols.tlsrpt.result_types import ResultType
 
 MAX_POLICY_TEXT_OCTETS = 4096
@@ -47,6 +47,7 @@ class PostfixPolicy:
     servername: str | None = None
     trust_files: tuple[str, ...] = ()
     protocols: str | None = None
+    ciphers: CipherWords = NO_WORDS
     sts: StsAttributes | None = None
 
 
@@ -61,8 +62,10 @@ def make_table_policy(entry: TableEntry, reason: str, postfix: AskingPostfix) ->
     """
     if entry.level is Level.NONE:
         return PostfixPolicy(Level.NONE, reason)
-    if entry.ciphers is not None:
-        raise NotExpressibleError("ciphers: set them in Postfix itself")
+    if entry.cipher_words is None:
+        raise NotExpressibleError(
+            "ciphers: Postfix takes no list of ciphers here, only high or medium, and exclude"
+        )
     for file in entry.trust_files:
         if not _WORD.match(file):
             raise NotExpressibleError(f"tafile: {file[:80]!r} has a character that separates words")
@@ -75,6 +78,7 @@ def make_table_policy(entry: TableEntry, reason: str, postfix: AskingPostfix) ->
         servername=entry.servername or ("hostname" if entry.level.is_tls_required else None),
         trust_files=entry.trust_files,
         protocols=_format_versions(entry, postfix),
+        ciphers=entry.cipher_words,
     )
 
 
@@ -90,6 +94,10 @@ def format_policy(policy: PostfixPolicy, postfix: AskingPostfix) -> str:
     words += [f"tafile={file}" for file in policy.trust_files]
     if policy.protocols is not None:
         words.append(f"protocols={policy.protocols}")
+    if policy.ciphers.grade is not None:
+        words.append(f"ciphers={policy.ciphers.grade}")
+    if policy.ciphers.excluded:
+        words.append(f"exclude={':'.join(policy.ciphers.excluded)}")
     if policy.sts is not None and postfix.knows_policy_attributes:
         words += _format_sts(policy.sts)
     return " ".join(words)

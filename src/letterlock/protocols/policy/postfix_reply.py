@@ -20,7 +20,7 @@ from letterlock.protocols.policy.postfix_policy import (
 )
 from letterlock.protocols.policy.postfix_version import AskingPostfix
 from letterlock.protocols.policy.requirement import HostUnusable, Level, Requirement, Source
-from letterlock.protocols.policy.table import TableEntry, WrongEntry
+from letterlock.protocols.policy.table import PolicyTable, TableEntry, WrongEntry
 from letterlock.protocols.tlsrpt.result_types import ResultType
 
 MAX_PATTERNS = 100
@@ -83,6 +83,16 @@ def reply_by_table(entry: TableEntry | WrongEntry, postfix: AskingPostfix) -> Po
         return make_table_policy(entry, reason, postfix)
     except NotExpressibleError as error:
         return Undecided(f"{entry.where}: {error}")
+
+
+def find_untellable(table: PolicyTable, postfix: AskingPostfix) -> tuple[str, ...]:
+    """Say which entries of a table this Postfix cannot be told, one line each."""
+    replies = [(entry, reply_by_table(entry, postfix)) for entry in table.usable_entries]
+    return tuple(
+        f"{reply.reason}; Postfix cannot be told: mail for {entry.key} waits"
+        for entry, reply in replies
+        if isinstance(reply, Undecided)
+    )
 
 
 def choose_reply(destination: Destination, postfix: AskingPostfix) -> PostfixReply:

@@ -19,7 +19,10 @@ from letterlock.protocols.policy.fingerprints import FingerprintError, parse_fin
 from letterlock.protocols.policy.requirement import Level
 from letterlock.protocols.policy.tls_parameters import (
     DEFAULT_MIN_VERSION,
+    NO_WORDS,
+    CipherWords,
     ParameterError,
+    find_cipher_words,
     parse_ciphers,
     parse_protocols,
 )
@@ -54,8 +57,9 @@ class TableEntry:
     """One entry. `match` and `servername` hold words of Postfix's or names as they are wanted.
 
     `where` is `file:line:key`. An empty `match` means the level's default. `ciphers` is an OpenSSL
-    list for TLS 1.2 and below, None for ours. `reason` is the operator's, empty when none is given;
-    `until` is the last day (UTC) on which the entry holds, None without an end.
+    list for TLS 1.2 and below, None for ours; `cipher_words` is the same as it was written, None
+    where that is a list. `reason` is the operator's, empty when none is given; `until` is the last
+    day (UTC) on which the entry holds, None without an end.
     """
 
     key: str
@@ -68,6 +72,7 @@ class TableEntry:
     min_version: str = DEFAULT_MIN_VERSION
     max_version: str | None = None
     ciphers: str | None = None
+    cipher_words: CipherWords | None = NO_WORDS
     reason: str = ""
     until: date | None = None
 
@@ -107,6 +112,12 @@ class PolicyTable:
         """Give the entries that no mail can go by, the default among them."""
         entries = (*self._entries.values(), self.default)
         return tuple(entry for entry in entries if isinstance(entry, WrongEntry))
+
+    @property
+    def usable_entries(self) -> tuple[TableEntry, ...]:
+        """Give all others, without the default."""
+        entries = self._entries.values()
+        return tuple(entry for entry in entries if isinstance(entry, TableEntry))
 
     @property
     def lapsed_entries(self) -> tuple[TableEntry, ...]:
@@ -256,6 +267,9 @@ def _parse(key: str, reader: _EntryReader, where: str) -> TableEntry | None:
                 _text(fields, "ciphers"), _texts(fields, "exclude"), is_old_allowed=is_old_allowed
             ),
             None,
+        ),
+        cipher_words=take(
+            lambda: find_cipher_words(_text(fields, "ciphers"), _texts(fields, "exclude")), None
         ),
         reason=reason,
         until=until,

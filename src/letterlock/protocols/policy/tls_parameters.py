@@ -41,6 +41,18 @@ class VersionRange:
     highest: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class CipherWords:
+    """A choice of ciphers in the words of Postfix's tables. `grade`: high, medium, or None."""
+
+    grade: str | None = None
+    excluded: tuple[str, ...] = ()
+
+
+NO_WORDS = CipherWords()
+"""Nothing was written of ciphers."""
+
+
 def parse_protocols(text: str | None, *, is_old_allowed: bool) -> VersionRange:
     """Parse `>=TLSv1.2`, `<=TLSv1.3`, `!TLSv1`, `TLSv1.2:TLSv1.3`; None gives the default.
 
@@ -78,7 +90,7 @@ def parse_ciphers(
     None where the default list of the level is meant. Ciphers of TLS 1.3 can't be excluded.
     Raises ParameterError.
     """
-    excluded = [item for text in exclude for item in re.split(r"[:,\s]+", text) if item]
+    excluded = _split(exclude)
     for item in excluded:
         if not _CIPHER.match(item):
             raise ParameterError(f"exclude: {item[:40]!r} is not a cipher or a kind of ciphers")
@@ -87,6 +99,21 @@ def parse_ciphers(
         return None
     default = OPPORTUNISTIC_CIPHERS if is_old_allowed else STRICT_CIPHERS
     return ":".join([base or default, _NEVER, *(f"!{item}" for item in excluded)])
+
+
+def find_cipher_words(grade: str | None, exclude: Sequence[str] = ()) -> CipherWords | None:
+    """Give what `parse_ciphers` could parse in Postfix's words; None: it is a list of ciphers.
+
+    The grades low and export are medium, as Postfix 3.8 and later have it.
+    """
+    word = grade.lower() if grade is not None else None
+    if word in _DEFAULT_GRADES:
+        word = "medium"
+    return CipherWords(word, tuple(_split(exclude))) if word in (None, "high", "medium") else None
+
+
+def _split(texts: Sequence[str]) -> list[str]:
+    return [item for text in texts for item in re.split(r"[:,\s]+", text) if item]
 
 
 def _find_base(grade: str | None) -> str | None:
