@@ -25,6 +25,7 @@ PrivateKey = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey
 
 MAX_PEM_BYTES = 1024 * 1024
 """More than any chain; keeps a wrong path (a log, a disk image) out of memory."""
+_READ_BYTES = 32 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +65,19 @@ def load_key_pair(certificate_path: Path, key_path: Path) -> KeyPair:
 
 def load_untried_pair(certificate_path: Path, key_path: Path) -> KeyPair:
     """Do as `load_key_pair` does, but don't ask OpenSSL: that takes most of the time."""
-    chain = _parse_chain(certificate_path, _read(certificate_path))
-    key, key_type = _parse_key(key_path, _read(key_path))
+    chain = _parse_chain(certificate_path, _read(certificate_path)[0])
+    content, mode = _read(key_path)
+    key, key_type = _parse_key(key_path, content)
     if key.public_key() != _find_public_key(certificate_path, chain[0]):
         raise LocalError(f"{key_path}: not the key of the certificate in {certificate_path}")
-    warnings = _find_warnings(key_path)
+    warnings = _find_warnings(key_path, mode)
     names = tuple(find_server_names(chain[0]))
     return KeyPair(certificate_path, chain, key, key_type, names, warnings)
 
 
 def load_chain(certificate_path: Path) -> tuple[x509.Certificate, ...]:
     """Read a PEM chain without its key, for those who may not read that. Raises LocalError."""
-    return _parse_chain(certificate_path, _read(certificate_path))
+    return _parse_chain(certificate_path, _read(certificate_path)[0])
 
 
 def use_key_pair(context: SSL.Context, pair: KeyPair) -> None:
@@ -131,15 +133,23 @@ def _parse_server_name(text: str) -> str | None:
     return f"{wildcard}{domain}"
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path) -> tuple[bytes, int]:
+    """Give the content and the mode."""
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_PEM_BYTES + 1)
+        # Not path.open(): there may be 20,000 of them at the start.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            content = os.read(descriptor, _READ_BYTES)
+            while len(content) <= MAX_PEM_BYTES and (more := os.read(descriptor, _READ_BYTES)):
+                content += more
+            mode = os.fstat(descriptor).st_mode
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise LocalError(f"{path}: {error.strerror}") from error
     if len(content) > MAX_PEM_BYTES:
         raise LocalError(f"{path}: larger than {MAX_PEM_BYTES} bytes, not a PEM file")
-    return content
+    return content, mode
 
 
 def _parse_chain(path: Path, content: bytes) -> tuple[x509.Certificate, ...]:
@@ -191,7 +201,7 @@ def _find_public_key(path: Path, leaf: x509.Certificate) -> object:
         raise LocalError(f"{path}: the certificate's key is of no kind we know") from error
 
 
-def _find_warnings(key_path: Path) -> tuple[str, ...]:
-    if key_path.stat().st_mode & stat.S_IROTH:
+def _find_warnings(key_path: Path, mode: int) -> tuple[str, ...]:
+    if mode & stat.S_IROTH:
         return (f"{key_path}: everyone on this machine can read the private key",)
     return ()

@@ -4,7 +4,9 @@ Thousands of files can't be looked at every few seconds, so where a program writ
 are listed by what knows cheaply whether anything changed (`storage.certificate_files`).
 """
 
-from collections.abc import Mapping, Sequence
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -100,21 +102,34 @@ class ListedPairs:
         self._listing = listing if listing is not None else self._listing
         loaded: list[Path] = []
         faults: list[str] = []
-        for name, paths in self._listing.items():
-            known = self._known.get(name)
-            if known is not None and known[0] == paths:
-                continue
-            try:
-                self._known[name] = paths, self._loader.load(*paths, is_tried=False)
-            except LocalError as error:
-                faults.append(str(error))
-            else:
-                loaded.append(paths[0])
+        with _few_collections():
+            for name, paths in self._listing.items():
+                known = self._known.get(name)
+                if known is not None and known[0] == paths:
+                    continue
+                try:
+                    self._known[name] = paths, self._loader.load(*paths, is_tried=False)
+                except LocalError as error:
+                    faults.append(str(error))
+                else:
+                    loaded.append(paths[0])
         removed = tuple(sorted(self._known.keys() - self._listing.keys()))
         for name in removed:
             del self._known[name]
         self._is_waiting = bool(faults)
         return ReloadResult(tuple(loaded), tuple(faults), removed)
+
+
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Keep Python from looking for garbage among thousands of pairs while more are loaded."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _find_stamps(paths: PairPaths) -> tuple[FileStamp | None, FileStamp | None]:

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
 
 from letterlock.network.key_pairs import KeyPair, PrivateKey, load_untried_pair, use_key_pair
@@ -64,7 +65,8 @@ class ServedPair:
         self.not_after: datetime = leaf.not_valid_after_utc
         self.curve = _find_curve(pair.key)
         self._above = above
-        self._pair: tuple[x509.Certificate, PrivateKey] | None = (leaf, pair.key)
+        # As octets: cryptography's object holds its extensions, 8 KiB of them, once asked for one.
+        self._pair: tuple[bytes, PrivateKey] | None = (leaf.public_bytes(Encoding.DER), pair.key)
         self._openssl: tuple[crypto.X509, crypto.PKey] | None = None
 
     @property
@@ -81,7 +83,8 @@ class ServedPair:
             # One form is enough: what is not asked for stays in the smaller one.
             self._pair = None
             try:
-                made = crypto.X509.from_cryptography(leaf), crypto.PKey.from_cryptography_key(key)
+                certificate = crypto.load_certificate(crypto.FILETYPE_ASN1, leaf)
+                made = certificate, crypto.PKey.from_cryptography_key(key)
                 _use(SSL.Connection(self.context, None), *made)
             except (SSL.Error, crypto.Error):
                 return False
