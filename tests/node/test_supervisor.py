@@ -15,6 +15,7 @@ import pytest
 
 from letterlock.node.readiness import SIGNAL, Readiness
 from letterlock.node.supervisor import (
+    GATHER_SECONDS,
     LOOK_AROUND,
     PROCESSES_PER_PLACE,
     RESTART_SECONDS,
@@ -308,6 +309,37 @@ def test_changed_files_and_old_ticket_keys_make_a_generation(
     machine.run(make, change, lambda: signal.SIGCHLD)
     assert len(made) == 2
     assert (101, signal.SIGHUP) in machine.sent
+
+
+def test_changes_that_follow_each_other_are_taken_up_together_while_workers_drain(
+    machine: Machine,
+) -> None:
+    """However many certificates are renewed, no session is ended before its time."""
+    made: list[Workers] = []
+
+    def make(_: bool) -> Workers:
+        # Each has changed files as soon as it is there.
+        made.append(Workers(1, is_old=True))
+        return made[-1]
+
+    an_hour = [lambda: machine.sleep(2.0)] * 1800
+    machine.run(make, *an_hour)
+    assert len(made) == pytest.approx(3600 / GATHER_SECONDS, abs=2)
+    killed = [process for process, number in machine.sent if number == signal.SIGKILL]
+    drained_late = [text for text in machine.log.texts if "did not drain in time" in text]
+    assert len(killed) == len(drained_late)
+    assert not any("too many generations" in text for text in machine.log.texts)
+
+
+def test_a_change_is_taken_up_at_once_when_none_drains(machine: Machine) -> None:
+    made: list[Workers] = []
+
+    def make(_: bool) -> Workers:
+        made.append(Workers(1, is_old=len(made) < 2))
+        return made[-1]
+
+    machine.run(make, lambda: 0, lambda: machine.die(101, 0), lambda: signal.SIGCHLD)
+    assert len(made) == 3
 
 
 def test_a_node_that_cannot_start_gives_2(machine: Machine) -> None:

@@ -33,6 +33,9 @@ TICKET_KEY_SECONDS = 7 * 24 * 3600.0
 PROCESSES_PER_PLACE = 8
 """Living processes that may once have filled one place: after so many reloads in the time that
 sessions go on, the oldest that drains is ended."""
+GATHER_SECONDS = DRAIN_SECONDS / (PROCESSES_PER_PLACE - 2)
+"""Files that change while workers drain are taken up together, at most this often: where there are
+thousands of certificates, one is renewed every few minutes, and must end no session."""
 
 
 class Generation(Protocol):
@@ -163,8 +166,11 @@ class Supervisor:
 
     def _refresh(self) -> None:
         assert self._current is not None
-        is_old = self.clock.monotonic() - self._born > TICKET_KEY_SECONDS
-        if is_old or self._current.is_outdated():
+        age = self.clock.monotonic() - self._born
+        is_draining = any(worker.is_draining for worker in self._workers.values())
+        if is_draining and age < GATHER_SECONDS:
+            return
+        if age > TICKET_KEY_SECONDS or self._current.is_outdated():
             self._start_generation()
 
     def _fill(self, alive_reader: int, alive_writer: int, readiness: Readiness) -> None:
