@@ -8,41 +8,12 @@ from dataclasses import dataclass, field
 from socket import socket
 from typing import Any
 
-from letterlock.base.clock import Clock
 from letterlock.base.log import LineLog, Service
 from letterlock.node.process import Part, run_process
 from letterlock.node.worker import Common, Worker
 
 RunProcess = Callable[[int, int, Callable[[], None]], int]
 """Is a process beside the workers, as `Generation.run_worker` is: number, descriptor, ready."""
-
-QUIET_SECONDS = 3600.0
-PAUSES = (0.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 600.0)
-"""After how long changed certificates are looked at again, by how often they changed in a row."""
-
-
-class ReloadPace:
-    """Slows down what certificates that change often bring about.
-
-    Each change brings new workers, and the old ones drain for as long as their sessions last. The
-    first certificates are used at once all the same; then many that come together are gathered.
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._last = 0.0
-        self._count = 0
-
-    def may_reload(self) -> bool:
-        """Say if it is time to look whether certificates changed."""
-        since = self._clock.monotonic() - self._last
-        return self._count == 0 or since >= PAUSES[min(self._count, len(PAUSES)) - 1]
-
-    def note_reload(self) -> None:
-        """Note that they did."""
-        now = self._clock.monotonic()
-        self._count = 1 if now - self._last > QUIET_SECONDS else self._count + 1
-        self._last = now
 
 
 @dataclass(slots=True)
@@ -53,7 +24,6 @@ class NodeGeneration:
     listeners: Sequence[Sequence[socket]]
     log: LineLog
     beside: Sequence[RunProcess]
-    pace: ReloadPace
     _faults: tuple[str, ...] = field(default=())
 
     @property
@@ -75,7 +45,7 @@ class NodeGeneration:
 
     def is_outdated(self) -> bool:
         certificates = self.common.certificates
-        if certificates is None or not self.pace.may_reload():
+        if certificates is None:
             return False
         result = certificates.reload_if_changed()
         if result.faults != self._faults:
@@ -86,8 +56,6 @@ class NodeGeneration:
             self.common.log.write(Service.TLS, f"loaded {path}")
         for name in result.removed:
             self.common.log.write(Service.TLS, f"{name}: not served any more")
-        if result.has_changes:
-            self.pace.note_reload()
         return result.has_changes
 
     def forget_worker(self, number: int) -> None:

@@ -28,13 +28,13 @@ from letterlock.node.building import build_certificates, check_delivery, find_da
 from letterlock.node.certificates import CertificateService
 from letterlock.node.descriptors import allow_descriptors, describe_shortage
 from letterlock.node.faults import require_usable
-from letterlock.node.generation import NodeGeneration, ReloadPace, RunProcess
+from letterlock.node.generation import NodeGeneration, RunProcess
 from letterlock.node.listeners import Listeners
 from letterlock.node.notices import SharedNotices
 from letterlock.node.policy import describe_lapsed, load_policy
+from letterlock.node.policy_listeners import PolicyListeners
 from letterlock.node.policy_service import (
     PROCESSES,
-    PolicyListeners,
     PolicyService,
     make_policy_service,
 )
@@ -58,10 +58,11 @@ def serve(config: Config, found: FoundConfig) -> int:
     log = make_log(config, clock)
     allow_descriptors()
     lock = _own_data_dir(config)
+    handed_over = take_listeners(os.environ)
     try:
         with (
-            closing(Listeners(take_listeners(os.environ))) as listeners,
-            closing(PolicyListeners()) as policy_listeners,
+            closing(Listeners(handed_over.mail)) as listeners,
+            closing(PolicyListeners(handed_over.policy)) as policy_listeners,
             closing(WebListeners()) as web_listeners,
         ):
             sockets = _Sockets(listeners, policy_listeners, web_listeners)
@@ -115,7 +116,6 @@ class _Node:
         self._clients = SharedCounters(processes, secrets.token_bytes(32))
         self._counters = NamedCounters(COUNTERS, self._workers)
         self._notices = SharedNotices()
-        self._pace = ReloadPace(clock)
         for engine in ("sqlite", "postgres"):
             load_migrations(f"letterlock.storage.{engine}.migrations")
         drop_privileges(config)
@@ -137,7 +137,7 @@ class _Node:
         common, policy = self._make_common(), self._make_policy_service()
         mail = self._sockets.mail
         beside = self._list_beside(policy)
-        generation = NodeGeneration(common, mail.groups, self._log, beside, self._pace)
+        generation = NodeGeneration(common, mail.groups, self._log, beside)
         addresses = ", ".join(map(str, mail.addresses))
         self._log.write(Service.NODE, f"receiving on {addresses} with {self._workers} workers")
         return generation
