@@ -132,11 +132,11 @@ class Supervisor:
         generation = self.make_generation(is_reload)
         if generation is None:
             return
-        for worker in self._workers.values():
-            worker.is_draining = True
-            worker.end_at = self.clock.monotonic() + DRAIN_SECONDS
-        for process in self._workers:
-            _signal(process, signal.SIGHUP)
+        for process, worker in self._workers.items():
+            if not worker.is_draining:
+                worker.is_draining = True
+                worker.end_at = self.clock.monotonic() + DRAIN_SECONDS
+                _signal(process, signal.SIGHUP)
         self._current = generation
         self._born = self.clock.monotonic()
         self._places = {}
