@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from tests.journeys.running_node import (
     RunningNode,
     command_environment,
     running,
+    started,
 )
 
 ZONES = {
@@ -214,3 +216,82 @@ def is_closed(address: tuple[str, int]) -> bool:
     except ConnectionRefusedError:
         return True
     return False
+
+
+def hand_over(listeners: dict[str, socket.socket], *command: str) -> list[str]:
+    """Give a command with sockets of systemd's, by their names (sd_listen_fds(3))."""
+    count = len(listeners)
+    moves = " ".join(f'{3 + at}<&"${at + 1}"' for at in range(count))
+    # LISTEN_PID must be the process itself: a shell puts in its own, and becomes it.
+    names = ":".join(listeners)
+    variables = f"LISTEN_FDS={count} LISTEN_FDNAMES={names} LISTEN_PID=$$"
+    shell = f'exec {moves} && shift {count} && {variables} exec "$@"'
+    descriptors = [str(each.fileno()) for each in listeners.values()]
+    return ["/bin/bash", "-c", shell, "bash", *descriptors, *command]
+
+
+@contextmanager
+def listening(folder: Path) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Give what systemd listens on: a port, and a Unix socket."""
+    folder.mkdir(exist_ok=True)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as tcp,
+        socket.socket(socket.AF_UNIX) as unix,
+    ):
+        unix.bind(str(folder / "from-systemd"))
+        unix.listen()
+        yield tcp, unix
+
+
+def test_sockets_of_systemd_go_before_the_settings(tmp_path: Path, resolver: str) -> None:
+    """sd_listen_fds(3): over a reload too, and they are systemd's to take away."""
+    files = make_files(tmp_path, resolver)
+    files.change("policy_service", listen=["192.0.2.1:8461"], socket=str(tmp_path / "none" / "x"))
+    files.write()
+    with listening(tmp_path) as (tcp, unix):
+        command = hand_over({"a": tcp, "policy": unix}, *COMMAND, str(files.config))
+        descriptors = [tcp.fileno(), unix.fileno()]
+        node = RunningNode(files, command, pass_fds=descriptors)
+        try:
+            assert find_address(node) == tcp.getsockname()
+            for address in (tcp.getsockname(), unix.getsockname()):
+                assert ask_once(address, "dane.example") == "OK dane-only"
+            files.change("policy", hops={"none.example": {"level": "encrypt"}})
+            files.write()
+            node.reload()
+
+            def has_entry(address: tuple[str, int] | str) -> bool:
+                return ask_once(address, "none.example").startswith("OK encrypt")
+
+            for address in (tcp.getsockname(), unix.getsockname()):
+                node.wait_for(partial(has_entry, address), "the entry")
+        finally:
+            assert node.stop() == 0
+        assert Path(unix.getsockname()).exists()
+
+
+def test_a_node_takes_the_sockets_that_are_named_for_policies(
+    tmp_path: Path, resolver: str
+) -> None:
+    files = make_files(tmp_path, resolver)
+    # Not to be opened.
+    files.change("receive", listen=["192.0.2.1:25"])
+    files.change("policy_service", enabled=True, listen=["192.0.2.1:8461"], socket="")
+    files.write()
+    with listening(tmp_path) as (tcp, unix), socket.create_server(("127.0.0.1", 0)) as mail:
+        arguments = (sys.executable, "-m", "letterlock", "serve", "--config", str(files.config))
+        listeners = {"smtp": mail, "policy": unix, "letterlock.socket": tcp}
+        descriptors = [each.fileno() for each in listeners.values()]
+        with started(files, hand_over(listeners, *arguments), pass_fds=descriptors) as node:
+            node.wait_log(rf"answering Postfix on {unix.getsockname()}$")
+            assert ask_once(unix.getsockname(), "dane.example") == "OK dane-only"
+            with socket.create_connection(tcp.getsockname(), PATIENCE) as client:
+                assert client.recv(512).startswith(b"220 ")
+            # Switched off and on again, it is the same socket: systemd gives it once.
+            for is_on in (False, True):
+                files.change("policy_service", enabled=is_on)
+                files.write()
+                node.reload()
+            node.wait_for(
+                lambda: ask_once(unix.getsockname(), "none.example") == "NOTFOUND ", "an answer"
+            )

@@ -2,31 +2,38 @@
 
 import os
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from letterlock.node import systemd
-from letterlock.node.systemd import Notifier, take_listeners
+from letterlock.node.systemd import HandedOver, Notifier, take_listeners
 
 
-def test_sockets_are_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as opened:
-        # A descriptor of its own, as one that was inherited is.
-        inherited = os.dup(opened.fileno())
-        monkeypatch.setattr(systemd, "FIRST_FD", inherited)
+def test_sockets_are_taken_once_and_told_apart_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ExitStack() as stack:
+        opened = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(4)]
+        # Descriptors of its own, one behind the other, as those that are inherited are.
+        first = 300
+        for place, each in enumerate(opened):
+            os.dup2(each.fileno(), first + place)
+        monkeypatch.setattr(systemd, "FIRST_FD", first)
         variables = {
-            "LISTEN_FDS": "1",
+            "LISTEN_FDS": "4",
             "LISTEN_PID": str(os.getpid()),
-            "LISTEN_FDNAMES": "smtp",
+            "LISTEN_FDNAMES": "smtp:policy:letterlock.socket",
             "HOME": "/",
         }
-        (taken,) = take_listeners(variables)
-        with taken:
-            assert taken.getsockname() == opened.getsockname()
-            assert not os.get_inheritable(taken.fileno())
+        taken = take_listeners(variables)
+        for each in (*taken.mail, *taken.policy):
+            stack.enter_context(each)
+            assert not os.get_inheritable(each.fileno())
+        addresses = [each.getsockname() for each in opened]
+        assert [each.getsockname() for each in taken.policy] == [addresses[1]]
+        assert [each.getsockname() for each in taken.mail] == [addresses[at] for at in (0, 2, 3)]
         assert variables == {"HOME": "/"}
-        assert take_listeners(variables) == []
+        assert take_listeners(variables) == HandedOver()
 
 
 @pytest.mark.parametrize(
@@ -40,7 +47,7 @@ def test_sockets_are_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_is_another_process_s_is_left(variables: dict[str, str]) -> None:
-    assert take_listeners(variables) == []
+    assert take_listeners(variables) == HandedOver()
 
 
 @pytest.mark.parametrize("is_abstract", [True, False])

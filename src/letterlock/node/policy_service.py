@@ -6,9 +6,7 @@ The process that answers does nothing else; the other one gives way to it where 
 """
 
 import asyncio
-import contextlib
 import random
-import shutil
 import socket
 import weakref
 from collections.abc import Callable, Coroutine, Sequence
@@ -17,15 +15,11 @@ from typing import Any
 
 from letterlock.base.clock import Clock
 from letterlock.base.config.choices import AddressFamily
-from letterlock.base.config.faults import refuse_setting
-from letterlock.base.config.outbound import PolicyServiceSection
 from letterlock.base.config.sections import Config
 from letterlock.base.log import LineLog, Service
-from letterlock.network.control import ControlInUse, bind_unix_socket
 from letterlock.network.map_server import MapLimits, MapServer
 from letterlock.network.packets import PacketChannel, make_packet_sockets
 from letterlock.node.building import DeliveryBuilder
-from letterlock.node.listeners import Listeners
 from letterlock.node.mta_sts import MtaStsService
 from letterlock.node.niceness import give_way
 from letterlock.node.process import Part, run_process
@@ -58,7 +52,6 @@ MAX_FOUND_AT_A_TIME = 100
 NICENESS = 5
 """Of the process that finds: somebody waits for the one that answers."""
 _MAX_TOLD = 10_000
-_LISTEN = ("policy_service", "listen")
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -112,82 +105,6 @@ def make_policy_service(
 def _close(ends: Sequence[socket.socket]) -> None:
     for end in ends:
         end.close()
-
-
-class PolicyListeners:
-    """The sockets that Postfix asks at; opened once, as root where there are owners to be set."""
-
-    def __init__(self) -> None:
-        self._tcp = Listeners(key=_LISTEN)
-        self._unix: socket.socket | None = None
-        self._section: PolicyServiceSection | None = None
-
-    @property
-    def sockets(self) -> list[socket.socket]:
-        """Give all of them."""
-        tcp = self._tcp.groups[0] if self._tcp.groups else []
-        return [*tcp, *([self._unix] if self._unix is not None else [])]
-
-    @property
-    def names(self) -> list[str]:
-        """Say where Postfix is to ask, with the ports that the kernel chose."""
-        unix = self._section.socket if self._section is not None else None
-        tcp = [str(address) for address in self._tcp.addresses] if self._tcp.groups else []
-        return [*tcp, *([str(unix)] if unix is not None else [])]
-
-    def open(self, section: PolicyServiceSection) -> None:
-        """Listen as the section says from now on. Raises SettingFaults."""
-        self._tcp.open(section.listen, 1)
-        if self._section is None or _about_socket(self._section) != _about_socket(section):
-            unix = _open_unix(section)
-            self._close_unix()
-            self._unix = unix
-        self._section = section
-
-    def close(self) -> None:
-        """Close them all; the Unix socket is taken away."""
-        self._tcp.close()
-        self._tcp = Listeners(key=_LISTEN)
-        self._close_unix()
-        self._section = None
-
-    def _close_unix(self) -> None:
-        if self._unix is None or self._section is None or self._section.socket is None:
-            return
-        self._unix.close()
-        self._unix = None
-        with contextlib.suppress(OSError):
-            # Its folder may be another user's, now that we are not root.
-            self._section.socket.unlink(missing_ok=True)
-
-
-def _about_socket(section: PolicyServiceSection) -> tuple[object, ...]:
-    return section.socket, section.socket_mode, section.socket_owner
-
-
-def _open_unix(section: PolicyServiceSection) -> socket.socket | None:
-    path = section.socket
-    if path is None:
-        return None
-    try:
-        listener = bind_unix_socket(path, int(section.socket_mode, 8))
-    except ControlInUse:
-        message = f"{path}: another program answers there already; stop it"
-        raise refuse_setting(("policy_service", "socket"), message) from None
-    except OSError as error:
-        message = f"{path}: {error.strerror or error}; its folder must be there, and be writable"
-        raise refuse_setting(("policy_service", "socket"), message) from error
-    try:
-        if section.socket_owner is not None:
-            user, _, group = section.socket_owner.partition(":")
-            shutil.chown(path, user, group or None)
-    except (OSError, LookupError) as error:
-        listener.close()
-        path.unlink(missing_ok=True)
-        message = f"{section.socket_owner} cannot be given {path}: {error}; start as root"
-        raise refuse_setting(("policy_service", "socket_owner"), message) from error
-    listener.listen()
-    return listener
 
 
 class _Ending:

@@ -16,14 +16,14 @@ from letterlock.node.account import drop_privileges, find_account
 from letterlock.node.building import find_database
 from letterlock.node.descriptors import allow_descriptors
 from letterlock.node.policy import describe_lapsed, load_policy
+from letterlock.node.policy_listeners import PolicyListeners
 from letterlock.node.policy_service import (
     PROCESSES,
-    PolicyListeners,
     PolicyService,
     make_policy_service,
 )
 from letterlock.node.supervisor import Generation, Supervisor
-from letterlock.node.systemd import Notifier
+from letterlock.node.systemd import Notifier, take_listeners
 from letterlock.storage.durable import make_folder
 from letterlock.storage.migrations import load_migrations
 
@@ -38,7 +38,9 @@ def serve_policy(config: Config, found: FoundConfig) -> int:
     log = LineLog(clock, config.hostname, as_json=config.log.format is LogFormat.JSON)
     allow_descriptors()
     _make_data_dir(config)
-    with closing(PolicyListeners()) as listeners:
+    handed_over = take_listeners(os.environ)
+    # All of them: nothing else is served here, whatever their names.
+    with closing(PolicyListeners((*handed_over.mail, *handed_over.policy))) as listeners:
         serving = _Serving(config, found, listeners, clock, log)
         notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
         return Supervisor(serving.make_generation, clock, log, notifier.tell).run()

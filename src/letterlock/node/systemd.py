@@ -7,22 +7,36 @@ where systemd did not start us.
 import os
 import socket
 from collections.abc import MutableMapping
+from dataclasses import dataclass
 
 FIRST_FD = 3
+POLICY_NAME = "policy"
+"""`FileDescriptorName=` of the sockets that Postfix asks for policies; all others are for mail."""
 
 
-def take_listeners(environment: MutableMapping[str, str]) -> list[socket.socket]:
-    """Give the listening sockets that systemd opened for this process, and forget the variables."""
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """The listening sockets that systemd opened for this process."""
+
+    mail: tuple[socket.socket, ...] = ()
+    policy: tuple[socket.socket, ...] = ()
+
+
+def take_listeners(environment: MutableMapping[str, str]) -> HandedOver:
+    """Give the sockets that systemd opened for this process, and forget the variables."""
     count = environment.pop("LISTEN_FDS", "0")
     process = environment.pop("LISTEN_PID", "")
-    environment.pop("LISTEN_FDNAMES", None)
+    names = environment.pop("LISTEN_FDNAMES", "").split(":")
     if not count.isdigit() or process != str(os.getpid()):
-        return []
-    listeners = []
-    for fd in range(FIRST_FD, FIRST_FD + int(count)):
+        return HandedOver()
+    mail: list[socket.socket] = []
+    policy: list[socket.socket] = []
+    for place in range(int(count)):
+        fd = FIRST_FD + place
         os.set_inheritable(fd, False)  # noqa: FBT003 - the standard library's signature
-        listeners.append(socket.socket(fileno=fd))
-    return listeners
+        is_policy = names[place : place + 1] == [POLICY_NAME]
+        (policy if is_policy else mail).append(socket.socket(fileno=fd))
+    return HandedOver(tuple(mail), tuple(policy))
 
 
 class Notifier:
