@@ -143,7 +143,7 @@ def test_a_process_that_dies_is_replaced(service: RunningNode, place: int) -> No
     assert ask_once(address, "none.example") == "NOTFOUND "
 
 
-def ask_once(address: tuple[str, int], key: str) -> str:
+def ask_once(address: tuple[str, int] | str, key: str) -> str:
     """Ask over a new connection, again where the process that took it has just ended."""
     for _ in range(100):
         try:
