@@ -17,6 +17,8 @@ from tests.services.publish.own import KEY, leaf
 ZONES = {
     "com": "@ NS ns.com.",
     "example.org": f"""
+        @ NS ns
+        ns A 127.0.0.1
         @ MX 10 mx1
         @ TXT "v=spf1 mx -all"
         mx1 A 192.0.2.1
@@ -44,7 +46,7 @@ def resolver() -> Iterator[str]:
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> str:
+def config(tmp_path: Path, resolver: str) -> str:
     certificate, key = write_pair(tmp_path, leaf(), "mx1")
     file = tmp_path / "letterlock.toml"
     file.write_text(f"""
@@ -56,6 +58,8 @@ data_dir = "{tmp_path}/data"
 certificates = [{{ certificate = "{certificate}", key = "{key}" }}]
 [publishing]
 addresses = ["192.0.2.1", "2001:db8::1"]
+[dns_changes]
+port = {resolver.rpartition(":")[2]}
 """)
     return str(file)
 

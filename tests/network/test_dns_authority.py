@@ -16,9 +16,12 @@ from letterlock.network.dns_authority import (
     Served,
     ask_authority,
     ask_delegation,
+    ask_signature_end,
 )
 from letterlock.network.dns_server import DnsServer
 from letterlock.network.zone_server import ZoneServer
+from letterlock.network.zone_signing import LIFETIME, make_key
+from tests.fakes import START
 
 ZONE = """
     @       NS    ns1
@@ -162,3 +165,18 @@ async def test_servers_are_found_in_an_answer_and_in_a_referral(server: tuple[st
     assert await ask_delegation(address, zone) == {f"ns{n}.example.net" for n in range(3)}
     await running.close()
     assert await ask_delegation(address, zone) == frozenset()
+
+
+async def test_it_is_told_until_when_records_are_signed() -> None:
+    """RFC 4034 §3.1.5"""
+    running = ZoneServer({"example.org": ZONE}, keys={"example.org": make_key()}, now=START)
+    server = await running.start()
+    name = Domain("text.example.org")
+    assert await ask_signature_end(server, name, "TXT") == START + LIFETIME
+    assert await ask_signature_end(server, name, "MX") is None
+    await running.close()
+    assert await ask_signature_end(server, name, "TXT", seconds=0.1) is None
+
+
+async def test_records_that_are_not_signed_have_no_end(server: tuple[str, int]) -> None:
+    assert await ask_signature_end(server, Domain("text.example.org"), "TXT") is None

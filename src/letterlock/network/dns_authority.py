@@ -1,6 +1,7 @@
 """Ask one authoritative server what it has, past every cache.
 
-RFC 1034 §4.3.1 (without recursion), §6.2.6 (what a referral looks like), RFC 1035 §4.1.1 (AA).
+RFC 1034 §4.3.1 (without recursion), §6.2.6 (what a referral looks like), RFC 1035 §4.1.1 (AA),
+RFC 4034 §3.1.5 (when a signature ends).
 Which servers a zone has, and what follows from their answers, is in
 `services.discover.authorities`.
 """
@@ -8,6 +9,7 @@ Which servers a zone has, and what follows from their answers, is in
 import asyncio
 import errno
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import dns.exception
 import dns.flags
@@ -54,11 +56,13 @@ class NotSaid:
 class AuthorityQuery:
     """One question, without recursion, and how to read what comes back."""
 
-    def __init__(self, name: Domain, rdtype: str) -> None:
+    def __init__(self, name: Domain, rdtype: str, *, wants_signatures: bool = False) -> None:
         self._owner = dns.name.from_text(f"{name}.")
         self._rdtype = dns.rdatatype.from_text(rdtype)
         # Without EDNS every server understands it; what is longer comes by TCP.
-        self._query = dns.message.make_query(self._owner, rdtype, flags=0, use_edns=False)
+        self._query = dns.message.make_query(
+            self._owner, rdtype, flags=0, use_edns=wants_signatures, want_dnssec=wants_signatures
+        )
         self.wire = self._query.to_wire()
 
     def read(self, wire: bytes) -> dns.message.Message | None:
@@ -80,6 +84,18 @@ class AuthorityQuery:
             return Served(frozenset())
         return Served(frozenset(map(format_value, found)), found.ttl)
 
+    def find_signature_end(self, reply: dns.message.Message) -> datetime | None:
+        """Find when the last signature of the records ends; None: there is none."""
+        found = reply.get_rrset(
+            reply.answer,
+            self._owner,
+            dns.rdataclass.IN,
+            dns.rdatatype.RRSIG,
+            covers=self._rdtype,
+        )
+        ends = [datetime.fromtimestamp(rrsig.expiration, UTC) for rrsig in found or ()]
+        return max(ends, default=None)
+
     def find_hosts(self, reply: dns.message.Message) -> frozenset[Domain]:
         """Find the servers of a zone, in an answer or in a referral."""
         texts = [
@@ -98,6 +114,15 @@ async def ask_authority(
     query = AuthorityQuery(name, rdtype)
     reply = await _ask(server, query, seconds)
     return reply if isinstance(reply, NotSaid) else query.find_served(reply)
+
+
+async def ask_signature_end(
+    server: tuple[str, int], name: Domain, rdtype: str, seconds: float = ASK_SECONDS
+) -> datetime | None:
+    """Ask until when records are signed; None: they are not, or nothing is said of it."""
+    query = AuthorityQuery(name, rdtype, wants_signatures=True)
+    reply = await _ask(server, query, seconds)
+    return None if isinstance(reply, NotSaid) else query.find_signature_end(reply)
 
 
 async def ask_delegation(

@@ -9,9 +9,11 @@ from letterlock.base.config.sections import Config
 from letterlock.base.domains import Domain
 from letterlock.network.dns import Resolver
 from letterlock.network.dns_backends import make_backend
+from letterlock.network.dns_cache import CachingResolver
 from letterlock.node.mta_sts import make_fetcher
 from letterlock.node.publishing import describe_domain, load_kept
 from letterlock.services.deliver.anchors import AnchorFiles
+from letterlock.services.discover.authorities import AuthorityFinder
 from letterlock.services.discover.resolver_check import SelfTest, check_resolver
 from letterlock.services.publish.check import check
 from letterlock.services.publish.document import describe_report
@@ -21,13 +23,15 @@ from letterlock.services.publish.records import Plan, plan_records
 
 async def check_domain(config: Config, domain: Domain, clock: Clock) -> dict[str, Any]:
     """Check what a domain publishes; one that is not ours by itself. Raises LocalError."""
-    # No cache: what is asked for is what stands there now.
-    resolver = make_backend(config.dns, random.SystemRandom())
+    backend = make_backend(config.dns, random.SystemRandom())
+    # Empty yet: what is asked for is what stands there now.
+    resolver = CachingResolver(backend, clock)
     plan = await _plan(config, domain, resolver, clock) if domain in config.domains else None
-    state = await check_resolver(resolver, config.dns.signed_name, config.dns.bogus_name)
-    is_validating = resolver.is_trusted and state.self_test is not SelfTest.FAILED
+    state = await check_resolver(backend, config.dns.signed_name, config.dns.bogus_name)
+    is_validating = backend.is_trusted and state.self_test is not SelfTest.FAILED
     fetcher = make_fetcher(config, resolver, AnchorFiles(config.policy.trust_files).load, clock)
-    looker = Looker(resolver, fetcher, clock, is_validating=is_validating)
+    authorities = AuthorityFinder(resolver, config.dns_changes.port)
+    looker = Looker(resolver, fetcher, clock, authorities, is_validating=is_validating)
     report = check(await looker.look(domain, plan), plan, clock.now())
     return describe_report(domain, plan, report) | {"resolver": state.describe()}
 

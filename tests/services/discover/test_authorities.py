@@ -13,6 +13,7 @@ from letterlock.base.domains import Domain
 from letterlock.network.dns_authority import NotSaid, Served
 from letterlock.network.dns_server import DnsServer
 from letterlock.network.zone_server import ZoneServer
+from letterlock.network.zone_signing import LIFETIME, make_key
 from letterlock.protocols.dns.answers import (
     Answer,
     CnameLink,
@@ -30,7 +31,7 @@ from letterlock.services.discover.authorities import (
     View,
     Zone,
 )
-from tests.fakes import FixtureResolver
+from tests.fakes import START, FixtureResolver
 
 ZONE = Domain("example.org")
 NAME = Domain("_acme-challenge.mx1.example.org")
@@ -231,3 +232,15 @@ async def test_what_we_can_not_send_to_is_passed_over_if_others_can_be_asked(
     assert alone.ttl == 0
     with pytest.raises(ValueError, match="no server to ask"):
         await finder.ask([], NAME, "TXT")
+
+
+async def test_each_server_is_asked_until_when_it_signs(resolver: FixtureResolver) -> None:
+    """RFC 4035 §5.3.1: one that lost touch with its primary serves signatures that end."""
+    running = ZoneServer({"example.org": "text TXT x"}, keys={"example.org": make_key()}, now=START)
+    _, port = await running.start("127.0.0.1")
+    there, gone = NameServer(NS1, FIRST), NameServer(NS2, SECOND)
+    finder = AuthorityFinder(resolver, port)
+    name = Domain("text.example.org")
+    ends = await finder.ask_signature_ends((there, gone), name, "TXT")
+    assert ends == ((there, START + LIFETIME),)
+    await running.close()

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from letterlock.base.domains import Domain
+from letterlock.network.dns_authority import NotSaid, Served
 from letterlock.protocols.dns.answers import CaaRecord, MxRecord, Security, TlsaRecord
 from letterlock.protocols.mta_sts.policy import MtaStsMode, MtaStsPolicy
+from letterlock.services.discover.authorities import NotFound
 from letterlock.services.publish.check import State
 from letterlock.services.publish.findings import Severity
 from letterlock.services.publish.records import (
@@ -25,7 +27,7 @@ from letterlock.services.publish.records import (
 from letterlock.storage.served_policies import ServedPolicy
 from tests.network.certificates import NOW, authority, issue
 from tests.services.publish.own import ACCOUNT, DOMAIN, HOST, IPV4, IPV6, POLICY, own_host
-from tests.services.publish.world import World
+from tests.services.publish.world import SERVERS, World
 
 TLSA, PTR = f"_25._tcp.{HOST}", "1.2.0.192.in-addr.arpa"
 STS, POLICY_HOST, DMARC = f"_mta-sts.{DOMAIN}", f"mta-sts.{DOMAIN}", f"_dmarc.{DOMAIN}"
@@ -397,6 +399,52 @@ async def test_without_an_account_caa_says_nothing() -> None:
     world = World(certificate_names=(HOST,))
     world.set(HOST, "CAA", OTHER_CA)
     assert await world.find_codes() == []
+
+
+async def test_servers_that_have_something_else_are_named() -> None:
+    """RFC 1034 §4.3.5"""
+    world = World()
+    world.servers.said[TLSA, SERVERS[1]] = Served(frozenset())
+    (finding,) = (await world.check()).findings
+    assert (finding.code, finding.severity, finding.name) == ("servers-differ", "warning", TLSA)
+    assert "ns54.example.org (192.0.2.54) lack some" in finding.text
+    assert world.servers.found == ["example.org"]
+
+
+async def test_servers_that_say_nothing_are_named_once() -> None:
+    world = World()
+    for name in (DOMAIN, TLSA, DMARC):
+        world.servers.said[name, SERVERS[0]] = NotSaid("it does not serve this zone")
+    assert await world.find_codes() == [f"warning server-silent {DOMAIN}"]
+
+
+@pytest.mark.parametrize(
+    ("left", "expected"),
+    [
+        (timedelta(days=3), []),
+        (timedelta(days=1), [f"warning signature-ends {TLSA}"]),
+        (timedelta(seconds=-1), [f"error signature-ends {TLSA}"]),
+    ],
+)
+async def test_signatures_that_end_are_told(left: timedelta, expected: list[str]) -> None:
+    """RFC 4035 §5.3.1; rule 142"""
+    world = World()
+    world.servers.signature_ends[TLSA, SERVERS[0]] = NOW + timedelta(days=30)
+    world.servers.signature_ends[TLSA, SERVERS[1]] = NOW + left
+    assert await world.find_codes() == expected
+
+
+async def test_zones_whose_servers_are_not_found_are_undecided() -> None:
+    world = World()
+    world.servers.authorities = NotFound("NS of example.org: no answer")
+    report = await world.check()
+    assert report.undecided == (
+        "authoritative servers of example.org: NS of example.org: no answer",
+    )
+    world.servers.zone = NotFound("SOA of example.org: no answer")
+    report = await world.check()
+    assert report.findings == ()
+    assert f"authoritative servers of {TLSA}: SOA of example.org: no answer" in report.undecided
 
 
 async def test_host_that_a_held_policy_forbids_is_not_missed() -> None:

@@ -1,10 +1,13 @@
 """DNS as it is when all that a plan has is published, and one thing after the other goes wrong."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from ipaddress import ip_address
 from typing import Any
 
 from letterlock.base.domains import Domain
+from letterlock.network.dns_authority import NotSaid, Served
 from letterlock.network.https import FetchFailed
 from letterlock.protocols.dns.answers import (
     Answer,
@@ -17,12 +20,25 @@ from letterlock.protocols.dns.answers import (
 )
 from letterlock.protocols.mta_sts.policy import MtaStsPolicy, format_policy
 from letterlock.protocols.tlsrpt.result_types import ResultType
+from letterlock.services.discover.authorities import (
+    Authorities,
+    NameServer,
+    NotFound,
+    Published,
+    View,
+    Zone,
+)
 from letterlock.services.publish.check import DnsReport, check
 from letterlock.services.publish.looking import Looker
 from letterlock.services.publish.records import Plan, PlannedRecord, RecordKind, plan_records
 from tests.fakes import FakeClock, FixtureResolver
 from tests.network.certificates import NOW
 from tests.services.publish.own import own_domain
+
+SERVERS = tuple(
+    NameServer(Domain(f"ns{number}.example.org"), ip_address(f"192.0.2.{number}"))
+    for number in (53, 54)
+)
 
 
 class Policies:
@@ -38,6 +54,36 @@ class Policies:
         return self.policies.get(domain, gone)
 
 
+class Servers:
+    """Two authoritative servers, in memory: they have the same unless told otherwise."""
+
+    def __init__(self) -> None:
+        self.zone: Zone | NotFound = Zone(Domain("example.org"), None)
+        self.authorities: Authorities | NotFound = Authorities(Domain("example.org"), SERVERS)
+        self.said: dict[tuple[str, NameServer], Served | NotSaid] = {}
+        self.signature_ends: dict[tuple[str, NameServer], datetime] = {}
+        self.found: list[Domain] = []
+
+    async def find_zone(self, name: Domain) -> Zone | NotFound:
+        del name
+        return self.zone
+
+    async def find(self, name: Domain) -> Authorities | NotFound:
+        self.found.append(name)
+        return self.authorities
+
+    async def ask(self, servers: Sequence[NameServer], name: Domain, rdtype: str) -> Published:
+        same = Served(frozenset({f"{rdtype} of {name}"}), 60)
+        return Published(tuple(View(each, self.said.get((name, each), same)) for each in servers))
+
+    async def ask_signature_ends(
+        self, servers: Sequence[NameServer], name: Domain, rdtype: str
+    ) -> tuple[tuple[NameServer, datetime], ...]:
+        del rdtype
+        ends = self.signature_ends
+        return tuple((each, ends[name, each]) for each in servers if (name, each) in ends)
+
+
 class World:
     """All is published and signed; `set` and its like change one thing."""
 
@@ -45,6 +91,7 @@ class World:
         self.plan: Plan = plan_records(own_domain(**own))
         self.resolver = FixtureResolver()
         self.policies = Policies()
+        self.servers = Servers()
         self.is_validating = True
         self.set("org", "NS", Domain("ns.org"))
         for record in self.plan.records:
@@ -97,7 +144,13 @@ class World:
 
     async def check(self, *, is_ours: bool = True) -> DnsReport:
         plan = self.plan if is_ours else None
-        looker = Looker(self.resolver, self.policies, FakeClock(), is_validating=self.is_validating)
+        looker = Looker(
+            self.resolver,
+            self.policies,
+            FakeClock(),
+            self.servers,
+            is_validating=self.is_validating,
+        )
         return check(await looker.look(self.plan.own.domain, plan), plan, NOW)
 
     async def find_codes(self, *, is_ours: bool = True) -> list[str]:

@@ -8,11 +8,18 @@ know what was there before.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
 
 from letterlock.base.domains import Domain
 from letterlock.network.dns import Resolver
-from letterlock.network.dns_authority import NotSaid, Served, ask_authority, ask_delegation
+from letterlock.network.dns_authority import (
+    NotSaid,
+    Served,
+    ask_authority,
+    ask_delegation,
+    ask_signature_end,
+)
 from letterlock.protocols.dns.answers import Answer, SoaRecord
 
 IpAddress = IPv4Address | IPv6Address
@@ -171,6 +178,22 @@ class AuthorityFinder:
             view for view in views if not (isinstance(view.said, NotSaid) and view.said.has_no_way)
         )
         return Published(reached or tuple(views))
+
+    async def ask_signature_ends(
+        self, servers: Sequence[NameServer], name: Domain, rdtype: str
+    ) -> tuple[tuple[NameServer, datetime], ...]:
+        """Ask each server until when records are signed there; those that say nothing are left out.
+
+        One that lost touch with its primary serves signatures that end.
+        """
+
+        async def ask(server: NameServer) -> datetime | None:
+            async with self._slots:
+                return await ask_signature_end((str(server.address), self._port), name, rdtype)
+
+        ends = await asyncio.gather(*map(ask, servers))
+        pairs = zip(servers, ends, strict=True)
+        return tuple((server, end) for server, end in pairs if end is not None)
 
     async def look(self, name: Domain, rdtype: str) -> Published | NotFound:
         """Find the servers of a name's zone, and ask them all."""

@@ -17,6 +17,7 @@ from letterlock.services.publish.checks.dnssec import check_dnssec
 from letterlock.services.publish.checks.hosts import check_hosts, check_mx
 from letterlock.services.publish.checks.policy import check_mta_sts, check_tlsrpt
 from letterlock.services.publish.checks.senders import check_dkim, check_dmarc
+from letterlock.services.publish.checks.servers import check_servers
 from letterlock.services.publish.checks.spf import check_spf
 from letterlock.services.publish.checks.tlsa import check_tlsa
 from letterlock.services.publish.findings import Finding, Severity
@@ -105,6 +106,7 @@ def find_state(record: PlannedRecord, observed: Observed) -> RecordState:
 
 def _find_all(observed: Observed, plan: Plan | None, now: datetime) -> Iterator[Finding]:
     yield from check_dnssec(observed)
+    yield from check_servers(observed, now)
     yield from check_mx(observed, plan)
     yield from check_hosts(observed, plan)
     yield from check_spf(observed, plan)

@@ -5,7 +5,8 @@ whatever stands in its records.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from letterlock.base.clock import Clock
@@ -13,14 +14,21 @@ from letterlock.base.domains import Domain
 from letterlock.network.dns import Resolver
 from letterlock.network.https import FetchFailed
 from letterlock.protocols.caa.relevant import Relevant
-from letterlock.protocols.dns.answers import Answer
+from letterlock.protocols.dns.answers import Answer, Existence
 from letterlock.protocols.mta_sts.record import LABEL as MTA_STS_LABEL
 from letterlock.protocols.mta_sts.record import parse_record
 from letterlock.protocols.tlsrpt.record import LABEL as TLSRPT_LABEL
+from letterlock.services.discover.authorities import (
+    Authorities,
+    NameServer,
+    NotFound,
+    Published,
+    Zone,
+)
 from letterlock.services.discover.caa import CaaFinder
 from letterlock.services.discover.routes import is_address_text
 from letterlock.services.publish.checks.senders import list_parents
-from letterlock.services.publish.observed import Observed
+from letterlock.services.publish.observed import AtServers, Observed
 from letterlock.services.publish.records import (
     DMARC_LABEL,
     POLICY_HOST_LABEL,
@@ -38,6 +46,11 @@ MAX_NAMES = 3
 """Reverse names of one address."""
 MAX_QUESTIONS_AT_A_TIME = 16
 
+MAX_HOSTS_AT_SERVERS = 5
+"""MX hosts of a domain that is not ours, whose authoritative servers are asked."""
+
+_WITH_SIGNATURES = ("MX", "TLSA")
+
 Question = tuple[Domain, str]
 
 
@@ -47,13 +60,34 @@ class PolicySource(Protocol):
     async def fetch(self, domain: Domain) -> bytes | FetchFailed: ...
 
 
+class ServerFinder(Protocol):
+    """`services.discover.authorities.AuthorityFinder`."""
+
+    async def find_zone(self, name: Domain) -> Zone | NotFound: ...
+
+    async def find(self, name: Domain) -> Authorities | NotFound: ...
+
+    async def ask(self, servers: Sequence[NameServer], name: Domain, rdtype: str) -> Published: ...
+
+    async def ask_signature_ends(
+        self, servers: Sequence[NameServer], name: Domain, rdtype: str
+    ) -> tuple[tuple[NameServer, datetime], ...]: ...
+
+
 class Looker:
     """Looks at domains. `is_validating`: the resolver's word on DNSSEC can be believed."""
 
     def __init__(
-        self, resolver: Resolver, source: PolicySource, clock: Clock, *, is_validating: bool
+        self,
+        resolver: Resolver,
+        source: PolicySource,
+        clock: Clock,
+        authorities: ServerFinder,
+        *,
+        is_validating: bool,
     ) -> None:
         self._resolver = resolver
+        self._authorities = authorities
         self._caa = CaaFinder(resolver, clock)
         self._source = source
         self._is_validating = is_validating
@@ -74,13 +108,18 @@ class Looker:
             for each in observed.find(name, "PTR").records[:MAX_NAMES]
             if isinstance(each, str)
         )
+        exists = observed.find(domain, "MX").existence is not Existence.NXDOMAIN
+        questions = _list_for_servers(domain, hosts, plan) if exists else ()
+        at_servers, undecided = await self._ask_servers(questions)
         return Observed(
             domain,
             asking.answers,
             hosts,
             await self._fetch(observed, plan),
             await self._find_caa(plan),
+            at_servers,
             is_validating=self._is_validating,
+            undecided=undecided,
         )
 
     async def _fetch(self, observed: Observed, plan: Plan | None) -> bytes | FetchFailed | None:
@@ -95,6 +134,35 @@ class Looker:
         """Without an account of ours nothing follows from them."""
         names = plan.own.certificate_names if plan is not None and plan.own.accounts else ()
         return {name: (await self._caa.find(name)).relevant for name in names}
+
+    async def _ask_servers(
+        self, questions: Iterable[Question]
+    ) -> tuple[tuple[AtServers, ...], tuple[str, ...]]:
+        """Ask each server of each zone; the texts say which zones' servers are not known."""
+        found: list[AtServers] = []
+        undecided: list[str] = []
+        known: dict[Domain, Authorities | NotFound] = {}
+        for name, rdtype in dict.fromkeys(questions):
+            zone = await self._authorities.find_zone(name)
+            if isinstance(zone, NotFound):
+                undecided.append(f"authoritative servers of {name}: {zone.reason}")
+                continue
+            if zone.name not in known:
+                known[zone.name] = await self._authorities.find(zone.name)
+            servers = known[zone.name]
+            if isinstance(servers, NotFound):
+                undecided.append(f"authoritative servers of {zone.name}: {servers.reason}")
+                continue
+            found.append(await self._ask_each(servers, name, rdtype))
+        return tuple(found), tuple(dict.fromkeys(undecided))
+
+    async def _ask_each(self, authorities: Authorities, name: Domain, rdtype: str) -> AtServers:
+        published = await self._authorities.ask(authorities.servers, name, rdtype)
+        signed: tuple[tuple[NameServer, datetime], ...] = ()
+        if rdtype in _WITH_SIGNATURES and published.anywhere:
+            servers = [view.server for view in published.views if view.values]
+            signed = await self._authorities.ask_signature_ends(servers, name, rdtype)
+        return AtServers(name, rdtype, published, signed)
 
 
 class _Asking:
@@ -129,6 +197,19 @@ def _list_of_domain(domain: Domain, plan: Plan | None) -> Iterator[Question]:
     for record in plan.records if plan is not None else ():
         if record.rdtype != "CNAME":
             yield record.name, record.rdtype
+
+
+def _list_for_servers(
+    domain: Domain, hosts: tuple[Domain, ...], plan: Plan | None
+) -> Iterator[Question]:
+    """List what must be the same at every server. Reverse names are not ours to look after."""
+    yield from ((domain, "MX"), (domain, "TXT"))
+    for label in (DMARC_LABEL, MTA_STS_LABEL, TLSRPT_LABEL):
+        if name := below(label, domain):
+            yield name, "TXT"
+    ours = [host.name for host in list_hosts(plan)]
+    for host in ours or hosts[:MAX_HOSTS_AT_SERVERS]:
+        yield from _list_of_host(host)
 
 
 def _list_hosts(observed: Observed, plan: Plan | None) -> tuple[Domain, ...]:

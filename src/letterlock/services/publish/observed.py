@@ -5,18 +5,33 @@ Looking is `looking`; `check` says what is wrong.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
 
 from letterlock.base.domains import Domain
 from letterlock.network.https import FetchFailed
 from letterlock.protocols.caa.relevant import Relevant
 from letterlock.protocols.dns.answers import Answer, MxRecord, Security, TlsaRecord
+from letterlock.services.discover.authorities import NameServer, Published
 from letterlock.services.publish.records import SMTP_LABEL, IpAddress, below
 
 MAX_SHOWN_CHARACTERS = 200
 """Of a text that somebody else wrote."""
 
 NOT_ASKED = "it was not asked for"
+
+
+@dataclass(frozen=True, slots=True)
+class AtServers:
+    """One question, asked of every authoritative server of its zone.
+
+    `signature_ends`: until when the records are signed, at those that sign them.
+    """
+
+    name: Domain
+    rdtype: str
+    published: Published
+    signature_ends: tuple[tuple[NameServer, datetime], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +48,7 @@ class Observed:
     hosts: tuple[Domain, ...] = ()
     policy: bytes | FetchFailed | None = None
     caa: Mapping[Domain, Relevant] = field(default_factory=dict)
+    at_servers: tuple[AtServers, ...] = ()
     is_validating: bool = True
     undecided: tuple[str, ...] = field(default=())
     """What could not be asked, for people."""
