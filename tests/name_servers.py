@@ -81,6 +81,11 @@ class NameServers:
     def primary(self) -> tuple[str, int]:
         return PRIMARY, self.port
 
+    @property
+    def key_file(self) -> Path:
+        """Where the first of the keys is, for our own side."""
+        return self.folder / "acme.key"
+
 
 @contextmanager
 def updatable(
@@ -92,11 +97,12 @@ def updatable(
     BIND listens only at addresses that an interface has been given.
     """
     folder.mkdir(exist_ok=True)
+    write_key(folder / "acme.key", KEY)
     write = {"bind9": _write_named, "knot": _write_knot}[peer]
     for origin, records in zones.items():
         head = _HEAD + ("@ NS ns2\nns2 A 127.0.0.2\n" if has_secondary else "")
         path = folder / f"{origin}zone"
-        path.write_text(head + textwrap.dedent(records), encoding="ascii")
+        path.write_text(f"{head}{textwrap.dedent(records)}\n", encoding="ascii")
         path.chmod(0o644)
     some_zone = next(iter(zones))
 
@@ -111,6 +117,12 @@ def updatable(
         other.mkdir()
         with serving("knot", other, _secondary(other, zones), port, SECONDARY, some_zone):
             yield NameServers(folder, port)
+
+
+def write_key(path: Path, key: TsigKey) -> None:
+    """Write a key file as `nsupdate -y` takes it."""
+    path.touch(mode=0o600)
+    path.write_text(f"{key.algorithm}:{key.name}:{b64encode(key.secret).decode()}\n", "ascii")
 
 
 def _write_named(
@@ -137,7 +149,8 @@ def _secondary(folder: Path, zones: Mapping[str, str]) -> Callable[[int], Sequen
         text = _KNOT.format(folder=folder, ip=SECONDARY, port=port, other=PRIMARY, keys="")
         text += "  - id: notifies\n    address: 127.0.0.0/8\n    action: notify\nzone:\n"
         for origin in zones:
-            text += f"  - domain: {origin}\n    master: other\n    acl: notifies\n"
+            text += f"  - domain: {origin}\n    storage: {folder}\n"
+            text += "    master: other\n    acl: notifies\n"
         return _knotd(folder, text)
 
     return write

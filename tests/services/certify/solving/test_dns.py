@@ -124,6 +124,7 @@ async def test_what_is_presented_in_part_is_taken_away(world: World) -> None:
 async def test_what_goes_wrong_is_told(world: World) -> None:
     world.failure = f"TXT {NAME}: 127.0.0.1:53: REFUSED: no"
     assert await world.solver.present(proof("example.org")) == world.failure
+    await world.solver.cleanup(proof("example.org"))
     world.resolver.fail(NAME, "TXT")
     failure = await world.solver.present(proof("example.org", "two"))
     assert failure == f"TXT of {NAME}: no answer"

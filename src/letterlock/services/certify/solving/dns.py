@@ -35,6 +35,7 @@ class DnsSolver:
         self._records: dict[Proof, ZoneRecord] = {}
         self._uses: Counter[ZoneRecord] = Counter()
         """Orders that are under way together may have one authorization, and so one record."""
+        self._added: set[ZoneRecord] = set()
 
     async def present(self, proof: Proof) -> str | None:
         name = Domain(dns_name(proof.identifier))
@@ -47,6 +48,7 @@ class DnsSolver:
         self._uses[record] += 1
         failure = await self._changer.add(record)
         if failure is None:
+            self._added.add(record)
             failure = await self._served.wait_until_served(owner, record.rdtype, record.value)
         if failure is not None and owner != name:
             return f"{failure} (its alias leads to {owner})"
@@ -61,7 +63,9 @@ class DnsSolver:
             return
         del self._uses[record], self._records[proof]
         failure = await self._changer.remove(record)
-        if failure is not None:
+        was_added = record in self._added
+        self._added.discard(record)
+        if failure is not None and was_added:
             # It does no harm but to stay: a value proves one authorization, and that is over.
             text = f"warning: a record of dns-01 is left behind: {failure}"
             self._log.write(Service.CERTIFICATES, text)
