@@ -421,15 +421,16 @@ async def test_servers_that_say_nothing_are_named_once() -> None:
 @pytest.mark.parametrize(
     ("left", "expected"),
     [
+        (timedelta(days=60), [f"note signature-long {TLSA}"]),
         (timedelta(days=3), []),
         (timedelta(days=1), [f"warning signature-ends {TLSA}"]),
         (timedelta(seconds=-1), [f"error signature-ends {TLSA}"]),
     ],
 )
 async def test_signatures_that_end_are_told(left: timedelta, expected: list[str]) -> None:
-    """RFC 4035 §5.3.1; rule 142"""
+    """RFC 4035 §5.3.1, RFC 7671 §13; rule 142"""
     world = World()
-    world.servers.signature_ends[TLSA, SERVERS[0]] = NOW + timedelta(days=30)
+    world.servers.signature_ends[TLSA, SERVERS[0]] = NOW + timedelta(days=90)
     world.servers.signature_ends[TLSA, SERVERS[1]] = NOW + left
     assert await world.find_codes() == expected
 

@@ -27,6 +27,7 @@ class Code(StrEnum):
     DNSSEC_UNSIGNED = "dnssec-unsigned"
     DNSSEC_UNKNOWN = "dnssec-unknown"
     SIGNATURE_ENDS = "signature-ends"
+    SIGNATURE_LONG = "signature-long"
     SERVERS_DIFFER = "servers-differ"
     SERVER_SILENT = "server-silent"
 

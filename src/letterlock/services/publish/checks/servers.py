@@ -9,11 +9,13 @@ from datetime import datetime, timedelta
 
 from letterlock.base.clock import format_time
 from letterlock.services.discover.authorities import View
-from letterlock.services.publish.findings import Code, Finding, error, warning
+from letterlock.services.publish.findings import Code, Finding, error, note, warning
 from letterlock.services.publish.observed import AtServers, Observed
 
 SIGNATURE_MARGIN = timedelta(days=2)
 """Signers renew well before: less is left only where something stands still."""
+LONG_SIGNATURE = timedelta(days=45)
+"""Signers make them for a month at most, if not told otherwise."""
 MAX_SHOWN = 3
 
 
@@ -61,3 +63,7 @@ def _check_signatures(asked: AtServers, now: datetime) -> Iterator[Finding]:
     elif end - now < SIGNATURE_MARGIN:
         text = f"{asked.rdtype}: the signature at {server} ends at {format_time(end)}"
         yield warning(Code.SIGNATURE_ENDS, asked.name, text, fix)
+    elif asked.rdtype == "TLSA" and end - now > LONG_SIGNATURE:
+        text = f"{asked.rdtype}: signed until {format_time(end)}; for so long a record of a key that"
+        text += " was lost can be shown to others"
+        yield note(Code.SIGNATURE_LONG, asked.name, text, "sign for two to four weeks")
