@@ -23,8 +23,10 @@ def check_dnssec(observed: Observed) -> Iterator[Finding]:
         yield error(Code.DNSSEC_BOGUS, name, text, fix)
     mx = observed.find(observed.domain, "MX")
     if not observed.is_validating:
-        text = "the resolver is not on this machine, or does not validate: what DNSSEC says of the"
-        text += " domain is not known"
+        text = (
+            "the resolver is not on this machine, or does not validate: what DNSSEC says of the "
+            "domain is not known"
+        )
         fix = "ask a validating resolver on this machine, or set dns.trust_ad"
         yield note(Code.DNSSEC_UNKNOWN, observed.domain, text, fix)
     elif mx.security is Security.INSECURE:

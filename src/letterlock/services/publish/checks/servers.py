@@ -64,6 +64,8 @@ def _check_signatures(asked: AtServers, now: datetime) -> Iterator[Finding]:
         text = f"{asked.rdtype}: the signature at {server} ends at {format_time(end)}"
         yield warning(Code.SIGNATURE_ENDS, asked.name, text, fix)
     elif asked.rdtype == "TLSA" and end - now > LONG_SIGNATURE:
-        text = f"{asked.rdtype}: signed until {format_time(end)}; for so long a record of a key that"
-        text += " was lost can be shown to others"
+        text = (
+            f"TLSA: signed until {format_time(end)}; for so long a record can be shown to others "
+            "after its key was lost"
+        )
         yield note(Code.SIGNATURE_LONG, asked.name, text, "sign for two to four weeks")

@@ -86,8 +86,10 @@ def _explain_none(observed: Observed, host: _Host) -> Iterator[Finding]:
         text = "there are no TLSA records; whether DANE is possible is not known here"
         yield note(Code.TLSA_MISSING, host.owner, text, fix)
     elif observed.is_secure(host.name):
-        text = f"the zone of {host.name} is signed, and there are no TLSA records: TLS to it can be"
-        text += " stripped"
+        text = (
+            f"the zone of {host.name} is signed, and there are no TLSA records: TLS to it can be "
+            "stripped"
+        )
         yield warning(Code.TLSA_MISSING, host.owner, text, fix or "publish those of its keys")
     else:
         text = f"there are no TLSA records; DANE needs the zone of {host.name} to be signed"
