@@ -95,7 +95,9 @@ def test_an_entry_that_needs_dnssec_is_no_word_for_a_postfix_without(level: Leve
 
 def test_the_reason_of_an_exception_is_told() -> None:
     reply = reply_by_table(entry(Level.MAY, reason="their TLS is broken", until=date.max), POSTFIX)
-    assert reply.reason == "policy table: f:1:example.com: their TLS is broken"
+    assert reply.reason == (
+        "policy table: example.com may (f:1:example.com): their TLS is broken, until 9999-12-31"
+    )
 
 
 def test_entries_that_cannot_be_told_are_named_before_mail_waits_for_them() -> None:

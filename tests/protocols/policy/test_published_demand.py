@@ -29,6 +29,7 @@ from tests.protocols.policy.situations import (
     GOOD,
     MTA_STS,
     MX,
+    PIN,
     TLSA,
     entry_of,
     policy_of,
@@ -281,6 +282,29 @@ def test_an_exception_shows_its_reason_its_end_and_what_it_takes_the_place_of() 
     requirement = required(Published(USABLE), table=later)
     assert requirement.level is Level.DANE
     assert "letterlock.toml:7 ended on 2026-03-31" in required(Published(), table=later).reason
+
+
+@pytest.mark.parametrize("demand", list(TlsDemand))
+@pytest.mark.parametrize("mx_security", [Security.SECURE, Security.INSECURE])
+@pytest.mark.parametrize("sts", MTA_STS)
+@pytest.mark.parametrize("tlsa", TLSA)
+def test_an_exception_is_told_whatever_decides(
+    tlsa: str, sts: str, mx_security: Security, demand: TlsDemand
+) -> None:
+    """One that holds with its reason and last day, one that ended with that."""
+    published = Published(TLSA[tlsa], MTA_STS[sts], mx_security=mx_security)
+    for level in Level:
+        fields: dict[str, object] = {"level": level, "reason": "why", "until": "2026-03-31"}
+        if level is Level.FINGERPRINT:
+            fields["match"] = [PIN]
+        table = PolicyTable({DOMAIN: parse_entry(DOMAIN, fields, "f:7")}, DEFAULT)
+        last = date(2026, 3, 31)
+        decision = decide(DOMAIN, DOMAIN, MX, table.on(last), published, demand)
+        assert f"{level} (f:7): why, until 2026-03-31" in decision.reason
+        assert decision.reason.count("why") == 1
+        later = table.on(last + timedelta(days=1))
+        decision = decide(DOMAIN, DOMAIN, MX, later, published, demand)
+        assert decision.reason.count("the entry at f:7 ended on 2026-03-31 (why)") == 1
 
 
 def test_a_wrong_entry_stops_mail_whatever_is_published() -> None:

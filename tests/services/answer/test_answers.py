@@ -187,6 +187,24 @@ async def test_an_entry_that_says_dane_is_told_also_where_nothing_is_published(i
     assert (await it.ask(table=table)).reply.text.startswith("secure match=mx.example.com")
 
 
+@pytest.mark.parametrize("level", [Level.DANE, Level.DANE_ONLY, Level.ENCRYPT, Level.NONE])
+@pytest.mark.parametrize("tlsa", [(), (EE,)])
+async def test_an_exception_is_told_with_every_answer(
+    it: Setting, tlsa: tuple[TlsaRecord, ...], level: Level
+) -> None:
+    """One that holds with its reason and last day, one that ended with that."""
+    it.put("_25._tcp.mx.example.com", "TLSA", *tlsa)
+    last = START.date()
+    entry = TableEntry("example.com", level, "f:1", reason="why", until=last)
+    table = PolicyTable({"example.com": entry}, MAY)
+    reason = (await it.ask(table=table)).reason
+    assert reason.count(f"policy table: example.com {level} (f:1): why, until {last}") == 1
+    it.clock.move(timedelta(days=1))
+    reason = (await it.ask(table=table)).reason
+    assert reason.count(f"the entry at f:1 ended on {last} (why)") == 1
+    assert "policy table" not in reason
+
+
 async def test_an_entry_for_a_parent_holds_for_the_whole_name(it: Setting) -> None:
     table = PolicyTable({".com": TableEntry(".com", Level.ENCRYPT, "f:1")}, MAY)
     assert (await it.ask(table=table)).reply.text.startswith("encrypt")

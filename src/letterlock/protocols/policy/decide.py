@@ -57,8 +57,8 @@ def decide(
         return asked
     host = Host(mx_host, next_hop_domain, published)
     if demand is TlsDemand.REQUIRETLS:
-        return _decide_requiretls(asked, host)
-    return _combine(asked, host, is_followed=demand is TlsDemand.NORMAL)
+        return _tell(asked.exception, _decide_requiretls(asked, host))
+    return _tell(asked.exception, _combine(asked, host, is_followed=demand is TlsDemand.NORMAL))
 
 
 def needs_published(
@@ -108,6 +108,13 @@ def _combine(asked: Asked, host: Host, *, is_followed: bool = True) -> Requireme
         # No handshake, nothing to record.
         return replace(built, dane=None, mta_sts=None)
     return built
+
+
+def _tell(exception: str, decision: Requirement | HostUnusable) -> Requirement | HostUnusable:
+    """Tell of the operator's exception also where another source decides."""
+    if exception in decision.reason:
+        return decision
+    return replace(decision, reason=f"{decision.reason}; {exception}")
 
 
 def _note_overruled(floor: Requirement, host: Host) -> Requirement:

@@ -21,6 +21,7 @@ from letterlock.protocols.policy.postfix_policy import (
 from letterlock.protocols.policy.postfix_version import AskingPostfix
 from letterlock.protocols.policy.requirement import HostUnusable, Level, Requirement, Source
 from letterlock.protocols.policy.table import PolicyTable, TableEntry, WrongEntry
+from letterlock.protocols.policy.table_demand import describe_exception
 from letterlock.protocols.tlsrpt.result_types import ResultType
 
 MAX_PATTERNS = 100
@@ -78,7 +79,7 @@ def reply_by_table(entry: TableEntry | WrongEntry, postfix: AskingPostfix) -> Po
         return Undecided(f"{entry.where}: {entry.reason}")
     if entry.level in (Level.DANE, Level.DANE_ONLY) and not postfix.has_dnssec:
         return Undecided(f"{entry.where}: level {entry.level} needs a Postfix with DNSSEC")
-    reason = f"policy table: {entry.where}" + (f": {entry.reason}" if entry.reason else "")
+    reason = describe_exception(entry, None) or f"policy table: {entry.where}"
     try:
         return make_table_policy(entry, reason, postfix)
     except NotExpressibleError as error:

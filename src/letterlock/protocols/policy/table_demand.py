@@ -31,12 +31,15 @@ class Asked:
 
     `is_final`: an entry for this next hop says it all, and what the recipient's side publishes is
     not followed. Else it is the least that must hold. `is_host_named`: the names include the MX
-    host's own, which is worth what the lookup that gave it is worth.
+    host's own, which is worth what the lookup that gave it is worth. `exception`: what every
+    explanation tells, whatever else decides: the operator's reason and last day, and an entry that
+    ended.
     """
 
     requirement: Requirement
     is_final: bool
     is_host_named: bool
+    exception: str = ""
 
 
 @lru_cache(maxsize=4096)  # asked for each message; tables don't change, a reload makes a new one
@@ -53,10 +56,11 @@ def ask_table(
         reason = "match: no name is left for a next hop that is an address"
         return RequirementInvalid(entry.where, reason)
     source = _find_source(entry, is_default=found is None)
+    lapsed = table.find_lapsed(next_hop_key)
     requirement = Requirement(
         level=entry.level,
         source=source,
-        reason=_give_reason(entry, table.find_lapsed(next_hop_key), is_default=found is None),
+        reason=_join(_describe(entry, is_default=found is None), _describe_end(lapsed)),
         sni=_find_sni(entry, next_hop_domain, mx_host),
         names=names,
         fingerprints=entry.fingerprints,
@@ -70,7 +74,23 @@ def ask_table(
         requirement,
         is_final=found is not None and entry.level is not Level.DANE,
         is_host_named="hostname" in _find_words(entry),
+        exception=describe_exception(None if found is None else entry, lapsed),
     )
+
+
+def describe_exception(entry: TableEntry | None, lapsed: TableEntry | None) -> str:
+    """Tell the reason and the last day of an entry, and that one ended; empty without any."""
+    has_more = entry is not None and (entry.reason or entry.until is not None)
+    told = _describe(entry, is_default=False) if entry is not None and has_more else ""
+    return _join(told, _describe_end(lapsed))
+
+
+def _describe_end(lapsed: TableEntry | None) -> str:
+    """Tell of an entry that holds no longer; empty where there is none."""
+    if lapsed is None:
+        return ""
+    reason = f" ({lapsed.reason})" if lapsed.reason else ""
+    return f"the entry at {lapsed.where} ended on {lapsed.until}{reason}"
 
 
 def _find_words(entry: TableEntry) -> tuple[str, ...]:
@@ -120,15 +140,17 @@ def _find_source(entry: TableEntry, *, is_default: bool) -> Source:
     return Source.OPPORTUNISTIC if entry.level is Level.MAY else Source.DEFAULT
 
 
-def _give_reason(entry: TableEntry, lapsed: TableEntry | None, *, is_default: bool) -> str:
+def _describe(entry: TableEntry, *, is_default: bool) -> str:
     if is_default:
-        reason = f"default level: {entry.level} ({entry.where})"
+        text = f"default level: {entry.level} ({entry.where})"
     else:
-        reason = f"policy table: {entry.key} {entry.level} ({entry.where})"
+        text = f"policy table: {entry.key} {entry.level} ({entry.where})"
     if entry.reason:
-        reason += f": {entry.reason}"
+        text += f": {entry.reason}"
     if entry.until is not None:
-        reason += f", until {entry.until}"
-    if lapsed is not None:
-        reason += f"; the entry at {lapsed.where} ended on {lapsed.until}"
-    return reason
+        text += f", until {entry.until}"
+    return text
+
+
+def _join(*texts: str) -> str:
+    return "; ".join(filter(None, texts))

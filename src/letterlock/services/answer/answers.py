@@ -7,7 +7,7 @@ own delivery asks (`services.discover.hop_policy`); how that becomes one answer 
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from letterlock.base.clock import Clock
@@ -25,7 +25,8 @@ from letterlock.protocols.policy.postfix_reply import (
 )
 from letterlock.protocols.policy.postfix_version import AskingPostfix
 from letterlock.protocols.policy.requirement import Level, RequirementInvalid
-from letterlock.protocols.policy.table import TableEntry, WrongEntry
+from letterlock.protocols.policy.table import Entry, PolicyTable, TableEntry, WrongEntry
+from letterlock.protocols.policy.table_demand import describe_exception
 from letterlock.services.answer.lifetime import LEAST_SECONDS, MOST_SECONDS, Lifetime, noting
 from letterlock.services.discover.hop_policy import HopPolicy
 from letterlock.services.discover.next_hop import NextHop, NextHopError, parse_next_hop
@@ -76,6 +77,16 @@ class AnswerFinder:
     async def _decide(self, hop: NextHop, lifetime: Lifetime) -> PostfixReply:
         table = self._policy.table.on(self._clock.now().date())
         entry = table.find(hop.key)
+        decided = await self._decide_by(table, entry, hop, lifetime)
+        holding = entry if isinstance(entry, TableEntry) else None
+        exception = describe_exception(holding, table.find_lapsed(hop.key))
+        if exception in decided.reason:
+            return decided
+        return replace(decided, reason=f"{decided.reason}; {exception}")
+
+    async def _decide_by(
+        self, table: PolicyTable, entry: Entry | None, hop: NextHop, lifetime: Lifetime
+    ) -> PostfixReply:
         if entry is not None and (isinstance(entry, WrongEntry) or entry.level is not Level.DANE):
             return reply_by_table(entry, self._postfix)
         default = entry or table.default
