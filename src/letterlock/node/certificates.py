@@ -82,10 +82,12 @@ class CertificateProcess:
         name = f"{name_process(config, number)}/certificates"
         self._stores = make_stores(config, name, clock)
         self._keeping: Keeping | None = None
+        self._exporting: Exporting | None = None
         if config.certificates.authorities:
             resolver = CachingResolver(make_backend(config.dns, random.SystemRandom()), clock)
             tools = make_tools(config, self._stores, resolver, clock, log)
-            self._keeping = Keeping(tools, list_wanted(config))
+            self._exporting = make_exporting(config, self._stores, log)
+            self._keeping = Keeping(tools, list_wanted(config), self._exporting.look)
         self._stop = asyncio.Event()
         self._drain = asyncio.Event()
 
@@ -136,8 +138,8 @@ class CertificateProcess:
         listeners, certificates = self._service.listeners, self._service.certificates
         log = self._service.log
         work = answer_challenges(listeners, stores, clock)
-        if self._keeping is not None:
-            work.append(make_exporting(config, stores, log).run())
+        if self._exporting is not None:
+            work.append(self._exporting.run())
         domains = config.publishing.mta_sts.domains
         if domains and certificates is not None:
             policies = OwnPolicies(domains, make_policy(config), stores.served, clock, log)

@@ -5,7 +5,7 @@ looked for is the settings' names and nothing else: no client can have a certifi
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from letterlock.base.log import Service
@@ -23,11 +23,17 @@ _PAGE = 1000
 
 
 class Keeping:
-    """Keeps the wanted certificates until cancelled."""
+    """Keeps the wanted certificates until cancelled; `tell_done` is called after work on one."""
 
-    def __init__(self, tools: Tools, wanted: Sequence[CertificateId]) -> None:
+    def __init__(
+        self,
+        tools: Tools,
+        wanted: Sequence[CertificateId],
+        tell_done: Callable[[], None] = lambda: None,
+    ) -> None:
         self._tools = tools
         self._wanted = tuple(wanted)
+        self._tell_done = tell_done
         self._under_way: dict[CertificateId, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(AT_A_TIME)
         self._look = asyncio.Event()
@@ -80,6 +86,7 @@ class Keeping:
         async with self._slots:
             try:
                 await tend(self._tools, which)
+                self._tell_done()
             except StoreUnavailable as error:
                 self._tell_fault(f"certificates cannot be kept: {error}")
             except Exception as error:  # noqa: BLE001 - one certificate's defect is not the others'

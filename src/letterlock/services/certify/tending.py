@@ -287,7 +287,7 @@ class _Tending:
                 return
             if (before.note, before.stage) != (after.note, after.stage):
                 self._tell(f"key roll-over: {after.note}")
-            if after.stage is before.stage:
+            if after.stage is before.stage and step.step is not Step.WITHDRAW:
                 return
 
     async def _take(self, before: RollOver, step: Next) -> None:
