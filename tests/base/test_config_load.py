@@ -227,6 +227,10 @@ WRONG = [
         "publishing.mta_sts.domains[2]: stands here twice",
     ),
     ("[publishing.mta_sts]\ndomains = ['example.org']\nlisten = []", "must hold an address"),
+    (
+        "[publishing.mta_sts]\ndomains = ['example.org']\nmx = ['*.mx.example.org']",
+        "publishing.mta_sts.mx: must list mx1.example.org, or others would not deliver to it",
+    ),
     ("[publishing.mta_sts]\nmx = ['*']", "publishing.mta_sts.mx[1]: must be an MX host such as"),
     ("[publishing.mta_sts]\nmx = ['mx.*.example.org']", "must be an MX host such as"),
     ("[publishing.mta_sts]\nmode = 'on'", 'must be "testing", "enforce" or "none", not "on"'),

@@ -12,6 +12,7 @@ from letterlock.network.dns_backends import make_backend
 from letterlock.network.dns_cache import CachingResolver
 from letterlock.node.mta_sts import make_fetcher
 from letterlock.node.publishing import describe_domain, load_kept
+from letterlock.protocols.pki.anchors import TrustAnchors
 from letterlock.services.deliver.anchors import AnchorFiles
 from letterlock.services.discover.authorities import AuthorityFinder
 from letterlock.services.discover.resolver_check import SelfTest, check_resolver
@@ -29,10 +30,14 @@ async def check_domain(config: Config, domain: Domain, clock: Clock) -> dict[str
     plan = await _plan(config, domain, resolver, clock) if domain in config.domains else None
     state = await check_resolver(backend, config.dns.signed_name, config.dns.bogus_name)
     is_validating = backend.is_trusted and state.self_test is not SelfTest.FAILED
-    fetcher = make_fetcher(config, resolver, AnchorFiles(config.policy.trust_files).load, clock)
+    files = AnchorFiles(config.policy.trust_files)
+    anchors = files.load()
+    fetcher = make_fetcher(config, resolver, files.load, clock)
     authorities = AuthorityFinder(resolver, config.dns_changes.port)
     looker = Looker(resolver, fetcher, clock, authorities, is_validating=is_validating)
-    report = check(await looker.look(domain, plan), plan, clock.now())
+    observed = await looker.look(domain, plan)
+    usable = anchors if isinstance(anchors, TrustAnchors) else None
+    report = check(observed, plan, clock.now(), usable)
     return describe_report(domain, plan, report) | {"resolver": state.describe()}
 
 

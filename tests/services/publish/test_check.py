@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from ipaddress import IPv4Address
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from letterlock.base.domains import Domain
 from letterlock.network.dns_authority import NotSaid, Served
 from letterlock.protocols.dns.answers import CaaRecord, MxRecord, Security, TlsaRecord
 from letterlock.protocols.mta_sts.policy import MtaStsMode, MtaStsPolicy
+from letterlock.protocols.pki.throwaway_ca import self_signed
 from letterlock.services.discover.authorities import NotFound
 from letterlock.services.publish.check import State
 from letterlock.services.publish.findings import Severity
@@ -300,10 +302,11 @@ async def test_what_nobody_answers_is_undecided() -> None:
 
 async def test_host_without_tls_must_have_no_tlsa_records() -> None:
     """RFC 7672 §2.2; rule 138"""
-    world = World(hosts=(own_host(chains=()),))
-    assert await world.find_codes() == []
+    world = World(hosts=(own_host(chains=()),), policy=None)
+    world.set(TLSA, "TLSA")
+    assert await world.find_codes() == [f"note mta-sts-unused {STS}"]
     world.set(TLSA, "TLSA", RIGHT)
-    assert await world.find_codes() == [f"error tlsa-without-tls {TLSA}"]
+    assert f"error tlsa-without-tls {TLSA}" in await world.find_codes()
 
 
 async def test_both_types_of_key_have_to_match() -> None:
@@ -348,6 +351,34 @@ async def test_dkim_key_has_to_be_published() -> None:
     assert await world.find_codes() == []
     world.remove(f"s1._domainkey.{DOMAIN}", "TXT")
     assert await world.find_codes() == [f"error dkim-missing s1._domainkey.{DOMAIN}"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "severity"), [(MtaStsMode.ENFORCE, "error"), (MtaStsMode.TESTING, "warning")]
+)
+@pytest.mark.parametrize(
+    ("chains", "words"),
+    [
+        ((), "no certificate"),
+        ((self_signed([HOST], now=NOW).chain_der,), "does not meet the policy"),
+        ((issue((OTHER,)).chain_der,), "does not meet the policy"),
+        (((b"no certificate",),), "does not meet the policy"),
+    ],
+)
+async def test_certificate_has_to_meet_the_policy(
+    chains: Any, words: str, mode: MtaStsMode, severity: str
+) -> None:
+    """RFC 8461 §4.2"""
+    world = World(policy=replace(POLICY, mode=mode), hosts=(own_host(chains=chains),))
+    found = [f for f in (await world.check()).findings if f.code == "mta-sts-certificate"]
+    assert [(f.severity, f.name) for f in found] == [(severity, HOST)]
+    assert words in found[0].text
+
+
+async def test_policy_that_is_none_demands_no_certificate() -> None:
+    policy = MtaStsPolicy(MtaStsMode.NONE, (), timedelta(days=1))
+    world = World(policy=policy, hosts=(own_host(chains=()),))
+    assert not any("certificate" in code for code in await world.find_codes())
 
 
 OURS = CaaRecord(

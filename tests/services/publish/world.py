@@ -19,6 +19,7 @@ from letterlock.protocols.dns.answers import (
     TlsaRecord,
 )
 from letterlock.protocols.mta_sts.policy import MtaStsPolicy, format_policy
+from letterlock.protocols.pki.anchors import TrustAnchors
 from letterlock.protocols.tlsrpt.result_types import ResultType
 from letterlock.services.discover.authorities import (
     Authorities,
@@ -32,7 +33,7 @@ from letterlock.services.publish.check import DnsReport, check
 from letterlock.services.publish.looking import Looker
 from letterlock.services.publish.records import Plan, PlannedRecord, RecordKind, plan_records
 from tests.fakes import FakeClock, FixtureResolver
-from tests.network.certificates import NOW
+from tests.network.certificates import NOW, authority
 from tests.services.publish.own import own_domain
 
 SERVERS = tuple(
@@ -93,6 +94,7 @@ class World:
         self.policies = Policies()
         self.servers = Servers()
         self.is_validating = True
+        self.anchors = TrustAnchors.from_pem(authority().pem)
         self.set("org", "NS", Domain("ns.org"))
         for record in self.plan.records:
             self.publish(record)
@@ -151,7 +153,7 @@ class World:
             self.servers,
             is_validating=self.is_validating,
         )
-        return check(await looker.look(self.plan.own.domain, plan), plan, NOW)
+        return check(await looker.look(self.plan.own.domain, plan), plan, NOW, self.anchors)
 
     async def find_codes(self, *, is_ours: bool = True) -> list[str]:
         """Give the findings as `severity code name`."""

@@ -184,6 +184,12 @@ def _check_publishing(config: Config) -> Iterator[Conflict]:
         yield Conflict((*path, index), "stands here twice")
     if policies.domains and not policies.listen:
         yield Conflict(("publishing", "mta_sts", "listen"), "must hold an address")
+    if policies.domains and policies.mx:
+        for host in hosts or (config.hostname,):
+            # RFC 8461 §4.1: `*` is one whole label.
+            if not {host, f"*.{host.partition('.')[2]}"} & set(policies.mx):
+                text = f"must list {host}, or others would not deliver to it"
+                yield Conflict((*path[:-1], "mx"), text, (("publishing", "mx_hosts"),))
 
 
 def _check_dns_changes(section: DnsChangesSection) -> Iterator[Conflict]:

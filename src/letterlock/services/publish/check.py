@@ -12,10 +12,15 @@ from enum import StrEnum
 from letterlock.base.domains import Domain
 from letterlock.protocols.caa.relevant import LookupFailed
 from letterlock.protocols.dns.answers import Answer, Security
+from letterlock.protocols.pki.anchors import TrustAnchors
 from letterlock.services.publish.checks.caa import check_caa
 from letterlock.services.publish.checks.dnssec import check_dnssec
 from letterlock.services.publish.checks.hosts import check_hosts, check_mx
-from letterlock.services.publish.checks.policy import check_mta_sts, check_tlsrpt
+from letterlock.services.publish.checks.policy import (
+    check_certificates,
+    check_mta_sts,
+    check_tlsrpt,
+)
 from letterlock.services.publish.checks.senders import check_dkim, check_dmarc
 from letterlock.services.publish.checks.servers import check_servers
 from letterlock.services.publish.checks.spf import check_spf
@@ -79,9 +84,16 @@ class DnsReport:
         return any(finding.severity is not Severity.NOTE for finding in self.findings)
 
 
-def check(observed: Observed, plan: Plan | None, now: datetime) -> DnsReport:
-    """Compare. Without a plan (a domain that is not ours) what is there is checked by itself."""
+def check(
+    observed: Observed, plan: Plan | None, now: datetime, anchors: TrustAnchors | None = None
+) -> DnsReport:
+    """Compare. Without a plan (a domain that is not ours) what is there is checked by itself.
+
+    `anchors` are those that senders are taken to trust; None: it is not known whom.
+    """
     findings = dict.fromkeys(_find_all(observed, plan, now))
+    if anchors is not None:
+        findings |= dict.fromkeys(check_certificates(plan, anchors, now))
     severities = list(Severity)
     return DnsReport(
         states=tuple(find_state(each, observed) for each in (plan.records if plan else ())),

@@ -71,6 +71,7 @@ class Code(StrEnum):
     MTA_STS_MX_UNLISTED = "mta-sts-mx-unlisted"
     MTA_STS_MX_FORBIDDEN = "mta-sts-mx-forbidden"
     MTA_STS_MX_UNUSED = "mta-sts-mx-unused"
+    MTA_STS_CERTIFICATE = "mta-sts-certificate"
     MTA_STS_SHORT = "mta-sts-short"
     MTA_STS_TESTING = "mta-sts-testing"
     MTA_STS_NONE = "mta-sts-none"

@@ -5,7 +5,7 @@ id); RFC 8460 §3 (TLSRPT).
 """
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from letterlock.base.domains import Domain
 from letterlock.network.https import FetchFailed
@@ -18,6 +18,9 @@ from letterlock.protocols.mta_sts.policy import (
     parse_policy,
 )
 from letterlock.protocols.mta_sts.record import LABEL, MtaStsRecord, RecordError, parse_record
+from letterlock.protocols.pki.anchors import TrustAnchors
+from letterlock.protocols.pki.chain import compare_names, judge_chain
+from letterlock.protocols.pki.names import CertificateNames
 from letterlock.protocols.tlsrpt.record import LABEL as TLSRPT_LABEL
 from letterlock.protocols.tlsrpt.record import TlsrptRecordError
 from letterlock.protocols.tlsrpt.record import parse_record as parse_tlsrpt
@@ -59,6 +62,30 @@ def check_mta_sts(observed: Observed, plan: Plan | None) -> Iterator[Finding]:
     if record is not None or _find_own(plan) is not None:
         yield from _check_policy_host(observed, plan)
         yield from _check_policy(observed, plan)
+
+
+def check_certificates(
+    plan: Plan | None, anchors: TrustAnchors, now: datetime
+) -> Iterator[Finding]:
+    """Check that what our hosts show meets a policy of ours (RFC 8461 §4.2)."""
+    policy = _find_own(plan)
+    if policy is None or policy.mode is MtaStsMode.NONE:
+        return
+    unmet = error if policy.mode is MtaStsMode.ENFORCE else warning
+    fix = "have a certificate of a public authority for this name before the policy is enforced"
+    for host in list_hosts(plan):
+        if host.is_here and not host.chains:
+            text = f"{host.name} has no certificate, which the policy demands"
+            yield unmet(Code.MTA_STS_CERTIFICATE, host.name, text, fix)
+        for chain in host.chains:
+            judgement = judge_chain(chain, anchors, now)
+            names = judgement.leaf.names if judgement.leaf is not None else CertificateNames()
+            findings = (*judgement.findings, *compare_names(names, (host.name,))[1])
+            if findings:
+                text = (
+                    f"the certificate of {host.name} does not meet the policy: {findings[0].text}"
+                )
+                yield unmet(Code.MTA_STS_CERTIFICATE, host.name, text, fix)
 
 
 def check_tlsrpt(observed: Observed, plan: Plan | None) -> Iterator[Finding]:
