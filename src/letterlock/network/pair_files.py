@@ -84,9 +84,8 @@ class ListedPairs:
     def __init__(self, source: PairSource, loader: PairLoader) -> None:
         self._source = source
         self._loader = loader
-        self._listing: Mapping[str, PairPaths] = {}
         self._known: dict[str, tuple[PairPaths, ServedPair]] = {}
-        self._is_waiting = False
+        self._failed: Mapping[str, PairPaths] = {}
         self.faults = self.reload().faults
 
     @property
@@ -97,27 +96,29 @@ class ListedPairs:
     def reload(self) -> ReloadResult:
         """Load what is new, and forget what is not there any more."""
         listing = self._source.find_pairs()
-        if listing is None and not self._is_waiting:
-            return ReloadResult()
-        self._listing = listing if listing is not None else self._listing
-        loaded: list[Path] = []
-        faults: list[str] = []
+        removed: tuple[str, ...] = ()
+        if listing is not None:
+            removed = tuple(sorted(self._known.keys() - listing.keys()))
+            for name in removed:
+                del self._known[name]
         with _few_collections():
-            for name, paths in self._listing.items():
-                known = self._known.get(name)
-                if known is not None and known[0] == paths:
-                    continue
-                try:
-                    self._known[name] = paths, self._loader.load(*paths, is_tried=False)
-                except LocalError as error:
-                    faults.append(str(error))
-                else:
-                    loaded.append(paths[0])
-        removed = tuple(sorted(self._known.keys() - self._listing.keys()))
-        for name in removed:
-            del self._known[name]
-        self._is_waiting = bool(faults)
-        return ReloadResult(tuple(loaded), tuple(faults), removed)
+            return self._load(self._failed if listing is None else listing, removed)
+
+    def _load(self, listing: Mapping[str, PairPaths], removed: tuple[str, ...]) -> ReloadResult:
+        loaded: list[Path] = []
+        faults: dict[str, str] = {}
+        for name, paths in listing.items():
+            known = self._known.get(name)
+            if known is not None and known[0] == paths:
+                continue
+            try:
+                self._known[name] = paths, self._loader.load(*paths, is_tried=False)
+            except LocalError as error:
+                faults[name] = str(error)
+            else:
+                loaded.append(paths[0])
+        self._failed = {name: listing[name] for name in faults}
+        return ReloadResult(tuple(loaded), tuple(faults.values()), removed)
 
 
 @contextmanager
