@@ -7,17 +7,16 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from letterlock.protocols.maps.netstrings import format_netstring
 from tests.interop.background import zones
+from tests.journeys.asking import COMMAND, ask_once, client, find_address, make_files
 from tests.journeys.running_node import (
     PATIENCE,
-    NodeFiles,
     RunningNode,
     command_environment,
     running,
@@ -28,47 +27,6 @@ ZONES = {
     "dane.example": f"@ MX 10 mx\nmx A 127.0.0.1\n_25._tcp.mx TLSA 3 1 1 {'11' * 32}\n",
     "none.example": "@ MX 10 mx\nmx A 127.0.0.1\n",
 }
-COMMAND = (sys.executable, "-m", "letterlock", "policy", "serve", "--config")
-
-
-class Client:
-    """Asks as Postfix does."""
-
-    def __init__(self, address: tuple[str, int] | str) -> None:
-        family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
-        self._socket = socket.socket(family)
-        self._socket.settimeout(PATIENCE)
-        self._socket.connect(address)
-
-    def ask(self, key: str) -> str:
-        self._socket.sendall(format_netstring(f"postfix {key}".encode()))
-        answer = b""
-        while not answer.endswith(b","):
-            piece = self._socket.recv(65536)
-            if not piece:
-                raise ConnectionResetError(f"it ended behind {answer!r}")
-            answer += piece
-        return answer.partition(b":")[2][:-1].decode()
-
-    def close(self) -> None:
-        self._socket.close()
-
-
-@contextmanager
-def client(address: tuple[str, int] | str) -> Iterator[Client]:
-    with closing(Client(address)) as found:
-        yield found
-
-
-def make_files(folder: Path, resolver: str) -> NodeFiles:
-    files = NodeFiles(folder)
-    files.change("dns", resolver=resolver, signed_name="dane.example", bogus_name="bogus.example")
-    files.change("policy_service", listen=["127.0.0.1:0"], socket=str(folder / "policy"))
-    return files
-
-
-def find_address(node: RunningNode) -> tuple[str, int]:
-    return "127.0.0.1", int(node.wait_log(r"answering Postfix.* on 127\.0\.0\.1:(\d+)")[1])
 
 
 @pytest.fixture(scope="module")
@@ -141,17 +99,6 @@ def test_a_process_that_dies_is_replaced(service: RunningNode, place: int) -> No
     service.wait_for(lambda: len(service.worker_pids()) == 2, "another process")
     assert ask_once(address, "dane.example") == "OK dane-only"
     assert ask_once(address, "none.example") == "NOTFOUND "
-
-
-def ask_once(address: tuple[str, int] | str, key: str) -> str:
-    """Ask over a new connection, again where the process that took it has just ended."""
-    for _ in range(100):
-        try:
-            with client(address) as asking:
-                return asking.ask(key)
-        except ConnectionResetError:
-            continue
-    raise AssertionError("every connection is broken off")
 
 
 @pytest.mark.parametrize(
