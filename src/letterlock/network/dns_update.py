@@ -7,8 +7,6 @@ signatures are dnspython's work. Which zone a name is in, and who serves it, is 
 """
 
 import asyncio
-import os
-import stat
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -28,15 +26,11 @@ import dns.update
 from letterlock.base.clock import Clock, format_time
 from letterlock.base.domains import Domain
 from letterlock.base.errors import LocalError
+from letterlock.base.secret_files import load_secret
 from letterlock.network.dns import format_address
 from letterlock.network.dns_exchange import exchange_tcp, exchange_udp, explain_os_error
 from letterlock.network.zone_records import ZoneRecord, make_rdata
-from letterlock.protocols.dns.tsig_keys import (
-    MAX_KEY_FILE_CHARACTERS,
-    TsigKey,
-    TsigKeyError,
-    parse_tsig_key,
-)
+from letterlock.protocols.dns.tsig_keys import TsigKey, TsigKeyError, parse_tsig_key
 
 UPDATE_SECONDS = 10.0
 """For each of the two transports."""
@@ -98,14 +92,7 @@ class UpdateFailed:
 
 def load_tsig_key(path: Path, default_name: Domain | None = None) -> TsigKey:
     """Read a key file. Raises LocalError, which names the file, also when others can read it."""
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            text = file.read(MAX_KEY_FILE_CHARACTERS + 1)
-    except OSError as error:
-        raise LocalError(f"{path}: cannot be read: {error.strerror}") from error
-    if mode & (stat.S_IROTH | stat.S_IWOTH):
-        raise LocalError(f"{path}: everyone on this machine can read this key: chmod 0600 it")
+    text = load_secret(path)
     try:
         return parse_tsig_key(text, default_name)
     except TsigKeyError as error:

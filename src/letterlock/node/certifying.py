@@ -84,7 +84,7 @@ def make_tools(
         usable = [solver for method in methods for solver in solvers if solver.kind == method]
         return Issuer(authority, usable, clock)
 
-    zone = OwnTlsaRecords(resolver, changes.finder, changes.changer)
+    zone = OwnTlsaRecords(resolver, changes.finder, changes.tlsa_changer)
     renewer = Renewer(
         sources={
             each.directory: Source(each.directory, each.profile, each.top_issuer)

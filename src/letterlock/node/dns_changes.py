@@ -1,6 +1,7 @@
 """What `[dns_changes]` describes: how records of ours are changed, and how that is seen."""
 
 from dataclasses import dataclass
+from typing import assert_never
 
 from letterlock.base.clock import Clock
 from letterlock.base.config.dns_changes import DnsChangeMethod, DnsChangesSection
@@ -15,6 +16,11 @@ from letterlock.services.certify.solving.changing import (
     UpdateChanger,
 )
 from letterlock.services.certify.solving.dns import DnsSolver
+from letterlock.services.certify.solving.lexicon import (
+    LexiconChanger,
+    find_lexicon,
+    load_options,
+)
 from letterlock.services.certify.solving.served import ServedRecords
 from letterlock.services.discover.authorities import AuthorityFinder
 
@@ -23,11 +29,13 @@ SECTION = "dns_changes"
 
 @dataclass(frozen=True, slots=True)
 class DnsChanges:
-    """The parts. `changer` is None where the operator changes DNS himself."""
+    """The parts. The changers are None where the operator changes such records himself."""
 
     finder: AuthorityFinder
     served: ServedRecords
     changer: RecordChanger | None
+    tlsa_changer: RecordChanger | None
+    """lexicon knows TXT records and no TLSA."""
 
     def make_solver(self, log: Log) -> DnsSolver | None:
         """Make what answers dns-01; None where nothing can."""
@@ -40,7 +48,9 @@ def make_dns_changes(section: DnsChangesSection, resolver: Resolver, clock: Cloc
     """Make them, without asking anything yet. Raises SettingFaults for files of no use."""
     finder = AuthorityFinder(resolver, section.port)
     served = ServedRecords(finder, clock, section.propagation_timeout)
-    return DnsChanges(finder, served, make_changer(section, finder, clock))
+    changer = make_changer(section, finder, clock)
+    tlsa_changer = None if section.method is DnsChangeMethod.LEXICON else changer
+    return DnsChanges(finder, served, changer, tlsa_changer)
 
 
 def make_changer(
@@ -63,7 +73,9 @@ def make_changer(
                 raise refuse_setting((SECTION, "hook"), 'must be given with method = "exec"')
             return HookChanger(section.hook, section.hook_timeout)
         case DnsChangeMethod.LEXICON:
-            raise NotImplementedError
+            return _make_lexicon(section, finder)
+        case _:
+            assert_never(section.method)
 
 
 def _make_updater(section: DnsChangesSection, clock: Clock) -> DnsUpdater:
@@ -73,3 +85,27 @@ def _make_updater(section: DnsChangesSection, clock: Clock) -> DnsUpdater:
         return DnsUpdater(load_tsig_key(section.key_file, section.key_name), clock)
     except LocalError as error:
         raise refuse_setting((SECTION, "key_file"), str(error)) from None
+
+
+def _make_lexicon(section: DnsChangesSection, finder: AuthorityFinder) -> LexiconChanger:
+    for key in ("provider", "provider_file"):
+        if getattr(section, key) is None:
+            raise refuse_setting((SECTION, key), 'must be given with method = "lexicon"')
+    assert section.provider is not None
+    assert section.provider_file is not None
+    try:
+        program = find_lexicon()
+    except LocalError as error:
+        raise refuse_setting((SECTION, "method"), str(error)) from None
+    try:
+        variables = load_options(section.provider_file, section.provider)
+    except LocalError as error:
+        raise refuse_setting((SECTION, "provider_file"), str(error)) from None
+    return LexiconChanger(
+        program,
+        variables,
+        section.provider,
+        finder,
+        limit=section.hook_timeout,
+        zone=section.zone,
+    )

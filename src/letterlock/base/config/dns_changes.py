@@ -56,7 +56,7 @@ class DnsChangesSection:
 
     method: DnsChangeMethod = DnsChangeMethod.NONE
     """`update` sends updates to the name server (RFC 2136); `exec` runs `hook`; `lexicon` asks a
-    provider's API (needs the extra: `pip install letterlock[lexicon]`); `none` leaves it to you."""
+    provider's API by that program, for TXT records only; `none` leaves it to you."""
 
     server: Annotated[str, Parsed(parse_name_server, "host, with or without a port")] | None = None
     """The name server that takes updates (`update`), a host or an address. Unset: the primary
@@ -79,7 +79,7 @@ class DnsChangesSection:
     `exec` provider calls it, and `HOOK add|remove NAME. TYPE VALUE` for others."""
 
     hook_timeout: Wait = timedelta(minutes=1)
-    """How long it may take; then it is killed."""
+    """How long `hook` or `lexicon` may take; then it is killed."""
 
     provider: str | None = None
     """The provider for `lexicon`, by its name there, such as `desec` or `hetzner`."""
