@@ -1,11 +1,14 @@
 """Certificates that the node gets for itself: they come, change and go while it runs."""
 
+import random
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 
 from letterlock.base.domains import Domain
@@ -50,6 +53,11 @@ def serve(
 
 def get(chooser: ServerCertificates, sni: str | None = None) -> x509.Certificate:
     return serve(chooser, sni)[0]
+
+
+def names_of(certificate: x509.Certificate) -> list[str]:
+    extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    return extension.value.get_values_for_type(x509.DNSName)
 
 
 def is_self_signed(certificate: x509.Certificate) -> bool:
@@ -168,6 +176,40 @@ class TestChanges:
         chooser.renew_ticket_keys()
         assert chooser.choose(None).context is not context
         assert get(chooser) == issue(MAIN).certificate
+
+
+def test_handshakes_go_on_while_certificates_are_switched_and_removed(tmp_path: Path) -> None:
+    """Whenever we look, key and chain are of one pair, and whoever comes is served."""
+    names = [f"a{number}.example" for number in range(4)]
+    chooser = make_managed(tmp_path, HOST, issue(MAIN), *(issue((name,)) for name in names))
+    keys = {name: issue((name,)).key for name in names}
+
+    def write() -> None:
+        files, chance = CertificateFiles(tmp_path), random.Random(1)
+        for _ in range(40):
+            for name in chance.sample(names, 2):
+                fresh = authority().issue([name], now=NOW, key=chance.choice(["ec", keys[name]]))
+                if chance.random() < 0.2:
+                    files.remove(identify(fresh))
+                write_managed(files, fresh)
+
+    with ThreadPoolExecutor(1) as executor:
+        writing = executor.submit(write)
+        changes = 0
+        while not writing.done():
+            result = chooser.reload_if_changed()
+            changes += result.has_changes
+            assert all("No such file" in fault for fault in result.faults)
+            for name in names:
+                shown = names_of(get(chooser, name))
+                assert shown in ([name], [HOST])
+        writing.result()
+    assert changes
+    for _ in range(2):
+        chooser.reload_if_changed()
+    for name in names:
+        served = get(chooser, name).public_bytes(Encoding.PEM)
+        assert served == (tmp_path / name / "cert.pem").read_bytes()
 
 
 class FakeSource:
