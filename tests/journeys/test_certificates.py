@@ -1,6 +1,7 @@
 """A node gets its certificates from Pebble by each challenge, serves them, and renews them."""
 
 import asyncio
+import copy
 import json
 import signal
 import socket
@@ -30,6 +31,7 @@ from tests.journeys.running_node import PATIENCE, NodeFiles, RunningNode, runnin
 from tests.name_servers import KEY, NameServers, updatable
 from tests.network.certificates import authority
 from tests.peers import is_foreign, require_mounts, require_peer
+from tests.storage.postgres_server import postgres_server
 
 T = TypeVar("T")
 
@@ -227,6 +229,32 @@ def fetch_policy(world: World) -> str:
     head, _, body = text.partition("\r\n\r\n")
     assert head.startswith("HTTP/1.1 200 "), head
     return body
+
+
+@pytest.mark.peer("postgresql")
+def test_one_node_renews_and_all_switch(tmp_path: Path) -> None:
+    """Two nodes over one PostgreSQL: one orders, on whichever the authority comes to look."""
+    require_peer("postgresql")
+    with ExitStack() as stack:
+        server = stack.enter_context(postgres_server())
+        name_server = stack.enter_context(zones(ZONES))
+        world = stack.enter_context(making_world(tmp_path, name_server))
+        other = NodeFiles(tmp_path / "other", HOST, settings=copy.deepcopy(world.files.settings))
+        other.change("certificates", http_listen=[f"127.0.0.1:{_free_port()}"])
+        url = server.create_schema()
+        for files in (world.files, other):
+            files.change("queue", engine="postgres", url=url)
+        nodes = [stack.enter_context(running(files)) for files in (world.files, other)]
+        for node in nodes:
+            node.wait_log(rf"loaded .*/{HOST}/")
+        assert sum("new certificate" in node.log for node in nodes) == 1
+        serials = {f"{shown(node).serial_number:x}" for node in nodes}
+        assert len(serials) == 1
+        done = other.command("cert", "renew", HOST, "--json").document["certificates"][0]
+        assert done["outcome"] == "done"
+        assert done["serial"] not in serials
+        for node in nodes:
+            wait_shown(node, done["serial"])
 
 
 def ask(world: World, path: str, document: object) -> None:
