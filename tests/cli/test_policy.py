@@ -33,6 +33,13 @@ ZONES = {
         _25._tcp.mx TLSA 1 1 1 {"22" * 32}
         """,
     "null.example": "@ MX 0 .",
+    "all.example": f"""
+        @ MX 10 mx
+        mx A 127.0.0.1
+        _25._tcp.mx TLSA 3 1 1 {"11" * 32}
+        _mta-sts TXT "v=STSv1; id=1;"
+        _smtp._tls TXT "v=TLSRPTv1; rua=mailto:tls@all.example"
+        """,
     # The one in docs/guide/tls-policy.md.
     "partner.example": """
         @ MX 10 mx1
@@ -310,6 +317,63 @@ def test_settings_that_are_wrong_are_an_error(
     (tmp_path / "none.toml").write_text("nonsense")
     assert main(["policy", "explain", "plain.example"]) == 2
     assert "none.toml:1:" in capsys.readouterr().err
+
+
+PROMISED = {
+    *("domain", "resolver.address", "resolver.trusted", "resolver.self_test", "mx_status"),
+    *(f"mta_sts.{key}" for key in ("record", "id", "mode", "mx", "max_age", "fetched")),
+    *("mta_sts.expires", "mta_sts.error", "mta_sts.result_type"),
+    *("tlsrpt.record", "tlsrpt.rua", "tlsrpt.error"),
+    *(f"hosts[].{key}" for key in ("name", "preference", "tlsa_base", "tlsa_status")),
+    *("hosts[].addresses[].ip", "hosts[].addresses[].status"),
+    *("hosts[].tlsa[].record", "hosts[].tlsa[].usable", "hosts[].tlsa[].why"),
+    *(f"hosts[].requirement.{key}" for key in ("source", "level", "names", "sni")),
+    *(f"hosts[].requirement.{key}" for key in ("min_version", "usable", "reason")),
+    *("hosts[].handshake", "hosts[].verdict", "decision"),
+}
+"""What scripts may rely on; more keys stand beside them, and all are documented."""
+
+
+def test_the_answer_has_just_the_keys_that_are_documented(
+    resolver: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, document = ask(capsys, "explain", "all.example", "--resolver", resolver)
+    assert code == 0
+    assert document["mta_sts"]["result_type"] == "sts-policy-fetch-error"
+    told = {key.removesuffix("[]") for key in _keys(document)}
+    documented = {key.removesuffix("[]") for key in EXPLAIN_KEYS if not key.startswith("log")}
+    inner = {key.rpartition(".")[0].removesuffix("[]") for key in documented if "." in key}
+    assert told - inner == documented - inner
+    assert told >= PROMISED
+
+
+def _keys(value: object, path: str = "") -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, each in value.items():
+            inner = f"{path}.{key}" if path else key
+            yield inner
+            yield from _keys(each, inner)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _keys(each, f"{path}[]")
+
+
+SHARED = {
+    "handshake": {"version", "cipher", "group", "sni", "chain", "errors", "alert"},
+    "verdict": {"outcome", "result_type", "reason_code", "reason"},
+}
+CERTIFICATE = {"subject", "issuer", "names", "serial", "not_before", "not_after", "key", "pem"}
+
+
+def test_a_handshake_and_a_verdict_have_the_shapes_that_they_have_everywhere(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, document = ask(capsys, "test", "example.com", "--config", str(site.config))
+    host = document["hosts"][0]
+    for name, keys in SHARED.items():
+        assert set(host[name]) >= keys
+    assert set(host["handshake"]) == SHARED["handshake"]
+    assert set(host["handshake"]["chain"][0]) == CERTIFICATE
 
 
 def test_every_key_of_the_answer_is_documented(
