@@ -77,11 +77,28 @@ def renew(names: tuple[str, ...], config_path: Path | None, *, force: bool, as_j
 
 @click.command()
 @config_option
-@json_option(_OUTCOME_KEYS)
+@json_option(
+    {
+        **_OUTCOME_KEYS,
+        "accounts[].authority": "with --accounts: the directory",
+        "accounts[].outcome": "done or failed",
+        "accounts[].reason": "why it failed, or null",
+    }
+)
 @click.option("--abandon", is_flag=True, help="Give up a roll-over that goes on.")
-@click.argument("names", nargs=-1, metavar="NAME...", required=True)
+@click.option(
+    "--accounts",
+    is_flag=True,
+    help="Change the keys of our accounts at the authorities instead (RFC 8555 §7.3.5).",
+)
+@click.argument("names", nargs=-1, metavar="[NAME]...")
 def rollover(
-    names: tuple[str, ...], config_path: Path | None, *, abandon: bool, as_json: bool
+    names: tuple[str, ...],
+    config_path: Path | None,
+    *,
+    abandon: bool,
+    accounts: bool,
+    as_json: bool,
 ) -> int:
     """Begin to change the key of each NAME; the node goes on with it.
 
@@ -91,7 +108,11 @@ def rollover(
     """
     from letterlock.services.certify.tending import Wish  # noqa: PLC0415 - not loaded for -h
 
+    if bool(names) == accounts or (abandon and accounts):
+        raise click.UsageError("name certificates, or give --accounts")
     config = load_managing_config(config_path)
+    if accounts:
+        return _change_account_keys(config, as_json=as_json)
     if abandon:
         return _abandon(config, names, as_json=as_json)
     return _act(config, names, Wish(roll_over=True), as_json=as_json)
@@ -219,6 +240,24 @@ def _abandon(config: "Config", names: Sequence[str], *, as_json: bool) -> int:
     else:
         for each in outcomes:
             click.echo(_format_outcome(each))
+    has_failed = any(each["outcome"] == "failed" for each in outcomes)
+    return ExitCode.BAD_NEWS if has_failed else ExitCode.FINE
+
+
+def _change_account_keys(config: "Config", *, as_json: bool) -> int:
+    async def work(desk: "Desk") -> list[dict[str, Any]]:
+        return [
+            {"authority": directory, "outcome": "failed" if fault else "done", "reason": fault}
+            for directory, fault in await desk.change_account_keys()
+        ]
+
+    outcomes = run_at_desk(config, work, _tell)
+    if as_json:
+        print_json({"accounts": outcomes})
+    else:
+        for each in outcomes:
+            reason = f": {each['reason']}" if each["reason"] else ""
+            click.echo(f"{each['authority']}: {each['outcome']}{reason}")
     has_failed = any(each["outcome"] == "failed" for each in outcomes)
     return ExitCode.BAD_NEWS if has_failed else ExitCode.FINE
 

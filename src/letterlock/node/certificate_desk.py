@@ -128,6 +128,15 @@ class Desk:
         """Give a roll-over up; a text says why that can't be done."""
         return await abandon_rollover(self._tools, which)
 
+    async def change_account_keys(self) -> list[tuple[str, str | None]]:
+        """Give each of our accounts another key; gives the directories, and why one has not."""
+        outcomes: list[tuple[str, str | None]] = []
+        for directory in self._tools.directories:
+            changed = await self._tools.accounts.change_key(directory)
+            fault = changed.reason if isinstance(changed, AcmeFailed) else None
+            outcomes.append((directory, fault))
+        return outcomes
+
     async def revoke(
         self, certificate: IssuedCertificate, reason: RevocationReason | None
     ) -> AcmeFailed | None:
