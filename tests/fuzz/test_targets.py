@@ -33,6 +33,8 @@ NOT_FROM_OUTSIDE = {
     "read_issued_row": "reads our own database",
     "read_policy": "reads our own database; the policy in it is parsed anew",
     "read_row": "reads our own database",
+    "read_found": "reads our own database",
+    "read_watched_row": "reads our own database",
     "read_states": "reads our own database",
     "read_served_row": "reads our own database; the policy in it is parsed anew",
     "read_dsn": "takes a setting, which `urllib` reads; it is only checked",

@@ -2,6 +2,7 @@
 
 import functools
 import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import sha256, sha512
 from pathlib import Path
@@ -22,6 +23,7 @@ from letterlock.protocols.pki.certificate import (
     read_spki,
 )
 from letterlock.protocols.pki.chain import judge_chain
+from letterlock.protocols.pki.crl import CrlUnusable, Revocations, find_crl_urls, read_crl
 from letterlock.protocols.pki.key_anchor import make_key_anchor
 from letterlock.protocols.pki.throwaway_ca import Issued, Shape, ThrowawayCa
 from letterlock.protocols.policy.dane import explain_unusable, find_usable, judge_dane
@@ -36,6 +38,7 @@ from letterlock.protocols.tls.client_hello import (
     parse_client_hello,
 )
 from tests.fuzz.target import Target, split_ways, take_choices
+from tests.revocations import make_crl
 
 _NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -189,6 +192,37 @@ def _referring_leaf() -> Issued:
     return _authority().issue(("mx.example.com",), now=_NOW, key=_key(2), shape=shape)
 
 
+def check_crl(octets: bytes) -> None:
+    """What a CRL says its issuer signed, octet for octet; a certificate's place is one by HTTP."""
+    (form,), rest = take_choices(octets, 1)
+    if form & 1:
+        with suppress(ValueError):
+            urls = find_crl_urls(x509.load_der_x509_certificate(rest))
+            assert all(url.text.startswith("http://") and url.text.isprintable() for url in urls)
+        return
+    (place,) = find_crl_urls(_revocable().certificate)
+    match read_crl(rest, place, _authority().issued.certificate, (2, 3)):
+        case CrlUnusable(reason):
+            assert len(reason.splitlines()) == 1
+        case Revocations(found):
+            assert sorted(found) == [2]
+            signed = x509.load_der_x509_crl(_crl()).tbs_certlist_bytes
+            assert x509.load_der_x509_crl(rest).tbs_certlist_bytes == signed
+
+
+@functools.cache
+def _revocable() -> Issued:
+    name = x509.UniformResourceIdentifier("http://crl.example/7.crl")
+    points = x509.CRLDistributionPoints([x509.DistributionPoint([name], None, None, None)])
+    shape = Shape(serial=2, extensions=(points,))
+    return _authority().issue(("mx.example.com",), now=_NOW, key=_key(2), shape=shape)
+
+
+@functools.cache
+def _crl() -> bytes:
+    return make_crl(_authority(), {2: x509.ReasonFlags.superseded}, now=_NOW)
+
+
 def check_key_pair(octets: bytes) -> None:
     """A file is a certificate with its key, or refused on one line that does not show the key."""
     descriptor = os.memfd_create("pair")
@@ -234,6 +268,14 @@ TARGETS = (
         _DER_WORDS,
         2048,
         runs=750,
+    ),
+    Target(
+        "crl",
+        check_crl,
+        (b"\0" + _crl(), b"\1" + _revocable().der),
+        (*_DER_WORDS, b"http://", b"\x86", b"\xa0", b"\x55\x1d\x1c", b"\x01\x01\xff"),
+        2048,
+        runs=300,
     ),
     Target(
         "certificate-chain", check_chain, (_leaf().der, _authority().der), _DER_WORDS, 2048, 700

@@ -11,8 +11,9 @@ import pytest
 
 from letterlock.base.clock import SystemClock
 from letterlock.base.domains import Domain, parse_domain
-from letterlock.network import https_client as module
+from letterlock.network import http_client as module
 from letterlock.network.client_contexts import ClientContexts
+from letterlock.network.http_client import CONNECT_SECONDS
 from letterlock.network.http_exchange import MAX_REASON_CHARACTERS
 from letterlock.network.https import (
     MAX_RECEIVED_OCTETS,
@@ -21,7 +22,6 @@ from letterlock.network.https import (
     HttpsSettings,
     PolicyFetcher,
 )
-from letterlock.network.https_client import CONNECT_SECONDS
 from letterlock.network.wire import Lost
 from letterlock.protocols.dns.answers import Security
 from letterlock.protocols.mta_sts.policy import MAX_POLICY_OCTETS

@@ -26,6 +26,7 @@ from letterlock.storage.postgres.certificates import PostgresCertificates
 from letterlock.storage.postgres.challenges import PostgresChallenges
 from letterlock.storage.postgres.issued import PostgresIssued
 from letterlock.storage.postgres.served_policies import PostgresServedPolicies
+from letterlock.storage.postgres.watched import PostgresWatched
 from letterlock.storage.served_policies import ServedPolicies
 from letterlock.storage.sqlite import node as sqlite
 from letterlock.storage.sqlite.acme_accounts import SqliteAccounts
@@ -33,11 +34,13 @@ from letterlock.storage.sqlite.certificates import SqliteCertificates
 from letterlock.storage.sqlite.challenges import SqliteChallenges
 from letterlock.storage.sqlite.issued import SqliteIssued
 from letterlock.storage.sqlite.served_policies import SqliteServedPolicies
+from letterlock.storage.sqlite.watched import SqliteWatched
+from letterlock.storage.watched import WatchStore
 from tests.fakes import START
 
 TABLES = (
     *("certificates", "certificate_pairs", "issued_certificates", "acme_accounts", "challenges"),
-    "served_policies",
+    *("served_policies", "watched_certificates"),
 )
 
 MINUTE = timedelta(minutes=1)
@@ -60,6 +63,7 @@ class NodeStores:
     issued: IssuedStore
     challenges: ChallengeStore
     served: ServedPolicies
+    watched: WatchStore
 
 
 MakeNode = Callable[[], NodeStores]
@@ -73,6 +77,7 @@ def sqlite_node(path: Path, clock: Clock) -> NodeStores:
         SqliteIssued(database),
         SqliteChallenges(database),
         SqliteServedPolicies(database),
+        SqliteWatched(database),
     )
 
 
@@ -84,6 +89,7 @@ def postgres_node(dsn: str, clock: Clock) -> NodeStores:
         PostgresIssued(database),
         PostgresChallenges(database),
         PostgresServedPolicies(database),
+        PostgresWatched(database),
     )
 
 

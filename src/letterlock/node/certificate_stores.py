@@ -17,6 +17,8 @@ from letterlock.storage.sqlite.challenges import SqliteChallenges
 from letterlock.storage.sqlite.issued import SqliteIssued
 from letterlock.storage.sqlite.node import NodeDatabase
 from letterlock.storage.sqlite.served_policies import SqliteServedPolicies
+from letterlock.storage.sqlite.watched import SqliteWatched
+from letterlock.storage.watched import WatchStore
 
 
 class NodeStore(Protocol):
@@ -37,6 +39,7 @@ class CertificateStores:
     accounts: AccountStore
     challenges: ChallengeStore
     served: ServedPolicies
+    watched: WatchStore
 
 
 def make_stores(config: Config, name: str, clock: Clock) -> CertificateStores:
@@ -54,6 +57,7 @@ def make_stores(config: Config, name: str, clock: Clock) -> CertificateStores:
             SqliteAccounts(database),
             SqliteChallenges(database),
             SqliteServedPolicies(database),
+            SqliteWatched(database),
         )
     return _make_postgres_stores(address, name, clock)
 
@@ -68,6 +72,7 @@ def _make_postgres_stores(address: str, name: str, clock: Clock) -> CertificateS
     from letterlock.storage.postgres.served_policies import (  # noqa: PLC0415
         PostgresServedPolicies,
     )
+    from letterlock.storage.postgres.watched import PostgresWatched  # noqa: PLC0415
 
     database = PostgresDatabase(address, name, clock)
     return CertificateStores(
@@ -77,4 +82,5 @@ def _make_postgres_stores(address: str, name: str, clock: Clock) -> CertificateS
         PostgresAccounts(database),
         PostgresChallenges(database),
         PostgresServedPolicies(database),
+        PostgresWatched(database),
     )
