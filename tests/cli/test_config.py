@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from letterlock.base.config.load import parse_config
 from letterlock.cli import init as init_module
 from letterlock.cli.root import main
 
@@ -34,6 +35,45 @@ def test_certificate_names_the_host(made: Path) -> None:
     certificate = x509.load_pem_x509_certificate((made / "certificate.pem").read_bytes())
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == ["mx1.example.org"]
+
+
+def test_init_with_acme_leaves_the_certificate_to_the_node(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "x"
+    words = ["init", "example.org", "--dir", str(folder), "--acme", "letsencrypt"]
+    assert main([*words, "--agree-to-terms"]) == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["dns-records.txt", "letterlock.toml"]
+    config = parse_config((folder / "letterlock.toml").read_text(), folder / "letterlock.toml")
+    (authority,) = config.certificates.authorities
+    assert authority.directory == "https://acme-v02.api.letsencrypt.org/directory"
+    assert authority.agree_to_terms
+    assert config.tls.certificates == ()
+    assert " IN TLSA " not in capsys.readouterr().out
+
+
+def test_init_takes_any_authority_and_no_terms_for_granted(tmp_path: Path) -> None:
+    words = [
+        "init",
+        "example.org",
+        "--dir",
+        str(tmp_path / "x"),
+        "--acme",
+        "https://ca.example/dir",
+    ]
+    assert main(words) == 0
+    path = tmp_path / "x" / "letterlock.toml"
+    (authority,) = parse_config(path.read_text(), path).certificates.authorities
+    assert (authority.directory, authority.agree_to_terms) == ("https://ca.example/dir", False)
+
+
+def test_init_names_the_authorities_it_knows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["init", "example.org", "--dir", str(tmp_path / "x"), "--acme", "lets"]
+    assert main(words) == 2
+    assert "--acme 'lets': must be one of letsencrypt, " in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
 
 
 def test_init_gives_the_records_to_publish(

@@ -10,6 +10,8 @@ from letterlock.cli.failures import CommandFailed, ExitCode
 from letterlock.cli.options import json_option, print_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from letterlock.base.domains import Domain
     from letterlock.protocols.pki.throwaway_ca import Issued
 
@@ -17,6 +19,16 @@ SYSTEM_FOLDER = Path("/etc/letterlock")
 SYSTEM_DATA = "/var/lib/letterlock"
 CERTIFICATE_DAYS = 365
 
+AUTHORITIES = {
+    "letsencrypt": "https://acme-v02.api.letsencrypt.org/directory",
+    "letsencrypt-staging": "https://acme-staging-v02.api.letsencrypt.org/directory",
+}
+"""Short names for directories: those whose URLs people look up every time."""
+
+_ACME_NOTE = """\
+; The node gets its certificate itself, proved by http-01 on port 80; until then it shows one that
+; signs itself. Its TLSA record is told by `letterlock dns records` once the key is there.
+"""
 _CERTIFICATE_NOTE = """\
 ; The certificate made here signs itself: enough to encrypt mail from senders that don't verify,
 ; which is nearly all, and for DANE. Replace it by one of a public authority before you publish
@@ -35,6 +47,13 @@ _CERTIFICATE_NOTE = """\
     help="Where to write. Default: /etc/letterlock for root, else the current folder.",
 )
 @click.option("--hostname", metavar="NAME", help="This host's name. Default: mx1.DOMAIN.")
+@click.option(
+    "--acme",
+    metavar="AUTHORITY",
+    help="Have the node get its certificates by ACME: letsencrypt, letsencrypt-staging, or the "
+    "https URL of an authority's directory.",
+)
+@click.option("--agree-to-terms", is_flag=True, help="Agree to that authority's terms of service.")
 @json_option(
     {
         "files": "the files that were written",
@@ -42,10 +61,18 @@ _CERTIFICATE_NOTE = """\
         "records": "the DNS records to publish, as lines of a zone file",
     }
 )
-def init(domain: str, folder: Path | None, hostname: str | None, *, as_json: bool) -> None:
+def init(
+    domain: str,
+    folder: Path | None,
+    hostname: str | None,
+    acme: str | None,
+    *,
+    agree_to_terms: bool,
+    as_json: bool,
+) -> None:
     """Write letterlock.toml for DOMAIN, a self-signed certificate, and the DNS records to publish.
 
-    Nothing is ever overwritten.
+    With --acme no certificate is written: the node gets one. Nothing is ever overwritten.
     """
     from letterlock.base.domains import DomainError, parse_domain  # noqa: PLC0415 - not for -h
 
@@ -60,12 +87,21 @@ def init(domain: str, folder: Path | None, hostname: str | None, *, as_json: boo
         host = parse_domain(host_text)
     except DomainError as error:
         raise CommandFailed(f"--hostname {host_text!r}: {error}", ExitCode.WRONG_USAGE) from None
-    issued = _make_certificate(host)
-    records = format_records(name, host, issued.chain_der)
+    if acme is None:
+        issued = _make_certificate(host)
+        settings = _use_files()
+        records = format_records(name, host, issued.chain_der) + _CERTIFICATE_NOTE
+        pair = [
+            _NewFile("certificate.pem", 0o644, issued.chain_pem.decode()),
+            _NewFile("key.pem", 0o600, issued.key_pem.decode()),
+        ]
+    else:
+        settings = _use_acme(acme, is_agreed=agree_to_terms)
+        records = format_records(name, host) + _ACME_NOTE
+        pair = []
     files = [
-        _NewFile("letterlock.toml", 0o644, format_config(folder, name, host)),
-        _NewFile("certificate.pem", 0o644, issued.chain_pem.decode()),
-        _NewFile("key.pem", 0o600, issued.key_pem.decode()),
+        _NewFile("letterlock.toml", 0o644, format_config(folder, name, host, settings)),
+        *pair,
         _NewFile("dns-records.txt", 0o644, records),
     ]
     paths = _write_all(folder, files)
@@ -88,10 +124,31 @@ class _NewFile:
         self.content = content
 
 
-def format_config(folder: Path, domain: str, hostname: str) -> str:
+def _use_files() -> "Mapping[str, object]":
+    from letterlock.base.config.inbound import CertificateFiles  # noqa: PLC0415 - not for -h
+
+    pair = CertificateFiles(Path("certificate.pem"), Path("key.pem"))
+    return {"tls.certificates": [pair]}
+
+
+def _use_acme(text: str, *, is_agreed: bool) -> "Mapping[str, object]":
+    from letterlock.base.config.certificates import Authority  # noqa: PLC0415 - not for -h
+    from letterlock.base.config.values import parse_https_url  # noqa: PLC0415 - as above
+
+    try:
+        directory = parse_https_url(AUTHORITIES.get(text, text))
+    except ValueError as error:
+        known = ", ".join(AUTHORITIES)
+        message = f"--acme {text!r}: must be one of {known}, or {error}"
+        raise CommandFailed(message, ExitCode.WRONG_USAGE) from None
+    return {"certificates.authorities": [Authority(directory, agree_to_terms=is_agreed)]}
+
+
+def format_config(
+    folder: Path, domain: str, hostname: str, settings: "Mapping[str, object]"
+) -> str:
     """Write the configuration; relative paths in it start at its folder."""
     from letterlock.base.config.example import format_example  # noqa: PLC0415 - not for -h
-    from letterlock.base.config.inbound import CertificateFiles  # noqa: PLC0415 - as above
 
     is_system = folder.absolute() == SYSTEM_FOLDER
     return format_example(
@@ -100,12 +157,12 @@ def format_config(folder: Path, domain: str, hostname: str) -> str:
             "domains": [domain],
             "contact": f"postmaster@{domain}",
             "data_dir": SYSTEM_DATA if is_system else "data",
-            "tls.certificates": [CertificateFiles(Path("certificate.pem"), Path("key.pem"))],
+            **settings,
         }
     )
 
 
-def format_records(domain: "Domain", hostname: "Domain", chain: tuple[bytes, ...]) -> str:
+def format_records(domain: "Domain", hostname: "Domain", chain: tuple[bytes, ...] = ()) -> str:
     """Write what `dns records` would, of a node that was not started yet."""
     from letterlock.services.publish.records import (  # noqa: PLC0415 - not for -h
         OwnDomain,
@@ -114,8 +171,9 @@ def format_records(domain: "Domain", hostname: "Domain", chain: tuple[bytes, ...
         plan_records,
     )
 
-    plan = plan_records(OwnDomain(domain, (OwnHost(hostname, chains=(chain,)),)))
-    return format_zone(plan.records, plan.notes) + _CERTIFICATE_NOTE
+    chains = (chain,) if chain else ()
+    plan = plan_records(OwnDomain(domain, (OwnHost(hostname, chains=chains),)))
+    return format_zone(plan.records, plan.notes)
 
 
 def _find_hostname(domain: str) -> str:
