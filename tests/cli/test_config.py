@@ -132,7 +132,7 @@ def test_init_says_where_it_cannot_write(
 
 
 def test_system_configuration_keeps_its_data_elsewhere() -> None:
-    text = init_module.format_config(Path("/etc/letterlock"), "example.org", "mx1.example.org")
+    text = init_module.format_config(Path("/etc/letterlock"), "example.org", "mx1.example.org", {})
     assert 'data_dir = "/var/lib/letterlock"' in text
 
 
