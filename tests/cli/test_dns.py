@@ -1,6 +1,7 @@
 """`letterlock dns records` and `dns check`: what is printed, and the exit codes."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from letterlock.cli.dns_check import CHECK_KEYS
 from letterlock.cli.dns_records import RECORD_KEYS
 from letterlock.cli.root import main
 from tests.interop.background import zones
+from tests.journeys.running_node import NodeFiles
 from tests.network.certificates import write_pair
 from tests.services.publish.own import KEY, leaf
 
@@ -184,3 +186,26 @@ def test_nobody_answers_is_undecidable(config: str, capsys: pytest.CaptureFixtur
 def test_wrong_resolver_is_a_usage_error(config: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["dns", "check", "a.example", "--config", config, "--resolver", "x"]) == 2
     assert "--resolver" in capsys.readouterr().err
+
+
+NOBODY = 65534
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_certificates_that_only_root_may_read_are_read(tmp_path: Path, resolver: str) -> None:
+    """As certbot leaves them; the rest is done as the owner of the data."""
+    files = NodeFiles(tmp_path / "node", hostname="mx1.example.org")
+    files.add_certificate(leaf())
+    files.data.mkdir()
+    os.chown(files.data, NOBODY, NOBODY)
+    for pem in files.folder.glob("*.pem"):
+        pem.chmod(0o600)
+    files.write()
+    answer = files.command("dns", "records", "example.org")
+    assert (answer.error, answer.code) == ("", 0)
+    assert f"IN TLSA 3 1 1 {KEY}\n" in answer.output
+    # Pytest's folders are closed to others: what the node keeps is not seen, and that is told.
+    note = "; what the node keeps (accounts, roll-overs, policies served) cannot be read"
+    assert note in answer.output
+    answer = files.command("dns", "check", "example.org", "--resolver", resolver)
+    assert (answer.error, answer.code) == ("", 1)

@@ -69,7 +69,7 @@ async def find(lab: DnssecLab, domain: str) -> set[str]:
     )
     servers = replace(config.dns_changes, port=lab.authority[1])
     document: dict[str, Any] = await check_domain(
-        replace(config, dns=dns, dns_changes=servers), Domain(domain), SystemClock()
+        replace(config, dns=dns, dns_changes=servers), Domain(domain), (), SystemClock()
     )
     assert document["resolver"]["self_test"] == "passed"
     return {f"{each['severity']} {each['code']} {each['name']}" for each in document["findings"]}

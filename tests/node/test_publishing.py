@@ -50,7 +50,7 @@ data_dir = "{folder / "data"}"
 
 
 def describe(config: Config, kept: Kept = NOTHING_KEPT, *outgoing: Any) -> Any:
-    return describe_domain(config, DOMAIN, kept, START, lambda: outgoing)
+    return describe_domain(config, DOMAIN, (), kept, START, lambda: outgoing)
 
 
 def with_certificates(folder: Path, *issued: Issued) -> Config:
@@ -155,7 +155,7 @@ async def test_policies_that_were_served_are_found(tmp_path: Path) -> None:
     kept = await load_kept(config, DOMAIN, FixtureResolver(), clock)
     (served,) = kept.served
     assert served.policy.mx == ("old.example",)
-    own = describe_domain(config, DOMAIN, kept, clock.now(), lambda: ())
+    own = describe_domain(config, DOMAIN, (), kept, clock.now(), lambda: ())
     assert own.held_hosts == {HOST: served.held_until}
     assert kept.notes == ()
 
@@ -197,6 +197,17 @@ async def test_store_that_cannot_be_read_leaves_a_note(tmp_path: Path) -> None:
     assert kept == replace(NOTHING_KEPT, notes=kept.notes)
     (note,) = kept.notes
     assert "cannot be read by this command" in note
+
+
+async def test_what_cannot_be_seen_is_told_or_left_out(tmp_path: Path) -> None:
+    more = "certificates.authorities = [{directory = 'https://ca.example/dir'}]"
+    config = settings(tmp_path, more)
+    # A file where a folder should be: what is behind it can't be seen.
+    config.data_dir.write_text("")
+    with pytest.raises(LocalError, match="Not a directory"):
+        find_chains(config)
+    (note,) = (await load_kept(config, DOMAIN, FixtureResolver(), FakeClock())).notes
+    assert note.endswith("node.sqlite: Not a directory")
 
 
 async def serve_for_a_day(config: Config, clock: FakeClock, policy: MtaStsPolicy) -> None:

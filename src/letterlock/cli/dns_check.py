@@ -8,6 +8,7 @@ import click
 from letterlock.cli.dns_records import RECORD_KEYS, take_domain
 from letterlock.cli.failures import ExitCode
 from letterlock.cli.options import (
+    act_as_owner,
     config_option,
     find_config_or_defaults,
     json_option,
@@ -64,13 +65,16 @@ def check(domain: str, config_path: Path | None, resolver: str | None, *, as_jso
     from letterlock.base.clock import SystemClock  # noqa: PLC0415 - lazy, for -h
     from letterlock.cli.dns_text import format_report  # noqa: PLC0415 - as above
     from letterlock.node.dns_checking import run_check  # noqa: PLC0415 - as above
+    from letterlock.node.publishing import find_chains  # noqa: PLC0415 - as above
 
     name = take_domain(domain)
     address = take_resolver(resolver)
-    config, notes = find_config_or_defaults(config_path)
+    config, notes = find_config_or_defaults(config_path, is_owner_later=True)
+    chains = find_chains(config) if name in config.domains else ()
+    act_as_owner(config.data_dir)
     if address is not None:
         config = replace(config, dns=replace(config.dns, resolver=address))
-    document = run_check(config, name, SystemClock())
+    document = run_check(config, name, chains, SystemClock())
     document["notes"] = [*notes, *document["notes"]]
     if as_json:
         print_json(document)

@@ -50,6 +50,7 @@ def records(domain: str, config_path: Path | None, *, as_json: bool) -> None:
     """
     from letterlock.base.clock import SystemClock  # noqa: PLC0415 - not loaded for -h
     from letterlock.node.dns_checking import run_plan  # noqa: PLC0415 - as above
+    from letterlock.node.publishing import find_chains  # noqa: PLC0415 - as above
     from letterlock.services.publish.document import describe_record  # noqa: PLC0415 - as above
     from letterlock.services.publish.records import format_zone  # noqa: PLC0415 - as above
 
@@ -61,8 +62,9 @@ def records(domain: str, config_path: Path | None, *, as_json: bool) -> None:
             f"`letterlock dns check {name}` tells what can be told without",
             ExitCode.WRONG_USAGE,
         )
+    chains = find_chains(config)
     act_as_owner(config.data_dir)
-    plan = run_plan(config, name, SystemClock())
+    plan = run_plan(config, name, chains, SystemClock())
     if as_json:
         described = [describe_record(record) for record in plan.records]
         print_json({"domain": name, "records": described, "notes": list(plan.notes)})

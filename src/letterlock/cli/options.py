@@ -65,10 +65,13 @@ def load_config_or_fail(path: Path | None) -> "Config":
         raise CommandFailed(str(errors), ExitCode.WRONG_USAGE) from None
 
 
-def find_config_or_defaults(path: Path | None) -> tuple["Config", list[str]]:
+def find_config_or_defaults(
+    path: Path | None, *, is_owner_later: bool = False
+) -> tuple["Config", list[str]]:
     """Give the settings; where there are none, or none for us to read, the defaults.
 
-    For commands that somebody without a node can use too. The texts are for people.
+    For commands that somebody without a node can use too. The texts are for people. It is gone on
+    as the owner of the data unless `is_owner_later`: who reads files first, that only root may.
     """
     from letterlock.base.config.load import find_config  # noqa: PLC0415 - lazy, for -h
     from letterlock.node.explaining import make_default_config  # noqa: PLC0415 - as above
@@ -81,7 +84,8 @@ def find_config_or_defaults(path: Path | None) -> tuple["Config", list[str]]:
             note = f"{found} cannot be read by this user: the defaults are used, not its settings"
             return make_default_config(), [note]
     config = load_config_or_fail(path)
-    act_as_owner(config.data_dir)
+    if not is_owner_later:
+        act_as_owner(config.data_dir)
     return config, []
 
 

@@ -11,7 +11,7 @@ from letterlock.network.dns import Resolver
 from letterlock.network.dns_backends import make_backend
 from letterlock.network.dns_cache import CachingResolver
 from letterlock.node.mta_sts import make_fetcher
-from letterlock.node.publishing import describe_domain, load_kept
+from letterlock.node.publishing import Chain, describe_domain, load_kept
 from letterlock.protocols.pki.anchors import TrustAnchors
 from letterlock.services.deliver.anchors import AnchorFiles
 from letterlock.services.discover.authorities import AuthorityFinder
@@ -22,12 +22,19 @@ from letterlock.services.publish.looking import Looker
 from letterlock.services.publish.records import Plan, plan_records
 
 
-async def check_domain(config: Config, domain: Domain, clock: Clock) -> dict[str, Any]:
-    """Check what a domain publishes; one that is not ours by itself. Raises LocalError."""
+async def check_domain(
+    config: Config, domain: Domain, chains: tuple[Chain, ...], clock: Clock
+) -> dict[str, Any]:
+    """Check what a domain publishes; one that is not ours by itself.
+
+    `chains` are those of `publishing.find_chains`. Raises LocalError.
+    """
     backend = make_backend(config.dns, random.SystemRandom())
     # Empty yet: what is asked for is what stands there now.
     resolver = CachingResolver(backend, clock)
-    plan = await _plan(config, domain, resolver, clock) if domain in config.domains else None
+    plan = None
+    if domain in config.domains:
+        plan = await _plan(config, domain, chains, resolver, clock)
     state = await check_resolver(backend, config.dns.signed_name, config.dns.bogus_name)
     is_validating = backend.is_trusted and state.self_test is not SelfTest.FAILED
     files = AnchorFiles(config.policy.trust_files)
@@ -41,22 +48,29 @@ async def check_domain(config: Config, domain: Domain, clock: Clock) -> dict[str
     return describe_report(domain, plan, report) | {"resolver": state.describe()}
 
 
-async def plan_domain(config: Config, domain: Domain, clock: Clock) -> Plan:
-    """Say what a domain of ours should publish. Raises LocalError."""
-    return await _plan(config, domain, make_backend(config.dns, random.SystemRandom()), clock)
+async def plan_domain(
+    config: Config, domain: Domain, chains: tuple[Chain, ...], clock: Clock
+) -> Plan:
+    """Say what a domain of ours should publish; `chains` as above. Raises LocalError."""
+    resolver = make_backend(config.dns, random.SystemRandom())
+    return await _plan(config, domain, chains, resolver, clock)
 
 
-async def _plan(config: Config, domain: Domain, resolver: Resolver, clock: Clock) -> Plan:
+async def _plan(
+    config: Config, domain: Domain, chains: tuple[Chain, ...], resolver: Resolver, clock: Clock
+) -> Plan:
     kept = await load_kept(config, domain, resolver, clock)
-    plan = plan_records(describe_domain(config, domain, kept, clock.now()))
+    plan = plan_records(describe_domain(config, domain, chains, kept, clock.now()))
     return Plan(plan.own, plan.records, (*plan.notes, *kept.notes))
 
 
-def run_check(config: Config, domain: Domain, clock: Clock) -> dict[str, Any]:
+def run_check(
+    config: Config, domain: Domain, chains: tuple[Chain, ...], clock: Clock
+) -> dict[str, Any]:
     """Do `check_domain` in an event loop of its own."""
-    return asyncio.run(check_domain(config, domain, clock))
+    return asyncio.run(check_domain(config, domain, chains, clock))
 
 
-def run_plan(config: Config, domain: Domain, clock: Clock) -> Plan:
+def run_plan(config: Config, domain: Domain, chains: tuple[Chain, ...], clock: Clock) -> Plan:
     """Do `plan_domain` in an event loop of its own."""
-    return asyncio.run(plan_domain(config, domain, clock))
+    return asyncio.run(plan_domain(config, domain, chains, clock))

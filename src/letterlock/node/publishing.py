@@ -64,16 +64,17 @@ NOTHING_KEPT = Kept()
 def describe_domain(
     config: Config,
     domain: Domain,
+    chains: tuple[Chain, ...],
     kept: Kept,
     now: datetime,
     find_addresses: FindAddresses = find_outgoing_addresses,
 ) -> OwnDomain:
-    """Say what is known of one of our domains. Raises LocalError for a certificate's file.
+    """Say what is known of one of our domains. `chains` are those of `find_chains`.
 
     `find_addresses` is asked where the settings name no address.
     """
     deliver, hosts = config.deliver, list_mx_hosts(config)
-    here = describe_host(config, kept, find_addresses)
+    here = describe_host(config, chains, kept, find_addresses)
     sources = (deliver.source_ipv4, deliver.source_ipv6)
     is_policy_ours = domain in config.publishing.mta_sts.domains
     policy_host = below(POLICY_HOST_LABEL, domain) if is_policy_ours else None
@@ -106,14 +107,17 @@ def make_policy(config: Config) -> MtaStsPolicy:
 
 
 def describe_host(
-    config: Config, kept: Kept, find_addresses: FindAddresses = find_outgoing_addresses
+    config: Config,
+    chains: tuple[Chain, ...],
+    kept: Kept,
+    find_addresses: FindAddresses = find_outgoing_addresses,
 ) -> OwnHost:
-    """Say what is known of this host. Raises LocalError for a certificate's file."""
+    """Say what is known of this host."""
     past = [each for each in kept.roll_overs if each.stage is RollOverStage.SWITCHED]
     return OwnHost(
         config.hostname,
         addresses=config.publishing.addresses or tuple(_find_addresses(config, find_addresses)),
-        chains=find_chains(config),
+        chains=chains,
         next_keys=tuple(each.spki_sha256 for each in kept.roll_overs if each not in past),
         past_keys=tuple(each.spki_sha256 for each in past),
     )
@@ -122,14 +126,14 @@ def describe_host(
 def find_chains(config: Config) -> tuple[Chain, ...]:
     """Read the chains that a client gets who asks for our host name, one of each type of key.
 
-    As `network.server_certificates` chooses them; of a certificate for no such name the first.
-    Raises LocalError.
+    As `network.server_certificates` chooses them; without one for the name the first. Raises
+    LocalError. To be read before becoming the data's owner, who may not be allowed to.
     """
     configured = [pair.certificate for pair in config.tls.certificates]
     files = CertificateFiles(config.certificates_dir)
     managed = list(_find_managed(config, files)) if config.certificates.authorities else []
     pairs = [load_chain(path) for path in (*configured, *managed)]
-    if not pairs and files.self_signed[0].exists():
+    if not pairs and _is_there(files.self_signed[0]):
         pairs = [load_chain(files.self_signed[0])]
     wildcard = f"*.{config.hostname.partition('.')[2]}"
     exact = [pair for pair in pairs if config.hostname in find_server_names(pair[0])]
@@ -146,10 +150,10 @@ async def load_kept(config: Config, domain: Domain, resolver: Resolver, clock: C
 
     Nothing where no node ever was. What can't be read is in the notes.
     """
-    if config.queue.engine is QueueEngine.SQLITE and not config.node_database.exists():
-        return NOTHING_KEPT
     name = f"{name_process(config, COMMAND_NUMBERS + os.getpid())}/command"
     try:
+        if config.queue.engine is QueueEngine.SQLITE and not _is_there(config.node_database):
+            return NOTHING_KEPT
         stores = make_stores(config, name, clock)
         await stores.database.open()
     except (LocalError, StoreUnavailable) as error:
@@ -170,7 +174,7 @@ def _find_managed(config: Config, files: CertificateFiles) -> Iterator[Path]:
     """Give the chains that the node got for its own name, as far as they are there."""
     for key_type in (KeyType.ECDSA, KeyType.RSA):
         path, _ = files.paths(CertificateId(config.hostname, key_type))
-        if path.exists():
+        if _is_there(path):
             yield path
 
 
@@ -211,6 +215,17 @@ def _find_addresses(config: Config, find_addresses: FindAddresses) -> Iterator[I
         found = [*found, *(each for each in find_addresses() if each.version in versions)]
     public = [address for address in found if is_public(address)]
     yield from dict.fromkeys([*public, *config.deliver.own_addresses])
+
+
+def _is_there(path: Path) -> bool:
+    """Look for a file. Raises LocalError where that can't be seen."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise LocalError(f"{path}: {error.strerror}") from error
+    return True
 
 
 def _explain_unreadable(error: Exception) -> str:
