@@ -87,7 +87,8 @@ class CertificateProcess:
             resolver = CachingResolver(make_backend(config.dns, random.SystemRandom()), clock)
             tools = make_tools(config, self._stores, resolver, clock, log)
             self._exporting = make_exporting(config, self._stores, log)
-            self._keeping = Keeping(tools, list_wanted(config), self._exporting.look)
+            every = config.certificates.roll_over_every
+            self._keeping = Keeping(tools, list_wanted(config), every, self._exporting.look)
         self._stop = asyncio.Event()
         self._drain = asyncio.Event()
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from itertools import count
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest_asyncio
 
 from letterlock.protocols.tls.client_hello import KeyType
 from letterlock.services.certify.keeping import Keeping
+from letterlock.services.certify.key_ages import KeyAges
 from letterlock.services.certify.tending import LEASE
 from letterlock.storage.certificates import CertificateId, CertificateState
 from letterlock.storage.queue import StoreUnavailable
@@ -112,4 +114,31 @@ async def test_a_defect_about_one_is_not_the_others(scene: Scene) -> None:
     keeping = Keeping(scene.tools(Odd(scene.database)), [ID, RSA])
     async with running(keeping):
         await until(lambda: has(scene, RSA))
-    assert scene.said(f"error: {NAME} (ECDSA): a defect of letterlock, ZeroDivisionError: odd")
+    assert scene.said(f"error: {NAME} (ECDSA): a defect of letterlock, ZeroDivisionError")
+    assert not scene.said("odd")
+
+
+async def test_a_key_is_changed_on_schedule(scene: Scene) -> None:
+    """Renewals keep it meanwhile; the age is the key's, not the certificate's."""
+    first = await scene.obtain()
+    scene.clock.move(timedelta(days=62))
+    renewed = (await scene.tend()).facts
+    assert renewed is not None
+    assert renewed.spki_sha256 == first.spki_sha256
+
+    async def has_another() -> bool:
+        state = await scene.store.load(ID)
+        return state is not None and state.facts not in (None, renewed)
+
+    keeping = Keeping(scene.tools(), [ID], timedelta(days=65))
+    async with running(keeping):
+        await asyncio.sleep(0.1)
+        assert not await has_another()
+        scene.clock.move(timedelta(days=3))
+        keeping.look()
+        await until(has_another)
+    state = await scene.store.load(ID)
+    assert state is not None
+    assert state.facts is not None
+    assert state.facts.spki_sha256 != first.spki_sha256
+    assert await KeyAges(scene.issued).find_since(state) == state.facts.issued

@@ -6,12 +6,13 @@ looked for is the settings' names and nothing else: no client can have a certifi
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from letterlock.base.log import Service
 from letterlock.base.waiting import wait_for_event
 from letterlock.protocols.acme.renewal import choose_authority, decide_renewal, find_asking
-from letterlock.services.certify.tending import Tools, tend
+from letterlock.services.certify.key_ages import KeyAges
+from letterlock.services.certify.tending import NOTHING_MORE, Tools, Wish, tend
 from letterlock.storage.certificates import CertificateId, CertificateState, CertificateStore
 from letterlock.storage.queue import StoreUnavailable
 
@@ -23,17 +24,24 @@ _PAGE = 1000
 
 
 class Keeping:
-    """Keeps the wanted certificates until cancelled; `tell_done` is called after work on one."""
+    """Keeps the wanted certificates until cancelled.
+
+    Each key is changed when it was in use for `roll_over_every`; zero: not on schedule. `tell_done`
+    is called after work on one.
+    """
 
     def __init__(
         self,
         tools: Tools,
         wanted: Sequence[CertificateId],
+        roll_over_every: timedelta = timedelta(0),
         tell_done: Callable[[], None] = lambda: None,
     ) -> None:
         self._tools = tools
         self._wanted = tuple(wanted)
+        self._roll_over_every = roll_over_every
         self._tell_done = tell_done
+        self._ages = KeyAges(tools.issued)
         self._under_way: dict[CertificateId, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(AT_A_TIME)
         self._look = asyncio.Event()
@@ -54,43 +62,54 @@ class Keeping:
         async with asyncio.TaskGroup() as tasks:
             while not self._is_draining:
                 self._look.clear()
-                for which in await self._find_due():
-                    self._begin(which, tasks)
+                for which, wish in await self._find_due():
+                    self._begin(which, wish, tasks)
                 await wait_for_event(self._look, ROUND_SECONDS)
 
-    async def _find_due(self) -> list[CertificateId]:
+    async def _find_due(self) -> list[tuple[CertificateId, Wish]]:
+        due: list[tuple[CertificateId, Wish]] = []
         try:
             states = await list_states(self._tools.store)
+            now = self._tools.clock.now()
+            for which in self._wanted:
+                state = states.get(which, CertificateState(which))
+                if which in self._under_way:
+                    continue
+                if await self._is_key_old(state, now):
+                    due.append((which, Wish(roll_over=True)))
+                elif self._find_time(state, now) <= now:
+                    due.append((which, NOTHING_MORE))
         except StoreUnavailable as error:
             self._tell_fault(f"certificates cannot be looked at: {error}")
             return []
         self._tell_fault("")
-        now = self._tools.clock.now()
-        return [
-            which
-            for which in self._wanted
-            if which not in self._under_way
-            and self._find_time(states.get(which, CertificateState(which)), now) <= now
-        ]
+        return due
+
+    async def _is_key_old(self, state: CertificateState, now: datetime) -> bool:
+        if not self._roll_over_every or state.rollover is not None:
+            return False
+        since = await self._ages.find_since(state)
+        return since is not None and now - since >= self._roll_over_every
 
     def _find_time(self, state: CertificateState, now: datetime) -> datetime:
         tools = self._tools
         return find_next_time(state, tools.directories, tools.takeover_after, now)
 
-    def _begin(self, which: CertificateId, tasks: asyncio.TaskGroup) -> None:
-        task = tasks.create_task(self._tend(which))
+    def _begin(self, which: CertificateId, wish: Wish, tasks: asyncio.TaskGroup) -> None:
+        task = tasks.create_task(self._tend(which, wish))
         self._under_way[which] = task
         task.add_done_callback(lambda _: self._under_way.pop(which, None))
 
-    async def _tend(self, which: CertificateId) -> None:
+    async def _tend(self, which: CertificateId, wish: Wish) -> None:
         async with self._slots:
             try:
-                await tend(self._tools, which)
+                await tend(self._tools, which, wish)
                 self._tell_done()
             except StoreUnavailable as error:
                 self._tell_fault(f"certificates cannot be kept: {error}")
             except Exception as error:  # noqa: BLE001 - one certificate's defect is not the others'
-                text = f"a defect of letterlock, {type(error).__name__}: {str(error)[:200]}"
+                # Without its text: that may quote what was to be kept, keys too.
+                text = f"a defect of letterlock, {type(error).__name__}"
                 self._tools.log.write(Service.CERTIFICATES, f"error: {which}: {text}")
 
     def _tell_fault(self, fault: str) -> None:
