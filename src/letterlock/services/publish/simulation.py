@@ -1,8 +1,8 @@
 """What becomes of published TLSA records when a certificate is renewed, tried before it is done.
 
 RFC 7671 §8 (each kind of record matches the chain in use), §9 (which digests count), RFC 7672
-§3.1, §3.1.2. Matching is `protocols.policy.dane`'s, as in deliveries. Also the guard of a switch to
-another chain: one that no record matches keeps mail away.
+§3.1, §3.1.2. Matching is `protocols.policy.dane`'s, as in deliveries. That nothing comes into use that
+no record matches is `services.certify`'s to see to.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -116,24 +116,6 @@ def find_unmatched_kinds(
         found = matched.get(kind, False) or find_match(record, host, chain, now) is not None
         matched[kind] = found
     return tuple(kind for kind, has_match in matched.items() if not has_match)
-
-
-def find_switch_fault(
-    host: Domain, records: Sequence[TlsaRecord], chain: Chain, now: datetime
-) -> str | None:
-    """Say why a host must not change to a chain while these records are published; None: it may.
-
-    `records` are what every authoritative server has, and what caches may still have.
-    """
-    if not find_usable(records):
-        return None
-    judgement = judge_dane(chain, records, (host,), now)
-    if not judgement.is_authenticated:
-        return judgement.findings[0].text
-    unmatched = find_unmatched_kinds(host, records, chain, now)
-    if unmatched:
-        return f"no record of the kind {', '.join(unmatched)} matches the new certificate"
-    return None
 
 
 def _decide(
