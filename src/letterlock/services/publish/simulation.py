@@ -1,8 +1,8 @@
 """What becomes of published TLSA records when a certificate is renewed, tried before it is done.
 
 RFC 7671 §8 (each kind of record matches the chain in use), §9 (which digests count), RFC 7672
-§3.1, §3.1.2. Matching is `protocols.policy.dane`'s, as in deliveries. That nothing comes into use that
-no record matches is `services.certify`'s to see to.
+§3.1, §3.1.2. Matching is `protocols.policy.dane`'s, as in deliveries. That nothing comes into use
+that no record matches is `services.certify`'s to see to.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
