@@ -108,7 +108,8 @@ class Looker:
             for each in observed.find(name, "PTR").records[:MAX_NAMES]
             if isinstance(each, str)
         )
-        exists = observed.find(domain, "MX").existence is not Existence.NXDOMAIN
+        mx = observed.find(domain, "MX")
+        exists = mx.is_answer and mx.existence is not Existence.NXDOMAIN
         questions = _list_for_servers(domain, hosts, plan) if exists else ()
         at_servers, undecided = await self._ask_servers(questions)
         return Observed(
@@ -138,23 +139,28 @@ class Looker:
     async def _ask_servers(
         self, questions: Iterable[Question]
     ) -> tuple[tuple[AtServers, ...], tuple[str, ...]]:
-        """Ask each server of each zone; the texts say which zones' servers are not known."""
-        found: list[AtServers] = []
+        """Ask each server of each zone; the texts say which zones' servers are not known.
+
+        All at a time: a server that is silent costs its seconds once.
+        """
+        asked = tuple(dict.fromkeys(questions))
+        names = tuple(dict.fromkeys(name for name, _ in asked))
+        located = await asyncio.gather(*map(self._authorities.find_zone, names))
+        zones = dict(zip(names, located, strict=True))
+        found = tuple(dict.fromkeys(zone.name for zone in located if isinstance(zone, Zone)))
+        served = await asyncio.gather(*map(self._authorities.find, found))
+        servers = dict(zip(found, served, strict=True))
         undecided: list[str] = []
-        known: dict[Domain, Authorities | NotFound] = {}
-        for name, rdtype in dict.fromkeys(questions):
-            zone = await self._authorities.find_zone(name)
-            if isinstance(zone, NotFound):
-                undecided.append(f"authoritative servers of {name}: {zone.reason}")
-                continue
-            if zone.name not in known:
-                known[zone.name] = await self._authorities.find(zone.name)
-            servers = known[zone.name]
-            if isinstance(servers, NotFound):
-                undecided.append(f"authoritative servers of {zone.name}: {servers.reason}")
-                continue
-            found.append(await self._ask_each(servers, name, rdtype))
-        return tuple(found), tuple(dict.fromkeys(undecided))
+        asking = []
+        for name, rdtype in asked:
+            zone = zones[name]
+            known = servers[zone.name] if isinstance(zone, Zone) else zone
+            if isinstance(known, NotFound):
+                where = zone.name if isinstance(zone, Zone) else name
+                undecided.append(f"authoritative servers of {where}: {known.reason}")
+            else:
+                asking.append(self._ask_each(known, name, rdtype))
+        return tuple(await asyncio.gather(*asking)), tuple(dict.fromkeys(undecided))
 
     async def _ask_each(self, authorities: Authorities, name: Domain, rdtype: str) -> AtServers:
         published = await self._authorities.ask(authorities.servers, name, rdtype)
