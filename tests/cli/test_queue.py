@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from letterlock.cli.root import main
-from letterlock.cli.status import format_status
+from letterlock.cli.status import format_status, merge_answers
 from letterlock.network.control import ControlServer
+from letterlock.network.control_client import Answers
 from letterlock.protocols.smtp.envelope import TlsDemand
 from letterlock.services.receive.session import COUNTERS
 from letterlock.storage.queue import (
@@ -458,6 +459,14 @@ async def test_status_adds_up_what_the_workers_say(
     assert "Resolver      127.0.0.1:53; DANE can work: com is signed, and was validated" in lines
     assert "Clients       4 clients that asked for no name (SNI)" in lines
     assert lines[-1] == "Problems      none"
+
+
+def test_status_of_thousands_of_certificates_is_one_screen() -> None:
+    found = Answers(({**STATUS, "certificate_count": 10_000},) * 2)
+    document = {**merge_answers(found), "queue": None}
+    assert document["certificate_count"] == 10_000
+    lines = list(format_status(document))
+    assert "              and 9997 more that end later: letterlock cert list" in lines
 
 
 def test_status_of_one_and_of_many() -> None:

@@ -73,7 +73,7 @@ class TestDefault:
         for sni in (None, HOST, "unknown.example"):
             assert is_self_signed(get(chooser, sni))
         assert chooser.names == (HOST,)
-        assert [each.names for each in chooser.summaries] == [MAIN]
+        assert [each.names for each in chooser.summarize(9)] == [MAIN]
 
     def test_the_first_real_one_takes_its_place(self, tmp_path: Path) -> None:
         """Also for clients that can't use it: nobody is shown what is not ours any more."""
@@ -83,7 +83,7 @@ class TestDefault:
         assert not chooser.is_self_signed
         for sni in (None, HOST, "unknown.example"):
             assert get(chooser, sni) == issue(MAIN, "rsa").certificate
-        assert len(chooser.summaries) == 1
+        assert chooser.count == 1
 
     @pytest.mark.parametrize("names", [MAIN, ("*.example.org",)])
     def test_that_of_the_host_name_is_the_default(
@@ -210,6 +210,15 @@ def test_handshakes_go_on_while_certificates_are_switched_and_removed(tmp_path: 
     for name in names:
         served = get(chooser, name).public_bytes(Encoding.PEM)
         assert served == (tmp_path / name / "cert.pem").read_bytes()
+
+
+def test_of_many_the_default_and_those_that_end_first_are_told(tmp_path: Path) -> None:
+    days = {"late.example": 80, "soon.example": 3, "next.example": 20}
+    issued = [authority().issue([name], now=NOW, days=left) for name, left in days.items()]
+    chooser = make_managed(tmp_path, HOST, issue(MAIN), issue(MAIN, "rsa"), *issued)
+    told = [each.names[0] for each in chooser.summarize(4)]
+    assert told == [HOST, HOST, "soon.example", "next.example"]
+    assert chooser.count == 5
 
 
 class FakeSource:

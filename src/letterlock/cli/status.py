@@ -58,6 +58,7 @@ _ONE_CLIENT = {
         "queue.queued": "recipients that wait",
         "queue.held": "recipients that are held",
         "queue.claimed": "recipients that are being delivered",
+        "certificate_count": "certificates that are served; of many not all are shown",
         "certificates[].names": "the names in a certificate",
         "certificates[].not_after": "when it ends",
         "certificates[].days_left": "whole days until then; negative when it has ended",
@@ -114,6 +115,7 @@ def merge_answers(found: Answers) -> dict[str, Any]:
     node: dict[str, Any] = {}
     clients: dict[str, int] = {}
     certificates: list[Any] = []
+    count = 0
     resolver: dict[str, Any] | None = None
     problems: list[str] = list(found.failures)
     for answer in found.answers:
@@ -121,6 +123,7 @@ def merge_answers(found: Answers) -> dict[str, Any]:
         for key, number in answer.get("clients", {}).items():
             clients[key] = clients.get(key, 0) + int(number)
         certificates = certificates or list(answer.get("certificates", ()))
+        count = max(count, int(answer.get("certificate_count", 0)))
         resolver = resolver or answer.get("resolver")
         problems += answer.get("problems", ())
     node["workers"] = len(found.answers)
@@ -128,6 +131,7 @@ def merge_answers(found: Answers) -> dict[str, Any]:
         "running": True,
         "node": node,
         "certificates": certificates,
+        "certificate_count": max(count, len(certificates)),
         "resolver": resolver,
         "clients": clients,
         "problems": list(dict.fromkeys(problems)),
@@ -143,7 +147,10 @@ def format_status(document: Mapping[str, Any]) -> Iterator[str]:
     else:
         yield "Node          not running; start it with letterlock serve"
     yield f"Queue         {_format_queue(document['queue'])}"
-    yield from _format_certificates(document.get("certificates", ()))
+    certificates = document.get("certificates", ())
+    yield from _format_certificates(certificates)
+    if (more := document.get("certificate_count", 0) - len(certificates)) > 0:
+        yield f"{'':14}and {more} more that end later: letterlock cert list"
     if resolver := document.get("resolver"):
         yield f"Resolver      {resolver['address']}; {resolver['reason']}"
     clients: Mapping[str, int] = document.get("clients", {})

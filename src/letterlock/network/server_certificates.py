@@ -6,6 +6,7 @@ that can't be read, and a name with a NUL or of more than 255 octets.
 Contexts are made at start and on reload, before workers fork: workers share their ticket keys.
 """
 
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -106,9 +107,17 @@ class ServerCertificates:
         return tuple(self._offers.by_name)
 
     @property
-    def summaries(self) -> tuple[CertificateSummary, ...]:
-        """Give each certificate's names and end, those of files first, in their order."""
-        return tuple(CertificateSummary(pair.names, pair.not_after) for pair in self._pairs)
+    def count(self) -> int:
+        """How many certificates there are."""
+        return len(self._pairs)
+
+    def summarize(self, limit: int) -> list[CertificateSummary]:
+        """Give the names and ends of some: the default ones, then those that end first."""
+        default = self._offers.default
+        others = (pair for pair in self._pairs if pair not in default)
+        first = heapq.nsmallest(limit, others, key=lambda pair: pair.not_after)
+        chosen = [*default, *first][:limit]
+        return [CertificateSummary(pair.names, pair.not_after) for pair in chosen]
 
     def choose(self, hello: ClientHello | None) -> Choice:
         """Choose for a client; None stands for one whose ClientHello could not be read."""

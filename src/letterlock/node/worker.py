@@ -49,6 +49,8 @@ from letterlock.storage.ids import QueueIds
 DRAIN = timedelta(minutes=10)
 """For how long a drained worker's sessions may go on."""
 UPKEEP_SECONDS = 10.0
+SHOWN_CERTIFICATES = 20
+"""There may be thousands, and the status is one screen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +214,7 @@ class Worker:
             "node": {"version": __version__, "started": format_time(self._started)},
             "resolver": resolver.describe() if resolver is not None else None,
             "certificates": self._tell_certificates(),
+            "certificate_count": common.certificates.count if common.certificates else 0,
             "clients": common.counters.of_worker(self._place),
             "problems": problems,
         }
@@ -227,7 +230,7 @@ class Worker:
                 "not_after": format_time(item.not_after),
                 "days_left": (item.not_after - now).days,
             }
-            for item in certificates.summaries
+            for item in certificates.summarize(SHOWN_CERTIFICATES)
         ]
 
 
