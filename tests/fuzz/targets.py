@@ -5,6 +5,7 @@ from tests.fuzz import (
     acme_certificates,
     addresses,
     caa,
+    dkim,
     dns_changes,
     dns_messages,
     explain,
@@ -22,7 +23,7 @@ from tests.fuzz.target import Target
 
 _MODULES = (
     *(smtp_server, smtp_client, messages, addresses, dns_messages, mta_sts, tls, tlsrpt),
-    *(https, maps, caa, dns_changes, acme, acme_certificates, operators, explain),
+    *(https, maps, caa, dns_changes, acme, acme_certificates, operators, explain, dkim),
 )
 TARGETS: dict[str, Target] = {
     target.name: target for module in _MODULES for target in module.TARGETS
