@@ -403,6 +403,12 @@ def test_sessions_are_resumed_in_tls_1_3(both: ServerCertificates) -> None:
     assert resume(both, SSL.TLS1_3_VERSION, MAIN[0], MAIN[0]) == (True, True)
 
 
+def test_names_below_one_authority_share_tickets_in_tls_1_3(both: ServerCertificates) -> None:
+    """RFC 8446 §4.6.1: whether to use one under another name is the client's to say."""
+    assert resume(both, SSL.TLS1_3_VERSION, MAIN[0], OTHER[0]) == (True, True)
+    assert resume(both, SSL.TLS1_3_VERSION, MAIN[0], "unknown.example") == (True, True)
+
+
 def test_tickets_live_less_than_a_week(both: ServerCertificates) -> None:
     """RFC 8446 §4.6.1: at most 604800 seconds; RFC 9325 §3.4: less than a ticket key's week.
     Rules 96 and 116.
