@@ -344,6 +344,12 @@ async def test_long_ttl_is_noted() -> None:
     answer = world.resolver._answers[TLSA, "TLSA"]
     world.resolver.put(replace(answer, ttl=7 * 86400))
     assert await world.find_codes() == [f"note tlsa-long-ttl {TLSA}"]
+    # In the resolver's cache it has run down.
+    world.resolver.put(answer)
+    assert await world.find_codes() == []
+    for server in SERVERS:
+        world.servers.said[TLSA, server] = Served(frozenset({"3 1 1 00"}), 7 * 86400)
+    assert await world.find_codes() == [f"note tlsa-long-ttl {TLSA}"]
 
 
 async def test_dkim_key_has_to_be_published() -> None:

@@ -79,6 +79,15 @@ class Observed:
         """Give the answer to the question for a host's TLSA records."""
         return self.find(below(SMTP_LABEL, host), "TLSA")
 
+    def find_ttl(self, answer: Answer) -> int:
+        """Give the TTL of an answer's records as the zone has it: in caches it runs down."""
+        said = (
+            each.published.ttl
+            for each in self.at_servers
+            if (each.name, each.rdtype) == (answer.name, answer.rdtype)
+        )
+        return max(answer.ttl, *said, 0)
+
     def is_secure(self, host: Domain) -> bool:
         """Say whether DNSSEC vouches for the addresses of a host."""
         answers = (self.find(host, "A"), self.find(host, "AAAA"))

@@ -73,8 +73,8 @@ def _check_host(observed: Observed, host: _Host, now: datetime) -> Iterator[Find
     yield from _check_form(host)
     if host.own is not None and host.own.keys:
         yield from _check_match(host, host.own, now)
-    if host.answer.ttl > MAX_TTL:
-        text = f"the TTL is {host.answer.ttl} seconds: for so long a lost key keeps mail away"
+    if (ttl := observed.find_ttl(host.answer)) > MAX_TTL:
+        text = f"the TTL is {ttl} seconds: for so long a lost key keeps mail away"
         yield note(Code.TLSA_LONG_TTL, host.owner, text, "make it an hour")
 
 
