@@ -53,10 +53,6 @@ def given_policy(**changes: object) -> Change:
     return lambda world: world.serve(replace(POLICY, **changes))  # type: ignore[arg-type]  # a table of many types
 
 
-def spf(text: str) -> Change:
-    return given_text(DOMAIN, text, "another text")
-
-
 def with_other_mx(world: World) -> None:
     world.set(DOMAIN, "MX", MxRecord(10, HOST), MxRecord(20, OTHER))
     world.set(OTHER, "A", PUBLIC)
@@ -104,33 +100,6 @@ TABLE: list[tuple[Change, list[str]]] = [
         f"warning ptr-differs {PTR}", f"error ptr-not-confirmed {PTR}",
     ]),
     (lambda w: w.set(PTR, "PTR", OTHER, HOST), [f"error ptr-not-confirmed {PTR}"]),
-    # SPF
-    (lambda w: w.remove(DOMAIN, "TXT"), [f"error spf-missing {DOMAIN}"]),
-    (spf("v=spf10 -all"), [f"error spf-missing {DOMAIN}"]),
-    (given_text(DOMAIN, "v=spf1 mx -all", "v=spf1 a -all"), [f"error spf-several {DOMAIN}"]),
-    (spf("v=spf1 mx +all"), [f"error spf-allows-all {DOMAIN}"]),
-    (spf("v=spf1 mx all"), [f"error spf-allows-all {DOMAIN}"]),
-    (spf("v=spf1 mx ?all"), [f"warning spf-open-end {DOMAIN}"]),
-    (spf("v=spf1 mx"), [f"warning spf-open-end {DOMAIN}"]),
-    (spf("v=spf1 mx wrong -all"), [f"error spf-invalid {DOMAIN}"]),
-    (spf("v=spf1 ip4:192.0.2.300 -all"), [f"error spf-invalid {DOMAIN}"]),
-    (spf("v=spf1 ip6:192.0.2.1 -all"), [f"error spf-invalid {DOMAIN}"]),
-    (spf("v=spf1 include: -all"), [f"error spf-invalid {DOMAIN}"]),
-    (spf("v=spf1 mx all:x"), [f"error spf-invalid {DOMAIN}"]),
-    (spf("v=spf1 mx " + "include:a.example " * 10 + "-all"), [f"error spf-lookups {DOMAIN}"]),
-    (spf("v=spf1 -all"), [f"note spf-differs {DOMAIN}", f"error spf-excludes-us {DOMAIN}"]),
-    (spf("v=spf1 a -all"), [f"note spf-differs {DOMAIN}", f"error spf-excludes-us {DOMAIN}"]),
-    (spf("v=spf1 -mx include:a.example -all"), [
-        f"note spf-differs {DOMAIN}", f"error spf-excludes-us {DOMAIN}",
-    ]),
-    (spf("v=spf1 ip4:192.0.2.0/24 -all"), [
-        f"note spf-differs {DOMAIN}", f"error spf-excludes-us {DOMAIN}",
-    ]),
-    (spf("v=spf1 ip4:192.0.2.1 IP6:2001:db8::/64 ~all"), [f"note spf-differs {DOMAIN}"]),
-    (spf("v=spf1 include:a.example -all"), [f"note spf-differs {DOMAIN}"]),
-    (spf("v=spf1 a:mx1.example.org -all"), [f"note spf-differs {DOMAIN}"]),
-    (spf("v=spf1 a exp=a.example redirect=a.example"), [f"note spf-differs {DOMAIN}"]),
-    (lambda w: w.remove(HOST, "TXT"), [f"note spf-missing {HOST}"]),
     # DMARC
     (lambda w: w.remove(DMARC, "TXT"), [f"warning dmarc-missing {DMARC}"]),
     (given_text(DMARC, "v=DMARC1; p=none", "v=DMARC1; p=none;"), [f"error dmarc-several {DMARC}"]),
