@@ -14,6 +14,7 @@ from tests.fuzz import (
     messages,
     mta_sts,
     operators,
+    sasl,
     smtp_client,
     smtp_server,
     tls,
@@ -23,7 +24,7 @@ from tests.fuzz.target import Target
 
 _MODULES = (
     *(smtp_server, smtp_client, messages, addresses, dns_messages, mta_sts, tls, tlsrpt),
-    *(https, maps, caa, dns_changes, acme, acme_certificates, operators, explain, dkim),
+    *(https, maps, caa, dns_changes, acme, acme_certificates, operators, explain, dkim, sasl),
 )
 TARGETS: dict[str, Target] = {
     target.name: target for module in _MODULES for target in module.TARGETS
