@@ -15,8 +15,8 @@ from letterlock.services.certify.rollover import (
     Step,
     begin,
     find_next,
-    make_record,
 )
+from letterlock.services.publish.records import make_tlsa
 from letterlock.storage.certificates import RollOver, RollOverStage
 from tests.fakes import START
 
@@ -28,8 +28,8 @@ HOUR = timedelta(hours=1)
 def published(
     *everywhere: bytes, somewhere: tuple[bytes, ...] = (), fault: str = ""
 ) -> PublishedTlsa:
-    records = frozenset(map(make_record, everywhere))
-    anywhere = records | frozenset(map(make_record, somewhere))
+    records = frozenset(map(make_tlsa, everywhere))
+    anywhere = records | frozenset(map(make_tlsa, somewhere))
     return PublishedTlsa(BASE, records, anywhere, HOUR, fault)
 
 
@@ -132,8 +132,8 @@ def test_a_first_key_ends_when_it_is_in_use() -> None:
 class _World:
     """A zone, a certificate and what is kept; `is_safe` must never be false."""
 
-    zone: set[TlsaRecord] = field(default_factory=lambda: {make_record(OLD)})
-    lagging: set[TlsaRecord] = field(default_factory=lambda: {make_record(OLD)})
+    zone: set[TlsaRecord] = field(default_factory=lambda: {make_tlsa(OLD)})
+    lagging: set[TlsaRecord] = field(default_factory=lambda: {make_tlsa(OLD)})
     caches: list[tuple[timedelta, frozenset[TlsaRecord]]] = field(default_factory=list)
     in_use: bytes = OLD
     now: timedelta = timedelta(0)
@@ -150,7 +150,7 @@ class _World:
         step = find_next(
             self.kept, self.look(), self.in_use, START + self.now, is_ours_to_change=True
         )
-        record = make_record(self.kept.spki_sha256)
+        record = make_tlsa(self.kept.spki_sha256)
         if step.step is Step.PUBLISH:
             self.zone.add(record)
         if step.step is Step.WITHDRAW:
@@ -166,7 +166,7 @@ class _World:
     def is_safe(self) -> bool:
         """Say if a sender finds the key: at any server, or in what it asked less than a TTL ago."""
         known = [records for time, records in self.caches if self.now - time < HOUR]
-        ours = make_record(self.in_use)
+        ours = make_tlsa(self.in_use)
         return all(ours in records for records in (*known, self.zone, self.lagging))
 
 
@@ -194,7 +194,7 @@ def test_senders_always_find_the_key_in_use(moves: list[str]) -> None:
                 raise AssertionError(move)
         assert world.is_safe()
     assert world.kept is None
-    assert (world.in_use, world.zone) == (NEW, {make_record(NEW)})
+    assert (world.in_use, world.zone) == (NEW, {make_tlsa(NEW)})
 
 
 def test_a_roll_over_never_shows_its_key() -> None:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from letterlock.protocols.dns.answers import CaaRecord, Security, TlsaRecord
 from letterlock.services.certify.keeping import find_next_time
-from letterlock.services.certify.rollover import AFTER_SWITCH, make_record
+from letterlock.services.certify.rollover import AFTER_SWITCH
 from letterlock.services.certify.tending import (
     LEASE,
     NOTHING_MORE,
@@ -20,6 +20,7 @@ from letterlock.services.certify.tending import (
     abandon_rollover,
     tend,
 )
+from letterlock.services.publish.records import make_tlsa
 from letterlock.storage.certificates import CertificateLease, CertificateState, RollOverStage
 from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.sqlite.certificates import SqliteCertificates
@@ -28,7 +29,7 @@ from tests.acme_server import refuse, respond
 from tests.fakes import START
 from tests.services.certify.scene import ID, NAME, TTL, Scene, making_scene
 
-OTHER_KEY = make_record(b"x" * 32)
+OTHER_KEY = make_tlsa(b"x" * 32)
 RENEW = Wish(renew=True)
 ROLL_OVER = Wish(roll_over=True)
 
@@ -194,7 +195,7 @@ async def test_a_first_key_waits_for_its_record(scene: Scene) -> None:
     assert state.rollover is not None
     assert state.rollover.stage is RollOverStage.PUBLISHED
     assert scene.server.paths("new-order") == []
-    scene.zone.records.add(make_record(state.rollover.spki_sha256))
+    scene.zone.records.add(make_tlsa(state.rollover.spki_sha256))
     assert (await scene.tend()).facts is None
     scene.clock.move(2 * TTL)
     state = await scene.tend()
@@ -242,14 +243,14 @@ async def _roll(scene: Scene, wish: Wish = NOTHING_MORE) -> CertificateState:
 
 async def test_a_key_is_changed_in_step_with_its_records(scene: Scene) -> None:
     old = await scene.obtain()
-    scene.zone.records = {make_record(old.spki_sha256)}
+    scene.zone.records = {make_tlsa(old.spki_sha256)}
     state = await _roll(scene, ROLL_OVER)
     assert state.facts is not None
     new = state.facts.spki_sha256
     assert new != old.spki_sha256
     assert scene.zone.changes == [
-        ("add", make_record(new)),
-        ("remove", make_record(old.spki_sha256)),
+        ("add", make_tlsa(new)),
+        ("remove", make_tlsa(old.spki_sha256)),
     ]
     assert scene.clock.now() - START >= 2 * TTL + AFTER_SWITCH
     assert scene.said("key roll-over: done")
@@ -264,7 +265,7 @@ async def test_without_records_a_key_is_changed_at_once(scene: Scene) -> None:
 
 async def test_a_refused_change_is_told_and_tried_again(scene: Scene) -> None:
     old = await scene.obtain()
-    scene.zone.records = {make_record(old.spki_sha256)}
+    scene.zone.records = {make_tlsa(old.spki_sha256)}
     scene.zone.refusal = "ns1.example.org: REFUSED"
     state = await scene.tend(ROLL_OVER)
     assert state.rollover is not None
@@ -276,7 +277,7 @@ async def test_a_refused_change_is_told_and_tried_again(scene: Scene) -> None:
 
 async def test_a_renewal_does_not_wait_for_a_roll_over(scene: Scene) -> None:
     old = await scene.obtain()
-    scene.zone.records = {make_record(old.spki_sha256)}
+    scene.zone.records = {make_tlsa(old.spki_sha256)}
     scene.zone.is_ours_to_change = False
     await scene.tend(ROLL_OVER)
     scene.clock.move(timedelta(days=62))
@@ -289,7 +290,7 @@ async def test_a_renewal_does_not_wait_for_a_roll_over(scene: Scene) -> None:
 
 async def test_a_roll_over_can_be_given_up_until_the_new_key_is_in_use(scene: Scene) -> None:
     old = await scene.obtain()
-    scene.zone.records = {make_record(old.spki_sha256)}
+    scene.zone.records = {make_tlsa(old.spki_sha256)}
     assert await abandon_rollover(scene.tools(), ID) == "no roll-over goes on"
     await scene.tend(ROLL_OVER)
     assert len(scene.zone.records) == 2
@@ -297,7 +298,7 @@ async def test_a_roll_over_can_be_given_up_until_the_new_key_is_in_use(scene: Sc
     state = await scene.store.load(ID)
     assert state is not None
     assert state.rollover is None
-    assert scene.zone.records == {make_record(old.spki_sha256)}
+    assert scene.zone.records == {make_tlsa(old.spki_sha256)}
     await scene.tend(ROLL_OVER)
     scene.clock.move(2 * TTL)
     state = await scene.tend()
@@ -340,7 +341,7 @@ async def test_a_kill_between_any_two_steps_resumes_at_the_right_one(
     scene: Scene, lives: int, is_kept: bool
 ) -> None:
     old = await scene.obtain()
-    scene.zone.records = {make_record(old.spki_sha256)}
+    scene.zone.records = {make_tlsa(old.spki_sha256)}
     in_use = {old.spki_sha256}
     dying = _DyingStore(scene.database, lives, is_kept=is_kept)
     wish = ROLL_OVER
@@ -350,7 +351,7 @@ async def test_a_kill_between_any_two_steps_resumes_at_the_right_one(
         assert state.facts is not None
         in_use.add(state.facts.spki_sha256)
         # Whoever asks now finds the key in use, and the pair that is kept is that key's.
-        assert make_record(state.facts.spki_sha256) in scene.zone.records
+        assert make_tlsa(state.facts.spki_sha256) in scene.zone.records
         pair = await scene.store.load_pair(ID)
         assert pair is not None
         leaf = x509.load_pem_x509_certificates(pair.chain)[0]
@@ -366,7 +367,7 @@ async def test_a_kill_between_any_two_steps_resumes_at_the_right_one(
     else:
         raise AssertionError(scene.log.texts)
     assert len(in_use) == 2
-    assert scene.zone.records == {make_record(state.facts.spki_sha256)}
+    assert scene.zone.records == {make_tlsa(state.facts.spki_sha256)}
 
 
 async def test_a_store_that_is_away_is_the_callers_to_handle(scene: Scene) -> None:

@@ -13,10 +13,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from letterlock.protocols.dns.answers import TlsaRecord
-from letterlock.protocols.policy.dane import DANE_EE, SPKI
+from letterlock.services.publish.records import make_tlsa
 from letterlock.storage.certificates import RollOver, RollOverStage
-
-SHA_256 = 1
 
 LOOK_EVERY = timedelta(minutes=5)
 """Between two looks at records that are still to come or to go."""
@@ -64,11 +62,6 @@ class Next:
 
     step: Step
     rollover: RollOver | None
-
-
-def make_record(spki_sha256: bytes) -> TlsaRecord:
-    """Give the record of a key: `3 1 1`, which RFC 7672 §3.1 recommends."""
-    return TlsaRecord(DANE_EE, SPKI, SHA_256, spki_sha256)
 
 
 def begin(key: bytes, spki_sha256: bytes, now: datetime) -> RollOver:
@@ -154,7 +147,7 @@ def _switch(
 def _withdraw(
     rollover: RollOver, published: PublishedTlsa, now: datetime, *, is_ours_to_change: bool
 ) -> Next:
-    old = make_record(rollover.spki_sha256)
+    old = make_tlsa(rollover.spki_sha256)
     if old not in published.anywhere:
         return Next(Step.KEEP, None)
     if rollover.ready is not None and now < rollover.ready:
@@ -167,15 +160,15 @@ def _withdraw(
 
 def _is_covered(published: PublishedTlsa, spki_sha256: bytes) -> bool:
     """Say if whoever asks today finds the key, or finds that there are no records at all."""
-    return not published.anywhere or make_record(spki_sha256) in published.everywhere
+    return not published.anywhere or make_tlsa(spki_sha256) in published.everywhere
 
 
 def _has(published: PublishedTlsa, rollover: RollOver) -> bool:
-    return make_record(rollover.spki_sha256) in published.anywhere
+    return make_tlsa(rollover.spki_sha256) in published.anywhere
 
 
 def _show(published: PublishedTlsa, spki_sha256: bytes) -> str:
-    return f"{published.base}. IN TLSA {make_record(spki_sha256)}"
+    return f"{published.base}. IN TLSA {make_tlsa(spki_sha256)}"
 
 
 def _enter(

@@ -36,9 +36,9 @@ from letterlock.services.certify.rollover import (
     Step,
     begin,
     find_next,
-    make_record,
 )
 from letterlock.services.certify.tlsa_guard import TlsaZone, could_match
+from letterlock.services.publish.records import make_tlsa
 from letterlock.storage.certificates import (
     CertificateId,
     CertificateLease,
@@ -138,7 +138,7 @@ async def abandon_rollover(tools: Tools, which: CertificateId) -> str | None:
         fault = "the new key is in use already; begin another roll-over"
     else:
         if tools.zone.is_ours_to_change and rollover.stage is not RollOverStage.KEY_MADE:
-            fault = await tools.zone.remove(which.name, make_record(rollover.spki_sha256))
+            fault = await tools.zone.remove(which.name, make_tlsa(rollover.spki_sha256))
         state = replace(state, rollover=None)
     await tools.store.settle(lease, state)
     return fault
@@ -292,7 +292,7 @@ class _Tending:
 
     async def _take(self, before: RollOver, step: Next) -> None:
         name, zone = self._lease.id.name, self._tools.zone
-        record = make_record(before.spki_sha256)
+        record = make_tlsa(before.spki_sha256)
         match step.step:
             case Step.KEEP:
                 await self._enter(step.rollover)

@@ -10,7 +10,8 @@ from typing import Protocol
 
 from letterlock.protocols.dns.answers import TlsaRecord
 from letterlock.protocols.policy.dane import DANE_EE, SPKI, find_usable, judge_dane
-from letterlock.services.certify.rollover import PublishedTlsa, make_record
+from letterlock.services.certify.rollover import PublishedTlsa
+from letterlock.services.publish.records import make_tlsa
 
 FULL = 0
 _MAX_SHOWN = 3
@@ -41,7 +42,7 @@ def could_match(published: PublishedTlsa, spki_sha256: bytes) -> bool:
     usable = find_usable(tuple(published.anywhere))
     if not usable:
         return True
-    ours = make_record(spki_sha256)
+    ours = make_tlsa(spki_sha256)
     return any(_is_open(record) or record == ours for record in usable)
 
 
