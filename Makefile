@@ -15,10 +15,10 @@ BIN := .venv/bin
 CODE := src tests tools $(if $(wildcard benchmarks/*.py),benchmarks)
 
 # With CI=true the peers are installed unasked, and a missing one fails its tests.
-CI_PEERS := $(if $(filter true,$(CI)),peers fuzzer)
+CI_PEERS := $(if $(filter true,$(CI)),peers fuzzer dkimpy)
 
 .PHONY: help venv demo test check format lint imports types docs coverage bench proof fuzz fuzzer \
-	peers peers-unpacked clean
+	dkimpy peers peers-unpacked clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -65,6 +65,7 @@ coverage: venv $(CI_PEERS) ## the tests, with the floors of coverage: protocols 
 
 bench: venv ## run the benchmarks
 	@$(PYTHON) -m tools.side_environment policy-daemon || echo "going on without postfix-mta-sts-resolver"
+	@$(PYTHON) -m tools.side_environment dkimpy || echo "going on without dkimpy"
 	@set -e; for file in $(wildcard benchmarks/bench_*.py); do \
 		$(BIN)/python -m benchmarks.$$(basename $$file .py) $(ARGS); done
 
@@ -77,6 +78,9 @@ fuzz: venv ## look for inputs that break a parser (ARGS="--seconds 60 NAME", "--
 
 fuzzer: venv ## make .venv-fuzz, with what `make fuzz` is guided by (Linux on x86-64)
 	@$(PYTHON) -m tools.side_environment fuzz
+
+dkimpy: venv ## make .venv-dkimpy, with the other side in tests of DKIM (Linux on x86-64)
+	@$(PYTHON) -m tools.side_environment dkimpy
 
 peers: ## install the programs that tests talk to (Debian, root); starts no service
 	@$(PYTHON) -m tools.install_peers

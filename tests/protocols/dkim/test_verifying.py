@@ -246,6 +246,15 @@ def test_other_signatures_may_be_signed() -> None:
         assert [each.result for each in results] == [DkimResult.PASS, DkimResult.PASS]
 
 
+def test_a_second_from_field_must_be_signed() -> None:
+    """RFC 6376 §8.15: readers may see that one."""
+    second = b"From: somebody@else.example\r\n"
+    assert verify(make_field() + second + HEADER).result is DkimResult.POLICY
+    both = make_field(header=second + HEADER, h="From:From:Subject")
+    assert verify(both + second + HEADER).result is DkimResult.PASS
+    assert verify(make_field(h="From:From") + HEADER).result is DkimResult.PASS
+
+
 def test_how_many_are_tried_is_bounded() -> None:
     """RFC 6376 §8.4."""
     fields = b"".join(make_field(s=f"s{number}") for number in range(MAX_SIGNATURES + 5))

@@ -168,6 +168,10 @@ class Verifier:
             return DkimResult.FAIL, "signature did not verify"
         if surplus:
             return DkimResult.POLICY, f"unsigned content: {surplus} octets beyond l="
+        authors = sum(name == b"from" for name, _ in self._fields)
+        if authors > signature.names.count(b"from"):
+            # RFC 6376 §8.15: a reader may be shown that one, and the signature stands for another.
+            return DkimResult.POLICY, "unsigned content: there is a From field more"
         return DkimResult.PASS, ""
 
     def _hash_fields(self, signature: Signature, at: int) -> bytes:
