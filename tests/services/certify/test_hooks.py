@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from letterlock.services.certify.hooks import MAX_SHOWN_CHARACTERS, SEARCH_PATH, run_hook
 
@@ -79,6 +80,16 @@ async def test_it_is_ended_with_all_it_started(tmp_path: Path) -> None:
     assert len(processes) == 2
     for process in processes:
         await wait_for_end(process)
+
+
+def test_no_signal_is_blocked_for_it_in_the_nodes_event_loop(tmp_path: Path) -> None:
+    """Nor is it missed that it ended, under uvloop."""
+    seen = tmp_path / "seen"
+    hook = write(tmp_path, f'grep SigBlk /proc/self/status > "{seen}"; exit 3')
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        failure = runner.run(run_hook(hook, (), {}, LIMIT))
+    assert failure == f"{hook} ended with status 3"
+    assert int(seen.read_text().split()[1], 16) == 0
 
 
 async def test_what_it_leaves_running_is_not_waited_for(tmp_path: Path) -> None:
