@@ -56,7 +56,9 @@ CERTIFICATE_KEYS = {
     "tlsa.base": "where its TLSA records are, or null",
     "tlsa.records": "those that are published, as in a zone file",
     "tlsa.reason": "the same in words, or null",
-    "problem": "what somebody has to look at, or null",
+    "watched[]": "what nodes saw that is not as it should be: node, look, since, looked, reason",
+    "problem": "the first of the problems, or null",
+    "problems": "what somebody has to look at, a line each",
 }
 
 

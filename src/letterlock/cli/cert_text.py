@@ -21,11 +21,12 @@ def format_list(described: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         yield "  ".join(cells).rstrip()
     for each in described:
-        if each["problem"]:
+        if each["problems"]:
             yield ""
-            yield from wrap(f"{_title(each)}: {make_printable(each['problem'])}", "  ")
+        for problem in each["problems"]:
+            yield from wrap(f"{_title(each)}: {make_printable(problem)}", "  ")
     for each in described:
-        if each["rollover"] is not None and not each["problem"]:
+        if each["rollover"] is not None and not each["problems"]:
             yield ""
             note = make_printable(each["rollover"]["note"])
             yield from wrap(f"{_title(each)}: key roll-over: {note}", "  ")
@@ -48,6 +49,8 @@ def format_certificate(each: Mapping[str, Any]) -> Iterator[str]:
     if each["rollover"] is not None:
         rollover = each["rollover"]
         yield from _line("roll-over", f"{rollover['stage']}: {rollover['note']}")
+    for problem in each["problems"]:
+        yield from _line("problem", problem)
     for before in each.get("history", ()):
         revoked = f", revoked at {before['revoked']}" if before["revoked"] else ""
         text = f"{before['issued']} until {before['not_after']}{revoked}: {before['serial']}"

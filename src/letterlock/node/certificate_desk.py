@@ -23,15 +23,15 @@ from letterlock.network.dns_backends import make_backend
 from letterlock.network.dns_cache import CachingResolver
 from letterlock.node.certificate_stores import CertificateStores, make_stores
 from letterlock.node.certificates import answer_challenges, make_exporting
-from letterlock.node.certifying import list_wanted, make_tools
+from letterlock.node.certifying import find_settings, list_wanted, make_tools
 from letterlock.node.stores import name_process
 from letterlock.node.web_listeners import WebListeners
 from letterlock.protocols.acme.requests import RevocationReason
 from letterlock.services.certify.keeping import list_states
 from letterlock.services.certify.overview import (
+    NOT_ASKED,
     Overview,
     TlsaOverview,
-    TlsaState,
     compare_tlsa,
     make_overview,
 )
@@ -39,6 +39,7 @@ from letterlock.services.certify.revoking import revoke_certificate
 from letterlock.services.certify.tending import Tools, Wish, abandon_rollover, tend
 from letterlock.storage.certificates import CertificateId, CertificateState
 from letterlock.storage.issued import IssuedCertificate
+from letterlock.storage.watched import Watched
 
 AT_A_TIME = 16
 """Lookups of TLSA records."""
@@ -69,6 +70,8 @@ class Desk:
         self._config = config
         self._stores = stores
         self._tools = tools
+        self._settings = find_settings(config)
+        self._watched: list[Watched] | None = None
 
     async def list_overviews(self, *, has_dns: bool) -> list[Overview]:
         """Look at all: those that are wanted, and those that are kept of before."""
@@ -86,14 +89,10 @@ class Desk:
 
     async def look(self, state: CertificateState, *, has_dns: bool) -> Overview:
         """Look at one, and at its TLSA records."""
-        return make_overview(
-            state,
-            await self._compare(state) if has_dns else TlsaOverview(TlsaState.NOT_ASKED),
-            self.now(),
-            is_wanted=state.id in self.wanted,
-            directories=self._tools.directories,
-            takeover_after=self._tools.takeover_after,
-        )
+        tlsa = await self._compare(state) if has_dns else NOT_ASKED
+        if self._watched is None:
+            self._watched = await self._stores.watched.list_found()
+        return make_overview(state, self._settings, self.now(), tlsa, self._watched)
 
     def now(self) -> datetime:
         return self._tools.clock.now()

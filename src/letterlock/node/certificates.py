@@ -31,11 +31,13 @@ from letterlock.node.certifying import list_wanted, make_tools
 from letterlock.node.process import Part, run_process
 from letterlock.node.publishing import make_policy
 from letterlock.node.stores import name_process
+from letterlock.node.watching import make_watch
 from letterlock.node.web_listeners import WebListeners
 from letterlock.services.certify.exporting import ExportFolder, Exporting
 from letterlock.services.certify.keeping import Keeping
 from letterlock.services.certify.solving.alpn import AlpnChallenges
 from letterlock.services.certify.solving.http import HttpChallenges
+from letterlock.services.certify.watching import Watching
 from letterlock.services.publish.policies import OwnPolicies
 from letterlock.storage.certificate_files import CertificateFiles, make_export_access
 from letterlock.storage.queue import StoreUnavailable
@@ -83,12 +85,15 @@ class CertificateProcess:
         self._stores = make_stores(config, name, clock)
         self._keeping: Keeping | None = None
         self._exporting: Exporting | None = None
+        self._watching: Watching | None = None
         if config.certificates.authorities:
             resolver = CachingResolver(make_backend(config.dns, random.SystemRandom()), clock)
             tools = make_tools(config, self._stores, resolver, clock, log)
             self._exporting = make_exporting(config, self._stores, log)
             every = config.certificates.roll_over_every
             self._keeping = Keeping(tools, list_wanted(config), every, self._exporting.look)
+            watch = make_watch(config, self._stores.watched, resolver, clock)
+            self._watching = Watching(tools, watch, list_wanted(config), self._keeping.look)
         self._stop = asyncio.Event()
         self._drain = asyncio.Event()
 
@@ -141,6 +146,8 @@ class CertificateProcess:
         work = answer_challenges(listeners, stores, clock)
         if self._exporting is not None:
             work.append(self._exporting.run())
+        if self._watching is not None:
+            work.append(self._watching.run())
         domains = config.publishing.mta_sts.domains
         if domains and certificates is not None:
             policies = OwnPolicies(domains, make_policy(config), stores.served, clock, log)

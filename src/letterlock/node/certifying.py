@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from letterlock.base.clock import Clock
 from letterlock.base.config.certificates import Authority as AuthoritySettings
 from letterlock.base.config.choices import ChallengeKind, KeyKind
+from letterlock.base.config.dns_changes import DnsChangeMethod
 from letterlock.base.config.faults import refuse_setting
 from letterlock.base.config.sections import Config
 from letterlock.base.log import Log
@@ -26,6 +27,7 @@ from letterlock.protocols.tls.client_hello import KeyType
 from letterlock.services.certify.accounts import Accounts
 from letterlock.services.certify.authority import Authority, Terms
 from letterlock.services.certify.issuing import Issuer
+from letterlock.services.certify.overview import Wanted
 from letterlock.services.certify.renewing import Renewer, Source
 from letterlock.services.certify.solvers import Solver
 from letterlock.services.certify.solving.alpn import AlpnSolver
@@ -53,6 +55,16 @@ def list_wanted(config: Config) -> tuple[CertificateId, ...]:
     ]
     key_types = [_KEY_TYPES[kind] for kind in config.certificates.key_types]
     return tuple(CertificateId(name, kind) for name in dict.fromkeys(names) for kind in key_types)
+
+
+def find_settings(config: Config) -> Wanted:
+    """Give what the settings say of certificates, for showing them."""
+    return Wanted(
+        list_wanted(config),
+        tuple(each.directory for each in config.certificates.authorities),
+        config.certificates.takeover_after,
+        is_dns_ours=config.dns_changes.method is not DnsChangeMethod.NONE,
+    )
 
 
 def load_terms(config: Config) -> dict[str, Terms]:

@@ -206,13 +206,18 @@ class WorkerStores:
         return store
 
 
-def name_process(config: Config, number: int) -> str:
-    """Give the name that this process alone has, of all that share a database.
+def name_node(config: Config) -> str:
+    """Give the name that this node alone has, of all that share a database.
 
-    No other node has our data folder, and no other process of this node our number.
+    No other node on this machine has our data folder.
     """
     folder = zlib.crc32(bytes(config.data_dir.absolute()))
-    return f"{socket.gethostname()}-{folder:08x}/{number}"
+    return f"{socket.gethostname()}-{folder:08x}"
+
+
+def name_process(config: Config, number: int) -> str:
+    """Give the name that this process alone has: no other of this node has our number."""
+    return f"{name_node(config)}/{number}"
 
 
 def _describe(fault: StoreUnavailable) -> str:

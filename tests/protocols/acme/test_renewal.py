@@ -213,12 +213,6 @@ def test_one_that_was_revoked_is_renewed_before_its_window() -> None:
     assert renewal == due(START + DAY, "it was revoked")
 
 
-def test_one_that_caa_forbids_by_now_is_renewed() -> None:
-    drift = "example.org CAA 0 issue two.example"
-    renewal = decide_renewal(NINETY, None, START + DAY, drift=drift)
-    assert renewal == due(START + DAY, f"CAA changed: {drift}")
-
-
 def test_a_clock_set_back_renews_nothing() -> None:
     """Its moment stays, and nothing is asked for that would not be valid either."""
     now = START - 365 * DAY

@@ -172,16 +172,16 @@ def decide_renewal(
     now: datetime,
     *,
     revoked: datetime | None = None,
-    drift: str | None = None,
 ) -> Renewal:
     """Decide whether a certificate is to be renewed.
 
-    `facts` None: there is none yet. `revoked` is when we learned of it. `drift` says which CAA
-    record forbids now what was issued. Failures are another matter: see `choose_authority`.
+    `facts` None: there is none yet. `revoked` is when we learned of it. CAA records that forbid now
+    what was issued are no reason: RFC 8659 §1 has nobody judge a certificate by them, and an order
+    would be refused. Failures are another matter: see `choose_authority`.
     """
     if facts is None:
         return Renewal(is_due=True, at=now, why="there is no certificate yet")
-    renewal = _find_urgency(facts, now, revoked, drift) or _follow(facts, plan, now)
+    renewal = _find_urgency(facts, now, revoked) or _follow(facts, plan, now)
     earliest = facts.issued + find_wait(facts.hurried)
     if renewal.is_due and facts.issued <= now < earliest:
         why = f"{renewal.why}; waits, for of those before it {facts.hurried} were replaced early"
@@ -261,9 +261,7 @@ def _find_allowed(trouble: Trouble | None, now: datetime) -> datetime:
     return max(trouble.not_before, now)
 
 
-def _find_urgency(
-    facts: Lifetime, now: datetime, revoked: datetime | None, drift: str | None
-) -> Renewal | None:
+def _find_urgency(facts: Lifetime, now: datetime, revoked: datetime | None) -> Renewal | None:
     """Find a reason to renew now whatever is planned."""
     emergency = find_emergency(facts)
     if now >= facts.not_after:
@@ -272,8 +270,6 @@ def _find_urgency(
         return Renewal(is_due=True, at=revoked, why="it was revoked")
     if now >= emergency:
         return Renewal(is_due=True, at=emergency, why="a twentieth of its life is left")
-    if drift is not None:
-        return Renewal(is_due=True, at=now, why=f"CAA changed: {drift}")
     return None
 
 

@@ -3,9 +3,9 @@
 What is said here is decided by the code that renews: `protocols.acme.renewal`, `tlsa_guard`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from letterlock.base.clock import format_time
@@ -15,10 +15,28 @@ from letterlock.protocols.acme.renewal import (
     Trouble,
     choose_authority,
     decide_renewal,
+    find_emergency,
 )
-from letterlock.services.certify.rollover import PublishedTlsa
+from letterlock.services.certify.rollover import AFTER_SWITCH, PublishedTlsa
 from letterlock.services.certify.tlsa_guard import find_mismatch
-from letterlock.storage.certificates import CertificateState, KeptFacts, RollOver
+from letterlock.storage.certificates import (
+    CertificateId,
+    CertificateState,
+    KeptFacts,
+    RollOver,
+    RollOverStage,
+)
+from letterlock.storage.watched import Look, Watched, WatchFinding
+
+REMEMBERED = timedelta(days=3)
+"""For how long it is told what a node saw that looks no more."""
+PATIENCE: Mapping[str, timedelta] = {
+    # Longer than the pauses between generations of workers, `node.supervisor`.
+    Look.SERVED: timedelta(minutes=15),
+    # A server that is away for a day says nothing of the certificate.
+    Look.REVOCATION: timedelta(days=2),
+}
+"""How long something that was seen may last before it is a problem; else it is one at once."""
 
 
 class TlsaState(StrEnum):
@@ -41,32 +59,80 @@ class TlsaOverview:
     reason: str = ""
 
 
+NOT_ASKED = TlsaOverview(TlsaState.NOT_ASKED)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the settings say. `directories` are the authorities' in their order.
+
+    `is_dns_ours`: the node changes DNS by itself; else the operator has to.
+    """
+
+    ids: Sequence[CertificateId]
+    directories: Sequence[str]
+    takeover_after: int
+    is_dns_ours: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """One certificate. `is_wanted`: the settings still name it, so that it is renewed."""
+    """One certificate. `is_wanted`: the settings still name it, so that it is renewed.
+
+    `waits_for_operator`: its roll-over goes on when the operator has changed DNS. `watched` is
+    what nodes saw of it last, each with findings.
+    """
 
     state: CertificateState
     is_wanted: bool
     renewal: Renewal
     choice: AuthorityChoice | None
     tlsa: TlsaOverview
+    waits_for_operator: bool = False
+    watched: tuple[Watched, ...] = ()
 
 
 def make_overview(
     state: CertificateState,
-    tlsa: TlsaOverview,
+    wanted: Wanted,
     now: datetime,
-    *,
-    is_wanted: bool,
-    directories: Sequence[str],
-    takeover_after: int,
+    tlsa: TlsaOverview = NOT_ASKED,
+    watched: Sequence[Watched] = (),
 ) -> Overview:
-    """Put together what is known. `directories` are the authorities in the settings."""
+    """Put together what is known. `watched` may be of other certificates too, and outdated."""
     choice = None
-    if directories:
-        choice = choose_authority(directories, state.troubles, now, takeover_after)
-    renewal = decide_renewal(state.facts, state.plan, now, revoked=state.revoked)
-    return Overview(state, is_wanted, renewal, choice, tlsa)
+    if wanted.directories:
+        troubles, takeover_after = state.troubles, wanted.takeover_after
+        choice = choose_authority(wanted.directories, troubles, now, takeover_after)
+    return Overview(
+        state,
+        state.id in wanted.ids,
+        decide_renewal(state.facts, state.plan, now, revoked=state.revoked),
+        choice,
+        tlsa,
+        waits_for_operator=not wanted.is_dns_ours and _is_dns_awaited(state.rollover, now),
+        watched=tuple(each for each in watched if _is_current(each, state, now)),
+    )
+
+
+def is_lasting(finding: WatchFinding, looked: datetime) -> bool:
+    """Say if what was seen at a look is a problem, and not what passes by itself."""
+    return looked - finding.since >= PATIENCE.get(finding.look, timedelta())
+
+
+def _is_current(watched: Watched, state: CertificateState, now: datetime) -> bool:
+    """Say if what was seen is of the pair in use now, by a node that is still there."""
+    is_same = (watched.id, watched.version) == (state.id, state.version)
+    return is_same and now - watched.looked < REMEMBERED
+
+
+def _is_dns_awaited(rollover: RollOver | None, now: datetime) -> bool:
+    """Say if a roll-over goes on when its records have changed."""
+    if rollover is None:
+        return False
+    if rollover.stage is RollOverStage.SWITCHED:
+        return now >= rollover.since + AFTER_SWITCH
+    return rollover.stage is RollOverStage.PUBLISHED
 
 
 def compare_tlsa(
@@ -83,31 +149,50 @@ def compare_tlsa(
     return TlsaOverview(TlsaState.MATCHES, published, published.doubt)
 
 
-def find_problem(overview: Overview, now: datetime) -> str | None:
-    """Say in one line what somebody has to look at first; None: nothing."""
-    return next(_list_problems(overview, now), None) if overview.is_wanted else None
+def list_problems(overview: Overview, now: datetime) -> list[str]:
+    """Say what somebody has to look at, a line each, the worst first.
+
+    Nothing of a certificate that the settings do not name any more.
+    """
+    return list(_find_problems(overview, now)) if overview.is_wanted else []
 
 
-def _list_problems(overview: Overview, now: datetime) -> Iterator[str]:
+def _find_problems(overview: Overview, now: datetime) -> Iterator[str]:
     state = overview.state
     if state.facts is None and state.rollover is not None:
         yield f"no certificate yet: {state.rollover.note}"
+    elif overview.waits_for_operator and state.rollover is not None:
+        yield f"key roll-over waits for you: {state.rollover.note}"
     if state.troubles:
         last = max(state.troubles, key=lambda trouble: trouble.last)
         times = "once" if last.count == 1 else f"{last.count} times in a row"
         yield f"failed {times}: {last.reason}"
     if state.facts is not None and state.facts.not_after <= now:
         yield f"expired at {format_time(state.facts.not_after)}"
+    elif state.facts is not None and find_emergency(state.facts) <= now:
+        yield f"a twentieth of its life is left: it ends at {format_time(state.facts.not_after)}"
     if state.revoked is not None:
         yield f"revoked; seen at {format_time(state.revoked)}"
     if overview.tlsa.state is TlsaState.MISMATCH:
         yield overview.tlsa.reason
+    yield from dict.fromkeys(_find_watched(overview))
+
+
+def _find_watched(overview: Overview) -> Iterator[str]:
+    for watched in overview.watched:
+        for finding in watched.findings:
+            # What is known of now goes before what was seen then.
+            is_asked = finding.look == Look.TLSA and overview.tlsa.state is not TlsaState.NOT_ASKED
+            if is_asked or not is_lasting(finding, watched.looked):
+                continue
+            where = f"{watched.node}: " if finding.look == Look.SERVED else ""
+            yield f"{where}{finding.reason}"
 
 
 def describe_overview(overview: Overview, now: datetime) -> dict[str, object]:
     """Give the document of `cert list --json` for one certificate."""
     state, renewal = overview.state, overview.renewal
-    plan = state.plan
+    plan, problems = state.plan, list_problems(overview, now)
     window = plan.window if plan is not None else None
     return {
         "name": state.id.name,
@@ -131,7 +216,19 @@ def describe_overview(overview: Overview, now: datetime) -> dict[str, object]:
         "rollover": _describe_rollover(state.rollover) if state.rollover is not None else None,
         "revoked": format_time(state.revoked) if state.revoked is not None else None,
         "tlsa": _describe_tlsa(overview.tlsa),
-        "problem": find_problem(overview, now),
+        "watched": [
+            {
+                "node": watched.node,
+                "look": finding.look,
+                "since": format_time(finding.since),
+                "looked": format_time(watched.looked),
+                "reason": finding.reason,
+            }
+            for watched in overview.watched
+            for finding in watched.findings
+        ],
+        "problem": problems[0] if problems else None,
+        "problems": problems,
     }
 
 

@@ -21,7 +21,7 @@ from letterlock.protocols.acme.requests import OrderRequest
 from letterlock.protocols.pki.certificate import Unreadable, read_certificate
 from letterlock.services.certify.accounts import Accounts
 from letterlock.services.certify.authority import Authority
-from letterlock.services.certify.caa import Orderer, examine_caa
+from letterlock.services.certify.caa import CaaExamination, Orderer, examine_caa
 from letterlock.services.certify.issuing import Issued, Issuer, NotIssued
 from letterlock.services.certify.keys import digest_key, write_key
 from letterlock.services.certify.tlsa_guard import TlsaZone, could_match, find_mismatch
@@ -99,7 +99,7 @@ class Renewer:
         authority = await self.accounts.open(directory)
         if isinstance(authority, AcmeFailed):
             return _explain(directory, (authority,))
-        allowed = await self._examine_caa(order, directory, authority)
+        allowed = await self._find_allowed(order, directory)
         if isinstance(allowed, Failure):
             return allowed
         issued = await self._issue(order, directory, authority, allowed.methods)
@@ -122,22 +122,38 @@ class Renewer:
         pair = KeptPair(pem, write_key(order.key))
         return Renewed(facts, pair, (*allowed.warnings, *forced))
 
-    async def _examine_caa(
-        self, order: Order, directory: str, authority: Authority
-    ) -> _Allowed | Failure:
-        """Ask CAA before the authority does: its refusal would count against our limits."""
-        identifier = parse_identifier(order.id.name)
+    async def examine_caa(
+        self, which: CertificateId, directory: str
+    ) -> CaaExamination | AcmeFailed | None:
+        """Ask CAA whether an authority may issue; None: there is no CAA for it.
+
+        Raises StoreUnavailable.
+        """
+        identifier = parse_identifier(which.name)
         if self.caa is None or identifier.type == IP:
-            return _Allowed(self.methods)
+            return None
+        authority = await self.accounts.open(directory)
+        if isinstance(authority, AcmeFailed):
+            return authority
         seen = await self.accounts.client(directory).fetch_directory()
         if isinstance(seen, AcmeFailed):
-            return _explain(directory, (seen,))
+            return seen
         orderer = Orderer(seen.caa_identities, authority.account.url.text, self.methods)
-        examined = await examine_caa(self.caa, [identifier], orderer)
-        if examined.refusals:
-            return Failure(directory, f"not ordered: {'; '.join(map(str, examined.refusals))}")
-        methods = examined.methods.get(identifier) or self.methods
-        return _Allowed(methods, tuple(map(str, examined.warnings)))
+        return await examine_caa(self.caa, [identifier], orderer)
+
+    async def _find_allowed(self, order: Order, directory: str) -> _Allowed | Failure:
+        """Ask CAA before the authority does: its refusal would count against our limits."""
+        match await self.examine_caa(order.id, directory):
+            case None:
+                return _Allowed(self.methods)
+            case AcmeFailed() as failed:
+                return _explain(directory, (failed,))
+            case examined if examined.refusals:
+                reason = "; ".join(map(str, examined.refusals))
+                return Failure(directory, f"not ordered: {reason}")
+            case examined:
+                methods = examined.methods.get(parse_identifier(order.id.name)) or self.methods
+                return _Allowed(methods, tuple(map(str, examined.warnings)))
 
     async def _issue(
         self,

@@ -14,6 +14,7 @@ from letterlock.protocols.acme.requests import RevocationReason
 from letterlock.services.certify.authority import revoke
 from letterlock.services.certify.keys import load_key
 from letterlock.services.certify.tending import LEASE, Tools
+from letterlock.storage.certificates import CertificateId
 from letterlock.storage.issued import IssuedCertificate
 
 
@@ -35,8 +36,24 @@ async def revoke_certificate(
             return failed
     now = tools.clock.now()
     await tools.issued.note_revoked(certificate.fingerprint, now)
-    await _note_in_use(tools, certificate)
+    await note_revoked(tools, certificate.id, certificate.serial)
     return None
+
+
+async def note_revoked(tools: Tools, which: CertificateId, serial: str) -> bool:
+    """Have a certificate renewed that is revoked; False: it is not in use, or is being renewed.
+
+    Raises StoreUnavailable.
+    """
+    now = tools.clock.now()
+    lease = await tools.store.claim(which, now, now + LEASE)
+    if lease is None:
+        return False  # whoever is at it renews it, or will look again
+    state = lease.state
+    is_in_use = state.facts is not None and state.facts.serial == serial
+    if is_in_use and state.revoked is None:
+        state = replace(state, revoked=now)
+    return await tools.store.settle(lease, state) and is_in_use
 
 
 async def _revoke_by_account(
@@ -59,15 +76,3 @@ async def _find_key(
         return None
     key = load_key(pair.key)
     return AccountKey(key) if key.public_key() == leaf.public_key() else None
-
-
-async def _note_in_use(tools: Tools, certificate: IssuedCertificate) -> None:
-    """Have it renewed, if it is in use."""
-    now = tools.clock.now()
-    lease = await tools.store.claim(certificate.id, now, now + LEASE)
-    if lease is None:
-        return  # whoever is at it renews it, or will look again
-    state = lease.state
-    if state.facts is not None and state.facts.serial == certificate.serial:
-        state = replace(state, revoked=now)
-    await tools.store.settle(lease, state)

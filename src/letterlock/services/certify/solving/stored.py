@@ -57,15 +57,18 @@ class OwnListeners:
             await self.pause(_BETWEEN_LOOKS)
 
     async def _find_unseen(self, look: Look) -> list[tuple[ListenAddress, Unseen]]:
-        places = [
-            ListenAddress(_LOOPBACK.get(each.host, each.host), each.port) for each in self.listen
-        ]
+        places = [find_own_address(each) for each in self.listen]
         seen = await asyncio.gather(*(look(place.host, place.port) for place in places))
         pairs = zip(places, seen, strict=True)
         return [(place, each) for place, each in pairs if each is not None]
 
 
 NO_LOOK = OwnListeners()
+
+
+def find_own_address(listen: ListenAddress) -> ListenAddress:
+    """Give where we reach a listener of our own."""
+    return ListenAddress(_LOOPBACK.get(listen.host, listen.host), listen.port)
 
 
 class StoredProofs:
