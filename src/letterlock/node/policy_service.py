@@ -21,7 +21,7 @@ from letterlock.network.map_server import MapLimits, MapServer
 from letterlock.network.packets import PacketChannel, make_packet_sockets
 from letterlock.node.building import DeliveryBuilder
 from letterlock.node.mta_sts import MtaStsService
-from letterlock.node.niceness import give_way
+from letterlock.node.niceness import come_soon, give_way
 from letterlock.node.process import Part, run_process
 from letterlock.node.stores import name_process
 from letterlock.protocols.maps.messages import Reply, Status
@@ -132,6 +132,7 @@ class AnsweringProcess(_Ending):
 
     async def run(self, tell_ready: Callable[[], None]) -> None:
         """Answer until stopped."""
+        come_soon()
         service = self._service
 
         def ask(question: Question) -> None:
