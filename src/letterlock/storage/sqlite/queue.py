@@ -91,6 +91,7 @@ class SqliteQueue:
     async def close(self) -> None:
         writer, self._writer = self._writer, None
         if writer is not None:
+            writer.finish()
             await asyncio.to_thread(self._close, writer)
 
     def write_body(self) -> BodyWriter:

@@ -23,12 +23,10 @@ from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.sqlite.claiming import ClaimDue
 from letterlock.storage.sqlite.connection import connect_writer, is_broken, translate
 from letterlock.storage.sqlite.due import refresh_destination
+from letterlock.storage.sqlite.gathering import Gathering
 from letterlock.storage.sqlite.saving import Save, save_messages
 from letterlock.storage.sqlite.settling import Settle, settle_claims
 from letterlock.storage.sqlite.transaction import Operation, Transaction
-
-MAX_BATCH = 256
-"""Operations in one commit: bounds how long the first of them waits for the last."""
 
 IDLE_SECONDS = 0.05
 UNSYNCED_SECONDS = 0.2
@@ -80,9 +78,10 @@ class Writer:
         self._vfs = vfs
         self._on_removed = on_removed
         self._clock = clock
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[_Waiting] | None] = queue.SimpleQueue()
         self._connection: apsw.Connection | None = None
         self._loop = asyncio.get_running_loop()
+        self._gathering = Gathering(self._loop, self._queue.put)
         self._is_closed = False
         self._is_synced = True
         self._unsynced_since: float | None = None
@@ -109,44 +108,38 @@ class Writer:
         if self._is_closed:
             raise StoreUnavailable("the store is closed")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(_Waiting(operation, future))
+        self._gathering.add(_Waiting(operation, future))
         return future
 
-    def close(self) -> None:
-        """Do what was submitted, then close the file. Blocks; the loop must go on running."""
+    def finish(self) -> None:
+        """Take nothing more, and do what was submitted; `close` waits for it."""
         if not self._is_closed:
             self._is_closed = True
+            self._gathering.finish()
             self._queue.put(None)
-            self._thread.join()
+
+    def close(self) -> None:
+        """Close the file, after `finish`. Blocks; the loop must go on running."""
+        self._thread.join()
 
     def _run(self) -> None:
-        is_open = True
-        while is_open:
-            batch, is_open = self._next_batch()
-            if batch:
-                self._resolve(self._execute(batch))
-                self._copy_while_busy()
+        while (batch := self._next_batch()) is not None:
+            self._resolve(self._execute(batch))
+            self._copy_while_busy()
         self._copying.shutdown()
         self._disconnect()
 
-    def _next_batch(self) -> tuple[list[_Waiting], bool]:
-        """Wait for something to do; gives it, and False when nothing will follow."""
+    def _next_batch(self) -> list[_Waiting] | None:
+        """Wait for something to do; None when nothing will follow."""
         is_dirty = self._unsynced_since is not None or self._needs_checkpoint(IDLE_PAGES)
         try:
-            waiting = self._queue.get(timeout=IDLE_SECONDS if is_dirty else None)
+            return self._queue.get(timeout=IDLE_SECONDS if is_dirty else None)
         except queue.Empty:
             if self._unsynced_since is not None:
                 self._sync()
             if self._needs_checkpoint(IDLE_PAGES):
                 self._checkpoint()
-            waiting = self._queue.get()
-        batch: list[_Waiting] = []
-        while waiting is not None:
-            batch.append(waiting)
-            if len(batch) == MAX_BATCH or self._queue.empty():
-                return batch, True
-            waiting = self._queue.get_nowait()
-        return batch, False
+            return self._queue.get()
 
     def _execute(self, batch: list[_Waiting]) -> list[_Outcome]:
         try:
@@ -247,7 +240,11 @@ class Writer:
             self._disconnect()
 
     def _resolve(self, outcomes: list[_Outcome]) -> None:
-        self._loop.call_soon_threadsafe(_resolve_all, outcomes)
+        self._loop.call_soon_threadsafe(self._end_batch, outcomes)
+
+    def _end_batch(self, outcomes: list[_Outcome]) -> None:
+        _resolve_all(outcomes)
+        self._gathering.note_done()
 
     def _connect(self) -> apsw.Connection:
         if self._connection is None:
