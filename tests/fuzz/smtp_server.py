@@ -193,7 +193,7 @@ def _read_lines(mode: BareNewline, pieces: list[bytes]) -> list[bytes | LineFaul
     buffer = InputBuffer(mode)
     found: list[bytes | LineFault] = []
     for piece in pieces:
-        buffer.append(piece)
+        buffer.octets += piece
         while (line := buffer.take_line()) is not None:
             found.append(line)
             if line is LineFault.ENDLESS:

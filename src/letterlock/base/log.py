@@ -10,12 +10,14 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from select import PIPE_BUF
 from typing import Protocol, TextIO
 
 from letterlock.base.clock import Clock, format_time
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Service(StrEnum):
@@ -60,8 +62,9 @@ class LineLog:
         self._clock = clock
         self._host = hostname.partition(".")[0]
         self._stream = stream if stream is not None else sys.stderr
-        self._second = -1
-        self._stamp = ""
+        self._process: int | None = None
+        self._begin = ""
+        self._begin_holds = (_NEVER, _NEVER)
         self._lines: list[str] = []
         self._soon: Callable[[Callable[[], None]], object] | None = None
         self._format: Callable[..., str] = self._format_json if as_json else self._format_postfix
@@ -86,11 +89,11 @@ class LineLog:
 
         To be used from that loop's thread alone. Outside of this each line is written at once.
         """
-        self._soon = soon
+        self._soon, self._process = soon, os.getpid()
         try:
             yield
         finally:
-            self._soon = None
+            self._soon = self._process = None
             self._write_out()
 
     def _write_out(self) -> None:
@@ -104,11 +107,17 @@ class LineLog:
     ) -> str:
         del fields
         now = self._clock.now()
-        if (second := int(now.timestamp())) != self._second:
-            self._second = second
-            self._stamp = now.astimezone(UTC).strftime("%b %e %H:%M:%S")
+        since, until = self._begin_holds
+        if not since <= now < until:
+            self._begin_anew(now)
         subject = f"{queue_id}: " if queue_id else ""
-        return f"{self._stamp} {self._host} letterlock/{service}[{os.getpid()}]: {subject}{text}\n"
+        return f"{self._begin}{service}[{self._process or os.getpid()}]: {subject}{text}\n"
+
+    def _begin_anew(self, now: datetime) -> None:
+        """Make the beginning of all lines of a second."""
+        since = now.replace(microsecond=0)
+        self._begin_holds = (since, since + timedelta(seconds=1))
+        self._begin = f"{now.astimezone(UTC):%b %e %H:%M:%S} {self._host} letterlock/"
 
     def _format_json(
         self,

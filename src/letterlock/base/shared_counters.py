@@ -33,32 +33,37 @@ class SharedCounters:
 
     def add(self, worker: int, slot: int, step: int = 1) -> None:
         """Count in a worker's own column."""
-        self._cells[worker * self._slots + slot] += step
+        self._cells[slot * self._workers + worker] += step
 
     def cell(self, worker: int, slot: int) -> int:
         """Give one worker's count."""
-        return self._cells[worker * self._slots + slot]
+        return self._cells[slot * self._workers + worker]
 
     def total(self, slot: int) -> int:
         """Sum a slot over all workers."""
-        return sum(self._cells[slot :: self._slots])
+        return sum(self._row(slot))
 
     def add_in_window(self, worker: int, slot: int, window: int) -> None:
         """Count what is over when its window of time is: an older window's count is forgotten."""
-        cell = worker * self._slots + slot
+        cell = slot * self._workers + worker
         value = self._cells[cell]
         self._cells[cell] = value + 1 if value >> _WINDOW_SHIFT == window else _first(window)
 
     def total_in_window(self, slot: int, window: int) -> int:
         """Sum what was counted with `add_in_window` in this window."""
-        cells = self._cells[slot :: self._slots]
-        return sum(cell & _COUNT_MASK for cell in cells if cell >> _WINDOW_SHIFT == window)
+        total = 0
+        for cell in self._row(slot):
+            if cell >> _WINDOW_SHIFT == window:
+                total += cell & _COUNT_MASK
+        return total
 
     def clear_worker(self, worker: int) -> None:
         """Forget what a worker that is gone had open."""
-        first = worker * self._slots
-        for cell in range(first, first + self._slots):
+        for cell in range(worker, len(self._cells), self._workers):
             self._cells[cell] = 0
+
+    def _row(self, slot: int) -> memoryview:
+        return self._cells[slot * self._workers : (slot + 1) * self._workers]
 
 
 class NamedCounters:

@@ -7,10 +7,10 @@ is owed, so a client can't fill memory. RFC 3207 §4 (STARTTLS), RFC 8446 §6.1 
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol, assert_never, cast
+from typing import Any, ClassVar, Protocol, assert_never, cast
 
 from letterlock.network.server_certificates import ServerCertificates
 from letterlock.network.smtp_owner import Peer, SessionOwner
@@ -18,7 +18,6 @@ from letterlock.network.tls import TlsDriver
 from letterlock.protocols.smtp.server_session import (
     Aside,
     Closed,
-    Event,
     Hello,
     MailFrom,
     MessageAborted,
@@ -197,56 +196,37 @@ class Connection(asyncio.Protocol):
             event = session.next_event()
             if event is None:
                 break
-            self._take(event)
+            self._ACTIONS[type(event)](self, event)
         self._flush()
         if self._is_paused:
             self._stop_reading()
         elif not self._is_reading and not self._is_waiting:
             self._go_on_reading()
 
-    def _take(self, event: Event) -> None:
-        session, owner = self._session, self._owner
-        match event:
-            case MessageStart() | MessageOctets() | MessageEnd() | MessageAborted():
-                self._take_message(event)
-            case Hello():
-                owner.answer_hello(event)
-            case MailFrom():
-                session.answer(owner.answer_mail(event))
-            case RcptTo():
-                session.answer(owner.answer_rcpt(event))
-            case ProtocolError():
-                owner.note_error(event)
-            case StartTls():
-                self._start_tls()
-            case Quit():
-                self._is_expecting_end = True
-                owner.note_command(event)
-            case Reset() | Aside():
-                owner.note_command(event)
-            case Closed(reason):
-                self._close(reason)
-            case _:
-                assert_never(event)
+    def _begin_message(self, event: MessageStart) -> None:
+        self._message_started, self._message_octets = self._server.now(), 0
+        self._session.answer(self._owner.answer_message(event))
 
-    def _take_message(
-        self, event: MessageStart | MessageOctets | MessageEnd | MessageAborted
-    ) -> None:
-        owner = self._owner
-        if isinstance(event, MessageOctets):
-            self._active = self._server.now()
-            self._message_octets += len(event.data)
-            if (waiting := owner.take_octets(event.data)) is not None:
-                self._wait(waiting)
-        elif isinstance(event, MessageStart):
-            self._message_started, self._message_octets = self._server.now(), 0
-            self._session.answer(owner.answer_message(event))
+    def _take_octets(self, event: MessageOctets) -> None:
+        self._active = self._server.now()
+        self._message_octets += len(event.data)
+        if (waiting := self._owner.take_octets(event.data)) is not None:
+            self._wait(waiting)
+
+    def _end_message(self, event: MessageEnd) -> None:
+        self._message_started = None
+        if event.violation is None:
+            self._wait(self._store())
         else:
-            self._message_started = None
-            if isinstance(event, MessageEnd) and event.violation is None:
-                self._wait(self._store())
-            else:
-                owner.drop_message(event.violation if isinstance(event, MessageEnd) else None)
+            self._owner.drop_message(event.violation)
+
+    def _abort_message(self, _: MessageAborted) -> None:
+        self._message_started = None
+        self._owner.drop_message()
+
+    def _quit(self, event: Quit) -> None:
+        self._is_expecting_end = True
+        self._owner.note_command(event)
 
     def _wait(self, waiting: Awaitable[None]) -> None:
         self._is_waiting = True
@@ -272,7 +252,7 @@ class Connection(asyncio.Protocol):
     async def _store(self) -> None:
         self._session.answer(await self._owner.answer_end())
 
-    def _start_tls(self) -> None:
+    def _start_tls(self, _: StartTls) -> None:
         """Send the 220; from here on what comes is TLS (RFC 3207 §4)."""
         self._flush()
         certificates = self._server.certificates
@@ -383,3 +363,21 @@ class Connection(asyncio.Protocol):
             self._message_started = None
             self._owner.drop_message()
         self._owner.end_connection(self._late or reason)
+
+    # A table, not `match`: for each event of each command it costs one look.
+    # Any: each action takes the event that it stands beside.
+    _ACTIONS: ClassVar[Mapping[type, Callable[["Connection", Any], None]]] = {
+        Hello: lambda self, event: self._owner.answer_hello(event),
+        MailFrom: lambda self, event: self._session.answer(self._owner.answer_mail(event)),
+        RcptTo: lambda self, event: self._session.answer(self._owner.answer_rcpt(event)),
+        MessageStart: _begin_message,
+        MessageOctets: _take_octets,
+        MessageEnd: _end_message,
+        MessageAborted: _abort_message,
+        ProtocolError: lambda self, event: self._owner.note_error(event),
+        StartTls: _start_tls,
+        Reset: lambda self, event: self._owner.note_command(event),
+        Aside: lambda self, event: self._owner.note_command(event),
+        Quit: _quit,
+        Closed: lambda self, event: self._close(event.reason),
+    }

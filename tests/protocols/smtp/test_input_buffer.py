@@ -16,11 +16,11 @@ REJECT, NORMALIZE = BareNewline.REJECT, BareNewline.NORMALIZE
 
 
 def lines_of(pieces: list[bytes], mode: BareNewline = REJECT) -> list[bytes | LineFault]:
-    octets = InputBuffer(mode)
+    buffer = InputBuffer(mode)
     lines: list[bytes | LineFault] = []
     for piece in pieces:
-        octets.append(piece)
-        while (line := octets.take_line()) is not None:
+        buffer.octets += piece
+        while (line := buffer.take_line()) is not None:
             lines.append(line)
             if line is LineFault.ENDLESS:
                 return lines
@@ -88,16 +88,16 @@ def test_a_bare_cr_spoils_its_line(mode: BareNewline) -> None:
 
 
 def test_octets_are_taken_in_order() -> None:
-    octets = InputBuffer(REJECT)
-    octets.append(b"abc")
-    octets.append(b"defg")
-    assert (octets.take(2), octets.peek(), len(octets)) == (b"ab", b"cdefg", 5)
-    octets.drop(1)
-    assert octets.take(10) == b"defg"
-    octets.append(b"h")
-    octets.clear()
-    assert len(octets) == 0
-    assert octets.take_line() is None
+    buffer = InputBuffer(REJECT)
+    buffer.octets += b"abc"
+    buffer.octets += b"defg"
+    assert (buffer.take(2), buffer.peek(), len(buffer.octets)) == (b"ab", b"cdefg", 5)
+    buffer.drop(1)
+    assert buffer.take(10) == b"defg"
+    buffer.octets += b"h"
+    buffer.clear()
+    assert len(buffer.octets) == 0
+    assert buffer.take_line() is None
 
 
 _PIECES = st.lists(

@@ -75,7 +75,10 @@ class ContentScan:
 
 
 def cut_header(content: bytes) -> bytes:
-    """Give the header section of a content's beginning, without the empty line."""
-    scan = ContentScan()
-    scan.receive(content)
-    return scan.header
+    """Give the header section of a content's beginning, as `ContentScan.header` does."""
+    text = b"\n" + content
+    end = _EMPTY_LINE.search(text)
+    header = text if end is None else text[: end.start() + 1]
+    if len(header) - header.endswith(b"\n\r") > MAX_HEADER_OCTETS:
+        header = header[: header.rfind(b"\n", 0, MAX_HEADER_OCTETS) + 1]
+    return header[1:]

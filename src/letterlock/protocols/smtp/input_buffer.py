@@ -29,42 +29,38 @@ class InputBuffer:
 
     With NORMALIZE a bare LF ends a command line. With REJECT each is reported at once (a client
     that knows LF only would else wait for ever), and what follows up to CRLF is never a command.
+
+    `octets` are those that were not used yet.
     """
 
-    __slots__ = ("_is_lf_enough", "_octets", "_skipped", "_skipping")
+    __slots__ = ("_is_lf_enough", "_skipped", "_skipping", "octets")
 
     def __init__(self, mode: BareNewline) -> None:
-        self._octets = bytearray()
+        self.octets = bytearray()
         self._is_lf_enough = mode is BareNewline.NORMALIZE
         self._skipping: LineFault | None = None
         self._skipped = 0
 
-    def __len__(self) -> int:
-        return len(self._octets)
-
-    def append(self, octets: bytes) -> None:
-        self._octets += octets
-
     def clear(self) -> None:
-        self._octets.clear()
+        self.octets.clear()
 
     def peek(self) -> bytes:
         """Give all octets, and keep them."""
-        return bytes(self._octets)
+        return bytes(self.octets)
 
     def drop(self, count: int) -> None:
         """Forget octets that were used."""
-        del self._octets[:count]
+        del self.octets[:count]
 
     def take(self, count: int) -> bytes:
         """Give at most `count` octets."""
-        taken = bytes(self._octets[:count])
-        del self._octets[:count]
+        taken = bytes(self.octets[:count])
+        del self.octets[:count]
         return taken
 
     def take_line(self) -> bytes | LineFault | None:
         """Give the next command line without its end; None: it is not whole yet."""
-        octets = self._octets
+        octets = self.octets
         if not octets:
             return None
         if self._skipping is not None:
@@ -87,7 +83,7 @@ class InputBuffer:
 
     def _skip_line(self) -> LineFault | None:
         """Drop the rest of a line, and end that at its end; gives what is to be told meanwhile."""
-        octets = self._octets
+        octets = self.octets
         end = octets.find(b"\n")
         is_crlf = end > 0 and octets[end - 1] == 0x0D
         if 0 <= end <= MAX_SKIPPED_OCTETS - self._skipped + is_crlf:

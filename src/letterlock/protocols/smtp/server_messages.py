@@ -55,7 +55,7 @@ class ServerMessages(ServerChannel):
             self._message = IncomingText(
                 self.settings.bare_newline, self.settings.max_message_bytes
             )
-        if self._input:
+        if self._input.octets:
             # Text that did not wait: whatever the answer was, it must never become
             self._end(server_replies.OUT_OF_STEP, "improper command pipelining after DATA")
         elif reply.is_positive:
@@ -141,7 +141,7 @@ class ServerMessages(ServerChannel):
 
     def read_text(self) -> bool:
         message = self._message
-        if not self._input or not isinstance(message, IncomingText):
+        if not self._input.octets or not isinstance(message, IncomingText):
             return False
         text, used, is_ended = message.take(self._input.peek())
         self._input.drop(used)
@@ -157,7 +157,7 @@ class ServerMessages(ServerChannel):
     def read_chunk(self) -> bool:
         chunk = self._chunk
         assert chunk is not None
-        if chunk.left and not self._input:
+        if chunk.left and not self._input.octets:
             return False
         octets = self._input.take(chunk.left)
         chunk.left -= len(octets)

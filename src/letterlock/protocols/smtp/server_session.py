@@ -64,6 +64,7 @@ _END_OF_GROUP = frozenset({"EHLO", "HELO", "DATA", "STARTTLS"})
 _WITHOUT_TLS = frozenset({"NOOP", "EHLO", "STARTTLS", "QUIT"})
 # Postfix's SMTPD_CMD_FLAG_LIMIT, and HELP: commands that further nothing.
 _JUNK = frozenset({"EHLO", "HELO", "RSET", "NOOP", "VRFY", "HELP"})
+_READING = frozenset({Mode.COMMANDS, Mode.TEXT, Mode.CHUNK})
 _EMPTY_CHUNK = commands.Bdat(0, is_last=False)
 
 
@@ -80,7 +81,7 @@ class ServerSession(ServerMessages):
         if self._mode is not Mode.BANNER:
             raise RuntimeError("the session was greeted already")
         self._mode = Mode.COMMANDS
-        if self._input:
+        if self._input.octets:
             self._send(server_replies.OUT_OF_STEP)
             self._close("input before the banner")
         else:
@@ -106,7 +107,7 @@ class ServerSession(ServerMessages):
         if self._mode is Mode.HANDSHAKE:
             self._close("input between STARTTLS and the handshake")
         elif self._mode is not Mode.CLOSED:
-            self._input.append(data)
+            self._input.octets += data
 
     def receive_eof(self) -> None:
         """Nothing more will come. What came before is still carried out."""
@@ -116,10 +117,11 @@ class ServerSession(ServerMessages):
 
     def next_event(self) -> Event | None:
         """Give what happened next; None: more octets, an answer or the handshake is needed."""
-        while not self._events:
+        events = self._events
+        while not events:
             if not self._advance():
                 return None
-        return self._events.popleft()
+        return events.popleft()
 
     def tls_started(self) -> None:
         """Forget everything: the session is as after its greeting (RFC 3207 §4.2)."""
@@ -138,22 +140,27 @@ class ServerSession(ServerMessages):
         """Use some input; False when nothing can be done with what there is."""
         if self._owed is not None:
             return False
-        match self._mode:
+        mode = self._mode
+        # Most looks find nothing more, since clients wait for our answer.
+        if (self._input.octets or mode is Mode.CHUNK) and self._read(mode):
+            return True
+        if self._is_eof and mode in _READING:
+            self._close(f"lost connection after {self._last_verb}")
+            return True
+        return False
+
+    def _read(self, mode: Mode) -> bool:
+        match mode:
             case Mode.COMMANDS:
-                has_advanced = self._read_line()
+                return self._read_line()
             case Mode.TEXT:
-                has_advanced = self.read_text()
+                return self.read_text()
             case Mode.CHUNK:
-                has_advanced = self.read_chunk()
+                return self.read_chunk()
             case Mode.BANNER | Mode.HANDSHAKE | Mode.CLOSED:
                 return False
             case _:
-                assert_never(self._mode)
-        if has_advanced:
-            return True
-        if self._is_eof:
-            self._close(f"lost connection after {self._last_verb}")
-        return self._is_eof
+                assert_never(mode)
 
     def _read_line(self) -> bool:
         line = self._input.take_line()
@@ -179,7 +186,7 @@ class ServerSession(ServerMessages):
 
     def _carry_out(self, command: commands.Command) -> None:
         verb = command.verb
-        if self._input and self._is_end_of_group(verb):
+        if self._input.octets and self._is_end_of_group(verb):
             self._events.append(ProtocolError(server_replies.OUT_OF_STEP, verb))
             self._end(server_replies.OUT_OF_STEP, f"improper command pipelining after {verb}")
             return
