@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from datetime import timedelta
 
 import asyncpg  # type: ignore[import-untyped]  # it has no types
 import pytest
+from msgspec.structs import replace
 
 from letterlock.base.errors import LocalError
 from letterlock.storage.postgres import connection as postgres_connection

@@ -3,10 +3,10 @@
 import asyncio
 import os
 import tracemalloc
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from letterlock.protocols.smtp.envelope import BodyType, Notify, Ret
 from letterlock.storage.queue import (

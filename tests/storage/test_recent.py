@@ -1,7 +1,8 @@
 """Bodies kept in memory: bounded, and gone when they are forgotten."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
+
+from msgspec.structs import replace
 
 from letterlock.protocols.smtp.envelope import Envelope, Recipient
 from letterlock.storage.bodies import FileBody, MemoryBody

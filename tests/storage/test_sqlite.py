@@ -5,12 +5,12 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import apsw
 import pytest
+from msgspec.structs import replace
 
 from letterlock.base.errors import LocalError
 from letterlock.storage.queue import SPILL_BYTES, QueueId, RecipientState, StoreUnavailable

@@ -1,11 +1,11 @@
 """What a message asks of TLS is kept with it, and a queue from before that column goes on."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import apsw
 import asyncpg  # type: ignore[import-untyped]  # it has no types
 import pytest
+from msgspec.structs import replace
 
 from letterlock.protocols.smtp.envelope import TlsDemand
 from letterlock.storage.migrations import load_migrations

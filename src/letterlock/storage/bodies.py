@@ -12,11 +12,12 @@ import secrets
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from enum import Enum, auto
 from io import FileIO
 from pathlib import Path
 from typing import Protocol, TypeVar
+
+from msgspec import Struct
 
 from letterlock.storage.durable import make_folder, sync_folder, unavailable
 from letterlock.storage.queue import SPILL_BYTES, Body, StoreUnavailable
@@ -30,8 +31,7 @@ _THREADS = 4
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryBody:
+class MemoryBody(Struct, frozen=True):
     """A body of at most SPILL_BYTES."""
 
     content: bytes
@@ -41,8 +41,7 @@ class MemoryBody:
         return len(self.content)
 
 
-@dataclass(frozen=True, slots=True)
-class FileBody:
+class FileBody(Struct, frozen=True):
     """A body in a file of the engine's `BodyFolder`, synced."""
 
     name: str

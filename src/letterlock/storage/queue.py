@@ -6,10 +6,12 @@ The engines are `storage.sqlite` and `storage.postgres`; `tests/storage` runs on
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, NewType, Protocol
+
+from msgspec import Struct, field
 
 from letterlock.protocols.smtp.envelope import BodyType, Envelope, Recipient, Ret, TlsDemand
 
@@ -44,8 +46,7 @@ class BodyWriter(Protocol):
         """Forget what was written; after `finish` too, and harmless once the body was saved."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewMessage:
+class NewMessage(Struct, frozen=True):
     """A message to keep. `destinations` has one next-hop key for each recipient, in their order."""
 
     queue_id: QueueId
@@ -70,8 +71,7 @@ class RecipientState(StrEnum):
     DELETED = "deleted"
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimedRecipient:
+class ClaimedRecipient(Struct, frozen=True):
     """A recipient in a claim. `attempts` counts those before this one."""
 
     number: int
@@ -81,8 +81,7 @@ class ClaimedRecipient:
     last_reply: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """One message's recipients at one destination, ours until `lease_until`."""
 
     queue_id: QueueId
@@ -101,8 +100,7 @@ class Claim:
     tls_demand: TlsDemand = TlsDemand.NORMAL
 
 
-@dataclass(frozen=True, slots=True)
-class RecipientResult:
+class RecipientResult(Struct, frozen=True):
     """What a claim came to for one recipient.
 
     QUEUED needs `next_attempt`. `status` is an enhanced status code (`4.7.5`); `reply` the words
@@ -117,8 +115,7 @@ class RecipientResult:
     is_delay_notified: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptRecord:
+class AttemptRecord(Struct, frozen=True):
     """One connection tried, for `queue show`: no message content in it.
 
     `story` is JSON-ready: requirement, handshake, verdict, dialogue (list of lines), outcome.
@@ -133,8 +130,7 @@ class AttemptRecord:
     recipients: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(Struct, frozen=True):
     """All that a claim came to; saved whole. `messages` are the DSNs it causes."""
 
     claim: Claim

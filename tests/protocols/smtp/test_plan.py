@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from letterlock.protocols.smtp.capabilities import Capabilities, Limits
 from letterlock.protocols.smtp.content import ContentFacts
@@ -78,40 +79,40 @@ def test_a_bare_server_is_sent_no_parameter() -> None:
     ("envelope", "content", "mail"),
     [
         (MAIL, ASCII, "MAIL FROM:<alice@example.org> SIZE=100"),
-        (replace(MAIL, sender=""), ASCII, "MAIL FROM:<> SIZE=100"),
+        (structs.replace(MAIL, sender=""), ASCII, "MAIL FROM:<> SIZE=100"),
         (
-            replace(MAIL, body_type=BodyType.EIGHT_BIT),
+            structs.replace(MAIL, body_type=BodyType.EIGHT_BIT),
             EIGHT_BIT,
             "MAIL FROM:<alice@example.org> SIZE=100 BODY=8BITMIME",
         ),
         (
-            replace(MAIL, body_type=BodyType.EIGHT_BIT),
+            structs.replace(MAIL, body_type=BodyType.EIGHT_BIT),
             ASCII,
             "MAIL FROM:<alice@example.org> SIZE=100",
         ),
         (
-            replace(MAIL, smtputf8=True),
+            structs.replace(MAIL, smtputf8=True),
             UTF8,
             "MAIL FROM:<alice@example.org> SIZE=100 SMTPUTF8",
         ),
-        (replace(MAIL, smtputf8=True), ASCII, "MAIL FROM:<alice@example.org> SIZE=100"),
+        (structs.replace(MAIL, smtputf8=True), ASCII, "MAIL FROM:<alice@example.org> SIZE=100"),
         (
-            replace(MAIL, sender="grün@example.org", smtputf8=True),
+            structs.replace(MAIL, sender="grün@example.org", smtputf8=True),
             ASCII,
             "MAIL FROM:<grün@example.org> SIZE=100 SMTPUTF8",
         ),
         (
-            replace(MAIL, recipients=(Recipient("grün@example.com"),)),
+            structs.replace(MAIL, recipients=(Recipient("grün@example.com"),)),
             ASCII,
             "MAIL FROM:<alice@example.org> SIZE=100 SMTPUTF8",
         ),
         (
-            replace(MAIL, ret=Ret.HEADERS, envid="QQ+3D1"),
+            structs.replace(MAIL, ret=Ret.HEADERS, envid="QQ+3D1"),
             ASCII,
             "MAIL FROM:<alice@example.org> SIZE=100 RET=HDRS ENVID=QQ+3D1",
         ),
         (
-            replace(MAIL, sender="", ret=Ret.FULL, envid="a b"),
+            structs.replace(MAIL, sender="", ret=Ret.FULL, envid="a b"),
             ASCII,
             "MAIL FROM:<> SIZE=100",
         ),
@@ -156,13 +157,13 @@ def test_mail_says_what_the_message_needs(
 )
 def test_rcpt_passes_on_what_was_asked(recipient: Recipient, rcpt: str) -> None:
     """RFC 3461 §5.2.1 (c), (d): the same values, and nothing that was not there."""
-    assert commands(replace(MAIL, recipients=(recipient,)), ALL)[1] == rcpt
+    assert commands(structs.replace(MAIL, recipients=(recipient,)), ALL)[1] == rcpt
 
 
 def test_a_utf8_orcpt_is_encoded_for_a_server_without_smtputf8() -> None:
     """RFC 6533 §3."""
     recipient = Recipient("bob@example.com", orcpt=r"utf-8;grün\x{20}x@example.com")
-    lines = commands(replace(MAIL, recipients=(recipient,)), replace(ALL, smtputf8=False))
+    lines = commands(structs.replace(MAIL, recipients=(recipient,)), replace(ALL, smtputf8=False))
     assert lines[1].endswith(r" ORCPT=utf-8;gr\x{FC}n\x{20}x@example.com")
 
 
@@ -177,38 +178,38 @@ def test_a_message_larger_than_the_servers_limit_is_not_sent() -> None:
     ("envelope", "content", "capabilities", "answer"),
     [
         (
-            replace(MAIL, body_type=BodyType.EIGHT_BIT),
+            structs.replace(MAIL, body_type=BodyType.EIGHT_BIT),
             EIGHT_BIT,
             replace(ALL, eightbitmime=False),
             "554 5.6.3",
         ),
         (
-            replace(MAIL, body_type=BodyType.BINARY),
+            structs.replace(MAIL, body_type=BodyType.BINARY),
             ASCII,
             replace(ALL, binarymime=False),
             "554 5.6.3",
         ),
         (
-            replace(MAIL, sender="grün@example.org"),
+            structs.replace(MAIL, sender="grün@example.org"),
             ASCII,
             replace(ALL, smtputf8=False),
             "550 5.6.7",
         ),
         (
-            replace(MAIL, recipients=(Recipient("grün@example.com"),)),
+            structs.replace(MAIL, recipients=(Recipient("grün@example.com"),)),
             ASCII,
             replace(ALL, smtputf8=False),
             "553 5.6.7",
         ),
-        (replace(MAIL, smtputf8=True), UTF8, replace(ALL, smtputf8=False), "554 5.6.9"),
+        (structs.replace(MAIL, smtputf8=True), UTF8, replace(ALL, smtputf8=False), "554 5.6.9"),
         (
             # The header that is not ASCII may be our own: Received names the only recipient.
-            replace(MAIL, recipients=(Recipient("grün@example.com"),), smtputf8=True),
+            structs.replace(MAIL, recipients=(Recipient("grün@example.com"),), smtputf8=True),
             UTF8,
             replace(ALL, smtputf8=False),
             "553 5.6.7",
         ),
-        (replace(MAIL, recipients=()), ASCII, ALL, "554 5.1.0"),
+        (structs.replace(MAIL, recipients=()), ASCII, ALL, "554 5.1.0"),
     ],
 )
 def test_what_the_server_cannot_take_goes_back(
@@ -221,9 +222,9 @@ def test_what_the_server_cannot_take_goes_back(
 @pytest.mark.parametrize(
     ("envelope", "content", "capabilities"),
     [
-        (replace(MAIL, body_type=BodyType.EIGHT_BIT), ASCII, NOTHING),
+        (structs.replace(MAIL, body_type=BodyType.EIGHT_BIT), ASCII, NOTHING),
         (MAIL, EIGHT_BIT, NOTHING),
-        (replace(MAIL, smtputf8=True), EIGHT_BIT, NOTHING),
+        (structs.replace(MAIL, smtputf8=True), EIGHT_BIT, NOTHING),
         (
             Envelope("alice@xn--grn-hoa.example", (Recipient("bob@xn--grn-hoa.example"),)),
             ASCII,
@@ -241,7 +242,7 @@ def test_what_was_declared_without_need_is_no_obstacle(
 def test_one_recipient_that_cannot_be_sent_does_not_stop_the_others() -> None:
     """RFC 6531 §3.5."""
     green = Recipient("grün@example.com")
-    planned = plan(replace(MAIL, recipients=(green, BOB)), ASCII, NOTHING)
+    planned = plan(structs.replace(MAIL, recipients=(green, BOB)), ASCII, NOTHING)
     assert isinstance(planned, Transaction)
     planned.lost("gone")
     first, second = planned.result().outcomes
@@ -263,11 +264,11 @@ def test_one_recipient_that_cannot_be_sent_does_not_stop_the_others() -> None:
     ],
 )
 def test_no_address_can_end_its_command(address: str) -> None:
-    planned = plan(replace(MAIL, recipients=(Recipient(address),)), ASCII, ALL)
+    planned = plan(structs.replace(MAIL, recipients=(Recipient(address),)), ASCII, ALL)
     assert isinstance(planned, Refusal)
     assert (planned.reply.code, planned.reply.status) == (553, "5.1.3")
     if address:
-        assert refused(replace(MAIL, sender=address), ALL, ASCII) == "550 5.1.7"
+        assert refused(structs.replace(MAIL, sender=address), ALL, ASCII) == "550 5.1.7"
 
 
 @given(st.text(), st.text(), st.text(), st.text())
@@ -286,7 +287,7 @@ def test_whatever_the_queue_holds_each_command_is_one_line(
     [
         (MAIL, TransactionSettings(), False),
         (MAIL, TransactionSettings(prefers_chunking=True), True),
-        (replace(MAIL, body_type=BodyType.BINARY), TransactionSettings(), True),
+        (structs.replace(MAIL, body_type=BodyType.BINARY), TransactionSettings(), True),
     ],
 )
 def test_data_is_preferred_unless_told_or_needed(
@@ -321,10 +322,10 @@ def test_pipelining_is_used_only_where_offered() -> None:
     ("envelope", "capabilities", "answer"),
     [
         (MAIL, NOTHING, False),
-        (replace(MAIL, body_type=BodyType.EIGHT_BIT), ALL, False),
-        (replace(MAIL, body_type=BodyType.EIGHT_BIT), NOTHING, True),
-        (replace(MAIL, smtputf8=True), ALL, False),
-        (replace(MAIL, smtputf8=True), NOTHING, True),
+        (structs.replace(MAIL, body_type=BodyType.EIGHT_BIT), ALL, False),
+        (structs.replace(MAIL, body_type=BodyType.EIGHT_BIT), NOTHING, True),
+        (structs.replace(MAIL, smtputf8=True), ALL, False),
+        (structs.replace(MAIL, smtputf8=True), NOTHING, True),
     ],
 )
 def test_content_is_looked_through_only_where_it_matters(
@@ -360,7 +361,7 @@ def test_nobody_is_no_group() -> None:
     assert split_recipients((), NOTHING, 100) == []
 
 
-REQUIRED = replace(MAIL, tls_demand=TlsDemand.REQUIRETLS)
+REQUIRED = structs.replace(MAIL, tls_demand=TlsDemand.REQUIRETLS)
 OFFERED = replace(ALL, requiretls=True)
 
 
@@ -377,7 +378,7 @@ def test_requiretls_is_passed_on() -> None:
 @pytest.mark.parametrize("sender", ["alice@example.org", ""])
 def test_requiretls_is_not_said_unasked(demand: TlsDemand, sender: str) -> None:
     """RFC 8689 §4.1 (rule 92): the header field is no parameter."""
-    envelope = replace(MAIL, tls_demand=demand, sender=sender)
+    envelope = structs.replace(MAIL, tls_demand=demand, sender=sender)
     planned = plan(envelope, ASCII, OFFERED, may_require_tls=True)
     assert isinstance(planned, Transaction)
     assert b"REQUIRETLS" not in planned.commands_to_send()
@@ -408,7 +409,7 @@ def test_a_notification_goes_without_requiretls_as_well(
     capabilities: Capabilities, may_require_tls: bool
 ) -> None:
     """RFC 8689 §5 (rule 91); §2: still said only where it may be said."""
-    bounce = replace(REQUIRED, sender="")
+    bounce = structs.replace(REQUIRED, sender="")
     planned = plan(bounce, ASCII, capabilities, may_require_tls=may_require_tls)
     assert isinstance(planned, Transaction)
     is_said = b" REQUIRETLS" in planned.commands_to_send()
@@ -418,6 +419,6 @@ def test_a_notification_goes_without_requiretls_as_well(
 @pytest.mark.parametrize("demand", TlsDemand)
 def test_what_the_message_itself_lacks_is_not_the_hosts(demand: TlsDemand) -> None:
     """RFC 8689 §4.2.1: another host could not take it either."""
-    envelope, small = replace(MAIL, tls_demand=demand), replace(OFFERED, size=10)
+    envelope, small = structs.replace(MAIL, tls_demand=demand), replace(OFFERED, size=10)
     assert isinstance(plan(envelope, ASCII, small, may_require_tls=True), Refusal)
     assert find_host_refusal(envelope, small, may_require_tls=True) is None

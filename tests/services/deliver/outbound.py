@@ -5,12 +5,14 @@ Everything is real but the clock, the log and DNS; the servers are those of `tes
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from letterlock.base.domains import Domain
 from letterlock.network.client_contexts import ClientContexts

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from letterlock.base.log import LineLog
 from letterlock.protocols.smtp.envelope import BodyType, Notify, Recipient, Ret
@@ -161,7 +162,7 @@ async def test_after_its_lifetime_a_message_goes_back(tmp_path: Path) -> None:
 
 async def test_tls_that_failed_is_named_in_the_report(tmp_path: Path) -> None:
     """TLS policy does not bounce before the lifetime ends; then the reason is said."""
-    failed = replace(
+    failed = structs.replace(
         DEFERRED,
         status="4.7.5",
         reply=f"{RELAY}: not verified: expired",
@@ -262,9 +263,9 @@ async def test_nobody_is_told_of_a_notifications_delay(tmp_path: Path) -> None:
         assert len(await node.store.list_messages()) == 1
 
 
-RELAYED = replace(SENT, is_dsn_passed_on=False)
-PASSED_ON = replace(SENT, is_dsn_passed_on=True)
-STORED = replace(SENT, relay=LOCAL, reply="delivered to maildir bob@example.com")
+RELAYED = structs.replace(SENT, is_dsn_passed_on=False)
+PASSED_ON = structs.replace(SENT, is_dsn_passed_on=True)
+STORED = structs.replace(SENT, relay=LOCAL, reply="delivered to maildir bob@example.com")
 N = Notify
 
 
@@ -309,7 +310,9 @@ async def test_notify_holds_for_delays_too(notify: tuple[Notify, ...], tmp_path:
 async def test_one_report_for_all_that_failed_together(tmp_path: Path) -> None:
     everyone = [f"user{number}@{DOMAIN}" for number in range(3)]
     async with waiting(tmp_path, *everyone) as node:
-        await settle(node, BOUNCED, replace(BOUNCED, number=1), replace(SENT, number=2))
+        await settle(
+            node, BOUNCED, structs.replace(BOUNCED, number=1), structs.replace(SENT, number=2)
+        )
         fields = status_fields(await notification(node))
     assert fields.count("Final-Recipient") == 2
 
@@ -361,7 +364,7 @@ async def test_what_cannot_be_saved_is_saved_later(method: str, tmp_path: Path) 
     """The peer has the message already: forgetting that would send it twice."""
     async with waiting(tmp_path, BOB, f"nobody@{DOMAIN}") as node:
         store: Any = FailingStore(node.store, method, 2)
-        delivery = Delivery((SENT, replace(BOUNCED, number=1)))
+        delivery = Delivery((SENT, structs.replace(BOUNCED, number=1)))
         await impatient(node).settle(await node.claim(), delivery, store)
         assert len(store.settled) == 1
         assert len(store.settled[0].messages) == 1
@@ -378,7 +381,7 @@ async def test_what_was_sent_is_settled_even_if_its_notification_cannot_be_made(
     async with waiting(tmp_path, BOB, f"nobody@{DOMAIN}") as node:
         broken = replace(node.settlements, make_token=lambda: "")
         claim = await node.claim()
-        await broken.settle(claim, Delivery((SENT, replace(BOUNCED, number=1))), node.store)
+        await broken.settle(claim, Delivery((SENT, structs.replace(BOUNCED, number=1))), node.store)
         assert not await queued(node)
         (message,) = await queued(node, SENDER)
         states = [each.state for each in message.recipients]
@@ -412,7 +415,7 @@ async def test_a_message_deleted_meanwhile_is_reported_without_its_content(
 ) -> None:
     async with waiting(tmp_path) as node:
         claim = await node.claim()
-        gone = replace(claim, queue_id=node.ids.make())
+        gone = structs.replace(claim, queue_id=node.ids.make())
         delivery = Delivery((BOUNCED,))
         settled: list[Settlement] = []
 
@@ -444,5 +447,5 @@ async def test_delays_are_written_as_postfix_does(
 ) -> None:
     async with waiting(tmp_path) as node:
         node.clock.move(timedelta(seconds=seconds))
-        await settle(node, replace(SENT, is_dsn_passed_on=True))
+        await settle(node, structs.replace(SENT, is_dsn_passed_on=True))
     assert f"delay={text}, delays={text}/0/0/0, dsn=2.0.0, status=sent" in node.log.texts[-1]

@@ -5,7 +5,8 @@ Octets are looked at as they are; MIME parts are not parsed.
 """
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 MAX_HEADER_OCTETS = 1024 * 1024
 """What is kept of a header section; Postfix's header_size_limit is a tenth of it, for one field."""
@@ -13,8 +14,7 @@ MAX_HEADER_OCTETS = 1024 * 1024
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
 
 
-@dataclass(frozen=True, slots=True)
-class ContentFacts:
+class ContentFacts(Struct, frozen=True):
     """What is known of a content. The defaults are the careful answers, for what is not known.
 
     `size` is in octets, without doubled dots (RFC 1870 §5). `is_seven_bit`: no octet is over 127.

@@ -3,8 +3,9 @@
 RFC 5321 §2.3.1; RFC 3461 §4 (DSN parameters); RFC 6531 §3.4; RFC 6152; RFC 3030; RFC 8689 §4.1.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 
 class BodyType(StrEnum):
@@ -43,8 +44,7 @@ class TlsDemand(StrEnum):
     TLS_REQUIRED_NO = "tls-required-no"
 
 
-@dataclass(frozen=True, slots=True)
-class Recipient:
+class Recipient(Struct, frozen=True):
     """One RCPT TO. `address` is a Mailbox as text, its domain in A-labels; `orcpt` in xtext."""
 
     address: str
@@ -52,8 +52,7 @@ class Recipient:
     orcpt: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(Struct, frozen=True):
     """A transaction's envelope. `sender` is "" for the null reverse-path; `envid` in xtext."""
 
     sender: str

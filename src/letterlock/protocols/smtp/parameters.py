@@ -7,7 +7,8 @@ RFC 5321 §4.1.1.11 and §4.1.2 (syntax, 555), RFC 1870 §6 (SIZE), RFC 6152 §2
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from letterlock.protocols.smtp.envelope import BodyType, Notify, Ret
 from letterlock.protocols.smtp.replies import Reply, reply
@@ -51,8 +52,7 @@ class ParameterError(ValueError):
         self.reply = answer
 
 
-@dataclass(frozen=True, slots=True)
-class MailParameters:
+class MailParameters(Struct, frozen=True):
     """What came after the reverse-path. `size` in octets, None when not told."""
 
     size: int | None = None
@@ -63,8 +63,7 @@ class MailParameters:
     requiretls: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RcptParameters:
+class RcptParameters(Struct, frozen=True):
     """What came after the forward-path. `orcpt` as it came, `addr-type;xtext`, its type mended."""
 
     notify: frozenset[Notify] = frozenset()

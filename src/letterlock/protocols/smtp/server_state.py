@@ -4,7 +4,9 @@ RFC 5321 §4.1.1.2 to §4.1.1.4 (buffers), §4.5.3.1.8 (recipients); RFC 3207 §
 RFC 8689 §4.1.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from msgspec import Struct, field
 
 from letterlock.protocols.smtp.commands import Mail
 from letterlock.protocols.smtp.envelope import Envelope, Recipient, TlsDemand
@@ -34,8 +36,7 @@ class SessionSettings:
     """Under TLS only, and only where mail that asks for it is passed on so (RFC 8689 §2)."""
 
 
-@dataclass(slots=True)
-class Transaction:
+class Transaction(Struct):
     """One mail transaction, from an accepted MAIL on.
 
     `has_failed`: a chunk was refused, only RSET helps (RFC 3030 §2). `refused_for_number` counts

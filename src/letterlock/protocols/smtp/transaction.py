@@ -6,8 +6,9 @@ the content when `wants_body`. What goes into the commands is decided in `plan`.
 """
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Literal, assert_never
+
+from msgspec import Struct
 
 from letterlock.protocols.smtp.envelope import Notify, Recipient
 from letterlock.protocols.smtp.replies import Reply
@@ -34,8 +35,7 @@ MAX_DIALOGUE_LINE = 500
 """Characters of a reply that are kept in the dialogue."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecipientCommand:
+class RecipientCommand(Struct, frozen=True):
     """A recipient and its RCPT line; `refusal` instead when it cannot be sent to this server."""
 
     recipient: Recipient
@@ -43,8 +43,7 @@ class RecipientCommand:
     refusal: Reply | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
+class Script(Struct, frozen=True):
     """What a transaction is to say. Lines are without CRLF.
 
     `chunk_octets`: 0 for DATA; else the content goes in BDAT chunks of about that size.
@@ -60,8 +59,7 @@ class Script:
     has_dsn: bool = False
 
 
-@dataclass(slots=True)
-class _Slot:
+class _Slot(Struct):
     """A recipient on its way; decided when it has a reply."""
 
     recipient: Recipient
@@ -83,8 +81,7 @@ class _Slot:
 _CommandStage = Literal[Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.BDAT, Stage.END]
 
 
-@dataclass(frozen=True, slots=True)
-class _Command:
+class _Command(Struct, frozen=True):
     stage: _CommandStage
     line: str
     slot: _Slot | None = None

@@ -3,8 +3,9 @@
 RFC 5321 §3.3, §4.5.3.1.10; RFC 3461 §5.2.2. Made by `transaction`.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from letterlock.protocols.smtp.envelope import Recipient
 from letterlock.protocols.smtp.replies import Reply
@@ -23,8 +24,7 @@ class Stage(StrEnum):
     """Nothing was sent that it could answer, or nothing was sent at all."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecipientOutcome:
+class RecipientOutcome(Struct, frozen=True):
     """What a transaction came to for one recipient.
 
     `is_accepted`: the server took the message for it. `reply` is what decided; `is_ours` when not
@@ -43,8 +43,7 @@ class RecipientOutcome:
     is_relayed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class TransactionResult:
+class TransactionResult(Struct, frozen=True):
     """What a transaction came to.
 
     `final_reply`: the one to the end of the content; None when it never came. `must_close`: the

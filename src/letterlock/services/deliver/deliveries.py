@@ -8,10 +8,12 @@ queued (`docs/guide`): the loop goes on.
 import asyncio
 import contextlib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from letterlock.base.clock import Clock
 from letterlock.base.log import Log, Service

@@ -6,8 +6,9 @@ the same delivery, had a problem that may pass (RFC 5321 §4.2.5 lets a client g
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
+
+from msgspec.structs import replace
 
 from letterlock.base.clock import Clock
 from letterlock.protocols.policy.judge import judge_unusable

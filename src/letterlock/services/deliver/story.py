@@ -5,9 +5,10 @@ message content is in them.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+
+from msgspec import Struct
 
 from letterlock.protocols.dns.answers import TlsaRecord
 from letterlock.protocols.pki.certificate import (
@@ -25,8 +26,7 @@ MAX_RECORDS = 20
 MAX_RECORD_CHARACTERS = 150
 
 
-@dataclass(frozen=True, slots=True)
-class Story:
+class Story(Struct, frozen=True):
     """One attempt at one address."""
 
     requirement: Requirement | None = None

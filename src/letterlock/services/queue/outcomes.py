@@ -4,8 +4,9 @@ A value for each: delivered, failed for good, or to be tried again. RFC 3463 giv
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from letterlock.protocols.tlsrpt.result_types import ResultType
 from letterlock.storage.queue import AttemptRecord
@@ -22,8 +23,7 @@ class Result(StrEnum):
     DEFERRED = "deferred"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """One recipient's result. `number` is the queue's; `relay` is `host[ip]:port` or `none`.
 
     `reply` is the peer's reply or our own words, on one line, as the log shows it. `remote` names
@@ -47,8 +47,7 @@ class Outcome:
     send_seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Struct, frozen=True):
     """What all that was tried for a claim came to: one outcome for each of its recipients."""
 
     outcomes: tuple[Outcome, ...]

@@ -7,8 +7,10 @@ the notifications included, is saved in one transaction of the store.
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+
+from msgspec.structs import replace
 
 from letterlock.base.clock import Clock
 from letterlock.base.domains import Domain

@@ -5,8 +5,11 @@ counts (`clients`); this joins them to the queue. RFC 5321 §4.1.1, §4.4, §6.3
 """
 
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from letterlock.base.clock import Clock
 from letterlock.base.domains import Domain
@@ -87,8 +90,7 @@ class Receiver:
     """Called with the destinations of a message that was stored: it may be delivered at once."""
 
 
-@dataclass(slots=True)
-class _Message:
+class _Message(Struct):
     """A message on its way in."""
 
     queue_id: QueueId

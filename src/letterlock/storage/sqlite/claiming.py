@@ -5,13 +5,13 @@ saturated costs one row, however much waits there.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
 import apsw
 import msgspec
+from msgspec import Struct
 
 from letterlock.protocols.smtp.envelope import BodyType, Recipient, Ret, TlsDemand
 from letterlock.storage.queue import Claim, ClaimedRecipient, QueueId
@@ -45,8 +45,7 @@ LEASE = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimDue:
+class ClaimDue(Struct, frozen=True):
     """The operation that claims; the writer need not sync it: a crash ends all leases anyway."""
 
     order: ClaimOrder

@@ -1,9 +1,9 @@
 """Storing a message: one row, its octets, its recipients, and when each destination is due."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import apsw
+from msgspec import Struct
 
 from letterlock.storage.bodies import FileBody, MemoryBody
 from letterlock.storage.queue import Body, NewMessage, RecipientState
@@ -25,8 +25,7 @@ _ADD_RECIPIENT = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Save:
+class Save(Struct, frozen=True):
     """The operation that saves one message; the writer puts those of a batch together."""
 
     message: NewMessage

@@ -1,9 +1,9 @@
 """Settling claims: recipients, attempts, the bounces it causes, and messages' ends."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 import apsw
+from msgspec import Struct
 
 from letterlock.storage.queue import (
     AttemptRecord,
@@ -50,8 +50,7 @@ FINISH = """
 REMOVE_BODIES = "DELETE FROM bodies WHERE message_id IN (VALUES {rows})"
 
 
-@dataclass(frozen=True, slots=True)
-class Settle:
+class Settle(Struct, frozen=True):
     """The operation that settles a claim, at `now` in microseconds.
 
     The writer puts those of a batch together. It need not sync them: lost with the power, the same

@@ -12,11 +12,11 @@ import queue
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import apsw
+from msgspec import Struct
 
 from letterlock.base.clock import Clock
 from letterlock.storage.queue import StoreUnavailable
@@ -57,8 +57,7 @@ _UNSYNCED = (ClaimDue, Settle)
 _Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(Struct, frozen=True):
     operation: Operation[Any]
     future: "asyncio.Future[Any]"
 
