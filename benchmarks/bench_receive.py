@@ -10,6 +10,7 @@ from benchmarks.programs import Load
 from benchmarks.servers import Server, Work, letterlock
 
 WARM_UP_MESSAGES = 200
+HANDSHAKES = "TLS handshakes alone"
 
 
 def main() -> None:
@@ -21,6 +22,7 @@ def main() -> None:
             "receive in clear, 200 sessions": replace(clear, sessions=200),
             "receive, each over new TLS": tls,
             "receive over TLS, 10 a session": Load(count, has_tls=True, per_session=10),
+            HANDSHAKES: Load(count // 2, is_handshake_only=True),
         }.items():
             if found.wants(title):
                 _compare(found, title, load)
@@ -32,6 +34,10 @@ def _compare(found: Stage, title: str, load: Load) -> None:
     contest = Contest(title)
     with ExitStack() as stack:
         servers = [stack.enter_context(postfix(folder / "postfix", work))] * found.has_postfix
+        if title == HANDSHAKES:
+            # What OpenSSL costs in a server that does next to nothing else.
+            sink = stack.enter_context(found.programs.sink(found.certificate))
+            servers.append(Server("C sink", sink.port, sink.pid))
         servers.append(stack.enter_context(letterlock(folder / "letterlock", work)))
         for server in servers:
             found.programs.send(replace(load, messages=WARM_UP_MESSAGES), server.port)

@@ -111,7 +111,8 @@ def stage(description: str, messages: int, unit: str = "messages") -> Iterator[S
             print(f"skipped: {error}; the loader needs a C compiler and OpenSSL's headers")
             sys.exit(0)
         print(
-            f"{description}: {os.cpu_count()} cores, Python {platform.python_version()}, medians "
+            f"{description}: {os.cpu_count()} cores, Python {platform.python_version()} "
+            f"({Path(sys.executable).resolve()}), medians "
             f"of {options.rounds} runs, load average {os.getloadavg()[0]:.1f} at the start"
         )
         print(

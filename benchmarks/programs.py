@@ -33,6 +33,8 @@ class Load:
     per_session: int = 1
     octets: int = 4096
     has_tls: bool = False
+    is_handshake_only: bool = False
+    """Each message is a session that ends after its handshake."""
     is_pipelined: bool = False
 
     def options(self, port: int) -> list[str]:
@@ -45,8 +47,9 @@ class Load:
             "-s": self.octets,
             "-w": RUN_SECONDS,
         }
-        flags = [*(["-t"] if self.has_tls else []), *(["-P"] if self.is_pipelined else [])]
-        return [*(str(word) for pair in numbers.items() for word in pair), *flags]
+        flags = {"-t": self.has_tls, "-H": self.is_handshake_only, "-P": self.is_pipelined}
+        chosen = [flag for flag, is_given in flags.items() if is_given]
+        return [*(str(word) for pair in numbers.items() for word in pair), *chosen]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +105,9 @@ class SinkCounts:
 class Sink:
     """A running sink."""
 
-    def __init__(self, port: int, counters: Path) -> None:
+    def __init__(self, port: int, pid: int, counters: Path) -> None:
         self.port = port
+        self.pid = pid
         self._counters = counters
 
     def counts(self) -> SinkCounts:
@@ -155,9 +159,9 @@ class Programs:
         if certificate is not None:
             command += ["-x", str(certificate[0]), "-k", str(certificate[1])]
         log = self.folder / "sink.log"
-        with running(command, log):
+        with running(command, log) as pid:
             wait_for_banner(port, log)
-            yield Sink(port, counters)
+            yield Sink(port, pid, counters)
 
 
 def build(folder: Path) -> Programs:

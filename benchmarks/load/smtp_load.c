@@ -4,10 +4,11 @@
  * has ended is followed by a new one until all messages are sent. Prints one JSON object.
  *
  *   smtp_load -p PORT -n MESSAGES [-c SESSIONS] [-m MESSAGES_PER_SESSION] [-s OCTETS]
- *             [-r RECIPIENT] [-t] [-P] [-w SECONDS]
+ *             [-r RECIPIENT] [-t] [-H] [-P] [-w SECONDS]
  *
- * -t: STARTTLS, always a full handshake, nothing verified. -P: MAIL, RCPT and DATA in one write
- * (RFC 2920). -w: give up after so many seconds.
+ * -t: STARTTLS, always a full handshake, nothing verified. -H: the same, and a handshake is all that
+ * a session is for: it counts as a message. -P: MAIL, RCPT and DATA in one write (RFC 2920). -w:
+ * give up after so many seconds.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -42,7 +43,8 @@ struct session {
 };
 
 static struct {
-    int port, sessions, messages, per_session, octets, has_tls, is_pipelined, seconds;
+    int port, sessions, messages, per_session, octets, has_tls, is_handshake_only, is_pipelined,
+        seconds;
     const char *recipient;
 } want = {.port = 2525, .sessions = 20, .messages = 1000, .per_session = 1, .octets = 4096,
           .seconds = 120, .recipient = "someone@sink.example"};
@@ -156,6 +158,8 @@ static int do_handshake(struct session *s) {
     if (result != 1)
         return tls_wait(s, result);
     handshakes++;
+    if (want.is_handshake_only)
+        waits[accepted++] = now() - s->asked;
     return say(s, EHLO_AGAIN, "EHLO load.example\r\n");
 }
 
@@ -165,6 +169,7 @@ static int start_tls(struct session *s) {
     SSL_set_tlsext_host_name(s->tls, "mx.bench.example");
     SSL_set_connect_state(s->tls);
     s->step = HANDSHAKE;
+    s->asked = now();
     return do_handshake(s);
 }
 
@@ -183,7 +188,7 @@ static int take_reply(struct session *s, const char *line) {
     case STARTTLS:
         return start_tls(s);
     case EHLO_AGAIN:
-        return start_message(s);
+        return want.is_handshake_only ? say(s, QUIT, "QUIT\r\n") : start_message(s);
     case MAIL:
         snprintf(s->line, sizeof s->line, "RCPT TO:<%s>\r\n", want.recipient);
         return say(s, RCPT, s->line);
@@ -262,7 +267,7 @@ static double percentile(double share) {
 }
 
 static void take_options(int count, char **arguments) {
-    for (int option; (option = getopt(count, arguments, "p:n:c:m:s:r:tPw:")) != -1;)
+    for (int option; (option = getopt(count, arguments, "p:n:c:m:s:r:tHPw:")) != -1;)
         switch (option) {
         case 'p': want.port = atoi(optarg); break;
         case 'n': want.messages = atoi(optarg); break;
@@ -271,6 +276,7 @@ static void take_options(int count, char **arguments) {
         case 's': want.octets = atoi(optarg); break;
         case 'r': want.recipient = optarg; break;
         case 't': want.has_tls = 1; break;
+        case 'H': want.has_tls = want.is_handshake_only = 1; break;
         case 'P': want.is_pipelined = 1; break;
         case 'w': want.seconds = atoi(optarg); break;
         default: exit(2);
