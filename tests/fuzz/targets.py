@@ -14,9 +14,9 @@ from tests.fuzz import (
     messages,
     mta_sts,
     operators,
-    sasl,
     smtp_client,
     smtp_server,
+    submission,
     tls,
     tlsrpt,
 )
@@ -24,7 +24,7 @@ from tests.fuzz.target import Target
 
 _MODULES = (
     *(smtp_server, smtp_client, messages, addresses, dns_messages, mta_sts, tls, tlsrpt),
-    *(https, maps, caa, dns_changes, acme, acme_certificates, operators, explain, dkim, sasl),
+    *(https, maps, caa, dns_changes, acme, acme_certificates, operators, explain, dkim, submission),
 )
 TARGETS: dict[str, Target] = {
     target.name: target for module in _MODULES for target in module.TARGETS

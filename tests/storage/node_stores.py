@@ -26,6 +26,7 @@ from letterlock.storage.postgres.certificates import PostgresCertificates
 from letterlock.storage.postgres.challenges import PostgresChallenges
 from letterlock.storage.postgres.issued import PostgresIssued
 from letterlock.storage.postgres.served_policies import PostgresServedPolicies
+from letterlock.storage.postgres.users import PostgresUsers
 from letterlock.storage.postgres.watched import PostgresWatched
 from letterlock.storage.served_policies import ServedPolicies
 from letterlock.storage.sqlite import node as sqlite
@@ -34,13 +35,15 @@ from letterlock.storage.sqlite.certificates import SqliteCertificates
 from letterlock.storage.sqlite.challenges import SqliteChallenges
 from letterlock.storage.sqlite.issued import SqliteIssued
 from letterlock.storage.sqlite.served_policies import SqliteServedPolicies
+from letterlock.storage.sqlite.users import SqliteUsers
 from letterlock.storage.sqlite.watched import SqliteWatched
+from letterlock.storage.users import UserStore
 from letterlock.storage.watched import WatchStore
 from tests.fakes import START
 
 TABLES = (
     *("certificates", "certificate_pairs", "issued_certificates", "acme_accounts", "challenges"),
-    *("served_policies", "watched_certificates"),
+    *("served_policies", "watched_certificates", "users", "user_decoys"),
 )
 
 MINUTE = timedelta(minutes=1)
@@ -64,6 +67,7 @@ class NodeStores:
     challenges: ChallengeStore
     served: ServedPolicies
     watched: WatchStore
+    users: UserStore
 
 
 MakeNode = Callable[[], NodeStores]
@@ -78,6 +82,7 @@ def sqlite_node(path: Path, clock: Clock) -> NodeStores:
         SqliteChallenges(database),
         SqliteServedPolicies(database),
         SqliteWatched(database),
+        SqliteUsers(database),
     )
 
 
@@ -90,6 +95,7 @@ def postgres_node(dsn: str, clock: Clock) -> NodeStores:
         PostgresChallenges(database),
         PostgresServedPolicies(database),
         PostgresWatched(database),
+        PostgresUsers(database),
     )
 
 

@@ -1,4 +1,4 @@
-"""SASL: base64 in lines, and the mechanisms that a client talks."""
+"""Submission: base64 in lines, the mechanisms that a client talks, whose addresses are whose."""
 
 from letterlock.protocols.sasl.mechanisms import Mechanism, make_exchange
 from letterlock.protocols.sasl.preparation import (
@@ -23,6 +23,8 @@ from letterlock.protocols.sasl.steps import (
     Step,
     VerifierNeeded,
 )
+from letterlock.protocols.smtp.own_addresses import is_own_address, parse_own_address
+from letterlock.protocols.smtp.paths import AddressError, parse_mailbox
 from tests.fuzz.target import Target, take_choices
 
 _MECHANISMS = tuple(Mechanism)
@@ -89,6 +91,18 @@ def check_preparation(octets: bytes) -> None:
         assert "\n" not in prepared
 
 
+def check_own_address(octets: bytes) -> None:
+    """What an account may send as has one form, and is its own; nobody else's is."""
+    try:
+        own = parse_own_address(octets.decode("utf-8", "replace"))
+    except AddressError:
+        return
+    assert parse_own_address(own) == own
+    mailbox = parse_mailbox(own if own[0] != "@" else f"anyone{own}")
+    assert is_own_address(mailbox, (own,))
+    assert not is_own_address(parse_mailbox("x@other.invalid"), (own,)) or "other" in own
+
+
 TARGETS = (
     Target("sasl-response", check_response, (b"AGEAYg==", b"=", b"YQ==", b"AAAA"), (b"=", b"==")),
     Target(
@@ -108,5 +122,11 @@ TARGETS = (
         check_preparation,
         (b"user", "I\u00adX".encode(), "\u2168\u0627".encode()),
         _WORDS,
+    ),
+    Target(
+        "own-address",
+        check_own_address,
+        (b"Alice@example.org", b"@example.com", b'"a b"@[192.0.2.1]', "é@bücher.example".encode()),
+        (b"@", b".", b'"', b"[", b"]", b"\\", b"IPv6:", b"xn--"),
     ),
 )
