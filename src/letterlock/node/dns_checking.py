@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from dataclasses import replace
 from typing import Any
 
 from letterlock.base.clock import Clock
@@ -12,6 +13,7 @@ from letterlock.network.dns_backends import make_backend
 from letterlock.network.dns_cache import CachingResolver
 from letterlock.node.mta_sts import make_fetcher
 from letterlock.node.publishing import Chain, describe_domain, load_kept
+from letterlock.node.signing import find_dkim_keys
 from letterlock.protocols.pki.anchors import TrustAnchors
 from letterlock.services.deliver.anchors import AnchorFiles
 from letterlock.services.discover.authorities import AuthorityFinder
@@ -60,6 +62,8 @@ async def _plan(
     config: Config, domain: Domain, chains: tuple[Chain, ...], resolver: Resolver, clock: Clock
 ) -> Plan:
     kept = await load_kept(config, domain, resolver, clock)
+    keys, notes = find_dkim_keys(config, domain)
+    kept = replace(kept, dkim_keys=keys, notes=(*kept.notes, *notes))
     plan = plan_records(describe_domain(config, domain, chains, kept, clock.now()))
     return Plan(plan.own, plan.records, (*plan.notes, *kept.notes))
 

@@ -29,6 +29,7 @@ from letterlock.services.publish.policies import find_held_hosts
 from letterlock.services.publish.records import (
     POLICY_HOST_LABEL,
     AcmeAccount,
+    DkimKey,
     IpAddress,
     OwnDomain,
     OwnHost,
@@ -55,6 +56,7 @@ class Kept:
     served: tuple[ServedPolicy, ...] = ()
     roll_overs: tuple[RollOver, ...] = ()
     accounts: tuple[AcmeAccount, ...] = ()
+    dkim_keys: tuple[DkimKey, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
 
@@ -91,6 +93,7 @@ def describe_domain(
         held_hosts=find_held_hosts(kept.served, hosts, now),
         served=kept.served,
         certificate_names=(config.hostname, *([policy_host] if policy_host else [])),
+        dkim_keys=kept.dkim_keys,
     )
 
 
@@ -167,7 +170,7 @@ async def load_kept(config: Config, domain: Domain, resolver: Resolver, clock: C
     finally:
         await stores.database.close()
     accounts, notes = await _find_accounts(config, urls, resolver, clock)
-    return Kept(tuple(served), tuple(roll_overs), tuple(accounts), tuple(notes))
+    return Kept(tuple(served), tuple(roll_overs), tuple(accounts), notes=tuple(notes))
 
 
 def _find_managed(config: Config, files: CertificateFiles) -> Iterator[Path]:

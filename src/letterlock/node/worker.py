@@ -36,6 +36,7 @@ from letterlock.node.commands import Commands
 from letterlock.node.mta_sts import MtaStsService
 from letterlock.node.notices import SharedNotices
 from letterlock.node.policy import LoadedPolicy
+from letterlock.node.signing import make_key_maker
 from letterlock.node.stores import WorkerStores, name_process
 from letterlock.protocols.smtp.server_session import ServerSession
 from letterlock.services.deliver.deliveries import DeliveryParts
@@ -115,6 +116,8 @@ class Worker:
         self._stores = WorkerStores(
             common.config, common.clock, common.log, self._parts, self._number
         )
+        # One worker makes what is missing, for all.
+        self._key_maker = make_key_maker(common.config, common.log) if place == 0 else None
         self._started = common.clock.now()
 
     def stop(self) -> None:
@@ -155,6 +158,8 @@ class Worker:
                 if self._mta_sts is not None:
                     is_first = self._place == 0
                     others.append(tasks.create_task(self._mta_sts.run(is_refreshing=is_first)))
+                if self._key_maker is not None:
+                    others.append(tasks.create_task(self._key_maker.run()))
                 tell_ready()
                 await self._wait_for_the_end(server)
                 # Each stands on the next: what a session stores is kept, deliveries use the pool.
@@ -209,6 +214,8 @@ class Worker:
             return {"node": {}, "clients": {}, "problems": []}
         notices = common.notices.get() if common.notices is not None else ()
         problems = [*common.policy.problems, *common.problems, *notices, *self._stores.problems]
+        if self._key_maker is not None and self._key_maker.problem is not None:
+            problems.append(self._key_maker.problem)
         resolver = self._resolver_check.state
         return {
             "node": {"version": __version__, "started": format_time(self._started)},

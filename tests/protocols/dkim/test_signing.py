@@ -15,6 +15,7 @@ from letterlock.protocols.dkim.signing import (
     MAX_SIGNED_OF_A_NAME,
     SigningKey,
     make_signature,
+    measure_signature,
     select_fields,
 )
 from letterlock.protocols.dkim.verifying import Verifier
@@ -131,6 +132,16 @@ def test_a_signature_may_expire() -> None:
     assert isinstance(signature, Signature)
     assert signature.expires == int(NOW.timestamp()) + 7 * 86400
     assert verify(key, field + HEADER) is DkimResult.PASS
+
+
+@pytest.mark.parametrize("make_key", [rsa_key, ed25519_key])
+@pytest.mark.parametrize("lifetime", [None, timedelta(days=7)])
+def test_its_length_is_known_before(
+    make_key: Callable[[], SigningKey], lifetime: timedelta | None
+) -> None:
+    key, fields = make_key(), select_fields(FieldStack(split_fields(HEADER)))
+    octets = measure_signature(key, fields, NOW, lifetime)
+    assert octets == len(sign(key, lifetime=lifetime))
 
 
 def test_a_key_does_not_show_itself() -> None:

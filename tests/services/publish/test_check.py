@@ -321,11 +321,40 @@ async def test_long_ttl_is_noted() -> None:
     assert await world.find_codes() == [f"note tlsa-long-ttl {TLSA}"]
 
 
-async def test_dkim_key_has_to_be_published() -> None:
-    world = World(dkim_keys=(DkimKey("s1", "v=DKIM1; p=AAAA"),))
-    assert await world.find_codes() == []
-    world.remove(f"s1._domainkey.{DOMAIN}", "TXT")
-    assert await world.find_codes() == [f"error dkim-missing s1._domainkey.{DOMAIN}"]
+DKIM_RECORD = "v=DKIM1; k=rsa; t=s; p=AAAA"
+
+
+@pytest.mark.parametrize(
+    ("published", "code"),
+    [
+        ([DKIM_RECORD], None),
+        (["p=AAAA; s=email; h=sha1:sha256; n=mine"], None),
+        ([], "dkim-missing"),
+        (["v=DKIM1; p=BBBB"], "dkim-differs"),
+        (["v=DKIM1; p="], "dkim-differs"),
+        (["v=DKIM1; k=ed25519; p=AAAA"], "dkim-differs"),
+        (["v=DKIM1; p=AAAA; h=sha1"], "dkim-differs"),
+        (["v=DKIM1; p=AAAA; s=tlsrpt"], "dkim-differs"),
+        (["v=spf1 -all"], "dkim-differs"),
+        ([DKIM_RECORD, "v=DKIM1; p=BBBB"], "dkim-several"),
+    ],
+)
+@pytest.mark.parametrize(("is_next", "severity"), [(False, "error"), (True, "warning")])
+async def test_dkim_key_has_to_be_published(
+    published: list[str], code: str | None, is_next: bool, severity: str
+) -> None:
+    """RFC 6376 §3.6.1, §3.6.2.2; the record may differ in what does not matter."""
+    world = World(dkim_keys=(DkimKey("s1.b", DKIM_RECORD, is_next),))
+    name = f"s1.b._domainkey.{DOMAIN}"
+    given_text(name, *published)(world)
+    assert await world.find_codes() == ([f"{severity} {code} {name}"] if code else [])
+
+
+async def test_dkim_key_may_be_tried() -> None:
+    """RFC 6376 §3.6.1, flag y"""
+    world = World(dkim_keys=(DkimKey("s1", DKIM_RECORD),))
+    given_text(f"s1._domainkey.{DOMAIN}", "v=DKIM1; t=y; p=AAAA")(world)
+    assert await world.find_codes() == [f"note dkim-testing s1._domainkey.{DOMAIN}"]
 
 
 @pytest.mark.parametrize(

@@ -185,6 +185,17 @@ def test_dkim_key_is_published_below_its_selector() -> None:
     assert not any(note.startswith("DKIM") for note in plan_records(own).notes)
 
 
+def test_next_dkim_key_is_published_before_it_signs() -> None:
+    """RFC 6376 §3.1"""
+    own = own_domain(dkim_keys=(DkimKey("a", "v=DKIM1; p=A"), DkimKey("b", "v=DKIM1; p=B", is_next=True)))
+    found = [record for record in plan_records(own).records if record.kind is RecordKind.DKIM]
+    assert [record.name for record in found] == [
+        *("a._domainkey.example.org", "b._domainkey.example.org")
+    ]
+    assert "next key" in found[1].reason
+    assert "next key" not in found[0].reason
+
+
 def test_domain_that_is_its_own_host_says_nothing_twice() -> None:
     own = OwnDomain(HOST, (own_host(),))
     assert len(lines(own, RecordKind.SPF)) == len(lines(own, RecordKind.TLSRPT)) == 1

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from letterlock.base.config.certificates import CertificatesSection
 from letterlock.base.config.choices import ChallengeKind, QueueEngine
+from letterlock.base.config.dkim import DkimAlgorithm
 from letterlock.base.config.dns_changes import DnsChangeMethod, DnsChangesSection
 from letterlock.base.config.locate import KeyPath
 from letterlock.base.config.sections import Config
@@ -35,6 +36,7 @@ def find_conflicts(config: Config) -> list[Conflict]:
         *_check_certificates(config),
         *_check_dns_changes(config.dns_changes),
         *_check_publishing(config),
+        *_check_dkim(config),
     ]
 
 
@@ -190,6 +192,20 @@ def _check_publishing(config: Config) -> Iterator[Conflict]:
             if not {host, f"*.{host.partition('.')[2]}"} & set(policies.mx):
                 text = f"must list {host}, or others would not deliver to it"
                 yield Conflict((*path[:-1], "mx"), text, (("publishing", "mx_hosts"),))
+
+
+def _check_dkim(config: Config) -> Iterator[Conflict]:
+    section = config.dkim
+    if not section.algorithms:
+        yield Conflict(("dkim", "algorithms"), 'must hold "rsa", "ed25519" or both')
+    for key in ("domains", "algorithms"):
+        for index in _find_repeated(getattr(section, key)):
+            yield Conflict(("dkim", key, index), "stands here twice")
+    selector, following = section.find_selector(config.hostname), section.next_selector
+    suffix = f"-{DkimAlgorithm.ED25519}"
+    if following in {selector, f"{selector}{suffix}"} or selector == f"{following}{suffix}":
+        message = f"must be another than selector ({selector}), whose keys it would take"
+        yield Conflict(("dkim", "next_selector"), message, (("dkim", "selector"),))
 
 
 def _check_dns_changes(section: DnsChangesSection) -> Iterator[Conflict]:

@@ -14,6 +14,7 @@ from typing import Annotated
 
 from letterlock.base.config.certificates import CertificatesSection
 from letterlock.base.config.choices import LogFormat, LogLevel, QueueEngine
+from letterlock.base.config.dkim import DkimSection
 from letterlock.base.config.dns_changes import DnsChangesSection
 from letterlock.base.config.inbound import LocalSection, ReceiveSection, TlsSection
 from letterlock.base.config.outbound import (
@@ -131,6 +132,7 @@ class Config:
     deliver: DeliverSection = field(default_factory=DeliverSection)
     policy: PolicySection = field(default_factory=PolicySection)
     mta_sts: MtaStsSection = field(default_factory=MtaStsSection)
+    dkim: DkimSection = field(default_factory=DkimSection)
     publishing: PublishingSection = field(default_factory=PublishingSection)
     policy_service: PolicyServiceSection = field(default_factory=PolicyServiceSection)
     dns: DnsSection = field(default_factory=DnsSection)
@@ -142,6 +144,8 @@ class Config:
         object.__setattr__(self, "node", replace(self.node, control_socket=socket))
         mail_dir = self.data_dir / self.local.mail_dir
         object.__setattr__(self, "local", replace(self.local, mail_dir=mail_dir))
+        key_dir = self.data_dir / self.dkim.key_dir
+        object.__setattr__(self, "dkim", replace(self.dkim, key_dir=key_dir))
 
     @property
     def queue_dir(self) -> Path:

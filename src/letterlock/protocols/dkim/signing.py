@@ -26,8 +26,6 @@ from letterlock.protocols.dkim.signature import Algorithm
 PrivateKey = RSAPrivateKey | Ed25519PrivateKey
 
 BODY_FORM = Canonicalization.RELAXED
-MIN_BITS = 2048
-"""RFC 8301 §3.2: a signer SHOULD have no RSA key below."""
 MAX_SIGNED_OF_A_NAME = 20
 
 # A list says that there are no more of a name by naming it once more (RFC 6376 §5.4): always for
@@ -55,6 +53,8 @@ _RULES = tuple(
     for name in names
 )
 
+_HASH_OCTETS = 32
+_ED25519_OCTETS = 64
 _PADDING = PKCS1v15()
 _HASH = Prehashed(SHA256())
 _LINE_CHARACTERS = 72
@@ -70,12 +70,18 @@ class SigningKey:
     key: PrivateKey = field(repr=False)
     algorithm: Algorithm = field(init=False)
     """What signatures are made with."""
+    signature_octets: int = field(init=False)
+    """How long they are."""
 
     def __post_init__(self) -> None:
         """Ask once: isinstance is slow for these classes."""
-        is_rsa = isinstance(self.key, RSAPrivateKey)
-        algorithm = Algorithm.RSA_SHA256 if is_rsa else Algorithm.ED25519_SHA256
-        object.__setattr__(self, "algorithm", algorithm)
+        if isinstance(self.key, RSAPrivateKey):
+            octets = (self.key.key_size + 7) // 8
+            object.__setattr__(self, "algorithm", Algorithm.RSA_SHA256)
+        else:
+            octets = _ED25519_OCTETS
+            object.__setattr__(self, "algorithm", Algorithm.ED25519_SHA256)
+        object.__setattr__(self, "signature_octets", octets)
 
     @property
     def public_key(self) -> PublicKey:
@@ -123,21 +129,43 @@ def make_signature(
 
     `body_hash` is that of `BodyHash(BODY_FORM)`.
     """
+    head = _format_head(key, fields, body_hash, now, lifetime)
+    # RFC 6376 §3.7: this field comes last, without a value of b= and without a line end.
+    hashed = sha256(fields.octets)
+    hashed.update(canonicalize_field(head, Canonicalization.RELAXED))
+    return head + _format_value(_sign(key, hashed.digest()))
+
+
+def measure_signature(
+    key: SigningKey, fields: SignedFields, now: datetime, lifetime: timedelta | None = None
+) -> int:
+    """Say how many octets `make_signature` will give, whatever the body is."""
+    head = _format_head(key, fields, bytes(_HASH_OCTETS), now, lifetime)
+    return len(head) + len(_format_value(bytes(key.signature_octets)))
+
+
+def _format_head(
+    key: SigningKey,
+    fields: SignedFields,
+    body_hash: bytes,
+    now: datetime,
+    lifetime: timedelta | None,
+) -> bytes:
     seconds = int(now.timestamp())
     expires = f" x={seconds + int(lifetime.total_seconds())};" if lifetime is not None else ""
-    head = (
+    return (
         f"DKIM-Signature: v=1; a={key.algorithm}; c=relaxed/{BODY_FORM};{_FOLD}"
         f"d={key.domain};{_FOLD}s={key.selector}; t={seconds};{expires}{_FOLD}"
         f"h={fields.names};{_FOLD}"
         f"bh={b64encode(body_hash).decode('ascii')};{_FOLD}b="
     ).encode("ascii")
-    # RFC 6376 §3.7: this field comes last, without a value of b= and without a line end.
-    hashed = sha256(fields.octets)
-    hashed.update(canonicalize_field(head, Canonicalization.RELAXED))
-    encoded = b64encode(_sign(key, hashed.digest())).decode("ascii")
+
+
+def _format_value(signature: bytes) -> bytes:
+    encoded = b64encode(signature).decode("ascii")
     starts = range(0, len(encoded), _LINE_CHARACTERS)
     lines = [encoded[start : start + _LINE_CHARACTERS] for start in starts]
-    return head + f"{f'{_FOLD} '.join(lines)}\r\n".encode("ascii")
+    return f"{f'{_FOLD} '.join(lines)}\r\n".encode("ascii")
 
 
 def _sign(key: SigningKey, digest: bytes) -> bytes:

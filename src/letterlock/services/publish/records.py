@@ -33,7 +33,10 @@ RFC 8461 §8.1: for so long an older MTA-STS policy has to work."""
 FIRST_PREFERENCE = 10
 SHA2_256 = 1
 
-DKIM_NOTE = "DKIM: none, since Letterlock does not sign mail yet"
+DKIM_NOTE = (
+    "DKIM: none, since there is no key of this domain here: the node makes one when it starts, "
+    "unless [dkim] says otherwise"
+)
 NO_ACCOUNT_NOTE = "CAA: none suggested, since this node has no account at a certificate authority"
 NO_KEY_NOTE = "TLSA: none for {}, which has no certificate: without TLS there must be none"
 NO_POLICY_NOTE = "MTA-STS: none, since {} is not in publishing.mta_sts.domains"
@@ -92,10 +95,14 @@ class AcmeAccount:
 
 @dataclass(frozen=True, slots=True)
 class DkimKey:
-    """A key that mail is signed with: `record` is what RFC 6376 §3.6.1 has published of it."""
+    """A key that mail is signed with: `record` is what RFC 6376 §3.6.1 has published of it.
+
+    `is_next`: it signs nothing yet.
+    """
 
     selector: str
     record: str
+    is_next: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +112,7 @@ class OwnDomain:
     `senders` are addresses that send its mail though no MX host has them. `is_relayed`: other hosts
     send it. `policy` None: no MTA-STS. `held_hosts` are those that a policy served before forbids,
     and until when others may hold it; `served` are all those policies (`policies`).
-    `certificate_names` are those that our certificates are for. `dkim_keys` is empty until there is
-    a signer.
+    `certificate_names` are those that our certificates are for.
     """
 
     domain: Domain
@@ -290,7 +296,10 @@ def _plan_senders(own: OwnDomain) -> Iterator[PlannedRecord]:
             yield _text(RecordKind.SPF, host.name, "v=spf1 a -all", reason)
     for key in own.dkim_keys:
         if name := below(f"{key.selector}.{DKIM_LABEL}", own.domain):
-            yield _text(RecordKind.DKIM, name, key.record, "DKIM: the key of our signatures")
+            reason = "DKIM: the next key, published some days before it is used"
+            if not key.is_next:
+                reason = "DKIM: a key that mail is signed with; without it signatures fail"
+            yield _text(RecordKind.DKIM, name, key.record, reason)
     if name := below(DMARC_LABEL, own.domain):
         text = f"v=DMARC1; p=none; rua=mailto:postmaster@{own.domain}"
         reason = "DMARC: others report who sends as you, and refuse nothing before mail is signed"

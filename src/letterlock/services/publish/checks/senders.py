@@ -8,10 +8,13 @@ import re
 from collections.abc import Iterator
 
 from letterlock.base.domains import Domain
+from letterlock.protocols.dkim.key_record import KeyFault, KeyRecord, parse_key_record
 from letterlock.services.publish.findings import Code, Finding, error, note, warning
 from letterlock.services.publish.observed import Observed, show
 from letterlock.services.publish.records import (
+    DKIM_LABEL,
     DMARC_LABEL,
+    DkimKey,
     Plan,
     PlannedRecord,
     RecordKind,
@@ -29,13 +32,35 @@ _DMARC = re.compile(
 
 
 def check_dkim(observed: Observed, plan: Plan | None) -> Iterator[Finding]:
-    """Check the keys that our mail is signed with."""
+    """Check the keys that our mail is signed with, and those that it will be."""
+    keys = {key.selector: key for key in plan.own.dkim_keys} if plan is not None else {}
     for record in find_planned(plan, RecordKind.DKIM):
         answer = observed.find(record.name, "TXT")
-        texts = [format_text(each) for each in answer.records if isinstance(each, bytes)]
-        if answer.is_answer and record.value not in texts:
-            text = "the key that our mail is signed with is not published: signatures fail"
-            yield error(Code.DKIM_MISSING, record.name, text, f"add {record.line}")
+        if answer.is_answer:
+            texts = [each for each in answer.records if isinstance(each, bytes)]
+            selector = record.name.partition(f".{DKIM_LABEL}.")[0]
+            yield from _check_key(record, keys[selector], texts)
+
+
+def _check_key(record: PlannedRecord, key: DkimKey, texts: list[bytes]) -> Iterator[Finding]:
+    complain = warning if key.is_next else error
+    what = "that mail will be signed with" if key.is_next else "that mail is signed with"
+    effect = "do not sign with it before it is" if key.is_next else "signatures fail"
+    if not texts:
+        text = f"the key {what} is not published: {effect}"
+        yield complain(Code.DKIM_MISSING, record.name, text, f"add {record.line}")
+        return
+    if len(texts) > 1:
+        text = f"there are {len(texts)} records, where one is allowed: which counts is not defined"
+        yield complain(Code.DKIM_SEVERAL, record.name, text, f"leave only {record.line}")
+    planned = parse_key_record(key.record.encode("ascii"))
+    found = [each for each in map(parse_key_record, texts) if _is_same_key(each, planned)]
+    if not found:
+        text = f"another key than that {what} is published: {show(texts[0])}; {effect}"
+        yield complain(Code.DKIM_DIFFERS, record.name, text, f"publish {record.line}")
+    elif any(isinstance(each, KeyRecord) and each.is_testing for each in found):
+        text = "the record says that DKIM is only tried (t=y): others may ignore signatures"
+        yield note(Code.DKIM_TESTING, record.name, text, f"publish {record.line}")
 
 
 def check_dmarc(observed: Observed, plan: Plan | None) -> Iterator[Finding]:
@@ -64,6 +89,17 @@ def list_parents(domain: Domain) -> Iterator[Domain]:
     labels = domain.split(".")
     for start in range(1, len(labels) - 1):
         yield Domain(f"{DMARC_LABEL}.{'.'.join(labels[start:])}")
+
+
+def _is_same_key(found: KeyRecord | KeyFault, planned: KeyRecord | KeyFault) -> bool:
+    """Say whether a record has our key, and nothing that forbids its use: notes may differ."""
+    return (
+        isinstance(found, KeyRecord)
+        and isinstance(planned, KeyRecord)
+        and (found.key_type, found.public_key) == (planned.key_type, planned.public_key)
+        and (found.hashes is None or "sha256" in found.hashes)
+        and found.is_for("email")
+    )
 
 
 def _explain_none(observed: Observed, name: Domain, planned: PlannedRecord | None) -> Finding:
