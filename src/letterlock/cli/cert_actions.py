@@ -220,7 +220,8 @@ def _act(
         if not outcomes:
             click.echo("nothing to do")
     kinds = {each["outcome"] for each in outcomes}
-    if "failed" in kinds:
+    has_missing = any(each["serial"] is None for each in outcomes if each["outcome"] != "busy")
+    if "failed" in kinds or has_missing:
         return ExitCode.BAD_NEWS
     return ExitCode.UNDECIDED if "busy" in kinds else ExitCode.FINE
 
@@ -239,7 +240,8 @@ def _abandon(config: "Config", names: Sequence[str], *, as_json: bool) -> int:
         print_json({"certificates": outcomes})
     else:
         for each in outcomes:
-            click.echo(_format_outcome(each))
+            title = f"{each['name']} ({each['key_type']})"
+            click.echo(f"{title}: {each['reason'] or 'the roll-over is given up'}")
     has_failed = any(each["outcome"] == "failed" for each in outcomes)
     return ExitCode.BAD_NEWS if has_failed else ExitCode.FINE
 

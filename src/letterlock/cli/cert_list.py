@@ -153,7 +153,14 @@ def show(name: str, config_path: Path | None, *, no_dns: bool, as_json: bool) ->
 
 def load_managing_config(path: Path | None) -> "Config":
     """Read the configuration; ends the command when the node gets no certificates by it."""
+    from letterlock.base.config.faults import SettingFaults  # noqa: PLC0415 - not loaded for -h
+    from letterlock.base.config.load import find_config  # noqa: PLC0415 - as above
+    from letterlock.node.certificate_faults import find_certificate_faults  # noqa: PLC0415 - as above
+
     config = load_config_or_fail(path)
+    if faults := find_certificate_faults(config):
+        placed = find_config(path).place(SettingFaults(faults))
+        raise CommandFailed(str(placed), ExitCode.WRONG_USAGE)
     if not config.certificates.authorities:
         raise CommandFailed(
             "certificates.authorities is not set, so the node gets no certificates by itself; "
@@ -182,4 +189,5 @@ def run_at_desk(
     try:
         return asyncio.run(run())
     except StoreUnavailable as error:
-        raise CommandFailed(f"certificates: {error}", ExitCode.UNDECIDED) from None
+        who = "; run this as the node's user or as root" if "ermission" in str(error) else ""
+        raise CommandFailed(f"certificates: {error}{who}", ExitCode.UNDECIDED) from None

@@ -110,10 +110,17 @@ def _find_unusable(found: "FoundConfig", config: "Config") -> Iterator["ConfigEr
     """Look at what the configuration names: what can't be used, and what keeps mail waiting."""
     from letterlock.base.config.faults import SettingFaults  # noqa: PLC0415 - not loaded for -h
     from letterlock.base.config.load import ConfigError  # noqa: PLC0415 - as above
-    from letterlock.node.faults import find_faults, find_waiting  # noqa: PLC0415 - loads OpenSSL
+    from letterlock.node.certificate_faults import (  # noqa: PLC0415 - loads OpenSSL
+        find_waiting_certificates,
+    )
+    from letterlock.node.faults import find_faults, find_waiting  # noqa: PLC0415 - as above
     from letterlock.node.policy import load_policy  # noqa: PLC0415 - as above
 
-    faults = [*find_faults(config), *find_waiting(config.policy)]
+    faults = [
+        *find_faults(config),
+        *find_waiting(config.policy),
+        *find_waiting_certificates(config),
+    ]
     yield from sorted(found.place(SettingFaults(faults)).errors)
     told = (f"{found.path.absolute()}:", f"{config.policy.postfix_table}: ")
     for problem in load_policy(config.policy).problems:

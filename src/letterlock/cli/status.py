@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 ANSWER_SECONDS = 10.0
 SOON_DAYS = 14
 """A certificate that ends sooner than this is marked."""
+MAX_PROBLEMS = 20
+"""With certificates that the node gets by itself, of which there may be thousands."""
 
 _CLIENTS = {
     "connections": "connections since the node started",
@@ -73,6 +75,13 @@ _ONE_CLIENT = {
         "clients.tls_failed": "TLS handshakes that failed",
         "clients.no_sni": "clients that asked for no name, since the node started",
         "clients.unknown_sni": "clients that asked for a name we don't have",
+        "managed": "certificates that the node gets by itself; null: none, or they can't be read "
+        "now",
+        "managed.wanted": "how many the settings name",
+        "managed.missing": "of them not there yet",
+        "managed.with_problems": "of them with problems",
+        "managed.forgotten": "how many are kept that the settings do not name any more",
+        "managed.next_renewal": "when the next one is, or was, to be renewed, or null",
         "problems": "what needs the operator: wrong policy entries, failed reloads ...",
     }
 )
@@ -84,6 +93,7 @@ def status(config_path: Path | None, *, as_json: bool) -> int:
     config = load_config_or_fail(config_path)
     act_as_owner(config.data_dir)
     counts, unread = _count_queue(config)
+    managed, unsettled = _look_at_managed(config)
     try:
         answers = ask_all(config.node.control_socket, "status", {}, ANSWER_SECONDS)
         document = merge_answers(answers)
@@ -91,8 +101,8 @@ def status(config_path: Path | None, *, as_json: bool) -> int:
         document = {"running": False, "problems": ["no node runs"]}
     except NodeUnreachable as error:
         raise CommandFailed(str(error)) from None
-    document["queue"] = counts
-    document["problems"] += unread
+    document |= {"queue": counts, "managed": managed}
+    document["problems"] += [*unread, *unsettled]
     if as_json:
         print_json(document)
     else:
@@ -108,6 +118,38 @@ def _count_queue(config: "Config") -> tuple[dict[str, int] | None, list[str]]:
             return dict(stored.count()), stored.problems
     except StoreUnavailable as error:
         return None, [f"the queue cannot be read: {error}"]
+
+
+def _look_at_managed(config: "Config") -> tuple[dict[str, Any] | None, list[str]]:
+    """Count the certificates that the node keeps; and what is wrong with them, a line each."""
+    from letterlock.base.clock import SystemClock, format_time  # noqa: PLC0415 - lazy, for -h
+    from letterlock.base.errors import LocalError  # noqa: PLC0415 - as above
+    from letterlock.node.kept_certificates import read_overviews  # noqa: PLC0415 - as above
+    from letterlock.services.certify.overview import list_problems  # noqa: PLC0415 - as above
+
+    clock = SystemClock()
+    try:
+        overviews = read_overviews(config, clock)
+    except (StoreUnavailable, LocalError) as error:
+        return None, [f"the certificates cannot be read: {error}"]
+    if not overviews:
+        return None, []
+    now = clock.now()
+    wanted = [each for each in overviews if each.is_wanted]
+    there = [each for each in wanted if each.state.facts is not None]
+    found = {each.state.id: list_problems(each, now) for each in wanted}
+    next_renewal = min((each.renewal.at for each in there), default=None)
+    counts = {
+        "wanted": len(wanted),
+        "missing": len(wanted) - len(there),
+        "with_problems": sum(map(bool, found.values())),
+        "forgotten": len(overviews) - len(wanted),
+        "next_renewal": format_time(next_renewal) if next_renewal is not None else None,
+    }
+    lines = [f"{which}: {problem}" for which, problems in found.items() for problem in problems]
+    if (more := len(lines) - MAX_PROBLEMS) > 0:
+        lines[MAX_PROBLEMS:] = [f"and {_count(more, 'problem')} more: letterlock cert list"]
+    return counts, lines
 
 
 def merge_answers(found: Answers) -> dict[str, Any]:
@@ -151,6 +193,8 @@ def format_status(document: Mapping[str, Any]) -> Iterator[str]:
     yield from _format_certificates(certificates)
     if (more := document.get("certificate_count", 0) - len(certificates)) > 0:
         yield f"{'':14}and {more} more that end later: letterlock cert list"
+    if managed := document.get("managed"):
+        yield f"{'Managed':14}{_format_managed(managed)}"
     if resolver := document.get("resolver"):
         yield f"Resolver      {resolver['address']}; {resolver['reason']}"
     clients: Mapping[str, int] = document.get("clients", {})
@@ -187,3 +231,16 @@ def _format_certificates(certificates: Sequence[Mapping[str, Any]]) -> Iterator[
         mark = " (soon)" if 0 <= days < SOON_DAYS else ""
         ends = "has ended" if days < 0 else f"{_count(days, 'day')} left{mark}"
         yield f"{label:14}{', '.join(certificate.get('names', ()))}: {ends}"
+
+
+def _format_managed(managed: Mapping[str, Any]) -> str:
+    parts = [_count(managed["wanted"], "certificate")]
+    if managed["next_renewal"] is not None:
+        parts.append(f"the next renewed at {managed['next_renewal']}")
+    if managed["missing"]:
+        parts.append(f"{managed['missing']} not there yet")
+    if managed["with_problems"]:
+        parts.append(f"{managed['with_problems']} with problems")
+    if managed["forgotten"]:
+        parts.append(f"{managed['forgotten']} that the settings do not name any more")
+    return ", ".join(parts)

@@ -65,7 +65,10 @@ class SqliteStoredQueue:
     """All shards of one node."""
 
     def __init__(self, config: Config) -> None:
-        self._paths = sorted(config.queue_dir.glob("shard-*.db"))
+        try:
+            self._paths = sorted(config.queue_dir.glob("shard-*.db"))
+        except OSError as error:
+            raise StoreUnavailable(f"{config.queue_dir}: {error.strerror}") from error
         self._stack = ExitStack()
         self._readers: dict[Path, SqliteQueueReader] = {}
         self.problems: list[str] = []

@@ -33,6 +33,7 @@ from letterlock.services.certify.overview import (
     Overview,
     TlsaOverview,
     compare_tlsa,
+    describe_unmatched,
     make_overview,
 )
 from letterlock.services.certify.revoking import revoke_certificate
@@ -149,7 +150,9 @@ class Desk:
     async def _compare(self, state: CertificateState) -> TlsaOverview:
         published = await self._tools.zone.look(state.id.name)
         pem = await self.load_chain(state.id)
-        chain = x509.load_pem_x509_certificates(pem) if pem is not None else []
+        if pem is None:
+            return describe_unmatched(published)
+        chain = x509.load_pem_x509_certificates(pem)
         ders = [each.public_bytes(Encoding.DER) for each in chain]
         return compare_tlsa(published, state.id.name, ders, self.now())
 

@@ -206,7 +206,7 @@ def _make_exports(sections: Sequence[Export]) -> list[ExportFolder]:
             section.folder,
             CertificateFiles(
                 section.folder,
-                make_export_access(int(section.mode, 8), group=_find_group(index, section.group)),
+                make_export_access(int(section.mode, 8), group=find_group(index, section.group)),
             ),
             frozenset(section.names),
             section.hook,
@@ -215,7 +215,8 @@ def _make_exports(sections: Sequence[Export]) -> list[ExportFolder]:
     ]
 
 
-def _find_group(index: int, name: str | None) -> int | None:
+def find_group(index: int, name: str | None) -> int | None:
+    """Find the group of an export, `index` in the settings. Raises SettingFaults."""
     if name is None:
         return None
     try:

@@ -63,7 +63,7 @@ def find_settings(config: Config) -> Wanted:
         list_wanted(config),
         tuple(each.directory for each in config.certificates.authorities),
         config.certificates.takeover_after,
-        is_dns_ours=config.dns_changes.method is not DnsChangeMethod.NONE,
+        is_dns_ours=config.dns_changes.method in {DnsChangeMethod.UPDATE, DnsChangeMethod.EXEC},
     )
 
 
@@ -71,7 +71,7 @@ def load_terms(config: Config) -> dict[str, Terms]:
     """Load what we say to each authority. Raises SettingFaults for a key that can't be used."""
     contacts = (f"mailto:{config.contact}",)
     return {
-        section.directory: Terms(contacts, section.agree_to_terms, _load_external(index, section))
+        section.directory: Terms(contacts, section.agree_to_terms, load_external(index, section))
         for index, section in enumerate(config.certificates.authorities)
     }
 
@@ -154,7 +154,11 @@ def _make_solvers(
     return [solver for kind in section.challenges for solver in make(kind)]
 
 
-def _load_external(index: int, section: AuthoritySettings) -> ExternalAccount | None:
+def load_external(index: int, section: AuthoritySettings) -> ExternalAccount | None:
+    """Load the key of an external account; `index` is the authority's in the settings.
+
+    Raises SettingFaults.
+    """
     if section.eab_key_id is None or section.eab_key_file is None:
         return None
     key = ("certificates", "authorities", index, "eab_key_file")

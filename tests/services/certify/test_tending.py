@@ -224,10 +224,14 @@ async def test_the_operator_can_say_so_all_the_same(scene: Scene) -> None:
 
 
 async def test_unknown_records_are_no_leave(scene: Scene) -> None:
+    """Nothing is ordered: what could not be used would count against the authority's limits."""
     await scene.obtain()
     scene.zone.fault = "ns1.example.org: timed out"
     state = await scene.tend(RENEW)
-    assert "not known whether its TLSA records match: ns1" in state.troubles[0].reason
+    assert "not ordered: not known whether TLSA records match: ns1" in state.troubles[0].reason
+    assert len(scene.server.paths("new-order")) == 1
+    await scene.tend(Wish(renew=True, is_forced=True))
+    assert len(scene.server.paths("new-order")) == 2
 
 
 async def _roll(scene: Scene, wish: Wish = NOTHING_MORE) -> CertificateState:

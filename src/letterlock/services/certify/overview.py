@@ -17,6 +17,7 @@ from letterlock.protocols.acme.renewal import (
     decide_renewal,
     find_emergency,
 )
+from letterlock.protocols.policy.dane import find_usable
 from letterlock.services.certify.rollover import AFTER_SWITCH, PublishedTlsa
 from letterlock.services.certify.tlsa_guard import find_mismatch
 from letterlock.storage.certificates import (
@@ -147,6 +148,19 @@ def compare_tlsa(
     if mismatch is not None:
         return TlsaOverview(TlsaState.MISMATCH, published, mismatch)
     return TlsaOverview(TlsaState.MATCHES, published, published.doubt)
+
+
+def describe_unmatched(published: PublishedTlsa) -> TlsaOverview:
+    """Say what senders find for a name that has no certificate yet."""
+    if published.fault:
+        return TlsaOverview(TlsaState.UNKNOWN, published, published.fault)
+    if not find_usable(tuple(published.anywhere)):
+        return TlsaOverview(TlsaState.NONE, published, published.doubt)
+    reason = (
+        f"there are TLSA records at {published.base}, and no certificate yet that could match "
+        "them: senders that go by DANE do not deliver"
+    )
+    return TlsaOverview(TlsaState.MISMATCH, published, reason)
 
 
 def list_problems(overview: Overview, now: datetime) -> list[str]:

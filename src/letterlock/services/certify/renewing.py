@@ -24,6 +24,7 @@ from letterlock.services.certify.authority import Authority
 from letterlock.services.certify.caa import CaaExamination, Orderer, examine_caa
 from letterlock.services.certify.issuing import Issued, Issuer, NotIssued
 from letterlock.services.certify.keys import digest_key, write_key
+from letterlock.services.certify.rollover import PublishedTlsa
 from letterlock.services.certify.tlsa_guard import TlsaZone, could_match, find_mismatch
 from letterlock.services.discover.caa import CaaFinder
 from letterlock.storage.certificates import CertificateId, KeptFacts, KeptPair
@@ -93,9 +94,8 @@ class Renewer:
     async def renew(self, order: Order, directory: str) -> Renewed | Failure:
         """Get a certificate from one authority. Raises StoreUnavailable."""
         published = await self.zone.look(order.id.name)
-        if not order.is_forced and not could_match(published, digest_key(order.key)):
-            base = published.base
-            return Failure(directory, f"not ordered: no TLSA record at {base} matches its key")
+        if not order.is_forced and (fault := _find_tlsa_fault(published, order.key)):
+            return Failure(directory, f"not ordered: {fault}")
         authority = await self.accounts.open(directory)
         if isinstance(authority, AcmeFailed):
             return _explain(directory, (authority,))
@@ -172,6 +172,15 @@ class Renewer:
         request = OrderRequest(identifiers, source.profile, replaces)
         issuer = self.make_issuer(authority, methods)
         return await issuer.issue(request, order.key, source.top_issuer)
+
+
+def _find_tlsa_fault(published: PublishedTlsa, key: SigningKey) -> str | None:
+    """Say why no certificate for a key may be used: none is asked for then, which would count."""
+    if published.fault:
+        return f"not known whether TLSA records match: {published.fault}"
+    if not could_match(published, digest_key(key)):
+        return f"no TLSA record at {published.base} matches its key"
+    return None
 
 
 def make_facts(

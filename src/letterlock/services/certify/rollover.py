@@ -90,7 +90,7 @@ def find_next(
         case RollOverStage.KEY_MADE:
             return _publish(rollover, published, now, is_ours_to_change=is_ours_to_change)
         case RollOverStage.PUBLISHED | RollOverStage.SEEN:
-            return _await_caches(rollover, published, now)
+            return _await_caches(rollover, published, now, is_ours_to_change=is_ours_to_change)
         case RollOverStage.ISSUED:
             return _switch(rollover, published, current_spki, now)
         case RollOverStage.SWITCHED:
@@ -112,10 +112,17 @@ def _publish(
     return Next(Step.KEEP, _enter(rollover, RollOverStage.PUBLISHED, now, now, note))
 
 
-def _await_caches(rollover: RollOver, published: PublishedTlsa, now: datetime) -> Next:
+def _await_caches(
+    rollover: RollOver, published: PublishedTlsa, now: datetime, *, is_ours_to_change: bool
+) -> Next:
     if not _is_covered(published, rollover.spki_sha256):
         wanted = _show(published, rollover.spki_sha256)
-        where = "some servers of the zone lack" if _has(published, rollover) else "not published:"
+        if _has(published, rollover):
+            where = "some servers of the zone lack"
+        elif is_ours_to_change:
+            where = "no server of the zone has"
+        else:
+            where = "publish beside the records that are there:"
         since = rollover.since if rollover.stage is RollOverStage.PUBLISHED else now
         back = replace(rollover, stage=RollOverStage.PUBLISHED, since=since)
         return _wait(back, f"{where} {wanted}", now)
