@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from letterlock.protocols.smtp.envelope import Envelope
 from letterlock.protocols.smtp.replies import Reply, reply
 from letterlock.protocols.smtp.server_session import (
+    Authenticate,
     Closed,
     Event,
     MailFrom,
@@ -19,7 +20,7 @@ from letterlock.protocols.smtp.server_session import (
 
 SETTINGS = SessionSettings("mx.example.org")
 OK = reply(250, "2.0.0", "Ok")
-Asking = MailFrom | RcptTo | MessageStart | MessageEnd
+Asking = Authenticate | MailFrom | RcptTo | MessageStart | MessageEnd
 
 
 class Dialogue:
@@ -31,8 +32,9 @@ class Dialogue:
         answer: Callable[[Asking], Reply] = lambda _: OK,
         *,
         is_greeted: bool = True,
+        make: Callable[[SessionSettings], ServerSession] = ServerSession,
     ) -> None:
-        self.session = ServerSession(settings)
+        self.session = make(settings)
         self.events: list[Event] = []
         self.messages: list[tuple[Envelope, bytes]] = []
         """Those that were accepted."""
@@ -90,7 +92,7 @@ class Dialogue:
                 self._envelope = None
             case _:
                 pass
-        if isinstance(event, MailFrom | RcptTo | MessageStart):
+        if isinstance(event, Authenticate | MailFrom | RcptTo | MessageStart):
             self._give(event)
         elif isinstance(event, MessageEnd):
             assert self._envelope is not None

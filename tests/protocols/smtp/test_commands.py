@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from letterlock.protocols.smtp.commands import (
+    Auth,
     Bdat,
     Command,
     Data,
@@ -78,6 +79,9 @@ ALICE = Mailbox("alice", "example.org")
         (b"HELP DATA", Help()),
         (b"STARTTLS", StartTls()),
         (b"starttls", StartTls()),
+        (b"AUTH PLAIN", Auth("PLAIN")),
+        (b"auth scram-sha-256 =", Auth("SCRAM-SHA-256", "=")),
+        (b"AUTH LOGIN  YQ==", Auth("LOGIN", "YQ==")),
     ],
 )
 def test_commands(line: bytes, command: Command) -> None:
@@ -138,7 +142,10 @@ def test_commands(line: bytes, command: Command) -> None:
         ("BDAT \N{ARABIC-INDIC DIGIT ONE}".encode(), "BDAT", 501, "5.5.4"),
         (b"VRFY", "VRFY", 501, "5.5.4"),
         (b"EXPN list", "EXPN", 502, "5.5.1"),
-        (b"AUTH PLAIN AGEAYg==", "AUTH", 502, "5.5.1"),
+        (b"AUTH", "AUTH", 501, "5.5.4"),
+        (b"AUTH PLAIN a b", "AUTH", 501, "5.5.4"),
+        (b"AUTH PLAIN \xc3\xa9", "AUTH", 501, "5.5.4"),
+        (b"AUTH " + b"A" * 21, "AUTH", 501, "5.5.4"),
         (b"TURN", "TURN", 502, "5.5.1"),
         (b"ETRN example.org", "ETRN", 502, "5.5.1"),
     ],

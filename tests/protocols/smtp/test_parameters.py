@@ -79,6 +79,10 @@ def test_mail_parameters(text: str, expected: MailParameters) -> None:
         "SMTPUTF8 SMTPUTF8",
         "SIZE=\u0661",
         "SIZE\t=1",
+        "AUTH",
+        "AUTH=nobody",
+        "AUTH=+3C",
+        "AUTH=<> AUTH=<>",
     ],
 )
 def test_bad_mail_parameters_get_501(text: str) -> None:
@@ -86,12 +90,17 @@ def test_bad_mail_parameters_get_501(text: str) -> None:
     assert code_of(parse_mail_parameters, text) == 501
 
 
+@pytest.mark.parametrize("text", ["AUTH=<>", "auth=e+3Dmc2@example.com"])
+def test_whoever_the_client_says_submitted_it_counts_for_nothing(text: str) -> None:
+    """RFC 4954 §5 and its examples."""
+    assert parse_mail_parameters(text) == MailParameters(has_auth=True)
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "XFOO",
         "XFOO=bar",
-        "AUTH=<>",
         "BODY=BINARYMIME",
         "NOTIFY=NEVER",
         "SIZE=1 HOLDFOR=5",

@@ -1,7 +1,8 @@
 """SMTP commands as a server reads them: one line to one value.
 
-RFC 5321 §4.1.1 and §4.1.2; RFC 3030 §2 (BDAT); RFC 3207 §4 (STARTTLS). A line that is no good
-command becomes `Rejected` with its reply. Which command may come when is the session's business.
+RFC 5321 §4.1.1 and §4.1.2; RFC 3030 §2 (BDAT); RFC 3207 §4 (STARTTLS); RFC 4954 §4 (AUTH). A line
+that is no good command becomes `Rejected` with its reply. Which command may come when is the
+session's business.
 One liberty: spaces after the colon of `MAIL FROM: <a@b>` are taken, as Postfix does.
 """
 
@@ -38,6 +39,8 @@ _MAIL_ARGUMENTS = re.compile(f"FROM: *{_PATH}", re.IGNORECASE)
 _RCPT_ARGUMENTS = re.compile(f"TO: *{_PATH}", re.IGNORECASE)
 # RFC 3030 §2: chunk-size [SP end-marker].
 _BDAT_ARGUMENTS = re.compile(rf"([0-9]{{1,{MAX_CHUNK_DIGITS}}})( +LAST)?\Z", re.IGNORECASE)
+# RFC 4954 §4: AUTH mechanism [initial-response]; RFC 4422 §3.1: mechanism names.
+_AUTH_ARGUMENTS = re.compile(r"([A-Za-z0-9_-]{1,20})(?: +([A-Za-z0-9+/=]+))?\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NOT_IN_VERB = re.compile(r"[^A-Z0-9-]")
 
@@ -104,6 +107,14 @@ class StartTls(Struct, frozen=True):
     verb: ClassVar[str] = "STARTTLS"
 
 
+class Auth(Struct, frozen=True):
+    """`mechanism` in upper case; `initial` is the initial response in base64, None for none."""
+
+    verb: ClassVar[str] = "AUTH"
+    mechanism: str
+    initial: str | None = None
+
+
 class Rejected(Struct, frozen=True):
     """A line that is not a command we take, with the reply that says why."""
 
@@ -112,7 +123,20 @@ class Rejected(Struct, frozen=True):
 
 
 Command = (
-    Ehlo | Helo | Mail | Rcpt | Data | Bdat | Rset | Noop | Quit | Vrfy | Help | StartTls | Rejected
+    Ehlo
+    | Helo
+    | Mail
+    | Rcpt
+    | Data
+    | Bdat
+    | Rset
+    | Noop
+    | Quit
+    | Vrfy
+    | Help
+    | StartTls
+    | Auth
+    | Rejected
 )
 
 
@@ -196,6 +220,13 @@ def _parse_vrfy(rest: str) -> Command:
     return Vrfy() if rest else Rejected("VRFY", reply(501, "5.5.4", "Syntax: VRFY address"))
 
 
+def _parse_auth(rest: str) -> Command:
+    match = _AUTH_ARGUMENTS.match(rest)
+    if match is None:
+        return Rejected("AUTH", reply(501, "5.5.4", "Syntax: AUTH mechanism [initial-response]"))
+    return Auth(match[1].upper(), match[2])
+
+
 def _without_arguments(command: Command) -> Callable[[str], Command]:
     # RFC 5321 §4.3.2: arguments of DATA, RSET and QUIT, and RFC 3207 §4: of STARTTLS, get 501.
     rejected = Rejected(command.verb, reply(501, "5.5.4", f"Syntax: {command.verb}"))
@@ -219,7 +250,7 @@ _PARSERS: dict[str, Callable[[str], Command]] = {
     "HELP": _always(Help()),
     "VRFY": _parse_vrfy,
     "EXPN": _always(Rejected("EXPN", reply(502, "5.5.1", "EXPN is not offered"))),
-    "AUTH": _always(Rejected("AUTH", reply(502, "5.5.1", "AUTH is not offered"))),
+    "AUTH": _parse_auth,
     "TURN": _always(Rejected("TURN", reply(502, "5.5.1", "TURN is not offered"))),
     "ETRN": _always(Rejected("ETRN", reply(502, "5.5.1", "ETRN is not offered"))),
 }

@@ -2,7 +2,7 @@
 
 RFC 5321 §4.1.1.11 and §4.1.2 (syntax, 555), RFC 1870 §6 (SIZE), RFC 6152 §2 (BODY), RFC 6531 §3.4
 (SMTPUTF8), RFC 3461 §4 (RET, ENVID, NOTIFY, ORCPT), RFC 6533 §3 (ORCPT's utf-8 type), RFC 8689 §2
-(REQUIRETLS). AUTH and BODY=BINARYMIME belong to extensions that are not offered: 555.
+(REQUIRETLS), RFC 4954 §5 (AUTH). BODY=BINARYMIME belongs to an extension that is not offered: 555.
 """
 
 import re
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from letterlock.protocols.smtp.envelope import BodyType, Notify, Ret
+from letterlock.protocols.smtp.paths import AddressError, parse_mailbox
 from letterlock.protocols.smtp.replies import Reply, reply
 from letterlock.protocols.smtp.xtext import (
     XtextError,
@@ -53,7 +54,11 @@ class ParameterError(ValueError):
 
 
 class MailParameters(Struct, frozen=True):
-    """What came after the reverse-path. `size` in octets, None when not told."""
+    """What came after the reverse-path. `size` in octets, None when not told.
+
+    `has_auth`: there was an AUTH parameter. Its value counts for nothing: RFC 4954 §5 lets us trust
+    nobody.
+    """
 
     size: int | None = None
     body_type: BodyType = BodyType.SEVEN_BIT
@@ -61,6 +66,7 @@ class MailParameters(Struct, frozen=True):
     ret: Ret | None = None
     envid: str | None = None
     requiretls: bool = False
+    has_auth: bool = False
 
 
 class RcptParameters(Struct, frozen=True):
@@ -82,6 +88,7 @@ def parse_mail_parameters(text: str) -> MailParameters:
         ret=_parse_ret(given["RET"]) if "RET" in given else None,
         envid=_parse_envid(given["ENVID"]) if "ENVID" in given else None,
         requiretls="REQUIRETLS" in given and _parse_bare("REQUIRETLS", given),
+        has_auth="AUTH" in given and _parse_submitter(given["AUTH"]),
     )
 
 
@@ -98,7 +105,7 @@ def parse_rcpt_parameters(text: str, *, may_be_unicode: bool) -> RcptParameters:
 
 _NO_MAIL_PARAMETERS = MailParameters()
 _NO_RCPT_PARAMETERS = RcptParameters()
-_MAIL_KEYWORDS = frozenset({"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "REQUIRETLS"})
+_MAIL_KEYWORDS = frozenset({"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "REQUIRETLS", "AUTH"})
 _BODY_TYPES = {body_type.value: body_type for body_type in BodyType}
 _RCPT_KEYWORDS = frozenset({"NOTIFY", "ORCPT"})
 
@@ -141,6 +148,17 @@ def _parse_bare(keyword: str, given: Mapping[str, str]) -> bool:
     """RFC 6531 §3.4, RFC 8689 §2: no value is associated with it."""
     if given[keyword]:
         raise _bad(f"{keyword} takes no value")
+    return True
+
+
+def _parse_submitter(value: str) -> bool:
+    """RFC 4954 §5: a mailbox in xtext, or `<>`."""
+    try:
+        submitter = decode_xtext(value)
+        if submitter != "<>":
+            parse_mailbox(submitter, may_be_unicode=False)
+    except (XtextError, AddressError):
+        raise _bad("AUTH is a mailbox in xtext, or <>") from None
     return True
 
 

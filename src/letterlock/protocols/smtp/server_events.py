@@ -1,7 +1,7 @@
 """What a server session tells its driver, in the order in which it happened.
 
-MailFrom, RcptTo, MessageStart and MessageEnd without a violation ask: the session goes on when
-`ServerSession.answer` was given their reply. The others only tell.
+Authenticate, MailFrom, RcptTo, MessageStart and MessageEnd without a violation ask: the session
+goes on when `ServerSession.answer` was given their reply. The others only tell.
 """
 
 from msgspec import Struct
@@ -16,6 +16,18 @@ class Hello(Struct, frozen=True):
 
     name: str
     is_extended: bool
+
+
+class Authenticate(Struct, frozen=True):
+    """Asks, with an answer 334 (its text is the challenge, in base64), 235, 4xx or 5xx.
+
+    `mechanism` begins an exchange, with the initial response if there is one; None: `response`, not
+    None then, is the one to the last challenge. An exchange that was not ended is forgotten when
+    another begins.
+    """
+
+    mechanism: str | None
+    response: bytes | None
 
 
 class MailFrom(Struct, frozen=True):
@@ -101,6 +113,7 @@ class ProtocolError(Struct, frozen=True):
 
 Event = (
     Hello
+    | Authenticate
     | MailFrom
     | RcptTo
     | MessageStart

@@ -1,8 +1,8 @@
 """What the server session says by itself.
 
 RFC 5321 §4.2 and §4.3.2 (codes), RFC 2034 §4 (status codes everywhere but in the greeting and in
-answers to HELO and EHLO), RFC 3463 §3, RFC 3207 §4, RFC 8689 §2. Extensions are listed here
-as well.
+answers to HELO and EHLO), RFC 3463 §3, RFC 3207 §4, RFC 8689 §2, RFC 4954 §3. Extensions are
+listed here as well.
 """
 
 from functools import lru_cache
@@ -33,6 +33,8 @@ CHUNK_FAILED = reply(503, "5.5.1", "An earlier chunk was refused: RSET first")
 TOO_MANY_RECIPIENTS = reply(452, "4.5.3", "Too many recipients")
 TOO_BIG = reply(552, "5.3.4", "Message size exceeds fixed limit")
 ONLY_QUIT = reply(503, "5.5.1", "Only QUIT is accepted")
+NO_AUTH = reply(502, "5.5.1", "AUTH is not offered")
+NO_AUTH_PARAMETER = reply(555, "5.5.4", "Parameter AUTH is not known here")
 OUT_OF_STEP = reply(554, "5.5.0", "SMTP protocol synchronization error")
 
 LINE_FAULTS = {
@@ -65,6 +67,8 @@ def format_ehlo(settings: SessionSettings, *, is_tls: bool) -> bytes:
         lines.append("STARTTLS")
     if settings.offer_requiretls and is_tls:
         lines.append("REQUIRETLS")
+    if settings.auth_mechanisms and is_tls:
+        lines.append(f"AUTH {' '.join(settings.auth_mechanisms)}")
     return format_reply(Reply(250, tuple(lines)))
 
 

@@ -20,6 +20,7 @@ from letterlock.protocols.smtp.replies import Reply
 from letterlock.protocols.smtp.server_channel import Mode
 from letterlock.protocols.smtp.server_events import (
     Aside,
+    Authenticate,
     Closed,
     Event,
     Hello,
@@ -39,6 +40,7 @@ from letterlock.protocols.smtp.server_state import SessionSettings, Transaction
 
 __all__ = [
     "Aside",
+    "Authenticate",
     "BareNewline",
     "Closed",
     "Event",
@@ -235,6 +237,8 @@ class ServerSession(ServerMessages):
             self._fail(server_replies.MAIL_TWICE, "MAIL")
         elif (command.parameters.size or 0) > self.settings.max_message_bytes:
             self._fail(server_replies.TOO_BIG, "MAIL")
+        elif command.parameters.has_auth and not self.settings.auth_mechanisms:
+            self._fail(server_replies.NO_AUTH_PARAMETER, "MAIL")
         elif command.parameters.requiretls and (refusal := self._find_tls_refusal()) is not None:
             self._fail(refusal, "MAIL")
         else:
@@ -306,6 +310,9 @@ class ServerSession(ServerMessages):
             self._events.append(StartTls())
             self._mode = Mode.HANDSHAKE
 
+    def _refuse_auth(self, _: commands.Auth) -> None:
+        self._fail(server_replies.NO_AUTH, "AUTH")
+
     def _reset(self, _: commands.Rset) -> None:
         self._forget_transaction()
         self._events.append(Reset())
@@ -350,5 +357,6 @@ class ServerSession(ServerMessages):
         commands.Vrfy: _reply_to_vrfy,
         commands.Help: _reply_to_help,
         commands.StartTls: _start_tls,
+        commands.Auth: _refuse_auth,
         commands.Rejected: _reject,
     }
