@@ -119,6 +119,32 @@ class TestBodies:
         assert size == 160 * len(piece)
         assert peak < 8 * SPILL_BYTES
 
+    @pytest.mark.parametrize("size", [2000, SPILL_BYTES, SPILL_BYTES + 1, 3 * SPILL_BYTES])
+    @pytest.mark.parametrize("offset", [0, 999, 1700])
+    async def test_what_stands_first_can_be_written_last(
+        self, mail: Mail, size: int, offset: int
+    ) -> None:
+        content, top = os.urandom(size), os.urandom(300)
+        message = await mail.message()
+        writer = mail.store.write_body()
+        for start in range(0, size, 70_000):
+            if (waiting := writer.write(content[start : start + 70_000])) is not None:
+                await waiting
+        await writer.rewrite(offset, top)
+        await mail.store.save(replace(message, body=await writer.finish()))
+        kept = content[:offset] + top + content[offset + len(top) :]
+        assert await mail.read(message.queue_id) == kept
+
+    @pytest.mark.parametrize("size", [100, SPILL_BYTES + 200])
+    async def test_only_the_beginning_can_be_rewritten(self, mail: Mail, size: int) -> None:
+        writer = mail.store.write_body()
+        if (waiting := writer.write(b"x" * size)) is not None:
+            await waiting
+        for offset in (-1, min(size, SPILL_BYTES) - 1):
+            with pytest.raises(ValueError, match="rewritten"):
+                await writer.rewrite(offset, b"ab")
+        writer.discard()
+
     async def test_what_is_not_there_is_gone(self, mail: Mail) -> None:
         with pytest.raises(BodyGone):
             await mail.read(QueueId("000000000000000"))

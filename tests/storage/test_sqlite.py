@@ -216,6 +216,26 @@ class TestBodyFiles:
             await mail.read(queue_id)
         await mail.store.close()
 
+    async def test_a_body_that_could_not_be_rewritten_is_not_saved(
+        self, mail: Mail, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object) -> int:
+            raise OSError(28, os.strerror(28))
+
+        body = mail.store.write_body()
+        waiting = body.write(LARGE)
+        assert waiting is not None
+        await waiting
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pwrite", fail)
+            with pytest.raises(StoreUnavailable) as caught:
+                await body.rewrite(0, b"ab")
+        assert caught.value.is_full
+        with pytest.raises(StoreUnavailable):
+            await body.finish()
+        body.discard()
+        await body.rewrite(0, b"ab")  # too late, and harmless
+
     async def test_a_full_disk_is_full(
         self, mail: Mail, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -54,6 +54,9 @@ class Spill(Protocol):
     def write(self, data: bytes) -> Awaitable[None]:
         """Begin to append; not called again before the awaitable is done."""
 
+    async def rewrite(self, offset: int, octets: bytes) -> None:
+        """Put octets over those at an offset; not called while a write is under way."""
+
     async def finish(self) -> Body:
         """Make everything written durable."""
 
@@ -74,6 +77,17 @@ class SpillingWriter:
         self._parts.append(bytes(data))
         self._held += len(data)
         return self._flush() if self._held > SPILL_BYTES else None
+
+    async def rewrite(self, offset: int, octets: bytes) -> None:
+        end = offset + len(octets)
+        # What was spilled first has more than SPILL_BYTES.
+        if not 0 <= offset <= end <= (self._held if self._spill is None else SPILL_BYTES):
+            raise ValueError("nothing that may be rewritten is there")
+        if self._spill is not None:
+            await self._spill.rewrite(offset, octets)
+            return
+        content = b"".join(self._parts)
+        self._parts = [content[:offset], octets, content[end:]]
 
     async def finish(self) -> Body:
         if self._spill is None:
@@ -238,6 +252,9 @@ class FileSpill:
         self._pending = self._folder.run(self._append, data)
         return self._pending
 
+    async def rewrite(self, offset: int, octets: bytes) -> None:
+        await self._folder.run(self._rewrite, offset, octets)
+
     async def finish(self) -> FileBody:
         if self._pending is not None:
             await self._pending
@@ -268,6 +285,19 @@ class FileSpill:
         while rest:
             rest = rest[os.write(self._descriptor, rest) :]
         self._size += len(data)
+
+    def _rewrite(self, offset: int, octets: bytes) -> None:
+        with self._lock:
+            if self._descriptor is None:
+                return  # discarded
+            rest = memoryview(octets)
+            try:
+                while rest:
+                    written = os.pwrite(self._descriptor, rest, offset)
+                    rest, offset = rest[written:], offset + written
+            except OSError as error:
+                self._failure = error
+                raise
 
     def _sync(self) -> None:
         with self._lock:

@@ -39,6 +39,12 @@ class BodyWriter(Protocol):
     def write(self, data: bytes) -> Awaitable[None] | None:
         """Take more octets; an awaitable says that the disk must be waited for before the next."""
 
+    async def rewrite(self, offset: int, octets: bytes) -> None:
+        """Put octets over as many that were written, all of them among the first SPILL_BYTES.
+
+        For what is known last and stands first. Raises ValueError for a place that is elsewhere.
+        """
+
     async def finish(self) -> Body:
         """End the body; when this returns, a file that holds it was synced."""
 

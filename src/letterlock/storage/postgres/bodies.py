@@ -17,6 +17,10 @@ _SWEEP = """
     WHERE (node = $1 AND $2 OR begun < now() - interval '2 days')
         AND NOT EXISTS (SELECT 1 FROM messages WHERE messages.body_id = large_bodies.body_id)
 """
+_OVERLAY = """
+    UPDATE body_pieces SET content = overlay(content PLACING $2::bytea FROM $3::integer)
+    WHERE body_id = $1 AND number = 0
+"""
 _FIND_BODY = """
     SELECT body_id, content FROM messages LEFT JOIN bodies USING (message_id)
     WHERE queue_id = $1 AND finished IS NULL
@@ -44,6 +48,14 @@ class PieceSpill:
     def write(self, data: bytes) -> Awaitable[None]:
         self._pending = self._begin(self._append(data, self._pending))
         return self._pending
+
+    async def rewrite(self, offset: int, octets: bytes) -> None:
+        async def overlay(connection: Connection) -> None:
+            await connection.execute("SET LOCAL synchronous_commit = off")
+            await connection.execute(_OVERLAY, self._body_id, octets, offset + 1)
+
+        self._pending = self._begin(self._database.run(overlay))
+        await self._pending
 
     async def finish(self) -> PieceBody:
         if self._pending is not None:
