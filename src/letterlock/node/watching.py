@@ -9,13 +9,19 @@ from letterlock.node.stores import name_node
 from letterlock.services.certify.revocation import RevocationFinder
 from letterlock.services.certify.served import OwnServers
 from letterlock.services.certify.watching import WatchTools
+from letterlock.storage.issued import KEPT_AFTER_END
 from letterlock.storage.watched import WatchStore
 
 
 def make_watch(config: Config, store: WatchStore, resolver: Resolver, clock: Clock) -> WatchTools:
     """Make them, without looking at anything yet."""
     return WatchTools(
-        name_node(config), store, _make_revocations(config, resolver, clock), _find_servers(config)
+        name_node(config),
+        store,
+        _make_revocations(config, resolver, clock),
+        _find_servers(config),
+        # A key is as old as the first certificate for it that is remembered: `key_ages`.
+        max(KEPT_AFTER_END, config.certificates.roll_over_every),
     )
 
 

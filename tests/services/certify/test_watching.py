@@ -78,12 +78,14 @@ class Looking:
     store: SqliteWatched
     servers: FakeServers
     asker: FakeAsker
+    kept_after_end: timedelta = KEPT_AFTER_END
     told: list[str] = field(default_factory=list)
 
     def watching(self, *wanted: CertificateId) -> Watching:
         """Be a process."""
         clock = self.scene.clock
-        watch = WatchTools("one", self.store, RevocationFinder({}, self.asker, clock), self.servers)
+        revocations = RevocationFinder({}, self.asker, clock)
+        watch = WatchTools("one", self.store, revocations, self.servers, self.kept_after_end)
         return Watching(
             self.scene.tools(), watch, wanted or (ID,), lambda: self.told.append("look")
         )
@@ -342,10 +344,20 @@ async def test_what_ended_long_ago_is_forgotten(looking: Looking) -> None:
     await looking.look()
     found = await looking.scene.issued.list_issued_for(ID)
     assert [each.serial for each in found] == [facts.serial]
+    assert [each.id for each in await looking.store.list_watched("one")] == [ID]
     watching = looking.watching()
     await watching.look_around()
     await looking.scene.issued.add_issued(old)
     await watching.look_around()
+    assert len(await looking.scene.issued.list_issued_for(ID)) == 2
+
+
+async def test_what_says_how_old_a_key_is_is_remembered(looking: Looking) -> None:
+    await looking.scene.obtain()
+    old = IssuedCertificate("1", ID, "d", START, START - KEPT_AFTER_END - MINUTE, b"old")
+    await looking.scene.issued.add_issued(old)
+    looking.kept_after_end = 2 * KEPT_AFTER_END
+    await looking.look()
     assert len(await looking.scene.issued.list_issued_for(ID)) == 2
 
 

@@ -48,12 +48,16 @@ _PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class WatchTools:
-    """What is looked at with. `node` is this node's name among those that share the store."""
+    """What is looked at with. `node` is this node's name among those that share the store.
+
+    `kept_after_end`: for how long what was issued is remembered.
+    """
 
     node: str
     store: WatchStore
     revocations: RevocationFinder
     servers: OwnServers
+    kept_after_end: timedelta = KEPT_AFTER_END
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +251,7 @@ class Watching:
         clock = self._tools.clock
         if self._pruned is not None and clock.monotonic() - self._pruned < EVERY.total_seconds():
             return
-        await self._tools.issued.prune_issued(clock.now() - KEPT_AFTER_END)
+        await self._tools.issued.prune_issued(clock.now() - self._watch.kept_after_end)
         await self._watch.store.prune(clock.now() - REMEMBERED)
         self._pruned = clock.monotonic()
 
