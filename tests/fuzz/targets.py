@@ -17,13 +17,14 @@ from tests.fuzz import (
     smtp_client,
     smtp_server,
     submission,
+    tables,
     tls,
     tlsrpt,
 )
 from tests.fuzz.target import Target
 
 _MODULES = (
-    *(smtp_server, smtp_client, messages, addresses, dns_messages, mta_sts, tls, tlsrpt),
+    *(smtp_server, smtp_client, messages, addresses, dns_messages, mta_sts, tls, tlsrpt, tables),
     *(https, maps, caa, dns_changes, acme, acme_certificates, operators, explain, dkim, submission),
 )
 TARGETS: dict[str, Target] = {

@@ -19,6 +19,7 @@ from letterlock.protocols.policy.table import (
     parse_entry,
     parse_level,
 )
+from letterlock.protocols.tables.lines import BLANK, logical_lines
 
 _ONCE = ("servername", "ciphers", "exclude", "protocols")
 _REPEATED = ("match", "tafile")
@@ -27,9 +28,8 @@ _SWITCHES = ("connection_reuse", "enable_rpk")
 _REPORTED = ("policy_type", "policy_domain", "policy_string", "policy_ttl")
 _STRICTER = ("policy_failure", "mx_host_pattern")
 
-_BLANK = " \t\r\v\f"
-_BLANKS = re.compile(f"[{_BLANK}\n]+")
-_SEPARATORS = _BLANK + ",\n"
+_BLANKS = re.compile(f"[{BLANK}\n]+")
+_SEPARATORS = BLANK + ",\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,8 @@ def parse_postfix_table(content: bytes, file: str) -> PostfixTable:
     """
     entries: dict[str, Entry] = {}
     warnings: list[str] = []
-    for number, line in _logical_lines(content.decode("utf-8", "replace")):
-        if line[0] in _BLANK:
+    for number, line in logical_lines(content.decode("utf-8", "replace")):
+        if line[0] in BLANK:
             warnings.append(f"{file}:{number}: a line that begins with white space continues none")
             continue
         entry = _parse_line(line, number, file)
@@ -59,26 +59,9 @@ def parse_postfix_table(content: bytes, file: str) -> PostfixTable:
     return PostfixTable(tuple(entries.values()), tuple(warnings))
 
 
-def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Join continued lines; give each with the number of its first line."""
-    start, gathered = 0, ""
-    for number, line in enumerate(text.split("\n"), start=1):
-        stripped = line.strip(_BLANK)
-        if not stripped or stripped.startswith("#"):
-            continue
-        if gathered and line[0] in _BLANK:
-            gathered += "\n" + line
-            continue
-        if gathered:
-            yield start, gathered
-        start, gathered = number, line
-    if gathered:
-        yield start, gathered
-
-
 def _parse_line(line: str, number: int, file: str) -> Entry:
     # Not `split()`: Python counts more as white space than Postfix does.
-    key, *rest = _BLANKS.split(line.strip(_BLANK), maxsplit=1)
+    key, *rest = _BLANKS.split(line.strip(BLANK), maxsplit=1)
     where = f"{file}:{number}:{key[:80]}"
     if key.endswith(":"):
         # Postfix would look up the colon as well, and so send this mail by its default.

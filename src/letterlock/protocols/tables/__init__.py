@@ -1,0 +1,1 @@
+"""Postfix's tables as text files, what is looked up in them, and what aliases come to."""
