@@ -18,6 +18,7 @@ from letterlock.base.clock import SystemClock
 from letterlock.cli.cert_list import CERTIFICATE_KEYS
 from letterlock.cli.root import main
 from letterlock.node import certifying
+from letterlock.protocols.acme.renewal import RenewalPlan
 from letterlock.protocols.tls.client_hello import KeyType
 from letterlock.services.certify.solving.stored import OwnListeners
 from letterlock.storage.certificates import CertificateId, CertificateState
@@ -425,9 +426,22 @@ def test_the_end_of_life_is_told(desk: Desk) -> None:
     left = -timedelta(days=1)
     desk.change(age)
     assert "expired at" in desk.run("cert list", 1)
-    left = timedelta(days=40)
+    left = timedelta(days=50)
     desk.change(age)
     desk.run("cert list")
+
+
+def test_a_renewal_that_nobody_tries_is_told(desk: Desk) -> None:
+    desk.run("cert order")
+    late = SystemClock().now() - timedelta(minutes=59)
+    desk.change(lambda state: replace(state, plan=RenewalPlan(late)))
+    assert "due now" in desk.run("cert list")
+    late = SystemClock().now() - timedelta(minutes=61)
+    desk.change(lambda state: replace(state, plan=RenewalPlan(late)))
+    (listed,) = desk.ask("cert list", 1)["certificates"]
+    assert listed["problems"] == [
+        f"due since {listed['renewal']['at']} and not tried: does a node run?"
+    ]
 
 
 def test_status_counts_and_names_problems(desk: Desk) -> None:

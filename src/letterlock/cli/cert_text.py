@@ -37,7 +37,7 @@ def format_certificate(each: Mapping[str, Any]) -> Iterator[str]:
     yield _title(each) + ("" if each["wanted"] else ": not in the settings any more, not renewed")
     yield from _format_facts(each["certificate"])
     renewal = each["renewal"]
-    yield from _line("renewed", f"{_when(renewal)}: {renewal['why']}")
+    yield from _line("renewed", f"{_when(each)}: {renewal['why']}")
     if renewal["explanation"]:
         yield from _line("", f"the authority explains: {renewal['explanation']}")
     for trouble in each["troubles"]:
@@ -94,15 +94,16 @@ def _make_row(each: Mapping[str, Any]) -> tuple[str, ...]:
         each["key_type"],
         make_printable(_short_issuer(facts["issuer"])) if facts else _NONE,
         f"{facts['not_after'][:10]} ({facts['days_left']} d)" if facts else _NONE,
-        _when(each["renewal"]) if each["wanted"] else "never",
+        _when(each) if each["wanted"] else "never",
         each["tlsa"]["state"],
     )
 
 
-def _when(renewal: Mapping[str, Any]) -> str:
+def _when(each: Mapping[str, Any]) -> str:
+    renewal = each["renewal"]
     if not renewal["due"]:
         return str(renewal["at"])
-    waits = renewal["next_try"] and renewal["next_try"] > renewal["at"]
+    waits = each["troubles"] and renewal["next_try"] and renewal["next_try"] > renewal["at"]
     return f"due; next try {renewal['next_try']}" if waits else "due now"
 
 

@@ -29,6 +29,8 @@ from letterlock.storage.certificates import (
 )
 from letterlock.storage.watched import Look, Watched, WatchFinding
 
+UNTRIED = timedelta(hours=1)
+"""After so long a renewal that nobody tried is a problem: the nodes look twice a minute."""
 REMEMBERED = timedelta(days=3)
 """For how long it is told what a node saw that looks no more."""
 PATIENCE: Mapping[str, timedelta] = {
@@ -181,6 +183,8 @@ def _find_problems(overview: Overview, now: datetime) -> Iterator[str]:
         last = max(state.troubles, key=lambda trouble: trouble.last)
         times = "once" if last.count == 1 else f"{last.count} times in a row"
         yield f"failed {times}: {last.reason}"
+    elif overview.renewal.is_due and overview.renewal.at + UNTRIED <= now:
+        yield f"due since {format_time(overview.renewal.at)} and not tried: does a node run?"
     if state.facts is not None and state.facts.not_after <= now:
         yield f"expired at {format_time(state.facts.not_after)}"
     elif state.facts is not None and find_emergency(state.facts) <= now:
