@@ -238,13 +238,41 @@ async def test_an_alternate_that_can_not_be_had_costs_nothing() -> None:
     assert [chain.top_issuer for chain in issued.chains] == ["CN=Root"]
 
 
-async def test_an_order_that_was_replaced_by_another_is_placed_without() -> None:
-    """RFC 9773 §5."""
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("alreadyReplaced", 409),
+        ("malformed", 400),
+        ("unauthorized", 403),
+        ("serverInternal", 500),
+    ],
+)
+async def test_an_order_is_placed_without_replaces_where_that_is_refused(
+    kind: str, status: int
+) -> None:
+    """RFC 9773 §5, and servers that know neither the old certificate nor whose it was."""
     here = await scene()
-    here.server.replies["new-order"].append(refuse("alreadyReplaced", 409))
+    here.server.replies["new-order"].append(refuse(kind, status))
     issued = await here.issue(order("a.example", replaces="a.b"), FakeSolver())
     assert isinstance(issued, Issued)
     assert [("replaces" in asked) for asked in here.server.paths("new-order")] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("rateLimited", 429),
+        ("serverInternal", 503),
+        ("accountDoesNotExist", 400),
+        ("rejectedIdentifier", 400),
+    ],
+)
+async def test_a_refusal_for_another_reason_is_not_asked_for_twice(kind: str, status: int) -> None:
+    here = await scene()
+    here.server.replies["new-order"].append(refuse(kind, status))
+    outcome = await here.issue(order("a.example", replaces="a.b"), FakeSolver())
+    assert kind in lines(outcome)[0]
+    assert len(here.server.paths("new-order")) == 1
 
 
 PROBLEM = {"type": "urn:ietf:params:acme:error:caa", "detail": "CAA forbids"}

@@ -35,6 +35,12 @@ MAX_ALTERNATES = 5
 CLEANUP_SECONDS = 60.0
 """For one proof: nothing of what others do may keep an order from ending."""
 
+_BUSY = (429, 503)
+_ABOUT_OTHERS = (
+    *("accountDoesNotExist", "badNonce", "rateLimited", "rejectedIdentifier"),
+    *("unsupportedIdentifier", "userActionRequired", "invalidProfile"),
+)
+
 T = TypeVar("T")
 
 
@@ -120,8 +126,9 @@ class Issuer:
 
     async def _order(self, request: OrderRequest) -> Order | AcmeFailed:
         seen = await self._authority.order(request)
-        if isinstance(seen, AcmeFailed) and request.replaces and seen.is_about("alreadyReplaced"):
-            # RFC 9773 §5: another order was first; this certificate is wanted all the same.
+        if isinstance(seen, AcmeFailed) and request.replaces and _may_be_about_replaces(seen):
+            # RFC 9773 §5: another order was first (`alreadyReplaced`), or the server does not know
+            # the old certificate, or that it was this account's. A new one is wanted all the same.
             seen = await self._authority.order(replace(request, replaces=None))
         if isinstance(seen, AcmeFailed):
             return seen
@@ -308,6 +315,18 @@ async def _clean_up(solver: Solver, proof: Proof) -> None:
             task.result()
     finally:
         cleaning.cancel()
+
+
+def _may_be_about_replaces(refusal: AcmeFailed) -> bool:
+    """Say if an order may be taken without `replaces` that was refused with it.
+
+    Servers have no one problem for it: Boulder says `malformed` or `unauthorized`, Pebble
+    `serverInternal`. What is surely about something else is not asked twice.
+    """
+    problem = refusal.problem
+    if problem is None or problem.status in _BUSY:
+        return False
+    return problem.type not in _ABOUT_OTHERS
 
 
 def _name(authorization: Authorization) -> str:
