@@ -8,8 +8,8 @@ from letterlock.protocols.tables.lines import (
     Table,
     TableError,
     WrongEntry,
+    gather_pairs,
     logical_lines,
-    parse_pairs,
     shorten,
     split_pair,
 )
@@ -22,7 +22,7 @@ def read(key: str, text: str) -> str:
 
 
 def parse(content: bytes, *, may_be_bare: bool = False) -> Table[str]:
-    return parse_pairs(content, "t", str.lower, read, may_be_bare=may_be_bare)
+    return gather_pairs(content, "t", str.lower, read, may_be_bare=may_be_bare)
 
 
 def test_continued_lines_are_joined_over_comments_and_empty_lines() -> None:
@@ -91,7 +91,7 @@ def test_a_key_may_be_refused() -> None:
     def refuse(key: str) -> str:
         raise TableError(f"{key} is no key")
 
-    table = parse_pairs(b"a b\n", "t", refuse, read)
+    table = gather_pairs(b"a b\n", "t", refuse, read)
     assert table.faults == (Fault("t:1", "a is no key"),)
 
 

@@ -148,7 +148,7 @@ class TableMaker(Generic[Value]):
         return Table(self._file, self._entries, tuple(self._faults))
 
 
-def parse_pairs(
+def gather_pairs(
     content: bytes,
     file: str,
     read_key: Callable[[str], str],

@@ -12,7 +12,7 @@ from letterlock.protocols.tables.lines import (
     Table,
     TableError,
     WrongEntry,
-    parse_pairs,
+    gather_pairs,
     shorten,
 )
 from letterlock.protocols.tables.lookup import (
@@ -37,12 +37,12 @@ NextHopCheck = Callable[[str], object]
 
 def parse_relay_domains(content: bytes, file: str) -> KeyTable:
     """Read the domains that we take mail for and pass on; never raises."""
-    return parse_pairs(content, file, _read_relay_domain, _no_value, may_be_bare=True)
+    return gather_pairs(content, file, _read_relay_domain, _no_value, may_be_bare=True)
 
 
 def parse_relay_recipients(content: bytes, file: str) -> KeyTable:
     """Read the addresses that relayed domains have; never raises."""
-    return parse_pairs(content, file, normal_address_key, _no_value, may_be_bare=True)
+    return gather_pairs(content, file, normal_address_key, _no_value, may_be_bare=True)
 
 
 def parse_sender_relays(content: bytes, file: str, check: NextHopCheck) -> SenderRelayTable:
@@ -58,7 +58,7 @@ def parse_sender_relays(content: bytes, file: str, check: NextHopCheck) -> Sende
             raise TableError(str(error)) from error
         return text
 
-    return parse_pairs(content, file, _read_sender, read_value)
+    return gather_pairs(content, file, _read_sender, read_value)
 
 
 def find_relay_domain(table: KeyTable, domain: str) -> Entry[None] | WrongEntry | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from letterlock.protocols.smtp.paths import AddressError, parse_mailbox
-from letterlock.protocols.tables.lines import Table, TableError, parse_pairs, shorten
+from letterlock.protocols.tables.lines import Table, TableError, gather_pairs, shorten
 from letterlock.protocols.tables.lookup import (
     WILDCARD,
     normal_address_key,
@@ -103,7 +103,7 @@ TransportTable = Table[Way]
 
 def parse_transport(content: bytes, file: str, check: NextHopCheck) -> TransportTable:
     """Read a transport table; never raises. `file` is its name in `where`."""
-    return parse_pairs(content, file, _read_key, partial(_read_way, check))
+    return gather_pairs(content, file, _read_key, partial(_read_way, check))
 
 
 def _read_key(text: str) -> str:

@@ -4,7 +4,7 @@ A key that is a domain alone makes it one of ours, whose addresses are all in th
 (`virtual_alias_domains`, which is by default the table itself).
 """
 
-from letterlock.protocols.tables.lines import Table, TableError, parse_pairs
+from letterlock.protocols.tables.lines import Table, TableError, gather_pairs
 from letterlock.protocols.tables.lookup import normal_address_key
 from letterlock.protocols.tables.targets import Include, SameUser, Target, parse_targets
 
@@ -13,7 +13,7 @@ VirtualTable = Table[tuple[Target, ...]]
 
 def parse_virtual(content: bytes, file: str) -> VirtualTable:
     """Read a table of virtual aliases; never raises. `file` is its name in `where`."""
-    return parse_pairs(content, file, normal_address_key, _read_value)
+    return gather_pairs(content, file, normal_address_key, _read_value)
 
 
 def is_alias_domain(table: VirtualTable, domain: str) -> bool:
