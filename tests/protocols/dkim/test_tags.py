@@ -55,6 +55,13 @@ def test_what_is_no_list(octets: bytes) -> None:
         parse_tags(octets)
 
 
+def test_what_is_said_of_a_list_is_short() -> None:
+    for octets in (b"a" * 500 + b"=\0", b"a" * 500 + b"=1;" + b"a" * 500 + b"=2"):
+        with pytest.raises(TagError) as caught:
+            parse_tags(octets)
+        assert len(str(caught.value)) < 100
+
+
 @pytest.mark.parametrize(
     ("text", "octets"),
     [

@@ -10,6 +10,7 @@ import re
 MAX_TAGS = 64
 """More than any RFC knows, several times over."""
 
+_MAX_SHOWN = 20
 _WSP = " \t"
 # tag-name = ALPHA *(ALPHA / DIGIT / "_")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
@@ -41,7 +42,7 @@ def parse_tags(octets: bytes) -> dict[str, str]:
     for spec in specs:
         name, value = _parse_tag(spec)
         if name in tags:
-            raise TagError(f"the tag {name}= stands there twice")
+            raise TagError(f"the tag {name[:_MAX_SHOWN]}= stands there twice")
         tags[name] = value
     return tags
 
@@ -73,5 +74,5 @@ def _parse_tag(spec: str) -> tuple[str, str]:
     if not equals or not _NAME.match(name):
         raise TagError("it has something that is no tag")
     if not _VALUE.match(value):
-        raise TagError(f"the value of {name}= has a character that may not be there")
+        raise TagError(f"the value of {name[:_MAX_SHOWN]}= has a character that may not be there")
     return name, value.strip(_WSP)
