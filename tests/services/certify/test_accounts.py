@@ -98,3 +98,37 @@ async def test_a_refused_change_leaves_the_key(scene: Scene) -> None:
     assert isinstance(await scene.accounts.change_key(DIRECTORY), AcmeFailed)
     scene.forget_process()
     assert (await open_one(scene)).key.pem == before
+
+
+async def test_a_key_that_another_process_changed_is_used_from_then_on(scene: Scene) -> None:
+    """`cert rollover --accounts` does so beside a node that runs."""
+    before = await open_one(scene)
+    other = scene.make_accounts()
+    changed = await other.change_key(DIRECTORY)
+    assert isinstance(changed, Authority)
+    after = await open_one(scene)
+    assert after.key.pem == changed.key.pem != before.key.pem
+    assert after.account.url == before.account.url
+    assert len(scene.server.accounts) == 1
+
+
+async def test_a_change_that_another_process_takes_for_given_up_is_kept(scene: Scene) -> None:
+    """It asks which key the authority knows before the authority has heard of the next."""
+    authority = await open_one(scene)
+
+    class Meddled(SqliteAccounts):
+        async def begin_key_change(
+            self, directory: str, next_key: bytes
+        ) -> AcmeAccountRecord | None:
+            begun = await super().begin_key_change(directory, next_key)
+            if not meddled:
+                meddled.append(await self.end_key_change(directory, authority.key.pem))
+            return begun
+
+    meddled: list[bool] = []
+    scene.accounts._store = Meddled(scene.database)
+    changed = await scene.accounts.change_key(DIRECTORY)
+    assert isinstance(changed, Authority)
+    record = await kept(scene)
+    assert (record.key, record.next_key) == (changed.key.pem, None)
+    assert meddled == [True]

@@ -36,16 +36,22 @@ class Accounts:
 
     async def open(self, directory: str) -> Authority | AcmeFailed:
         """Find the account at an authority, or make it. Raises StoreUnavailable."""
-        if directory in self._open:
-            return self._open[directory]
+        opened = self._open.get(directory)
+        if opened is not None and await self._is_current(opened, directory):
+            return opened
         record = await self._store.add_account(directory, make_account_key().pem, self._clock.now())
         if record.next_key is not None:
-            opened = await self._end_key_change(record, record.next_key)
+            found = await self._end_key_change(record, record.next_key)
         else:
-            opened = await self._open_with(directory, record.key)
-        if isinstance(opened, Authority):
-            self._open[directory] = opened
-        return opened
+            found = await self._open_with(directory, record.key)
+        if isinstance(found, Authority):
+            self._open[directory] = found
+        return found
+
+    async def _is_current(self, opened: Authority, directory: str) -> bool:
+        """Say if its key is still the account's: another process may have changed it."""
+        records = await self._store.list_accounts()
+        return any((each.directory, each.key) == (directory, opened.key.pem) for each in records)
 
     def forget(self, directory: str) -> None:
         """Open it anew the next time: the authority did not know it any more."""
@@ -77,7 +83,10 @@ class Accounts:
                 if changed.is_temporary
                 else changed
             )
-        await self._store.end_key_change(directory, begun.next_key)
+        if not await self._store.end_key_change(directory, begun.next_key):
+            # Another process asked the authority just before, and took the change for given up.
+            await self._store.begin_key_change(directory, begun.next_key)
+            await self._store.end_key_change(directory, begun.next_key)
         self._open[directory] = changed
         return changed
 
