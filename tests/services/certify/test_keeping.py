@@ -10,7 +10,7 @@ from typing import Any
 import pytest_asyncio
 
 from letterlock.protocols.tls.client_hello import KeyType
-from letterlock.services.certify.keeping import Keeping
+from letterlock.services.certify.keeping import AT_A_TIME, DEFECT_WAIT, Keeping
 from letterlock.services.certify.key_ages import KeyAges
 from letterlock.services.certify.tending import LEASE
 from letterlock.storage.certificates import CertificateId, CertificateState
@@ -77,6 +77,19 @@ async def test_one_that_drains_ends_what_it_has_begun(scene: Scene) -> None:
     assert await has(scene, ID)
 
 
+async def test_one_that_drains_begins_none_of_those_that_wait_for_their_turn(scene: Scene) -> None:
+    """Whoever took its place does; each generation would have its own crowd else."""
+    many = [CertificateId(f"n{number}.example.org", KeyType.ECDSA) for number in range(20)]
+    for each in many:
+        scene.resolver.set(each.name, "CAA")
+    keeping = Keeping(scene.tools(), many)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(keeping.run())
+        await until(lambda: has_ordered(scene))
+        keeping.drain()
+    assert 1 <= len(scene.server.paths("new-order")) <= AT_A_TIME
+
+
 async def test_one_that_is_stopped_leaves_its_work_to_others_at_once(scene: Scene) -> None:
     keeping = Keeping(scene.tools(), [ID])
     async with running(keeping):
@@ -116,6 +129,37 @@ async def test_a_defect_about_one_is_not_the_others(scene: Scene) -> None:
         await until(lambda: has(scene, RSA))
     assert scene.said(f"error: {NAME} (ECDSA): a defect of letterlock, ZeroDivisionError")
     assert not scene.said("odd")
+
+
+async def test_after_a_defect_an_hour_goes_by(scene: Scene) -> None:
+    """What an authority is asked each time is limited, and a defect comes again."""
+
+    class Odd(SqliteCertificates):
+        async def keep(self, *args: Any, **named: Any) -> bool:
+            if named.get("pair") is not None:
+                kept.append(True)
+                raise ZeroDivisionError
+            return await super().keep(*args, **named)
+
+    kept: list[bool] = []
+
+    async def is_tried_again() -> bool:
+        return len(kept) == 2
+
+    keeping = Keeping(scene.tools(Odd(scene.database)), [ID, RSA])
+    async with running(keeping):
+        await until(is_tried_again)  # once for each
+        for _ in range(20):
+            keeping.look()
+            await asyncio.sleep(0.005)
+        assert len(kept) == 2
+        scene.clock.move(DEFECT_WAIT)
+        keeping.look()
+        await until(lambda: has_ordered_again(scene))
+
+
+async def has_ordered_again(scene: Scene) -> bool:
+    return len(scene.server.paths("new-order")) > 2
 
 
 async def test_a_key_is_changed_on_schedule(scene: Scene) -> None:

@@ -1,5 +1,6 @@
 """RFC 9773, RFC 7671 §8.1: one certificate obtained, renewed, and given another key."""
 
+import asyncio
 import dataclasses
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -11,8 +12,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from letterlock.protocols.dns.answers import CaaRecord, Security, TlsaRecord
+from letterlock.protocols.pki.certificate import Unreadable
+from letterlock.services.certify import renewing, tending
 from letterlock.services.certify.keeping import find_next_time
-from letterlock.services.certify.rollover import AFTER_SWITCH
+from letterlock.services.certify.rollover import AFTER_SWITCH, PublishedTlsa
 from letterlock.services.certify.tending import (
     LEASE,
     NOTHING_MORE,
@@ -27,7 +30,7 @@ from letterlock.storage.sqlite.certificates import SqliteCertificates
 from letterlock.storage.sqlite.node import NodeDatabase
 from tests.acme_server import refuse, respond
 from tests.fakes import START
-from tests.services.certify.scene import ID, NAME, TTL, Scene, making_scene
+from tests.services.certify.scene import ID, NAME, TTL, FakeZone, Scene, making_scene
 
 OTHER_KEY = make_tlsa(b"x" * 32)
 RENEW = Wish(renew=True)
@@ -155,6 +158,48 @@ async def test_two_processes_do_not_do_the_same(scene: Scene) -> None:
     assert (await scene.tend()).facts is not None
 
 
+async def test_a_lease_is_kept_though_the_store_was_away_for_a_while(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nothing is left behind that nobody heard of."""
+    monkeypatch.setattr(tending, "EXTEND_SECONDS", 0.001)
+
+    class Flaky(SqliteCertificates):
+        async def keep(self, *args: Any, **named: Any) -> bool:
+            if "until" not in named:
+                return await super().keep(*args, **named)
+            extensions.append(args[1])
+            if len(extensions) == 3:
+                enough.set()
+            if len(extensions) == 1:
+                raise StoreUnavailable("away")
+            return await super().keep(*args, **named)
+
+    class Waiting(FakeZone):
+        async def look(self, name: str) -> PublishedTlsa:
+            async with asyncio.timeout(10):
+                await enough.wait()
+            return await super().look(name)
+
+    extensions: list[CertificateState] = []
+    enough = asyncio.Event()
+    scene.zone = Waiting()
+    state = await tend(scene.tools(Flaky(scene.database)), ID)
+    assert state is not None
+    assert state.facts is not None
+
+
+async def test_a_certificate_that_can_not_be_read_is_a_failure(scene: Scene) -> None:
+    """RFC 5280 §4.1.2.2 and the like: what is odd is not used, and not ordered again at once."""
+    unreadable = Unreadable("the serial number is not positive")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(renewing, "read_certificate", lambda _der: unreadable)
+        state = await scene.tend()
+    assert state.facts is None
+    (trouble,) = state.troubles
+    assert trouble.reason == "issued, and not used: the serial number is not positive"
+
+
 # CAA
 
 
@@ -265,6 +310,25 @@ async def test_without_records_a_key_is_changed_at_once(scene: Scene) -> None:
     state = await scene.tend(ROLL_OVER)
     assert state.facts is not None
     assert state.facts.spki_sha256 != old.spki_sha256
+
+
+async def test_a_key_that_another_process_has_changed_is_not_changed_again(scene: Scene) -> None:
+    """Two nodes find the same key old; the second has its turn when the first is done."""
+    first = await scene.obtain()
+    scheduled = Wish(roll_over=True, key=first.spki_sha256)
+    changed = (await _roll(scene, scheduled)).facts
+    assert changed is not None
+    assert changed.spki_sha256 != first.spki_sha256
+    assert (await _roll(scene, scheduled)).facts == changed
+
+
+async def test_a_roll_over_that_waits_after_a_failure_says_so(scene: Scene) -> None:
+    await scene.obtain()
+    scene.server.replies["new-order"] = [refuse("serverInternal", 500)] * 2
+    await scene.tend(RENEW)
+    state = await scene.tend(ROLL_OVER)
+    assert state.rollover is not None
+    assert state.rollover.note.startswith("no authority is asked before 2026-")
 
 
 async def test_a_refused_change_is_told_and_tried_again(scene: Scene) -> None:

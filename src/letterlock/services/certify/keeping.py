@@ -20,6 +20,8 @@ ROUND_SECONDS = 30.0
 """Between two looks at all of them: other nodes and commands change them too."""
 AT_A_TIME = 4
 """Orders of one node: authorities limit how many come in a short time."""
+DEFECT_WAIT = timedelta(hours=1)
+"""After a defect: it may have come when an order was placed already, and those are limited."""
 _PAGE = 1000
 
 
@@ -43,6 +45,7 @@ class Keeping:
         self._tell_done = tell_done
         self._ages = KeyAges(tools.issued)
         self._under_way: dict[CertificateId, asyncio.Task[None]] = {}
+        self._defects: dict[CertificateId, datetime] = {}
         self._slots = asyncio.Semaphore(AT_A_TIME)
         self._look = asyncio.Event()
         self._is_draining = False
@@ -73,10 +76,10 @@ class Keeping:
             now = self._tools.clock.now()
             for which in self._wanted:
                 state = states.get(which, CertificateState(which))
-                if which in self._under_way:
+                if which in self._under_way or now < self._defects.get(which, now):
                     continue
-                if await self._is_key_old(state, now):
-                    due.append((which, Wish(roll_over=True)))
+                if state.facts is not None and await self._is_key_old(state, now):
+                    due.append((which, Wish(roll_over=True, key=state.facts.spki_sha256)))
                 elif self._find_time(state, now) <= now:
                     due.append((which, NOTHING_MORE))
         except StoreUnavailable as error:
@@ -102,14 +105,17 @@ class Keeping:
 
     async def _tend(self, which: CertificateId, wish: Wish) -> None:
         async with self._slots:
+            if self._is_draining:
+                return  # it waited for its turn until now: nothing was begun
             try:
                 await tend(self._tools, which, wish)
                 self._tell_done()
             except StoreUnavailable as error:
                 self._tell_fault(f"certificates cannot be kept: {error}")
             except Exception as error:  # noqa: BLE001 - one certificate's defect is not the others'
+                self._defects[which] = self._tools.clock.now() + DEFECT_WAIT
                 # Without its text: that may quote what was to be kept, keys too.
-                text = f"a defect of letterlock, {type(error).__name__}"
+                text = f"a defect of letterlock, {type(error).__name__}; next try in an hour"
                 self._tools.log.write(Service.CERTIFICATES, f"error: {which}: {text}")
 
     def _tell_fault(self, fault: str) -> None:

@@ -107,8 +107,22 @@ class Renewer:
             if any(each.is_about("accountDoesNotExist") for each in issued.failures):
                 self.accounts.forget(directory)
             return _explain(directory, issued.failures)
+        return await self._accept(order, directory, issued, published, allowed.warnings)
+
+    async def _accept(
+        self,
+        order: Order,
+        directory: str,
+        issued: Issued,
+        published: PublishedTlsa,
+        warnings: Sequence[str],
+    ) -> Renewed | Failure:
+        """Remember a certificate that has come, and look whether it may come into use."""
         now = self.clock.now()
-        facts = make_facts(issued.chain.leaf, directory, order.before, now)
+        try:
+            facts = make_facts(issued.chain.leaf, directory, order.before, now)
+        except ValueError as error:
+            return Failure(directory, f"issued, and not used: {error}")
         leaf = issued.chain.leaf.public_bytes(Encoding.DER)
         await self.issued.add_issued(
             IssuedCertificate(facts.serial, order.id, directory, now, facts.not_after, leaf)
@@ -117,10 +131,9 @@ class Renewer:
         mismatch = find_mismatch(published, order.id.name, chain, now)
         if mismatch is not None and not order.is_forced:
             return Failure(directory, f"issued, and not used: {mismatch}")
-        pem = b"".join(each.public_bytes(Encoding.PEM) for each in issued.chain.certificates)
         forced = (f"used although {mismatch}",) if mismatch is not None else ()
-        pair = KeptPair(pem, write_key(order.key))
-        return Renewed(facts, pair, (*allowed.warnings, *forced))
+        pair = KeptPair(issued.chain.pem, write_key(order.key))
+        return Renewed(facts, pair, (*warnings, *forced))
 
     async def examine_caa(
         self, which: CertificateId, directory: str

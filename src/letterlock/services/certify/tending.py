@@ -50,6 +50,7 @@ from letterlock.storage.certificates import (
     RollOverStage,
 )
 from letterlock.storage.issued import IssuedStore
+from letterlock.storage.queue import StoreUnavailable
 
 LEASE = timedelta(minutes=15)
 EXTEND_SECONDS = LEASE.total_seconds() / 3
@@ -65,12 +66,13 @@ class LeaseLost(Exception):  # noqa: N818 - not an error: somebody else goes on 
 class Wish:
     """What the operator wants beyond what is due.
 
-    `renew`: now, whatever the plan and failures before. `roll_over`: begin with another key.
-    `is_forced`: whatever TLSA records say.
+    `renew`: now, whatever the plan and failures before. `roll_over`: begin with another key; with
+    `key` only if the one in use has that digest. `is_forced`: whatever TLSA records say.
     """
 
     renew: bool = False
     roll_over: bool = False
+    key: bytes | None = None
     is_forced: bool = False
 
 
@@ -166,13 +168,18 @@ class _Tending:
 
     async def run(self) -> None:
         await self._plan()
-        if self._wish.roll_over and self.state.rollover is None:
+        if self._wish.roll_over and self.state.rollover is None and not self._is_changed():
             await self._begin_rollover(make_key(self._lease.id.key_type))
         if self.state.rollover is not None:
             await self._roll()
         if self.state.facts is not None or self.state.rollover is None:
             await self._renew_if_due()
             await self._plan()
+
+    def _is_changed(self) -> bool:
+        """Say if another process has changed the key that another is wished for."""
+        facts, key = self.state.facts, self._wish.key
+        return key is not None and facts is not None and facts.spki_sha256 != key
 
     # planning
 
@@ -318,7 +325,8 @@ class _Tending:
         tools, now = self._tools, self._tools.clock.now()
         choice = choose_authority(tools.directories, self.state.troubles, now, tools.takeover_after)
         if choice.at > now and not self._wish.renew:
-            await self._enter(replace(before, ready=choice.at))
+            note = f"no authority is asked before {format_time(choice.at)}, after a failure"
+            await self._enter(replace(before, ready=choice.at, note=note))
             return
         order = await self._make_order(load_key(before.key))
         renewed = await tools.renewer.renew(order, choice.directory)
@@ -372,8 +380,11 @@ class _Tending:
             await asyncio.sleep(EXTEND_SECONDS)
             until = self._tools.clock.now() + LEASE
             # Else it could put back what is just being kept.
-            async with self._keeping:
-                is_ours = await self._tools.store.keep(self._lease, self.state, until=until)
+            try:
+                async with self._keeping:
+                    is_ours = await self._tools.store.keep(self._lease, self.state, until=until)
+            except StoreUnavailable:
+                continue  # two thirds of the lease are left to be back
             if not is_ours:
                 return  # what is kept next will notice
 
