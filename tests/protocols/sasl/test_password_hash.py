@@ -2,7 +2,11 @@
 
 import pytest
 
-from letterlock.protocols.sasl.password_hash import is_password, make_password_hash
+from letterlock.protocols.sasl.password_hash import (
+    DECOY_HASH,
+    is_password,
+    make_password_hash,
+)
 from letterlock.protocols.sasl.preparation import PreparationError, prepare_password
 
 SALT = bytes(range(16))
@@ -37,3 +41,8 @@ def test_the_reference_implementation_made_the_same() -> None:
 @pytest.mark.parametrize("kept", ["", "$argon2id$", "$2b$12$abc", "secret"])
 def test_no_password_fits_what_is_no_hash(kept: str) -> None:
     assert not is_password("secret", kept)
+
+
+def test_a_decoy_is_a_hash_as_any_other() -> None:
+    assert DECOY_HASH.rpartition("$")[0].rpartition("$")[0] in make_password_hash("secret", SALT)
+    assert not is_password("secret", DECOY_HASH)

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from letterlock.protocols.smtp.replies import Reply, reply
 from letterlock.protocols.smtp.server_session import (
     Authenticate,
+    Closed,
     MailFrom,
     ProtocolError,
     SessionSettings,
+    StartTls,
 )
 from letterlock.protocols.smtp.submission_session import SubmissionSession
 from tests.protocols.smtp.dialogue import OK, Asking, Dialogue
@@ -225,24 +227,57 @@ def test_commands_may_follow_an_auth_that_one_response_is_enough_for() -> None:
     assert dialogue.codes(AUTH + MAIL + RCPT) == [235, 250, 250]
 
 
+def implicit() -> SubmissionSession:
+    return SubmissionSession(SETTINGS, is_implicit_tls=True)
+
+
 def test_under_implicit_tls_the_greeting_comes_after_the_handshake() -> None:
     """RFC 8314 §3.3."""
-    session = SubmissionSession(SETTINGS)
-    session.tls_started()
-    assert session.bytes_to_send() == b""
+    session = implicit()
     session.greet()
+    assert session.next_event() == StartTls()
+    assert session.bytes_to_send() == b""
+    session.tls_started()
     assert session.bytes_to_send().startswith(b"220 ")
     session.receive(EHLO)
     assert session.next_event() is not None
     assert b"AUTH" in (said := session.bytes_to_send())
     assert b"STARTTLS" not in said
+    session.receive(b"STARTTLS\r\n")
+    session.next_event()
+    assert session.bytes_to_send().startswith(b"503 ")
+
+
+def test_under_implicit_tls_nothing_is_said_in_clear() -> None:
+    """RFC 8314 §3.3: not to a client that is refused either."""
+    refused, early = implicit(), implicit()
+    refused.refuse(reply(421, "4.3.2", "Too many connections"))
+    early.receive(b"\x16")
+    early.greet()
+    for session in (refused, early):
+        assert isinstance(session.next_event(), Closed)
+        assert session.bytes_to_send() == b""
+
+
+def test_a_session_that_ended_during_the_handshake_is_not_greeted() -> None:
+    session = implicit()
+    session.greet()
+    session.time_out()
+    session.tls_started()
+    assert session.bytes_to_send() == b""
 
 
 def test_a_session_that_is_refused_says_so_to_auth_too() -> None:
-    dialogue = Dialogue(SETTINGS, make=SubmissionSession, is_greeted=False)
-    dialogue.session.tls_started()
-    dialogue.session.refuse(reply(554, "5.3.2", "No service"))
-    assert dialogue.codes(EHLO, AUTH)[1:] == [503, 503]
+    session = implicit()
+    session.greet()
+    session.next_event()
+    session.tls_started()
+    session.refuse(reply(554, "5.3.2", "No service"))
+    session.receive(EHLO)
+    session.next_event()
+    session.receive(AUTH)
+    session.next_event()
+    assert session.bytes_to_send().count(b"554 5.3.2 No service\r\n") == 2
 
 
 @pytest.mark.parametrize(

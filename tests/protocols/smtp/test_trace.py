@@ -228,3 +228,12 @@ def test_hops_are_counted_in_the_header_section_only(content: bytes, hops: int) 
 def test_what_we_write_counts_as_one_hop() -> None:
     """RFC 5321 §6.3."""
     assert count_received(format_received(PLAIN) + b"Subject: x\r\n\r\n") == 1
+
+
+def test_a_client_that_is_hidden_leaves_no_trace() -> None:
+    """RFC 5322 §3.6.7; RFC 3848 §1."""
+    received = replace(PLAIN, is_authenticated=True, is_client_hidden=True)
+    text = format_received(received)
+    assert text.startswith(b"Received: (submitted with authentication)\r\n\t")
+    assert PLAIN.client_ip.encode() not in text
+    assert PLAIN.helo.encode() not in text

@@ -13,8 +13,6 @@ class Fault(Enum):
 
     MALFORMED = auto()
     """What the client said is not of this mechanism."""
-    UNEXPECTED = auto()
-    """The client spoke first in a mechanism where the server does."""
     REFUSED = auto()
     """The name, the password or the proof is wrong, or it is for another."""
 

@@ -88,7 +88,7 @@ class Aside(Struct, frozen=True):
 
 
 class StartTls(Struct, frozen=True):
-    """The reply 220 is queued: send it, do the handshake, then call `tls_started`.
+    """Send what is queued (the reply 220), do the handshake, then call `tls_started`.
 
     Until then no octets may be given to the session; everything it knew is forgotten.
     """

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from letterlock.protocols.sasl.responses import decode_initial_response, decode_response
-from letterlock.protocols.smtp import commands
+from letterlock.protocols.smtp import commands, server_replies
 from letterlock.protocols.smtp.input_buffer import LineFault
 from letterlock.protocols.smtp.replies import Reply, reply
 from letterlock.protocols.smtp.server_channel import Mode
-from letterlock.protocols.smtp.server_events import Authenticate
+from letterlock.protocols.smtp.server_events import Authenticate, StartTls
 from letterlock.protocols.smtp.server_session import ServerSession
 from letterlock.protocols.smtp.server_state import SessionSettings
 
@@ -31,23 +31,40 @@ _WITHOUT_AUTH = frozenset({"AUTH", "EHLO", "HELO", "NOOP", "RSET", "QUIT", "STAR
 
 
 class SubmissionSession(ServerSession):
-    """A session on port 587; on port 465 too, where `tls_started` is called before `greet`.
+    """A session on port 587, or with `is_implicit_tls` on port 465.
 
     `settings` must have mechanisms and `require_tls`.
     """
 
-    def __init__(self, settings: SessionSettings) -> None:
+    def __init__(self, settings: SessionSettings, *, is_implicit_tls: bool = False) -> None:
         if not settings.auth_mechanisms or not settings.require_tls:
             raise ValueError("submission is with AUTH, and under TLS")
         super().__init__(settings)
         self.is_authenticated = False
+        self._is_implicit_tls = is_implicit_tls
         self._is_response_due = False
 
-    def tls_started(self) -> None:
-        if self._mode is Mode.BANNER:
-            self.is_tls = True
+    def greet(self) -> None:
+        if not self._is_implicit_tls:
+            super().greet()
+        elif self._input.octets:
+            self._close("input before the handshake")
         else:
-            super().tls_started()
+            self._mode = Mode.HANDSHAKE
+            self._events.append(StartTls())
+
+    def refuse(self, reply: Reply) -> None:
+        if self._is_implicit_tls and self._mode is Mode.BANNER:
+            # In clear it would not be understood, and a handshake is what we have no room for.
+            self._close("refused")
+        else:
+            super().refuse(reply)
+
+    def tls_started(self) -> None:
+        has_greeted = self.is_tls or not self._is_implicit_tls
+        super().tls_started()
+        if not has_greeted and self._mode is Mode.COMMANDS:
+            self._output += server_replies.format_banner(self.settings)
 
     def _read_line(self) -> bool:
         if not self._is_response_due:

@@ -33,6 +33,8 @@ _REGISTERED_GROUPS = {
 _RECEIVED = re.compile(rb"\nreceived[ \t]*:")
 _NOT_IN_TOKEN = re.compile(r'[ ()<>;,"\\@]')
 _MAX_HELO_CHARACTERS = 255
+# RFC 5321 §4.4 wants a From clause; RFC 5322 §3.6.7 has none, and a comment anywhere.
+_WITHOUT_CLIENT = "Received: (submitted with authentication)"
 
 
 class TlsFacts(Protocol):
@@ -53,7 +55,8 @@ class Received(Struct, frozen=True):
 
     `by` is our name. `client_name` is the verified reverse name, None for none. `recipient` is
     given when there is exactly one: with more, it would tell each of another (RFC 5321 §7.2).
-    `is_extended`: the client said EHLO or LHLO.
+    `is_extended`: the client said EHLO or LHLO. `is_client_hidden`: nothing of the client is shown,
+    whose address may be that of somebody's home.
     """
 
     helo: str
@@ -68,12 +71,20 @@ class Received(Struct, frozen=True):
     is_authenticated: bool = False
     tls: TlsFacts | None = None
     recipient: str | None = None
+    is_client_hidden: bool = False
+    user_id: int | None = None
+    """Not None: there was no client, but this user of this machine."""
 
 
 def format_received(received: Received) -> bytes:
     """Give the Received field for a message just taken."""
+    if received.user_id is not None:
+        return _format_from_user(received, received.user_id)
     client = received.client_name, received.client_ip
-    lines = [_from_clause(received.helo, *client, may_be_utf8=received.smtputf8)]
+    if received.is_client_hidden:
+        lines = [_WITHOUT_CLIENT]
+    else:
+        lines = [_from_clause(received.helo, *client, may_be_utf8=received.smtputf8)]
     if received.tls is not None:
         lines += _tls_comment(received.tls)
     protocol = protocol_name(received)
@@ -143,6 +154,13 @@ def _from_clause(helo: str, client_name: str | None, ip: str, *, may_be_utf8: bo
     token = _make_token(helo, may_be_utf8=may_be_utf8) or "unknown"
     name = _make_token(client_name or "") or "unknown"
     return f"Received: from {token} ({name} {format_address_literal(ip)})"
+
+
+def _format_from_user(received: Received, user_id: int) -> bytes:
+    """RFC 5322 §3.6.7 has no clause for it, so it is a comment, as Postfix writes it."""
+    by = f"by {received.by} (Letterlock, from userid {user_id})"
+    value = f"{by} id {received.queue_id}; {format_date(received.moment)}"
+    return format_field("Received", value).encode()
 
 
 def _tls_comment(tls: TlsFacts) -> list[str]:

@@ -1,0 +1,74 @@
+"""How often a client may guess passwords, and how often an account's may be guessed.
+
+Over all workers of the node (`base.shared_counters`). RFC 4954 §9 names guessing; limits are ours.
+Who is over a limit is not tried at all, with a right password either: nobody learns anything by it.
+An account's limit does not hold for clients that logged in to it of late, so that a stranger's
+guesses keep its owner out nowhere that he has been.
+"""
+
+from dataclasses import dataclass
+
+from letterlock.base.client_keys import client_key
+from letterlock.base.clock import Clock
+from letterlock.base.shared_counters import SharedCounters
+
+WINDOW_SECONDS = 600
+KNOWN_SECONDS = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class GuessLimits:
+    """Failed logins in ten minutes; 0 for no limit."""
+
+    per_client: int = 20
+    per_account: int = 100
+
+
+class Guesses:
+    """Counts one worker's failed logins into the shared counters."""
+
+    def __init__(
+        self, limits: GuessLimits, counters: SharedCounters, worker: int, clock: Clock
+    ) -> None:
+        self._limits = limits
+        self._counters = counters
+        self._worker = worker
+        self._clock = clock
+
+    def may_try(self, ip: str, name: str | None = None) -> bool:
+        """Say whether a client may try; `name` is the account's, None as long as it is not told."""
+        limits = self._limits
+        client = client_key(ip)
+        if self._is_over(f"guesses of {client}", limits.per_client):
+            return False
+        if name is None or self._has_logged_in(client, name):
+            return True
+        return not self._is_over(f"guesses at {name}", limits.per_account)
+
+    def note_failure(self, ip: str, name: str | None) -> None:
+        """Count a wrong password; also for accounts that are not there."""
+        window = self._window(WINDOW_SECONDS)
+        self._count(f"guesses of {client_key(ip)}", window)
+        if name is not None:
+            self._count(f"guesses at {name}", window)
+
+    def note_login(self, ip: str, name: str) -> None:
+        """Remember that a client knew an account's password."""
+        self._count(f"login {client_key(ip)} {name}", self._window(KNOWN_SECONDS))
+
+    def _has_logged_in(self, client: str, name: str) -> bool:
+        slot = self._counters.slot(f"login {client} {name}")
+        today = self._window(KNOWN_SECONDS)
+        return any(self._counters.total_in_window(slot, day) for day in (today, today - 1))
+
+    def _is_over(self, key: str, limit: int) -> bool:
+        slot = self._counters.slot(key)
+        count = self._counters.total_in_window(slot, self._window(WINDOW_SECONDS))
+        return bool(limit) and count >= limit
+
+    def _count(self, key: str, window: int) -> None:
+        self._counters.add_in_window(self._worker, self._counters.slot(key), window)
+
+    def _window(self, seconds: int) -> int:
+        # Not 0: that is what a slot has in which nothing was counted.
+        return int(self._clock.monotonic()) // seconds + 1
