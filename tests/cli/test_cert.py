@@ -227,6 +227,11 @@ def test_a_name_that_is_not_ours_is_told(desk: Desk, command: str, code: int, wo
     assert words in desk.error
 
 
+def test_a_name_may_be_written_as_people_do(desk: Desk) -> None:
+    desk.run("cert order MX.example.org.")
+    assert desk.run("cert show Mx.Example.ORG").startswith(f"{MX} (ecdsa)")
+
+
 def test_without_an_authority_there_is_nothing_to_look_after(desk: Desk) -> None:
     desk.file.write_text(desk.file.read_text().partition("[certificates]")[0])
     for command in ("list", f"show {MX}", "order", f"renew {MX}", f"rollover {MX}", "revoke 1"):

@@ -266,9 +266,11 @@ def _change_account_keys(config: "Config", *, as_json: bool) -> int:
 
 async def _find_wanted(desk: "Desk", names: Sequence[str]) -> "list[CertificateState]":
     """Find those of the names, or all; a name that the settings lack ends the command."""
+    from letterlock.node.certificate_desk import normalize_name  # noqa: PLC0415 - not for -h
+
     known = dict.fromkeys(each.name for each in desk.wanted)
     for name in names:
-        if name not in known:
+        if normalize_name(name) not in known:
             raise CommandFailed(
                 f"{name}: the settings do not name it; add it to certificates.names",
                 ExitCode.WRONG_USAGE,

@@ -26,6 +26,7 @@ from letterlock.node.certificates import answer_challenges, make_exporting
 from letterlock.node.certifying import find_settings, list_wanted, make_tools
 from letterlock.node.stores import name_process
 from letterlock.node.web_listeners import WebListeners
+from letterlock.protocols.acme.identifiers import parse_identifier
 from letterlock.protocols.acme.requests import RevocationReason
 from letterlock.services.certify.keeping import list_states
 from letterlock.services.certify.overview import (
@@ -100,6 +101,7 @@ class Desk:
 
     async def find(self, name: str) -> list[CertificateState]:
         """Find what is kept, or wanted, of a name: one for each type of key."""
+        name = normalize_name(name)
         states = await list_states(self._stores.certificates)
         ids = sorted({*states, *self.wanted})
         return [states.get(each, CertificateState(each)) for each in ids if each.name == name]
@@ -155,6 +157,14 @@ class Desk:
         chain = x509.load_pem_x509_certificates(pem)
         ders = [each.public_bytes(Encoding.DER) for each in chain]
         return compare_tlsa(published, state.id.name, ders, self.now())
+
+
+def normalize_name(text: str) -> str:
+    """Give a name as certificates have it, however it was written; what is none stays."""
+    try:
+        return parse_identifier(text).value
+    except ValueError:
+        return text
 
 
 def open_listeners(config: Config) -> WebListeners | None:

@@ -23,7 +23,9 @@ WATCHED_COLUMNS = ("node", "name", "key_type", "version", "looked", "look_again"
 class Look(StrEnum):
     """What is looked at."""
 
+    REVOKED = "revoked"
     REVOCATION = "revocation"
+    """Whether it is revoked could not be found out."""
     CAA = "caa"
     TLSA = "tlsa"
     SERVED = "served"

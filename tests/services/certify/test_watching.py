@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from letterlock.network.http_exchange import HttpBounds, HttpRequest, HttpResponse
 from letterlock.protocols.dns.answers import CaaRecord, TlsaRecord
 from letterlock.protocols.tls.client_hello import KeyType
+from letterlock.services.certify import watching
 from letterlock.services.certify.overview import PATIENCE, Wanted, list_problems, make_overview
 from letterlock.services.certify.revocation import RevocationFinder
 from letterlock.services.certify.served import OwnServers
@@ -191,11 +192,14 @@ async def test_one_that_is_being_renewed_is_not_marked(looking: Looking) -> None
     now = looking.scene.clock.now()
     lease = await looking.scene.store.claim(ID, now, now + MINUTE)
     assert lease is not None
-    await looking.look()
+    assert [each.look for each in (await looking.look()).findings] == [Look.REVOKED]
     assert looking.told == []
     state = await looking.scene.store.load(ID)
     assert state is not None
     assert state.revoked is None
+    await looking.scene.store.release(lease)
+    assert (await looking.look()).findings == ()
+    assert looking.told == ["look"]
 
 
 async def test_a_crl_that_stays_away_is_a_problem_after_two_days(looking: Looking) -> None:
@@ -316,9 +320,9 @@ async def test_a_defect_is_told_and_does_not_end_the_watching(looking: Looking) 
     await looking.watching().look_around()
     assert looking.scene.said(f"{ID}: error: a defect of letterlock, ZeroDivisionError: oh")
     looking.asker.error = StoreUnavailable("disk")
-    watching = looking.watching()
-    await watching.look_around()
-    await watching.look_around()
+    process = looking.watching()
+    await process.look_around()
+    await process.look_around()
     assert looking.scene.log.texts.count("warning: certificates cannot be watched: disk") == 2
     looking.asker.error = None
     assert (await looking.look()).findings == ()
@@ -327,9 +331,9 @@ async def test_a_defect_is_told_and_does_not_end_the_watching(looking: Looking) 
 async def test_a_store_that_is_away_is_told_once(looking: Looking) -> None:
     await looking.scene.obtain()
     await looking.scene.database.close()
-    watching = looking.watching()
+    process = looking.watching()
     for _ in range(2):
-        await watching.look_around()
+        await process.look_around()
     assert len([text for text in looking.scene.log.texts if "cannot be watched" in text]) == 1
     await looking.scene.database.open()
 
@@ -345,10 +349,10 @@ async def test_what_ended_long_ago_is_forgotten(looking: Looking) -> None:
     found = await looking.scene.issued.list_issued_for(ID)
     assert [each.serial for each in found] == [facts.serial]
     assert [each.id for each in await looking.store.list_watched("one")] == [ID]
-    watching = looking.watching()
-    await watching.look_around()
+    process = looking.watching()
+    await process.look_around()
     await looking.scene.issued.add_issued(old)
-    await watching.look_around()
+    await process.look_around()
     assert len(await looking.scene.issued.list_issued_for(ID)) == 2
 
 
@@ -361,7 +365,10 @@ async def test_what_says_how_old_a_key_is_is_remembered(looking: Looking) -> Non
     assert len(await looking.scene.issued.list_issued_for(ID)) == 2
 
 
-async def test_it_goes_on_until_it_is_cancelled(looking: Looking) -> None:
+async def test_it_goes_on_until_it_is_cancelled(
+    looking: Looking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "START_SECONDS", 0.0)
     await looking.scene.obtain()
     running = asyncio.ensure_future(looking.watching().run())
     async with asyncio.timeout(30):

@@ -38,6 +38,8 @@ from letterlock.storage.issued import KEPT_AFTER_END
 from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.watched import Look, Watched, WatchFinding, WatchStore
 
+START_SECONDS = 5.0
+"""Before the first look: what a new process begins with holds the leases meanwhile."""
 ROUND_SECONDS = 60.0
 AT_A_TIME = 4
 EVERY = timedelta(days=1)
@@ -105,6 +107,7 @@ class Watching:
 
     async def run(self) -> None:
         """Look until cancelled."""
+        await asyncio.sleep(START_SECONDS)
         while True:
             await self.look_around()
             await asyncio.sleep(ROUND_SECONDS)
@@ -158,6 +161,8 @@ class Watching:
         findings = join_findings(before, found, state.version, now)
         chance = self._tools.chance()
         again = now + (AGAIN * (1 + chance / 4) if findings else EVERY * (1 - chance / 4))
+        if Look.REVOKED in found:
+            again = now
         seen = Watched(self._watch.node, state.id, state.version, now, again, findings)
         await self._watch.store.note(seen)
         told = set() if before is None else set(_list_lasting(before))
@@ -178,8 +183,10 @@ class Watching:
                 chain = certificates if which == state.id else chain
         if not chain:
             return {}
+        revoked, unknown = await self._look_at_crl(state, chain, kept.serials)
         reasons = {
-            Look.REVOCATION: await self._look_at_crl(state, chain, kept.serials),
+            Look.REVOKED: revoked,
+            Look.REVOCATION: unknown,
             Look.CAA: await self._look_at_caa(state),
             Look.TLSA: await self._look_at_tlsa(state, chain),
             Look.SERVED: await self._watch.servers.find_difference(state.id, leaves),
@@ -188,33 +195,36 @@ class Watching:
 
     async def _look_at_crl(
         self, state: CertificateState, chain: list[x509.Certificate], ours: frozenset[int]
-    ) -> str | None:
+    ) -> tuple[str | None, str | None]:
+        """Say that it is revoked and not marked so yet; and why nothing is known of that."""
         assert state.facts is not None
         found = await self._watch.revocations.find(state.facts.directory, chain, ours)
         match found:
             case Revocation():
-                await self._note_revoked(state, chain[0], found)
+                return await self._note_revoked(state, chain[0], found), None
             case CrlUnusable(reason):
-                return f"not known whether it is revoked: {reason}"
+                return None, f"not known whether it is revoked: {reason}"
             case None:
-                pass
-        return None
+                return None, None
 
     async def _note_revoked(
         self, state: CertificateState, leaf: x509.Certificate, revocation: Revocation
-    ) -> None:
+    ) -> str | None:
+        """Have it renewed; a text says that this has to be tried again."""
         assert state.facts is not None
         now = self._tools.clock.now()
         for issued in await self._tools.issued.find_issued(state.facts.serial):
             if issued.leaf == leaf.public_bytes(Encoding.DER):
                 await self._tools.issued.note_revoked(issued.fingerprint, now)
         if state.revoked is not None:
-            return
-        if await note_revoked(self._tools, state.id, state.facts.serial):
-            when = f"{revocation.at:%Y-%m-%d %H:%M} UTC"
-            text = f"warning: revoked by its authority at {when} ({revocation.reason})"
-            self._write(state.id, f"{text}; it is renewed now")
-            self._tell()
+            return None
+        text = f"revoked by its authority at {revocation.at:%Y-%m-%d %H:%M} UTC"
+        if not await note_revoked(self._tools, state.id, state.facts.serial):
+            # Whoever is at it may only have asked when to renew it.
+            return f"{text}, and not marked so yet"
+        self._write(state.id, f"warning: {text} ({revocation.reason}); it is renewed now")
+        self._tell()
+        return None
 
     async def _look_at_caa(self, state: CertificateState) -> str | None:
         assert state.facts is not None
