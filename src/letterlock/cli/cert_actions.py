@@ -3,7 +3,7 @@
 A running node's listeners answer the authority; where none runs, the command listens itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -219,20 +219,27 @@ def _act(
             click.echo(_format_outcome(each))
         if not outcomes:
             click.echo("nothing to do")
-    kinds = {each["outcome"] for each in outcomes}
     has_missing = any(each["serial"] is None for each in outcomes if each["outcome"] != "busy")
-    if "failed" in kinds or has_missing:
+    return ExitCode.BAD_NEWS if has_missing else _find_exit_code(outcomes)
+
+
+def _find_exit_code(outcomes: Sequence[Mapping[str, Any]]) -> int:
+    kinds = {each["outcome"] for each in outcomes}
+    if "failed" in kinds:
         return ExitCode.BAD_NEWS
     return ExitCode.UNDECIDED if "busy" in kinds else ExitCode.FINE
 
 
 def _abandon(config: "Config", names: Sequence[str], *, as_json: bool) -> int:
+    from letterlock.services.certify.tending import BUSY  # noqa: PLC0415 - not loaded for -h
+
     async def work(desk: "Desk") -> list[dict[str, Any]]:
         outcomes = []
         for state in await _find_wanted(desk, names):
             fault = await desk.abandon(state.id)
             outcome = _describe_outcome(state.id, None, state, None)
-            outcomes.append({**outcome, "outcome": "failed" if fault else "done", "reason": fault})
+            kind = "busy" if fault == BUSY else "failed" if fault else "done"
+            outcomes.append({**outcome, "outcome": kind, "reason": fault})
         return outcomes
 
     outcomes = run_at_desk(config, work, _tell)
@@ -242,8 +249,7 @@ def _abandon(config: "Config", names: Sequence[str], *, as_json: bool) -> int:
         for each in outcomes:
             title = f"{each['name']} ({each['key_type']})"
             click.echo(f"{title}: {each['reason'] or 'the roll-over is given up'}")
-    has_failed = any(each["outcome"] == "failed" for each in outcomes)
-    return ExitCode.BAD_NEWS if has_failed else ExitCode.FINE
+    return _find_exit_code(outcomes)
 
 
 def _change_account_keys(config: "Config", *, as_json: bool) -> int:

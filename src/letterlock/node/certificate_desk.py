@@ -24,7 +24,7 @@ from letterlock.network.dns_cache import CachingResolver
 from letterlock.node.certificate_stores import CertificateStores, make_stores
 from letterlock.node.certificates import answer_challenges, make_exporting
 from letterlock.node.certifying import find_settings, list_wanted, make_tools
-from letterlock.node.stores import name_process
+from letterlock.node.stores import name_command
 from letterlock.node.web_listeners import WebListeners
 from letterlock.protocols.acme.identifiers import parse_identifier
 from letterlock.protocols.acme.requests import RevocationReason
@@ -45,8 +45,6 @@ from letterlock.storage.watched import Watched
 
 AT_A_TIME = 16
 """Lookups of TLSA records."""
-COMMAND_NUMBERS = 1_000_000
-"""Commands have names of processes behind those of any node."""
 
 
 class Told:
@@ -206,8 +204,7 @@ async def opened_desk(
 
     Raises LocalError and StoreUnavailable.
     """
-    number = COMMAND_NUMBERS + os.getpid()
-    stores = make_stores(config, f"{name_process(config, number)}/command", clock)
+    stores = make_stores(config, name_command(config), clock)
     resolver = CachingResolver(make_backend(config.dns, random.SystemRandom()), clock)
     tools = make_tools(config, stores, resolver, clock, Told(tell))
     await stores.database.open()

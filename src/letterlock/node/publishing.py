@@ -1,6 +1,5 @@
 """What is known here of the domains that we publish records for: settings, files, and the store."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,7 +20,7 @@ from letterlock.network.own_addresses import find_outgoing_addresses
 from letterlock.network.public_addresses import is_public
 from letterlock.node.certificate_stores import CertificateStores, make_stores
 from letterlock.node.certifying import make_https
-from letterlock.node.stores import name_process
+from letterlock.node.stores import name_command
 from letterlock.protocols.acme.fields import parse_url
 from letterlock.protocols.mta_sts.policy import MtaStsMode, MtaStsPolicy
 from letterlock.protocols.tls.client_hello import KeyType
@@ -39,9 +38,6 @@ from letterlock.storage.certificate_files import CertificateFiles
 from letterlock.storage.certificates import CertificateId, RollOver, RollOverStage
 from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.served_policies import ServedPolicy
-
-COMMAND_NUMBERS = 1_000_000
-"""Commands have names of processes behind those of any node."""
 
 Chain = tuple[bytes, ...]
 """DER, leaf first."""
@@ -153,11 +149,10 @@ async def load_kept(config: Config, domain: Domain, resolver: Resolver, clock: C
 
     Nothing where no node ever was. What can't be read is in the notes.
     """
-    name = f"{name_process(config, COMMAND_NUMBERS + os.getpid())}/command"
     try:
         if config.queue.engine is QueueEngine.SQLITE and not _is_there(config.node_database):
             return NOTHING_KEPT
-        stores = make_stores(config, name, clock)
+        stores = make_stores(config, name_command(config), clock)
         await stores.database.open()
     except (LocalError, StoreUnavailable) as error:
         return Kept(notes=(_explain_unreadable(error),))

@@ -7,6 +7,7 @@ told to come again (451, 452) until the queue can be opened.
 
 import asyncio
 import contextlib
+import os
 import socket
 import zlib
 from collections.abc import AsyncIterator, Collection
@@ -25,6 +26,8 @@ from letterlock.storage.schedule import find_horizon
 from letterlock.storage.sqlite.queue import SqliteQueue
 
 UPKEEP_SECONDS = 10.0
+COMMAND_NUMBERS = 1_000_000
+"""Commands have numbers behind those of a node's processes."""
 REOPEN_SECONDS = 3.0
 """Between two tries to open the store that we receive into."""
 
@@ -218,6 +221,11 @@ def name_node(config: Config) -> str:
 def name_process(config: Config, number: int) -> str:
     """Give the name that this process alone has: no other of this node has our number."""
     return f"{name_node(config)}/{number}"
+
+
+def name_command(config: Config) -> str:
+    """Give the name that a command's process alone has, beside those of any node."""
+    return f"{name_process(config, COMMAND_NUMBERS + os.getpid())}/command"
 
 
 def _describe(fault: StoreUnavailable) -> str:

@@ -54,6 +54,7 @@ from letterlock.storage.queue import StoreUnavailable
 
 LEASE = timedelta(minutes=15)
 EXTEND_SECONDS = LEASE.total_seconds() / 3
+BUSY = "another process is at it; try again in a minute"
 MAX_STEPS = 8
 """Of a roll-over at a time: more than there are stages, so that it never goes round in circles."""
 
@@ -124,14 +125,14 @@ async def tend(
 
 
 async def abandon_rollover(tools: Tools, which: CertificateId) -> str | None:
-    """Give a roll-over up; a text says in one line why that can't be done.
+    """Give a roll-over up; a text says in one line why that can't be done, BUSY: not now.
 
     Its record is taken away, if records are ours to change. Raises StoreUnavailable.
     """
     now = tools.clock.now()
     lease = await tools.store.claim(which, now, now + LEASE)
     if lease is None:
-        return "another process is at it; try again in a minute"
+        return BUSY
     state, fault = lease.state, None
     rollover = state.rollover
     if rollover is None:
