@@ -30,6 +30,7 @@ COMMANDS = {
     "cert": LazyCommand("cert:cert", "Look after our own certificates."),
     "dns": LazyCommand("dns:dns", "Give the DNS records to publish, check those published."),
     "caa": LazyCommand("caa:caa", "Tell which certificates CAA records allow."),
+    "table": LazyCommand("table:table", "Tell what aliases and other tables say."),
     "user": LazyCommand("user:user", "Keep the accounts of those who submit mail."),
     "status": LazyCommand("status:status", "Show the node on one screen."),
 }

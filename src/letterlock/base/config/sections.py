@@ -17,6 +17,7 @@ from letterlock.base.config.choices import LogFormat, LogLevel, QueueEngine
 from letterlock.base.config.dkim import DkimSection
 from letterlock.base.config.dns_changes import DnsChangesSection
 from letterlock.base.config.inbound import LocalSection, ReceiveSection, TlsSection
+from letterlock.base.config.maps import MapsSection
 from letterlock.base.config.outbound import (
     DeliverSection,
     DnsSection,
@@ -128,6 +129,7 @@ class Config:
     certificates: CertificatesSection = field(default_factory=CertificatesSection)
     dns_changes: DnsChangesSection = field(default_factory=DnsChangesSection)
     local: LocalSection = field(default_factory=LocalSection)
+    maps: MapsSection = field(default_factory=MapsSection)
     queue: QueueSection = field(default_factory=QueueSection)
     deliver: DeliverSection = field(default_factory=DeliverSection)
     policy: PolicySection = field(default_factory=PolicySection)

@@ -1,0 +1,1 @@
+"""Where an address's mail goes instead: aliases, ways and relaying, from tables in files."""
