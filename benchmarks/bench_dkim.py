@@ -23,12 +23,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from letterlock.base.clock import SystemClock
 from letterlock.base.domains import Domain
 from letterlock.protocols.dkim.canonical import BodyHash
-from letterlock.protocols.dkim.fields import FieldStack, split_fields
+from letterlock.protocols.dkim.fields import split_fields
 from letterlock.protocols.dkim.results import DkimResult
 from letterlock.protocols.dkim.signing import (
     BODY_FORM,
     SigningKey,
-    make_signature,
+    plan_signature,
     select_fields,
 )
 from letterlock.protocols.dkim.verifying import Verifier
@@ -118,9 +118,9 @@ def sign(*keys: SigningKey) -> bytes:
     """Sign the message by each key, as a node does."""
     body = BodyHash(BODY_FORM)
     body.receive(_BODY)
-    fields = select_fields(FieldStack(split_fields(_HEADER)))
+    fields = select_fields(split_fields(_HEADER))
     digest = body.finish()
-    return b"".join(make_signature(key, fields, digest, _NOW) for key in keys)
+    return b"".join(plan_signature(key, fields, _NOW).make(digest) for key in keys)
 
 
 def verify(header: bytes, name: str, record: bytes) -> None:

@@ -9,7 +9,7 @@ from letterlock.protocols.dkim.canonical import (
     Canonicalization,
     canonicalize_field,
 )
-from letterlock.protocols.dkim.fields import split_fields
+from letterlock.protocols.dkim.fields import find_authors, split_fields
 from letterlock.protocols.dkim.key_record import (
     KeyFault,
     parse_key_record,
@@ -100,6 +100,8 @@ def check_message(octets: bytes) -> None:
     header += b"\r\n"
     fields = split_fields(header)
     assert b"".join(field for _, field in fields) == header
+    authors = [field.partition(b":")[2] for name, field in fields if name == b"from"]
+    assert find_authors(header) == [value.removesuffix(b"\r\n") for value in authors]
     for _, field in fields:
         relaxed = canonicalize_field(field, Canonicalization.RELAXED)
         assert canonicalize_field(relaxed, Canonicalization.RELAXED) == relaxed

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from letterlock.base.clock import SystemClock
 from letterlock.base.domains import Domain
 from letterlock.protocols.dkim.canonical import BodyHash
-from letterlock.protocols.dkim.fields import FieldStack, split_fields
+from letterlock.protocols.dkim.fields import split_fields
 from letterlock.protocols.dkim.results import DkimResult
 from letterlock.protocols.dkim.signing import (
     BODY_FORM,
     SigningKey,
-    make_signature,
+    plan_signature,
     select_fields,
 )
 from letterlock.protocols.dkim.verifying import Verifier
@@ -95,8 +95,8 @@ def now() -> datetime:
 def sign(key: SigningKey, header: bytes, body: bytes, now: datetime) -> bytes:
     hashed = BodyHash(BODY_FORM)
     hashed.receive(body)
-    stack = FieldStack(split_fields(header))
-    return make_signature(key, select_fields(stack), hashed.finish(), now)
+    fields = select_fields(split_fields(header))
+    return plan_signature(key, fields, now).make(hashed.finish())
 
 
 def verify(key: SigningKey, header: bytes, body: bytes, now: datetime) -> DkimResult:

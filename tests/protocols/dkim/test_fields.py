@@ -1,9 +1,10 @@
 """Header sections cut apart."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letterlock.protocols.dkim.fields import FieldStack, split_fields
+from letterlock.protocols.dkim.fields import FieldStack, find_authors, split_fields
 
 
 def test_fields_are_cut_where_no_white_space_follows() -> None:
@@ -35,5 +36,22 @@ def test_a_name_takes_its_fields_from_the_bottom_up() -> None:
     taken = [stack.take(b"received") for _ in range(4)]
     assert taken == [b"RECEIVED : C\r\n", b"received: B\r\n", b"Received: A\r\n", b""]
     assert stack.take(b"subject") == b""
-    assert FieldStack(fields).take_all(b"received") == taken[:3]
-    assert not FieldStack(fields).take_all(b"subject")
+
+
+@pytest.mark.parametrize(
+    ("header", "values"),
+    [
+        (b"", []),
+        (b"From: a\r\n", [b" a"]),
+        (b"From: a", [b" a"]),
+        (b"X-From: a\r\nFROM \t:a\r\n b\r\n\tc\r\nTo: from:\r\n", [b"a\r\n b\r\n\tc"]),
+        (b"From:\r\nfrom: b\r\n", [b"", b" b"]),
+        (b"To: x\r\n from: y\r\n", []),
+        (b"To: x\nfrom: y\r\n", []),
+    ],
+)
+def test_authors_are_found(header: bytes, values: list[bytes]) -> None:
+    """RFC 5322 §3.6.2"""
+    assert find_authors(header) == values
+    fields = [field for name, field in split_fields(header) if name == b"from"]
+    assert [field.partition(b":")[2].removesuffix(b"\r\n") for field in fields] == values

@@ -7,15 +7,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from letterlock.protocols.dkim.canonical import BodyHash
-from letterlock.protocols.dkim.fields import FieldStack, split_fields
+from letterlock.protocols.dkim.fields import split_fields
 from letterlock.protocols.dkim.results import DkimResult
 from letterlock.protocols.dkim.signature import Algorithm, Signature, parse_signature
 from letterlock.protocols.dkim.signing import (
     BODY_FORM,
     MAX_SIGNED_OF_A_NAME,
     SigningKey,
-    make_signature,
-    measure_signature,
+    plan_signature,
     select_fields,
 )
 from letterlock.protocols.dkim.verifying import Verifier
@@ -31,8 +30,8 @@ def sign(
 ) -> bytes:
     hashed = BodyHash(BODY_FORM)
     hashed.receive(body)
-    fields = select_fields(FieldStack(split_fields(header)))
-    return make_signature(key, fields, hashed.finish(), NOW, lifetime)
+    fields = select_fields(split_fields(header))
+    return plan_signature(key, fields, NOW, lifetime).make(hashed.finish())
 
 
 def verify(key: SigningKey, header: bytes, body: bytes = BODY) -> DkimResult:
@@ -43,7 +42,7 @@ def verify(key: SigningKey, header: bytes, body: bytes = BODY) -> DkimResult:
 
 
 def names(header: bytes) -> list[str]:
-    text = select_fields(FieldStack(split_fields(header))).names
+    text = select_fields(split_fields(header)).names
     return re.sub(r"\s", "", text).split(":")
 
 
@@ -139,8 +138,8 @@ def test_a_signature_may_expire() -> None:
 def test_its_length_is_known_before(
     make_key: Callable[[], SigningKey], lifetime: timedelta | None
 ) -> None:
-    key, fields = make_key(), select_fields(FieldStack(split_fields(HEADER)))
-    octets = measure_signature(key, fields, NOW, lifetime)
+    key, fields = make_key(), select_fields(split_fields(HEADER))
+    octets = plan_signature(key, fields, NOW, lifetime).octets
     assert octets == len(sign(key, lifetime=lifetime))
 
 

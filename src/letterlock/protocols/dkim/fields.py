@@ -4,9 +4,10 @@ RFC 6376 §3.4.1, §5.4.2: a name that is signed several times takes its fields 
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 _FIELD_END = re.compile(rb"\r\n(?![ \t])")
+_AUTHOR = re.compile(rb"\r\nfrom[ \t]*:")
 
 
 def split_fields(header: bytes) -> list[tuple[bytes, bytes]]:
@@ -18,6 +19,17 @@ def split_fields(header: bytes) -> list[tuple[bytes, bytes]]:
     if lines and not lines[-1]:
         del lines[-1]
     return [(_find_name(line), line + b"\r\n") for line in lines]
+
+
+def find_authors(header: bytes) -> list[bytes]:
+    """Give the values of all From fields, without cutting the whole header section apart."""
+    values = []
+    # What begins with fixed octets is found ten times as fast, hence in lower case.
+    for found in _AUTHOR.finditer(b"\r\n" + header.lower()):
+        start = found.end() - 2
+        end = _FIELD_END.search(header, start)
+        values.append(header[start : end.start() if end is not None else len(header)])
+    return values
 
 
 class FieldStack:
@@ -37,10 +49,6 @@ class FieldStack:
         """
         fields = self._fields.get(name)
         return fields.pop() if fields else b""
-
-    def take_all(self, name: bytes) -> Sequence[bytes]:
-        """Take all that are left, the last one first."""
-        return self._fields.pop(name, ())[::-1]
 
 
 def _find_name(line: bytes) -> bytes:

@@ -6,6 +6,7 @@ drop white space. There is never an l=: it would let others add to the body.
 """
 
 from base64 import b64encode
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -19,7 +20,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from letterlock.base.domains import Domain
 from letterlock.protocols.dkim.canonical import Canonicalization, canonicalize_field
-from letterlock.protocols.dkim.fields import FieldStack
 from letterlock.protocols.dkim.key_record import PublicKey, format_key_record
 from letterlock.protocols.dkim.signature import Algorithm
 
@@ -52,13 +52,16 @@ _RULES = tuple(
     )
     for name in names
 )
+_NAMES = frozenset(name for _, name, _, _ in _RULES)
 
-_HASH_OCTETS = 32
+_HASH_CHARACTERS = 44
 _ED25519_OCTETS = 64
 _PADDING = PKCS1v15()
 _HASH = Prehashed(SHA256())
 _LINE_CHARACTERS = 72
 _FOLD = "\r\n\t"
+_VALUE_FOLD = b"\r\n\t "
+_VALUE_TAG = b";\r\n\tb="
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,8 @@ class SigningKey:
     key: PrivateKey = field(repr=False)
     algorithm: Algorithm = field(init=False)
     """What signatures are made with."""
-    signature_octets: int = field(init=False)
-    """How long they are."""
+    value_octets: int = field(init=False)
+    """How long the value of b= is as we write it."""
 
     def __post_init__(self) -> None:
         """Ask once: isinstance is slow for these classes."""
@@ -81,7 +84,7 @@ class SigningKey:
         else:
             octets = _ED25519_OCTETS
             object.__setattr__(self, "algorithm", Algorithm.ED25519_SHA256)
-        object.__setattr__(self, "signature_octets", octets)
+        object.__setattr__(self, "value_octets", len(_format_value(bytes(octets))))
 
     @property
     def public_key(self) -> PublicKey:
@@ -102,70 +105,63 @@ class SignedFields:
     octets: bytes
 
 
-def select_fields(stack: FieldStack) -> SignedFields:
-    """Choose what is signed of a message, the fields of each name from the bottom up."""
+def select_fields(fields: Iterable[tuple[bytes, bytes]]) -> SignedFields:
+    """Choose what is signed of the fields that `split_fields` gives, of each name from below."""
+    found: dict[bytes, list[bytes]] = {}
+    for name, octets in fields:
+        if name in _NAMES:
+            found.setdefault(name, []).append(octets)
     names: list[str] = []
     taken: list[bytes] = []
-    for name, key, is_closed, is_always in _RULES:
-        fields = stack.take_all(key)
-        if fields:
-            kept = fields[:MAX_SIGNED_OF_A_NAME]
+    for written, name, is_closed, is_always in _RULES:
+        if (all_octets := found.get(name)) is not None:
+            kept = all_octets[: -MAX_SIGNED_OF_A_NAME - 1 : -1]
             taken += [canonicalize_field(each, Canonicalization.RELAXED) for each in kept]
             # One that names none, when some are left over, would name one of those.
-            names += [name] * (len(kept) + (is_closed and len(kept) == len(fields)))
+            names += [written] * (len(kept) + (is_closed and len(kept) == len(all_octets)))
         elif is_always:
-            names.append(name)
+            names.append(written)
     return SignedFields(_fold_names(tuple(names)), b"".join(taken))
 
 
-def make_signature(
-    key: SigningKey,
-    fields: SignedFields,
-    body_hash: bytes,
-    now: datetime,
-    lifetime: timedelta | None = None,
-) -> bytes:
-    """Make a DKIM-Signature field, with its CRLF. With a `lifetime` it says when it expires (x=).
+@dataclass(frozen=True, slots=True)
+class PlannedSignature:
+    """A signature before the body is known; `octets` is the length of its field."""
 
-    `body_hash` is that of `BodyHash(BODY_FORM)`.
-    """
-    head = _format_head(key, fields, body_hash, now, lifetime)
-    # RFC 6376 §3.7: this field comes last, without a value of b= and without a line end.
-    hashed = sha256(fields.octets)
-    hashed.update(canonicalize_field(head, Canonicalization.RELAXED))
-    return head + _format_value(_sign(key, hashed.digest()))
+    key: SigningKey
+    fields: SignedFields
+    beginning: bytes
+    octets: int
+
+    def make(self, body_hash: bytes) -> bytes:
+        """Make the DKIM-Signature field, with its CRLF; `body_hash` is `BodyHash(BODY_FORM)`'s."""
+        head = self.beginning + b64encode(body_hash) + _VALUE_TAG
+        # RFC 6376 §3.7: this field comes last, without a value of b= and without a line end.
+        hashed = sha256(self.fields.octets)
+        hashed.update(canonicalize_field(head, Canonicalization.RELAXED))
+        return head + _format_value(_sign(self.key, hashed.digest()))
 
 
-def measure_signature(
+def plan_signature(
     key: SigningKey, fields: SignedFields, now: datetime, lifetime: timedelta | None = None
-) -> int:
-    """Say how many octets `make_signature` will give, whatever the body is."""
-    head = _format_head(key, fields, bytes(_HASH_OCTETS), now, lifetime)
-    return len(head) + len(_format_value(bytes(key.signature_octets)))
-
-
-def _format_head(
-    key: SigningKey,
-    fields: SignedFields,
-    body_hash: bytes,
-    now: datetime,
-    lifetime: timedelta | None,
-) -> bytes:
+) -> PlannedSignature:
+    """Begin a signature. With a `lifetime` it says when it expires (x=)."""
     seconds = int(now.timestamp())
     expires = f" x={seconds + int(lifetime.total_seconds())};" if lifetime is not None else ""
-    return (
+    beginning = (
         f"DKIM-Signature: v=1; a={key.algorithm}; c=relaxed/{BODY_FORM};{_FOLD}"
         f"d={key.domain};{_FOLD}s={key.selector}; t={seconds};{expires}{_FOLD}"
-        f"h={fields.names};{_FOLD}"
-        f"bh={b64encode(body_hash).decode('ascii')};{_FOLD}b="
+        f"h={fields.names};{_FOLD}bh="
     ).encode("ascii")
+    octets = len(beginning) + _HASH_CHARACTERS + len(_VALUE_TAG) + key.value_octets
+    return PlannedSignature(key, fields, beginning, octets)
 
 
 def _format_value(signature: bytes) -> bytes:
-    encoded = b64encode(signature).decode("ascii")
+    encoded = b64encode(signature)
     starts = range(0, len(encoded), _LINE_CHARACTERS)
     lines = [encoded[start : start + _LINE_CHARACTERS] for start in starts]
-    return f"{f'{_FOLD} '.join(lines)}\r\n".encode("ascii")
+    return _VALUE_FOLD.join(lines) + b"\r\n"
 
 
 def _sign(key: SigningKey, digest: bytes) -> bytes:

@@ -5,19 +5,19 @@ field is as long as the field will be, so that nothing is copied when the body h
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import lru_cache
 
 from letterlock.base.clock import Clock
 from letterlock.base.domains import Domain
 from letterlock.protocols.dkim.author import find_author_domains
 from letterlock.protocols.dkim.canonical import BodyHash
-from letterlock.protocols.dkim.fields import FieldStack, split_fields
+from letterlock.protocols.dkim.fields import find_authors, split_fields
 from letterlock.protocols.dkim.signing import (
     BODY_FORM,
-    SignedFields,
+    PlannedSignature,
     SigningKey,
-    make_signature,
-    measure_signature,
+    plan_signature,
     select_fields,
 )
 from letterlock.services.sign.keyring import Keyring
@@ -26,6 +26,8 @@ MAX_HEADER_OCTETS = 128 * 1024
 """Of a header section that is signed. It is held back until it is whole."""
 
 _FILLER = b"-"
+_USUAL_OCTETS = 200
+"""Of a From field: those that are longer are read anew each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,12 @@ class Signer:
 class _Decided:
     """How a message is signed."""
 
-    keys: tuple[SigningKey, ...]
-    fields: SignedFields
+    signatures: tuple[PlannedSignature, ...]
     body: BodyHash
-    now: datetime
-    room: int
+
+    @property
+    def room(self) -> int:
+        return sum(each.octets for each in self.signatures)
 
 
 class Signing:
@@ -62,9 +65,10 @@ class Signing:
         self._decided: _Decided | None = None
 
     @property
-    def domain(self) -> Domain | None:
-        """The domain that signs, once that is known; None: nobody does."""
-        return self._decided.keys[0].domain if self._decided is not None else None
+    def keys(self) -> tuple[SigningKey, ...]:
+        """The keys that sign, once that is known; none: nobody does."""
+        planned = self._decided.signatures if self._decided is not None else ()
+        return tuple(each.key for each in planned)
 
     def receive(self, octets: bytes) -> bytes:
         """Take the next octets; gives what is to be written now, with room for the fields."""
@@ -91,10 +95,7 @@ class Signing:
             return rest, b""
         decided = self._decided
         digest = decided.body.finish()
-        fields = b"".join(
-            make_signature(key, decided.fields, digest, decided.now, self._signer.lifetime)
-            for key in decided.keys
-        )
+        fields = b"".join([each.make(digest) for each in decided.signatures])
         assert len(fields) == decided.room
         return rest, fields
 
@@ -115,17 +116,24 @@ class Signing:
 
     def _decide(self, header: bytes) -> _Decided | None:
         """Choose who signs. None: it is nobody's of ours, or no message (RFC 6376 §3.8)."""
-        fields = split_fields(header)
-        authors = [field for name, field in fields if name == b"from"]
-        if len(authors) != 1:
-            return None
-        keyring = self._signer.keyring
-        domains = find_author_domains(authors[0].partition(b":")[2])
-        domain = next(filter(None, map(keyring.find_domain, domains)), None)
-        keys = keyring.find(domain) if domain is not None else ()
+        authors = find_authors(header)
+        domain = self._find_domain(authors[0]) if len(authors) == 1 else None
+        keys = self._signer.keyring.find(domain) if domain is not None else ()
         if not keys:
             return None
-        selected, now = select_fields(FieldStack(fields)), self._signer.clock.now()
+        fields, now = select_fields(split_fields(header)), self._signer.clock.now()
         lifetime = self._signer.lifetime
-        room = sum(measure_signature(key, selected, now, lifetime) for key in keys)
-        return _Decided(keys, selected, BodyHash(BODY_FORM), now, room)
+        planned = tuple(plan_signature(key, fields, now, lifetime) for key in keys)
+        return _Decided(planned, BodyHash(BODY_FORM))
+
+    def _find_domain(self, author: bytes) -> Domain | None:
+        """Give the first domain of ours among those of the authors."""
+        is_usual = len(author) <= _USUAL_OCTETS
+        domains = _find_usual_domains(author) if is_usual else find_author_domains(author)
+        return next(filter(None, map(self._signer.keyring.find_domain, domains)), None)
+
+
+@lru_cache(maxsize=1024)
+def _find_usual_domains(author: bytes) -> tuple[Domain, ...]:
+    """Keep what was found: the same authors write again and again."""
+    return find_author_domains(author)
