@@ -48,6 +48,7 @@ PEERS = {
         Peer("openssl", "openssl", ("openssl",)),
         Peer("curl", "curl", ("curl",)),
         Peer("swaks", "swaks", ("swaks",), needs=("libnet-ssleay-perl", "libnet-dns-perl")),
+        Peer("msmtp", "msmtp", ("msmtp",)),
         Peer(
             "postfix",
             "postfix",

@@ -157,6 +157,26 @@ WRONG = [
     ("[receive]\nrequire_tls = true", "needs a certificate in tls.certificates"),
     ("[receive]\nsession_timeout = '1m'", "must not be less than idle_timeout (5m)"),
     ("[receive]\nlisten = ['[::]:25', '[::0]:25']", "2:22: receive.listen[2]: stands here twice"),
+    ("[submission]\nenabled = true", "needs a certificate: tls.certificates, or certificates.auth"),
+    (
+        (
+            "[submission]\nenabled = true\nlisten = []\nlisten_starttls = []\n"
+            "[certificates]\nauthorities = [{directory = 'https://a.example/d'}]"
+        ),
+        "submission.enabled: needs addresses in listen or listen_starttls",
+    ),
+    (
+        "[submission]\nlisten = ['0.0.0.0:465', '0.0.0.0:465']",
+        "submission.listen[2]: stands here twice",
+    ),
+    (
+        "[submission]\nlisten = ['0.0.0.0:25']",
+        "submission.listen[1]: 0.0.0.0:25 is in receive.listen already",
+    ),
+    (
+        "[submission]\nlisten = ['0.0.0.0:587']",
+        "submission.listen_starttls[1]: 0.0.0.0:587 is in submission.listen already",
+    ),
     ("[tls]\ncertificates = [{certificate = 'a'}]", "2:17: tls.certificates[1].key: must be given"),
     ("[tls]\nmin_version = 'TLSv1.1'", 'must be "TLSv1.2" or "TLSv1.3"'),
     ('[tls]\nciphers = "a\\u0007"', "must be a text of printable characters"),

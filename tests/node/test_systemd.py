@@ -13,25 +13,27 @@ from letterlock.node.systemd import HandedOver, Notifier, take_listeners
 
 def test_sockets_are_taken_once_and_told_apart_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     with ExitStack() as stack:
-        opened = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(4)]
+        opened = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(6)]
         # Descriptors of its own, one behind the other, as those that are inherited are.
         first = 300
         for place, each in enumerate(opened):
             os.dup2(each.fileno(), first + place)
         monkeypatch.setattr(systemd, "FIRST_FD", first)
         variables = {
-            "LISTEN_FDS": "4",
+            "LISTEN_FDS": "6",
             "LISTEN_PID": str(os.getpid()),
-            "LISTEN_FDNAMES": "smtp:policy:letterlock.socket",
+            "LISTEN_FDNAMES": "smtp:policy:letterlock.socket:submission:submissions",
             "HOME": "/",
         }
         taken = take_listeners(variables)
-        for each in (*taken.mail, *taken.policy):
+        for each in (*taken.mail, *taken.policy, *taken.submissions, *taken.submission):
             stack.enter_context(each)
             assert not os.get_inheritable(each.fileno())
         addresses = [each.getsockname() for each in opened]
         assert [each.getsockname() for each in taken.policy] == [addresses[1]]
-        assert [each.getsockname() for each in taken.mail] == [addresses[at] for at in (0, 2, 3)]
+        assert [each.getsockname() for each in taken.mail] == [addresses[at] for at in (0, 2, 5)]
+        assert [each.getsockname() for each in taken.submission] == [addresses[3]]
+        assert [each.getsockname() for each in taken.submissions] == [addresses[4]]
         assert variables == {"HOME": "/"}
         assert take_listeners(variables) == HandedOver()
 

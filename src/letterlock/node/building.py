@@ -143,13 +143,15 @@ def build_client_limits(config: Config) -> ClientLimits:
     )
 
 
-def build_server_limits(config: Config) -> ServerLimits:
+def build_server_limits(config: Config, *, is_submission: bool = False) -> ServerLimits:
+    """Limit one of a process's servers; those for submission have half the room, if there are."""
     receive = config.receive
+    room = count_for_clients(config.deliver)
+    if config.submission.enabled:
+        # 0 is no limit; who has little room has at least some.
+        room = room and max(1, room // (4 if is_submission else 2))
     return ServerLimits(
-        receive.idle_timeout,
-        receive.session_timeout,
-        receive.min_bytes_per_second,
-        count_for_clients(config.deliver),
+        receive.idle_timeout, receive.session_timeout, receive.min_bytes_per_second, room
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from letterlock.base.log import LineLog, Service
 from letterlock.node.process import Part, run_process
+from letterlock.node.submission_listeners import SubmissionSockets
 from letterlock.node.worker import Common, Worker
 
 RunProcess = Callable[[int, int, Callable[[], None]], int]
@@ -18,12 +19,16 @@ RunProcess = Callable[[int, int, Callable[[], None]], int]
 
 @dataclass(slots=True)
 class NodeGeneration:
-    """Fulfils `supervisor.Generation`. `beside` are the processes that are no workers."""
+    """Fulfils `supervisor.Generation`. `beside` are the processes that are no workers.
+
+    `listeners` and `submission` have each worker's sockets at its place.
+    """
 
     common: Common
     listeners: Sequence[Sequence[socket]]
     log: LineLog
     beside: Sequence[RunProcess]
+    submission: Sequence[SubmissionSockets]
     _faults: tuple[str, ...] = field(default=())
 
     @property
@@ -39,7 +44,7 @@ class NodeGeneration:
 
         def start() -> tuple[Part, Coroutine[Any, Any, None]]:
             worker = Worker(common, place, number)
-            return worker, worker.run(self.listeners[place], tell_ready)
+            return worker, worker.run(self.listeners[place], tell_ready, self.submission[place])
 
         return run_process(f"worker {place}", self.log, start, supervisor_gone)
 

@@ -38,6 +38,7 @@ from letterlock.node.policy_service import (
     PolicyService,
     make_policy_service,
 )
+from letterlock.node.submission_listeners import SubmissionListeners
 from letterlock.node.supervisor import PROCESSES_PER_PLACE, Generation, Supervisor
 from letterlock.node.systemd import Notifier, take_listeners
 from letterlock.node.web_listeners import WebListeners
@@ -64,8 +65,11 @@ def serve(config: Config, found: FoundConfig) -> int:
             closing(Listeners(handed_over.mail)) as listeners,
             closing(PolicyListeners(handed_over.policy)) as policy_listeners,
             closing(WebListeners()) as web_listeners,
+            closing(
+                SubmissionListeners(handed_over.submissions, handed_over.submission)
+            ) as submission_listeners,
         ):
-            sockets = _Sockets(listeners, policy_listeners, web_listeners)
+            sockets = _Sockets(listeners, submission_listeners, policy_listeners, web_listeners)
             node = _Node(config, found, sockets, clock, log)
             notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
             return Supervisor(node.make_generation, clock, log, notifier.tell).run()
@@ -83,12 +87,14 @@ class _Sockets:
     """All that is listened on, over the generations."""
 
     mail: Listeners
+    submission: SubmissionListeners
     policy: PolicyListeners
     web: WebListeners
 
     def open(self, config: Config, workers: int) -> None:
         """Listen as the settings say from now on. Raises SettingFaults."""
         self.mail.open(config.receive.listen, workers)
+        self.submission.open(config.submission, workers)
         if config.policy_service.enabled:
             self.policy.open(config.policy_service)
         self.web.open(config)
@@ -114,6 +120,7 @@ class _Node:
         sockets.open(config, self._workers)
         processes = (self._workers + PROCESSES + certificates.PROCESSES) * PROCESSES_PER_PLACE
         self._clients = SharedCounters(processes, secrets.token_bytes(32))
+        self._logins = SharedCounters(processes, secrets.token_bytes(32))
         self._counters = NamedCounters(COUNTERS, self._workers)
         self._notices = SharedNotices()
         for engine in ("sqlite", "postgres"):
@@ -137,9 +144,14 @@ class _Node:
         common, policy = self._make_common(), self._make_policy_service()
         mail = self._sockets.mail
         beside = self._list_beside(policy)
-        generation = NodeGeneration(common, mail.groups, self._log, beside)
+        submission = self._sockets.submission
+        generation = NodeGeneration(
+            common, mail.groups, self._log, beside, submission.list_groups(self._workers)
+        )
         addresses = ", ".join(map(str, mail.addresses))
         self._log.write(Service.NODE, f"receiving on {addresses} with {self._workers} workers")
+        if self._config.submission.enabled:
+            self._log.write(Service.NODE, f"taking submissions on {', '.join(submission.names)}")
         return generation
 
     def _make_policy_service(self) -> PolicyService | None:
@@ -236,6 +248,7 @@ class _Node:
             workers=self._workers,
             problems=warnings,
             notices=self._notices,
+            logins=self._logins,
         )
 
 

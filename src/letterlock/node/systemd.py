@@ -11,7 +11,11 @@ from dataclasses import dataclass
 
 FIRST_FD = 3
 POLICY_NAME = "policy"
-"""`FileDescriptorName=` of the sockets that Postfix asks for policies; all others are for mail."""
+"""`FileDescriptorName=` of the sockets that Postfix asks for policies."""
+SUBMISSIONS_NAME = "submissions"
+"""Of those for submission with TLS at once (465); as RFC 8314 §7.3 names the service."""
+SUBMISSION_NAME = "submission"
+"""Of those for submission with STARTTLS (587). All others are for mail from other servers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,8 @@ class HandedOver:
 
     mail: tuple[socket.socket, ...] = ()
     policy: tuple[socket.socket, ...] = ()
+    submissions: tuple[socket.socket, ...] = ()
+    submission: tuple[socket.socket, ...] = ()
 
 
 def take_listeners(environment: MutableMapping[str, str]) -> HandedOver:
@@ -30,13 +36,15 @@ def take_listeners(environment: MutableMapping[str, str]) -> HandedOver:
     if not count.isdigit() or process != str(os.getpid()):
         return HandedOver()
     mail: list[socket.socket] = []
-    policy: list[socket.socket] = []
+    named: dict[str, list[socket.socket]] = {
+        name: [] for name in (POLICY_NAME, SUBMISSIONS_NAME, SUBMISSION_NAME)
+    }
     for place in range(int(count)):
         fd = FIRST_FD + place
         os.set_inheritable(fd, False)  # noqa: FBT003 - the standard library's signature
-        is_policy = names[place : place + 1] == [POLICY_NAME]
-        (policy if is_policy else mail).append(socket.socket(fileno=fd))
-    return HandedOver(tuple(mail), tuple(policy))
+        name = names[place] if place < len(names) else ""
+        named.get(name, mail).append(socket.socket(fileno=fd))
+    return HandedOver(tuple(mail), *map(tuple, named.values()))
 
 
 class Notifier:

@@ -38,6 +38,8 @@ from letterlock.node.notices import SharedNotices
 from letterlock.node.policy import LoadedPolicy
 from letterlock.node.signing import make_key_maker
 from letterlock.node.stores import WorkerStores, name_process
+from letterlock.node.submission import SubmissionService
+from letterlock.node.submission_listeners import SubmissionSockets
 from letterlock.protocols.smtp.server_session import ServerSession
 from letterlock.services.deliver.deliveries import DeliveryParts
 from letterlock.services.discover.resolver_check import ResolverCheck
@@ -69,6 +71,9 @@ class Common:
     problems: tuple[str, ...] = ()
     notices: SharedNotices | None = None
     """What the supervisor tells; None where there is none."""
+    logins: SharedCounters | None = None
+    """What accounts sent and who guessed: unlike `clients`, kept when a worker ends. None where
+    nobody submits mail."""
     resolver: Resolver | None = None
     """Only where it is not the one of `[dns]`: in the demo."""
 
@@ -133,7 +138,10 @@ class Worker:
         self._stores.look_around()
 
     async def run(
-        self, listeners: Sequence[socket], tell_ready: Callable[[], None] = lambda: None
+        self,
+        listeners: Sequence[socket],
+        tell_ready: Callable[[], None] = lambda: None,
+        submission: SubmissionSockets | None = None,
     ) -> None:
         """Work until stopped or drained; `tell_ready` is called once clients are greeted.
 
@@ -142,12 +150,18 @@ class Worker:
         if self._mta_sts is not None:
             await self._mta_sts.open()
         async with self._stores.opened():
-            server = self._server()
+            receiver = self._receiver()
+            servers = [(self._server(receiver), listeners)]
+            submission_service = self._submission(receiver)
+            if submission_service is not None and submission is not None:
+                servers += submission_service.list_servers(submission)
             commands = Commands(self._stores, self._common.clock, self._tell_status)
             control = ControlServer(self._control_path(), commands.by_name())
             await control.open()
             async with asyncio.TaskGroup() as tasks:
-                receiving = tasks.create_task(server.run(list(listeners)))
+                receiving = [
+                    tasks.create_task(server.run(list(sockets))) for server, sockets in servers
+                ]
                 delivering = tasks.create_task(self._stores.run())
                 others = [
                     tasks.create_task(self._builder.pool.run()),
@@ -158,27 +172,30 @@ class Worker:
                 if self._mta_sts is not None:
                     is_first = self._place == 0
                     others.append(tasks.create_task(self._mta_sts.run(is_refreshing=is_first)))
+                if submission_service is not None:
+                    others.append(tasks.create_task(submission_service.run()))
                 if self._key_maker is not None:
                     others.append(tasks.create_task(self._key_maker.run()))
                 tell_ready()
-                await self._wait_for_the_end(server)
+                await self._wait_for_the_end([server for server, _ in servers])
                 # Each stands on the next: what a session stores is kept, deliveries use the pool.
-                for task in (receiving, delivering, *others):
+                for task in (*receiving, delivering, *others):
                     task.cancel()
                     await asyncio.wait([task])
 
-    async def _wait_for_the_end(self, server: SmtpServer) -> None:
+    async def _wait_for_the_end(self, servers: Sequence[SmtpServer]) -> None:
         await _first_of(self._stop.wait(), self._drain.wait())
         if self._stop.is_set():
             return
-        server.stop_accepting()
+        for server in servers:
+            server.stop_accepting()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN.total_seconds()):
-                await _first_of(self._stop.wait(), server.wait_empty())
+                await _first_of(self._stop.wait(), _all_empty(servers))
 
-    def _server(self) -> SmtpServer:
+    def _receiver(self) -> Receiver:
         common, config = self._common, self._common.config
-        receiver = Receiver(
+        return Receiver(
             hostname=config.hostname,
             directory=build_directory(config),
             relay=RelayClients(config.receive.relay_from),
@@ -195,6 +212,16 @@ class Worker:
             count=lambda name: common.counters.add(self._place, name),
             wake=self._stores.wake,
         )
+
+    def _submission(self, receiver: Receiver) -> SubmissionService | None:
+        common = self._common
+        certificates, counters = common.certificates, common.logins
+        if not common.config.submission.enabled or certificates is None or counters is None:
+            return None
+        return SubmissionService(common.config, certificates, receiver, counters, self._number)
+
+    def _server(self, receiver: Receiver) -> SmtpServer:
+        common, config = self._common, self._common.config
         make_session = build_sessions(config, has_tls=common.certificates is not None)
 
         def own_session(peer: Peer) -> tuple[ServerSession, ReceivingSession]:
@@ -239,6 +266,11 @@ class Worker:
             }
             for item in certificates.summarize(SHOWN_CERTIFICATES)
         ]
+
+
+async def _all_empty(servers: Sequence[SmtpServer]) -> None:
+    for server in servers:
+        await server.wait_empty()
 
 
 async def _first_of(*waits: Coroutine[Any, Any, object]) -> None:

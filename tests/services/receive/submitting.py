@@ -48,6 +48,7 @@ SETTINGS = SessionSettings(
     HOST,
     max_recipients=5,
     require_tls=True,
+    offer_requiretls=True,
     auth_mechanisms=tuple(Mechanism),
 )
 EHLO = b"EHLO client.example\r\n"

@@ -9,6 +9,7 @@ import pytest
 from letterlock.network.wire import Lost, Wire, connect
 from letterlock.protocols.sasl.mechanisms import Mechanism
 from letterlock.protocols.sasl.scram import ScramVerifier
+from letterlock.protocols.smtp.envelope import TlsDemand
 from letterlock.services.receive.clients import ClientLimits
 from letterlock.services.receive.guesses import GuessLimits
 from letterlock.services.receive.logins import Account, SourceUnavailable
@@ -36,7 +37,7 @@ async def send(talk: Talk, text: bytes = TEXT, mail: bytes = MAIL, rcpt: bytes =
 
 @pytest.mark.parametrize("is_implicit", [True, False], ids=["465", "587"])
 async def test_who_logs_in_sends_to_anybody(tmp_path: Path, is_implicit: bool) -> None:
-    """RFC 6409 §4.3, RFC 8314 §3.3, RFC 3848 §1."""
+    """RFC 6409 §4.3; RFC 8314 §3.3 (rule 99); RFC 3848 §1 (rule 111)."""
     async with submitting(tmp_path) as desk:
         async with desk.client(is_implicit=is_implicit) as talk:
             assert (await talk.log_in()).startswith(b"235 2.7.0 ")
@@ -325,3 +326,25 @@ async def test_commands_may_follow_plain_at_once(tmp_path: Path) -> None:
         while said.count(b"\r\n") < 3:
             said += await talk.read()
         assert [answer[:3] for answer in said.splitlines()] == [b"235", b"250", b"250"]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "field", "demand"),
+    [
+        (b"", b"", TlsDemand.NORMAL),
+        (b" REQUIRETLS", b"", TlsDemand.REQUIRETLS),
+        (b"", b"TLS-Required: No\r\n", TlsDemand.TLS_REQUIRED_NO),
+        (b" REQUIRETLS", b"TLS-Required: No\r\n", TlsDemand.REQUIRETLS),
+    ],
+)
+async def test_who_submits_says_what_tls_the_message_needs(
+    tmp_path: Path, parameter: bytes, field: bytes, demand: TlsDemand
+) -> None:
+    """RFC 8689 §4.3 (rules 86 and 155)."""
+    async with submitting(tmp_path) as desk:
+        async with desk.client() as talk:
+            await talk.log_in()
+            mail = MAIL.replace(b"\r\n", parameter + b"\r\n")
+            assert (await send(talk, field + TEXT, mail)).startswith(b"250 ")
+        (message,) = await desk.queue.list_messages()
+    assert message.tls_demand is demand

@@ -29,6 +29,7 @@ def find_conflicts(config: Config) -> list[Conflict]:
     return [
         *_check_domains(config),
         *_check_receive(config),
+        *_check_submission(config),
         *_check_mailboxes(config),
         *_check_queue(config),
         *_check_deliver(config),
@@ -71,6 +72,28 @@ def _check_receive(config: Config) -> Iterator[Conflict]:
             "needs a certificate in tls.certificates",
             (("tls", "certificates"), ("tls",)),
         )
+
+
+def _check_submission(config: Config) -> Iterator[Conflict]:
+    section = config.submission
+    enabled = ("submission", "enabled")
+    has_certificates = config.tls.certificates or config.certificates.authorities
+    if section.enabled and not has_certificates:
+        message = "needs a certificate: tls.certificates, or certificates.authorities"
+        yield Conflict(enabled, message, (("tls", "certificates"), ("tls",)))
+    if section.enabled and not (section.listen or section.listen_starttls):
+        yield Conflict(enabled, "needs addresses in listen or listen_starttls")
+    taken = {("receive", "listen"): config.receive.listen}
+    for key in ("listen", "listen_starttls"):
+        path, addresses = ("submission", key), getattr(section, key)
+        for index in _find_repeated(addresses):
+            yield Conflict((*path, index), "stands here twice")
+        for index, address in enumerate(addresses):
+            for other, theirs in taken.items():
+                if address.port and address in theirs:
+                    text = f"{address} is in {'.'.join(other)} already"
+                    yield Conflict((*path, index), text, (other,))
+        taken[path] = addresses
 
 
 def _check_mailboxes(config: Config) -> Iterator[Conflict]:

@@ -3,8 +3,8 @@
 The text under each field is the documentation: the example file and the reference page are made
 from it. Types and their markers (`values`) are what the loader checks; what holds between several
 keys is in `checks`. A part of the program is given its own section, never the whole. The sections
-of mail that comes in are in `inbound`, those of mail that goes out in `outbound`, those of what
-our domains publish in `publishing`.
+of mail that comes in are in `inbound` and `submission`, those of mail that goes out in
+`outbound`, those of what our domains publish in `publishing`.
 """
 
 from dataclasses import dataclass, field, replace
@@ -26,6 +26,7 @@ from letterlock.base.config.outbound import (
     PolicyServiceSection,
 )
 from letterlock.base.config.publishing import PublishingSection
+from letterlock.base.config.submission import SubmissionSection
 from letterlock.base.config.values import (
     Between,
     InDataDir,
@@ -125,6 +126,7 @@ class Config:
 
     node: NodeSection = field(default_factory=NodeSection)
     receive: ReceiveSection = field(default_factory=ReceiveSection)
+    submission: SubmissionSection = field(default_factory=SubmissionSection)
     tls: TlsSection = field(default_factory=TlsSection)
     certificates: CertificatesSection = field(default_factory=CertificatesSection)
     dns_changes: DnsChangesSection = field(default_factory=DnsChangesSection)

@@ -1,0 +1,50 @@
+"""The settings of message submission: mail from people and programs with an account.
+
+How sections are written says `sections`.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from letterlock.base.config.values import Between, CountOrNone, ListenAddress
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionSection:
+    """Taking mail from people and programs that log in (ports 465 and 587)."""
+
+    enabled: bool = False
+    """Take mail from those who log in. It needs a certificate."""
+
+    listen: tuple[ListenAddress, ...] = (ListenAddress("0.0.0.0", 465), ListenAddress("::", 465))  # noqa: S104 - for people, wherever they are
+    """Addresses and ports with TLS from the first octet on, which RFC 8314 §3 prefers."""
+
+    listen_starttls: tuple[ListenAddress, ...] = (
+        ListenAddress("0.0.0.0", 587),  # noqa: S104 - as above
+        ListenAddress("::", 587),
+    )
+    """Addresses and ports where clients ask for TLS (STARTTLS) before they log in."""
+
+    show_client: bool = False
+    """Show in Received which address the message came from: often that of somebody's home."""
+
+    check_author: bool = True
+    """Refuse a message whose From or Sender field has an address that its account does not own. Who
+    passes other people's mail on (a list server, say) has an account for whole domains instead."""
+
+    max_recipients: Annotated[int, Between(1, 100_000)] = 100
+    """The most recipients of one message."""
+
+    max_messages_per_account: CountOrNone = 500
+    """The most messages of one account in an hour. 0: no limit."""
+
+    max_recipients_per_account: CountOrNone = 2000
+    """The most recipients of one account's messages in an hour. 0: no limit."""
+
+    max_failures_per_client: CountOrNone = 20
+    """After so many failed logins in ten minutes nobody logs in from that address (IPv6: one /64)
+    until they are over. 0: no limit."""
+
+    max_failures_per_account: CountOrNone = 100
+    """After so many failed logins in ten minutes to one account it opens only from addresses where
+    it was logged in to in the last day. 0: no limit."""
