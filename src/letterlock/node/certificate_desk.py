@@ -28,6 +28,7 @@ from letterlock.node.stores import name_command
 from letterlock.node.web_listeners import WebListeners
 from letterlock.protocols.acme.identifiers import parse_identifier
 from letterlock.protocols.acme.requests import RevocationReason
+from letterlock.services.certify.abandoning import abandon_rollover
 from letterlock.services.certify.keeping import list_states
 from letterlock.services.certify.overview import (
     NOT_ASKED,
@@ -38,7 +39,7 @@ from letterlock.services.certify.overview import (
     make_overview,
 )
 from letterlock.services.certify.revoking import revoke_certificate
-from letterlock.services.certify.tending import Tools, Wish, abandon_rollover, tend
+from letterlock.services.certify.tending import Tools, Wish, tend
 from letterlock.storage.certificates import CertificateId, CertificateState
 from letterlock.storage.issued import IssuedCertificate
 from letterlock.storage.watched import Watched

@@ -14,13 +14,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from letterlock.protocols.dns.answers import CaaRecord, Security, TlsaRecord
 from letterlock.protocols.pki.certificate import Unreadable
 from letterlock.services.certify import renewing, tending
+from letterlock.services.certify.abandoning import abandon_rollover
 from letterlock.services.certify.keeping import find_next_time
 from letterlock.services.certify.rollover import AFTER_SWITCH, PublishedTlsa
 from letterlock.services.certify.tending import (
     LEASE,
     NOTHING_MORE,
     Wish,
-    abandon_rollover,
     tend,
 )
 from letterlock.services.publish.records import make_tlsa
@@ -266,6 +266,21 @@ async def test_the_operator_can_say_so_all_the_same(scene: Scene) -> None:
     assert state.facts is not None
     assert state.facts.serial != facts.serial
     assert scene.said("warning: used although no TLSA record")
+
+
+async def test_a_first_certificate_need_not_wait_for_its_record(scene: Scene) -> None:
+    """Nor after the node has begun to wait; the key is the one whose record was asked for."""
+    scene.zone.is_ours_to_change = False
+    scene.zone.records = {OTHER_KEY}
+    begun = (await scene.tend()).rollover
+    assert begun is not None
+    state = await scene.tend(Wish(renew=True, is_forced=True))
+    assert state.facts is not None
+    assert state.facts.spki_sha256 == begun.spki_sha256
+    assert state.rollover is None
+    assert scene.said("warning: used although no TLSA record")
+    later = await scene.tend()
+    assert (later.facts, later.rollover) == (state.facts, None)
 
 
 async def test_unknown_records_are_no_leave(scene: Scene) -> None:

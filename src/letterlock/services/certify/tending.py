@@ -52,7 +52,8 @@ from letterlock.storage.certificates import (
 from letterlock.storage.issued import IssuedStore
 from letterlock.storage.queue import StoreUnavailable
 
-LEASE = timedelta(minutes=15)
+LEASE = timedelta(minutes=5)
+"""For so long what a process was at waits for another when it was killed."""
 EXTEND_SECONDS = LEASE.total_seconds() / 3
 BUSY = "another process is at it; try again in a minute"
 MAX_STEPS = 8
@@ -124,29 +125,6 @@ async def tend(
     return tending.state if settled else None
 
 
-async def abandon_rollover(tools: Tools, which: CertificateId) -> str | None:
-    """Give a roll-over up; a text says in one line why that can't be done, BUSY: not now.
-
-    Its record is taken away, if records are ours to change. Raises StoreUnavailable.
-    """
-    now = tools.clock.now()
-    lease = await tools.store.claim(which, now, now + LEASE)
-    if lease is None:
-        return BUSY
-    state, fault = lease.state, None
-    rollover = state.rollover
-    if rollover is None:
-        fault = "no roll-over goes on"
-    elif rollover.stage is RollOverStage.SWITCHED:
-        fault = "the new key is in use already; begin another roll-over"
-    else:
-        if tools.zone.is_ours_to_change and rollover.stage is not RollOverStage.KEY_MADE:
-            fault = await tools.zone.remove(which.name, make_tlsa(rollover.spki_sha256))
-        state = replace(state, rollover=None)
-    await tools.store.settle(lease, state)
-    return fault
-
-
 class _Tending:
     """One certificate in hands."""
 
@@ -171,11 +149,16 @@ class _Tending:
         await self._plan()
         if self._wish.roll_over and self.state.rollover is None and not self._is_changed():
             await self._begin_rollover(make_key(self._lease.id.key_type))
-        if self.state.rollover is not None:
+        if self.state.rollover is not None and not self._is_first_forced:
             await self._roll()
-        if self.state.facts is not None or self.state.rollover is None:
+        if self.state.facts is not None or self.state.rollover is None or self._is_first_forced:
             await self._renew_if_due()
             await self._plan()
+
+    @property
+    def _is_first_forced(self) -> bool:
+        """Whether a first certificate is wanted that would wait for its key's record."""
+        return self.state.facts is None and self._wish.renew and self._wish.is_forced
 
     def _is_changed(self) -> bool:
         """Say if another process has changed the key that another is wished for."""
@@ -227,7 +210,7 @@ class _Tending:
             return
         if state.facts is not None:
             self._tell(f"renewing: {'as told' if self._wish.renew else renewal.why}")
-        key = await self._load_key() or make_key(self._lease.id.key_type)
+        key = await self._find_key()
         if state.facts is None and not self._wish.is_forced:
             published = await tools.zone.look(self._lease.id.name)
             if not could_match(published, digest_key(key)):
@@ -243,7 +226,9 @@ class _Tending:
 
     async def _use(self, renewed: Renewed) -> None:
         facts = renewed.facts
-        state = replace(self.state, facts=facts, plan=None, troubles=(), revoked=None)
+        # With a first one there is no key before it to go on from.
+        rollover = self.state.rollover if self.state.facts is not None else None
+        state = CertificateState(self.state.id, facts, rollover=rollover)
         await self._keep(state, pair=renewed.pair)
         for note in renewed.notes:
             self._tell(f"warning: {note}")
@@ -389,9 +374,12 @@ class _Tending:
             if not is_ours:
                 return  # what is kept next will notice
 
-    async def _load_key(self) -> SigningKey | None:
-        pair = await self._tools.store.load_pair(self._lease.id)
-        return load_key(pair.key) if pair is not None else None
+    async def _find_key(self) -> SigningKey:
+        """Give the key in use; of a first certificate the one that waits, or another."""
+        pair, rollover = await self._tools.store.load_pair(self._lease.id), self.state.rollover
+        if pair is not None:
+            return load_key(pair.key)
+        return load_key(rollover.key) if rollover is not None else make_key(self._lease.id.key_type)
 
     async def _load_leaf(self) -> x509.Certificate | None:
         pair = await self._tools.store.load_pair(self._lease.id)
