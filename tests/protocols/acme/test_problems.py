@@ -57,7 +57,7 @@ def test_what_is_no_problem_document_is_a_problem(body: bytes) -> None:
 
 
 def test_a_problem_without_detail_has_the_status() -> None:
-    assert parse_problem(400, b"{}").summary == "about:blank: HTTP status 400"
+    assert parse_problem(400, b"{}").summary == "HTTP status 400"
 
 
 def test_a_servers_words_are_bounded() -> None:

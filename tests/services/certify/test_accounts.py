@@ -58,7 +58,10 @@ async def test_terms_that_the_operator_did_not_agree_to_make_no_account() -> Non
         scene.server.meta = {"termsOfService": "https://ca.example/terms"}
         opened = await scene.accounts.open(DIRECTORY)
         assert isinstance(opened, AcmeFailed)
-        assert "terms must be agreed to first: https://ca.example/terms" in opened.reason
+        assert (
+            "terms must be agreed to first (agree_to_terms): https://ca.example/terms"
+            in opened.reason
+        )
         assert scene.server.accounts == {}
 
 

@@ -35,6 +35,8 @@ class Problem:
     def summary(self) -> str:
         """One line; the subproblems are not in it."""
         name = f"{self.identifier}: " if self.identifier else ""
+        if self.type == UNTYPED and self.detail:
+            return f"{name}{self.detail}"
         return f"{name}{self.type}: {self.detail}" if self.detail else f"{name}{self.type}"
 
     @property

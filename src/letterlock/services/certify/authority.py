@@ -260,7 +260,8 @@ async def _ask_account(
 def _find_hindrance(directory: Directory, terms: Terms) -> str | None:
     """Say what keeps us from making an account; None: nothing."""
     if directory.terms_of_service is not None and not terms.is_agreed:
-        return f"the authority's terms must be agreed to first: {directory.terms_of_service}"
+        terms_url = directory.terms_of_service
+        return f"the authority's terms must be agreed to first (agree_to_terms): {terms_url}"
     if directory.is_external_account_required and terms.external is None:
-        return "the authority wants an external account: its key identifier and MAC key"
+        return "the authority wants an external account: set eab_key_id and eab_key_file"
     return None
