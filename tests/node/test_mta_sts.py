@@ -13,7 +13,7 @@ from letterlock.base.clock import SystemClock
 from letterlock.base.config.load import parse_config
 from letterlock.base.config.sections import Config
 from letterlock.base.domains import Domain
-from letterlock.node.mta_sts import make_finder, make_policy_store
+from letterlock.node.mta_sts import MtaStsService, make_finder, make_policy_store
 from letterlock.protocols.policy.facts import MtaStsFacts
 from letterlock.services.deliver.anchors import AnchorFiles
 from letterlock.storage.postgres.policies import PostgresPolicies
@@ -131,3 +131,19 @@ async def test_many_processes_fetch_a_policy_once(tmp_path: Path, processes: int
         found = [json.loads(output) for output, _ in outputs]
         assert found == [[POLICY.decode(), None]] * processes
         assert len(host.requests) == 1
+
+
+async def test_a_cache_that_stays_away_is_told_once(tmp_path: Path) -> None:
+    """It is tried every few seconds."""
+    config = make_config(tmp_path)
+    config.node_database.mkdir(parents=True)
+    log = FakeLog()
+    anchors = AnchorFiles(config.policy.trust_files)
+    service = MtaStsService(
+        config, make_resolver(), anchors.load, SystemClock(), log, name="node1/0"
+    )
+    for _ in range(3):
+        await service.open()
+    assert len(log.texts) == 1
+    assert log.texts[0].startswith("warning: MTA-STS policies cannot be read: ")
+    await service.close()

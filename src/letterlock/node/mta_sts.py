@@ -43,6 +43,7 @@ class MtaStsService:
         self.finder = make_finder(config, resolver, self._store, find_anchors, clock, log)
         self._log = log
         self._is_open = False
+        self._fault = ""
 
     async def open(self) -> None:
         """Try to open the cache; one that is away is tried again by `run`.
@@ -54,7 +55,9 @@ class MtaStsService:
             await self._store.open()
             self._is_open = True
         except StoreUnavailable as error:
-            self._log.write(Service.TLS, f"warning: MTA-STS policies cannot be read: {error}")
+            if str(error) != self._fault:  # else it would be told every few seconds
+                self._log.write(Service.TLS, f"warning: MTA-STS policies cannot be read: {error}")
+            self._fault = str(error)
 
     async def run(self, *, is_refreshing: bool) -> None:
         """Keep the cache open until cancelled; one process refreshes what nobody asks for."""
