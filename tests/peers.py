@@ -73,6 +73,12 @@ PEERS = {
             accounts=("postfix", "postdrop"),
             release="forky",
         ),
+        Peer(
+            "dovecot",
+            "dovecot-lmtpd",
+            ("dovecot", "lmtp"),
+            accounts=("dovecot", "dovenull"),
+        ),
         Peer("postgresql", "postgresql", ("initdb", "postgres", "pg_ctl", "psql")),
         Peer("nsd", "nsd", ("nsd", "nsd-checkconf")),
         # The tests of the libunbound backend take its library from here too.
@@ -117,6 +123,7 @@ _PROGRAM_FOLDERS = (
     "sbin",
     "usr/bin",
     "usr/lib/postfix/sbin",
+    "usr/lib/dovecot",
 )
 _LIBRARY_FOLDERS = ("usr/lib/*-linux-gnu*", "lib/*-linux-gnu*", "usr/lib/postfix")
 _PERL_FOLDERS = ("usr/share/perl5", "usr/lib/*-linux-gnu*/perl5/*")

@@ -31,6 +31,7 @@ POLICY = Path("/usr/sbin/policy-rc.d")
 
 SERVICES = {
     "bind9": "named",
+    "dovecot-lmtpd": "dovecot",
     "knot": "knot",
     "nsd": "nsd",
     "postfix": "postfix",

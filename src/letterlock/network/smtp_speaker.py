@@ -1,7 +1,7 @@
 """Talking SMTP as a client over one wire: commands, replies, transactions, and what was said.
 
-RFC 5321 §3.1, §3.2, §4.5.3.2 (time-outs). What is sent and what replies mean is in
-`protocols.smtp`; connecting, STARTTLS and its judgement are in `smtp_client`.
+RFC 5321 §3.1, §3.2, §4.5.3.2 (time-outs); RFC 2033 §4.1 (LHLO). What is sent and what replies mean
+is in `protocols.smtp`; connecting, STARTTLS and its judgement are in `smtp_client`.
 """
 
 import asyncio
@@ -26,7 +26,10 @@ SMALL_OCTETS = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One address of one host. `host` is a name, or the address itself when there is no name."""
+    """One address of one host. `host` is a name, or the address itself when there is no name.
+
+    `ip` is the path of a unix socket where LMTP is spoken over one; its port is 0.
+    """
 
     host: str
     ip: str
@@ -40,7 +43,9 @@ class Target:
 
     @property
     def relay(self) -> str:
-        """The target as logs name it: `host[ip]:port`."""
+        """The target as logs name it: `host[ip]:port`, or `host[path]` for a unix socket."""
+        if self.ip.startswith("/"):
+            return f"{self.host}[{self.ip}]"
         return f"{self.host}[{self.ip}]:{self.port}"
 
 
@@ -95,8 +100,11 @@ class Dialogue:
 class Speaker:
     """Commands and replies over one wire."""
 
-    def __init__(self, wire: Wire, target: Target, timeouts: ClientTimeouts) -> None:
+    def __init__(
+        self, wire: Wire, target: Target, timeouts: ClientTimeouts, *, is_lmtp: bool = False
+    ) -> None:
         self.wire = wire
+        self._hello_verb = "LHLO" if is_lmtp else "EHLO"
         self.target = target
         self.timeouts = timeouts
         self.capabilities = Capabilities()
@@ -228,18 +236,19 @@ class Speaker:
             seconds = max(0.0, end - loop.time())
 
     async def _hello(self) -> Unreachable | Refused | None:
-        answer = await self.ask(f"EHLO {self.target.helo}", self.timeouts.helo)
+        verb = self._hello_verb
+        answer = await self.ask(f"{verb} {self.target.helo}", self.timeouts.helo)
         if isinstance(answer, Reply) and answer.code == 250:
             self.capabilities = parse_capabilities(answer)
             return None
-        if isinstance(answer, Reply) and answer.is_permanent:
+        if isinstance(answer, Reply) and answer.is_permanent and verb == "EHLO":
             # RFC 5321 §3.2: a server that does not know EHLO is asked in the old way.
             answer = await self.ask(f"HELO {self.target.helo}", self.timeouts.helo)
             self.capabilities = Capabilities()
             if isinstance(answer, Reply) and answer.code == 250:
                 return None
         if not isinstance(answer, Reply):
-            return self.gone(answer, "EHLO")
+            return self.gone(answer, verb)
         await self.quit()
         return Refused(answer, self.dialogue.take())
 

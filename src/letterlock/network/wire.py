@@ -1,8 +1,9 @@
-"""One TCP connection, with TLS when it has begun: octets in, octets out, every wait bounded.
+"""One connection, with TLS when it has begun: octets in, octets out, every wait bounded.
 
-The client side of SMTP stands on it (`network.smtp_client`). TLS goes through `network.tls`, so an
-alert reaches the peer before the socket is closed, and octets that came before TLS stay visible to
-the caller (RFC 3207 §4.2). What the peer does is a value: `Lost`.
+The client side of SMTP stands on it, over TCP (`network.smtp_client`), and that of LMTP, over a
+unix socket too (`network.lmtp_client`). TLS goes through `network.tls`, so an alert reaches the
+peer before the socket is closed, and octets that came before TLS stay visible to the caller
+(RFC 3207 §4.2). What the peer does is a value: `Lost`.
 """
 
 import asyncio
@@ -248,5 +249,19 @@ async def connect(ip: str, port: int, seconds: float, *, source: str | None = No
         return Lost("Connection timed out", is_timeout=True)
     except OSError as error:
         # asyncio's own text has the address in place of the reason.
+        return Lost(os.strerror(error.errno) if error.errno else str(error))
+    return wire
+
+
+async def connect_socket(path: str, seconds: float) -> Wire | Lost:
+    """Open a connection to a unix socket."""
+    factory: Callable[[], Wire] = Wire
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(seconds):
+            _, wire = await loop.create_unix_connection(factory, path)
+    except TimeoutError:
+        return Lost("Connection timed out", is_timeout=True)
+    except OSError as error:
         return Lost(os.strerror(error.errno) if error.errno else str(error))
     return wire

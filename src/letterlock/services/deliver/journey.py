@@ -246,5 +246,5 @@ class Journey:
 
 
 def _speaker(relay: str) -> str:
-    """Give `host[ip]` of a relay."""
-    return relay.rpartition(":")[0]
+    """Give `host[ip]` of a relay, or `host[path]` of one that is a unix socket."""
+    return relay[: relay.rfind("]") + 1]
