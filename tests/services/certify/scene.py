@@ -90,6 +90,7 @@ class Scene:
     database: NodeDatabase
     make_accounts: Callable[[], Accounts]
     directories: list[str]
+    servers: dict[str, FakeAcmeServer]
     resolver: FixtureResolver = field(default_factory=FixtureResolver)
     methods: list[tuple[ChallengeType, ...]] = field(default_factory=list)
     """By which names were to be proved, order by order."""
@@ -97,6 +98,11 @@ class Scene:
     def __post_init__(self) -> None:
         self.resolver.set("org", "NS", b"")
         self.accounts = self.make_accounts()
+
+    def use_server(self, server: FakeAcmeServer) -> None:
+        """Have the first authority answered by another server."""
+        self.servers[self.directories[0]] = server
+        self.forget_process()
 
     def forget_process(self) -> None:
         """Be another process: nothing but the store is left."""
@@ -183,6 +189,7 @@ async def making_scene(terms: Iterable[str] = ()) -> AsyncIterator[Scene]:
             database,
             make_accounts,
             [ours],
+            servers,
         )
     finally:
         await database.close()
