@@ -1,5 +1,12 @@
 """Submission: base64 in lines, the mechanisms that a client talks, whose addresses are whose."""
 
+from letterlock.protocols.sasl.dovecot import (
+    Accepted,
+    Denied,
+    DovecotReader,
+    Greeted,
+    NotAnswered,
+)
 from letterlock.protocols.sasl.mechanisms import Mechanism, make_exchange
 from letterlock.protocols.sasl.preparation import (
     MAX_NAME_OCTETS,
@@ -25,8 +32,37 @@ from letterlock.protocols.sasl.steps import (
 )
 from letterlock.protocols.smtp.own_addresses import is_own_address, parse_own_address
 from letterlock.protocols.smtp.paths import AddressError, parse_mailbox
-from tests.fuzz.target import Target, take_choices
+from letterlock.protocols.smtp.replies import Reply, reply
+from letterlock.protocols.smtp.server_session import (
+    Authenticate,
+    MailFrom,
+    MessageEnd,
+    MessageStart,
+    RcptTo,
+    SessionSettings,
+    StartTls,
+)
+from letterlock.protocols.smtp.submission_session import SubmissionSession
+from letterlock.services.receive.submitted_header import (
+    find_foreign_author,
+    format_missing,
+    read_submitted_header,
+)
+from tests.fakes import START
+from tests.fuzz.smtp_server import COMMAND_WORDS
+from tests.fuzz.target import Target, split_ways, take_choices
 
+_SETTINGS = SessionSettings(
+    "mx.example.org",
+    max_message_bytes=60,
+    max_errors=6,
+    require_tls=True,
+    auth_mechanisms=("PLAIN", "LOGIN"),
+)
+_OK = reply(250, "2.0.0", "Ok")
+_LET_IN = reply(235, "2.7.0", "Authentication successful")
+_NO = reply(535, "5.7.8", "Authentication credentials invalid")
+_ASK = reply(334, None, "VXNlcm5hbWU6")
 _MECHANISMS = tuple(Mechanism)
 _WORDS = (
     *(b"\0", b"\xff", b"n,,", b"y,,", b"p=tls-exporter,,", b"n=", b",r=", b",c=biws", b"c=biws,r="),
@@ -91,6 +127,79 @@ def check_preparation(octets: bytes) -> None:
         assert "\n" not in prepared
 
 
+def check_dovecot(octets: bytes) -> None:
+    """Whatever the service says, nobody is let in before its greeting; and it is bounded."""
+    reader = DovecotReader()
+    has_greeted = False
+    for line in octets.split(b"\n"):
+        match reader.receive(line):
+            case Greeted():
+                assert not has_greeted
+                has_greeted = True
+            case Accepted() | Denied():
+                assert has_greeted
+            case NotAnswered(reason):
+                assert reason.isprintable()
+            case None:
+                pass
+
+
+def check_header(octets: bytes) -> None:
+    """A header section is fields or a refusal; what is added is read again, and complete then."""
+    fields = read_submitted_header(octets)
+    if isinstance(fields, Reply):
+        assert fields.is_permanent
+        return
+    assert octets.startswith(b"".join(lines for _, lines in fields))
+    assert [name for name, _ in fields].count("from") == 1
+    refusal = find_foreign_author(fields, {"a@example.org", "@example.com"})
+    assert refusal is None or refusal.is_permanent
+    missing = format_missing(fields, "ABC", "mx.example.org", START)
+    again = read_submitted_header(missing + octets)
+    assert not isinstance(again, Reply)
+    assert format_missing(again, "ABC", "mx.example.org", START) == b""
+
+
+def check_session(octets: bytes) -> None:
+    """Whatever comes, nobody who is not let in begins a message; how it came is all one."""
+    (flags, choice), wire = take_choices(octets, 2)
+    whole = _hold_session(flags, [wire])
+    if b"synchronization" not in whole:
+        for pieces in split_ways(wire, choice):
+            assert _hold_session(flags, pieces) == whole
+
+
+def _hold_session(flags: int, pieces: list[bytes]) -> bytes:
+    """Hold a session; gives what the server said."""
+    session = SubmissionSession(_SETTINGS, is_implicit_tls=bool(flags & 1))
+    session.greet()
+    _answer(session, flags)
+    for piece in pieces:
+        session.receive(piece)
+        _answer(session, flags)
+    session.receive_eof()
+    _answer(session, flags)
+    return session.bytes_to_send()
+
+
+def _answer(session: SubmissionSession, flags: int) -> None:
+    while (event := session.next_event()) is not None:
+        match event:
+            case StartTls():
+                session.tls_started()
+            case Authenticate(mechanism, response):
+                assert session.is_tls
+                assert not session.is_authenticated
+                assert mechanism is not None or response is not None
+                is_right = response == b"right" and flags & 2
+                session.answer(_LET_IN if is_right else _ASK if mechanism else _NO)
+            case MailFrom() | RcptTo() | MessageStart() | MessageEnd(violation=None):
+                assert session.is_authenticated
+                session.answer(_OK)
+            case _:
+                pass
+
+
 def check_own_address(octets: bytes) -> None:
     """What an account may send as has one form, and is its own; nobody else's is."""
     try:
@@ -128,5 +237,33 @@ TARGETS = (
         check_own_address,
         (b"Alice@example.org", b"@example.com", b'"a b"@[192.0.2.1]', "é@bücher.example".encode()),
         (b"@", b".", b'"', b"[", b"]", b"\\", b"IPv6:", b"xn--"),
+    ),
+    Target(
+        "dovecot-auth",
+        check_dovecot,
+        (b"VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nSPID\t1\nDONE\nOK\t1\tuser=alice\n",),
+        (b"\t", b"\n", b"FAIL\t1", b"CONT\t1\t", b"user=", b"temp", b"\x01t", b"\x01", b"\xff"),
+    ),
+    Target(
+        "submitted-header",
+        check_header,
+        (
+            b"From: a@example.org\r\nSubject: hi\r\n\r\nhello\r\n",
+            b"From: A <a@example.org>,\r\n b@example.com\r\nSender: a@example.org\r\n\r\n",
+        ),
+        (
+            *(b"From:", b"Sender:", b"Date:", b"Message-ID:", b"\r\n", b"\r\n\r\n", b"\n", b"\r"),
+            *(b" ", b"\t", b"<", b">", b",", b";", b":", b"(", b")", b'"', b"\\", b"@", b"\xff"),
+        ),
+    ),
+    Target(
+        "submission-session",
+        check_session,
+        (
+            b"\3\x40EHLO a\r\nAUTH PLAIN cmlnaHQ=\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n",
+            b"\2\x40EHLO a\r\nSTARTTLS\r\nEHLO a\r\nAUTH LOGIN\r\ncmlnaHQ=\r\nMAIL FROM:<>\r\n",
+            b"\1\x10EHLO a\r\nAUTH PLAIN\r\n*\r\nMAIL FROM:<a@b> AUTH=<>\r\nQUIT\r\n",
+        ),
+        (*COMMAND_WORDS, b"AUTH PLAIN ", b"AUTH LOGIN\r\n", b"cmlnaHQ=", b"*\r\n", b" AUTH=<>"),
     ),
 )

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from socket import socket
+from typing import assert_never
 
 from letterlock.base.config.sections import Config
-from letterlock.base.config.submission import SubmissionSection
+from letterlock.base.config.submission import AccountSource, SubmissionSection
 from letterlock.base.log import Log, Service
 from letterlock.base.shared_counters import SharedCounters
+from letterlock.network.dovecot_auth import DovecotAuth
 from letterlock.network.server_certificates import ServerCertificates
 from letterlock.network.smtp_owner import Peer
 from letterlock.network.smtp_server import SmtpServer
@@ -20,6 +22,8 @@ from letterlock.node.users import make_accounts
 from letterlock.protocols.smtp.message_data import BareNewline
 from letterlock.protocols.smtp.server_session import SessionSettings
 from letterlock.protocols.smtp.submission_session import SubmissionSession
+from letterlock.services.receive import logins
+from letterlock.services.receive.dovecot_accounts import DovecotAccounts
 from letterlock.services.receive.guesses import Guesses, GuessLimits
 from letterlock.services.receive.own_accounts import OwnAccounts, PasswordChecks
 from letterlock.services.receive.quotas import QuotaLimits, Quotas
@@ -49,7 +53,7 @@ class SubmissionService:
         self._log: Log = receiver.log
         self._accounts = make_accounts(config, f"{name_process(config, number)}/users", clock)
         self._checks = PasswordChecks()
-        source = OwnAccounts(self._accounts.users, self._checks)
+        source = self._make_source()
         self._submitter = Submitter(
             replace(receiver, relay=RelayClients(())),
             source,
@@ -59,6 +63,17 @@ class SubmissionService:
             is_author_checked=section.check_author,
         )
         self._settings = _session_settings(config, source.mechanisms)
+
+    def _make_source(self) -> logins.AccountSource:
+        users, section = self._accounts.users, self._config.submission
+        match section.accounts:
+            case AccountSource.OWN:
+                return OwnAccounts(users, self._checks)
+            case AccountSource.DOVECOT:
+                service = DovecotAuth(section.dovecot_socket)
+                return DovecotAccounts(service, users, self._config.domains)
+            case _:
+                assert_never(section.accounts)
 
     def list_servers(self, sockets: SubmissionSockets) -> list[tuple[SmtpServer, Sequence[socket]]]:
         """Give servers with what they are to listen on; whoever runs them ends them."""

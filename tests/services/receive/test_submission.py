@@ -289,7 +289,7 @@ class Away:
 
     mechanisms = tuple(Mechanism)
 
-    async def check_password(self, name: str, password: str, ip: str) -> bool:
+    async def check_password(self, name: str, password: str, ip: str) -> str | None:
         del name, password, ip
         raise SourceUnavailable("the database is away")
 

@@ -4,9 +4,18 @@ How sections are written says `sections`.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 from letterlock.base.config.values import Between, CountOrNone, ListenAddress
+
+
+class AccountSource(StrEnum):
+    """Who has the passwords."""
+
+    OWN = "own"
+    DOVECOT = "dovecot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +33,15 @@ class SubmissionSection:
         ListenAddress("::", 587),
     )
     """Addresses and ports where clients ask for TLS (STARTTLS) before they log in."""
+
+    accounts: AccountSource = AccountSource.OWN
+    """Who has the passwords: `own`, the accounts of `letterlock user`; or `dovecot`, its login
+    service, by PLAIN and LOGIN. What an account of Dovecot's may send as, and its limits, are those
+    of the own account of that name, if there is one; else it sends as its name."""
+
+    dovecot_socket: Path = Path("/run/dovecot/auth-client")
+    """Dovecot's login service: in its settings, `service auth { unix_listener auth-client { ... }
+    }`, readable for the node's user."""
 
     show_client: bool = False
     """Show in Received which address the message came from: often that of somebody's home."""

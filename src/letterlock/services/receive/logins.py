@@ -64,8 +64,8 @@ class AccountSource(Protocol):
     def mechanisms(self) -> tuple[Mechanism, ...]:
         """Those that it has what is needed for."""
 
-    async def check_password(self, name: str, password: str, ip: str) -> bool:
-        """Say whether an account is there, in use, and this its password (prepared)."""
+    async def check_password(self, name: str, password: str, ip: str) -> str | None:
+        """Give the account's own name, if this is its password (both prepared); None: it is not."""
 
     async def find_verifier(self, name: str) -> ScramVerifier:
         """Give an account's verifier; a decoy's where there is none."""
@@ -83,6 +83,7 @@ class Login:
         self._source = source
         self._guesses = guesses
         self._ip = ip
+        self._name = ""
         self._exchange = make_exchange(mechanism, nonce)
 
     async def begin(self, initial: bytes | None) -> Outcome:
@@ -101,20 +102,21 @@ class Login:
         if isinstance(outcome, Failed) and outcome.fault is Fault.REFUSED:
             self._guesses.note_failure(self._ip, outcome.name)
         elif isinstance(outcome, LoggedIn):
-            self._guesses.note_login(self._ip, outcome.account.name)
+            self._guesses.note_login(self._ip, self._name)
         return outcome
 
     async def _carry_out(self, step: Step) -> Outcome:
-        if isinstance(step, PasswordGiven | VerifierNeeded) and not self._guesses.may_try(
-            self._ip, step.name
-        ):
-            return TooManyGuesses(step.name)
+        if isinstance(step, PasswordGiven | VerifierNeeded):
+            self._name = step.name
+            if not self._guesses.may_try(self._ip, step.name):
+                return TooManyGuesses(step.name)
         match step:
             case Challenge() | Failed():
                 return step
             case PasswordGiven(name, password):
-                if await self._source.check_password(name, password, self._ip):
-                    return await self._let_in(name)
+                account = await self._source.check_password(name, password, self._ip)
+                if account is not None:
+                    return await self._let_in(account)
                 return Failed(Fault.REFUSED, "no such account, or not its password", name)
             case VerifierNeeded(name):
                 assert isinstance(self._exchange, ScramExchange)

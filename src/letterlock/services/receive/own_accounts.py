@@ -50,12 +50,12 @@ class OwnAccounts:
         self._checks = checks
         self._secret: bytes | None = None
 
-    async def check_password(self, name: str, password: str, ip: str) -> bool:
+    async def check_password(self, name: str, password: str, ip: str) -> str | None:
         del ip
         user = await self._find(name)
         known = user.password_hash if user is not None else None
         fits = await self._checks.is_password(password, known or DECOY_HASH)
-        return fits and known is not None
+        return name if fits and known is not None else None
 
     async def find_verifier(self, name: str) -> ScramVerifier:
         user = await self._find(name)
