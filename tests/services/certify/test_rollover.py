@@ -50,6 +50,7 @@ def next_of(
 
 
 def test_the_next_key_is_published_beside_the_current_one() -> None:
+    """RFC 7671 §8.1; rule 141"""
     step = next_of(begin(b"pem", NEW, START), published(OLD))
     assert step.step is Step.PUBLISH
     assert step.rollover is not None
@@ -71,6 +72,7 @@ def test_without_any_record_nothing_is_waited_for() -> None:
 
 
 def test_two_ttls_begin_when_every_server_has_the_record() -> None:
+    """RFC 7671 §8.1; rule 141"""
     waiting = at(RollOverStage.PUBLISHED)
     for seen in (published(OLD), published(OLD, somewhere=(NEW,))):
         step = next_of(waiting, seen)
@@ -99,6 +101,7 @@ def test_a_record_that_went_again_is_waited_for_anew() -> None:
 
 
 def test_nothing_is_switched_to_a_key_that_no_record_has() -> None:
+    """RFC 7671 §8.1; rule 141"""
     issued = at(RollOverStage.ISSUED)
     for seen in (published(OLD), published(OLD, somewhere=(NEW,)), published(fault="timed out")):
         step = next_of(issued, seen)
