@@ -46,6 +46,16 @@ def facts_of(issued: Issued) -> CertificateFacts:
     return facts
 
 
+def test_an_attribute_of_a_length_that_is_not_allowed_is_read_without_a_word() -> None:
+    """RFC 5280 appendix A.1 has countries of two letters; cryptography warns of others."""
+    common_name, country = bytes.fromhex("0603550403"), bytes.fromhex("0603550406")
+    odd = GOOD.der.replace(common_name, country)
+    assert odd != GOOD.der
+    facts = read_certificate(odd)
+    assert isinstance(facts, CertificateFacts)
+    assert facts.subject == "C=mx.example.com"
+
+
 def test_facts_are_those_of_the_certificate() -> None:
     facts = facts_of(GOOD)
     assert (facts.subject, facts.issuer) == ("CN=mx.example.com", "CN=Root")

@@ -3,6 +3,7 @@
 RFC 5280 §4. Whether it is to be believed is for `protocols.pki.chain`.
 """
 
+import warnings
 from base64 import b64encode
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,6 @@ from textwrap import wrap
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
-from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
 from letterlock.protocols.pki.names import CertificateNames
@@ -87,7 +87,11 @@ def read_certificate(der: bytes) -> CertificateFacts | Unreadable:
         if not _is_positive(tbs[0]):
             # cryptography warns of each, and says that it will refuse them.
             return Unreadable("the serial number is not positive (RFC 5280 §4.1.2.2)")
-        return _read(x509.load_der_x509_certificate(der), der, spki=tbs[5])
+        with warnings.catch_warnings():
+            # Of a country with six letters, or of serial numbers inside: a peer's oddity is not
+            # for our standard error, and no reason not to read on.
+            warnings.simplefilter("ignore", UserWarning)
+            return _read(x509.load_der_x509_certificate(der), der, spki=tbs[5])
     except (
         ValueError,
         TypeError,  # a name's attribute of a type that its OID can't have
@@ -95,8 +99,6 @@ def read_certificate(der: bytes) -> CertificateFacts | Unreadable:
         x509.DuplicateExtension,
         x509.InvalidVersion,
         x509.UnsupportedGeneralNameType,
-        # Where warnings are errors: other serial numbers are in certificates too.
-        CryptographyDeprecationWarning,
     ) as error:
         return Unreadable(_one_line(error))
 
