@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
-APART = ("tests/journeys", "tests/proof")
+APART = ("tests/journeys", "tests/proof", "tests/demo", "tests/node")
 """About as much work as all the others."""
 
 _SUMMARY = re.compile(rb"^[^\n]*\b\d+ [a-z]+[^\n]* in \d+\.\d+s[^\n]*$", re.MULTILINE)
