@@ -23,18 +23,18 @@ class PasswordChecks:
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="password")
-        self._waiting = 0
+        self.waiting = 0
 
     async def is_password(self, prepared: str, password_hash: str) -> bool:
         """Say whether it fits. Raises SourceUnavailable when too many are asked at once."""
-        if self._waiting >= MAX_WAITING:
+        if self.waiting >= MAX_WAITING:
             raise SourceUnavailable("too many logins at once")
-        self._waiting += 1
+        self.waiting += 1
         try:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._threads, is_password, prepared, password_hash)
         finally:
-            self._waiting -= 1
+            self.waiting -= 1
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
