@@ -202,6 +202,14 @@ NAMES = st.sampled_from(["a", "b", "c", "a+t", "b@x.test", "c@far.test", "a@far.
 ADDRESSES = st.sampled_from(["a", "b", "c", "b+t", "a@far.test", "c@far.test", "b@x.test"])
 
 
+def test_a_mailbox_whose_alias_leads_back_to_it_is_a_circle() -> None:
+    """Its entry names itself, which is the way out elsewhere; mail must not just go away."""
+    made = tables("a a\na@far.test a\n", "a: a@far.test\n")
+    result = expand(parse_mailbox("a@x.test"), made)
+    assert isinstance(result, Loop)
+    assert result.addresses == ("a@x.test", "a@far.test", "a@x.test")
+
+
 @given(
     virtual=st.dictionaries(NAMES, st.lists(ADDRESSES, min_size=1, max_size=3), max_size=6),
     aliases=st.dictionaries(

@@ -115,6 +115,9 @@ def expand(recipient: Mailbox, tables: AddressTables) -> Expansion:
         walk.visit(recipient)
     except _Ended as end:
         return replace(end.result, steps=tuple(walk.steps))
+    if walk.circle and not walk.destinations:
+        # It led back to an entry that names itself, and its mailbox leads on to the same circle.
+        return Loop(walk.circle, tuple(walk.steps))
     return Expanded(tuple(walk.destinations.values()), tuple(walk.steps))
 
 
@@ -129,6 +132,8 @@ class _Walk:
     def __init__(self, tables: AddressTables) -> None:
         self.destinations: dict[str, Mailbox] = {}
         self.steps: list[Step] = []
+        self.circle: tuple[str, ...] = ()
+        """The first way back to where we still are that ended there without a word."""
         self._tables = tables
         self._path: dict[str, str] = {}
         """The keys that we are within, and their addresses as they came."""
@@ -241,16 +246,19 @@ class _Walk:
 
     def _enter(self, own_key: str, mailbox: Mailbox) -> bool:
         """Begin with a key; False when all it comes to is there already."""
-        if own_key in self._walked:
-            return False
         if own_key in self._path:
             keys = [*self._path]
             keys = keys[keys.index(own_key) :]
-            if not self._walked.isdisjoint(keys):
-                return False  # an entry on the way names itself: the mailbox is the way out
             names = [self._path[key] for key in keys]
             # An address stands there twice when it was looked up in both tables.
-            raise _Ended(Loop((*dict.fromkeys(names), names[0])))
+            circle = (*dict.fromkeys(names), names[0])
+            if self._walked.isdisjoint(keys):
+                raise _Ended(Loop(circle))
+            # An entry on the way names itself: the mailbox is the way out.
+            self.circle = self.circle or circle
+            return False
+        if own_key in self._walked:
+            return False
         if len(self._path) >= MAX_DEPTH:
             raise _Ended(TooMany(f"aliases are nested {MAX_DEPTH} deep"))
         self._path[own_key] = mailbox.local if own_key[:1] == ":" else mailbox.format()
