@@ -142,6 +142,7 @@ async def test_an_account_sends_as_itself_only(tmp_path: Path, sender: bytes, co
     if code == 550:
         (told,) = [text for text in desk.log.texts if "NOQUEUE" in text]
         assert "Sender address rejected: not owned by user alice; from=<" in told
+        assert any(" starttls=1 auth=1 mail=0/1 " in text for text in desk.log.texts)
 
 
 @pytest.mark.parametrize(

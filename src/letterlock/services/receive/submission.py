@@ -94,16 +94,15 @@ class SubmittingSession(ReceivingSession):
     def answer_mail(self, event: MailFrom) -> Reply:
         account, sender = self._logged_in, event.sender
         self._recipients = 0
-        refusal = None
+        self._mail = event
         if sender is not None and not is_own_address(sender, account.addresses):
             name = make_safe(account.name)
-            refusal = reply(
-                550, "5.7.1", f"<{sender}>: Sender address rejected: not owned by user {name}"
-            )
-        elif not self._submitter.quotas.may_send(account):
-            refusal = reply(450, "4.7.1", "Too many messages in this hour, try again later")
-        answer = super().answer_mail(event)
-        return answer if refusal is None else self._refuse("MAIL", refusal)
+            text = f"<{sender}>: Sender address rejected: not owned by user {name}"
+            return self._refuse("MAIL", reply(550, "5.7.1", text))
+        if not self._submitter.quotas.may_send(account):
+            text = "Too many messages in this hour, try again later"
+            return self._refuse("MAIL", reply(450, "4.7.1", text))
+        return super().answer_mail(event)
 
     def answer_rcpt(self, event: RcptTo) -> Reply:
         mailbox = event.mailbox
