@@ -187,7 +187,9 @@ def test_dkim_key_is_published_below_its_selector() -> None:
 
 def test_next_dkim_key_is_published_before_it_signs() -> None:
     """RFC 6376 §3.1"""
-    own = own_domain(dkim_keys=(DkimKey("a", "v=DKIM1; p=A"), DkimKey("b", "v=DKIM1; p=B", is_next=True)))
+    own = own_domain(
+        dkim_keys=(DkimKey("a", "v=DKIM1; p=A"), DkimKey("b", "v=DKIM1; p=B", is_next=True))
+    )
     found = [record for record in plan_records(own).records if record.kind is RecordKind.DKIM]
     assert [record.name for record in found] == [
         *("a._domainkey.example.org", "b._domainkey.example.org")
