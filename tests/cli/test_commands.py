@@ -39,7 +39,7 @@ def test_every_command_has_help(
     assert shown.err == ""
 
 
-@pytest.mark.parametrize("path", [path for path in ALL if path[0] not in ("init", "demo")])
+@pytest.mark.parametrize("path", [path for path in ALL if path[0] not in ("init", "demo", "send")])
 def test_every_command_takes_a_configuration(path: tuple[str, ...]) -> None:
     command: click.Command | None = root
     for name in path:

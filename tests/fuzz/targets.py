@@ -10,6 +10,7 @@ from tests.fuzz import (
     dns_messages,
     explain,
     https,
+    local_mail,
     maps,
     messages,
     mta_sts,
@@ -26,6 +27,7 @@ from tests.fuzz.target import Target
 _MODULES = (
     *(smtp_server, smtp_client, messages, addresses, dns_messages, mta_sts, tls, tlsrpt, tables),
     *(https, maps, caa, dns_changes, acme, acme_certificates, operators, explain, dkim, submission),
+    local_mail,
 )
 TARGETS: dict[str, Target] = {
     target.name: target for module in _MODULES for target in module.TARGETS

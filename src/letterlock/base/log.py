@@ -24,6 +24,7 @@ class Service(StrEnum):
     """Who speaks: Postfix's program names where ours does the same work."""
 
     SMTPD = "smtpd"
+    PICKUP = "pickup"
     SMTP = "smtp"
     QUEUE = "qmgr"
     LOCAL = "local"

@@ -25,6 +25,7 @@ COMMANDS = {
     "config": LazyCommand("config:config", "Check the configuration, show what it says."),
     "serve": LazyCommand("serve:serve", "Run the node."),
     "demo": LazyCommand("demo:demo", "Show a message's whole journey on loopback."),
+    "send": LazyCommand("send:send", "Hand in a message, as sendmail(1) does."),
     "queue": LazyCommand("queue:queue", "List, explain and change what waits."),
     "policy": LazyCommand("policy:policy", "Serve what TLS a destination must have to Postfix."),
     "cert": LazyCommand("cert:cert", "Look after our own certificates."),

@@ -273,7 +273,11 @@ def _own_data_dir(config: Config) -> int:
 
 
 def _make_folders(config: Config, account: pwd.struct_passwd | None) -> None:
-    for folder in _folders(config):
+    folders = _folders(config)
+    if account is not None and config.send.enabled:
+        # It may stand where only root can make it; else whoever picks up makes it.
+        folders = (*folders, config.send.drop_dir)
+    for folder in folders:
         is_new = not folder.exists()
         make_folder(folder)
         if is_new and account is not None:

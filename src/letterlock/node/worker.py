@@ -35,6 +35,7 @@ from letterlock.node.building import (
 from letterlock.node.commands import Commands
 from letterlock.node.mta_sts import MtaStsService
 from letterlock.node.notices import SharedNotices
+from letterlock.node.pickup import Pickup, build_pickup
 from letterlock.node.policy import LoadedPolicy
 from letterlock.node.signing import make_key_maker
 from letterlock.node.stores import WorkerStores, name_process
@@ -123,6 +124,7 @@ class Worker:
         )
         # One worker makes what is missing, for all.
         self._key_maker = make_key_maker(common.config, common.log) if place == 0 else None
+        self._pickup: Pickup | None = None
         self._started = common.clock.now()
 
     def stop(self) -> None:
@@ -132,6 +134,8 @@ class Worker:
     def drain(self) -> None:
         """Take no more connections, and end when those there are have ended."""
         self._drain.set()
+        if self._pickup is not None:
+            self._pickup.stop()
 
     def look_around(self) -> None:
         """See at once whether another worker, now gone, left mail."""
@@ -162,6 +166,9 @@ class Worker:
                 receiving = [
                     tasks.create_task(server.run(list(sockets))) for server, sockets in servers
                 ]
+                if self._common.config.send.enabled and self._place == 0:
+                    self._pickup = build_pickup(self._common.config, receiver)
+                    receiving.append(tasks.create_task(self._pickup.run()))
                 delivering = tasks.create_task(self._stores.run())
                 others = [
                     tasks.create_task(self._builder.pool.run()),

@@ -26,6 +26,7 @@ from letterlock.base.config.outbound import (
     PolicyServiceSection,
 )
 from letterlock.base.config.publishing import PublishingSection
+from letterlock.base.config.sending import SendSection
 from letterlock.base.config.submission import SubmissionSection
 from letterlock.base.config.values import (
     Between,
@@ -126,6 +127,7 @@ class Config:
 
     node: NodeSection = field(default_factory=NodeSection)
     receive: ReceiveSection = field(default_factory=ReceiveSection)
+    send: SendSection = field(default_factory=SendSection)
     submission: SubmissionSection = field(default_factory=SubmissionSection)
     tls: TlsSection = field(default_factory=TlsSection)
     certificates: CertificatesSection = field(default_factory=CertificatesSection)
@@ -146,6 +148,8 @@ class Config:
         """Make paths below `data_dir` whole; those that are absolute stay as they are."""
         socket = self.data_dir / self.node.control_socket
         object.__setattr__(self, "node", replace(self.node, control_socket=socket))
+        drop_dir = self.data_dir / self.send.drop_dir
+        object.__setattr__(self, "send", replace(self.send, drop_dir=drop_dir))
         mail_dir = self.data_dir / self.local.mail_dir
         object.__setattr__(self, "local", replace(self.local, mail_dir=mail_dir))
         key_dir = self.data_dir / self.dkim.key_dir
