@@ -47,7 +47,7 @@ def facts_of(issued: Issued) -> CertificateFacts:
 
 
 def test_an_attribute_of_a_length_that_is_not_allowed_is_read_without_a_word() -> None:
-    """RFC 5280 appendix A.1 has countries of two letters; cryptography warns of others."""
+    """RFC 5280 §4.1.2.4: countries have two letters; cryptography warns of others."""
     common_name, country = bytes.fromhex("0603550403"), bytes.fromhex("0603550406")
     odd = GOOD.der.replace(common_name, country)
     assert odd != GOOD.der
