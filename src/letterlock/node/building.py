@@ -14,12 +14,13 @@ from letterlock.base.config.inbound import TlsSection
 from letterlock.base.config.outbound import DeliverSection
 from letterlock.base.config.sections import Config
 from letterlock.base.errors import LocalError
-from letterlock.base.log import Log
+from letterlock.base.log import Log, Service
 from letterlock.network import tls_settings
 from letterlock.network.client_contexts import ClientContexts
 from letterlock.network.dns import Resolver
 from letterlock.network.dns_backends import make_backend
 from letterlock.network.dns_cache import CachingResolver
+from letterlock.network.lmtp_client import LmtpDialer
 from letterlock.network.own_addresses import OwnAddresses
 from letterlock.network.server_certificates import (
     ManagedPairs,
@@ -36,11 +37,14 @@ from letterlock.protocols.smtp.message_data import BareNewline
 from letterlock.protocols.smtp.plan import TransactionSettings
 from letterlock.protocols.smtp.server_session import ServerSession, SessionSettings
 from letterlock.protocols.smtp.timeouts import ClientTimeouts
+from letterlock.protocols.tables.lines import TableError
+from letterlock.protocols.tables.transport import LmtpHost, LmtpSocket, parse_lmtp_server
 from letterlock.services.certify.self_signed import ensure_self_signed
 from letterlock.services.deliver.anchors import AnchorFiles
 from letterlock.services.deliver.deliveries import DeliveryLimits, DeliveryParts
 from letterlock.services.deliver.delivery import ClaimDelivery, Routing
 from letterlock.services.deliver.destinations import Destinations
+from letterlock.services.deliver.lmtp import LmtpDelivery
 from letterlock.services.deliver.local import LocalDelivery
 from letterlock.services.deliver.outgoing import RemoteSettings, SourceAddress
 from letterlock.services.deliver.pool import ConnectionPool
@@ -57,6 +61,7 @@ from letterlock.services.queue.schedule import Schedule
 from letterlock.services.queue.settlements import Settlements
 from letterlock.services.receive.clients import ClientLimits
 from letterlock.services.receive.recipients import RelayClients
+from letterlock.services.redirect.tables import NO_TABLES, TableFiles, TableSource
 from letterlock.storage.certificate_files import CertificateFiles, PairListing
 from letterlock.storage.ids import QueueIds
 from letterlock.storage.maildir import MaildirStore
@@ -101,8 +106,33 @@ def check_ciphers(section: TlsSection) -> None:
 def build_directory(config: Config) -> LocalDirectory:
     """Know what is local: domains, mailboxes, who is postmaster."""
     mailboxes = local_mailboxes(config.local.mailboxes, config.domains)
-    postmaster = config.local.postmaster or "postmaster"
-    return LocalDirectory(config.hostname, frozenset(config.domains), mailboxes, postmaster)
+    return LocalDirectory(
+        config.hostname,
+        frozenset(config.domains),
+        mailboxes,
+        config.local.postmaster or "postmaster",
+        config.maps.recipient_delimiter,
+    )
+
+
+def build_tables(config: Config, clock: Clock, log: Log | None = None) -> TableFiles:
+    """Watch the files of `[maps]`; what is wrong with them is logged, unless that is None."""
+
+    def tell(problem: str) -> None:
+        if log is not None:
+            log.write(Service.NODE, f"warning: {problem}")
+
+    return TableFiles(config.maps, config.domains, config.hostname, clock, tell)
+
+
+def find_mail_store(config: Config) -> LmtpSocket | LmtpHost | None:
+    """Give the server of `local.lmtp`, None where there is none; raises LocalError."""
+    if config.local.lmtp is None:
+        return None
+    try:
+        return parse_lmtp_server(config.local.lmtp)
+    except TableError as error:
+        raise refuse_setting(("local", "lmtp"), str(error)) from None
 
 
 def build_schedule(config: Config) -> Schedule:
@@ -184,7 +214,12 @@ class DeliveryBuilder:
             clock, deliver.idle_connection.total_seconds(), deliver.max_messages_per_connection
         )
 
-    def build(self, make_id: Callable[[], QueueId], mta_sts: MtaStsFinder | None) -> DeliveryParts:
+    def build(
+        self,
+        make_id: Callable[[], QueueId],
+        mta_sts: MtaStsFinder | None,
+        tables: TableSource = NO_TABLES,
+    ) -> DeliveryParts:
         """Build everything that delivers and settles. `mta_sts` None: no policies are looked up."""
         config, deliver = self._config, self._config.deliver
         delivery = ClaimDelivery(
@@ -195,6 +230,9 @@ class DeliveryBuilder:
                 self._clock,
             ),
             self._remote(mta_sts),
+            self._lmtp(),
+            find_mail_store(config),
+            tables,
         )
         settlements = Settlements(
             hostname=config.hostname,
@@ -248,6 +286,16 @@ class DeliveryBuilder:
             settings=remote_settings(config),
             clock=self._clock,
             log=self._log,
+        )
+
+    def _lmtp(self) -> LmtpDelivery:
+        deliver = self._config.deliver
+        return LmtpDelivery(
+            self._config.hostname,
+            self.route_finder(),
+            LmtpDialer(_dial_timeouts(deliver)),
+            Sender(TransactionSettings(is_lmtp=True), deliver.max_recipients_per_transaction),
+            self._clock,
         )
 
     def route_finder(self) -> RouteFinder:

@@ -31,6 +31,7 @@ from letterlock.node.building import (
     build_schedule,
     build_server_limits,
     build_sessions,
+    build_tables,
 )
 from letterlock.node.commands import Commands
 from letterlock.node.mta_sts import MtaStsService
@@ -116,8 +117,12 @@ class Worker:
                 common.log,
                 name=name_process(common.config, self._number),
             )
+        # One worker tells what is wrong with them, for all.
+        self._tables = build_tables(common.config, common.clock, common.log if place == 0 else None)
         self._parts: DeliveryParts = self._builder.build(
-            self._ids.make, self._mta_sts.finder if self._mta_sts is not None else None
+            self._ids.make,
+            self._mta_sts.finder if self._mta_sts is not None else None,
+            self._tables,
         )
         self._stores = WorkerStores(
             common.config, common.clock, common.log, self._parts, self._number
@@ -218,6 +223,7 @@ class Worker:
             make_id=self._ids.make,
             count=lambda name: common.counters.add(self._place, name),
             wake=self._stores.wake,
+            tables=self._tables,
         )
 
     def _submission(self, receiver: Receiver) -> SubmissionService | None:

@@ -124,6 +124,10 @@ class LocalSection:
     """Who gets mail here: `alice` at every one of `domains`, `bob@example.org` only there. All
     others get 550 when they are named. Upper and lower case are the same."""
 
+    lmtp: str | None = None
+    """The mail store that keeps the mailboxes instead, by LMTP: `unix:/run/dovecot/lmtp` or
+    `inet:127.0.0.1:24`. `mailboxes` says who gets mail here all the same. Unset: Maildir."""
+
     postmaster: Mailbox | None = None
     """The mailbox that gets mail for postmaster and abuse, which every domain accepts
     (RFC 5321 §4.5.1, RFC 2142 §4). Unset: a mailbox named postmaster."""

@@ -1,53 +1,127 @@
-"""Which way a claim goes: into a mailbox of ours, or out to a next hop.
+"""A claim goes its way: into a mailbox or a mail store of ours, or out to a next hop.
 
-Asked at each attempt, not when the mail came in: a change of `relayhost` or `routes` holds for mail
-that waits.
+Asked at each attempt, not when the mail came in: a change of `relayhost`, of `routes` or of a table
+holds for mail that waits.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import assert_never
 
-from letterlock.base.domains import Domain
+from msgspec.structs import replace
+
+from letterlock.base.clock import Clock
+from letterlock.protocols.tables.transport import (
+    Discard,
+    Fail,
+    LmtpHost,
+    LmtpSocket,
+    ToLmtp,
+    ToMailbox,
+    ToNextHop,
+    UsualWay,
+    Way,
+)
+from letterlock.services.deliver.lmtp import LmtpDelivery
 from letterlock.services.deliver.local import LocalDelivery
 from letterlock.services.deliver.remote import RemoteDelivery
+from letterlock.services.deliver.ways import Routing, find_sender_relay, split_by_way
 from letterlock.services.discover.next_hop import NextHop, NextHopError, parse_next_hop
 from letterlock.services.queue.outcomes import Delivery, Result, same_for_all
-from letterlock.storage.queue import Claim, QueueStore
+from letterlock.services.redirect.tables import NO_TABLES, TableSource
+from letterlock.storage.queue import AttemptRecord, Claim, QueueStore
 
-
-@dataclass(frozen=True, slots=True)
-class Routing:
-    """Where destinations go: `routes` by domain, then `relayhost`, else their own MX hosts."""
-
-    local_domains: frozenset[str]
-    routes: Mapping[Domain, NextHop]
-    relayhost: NextHop | None
-    port: int = 25
-
-    def is_local(self, destination: str) -> bool:
-        return destination in self.local_domains
-
-    def find(self, destination: str) -> NextHop:
-        """Give the next hop; raises NextHopError for a destination that is none."""
-        if (route := self.routes.get(Domain(destination))) is not None:
-            return route
-        return self.relayhost or parse_next_hop(destination, self.port)
+__all__ = ["ClaimDelivery", "Routing"]
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimDelivery:
-    """Delivers any claim."""
+    """Delivers any claim. `store`: the server that has the mailboxes of our domains, if one has."""
 
     routing: Routing
     local: LocalDelivery
     remote: RemoteDelivery
+    lmtp: LmtpDelivery | None = None
+    mail_store: LmtpSocket | LmtpHost | None = None
+    tables: TableSource = NO_TABLES
 
     async def deliver(self, claim: Claim, store: QueueStore) -> Delivery:
+        ways = split_by_way(claim, self.tables.current())
+        if len(ways) == 1:
+            (way,) = ways
+            return await self._deliver_way(claim, way, store)
+        parts = [
+            await self._deliver_way(replace(claim, recipients=tuple(items)), way, store)
+            for way, items in ways.items()
+        ]
+        return Delivery(
+            tuple(outcome for part in parts for outcome in part.outcomes),
+            tuple(attempt for part in parts for attempt in part.attempts),
+        )
+
+    async def _deliver_way(self, claim: Claim, way: Way, store: QueueStore) -> Delivery:
+        match way:
+            case UsualWay():
+                return await self._deliver_as_usual(claim, store)
+            case ToNextHop(next_hop):
+                return await self._send(claim, next_hop or claim.destination, store)
+            case ToLmtp(server):
+                return await self._hand_over(claim, server, store)
+            case ToMailbox():
+                return await self._keep(claim, store)
+            case Discard(reason):
+                return self._end(claim, Result.DELIVERED, "2.0.0", reason)
+            case Fail(status, reason):
+                result = Result.FAILED if status.startswith("5") else Result.DEFERRED
+                return self._end(claim, result, status, reason)
+            case _:
+                assert_never(way)
+
+    async def _deliver_as_usual(self, claim: Claim, store: QueueStore) -> Delivery:
         if self.routing.is_local(claim.destination):
-            return await self.local.deliver(claim, store)
+            return await self._keep(claim, store)
+        relay = find_sender_relay(claim.sender, self.tables.current(), self.routing.port)
+        if isinstance(relay, Fail):
+            return self._end(claim, Result.DEFERRED, relay.status, relay.reason)
         try:
-            next_hop = self.routing.find(claim.destination)
+            next_hop = self.routing.find(claim.destination, relay)
         except NextHopError as error:
-            numbers = [item.number for item in claim.recipients]
-            return Delivery(same_for_all(numbers, Result.FAILED, "5.1.2", str(error)))
+            return _fail(claim, error)
         return await self.remote.deliver(claim, next_hop, store)
+
+    async def _send(self, claim: Claim, text: str, store: QueueStore) -> Delivery:
+        try:
+            next_hop: NextHop = parse_next_hop(text, self.routing.port)
+        except NextHopError as error:
+            return _fail(claim, error)
+        return await self.remote.deliver(claim, next_hop, store)
+
+    async def _keep(self, claim: Claim, store: QueueStore) -> Delivery:
+        if self.mail_store is None:
+            return await self.local.deliver(claim, store)
+        return await self._hand_over(self.local.with_role_mailboxes(claim), self.mail_store, store)
+
+    async def _hand_over(
+        self, claim: Claim, server: LmtpSocket | LmtpHost, store: QueueStore
+    ) -> Delivery:
+        assert self.lmtp is not None, "there is one wherever there may be tables"
+        return await self.lmtp.deliver(claim, server, store)
+
+    def _end(self, claim: Claim, result: Result, status: str, reason: str) -> Delivery:
+        """End it by the table, without a connection."""
+        clock: Clock = self.local.clock
+        numbers = tuple(item.number for item in claim.recipients)
+        attempt = AttemptRecord(
+            started=clock.now(),
+            duration=timedelta(),
+            relay="none",
+            summary=reason,
+            story={"outcome": reason, "dialogue": []},
+            recipients=numbers,
+        )
+        return Delivery(same_for_all(numbers, result, status, reason), (attempt,))
+
+
+def _fail(claim: Claim, error: NextHopError) -> Delivery:
+    numbers = [item.number for item in claim.recipients]
+    return Delivery(same_for_all(numbers, Result.FAILED, "5.1.2", str(error)))

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import assert_never
 
+from msgspec.structs import replace
+
 from letterlock.base.clock import Clock
 from letterlock.base.domains import Domain
-from letterlock.protocols.smtp.paths import AddressError, parse_mailbox
+from letterlock.protocols.smtp.paths import AddressError, Mailbox, parse_mailbox
 from letterlock.protocols.smtp.trace import format_delivered_to, format_return_path
-from letterlock.services.queue.directory import LocalDirectory
+from letterlock.services.queue.directory import ROLE_NAMES, LocalDirectory
 from letterlock.services.queue.outcomes import LOCAL, Delivery, Outcome, Result
 from letterlock.storage.maildir import Delivered, MaildirFailed, MaildirFull, MaildirStore
 from letterlock.storage.queue import AttemptRecord, Claim, ClaimedRecipient, QueueStore
@@ -39,6 +41,22 @@ class LocalDelivery:
             recipients=tuple(item.number for item in outcomes),
         )
         return Delivery(tuple(outcomes), (attempt,))
+
+    def with_role_mailboxes(self, claim: Claim) -> Claim:
+        """Give the claim with the postmaster's mailbox in place of role names that are none.
+
+        For a mail store that knows its mailboxes, but not who is postmaster here.
+        """
+        return replace(claim, recipients=tuple(map(self._with_role_mailbox, claim.recipients)))
+
+    def _with_role_mailbox(self, claimed: ClaimedRecipient) -> ClaimedRecipient:
+        address = claimed.recipient.address
+        home = self._find_home(address)
+        if home is None or address.partition("@")[0].lower() not in ROLE_NAMES:
+            return claimed
+        domain, name = home
+        renamed = replace(claimed.recipient, address=Mailbox(name, domain).format())
+        return replace(claimed, recipient=renamed)
 
     async def _deliver_one(
         self, claim: Claim, claimed: ClaimedRecipient, store: QueueStore

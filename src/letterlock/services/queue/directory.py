@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from letterlock.base.domains import Domain
 from letterlock.protocols.smtp.paths import Mailbox
+from letterlock.protocols.tables.lookup import split_extension
 
 ROLE_NAMES = ("postmaster", "abuse")
 """Always there, in every local domain."""
@@ -20,12 +21,15 @@ class LocalDirectory:
 
     `mailboxes` holds `local@domain` in lower case; `postmaster` is the mailbox (`local` in each
     domain, or `local@domain`) that gets the role addresses' mail where there is none of that name.
+    What begins with a sign of `delimiter` is an extension: `user+tag` is `user`, unless there is a
+    mailbox of the whole name.
     """
 
     hostname: Domain
     domains: frozenset[Domain]
     mailboxes: frozenset[str]
     postmaster: str
+    delimiter: str = ""
 
     def is_local(self, mailbox: Mailbox) -> bool:
         """Say if the domain is ours, or the host itself is meant."""
@@ -37,8 +41,12 @@ class LocalDirectory:
         Local parts are compared without case, as postmasters expect.
         """
         name = mailbox.local.lower()
-        if mailbox.domain in self.domains and f"{name}@{mailbox.domain}" in self.mailboxes:
-            return Domain(mailbox.domain), name
+        if mailbox.domain in self.domains:
+            if f"{name}@{mailbox.domain}" in self.mailboxes:
+                return Domain(mailbox.domain), name
+            user, extension = split_extension(name, self.delimiter)
+            if extension and f"{user}@{mailbox.domain}" in self.mailboxes:
+                return Domain(mailbox.domain), user
         if name in ROLE_NAMES and self.is_local(mailbox):
             local, _, home = self.postmaster.partition("@")
             if not home:

@@ -39,6 +39,9 @@ from letterlock.services.receive.clients import Clients
 from letterlock.services.receive.command_counts import CommandCounts
 from letterlock.services.receive.names import ClientNames
 from letterlock.services.receive.recipients import RelayClients, judge_recipient
+from letterlock.services.receive.redirected import find_destinations, redirect
+from letterlock.services.receive.tls_words import describe_tls
+from letterlock.services.redirect.tables import NO_TABLES, TableSource
 from letterlock.storage.queue import BodyWriter, NewMessage, QueueId, StoreUnavailable
 
 MAX_HEADER_OCTETS = 256 * 1024
@@ -88,6 +91,8 @@ class Receiver:
     count: Callable[[str], None]
     wake: Callable[[Collection[str]], None]
     """Called with the destinations of a message that was stored: it may be delivered at once."""
+    tables: TableSource = NO_TABLES
+    """Aliases, and what else says where mail goes."""
 
 
 class _Message(Struct):
@@ -142,11 +147,18 @@ class ReceivingSession:
 
     def answer_rcpt(self, event: RcptTo) -> Reply:
         receiver = self._receiver
-        refusal = judge_recipient(event.mailbox, receiver.directory, may_relay=self._may_relay)
-        self._counts.add("RCPT", is_accepted=refusal is None)
-        if refusal is not None:
-            self._log_refusal("RCPT", refusal, event.mailbox.format())
-            return refusal
+        refused = judge_recipient(
+            event.mailbox,
+            receiver.directory,
+            receiver.tables.current(),
+            may_relay=self._may_relay,
+        )
+        self._counts.add("RCPT", is_accepted=refused is None)
+        if refused is not None:
+            if refused.reason is not None:
+                self._log(f"warning: <{event.mailbox}>: {refused.reason}")
+            self._log_refusal("RCPT", refused.reply, event.mailbox.format())
+            return refused.reply
         return _RECIPIENT_OK
 
     def answer_message(self, event: MessageStart) -> Reply:
@@ -269,12 +281,18 @@ class ReceivingSession:
         demand = find_tls_demand(envelope.tls_demand, bytes(message.header))
         if demand is not envelope.tls_demand:
             envelope = replace(envelope, tls_demand=demand)
+        redirected = redirect(envelope, receiver.tables.current())
+        if isinstance(redirected, str):
+            message.writer.discard()
+            self._log(f"warning: {message.queue_id} not taken: {redirected}")
+            return reply(451, "4.3.5", "Our tables cannot tell now, try again later")
+        envelope = redirected
         body = await message.writer.finish()
         now = receiver.clock.now()
         new = NewMessage(
             queue_id=message.queue_id,
             envelope=envelope,
-            destinations=tuple(_destination(item.address) for item in envelope.recipients),
+            destinations=find_destinations(envelope),
             body=body,
             received=now,
             expires=receiver.schedule.expires(now, envelope.sender),
@@ -347,21 +365,6 @@ class ReceivingSession:
 
     def _log(self, text: str) -> None:
         self._receiver.log.write(Service.SMTPD, text)
-
-
-def describe_tls(handshake: Handshake) -> str:
-    """Give a handshake in the words of Postfix's log."""
-    bits = handshake.cipher_bits
-    group = f" key-exchange {handshake.group}" if handshake.group else ""
-    resumed = ", resumed" if handshake.resumed else ""
-    return (
-        f"{handshake.version} with cipher {handshake.cipher} ({bits}/{bits} bits){group}{resumed}"
-    )
-
-
-def _destination(address: str) -> str:
-    """Give the destination that recipients are grouped by: what stands behind the last @."""
-    return address.rpartition("@")[2]
 
 
 def _keep_header(message: _Message, data: bytes) -> None:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from letterlock.base.clock import Clock
 from letterlock.base.config.maps import MapsSection
@@ -86,11 +86,19 @@ class Tables:
     def delimiter(self) -> str:
         return self.addresses.delimiter
 
+    @property
+    def may_rewrite(self) -> bool:
+        """Say whether there are aliases at all, or may be."""
+        addresses = self.addresses
+        return bool(
+            addresses.virtual.entries or addresses.aliases.entries or self.unreadable is not None
+        )
+
     def expand(self, recipient: Mailbox) -> Expansion:
         """Find what a recipient comes to."""
         if self.unreadable is not None:
             return Unusable(self.unreadable.reason)
-        if not self.addresses.virtual.entries and not self.addresses.aliases.entries:
+        if not self.may_rewrite:
             return Expanded((recipient,))
         return expand(recipient, self.addresses)
 
@@ -132,6 +140,25 @@ class Tables:
         if table is None or isinstance(table, Unreadable):
             return table
         return _find(table, sender_keys(sender, self.delimiter))
+
+
+class TableSource(Protocol):
+    """Who knows what the tables say."""
+
+    def current(self) -> Tables: ...
+
+
+class FixedTables:
+    """Tables that never change: none at all, where there are none."""
+
+    def __init__(self, tables: Tables | None = None) -> None:
+        self._tables = tables or Tables(AddressTables("", lambda _: False))
+
+    def current(self) -> Tables:
+        return self._tables
+
+
+NO_TABLES = FixedTables()
 
 
 class TableFiles:
