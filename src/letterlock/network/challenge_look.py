@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import TypeVar
 
 from OpenSSL import SSL
 
@@ -25,6 +26,8 @@ from letterlock.network.wire import Lost, Wire, connect
 from letterlock.protocols.acme.challenges import ALPN, find_certificate_fault, http_path
 from letterlock.protocols.acme.identifiers import Identifier, make_server_name
 from letterlock.protocols.tls.handshake import HandshakeFailed
+
+Result = TypeVar("Result")
 
 LOOK_SECONDS = 5.0
 """For all of a look, whatever its parts may take."""
@@ -56,7 +59,7 @@ async def look_at_http(
             return Unseen(f"{show(seen.body)} is not the key authorization", is_answered=True)
         return None
 
-    return await _look(ip, port, look)
+    return await look_at(ip, port, LOOK_SECONDS, look)
 
 
 async def look_at_alpn(
@@ -76,15 +79,16 @@ async def look_at_alpn(
         fault = find_certificate_fault(handshake.chain[0], identifier, key_authorization)
         return None if fault is None else Unseen(fault, is_answered=True)
 
-    return await _look(ip, port, look)
+    return await look_at(ip, port, LOOK_SECONDS, look)
 
 
-async def _look(
-    ip: str, port: int, look: Callable[[Wire], Awaitable[Unseen | None]]
-) -> Unseen | None:
+async def look_at(
+    ip: str, port: int, seconds: float, look: Callable[[Wire], Awaitable[Result]]
+) -> Result | Unseen:
+    """Connect to a listener of our own, and give what `look` sees there within `seconds`."""
     try:
-        async with asyncio.timeout(LOOK_SECONDS):
-            wire = await connect(ip, port, 2 * LOOK_SECONDS)
+        async with asyncio.timeout(seconds):
+            wire = await connect(ip, port, 2 * seconds)
             if isinstance(wire, Lost):
                 return Unseen(wire.detail)
             try:
@@ -92,4 +96,4 @@ async def _look(
             finally:
                 wire.close()
     except TimeoutError:
-        return Unseen(f"no answer within {LOOK_SECONDS:g} seconds")
+        return Unseen(f"no answer within {seconds:g} seconds")

@@ -4,17 +4,15 @@ RFC 3207 §4 (STARTTLS), RFC 6066 §3 (the name). What is seen is compared with 
 and not believed; nothing is asked of the server, and nothing resolved.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from OpenSSL import SSL
 
-from letterlock.network.challenge_look import Unseen
+from letterlock.network.challenge_look import Unseen, look_at
 from letterlock.network.smtp_speaker import Refused, Speaker, Target, Unreachable
 from letterlock.network.tls import TlsDriver
 from letterlock.network.tls_settings import RECOMMENDED_CIPHERS, make_context
-from letterlock.network.wire import Lost, Wire, connect
+from letterlock.network.wire import Wire
 from letterlock.protocols.smtp.replies import Reply
 from letterlock.protocols.smtp.timeouts import ClientTimeouts
 from letterlock.protocols.tls.client_hello import KeyType
@@ -58,12 +56,12 @@ async def look_over_smtp(ip: str, port: int, asked: AskedName, helo: str) -> byt
             await speaker.quit()
         return seen
 
-    return await _look(ip, port, look)
+    return await look_at(ip, port, LOOK_SECONDS, look)
 
 
 async def look_over_tls(ip: str, port: int, asked: AskedName) -> bytes | Unseen:
     """Give the leaf (DER) that is shown at once."""
-    return await _look(ip, port, lambda wire: _see(wire, asked))
+    return await look_at(ip, port, LOOK_SECONDS, lambda wire: _see(wire, asked))
 
 
 async def _see(wire: Wire, asked: AskedName) -> bytes | Unseen:
@@ -76,19 +74,3 @@ async def _see(wire: Wire, asked: AskedName) -> bytes | Unseen:
     if isinstance(handshake, HandshakeFailed):
         return Unseen(handshake.detail, is_answered=True)
     return handshake.chain[0]
-
-
-async def _look(
-    ip: str, port: int, look: Callable[[Wire], Awaitable[bytes | Unseen]]
-) -> bytes | Unseen:
-    try:
-        async with asyncio.timeout(LOOK_SECONDS):
-            wire = await connect(ip, port, 2 * LOOK_SECONDS)
-            if isinstance(wire, Lost):
-                return Unseen(wire.detail)
-            try:
-                return await look(wire)
-            finally:
-                wire.close()
-    except TimeoutError:
-        return Unseen(f"no answer within {LOOK_SECONDS:g} seconds")
