@@ -88,6 +88,7 @@ PEERS = {
         Peer("bind9", "bind9", ("named",)),
         Peer("knot", "knot", ("knotd",)),
         Peer("iproute2", "iproute2", ("ip",)),
+        Peer("opendkim", "opendkim", ("opendkim",)),
         Peer("pebble", "pebble", ("pebble", "pebble-challtestsrv")),
         # The first one in Debian with ARI and profiles.
         Peer("pebble-2.10", "pebble", ("pebble", "pebble-challtestsrv"), release="sid"),
@@ -125,7 +126,7 @@ _PROGRAM_FOLDERS = (
     "usr/lib/postfix/sbin",
     "usr/lib/dovecot",
 )
-_LIBRARY_FOLDERS = ("usr/lib/*-linux-gnu*", "lib/*-linux-gnu*", "usr/lib/postfix")
+_LIBRARY_FOLDERS = ("usr/lib", "usr/lib/*-linux-gnu*", "lib/*-linux-gnu*", "usr/lib/postfix")
 _PERL_FOLDERS = ("usr/share/perl5", "usr/lib/*-linux-gnu*/perl5/*")
 
 _MOUNT_AND_RUN = """\

@@ -34,6 +34,7 @@ SERVICES = {
     "dovecot-lmtpd": "dovecot",
     "knot": "knot",
     "nsd": "nsd",
+    "opendkim": "opendkim",
     "postfix": "postfix",
     "postgresql": "postgresql",
     "unbound": "unbound",

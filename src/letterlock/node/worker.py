@@ -38,7 +38,7 @@ from letterlock.node.mta_sts import MtaStsService
 from letterlock.node.notices import SharedNotices
 from letterlock.node.pickup import Pickup, build_pickup
 from letterlock.node.policy import LoadedPolicy
-from letterlock.node.signing import make_key_maker
+from letterlock.node.signing import make_key_maker, make_signer
 from letterlock.node.stores import WorkerStores, name_process
 from letterlock.node.submission import SubmissionService
 from letterlock.node.submission_listeners import SubmissionSockets
@@ -224,6 +224,7 @@ class Worker:
             count=lambda name: common.counters.add(self._place, name),
             wake=self._stores.wake,
             tables=self._tables,
+            signer=make_signer(config, common.clock, common.log),
         )
 
     def _submission(self, receiver: Receiver) -> SubmissionService | None:

@@ -25,6 +25,7 @@ from letterlock.services.receive.clients import ClientLimits, Clients
 from letterlock.services.receive.names import ClientNames
 from letterlock.services.receive.recipients import RelayClients
 from letterlock.services.receive.session import COUNTERS, Receiver, ReceivingSession
+from letterlock.services.sign.signer import Signer
 from letterlock.storage.ids import QueueIds
 from letterlock.storage.sqlite.queue import SqliteQueue
 from tests.fakes import FakeLog, FixtureResolver
@@ -50,6 +51,7 @@ async def receiving(
     certificates: ServerCertificates | None = None,
     limits: ClientLimits | None = None,
     server_limits: ServerLimits | None = None,
+    signer: Signer | None = None,
 ) -> AsyncIterator[Node]:
     clock, log = SystemClock(), FakeLog()
     store = SqliteQueue(tmp_path / "queue" / "shard-000.db", clock)
@@ -76,6 +78,7 @@ async def receiving(
         make_id=QueueIds(clock).make,
         count=lambda name: counters.add(0, name),
         wake=woken.extend,
+        signer=signer,
     )
     settings = SessionSettings(
         hostname="mx.example.org",

@@ -35,7 +35,7 @@ Selector = Annotated[str, Parsed(parse_selector, "selector")]
 
 @dataclass(frozen=True, slots=True)
 class DkimSection:
-    """Signing mail from the clients in `receive.relay_from` whose From is one of our domains."""
+    """Signing what relay clients, accounts and programs here send in the name of our domains."""
 
     enabled: bool = True
     """Whether mail is signed. Set it to false where something else signs it."""

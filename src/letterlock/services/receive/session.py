@@ -1,7 +1,8 @@
 """One SMTP session on port 25: who may send what, and a message stored before its 250.
 
 Implements `network.smtp_server.SessionOwner`. Decisions are pure functions (`recipients`) or
-counts (`clients`); this joins them to the queue. RFC 5321 §4.1.1, §4.4, §6.3; RFC 8689 §4.1.
+counts (`clients`); this joins them to the queue. RFC 5321 §4.1.1, §4.4, §6.3; RFC 8689 §4.1;
+RFC 6376 §5: what our own clients send is signed before it is stored.
 """
 
 from collections.abc import Awaitable, Callable, Collection
@@ -37,11 +38,13 @@ from letterlock.services.queue.directory import LocalDirectory
 from letterlock.services.queue.schedule import Schedule
 from letterlock.services.receive.clients import Clients
 from letterlock.services.receive.command_counts import CommandCounts
+from letterlock.services.receive.ending import end_content
 from letterlock.services.receive.names import ClientNames
 from letterlock.services.receive.recipients import RelayClients, judge_recipient
 from letterlock.services.receive.redirected import find_destinations, redirect
 from letterlock.services.receive.tls_words import describe_tls
 from letterlock.services.redirect.tables import NO_TABLES, TableSource
+from letterlock.services.sign.signer import Signer, Signing
 from letterlock.storage.queue import BodyWriter, NewMessage, QueueId, StoreUnavailable
 
 MAX_HEADER_OCTETS = 256 * 1024
@@ -93,6 +96,8 @@ class Receiver:
     """Called with the destinations of a message that was stored: it may be delivered at once."""
     tables: TableSource = NO_TABLES
     """Aliases, and what else says where mail goes."""
+    signer: Signer | None = None
+    """Signs what clients send that may relay; None: nothing is signed."""
 
 
 class _Message(Struct):
@@ -105,6 +110,9 @@ class _Message(Struct):
     writer: BodyWriter
     header: bytearray
     first_line: FirstLine
+    trace_octets: int
+    """How long our Received field is, above which nothing is put."""
+    signing: Signing | None
     is_header_whole: bool = False
     refusal: Reply | None = None
 
@@ -170,8 +178,12 @@ class ReceivingSession:
             self._counts.add(verb, is_accepted=False)
             return self._refuse_for_store(error)
         queue_id = receiver.make_id()
-        self._message = _Message(queue_id, event.envelope, verb, writer, bytearray(), FirstLine())
         trace = format_received(self._trace(queue_id, event.envelope))
+        signer = receiver.signer if self._may_relay else None
+        signing = signer.begin() if signer is not None else None
+        self._message = _Message(
+            *(queue_id, event.envelope, verb, writer, bytearray(), FirstLine(), len(trace)), signing
+        )
         # Far below the size at which a writer goes to disk: nothing to wait for.
         writer.write(trace)
         return _GO_ON
@@ -184,6 +196,8 @@ class ReceivingSession:
             data = message.first_line.receive(data)
         if not message.is_header_whole:
             _keep_header(message, data)
+        if message.signing is not None:
+            data = message.signing.receive(data)
         waiting = message.writer.write(data)
         return None if waiting is None else self._write(message, waiting)
 
@@ -267,8 +281,9 @@ class ReceivingSession:
             message.writer.discard()
             return refusal
         try:
-            if not message.first_line.is_decided:
-                message.writer.write(message.first_line.finish())  # as little as the trace
+            signing, first_line = message.signing, message.first_line
+            if signing is not None or not first_line.is_decided:
+                await end_content(message.writer, first_line, signing, message.trace_octets)
             return await self._store(message)
         except StoreUnavailable as error:
             return self._refuse_for_store(error)
@@ -300,6 +315,10 @@ class ReceivingSession:
         )
         await receiver.store.save(new)
         receiver.count("messages")
+        for key in message.signing.keys if message.signing is not None else ():
+            # OpenDKIM's words.
+            text = f"DKIM-Signature field added (s={key.selector}, d={key.domain})"
+            receiver.log.write(Service.SMTPD, text, queue_id=message.queue_id)
         receiver.log.write(
             Service.SMTPD,
             f"client={self._client}{self._describe_login()}, helo=<{self._hello.name}>, "
