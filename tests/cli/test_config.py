@@ -244,6 +244,30 @@ def test_check_finds_wrong_entries_of_the_policy_tables(
     assert lines[1].startswith(f"letterlock: {made / 'tls_policy'}:1")
 
 
+def test_check_finds_what_is_wrong_in_tables(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, aliases = made / "letterlock.toml", made / "aliases"
+    aliases.write_text("team: alice\nnonsense\npipe: |cmd\n")
+    text = file.read_text().replace('# aliases = ""', 'aliases = "aliases"')
+    file.write_text(text.replace('# transport = ""', 'transport = "gone"'))
+    assert main(["config", "check", "--config", str(file)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == f"letterlock: {aliases}:2: nonsense is not `name: value`"
+    assert lines[1].startswith(f"letterlock: {aliases}:3: pipe: a command (|cmd) is not run")
+    assert lines[2:] == [f"letterlock: {made / 'gone'}: No such file or directory"]
+
+
+def test_check_finds_a_mail_store_that_is_none(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = made / "letterlock.toml"
+    file.write_text(file.read_text().replace('# lmtp = ""', 'lmtp = "unix:private/lmtp"'))
+    assert main(["config", "check", "--config", str(file)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("local.lmtp: unix: needs the whole path of a socket, not 'private/lmtp'")
+
+
 def test_check_finds_a_policy_table_that_cannot_be_read(
     made: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from letterlock.base.config import values
 from letterlock.base.config.load import ConfigErrors, parse_config
 from letterlock.base.config.locate import locate
+from letterlock.base.config.maps import parse_delimiter
 from letterlock.base.config.publishing import parse_mx_pattern, parse_report_uri
 from letterlock.network.control import ControlServer
 from letterlock.network.control_client import (
@@ -167,6 +168,7 @@ _VALUES: tuple[tuple[Callable[[str], Any], Callable[[Any], str]], ...] = (
     (values.parse_postfix_version, str),
     (values.parse_file_mode, str),
     (values.parse_account, str),
+    (parse_delimiter, str),
     (values.parse_group, str),
     (values.parse_https_url, str),
     (values.parse_certificate_name, str),

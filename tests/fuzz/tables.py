@@ -35,6 +35,7 @@ from letterlock.protocols.tables.transport import (
 )
 from letterlock.protocols.tables.virtual import parse_virtual
 from letterlock.services.discover.next_hop import parse_next_hop
+from letterlock.services.redirect.tables import parse_sender_relay_file, parse_transport_file
 from tests.fuzz.target import Target as FuzzTarget
 from tests.fuzz.target import take_choices
 
@@ -106,8 +107,10 @@ def check_address_tables(octets: bytes) -> None:
 def check_way_tables(octets: bytes) -> None:
     """A next hop of a table is one, an LMTP server can be written and read again."""
     _, content = take_choices(octets, 1)
-    transport = parse_transport(content, "file", parse_next_hop)
-    senders = parse_sender_relays(content, "file", parse_next_hop)
+    transport = parse_transport_file(content, "file")
+    assert parse_transport(content, "file", parse_next_hop) == transport
+    senders = parse_sender_relay_file(content, "file")
+    assert parse_sender_relays(content, "file", parse_next_hop) == senders
     for table in (transport, senders, parse_relay_domains(content, "file")):
         _check_places(table, content)
     _check_places(parse_relay_recipients(content, "file"), content)

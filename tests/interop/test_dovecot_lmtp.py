@@ -17,6 +17,7 @@ from letterlock.protocols.tables.transport import LmtpHost, LmtpSocket
 from letterlock.services.queue.outcomes import Result
 from tests.interop.logging_process import LoggingProcess
 from tests.interop.postfix_instance import free_port
+from tests.journeys.running_node import NodeFiles, running
 from tests.peers import MISSING, command, miss_peer
 from tests.services.deliver.outbound import CONTENT, sending
 from tests.services.deliver.test_lmtp import lmtp
@@ -136,6 +137,23 @@ async def test_dovecot_answers_for_each_recipient(
     text = mails[-1].replace(b"\r\n", b"\n")
     assert text.startswith(b"Return-Path: <alice@example.org>\n")
     assert text.endswith(CONTENT.replace(b"\r\n", b"\n").partition(b"\n\n")[2])
+
+
+def test_a_node_hands_its_mail_to_dovecot(dovecot: Dovecot, tmp_path: Path) -> None:
+    """`local.lmtp`, and aliases before it; who is not named in `mailboxes` is unknown."""
+    files = NodeFiles(tmp_path)
+    files.change("local", lmtp=f"unix:{dovecot.folder / 'lmtp'}")
+    (tmp_path / "aliases").write_text("team: alice\n")
+    files.change("maps", aliases=str(tmp_path / "aliases"))
+    before = len(dovecot.mails(USERS[0]))
+    with running(files) as node:
+        queue_id = node.send(to="team@example.org")
+        node.wait_log(
+            rf"{queue_id}: to=<alice@example.org>, relay=mx.example.org\[{dovecot.folder}/lmtp\],"
+            r".*dsn=2.0.0, status=sent \(250 2.0.0 <alice@example.org> \S+ Saved\)"
+        )
+    assert len(dovecot.mails(USERS[0])) == before + 1
+    assert files.mails("alice") == []
 
 
 async def test_dovecot_has_the_extension(dovecot: Dovecot, tmp_path: Path) -> None:

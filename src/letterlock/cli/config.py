@@ -115,6 +115,7 @@ def _find_unusable(found: "FoundConfig", config: "Config") -> Iterator["ConfigEr
     )
     from letterlock.node.faults import find_faults, find_waiting  # noqa: PLC0415 - as above
     from letterlock.node.policy import load_policy  # noqa: PLC0415 - as above
+    from letterlock.node.table_problems import find_table_problems  # noqa: PLC0415 - as above
 
     faults = [
         *find_faults(config),
@@ -122,6 +123,9 @@ def _find_unusable(found: "FoundConfig", config: "Config") -> Iterator["ConfigEr
         *find_waiting_certificates(config),
     ]
     yield from sorted(found.place(SettingFaults(faults)).errors)
+    for problem in find_table_problems(config):
+        # Each says itself where it is.
+        yield ConfigError(found.path, 0, 0, "", problem)
     told = (f"{found.path.absolute()}:", f"{config.policy.postfix_table}: ")
     for problem in load_policy(config.policy).problems:
         # A line of the Postfix table says itself where it is.

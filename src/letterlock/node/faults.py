@@ -14,7 +14,7 @@ from letterlock.base.config.outbound import PolicySection
 from letterlock.base.config.sections import Config
 from letterlock.base.errors import LocalError
 from letterlock.network.key_pairs import load_key_pair
-from letterlock.node.building import check_ciphers, find_database
+from letterlock.node.building import check_ciphers, find_database, find_mail_store
 from letterlock.node.certificate_faults import find_certificate_faults
 from letterlock.node.policy import load_policy
 from letterlock.protocols.policy.table import WrongEntry, parse_entry
@@ -35,6 +35,7 @@ def find_faults(config: Config) -> list[SettingFault]:
         *find_certificate_faults(config),
         *_check(lambda: check_ciphers(config.tls)),
         *_check(lambda: find_database(config)),
+        *_check(lambda: find_mail_store(config)),
     ]
 
 
