@@ -47,6 +47,7 @@ PEERS = {
     for peer in (
         Peer("openssl", "openssl", ("openssl",)),
         Peer("curl", "curl", ("curl",)),
+        Peer("bsd-mailx", "bsd-mailx", ("bsd-mailx",)),
         Peer("swaks", "swaks", ("swaks",), needs=("libnet-ssleay-perl", "libnet-dns-perl")),
         Peer("msmtp", "msmtp", ("msmtp",)),
         Peer(

@@ -11,12 +11,13 @@ import os
 import pwd
 import secrets
 from collections.abc import Callable
+from typing import Protocol
 
 from letterlock.base.clock import Clock
 from letterlock.base.config.sections import Config
 from letterlock.base.log import Log, Service
 from letterlock.base.waiting import wait_for_event
-from letterlock.services.receive.dropped import LocalUser
+from letterlock.services.receive.dropped import DroppedFile, LocalUser
 from letterlock.services.receive.local import LocalSettings, LocalSubmissions, Taken
 from letterlock.services.receive.session import Receiver
 from letterlock.storage.drop import DropError
@@ -29,13 +30,19 @@ PAUSE_SECONDS = 0.05
 _RING_OCTETS = 4096
 
 
+class Submissions(Protocol):
+    """What takes a dropped message: `LocalSubmissions`."""
+
+    async def take(self, file: DroppedFile, user: LocalUser, dropped: float) -> Taken: ...
+
+
 class Pickup:
     """Picks up until cancelled, or stopped."""
 
     def __init__(
         self,
         folder: DropFolder,
-        submissions: LocalSubmissions,
+        submissions: Submissions,
         limits: dict[str, int],
         clock: Clock,
         log: Log,
@@ -100,7 +107,7 @@ class Pickup:
         self._rung.set()
 
     async def _take_all(self) -> None:
-        """Take what is there, as long as the queue takes it."""
+        """Take what is there. What the queue can't take now keeps nothing else waiting."""
         self._rung.clear()
         folder = self._folder
         await asyncio.to_thread(folder.sweep, self._clock.now().timestamp())
@@ -110,47 +117,38 @@ class Pickup:
                 return
             taking = asyncio.ensure_future(self._take(name))
             try:
-                is_going_on = await asyncio.shield(taking)
+                await asyncio.shield(taking)
             except asyncio.CancelledError:
                 await asyncio.wait([taking])
                 raise
-            if not is_going_on:
-                return
 
-    async def _take(self, name: str) -> bool:
-        """Take one file; False: the queue takes nothing now."""
+    async def _take(self, name: str) -> None:
         try:
             found = await asyncio.to_thread(self._folder.open, name)
         except OSError as error:
             self._leave(name, f"it cannot be opened: {error.strerror}")
-            return True
-        if found is None:
-            return True
+            return
         if isinstance(found, Refused):
             await self._reject(found)
-            return True
-        try:
-            return await self._submit(found)
-        finally:
-            found.file.close()
+        elif found is not None:
+            try:
+                await self._submit(found)
+            finally:
+                found.file.close()
 
-    async def _submit(self, found: Found) -> bool:
+    async def _submit(self, found: Found) -> None:
         user = await asyncio.to_thread(self._find_user, found.user)
         try:
             taken = await self._submissions.take(found.file, user, found.dropped)
         except DropError as error:
             await self._reject(Refused(found.name, str(error), found.user))
-            return True
         except OSError as error:
             self._leave(found.name, f"it cannot be read: {error.strerror}")
-            return True
         except Exception as error:  # noqa: BLE001 - a fault of ours, and one file's: others go on
             self._leave(found.name, f"error: it could not be taken: {error!r}")
-            return True
-        if taken is Taken.LATER:
-            return False
-        await self._remove(found.name)
-        return True
+        else:
+            if taken is Taken.DONE:
+                await self._remove(found.name)
 
     async def _reject(self, refused: Refused) -> None:
         if refused.is_kept:

@@ -222,6 +222,8 @@ class _LocalSession(ReceivingSession):
     def __init__(self, receiver: Receiver, user: LocalUser) -> None:
         super().__init__(receiver, Peer("local", 0))
         self._user = user
+        # To anybody, and signed (DKIM): it is mail of our own.
+        self._may_relay = True
 
     def _trace(self, queue_id: QueueId, envelope: Envelope) -> Received:
         receiver = self._receiver
