@@ -12,7 +12,7 @@ import pytest
 
 from letterlock.storage.drop import FORMAT
 from tests.journeys.running_node import NodeFiles, RunningNode, running
-from tests.send.sending import COMMAND, PATIENCE, run_send
+from tests.send.sending import BARE, COMMAND, PATIENCE, run_send
 
 NOBODY = 65534
 TEXT = b"Subject: hello\n\nhello from a program\n"
@@ -215,6 +215,16 @@ def test_a_message_that_is_too_large_is_refused_and_one_dropped_by_hand_comes_ba
     assert "Undelivered Mail Returned to Sender" in mail
 
 
+def test_the_queue_is_listed_as_mailq_does(files: NodeFiles) -> None:
+    with running(files) as node:
+        node.wait_log("mail is handed in at")
+        assert _send(files, "al@far.example") == 0
+        node.wait_log("status=deferred")
+        listed = run_send("-bp", "-C", str(files.config))
+        assert listed.returncode == 0, listed.stderr
+        assert "al@far.example" in listed.stdout
+
+
 def test_it_can_be_switched_off(files: NodeFiles) -> None:
     files.set("send", enabled=False)
     with running(files):
@@ -260,7 +270,7 @@ def _run_as_nobody(words: list[str]) -> subprocess.CompletedProcess[bytes]:
         capture_output=True,
         timeout=PATIENCE,
         cwd="/",
-        env={"PATH": "/usr/bin:/bin"},
+        env=BARE,
         user=NOBODY,
         group=NOBODY,
         extra_groups=[],

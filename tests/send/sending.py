@@ -1,5 +1,6 @@
 """The program as others run it, and a folder that it drops into."""
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ _PROGRAM = (
 )
 COMMAND = (sys.executable, "-c", _PROGRAM)
 PATIENCE = 30.0
+BARE = {"PATH": "/usr/bin:/bin"} | {
+    name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")
+}
+"""The environment of a program that cron runs."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ def run_send(*words: str, text: bytes = b"") -> subprocess.CompletedProcess[str]
         input=text,
         capture_output=True,
         timeout=PATIENCE,
-        env={"PATH": "/usr/bin:/bin"},
+        env=BARE,
         check=False,
     )
     answer = done.stdout.decode(), done.stderr.decode()
