@@ -75,6 +75,7 @@ def test_what_cannot_be_mailed_to_is_refused(text: str, reason: str) -> None:
 
 def test_a_list_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(targets, "MAX_TARGETS", 3)
+    monkeypatch.setattr(targets, "_MAX_PLAIN_CHARACTERS", 0)
     assert len(parse_targets("a b c")) == 3
     with pytest.raises(TableError, match="more than 3"):
         parse_targets("a b c d")
@@ -83,3 +84,12 @@ def test_a_list_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_name_alone_is_completed() -> None:
     assert A.complete("x.test") == Mailbox("a", "x.test")
     assert B.complete("y.test") == Mailbox("b", "x.test")
+
+
+@pytest.mark.parametrize("text", ["a, b@X.test", "a\tb.c+d@x-y.test,e", "a-@x.test _=", "a@1.2"])
+def test_plain_lists_are_read_in_a_shorter_way_to_the_same_end(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = parse_targets(text)
+    monkeypatch.setattr(targets, "_MAX_PLAIN_CHARACTERS", 0)
+    assert parse_targets(text) == quick

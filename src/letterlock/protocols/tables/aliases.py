@@ -83,6 +83,8 @@ def _split(line: str) -> tuple[str, str]:
 
 
 def _read_name(text: str) -> str:
+    if text.isalnum() and text.isascii():
+        return text.lower()
     quoted = re.fullmatch(r'"((?:\\.|[^"\\])*)"', text, re.DOTALL)
     if not quoted and any(mark in _PAIR.sub("", text) for mark in '@%,"'):
         raise TableError(f"{shorten(text)} is not one local name; quote what has signs in it")

@@ -52,6 +52,8 @@ def split_extension(local: str, delimiter: str) -> tuple[str, str]:
 
 def fold_local(local: str) -> str:
     """Give the normal key of a local part, from what its quoting meant."""
+    if local.isalnum() and local.isascii():
+        return local.lower()  # needs no quotes; most are such
     return Mailbox(local.casefold(), "").format()[:-1]
 
 

@@ -26,6 +26,11 @@ _TOKEN = re.compile(
     rf'(?:{_STRING}|\\.|\[[^\]\\"]*\]|[^{_BLANKS},;<>()"\\\[])+|<(?:{_STRING}|\\.|[^<>"\\])*>|[,;]',
     re.DOTALL,
 )
+# Nearly all lists are of such words, and a table may have many thousands of them. So short, no
+# label and no address in it is too long.
+_PLAIN_WORD = r"[A-Za-z0-9_+=-]+(?:\.[A-Za-z0-9_+=-]+)*(?:@[A-Za-z0-9]+(?:[.-][A-Za-z0-9]+)*)?"
+_PLAIN_LIST = re.compile(rf"{_PLAIN_WORD}(?:(?:[ \t]*,[ \t]*|[ \t]+){_PLAIN_WORD})*")
+_MAX_PLAIN_CHARACTERS = 60
 _EMPTY = '""'
 _PAIR = re.compile(r"\\(.)", re.DOTALL)
 _QUOTED = re.compile(r'"((?:\\.|[^"\\])*)"', re.DOTALL)
@@ -67,6 +72,8 @@ Target = Address | SameUser | Include
 
 def parse_targets(text: str) -> tuple[Target, ...]:
     """Read a list of addresses; empty for `""`. Raises TableError."""
+    if len(text) <= _MAX_PLAIN_CHARACTERS and _PLAIN_LIST.fullmatch(text):
+        return tuple(map(_read_plain_word, text.replace(",", " ").split()))
     targets: list[Target] = []
     words: list[str] = []
     """Since the last comma: a person's name if a `<` follows, else addresses."""
@@ -83,6 +90,11 @@ def parse_targets(text: str) -> tuple[Target, ...]:
             raise TableError(f"there are more than {MAX_TARGETS} addresses")
     targets += map(_read_word, words)
     return tuple(targets)
+
+
+def _read_plain_word(word: str) -> Address:
+    local, _, domain = word.partition("@")
+    return Address(local, domain.lower() or None)
 
 
 def _tokens(text: str) -> Iterator[str]:
