@@ -215,6 +215,20 @@ def test_a_message_that_is_too_large_is_refused_and_one_dropped_by_hand_comes_ba
     assert "Undelivered Mail Returned to Sender" in mail
 
 
+def test_mail_of_programs_follows_aliases_and_is_signed(files: NodeFiles) -> None:
+    """RFC 6376 §5, RFC 5321 §3.9.1: as that of clients of our own."""
+    aliases = files.folder / "aliases"
+    aliases.write_text("root: alice\n")
+    files.set("maps", aliases=str(aliases))
+    with running(files) as node:
+        node.wait_log("DKIM: made", count=2)
+        assert _send(files, "-f", "www", "root") == 0
+        node.wait_log("status=sent")
+    (mail,) = files.mails()
+    assert mail.count("\nDKIM-Signature: ") == 2
+    assert "\nFrom: " in mail
+
+
 def test_the_queue_is_listed_as_mailq_does(files: NodeFiles) -> None:
     with running(files) as node:
         node.wait_log("mail is handed in at")
