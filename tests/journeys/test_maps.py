@@ -101,6 +101,16 @@ def test_tables_count_as_they_are_now(node: RunningNode) -> None:
     node.wait_for(lambda: ask(node, "alice@example.org") == "250 2.1.5", "the table")
 
 
+def test_a_notification_follows_aliases_too(node: RunningNode) -> None:
+    """As for mail of cron's, whose sender is root."""
+    write(node.files.folder / "transport", "bob@example.org error:5.7.1 not now\n")
+    node.wait_for(lambda: ask(node, "bob@example.org") == "550 5.7.1", "the way")
+    queue_id = node.send(to="team@example.org", sender="root@example.org")
+    node.wait_log(rf"{queue_id}: to=<bob@example.org>.*status=bounced \(not now\)")
+    node.wait_log(r"to=<alice@example.org>, .*status=sent", count=2)
+    assert any("not now" in mail for mail in node.files.mails("alice"))
+
+
 def test_the_first_recipient_is_told_in_a_bounce(node: RunningNode) -> None:
     """RFC 3464 §2.3.1: Original-Recipient is what the sender wrote."""
     folder = node.files.folder

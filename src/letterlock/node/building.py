@@ -61,6 +61,7 @@ from letterlock.services.queue.schedule import Schedule
 from letterlock.services.queue.settlements import Settlements
 from letterlock.services.receive.clients import ClientLimits
 from letterlock.services.receive.recipients import RelayClients
+from letterlock.services.receive.redirected import redirect_if_known
 from letterlock.services.redirect.tables import NO_TABLES, TableFiles, TableSource
 from letterlock.storage.certificate_files import CertificateFiles, PairListing
 from letterlock.storage.ids import QueueIds
@@ -242,6 +243,7 @@ class DeliveryBuilder:
             make_id=make_id,
             make_token=_make_token,
             jitter=self._random.random,
+            redirect=lambda envelope: redirect_if_known(envelope, tables.current()),
         )
         share = max(1, deliver.max_connections_per_destination // self._workers)
         rate = deliver.max_rate_per_destination

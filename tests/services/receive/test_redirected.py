@@ -6,7 +6,7 @@ from letterlock.protocols.smtp.envelope import Envelope, Notify, Recipient
 from letterlock.protocols.tables.aliases import parse_aliases
 from letterlock.protocols.tables.expansion import AddressTables
 from letterlock.services.receive import redirected
-from letterlock.services.receive.redirected import find_destinations, redirect
+from letterlock.services.receive.redirected import find_destinations, redirect, redirect_if_known
 from letterlock.services.redirect.files import Unreadable
 from letterlock.services.redirect.tables import NO_TABLES, Tables
 
@@ -81,6 +81,14 @@ def test_tables_that_cannot_tell_say_why() -> None:
     )
     broken = Tables(tables().addresses, unreadable=Unreadable("/al: gone"))
     assert redirect(envelope("alice@x.test"), broken) == "/al: gone"
+
+
+def test_messages_of_our_own_go_on_when_tables_cannot_tell() -> None:
+    given = envelope("loop@x.test")
+    assert redirect_if_known(given, tables()) is given
+    assert redirect_if_known(envelope("team@x.test"), tables()) == redirect(
+        envelope("team@x.test"), tables()
+    )
 
 
 def test_a_message_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:

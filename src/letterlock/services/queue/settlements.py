@@ -71,6 +71,8 @@ class Settlements:
     make_token: Callable[[], str]
     jitter: Callable[[], float]
     save_retry: timedelta = timedelta(seconds=2)
+    redirect: Callable[[Envelope], Envelope] = lambda envelope: envelope
+    """Follows the aliases of those who get a notification."""
 
     async def settle(self, claim: Claim, delivery: Delivery, store: QueueStore) -> None:
         """Decide, tell the log, save. Raises StoreUnavailable when it can't be saved in time."""
@@ -215,13 +217,14 @@ class Settlements:
         if (waiting := writer.write(dsn.content)) is not None:
             await waiting
         body = await writer.finish()
+        envelope = self.redirect(dsn.envelope)
         return NewMessage(
             queue_id=queue_id,
-            envelope=dsn.envelope,
-            destinations=tuple(item.address.rpartition("@")[2] for item in dsn.envelope.recipients),
+            envelope=envelope,
+            destinations=tuple(item.address.rpartition("@")[2] for item in envelope.recipients),
             body=body,
             received=now,
-            expires=self.schedule.expires(now, dsn.envelope.sender),
+            expires=self.schedule.expires(now, envelope.sender),
             origin={"client": "local", "helo": self.hostname, "tls": ""},
         )
 

@@ -31,6 +31,15 @@ def redirect(envelope: Envelope, tables: Tables) -> Envelope | str:
     return replace(envelope, recipients=tuple(found.values()))
 
 
+def redirect_if_known(envelope: Envelope, tables: Tables) -> Envelope:
+    """Follow the aliases; while that cannot be done, leave the envelope as it is.
+
+    For messages of our own, which nobody can be asked to send again.
+    """
+    found = redirect(envelope, tables)
+    return envelope if isinstance(found, str) else found
+
+
 def find_destinations(envelope: Envelope) -> tuple[str, ...]:
     """Give what each recipient is grouped by in the queue: what stands behind the last @."""
     return tuple(item.address.rpartition("@")[2] for item in envelope.recipients)
