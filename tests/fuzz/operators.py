@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from letterlock.base.config import values
+from letterlock.base.config.dkim import parse_selector
 from letterlock.base.config.load import ConfigErrors, parse_config
 from letterlock.base.config.locate import locate
 from letterlock.base.config.maps import parse_delimiter
@@ -169,6 +170,7 @@ _VALUES: tuple[tuple[Callable[[str], Any], Callable[[Any], str]], ...] = (
     (values.parse_file_mode, str),
     (values.parse_account, str),
     (parse_delimiter, str),
+    (parse_selector, str),
     (values.parse_group, str),
     (values.parse_https_url, str),
     (values.parse_certificate_name, str),

@@ -38,6 +38,7 @@ from letterlock.services.receive.dropped import (
     DroppedReader,
     LocalUser,
 )
+from letterlock.services.receive.redirected import redirect_if_known
 from letterlock.services.receive.session import Receiver, ReceivingSession
 from letterlock.storage.queue import NewMessage, QueueId, StoreUnavailable
 
@@ -191,10 +192,11 @@ class LocalSubmissions:
         writer = receiver.store.write_body()
         if (waiting := writer.write(dsn.content)) is not None:
             await waiting
+        envelope = redirect_if_known(dsn.envelope, receiver.tables.current())
         notice = NewMessage(
             queue_id=queue_id,
-            envelope=dsn.envelope,
-            destinations=tuple(item.address.rpartition("@")[2] for item in dsn.envelope.recipients),
+            envelope=envelope,
+            destinations=tuple(item.address.rpartition("@")[2] for item in envelope.recipients),
             body=await writer.finish(),
             received=now,
             expires=receiver.schedule.expires(now, dsn.envelope.sender),
