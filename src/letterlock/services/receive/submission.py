@@ -4,7 +4,6 @@ Implements `network.smtp_owner.SessionOwner` with `answer_auth`. RFC 6409 §4.3,
 §6; RFC 3848 §1 (`ESMTPSA`). What is stored, and how, is as on port 25 (`session`).
 """
 
-import base64
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from msgspec.structs import replace
 
 from letterlock.network.smtp_owner import Peer
 from letterlock.protocols.sasl.mechanisms import Mechanism
+from letterlock.protocols.sasl.responses import encode_challenge
 from letterlock.protocols.sasl.steps import Challenge, Failed, Fault
 from letterlock.protocols.smtp.envelope import Envelope
 from letterlock.protocols.smtp.header_fields import make_safe
@@ -151,7 +151,7 @@ class SubmittingSession(ReceivingSession):
     def _tell(self, outcome: Outcome) -> Reply:
         match outcome:
             case Challenge(octets):
-                return reply(334, None, base64.b64encode(octets).decode())
+                return reply(334, None, encode_challenge(octets))
             case LoggedIn(account):
                 self._account, self._may_relay = account, True
                 self._counts.add("AUTH")
