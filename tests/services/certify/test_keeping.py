@@ -174,10 +174,25 @@ async def test_a_key_is_changed_on_schedule(scene: Scene) -> None:
         state = await scene.store.load(ID)
         return state is not None and state.facts not in (None, renewed)
 
-    keeping = Keeping(scene.tools(), [ID], timedelta(days=65))
+    class Counting(SqliteCertificates):
+        looks = 0
+
+        async def list_states(self, **named: Any) -> list[CertificateState]:
+            self.looks += 1
+            return await super().list_states(**named)
+
+    store = Counting(scene.database)
+
+    async def has_looked_often() -> bool:
+        # Each look waits behind what a roll-over that was begun would keep.
+        keeping.look()
+        return store.looks > 9
+
+    keeping = Keeping(scene.tools(store), [ID], timedelta(days=65))
     async with running(keeping):
-        await asyncio.sleep(0.1)
+        await until(has_looked_often)
         assert not await has_another()
+        assert not scene.said("key roll-over")
         scene.clock.move(timedelta(days=3))
         keeping.look()
         await until(has_another)
