@@ -3,7 +3,7 @@
 import pytest
 
 from letterlock.base.errors import LocalError
-from letterlock.storage.migrations import Migration, find_missing, load_migrations
+from letterlock.storage.migrations import Migration, TooNewError, find_missing, load_migrations
 
 FIRST, SECOND = Migration(1, "a", "...", "x"), Migration(2, "b", "...", "y")
 
@@ -25,6 +25,12 @@ def test_what_was_not_applied_is_missing() -> None:
     assert find_missing([FIRST, SECOND], {}, "db") == [FIRST, SECOND]
     assert find_missing([FIRST, SECOND], {1: "x"}, "db") == [SECOND]
     assert find_missing([FIRST, SECOND], {1: "x", 2: "y", 3: "newer"}, "db") == []
+
+
+def test_one_that_says_who_can_read_it_is_believed() -> None:
+    assert find_missing([FIRST, SECOND], {1: "x", 2: "y", 3: "newer"}, "db", 2) == []
+    with pytest.raises(TooNewError, match=r"db: a newer release .* lacks migration 3\); run that"):
+        find_missing([FIRST, SECOND], {1: "x", 2: "y", 3: "newer"}, "db", 3)
 
 
 def test_one_that_was_changed_is_refused() -> None:

@@ -38,6 +38,7 @@ from letterlock.node.policy_service import (
     PolicyService,
     make_policy_service,
 )
+from letterlock.node.schemas import require_readable_stores
 from letterlock.node.submission_listeners import SubmissionListeners
 from letterlock.node.supervisor import PROCESSES_PER_PLACE, Generation, Supervisor
 from letterlock.node.systemd import Notifier, take_listeners
@@ -128,6 +129,7 @@ class _Node:
         drop_privileges(config)
         _require_folders(config)
         require_usable(config)
+        require_readable_stores(config)
         self._certificates = build_certificates(config, clock.now())
         self._policy = load_policy(config.policy)
         check_delivery(config, self._policy.table, clock, log)

@@ -4,13 +4,13 @@ The database going away is StoreUnavailable within seconds; connections are made
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
 from letterlock.base.errors import LocalError
-from letterlock.storage.migrations import find_missing, load_migrations
+from letterlock.storage.migrations import Migration, find_missing, load_migrations
 from letterlock.storage.queue import StoreUnavailable
 
 try:
@@ -34,6 +34,11 @@ _KEEPALIVE = {
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
 }
+
+_HAS_READABLE_FROM = """
+    SELECT 1 FROM pg_attribute
+    WHERE attrelid = to_regclass($1) AND attname = 'readable_from' AND NOT attisdropped
+"""
 
 T = TypeVar("T")
 
@@ -212,15 +217,30 @@ async def _migrate(connection: Connection, schema: Schema, now: int) -> None:
         f"CREATE TABLE IF NOT EXISTS {table} (version INTEGER PRIMARY KEY, "
         "name TEXT NOT NULL, checksum TEXT NOT NULL, applied BIGINT NOT NULL)"
     )
-    rows = await connection.fetch(f"SELECT version, checksum FROM {table}")  # noqa: S608 - a constant
-    applied: dict[int, str] = {row["version"]: row["checksum"] for row in rows}
-    migrations = load_migrations(schema.package)
-    for migration in find_missing(migrations, applied, "the PostgreSQL database"):
-        await connection.execute(migration.sql)
+    if not await connection.fetchval(_HAS_READABLE_FROM, table):
+        # Only then: it waits for all who read the table.
         await connection.execute(
-            f"INSERT INTO {table} (version, name, checksum, applied) "  # noqa: S608 - a constant
-            "VALUES ($1, $2, $3, $4)",
-            *(migration.version, migration.name, migration.checksum, now),
+            f"ALTER TABLE {table} ADD COLUMN readable_from INTEGER NOT NULL DEFAULT 0"
+        )
+    query = f"SELECT version, checksum, readable_from FROM {table}"  # noqa: S608 - a constant
+    rows = await connection.fetch(query)
+    applied: dict[int, str] = {row["version"]: row["checksum"] for row in rows}
+    oldest = max((row["readable_from"] for row in rows), default=0)
+    migrations = load_migrations(schema.package)
+    missing = find_missing(migrations, applied, "the PostgreSQL database", oldest)
+    await apply_migrations(connection, schema, missing, now)
+
+
+async def apply_migrations(
+    connection: Connection, schema: Schema, migrations: Sequence[Migration], now: int
+) -> None:
+    """Apply these, in their order, and keep that they were."""
+    for each in migrations:
+        await connection.execute(each.sql)
+        await connection.execute(
+            f"INSERT INTO {schema.versions} "  # noqa: S608 - a constant
+            "(version, name, checksum, applied, readable_from) VALUES ($1, $2, $3, $4, $5)",
+            *(each.version, each.name, each.checksum, now, each.readable_from),
         )
 
 

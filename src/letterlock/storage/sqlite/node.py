@@ -28,12 +28,10 @@ from letterlock.storage.sqlite.connection import (
     is_broken,
     translate,
 )
-from letterlock.storage.sqlite.owner import FILE_MODE, make_private, migrate
+from letterlock.storage.sqlite.owner import FILE_MODE, NODE_MIGRATIONS, make_private, migrate
 
 MEMORY = Path(":memory:")
 """Instead of a file: a database that is this process's alone, and ends with its connection."""
-
-_MIGRATIONS = "letterlock.storage.sqlite.node_migrations"
 
 T = TypeVar("T")
 
@@ -105,7 +103,7 @@ class NodeDatabase:
             now = to_micros(self._clock.now())
             connection.execute("BEGIN IMMEDIATE")
             try:
-                migrate(connection, self._path, now, _MIGRATIONS)
+                migrate(connection, self._path, now, NODE_MIGRATIONS)
                 connection.execute("COMMIT")
             except BaseException:
                 self._disconnect()

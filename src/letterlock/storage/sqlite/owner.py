@@ -9,11 +9,16 @@ import apsw
 
 from letterlock.base.errors import LocalError
 from letterlock.storage.durable import make_folder, unavailable
-from letterlock.storage.migrations import Migration, find_missing, load_migrations
-from letterlock.storage.sqlite.connection import fetch_rows
+from letterlock.storage.migrations import Migration, TooNewError, find_missing, load_migrations
+from letterlock.storage.sqlite.connection import connect_reader, fetch_rows
 
 FILE_MODE = 0o600
+QUEUE_MIGRATIONS = "letterlock.storage.sqlite.migrations"
+NODE_MIGRATIONS = "letterlock.storage.sqlite.node_migrations"
 _OTHERS = 0o077
+_HAS_READABLE_FROM = (
+    "SELECT 1 FROM pragma_table_info('schema_version') WHERE name = 'readable_from'"
+)
 
 
 class OwnedElsewhereError(LocalError):
@@ -75,24 +80,56 @@ def migrate(
     connection: apsw.Connection,
     path: Path,
     now: int,
-    package: str = "letterlock.storage.sqlite.migrations",
+    package: str = QUEUE_MIGRATIONS,
 ) -> None:
     """Bring the schema to this release. Raises LocalError for a file that is not ours."""
     connection.execute(
         "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY, "
         "name TEXT NOT NULL, checksum TEXT NOT NULL, applied INTEGER NOT NULL) STRICT"
     )
-    rows = fetch_rows(connection, "SELECT version, checksum FROM schema_version")
-    applied: dict[int, str] = dict(rows)
-    migrations = load_migrations(package)
-    for migration in find_missing(migrations, applied, str(path)):
+    # Files of before there was this column are brought forward without a migration of their own:
+    # what is in it must be known before any of them is applied.
+    if not fetch_rows(connection, _HAS_READABLE_FROM):
+        connection.execute(
+            "ALTER TABLE schema_version ADD COLUMN readable_from INTEGER NOT NULL DEFAULT 0"
+        )
+    for migration in find_migrations(connection, path, package):
         _apply(connection, migration, now)
+
+
+def find_migrations(connection: apsw.Connection, path: Path, package: str) -> list[Migration]:
+    """Give what a file still needs. Raises LocalError for one that this release can't work with."""
+    rows = fetch_rows(connection, "SELECT version, checksum, readable_from FROM schema_version")
+    applied = {version: checksum for version, checksum, _ in rows}
+    oldest = max((readable_from for *_, readable_from in rows), default=0)
+    return find_missing(load_migrations(package), applied, str(path), oldest)
+
+
+def require_readable(path: Path, package: str = QUEUE_MIGRATIONS) -> None:
+    """Raise TooNewError for a file that a newer release changed beyond us; changes nothing.
+
+    One that is not there, or broken, is not told of: whoever opens it finds that.
+    """
+    if not path.is_file():
+        return
+    with contextlib.suppress(apsw.Error):
+        connection = connect_reader(path)
+        try:
+            if fetch_rows(connection, _HAS_READABLE_FROM):
+                find_migrations(connection, path, package)
+        except TooNewError:
+            raise
+        except LocalError:
+            return
+        finally:
+            connection.close(force=True)
 
 
 def _apply(connection: apsw.Connection, migration: Migration, now: int) -> None:
     with connection:
         connection.execute(migration.sql)
         connection.execute(
-            "INSERT INTO schema_version (version, name, checksum, applied) VALUES (?, ?, ?, ?)",
-            (migration.version, migration.name, migration.checksum, now),
+            "INSERT INTO schema_version (version, name, checksum, applied, readable_from) "
+            "VALUES (?, ?, ?, ?, ?)",
+            (migration.version, migration.name, migration.checksum, now, migration.readable_from),
         )

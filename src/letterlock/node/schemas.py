@@ -1,0 +1,18 @@
+"""Whether the databases of a node are of a form that this release can work with.
+
+Asked before the node starts: else a worker would leave the mail in them where it is, and begin new
+ones. PostgreSQL is asked when it is opened.
+"""
+
+from letterlock.base.config.choices import QueueEngine
+from letterlock.base.config.sections import Config
+from letterlock.storage.sqlite.owner import NODE_MIGRATIONS, require_readable
+
+
+def require_readable_stores(config: Config) -> None:
+    """Raise LocalError when a newer release has changed one beyond us."""
+    if config.queue.engine is not QueueEngine.SQLITE:
+        return
+    for path in sorted(config.queue_dir.glob("shard-*.db")):
+        require_readable(path)
+    require_readable(config.node_database, NODE_MIGRATIONS)
