@@ -9,6 +9,7 @@ from tests.fuzz import (
     dns_changes,
     dns_messages,
     explain,
+    filters,
     https,
     local_mail,
     maps,
@@ -27,7 +28,7 @@ from tests.fuzz.target import Target
 _MODULES = (
     *(smtp_server, smtp_client, messages, addresses, dns_messages, mta_sts, tls, tlsrpt, tables),
     *(https, maps, caa, dns_changes, acme, acme_certificates, operators, explain, dkim, submission),
-    local_mail,
+    *(local_mail, filters),
 )
 TARGETS: dict[str, Target] = {
     target.name: target for module in _MODULES for target in module.TARGETS

@@ -1,0 +1,60 @@
+"""Filters: what they want done to a header section."""
+
+from letterlock.protocols.smtp.field_edits import (
+    AppendField,
+    ChangeField,
+    DeleteField,
+    FieldEdit,
+    InsertField,
+)
+from letterlock.protocols.smtp.header_edits import EditError, cut_fields, edit_header, fold_field
+from tests.fuzz.target import Target, take_choices
+
+_HEADER = b"A: 1\r\nB: 2\r\n and\r\nno field\r\na : 3\r\n"
+_WORDS = (b"\r\n", b"\r\n ", b"\r\n\r\n", b"\n", b"\r", b"\0", b":", b"A", b"B: ", b"\xff", b"\t")
+
+
+def check_header_edits(octets: bytes) -> None:
+    """No value begins a field or ends the header section, and nothing else moves."""
+    (choice, number), rest = take_choices(octets, 2)
+    header, _, texts = rest.partition(b"\xff")
+    name, _, value = texts.partition(b"\xff")
+    if header.startswith(b"\r\n"):
+        header = b""  # that would be the empty line behind it
+    assert b"".join(field.octets for field in cut_fields(header)) == header
+    edit = _make_edit(choice, number % 8, name.decode("latin-1"), value)
+    before = len(cut_fields(header))
+    try:
+        edited = edit_header(header, [edit])
+    except EditError:
+        return
+    after = len(cut_fields(edited))
+    assert after - before in ((1,), (1,), (0, 1), range(-before, 1))[choice % 4]
+    assert edited.count(b"\r\n\r\n") <= header.count(b"\r\n\r\n")
+    lowered = edit.name.lower().encode("latin-1")
+    for field in cut_fields(header):
+        assert field.name.lower() == lowered or field.octets in edited
+    (made,) = cut_fields(fold_field("X", value))
+    assert made.name == b"X"
+
+
+def _make_edit(choice: int, number: int, name: str, value: bytes) -> FieldEdit:
+    match choice % 4:
+        case 0:
+            return InsertField(number, name, value)
+        case 1:
+            return AppendField(name, value)
+        case 2:
+            return ChangeField(name, number, value)
+        case _:
+            return DeleteField(name, number - 4 if number else None)
+
+
+TARGETS = (
+    Target(
+        "header-edits",
+        check_header_edits,
+        tuple(bytes((kind, 2)) + _HEADER + b"\xffA\xff x\r\nB: y" for kind in range(4)),
+        _WORDS,
+    ),
+)
