@@ -16,6 +16,7 @@ from tests.fuzz import (
     messages,
     mta_sts,
     operators,
+    proxies,
     smtp_client,
     smtp_server,
     submission,
@@ -28,7 +29,7 @@ from tests.fuzz.target import Target
 _MODULES = (
     *(smtp_server, smtp_client, messages, addresses, dns_messages, mta_sts, tls, tlsrpt, tables),
     *(https, maps, caa, dns_changes, acme, acme_certificates, operators, explain, dkim, submission),
-    *(local_mail, filters),
+    *(local_mail, filters, proxies),
 )
 TARGETS: dict[str, Target] = {
     target.name: target for module in _MODULES for target in module.TARGETS
