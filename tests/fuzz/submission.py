@@ -1,5 +1,8 @@
 """Submission: base64 in lines, the mechanisms that a client talks, whose addresses are whose."""
 
+from letterlock.protocols.sasl.channel_binding import TLS_EXPORTER
+from letterlock.protocols.sasl.client_mechanisms import begin_exchange
+from letterlock.protocols.sasl.client_steps import Credentials
 from letterlock.protocols.sasl.dovecot import (
     Accepted,
     Denied,
@@ -30,9 +33,11 @@ from letterlock.protocols.sasl.steps import (
     Step,
     VerifierNeeded,
 )
+from letterlock.protocols.smtp.authentication import Authentication, AuthStep, LoggedIn, Say
 from letterlock.protocols.smtp.own_addresses import is_own_address, parse_own_address
 from letterlock.protocols.smtp.paths import AddressError, parse_mailbox
 from letterlock.protocols.smtp.replies import Reply, reply
+from letterlock.protocols.smtp.reply_reader import ReplyReader
 from letterlock.protocols.smtp.server_session import (
     Authenticate,
     MailFrom,
@@ -84,7 +89,9 @@ def check_response(octets: bytes) -> None:
 def check_exchange(octets: bytes) -> None:
     """Whatever responses come, an exchange ends, and nobody is let in who proved nothing."""
     (flags,), rest = take_choices(octets, 1)
-    exchange = make_exchange(_MECHANISMS[flags % len(_MECHANISMS)], "3rfcNHYJY1ZVvWVs7j")
+    mechanism = _MECHANISMS[flags % len(_MECHANISMS)]
+    bindings = {TLS_EXPORTER: b"bound"}
+    exchange = make_exchange(mechanism, "3rfcNHYJY1ZVvWVs7j", bindings, is_plus_offered=flags > 8)
     responses = rest.split(b"\xfe")
     step: Step = exchange.begin(responses.pop(0) if flags & 4 else None)
     _check_step(step)
@@ -97,6 +104,25 @@ def check_exchange(octets: bytes) -> None:
         step = exchange.receive(response)
         _check_step(step)
     assert not isinstance(step, Proved)
+
+
+def check_client_exchange(octets: bytes) -> None:
+    """Whatever a server says, a login ends, and none is good that SCRAM's server did not prove."""
+    (flags,), rest = take_choices(octets, 1)
+    mechanism = _MECHANISMS[flags % len(_MECHANISMS)]
+    credentials = Credentials("user", "pencil", "passwords:1")
+    bindings = {TLS_EXPORTER: b"bound"}
+    exchange = begin_exchange(mechanism, credentials, "3rfcNHYJ", bindings, may_bind=flags > 8)
+    authentication = Authentication(mechanism, exchange)
+    step: AuthStep = authentication.begin()
+    for said in (*rest.split(b"\xfe"), b"334 ", b"334 ", b"334 ", b"235 "):
+        if not isinstance(step, Say):
+            break
+        answer = next(iter(ReplyReader().receive(said + b"\r\n")), None)
+        if isinstance(answer, Reply):
+            step = authentication.receive(answer)
+    assert not isinstance(step, Say)
+    assert not isinstance(step, LoggedIn) or "SCRAM" not in mechanism
 
 
 def _check_step(step: Step) -> None:
@@ -218,13 +244,25 @@ TARGETS = (
         "sasl-exchange",
         check_exchange,
         (
-            b"\4n,,n=user,r=abc\xfec=biws,r=abc3rfcNHYJY1ZVvWVs7j,p=AAAA",
-            b"\1\0tim\0secret",
-            b"\5\0tim\0secret",
-            b"\2tim\xfesecret",
+            b"\5n,,n=user,r=abc\xfec=biws,r=abc3rfcNHYJY1ZVvWVs7j,p=AAAA",
+            b"\4p=tls-exporter,,n=user,r=abc\xfec=biws,r=abc3rfcNHYJY1ZVvWVs7j,p=AAAA",
+            b"\2\0tim\0secret",
+            b"\6\0tim\0secret",
+            b"\3tim\xfesecret",
             b"\0y,a=user,n=user,r=abc\xfe",
         ),
         _WORDS,
+    ),
+    Target(
+        "sasl-client",
+        check_client_exchange,
+        (
+            b"\1334 cj0zcmZjTkhZSngscz1BQUFBLGk9NDA5Ng==\xfe334 dj1BQUFB\xfe235 ok",
+            b"\2235 2.7.0 welcome",
+            b"\3334 VXNlcm5hbWU6\xfe334 UGFzc3dvcmQ6\xfe235 ok",
+            b"\0535 5.7.8 no",
+        ),
+        (b"334 ", b"235 ", b"535 ", b"\xfe", b"cj0zcmZjTkhZSng", b"=="),
     ),
     Target(
         "sasl-preparation",

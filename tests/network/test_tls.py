@@ -1,5 +1,6 @@
 """The driver against itself: handshakes that work, plaintext, and the end of a connection."""
 
+import hashlib
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from OpenSSL import SSL
 from letterlock.base.domains import DomainError
 from letterlock.network.server_certificates import ServerCertificates
 from letterlock.network.tls import MAX_READ_BYTES, TlsDriver, _is_resumed
+from letterlock.protocols.sasl.channel_binding import TLS_EXPORTER, TLS_SERVER_END_POINT
 from letterlock.protocols.tls.handshake import FailureCause, Handshake, HandshakeFailed
 from tests.network.certificates import client_context, issue, make_chooser, shake
 
@@ -116,6 +118,30 @@ def test_large_plaintext_arrives_whole_and_each_read_is_bounded(
     first = server.read()
     assert len(first) <= MAX_READ_BYTES + 16 * 1024
     assert first + read_all(server) == sent
+
+
+@pytest.mark.parametrize(
+    ("version", "kinds"),
+    [
+        (SSL.TLS1_2_VERSION, [TLS_SERVER_END_POINT]),
+        (SSL.TLS1_3_VERSION, [TLS_EXPORTER, TLS_SERVER_END_POINT]),
+    ],
+)
+def test_both_sides_know_what_a_login_can_be_bound_to(
+    chooser: ServerCertificates, version: int, kinds: list[str]
+) -> None:
+    """RFC 9266 §4.1, RFC 5929 §4.1."""
+    context = client_context(max_version=version)
+    client = TlsDriver.client(context, NAME)
+    assert not client.find_channel_bindings()
+    client, server = connect(chooser, context)
+    bindings = client.find_channel_bindings()
+    assert list(bindings) == kinds
+    assert bindings == server.find_channel_bindings()
+    leaf = issue((NAME,)).chain_der[0]
+    assert bindings[TLS_SERVER_END_POINT] == hashlib.sha256(leaf).digest()
+    other = connect(chooser, context)[0].find_channel_bindings()
+    assert (other == bindings) is (version == SSL.TLS1_2_VERSION)
 
 
 def test_close_sends_close_notify(chooser: ServerCertificates) -> None:

@@ -1,6 +1,6 @@
 """The connections that come in for submission: as those of `smtp_server`, with logins.
 
-RFC 4954 §4; RFC 8314 §3.3. With implicit TLS the session asks for the handshake before it greets.
+RFC 4954 §4; RFC 5056 §2 (channel bindings); RFC 8314 §3.3. With implicit TLS the session asks for the handshake before it greets.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol
 from letterlock.network.smtp_connection import Connection, ConnectionHome
 from letterlock.network.smtp_owner import SessionOwner
 from letterlock.network.smtp_server import SmtpServer
+from letterlock.protocols.sasl.channel_binding import NO_BINDINGS, ChannelBindings
 from letterlock.protocols.smtp.replies import Reply
 from letterlock.protocols.smtp.server_session import Authenticate
 
@@ -17,7 +18,9 @@ from letterlock.protocols.smtp.server_session import Authenticate
 class SubmissionOwner(SessionOwner, Protocol):
     """Answers one session's events, logins too."""
 
-    async def answer_auth(self, event: Authenticate) -> Reply: ...
+    async def answer_auth(
+        self, event: Authenticate, find_bindings: Callable[[], ChannelBindings]
+    ) -> Reply: ...
 
 
 class SubmissionConnection(Connection):
@@ -28,7 +31,11 @@ class SubmissionConnection(Connection):
         self._owner: SubmissionOwner
 
     async def _authenticate(self, event: Authenticate) -> None:
-        self._session.answer(await self._owner.answer_auth(event))
+        answer = await self._owner.answer_auth(event, self._find_channel_bindings)
+        self._session.answer(answer)
+
+    def _find_channel_bindings(self) -> ChannelBindings:
+        return NO_BINDINGS if self._tls is None else self._tls.find_channel_bindings()
 
     # Any: as in Connection.
     _ACTIONS: ClassVar[Mapping[type, Callable[[Any, Any], None]]] = {

@@ -19,6 +19,15 @@ from letterlock.network.tls_failures import (
     find_received_alert,
     make_alert_failure,
 )
+from letterlock.protocols.sasl.channel_binding import (
+    EXPORTER_LABEL,
+    EXPORTER_OCTETS,
+    NO_BINDINGS,
+    TLS_EXPORTER,
+    TLS_SERVER_END_POINT,
+    ChannelBindings,
+    hash_end_point,
+)
 from letterlock.protocols.tls.alerts import find_plain_alert
 from letterlock.protocols.tls.client_hello import ClientHello, ClientHelloReader, Incomplete
 from letterlock.protocols.tls.handshake import FailureCause, Handshake, HandshakeFailed
@@ -87,6 +96,31 @@ class TlsDriver:
     def error(self) -> str | None:
         """The failure in words; None when there is none."""
         return None if self.failure is None else self.failure.detail
+
+    def find_channel_bindings(self) -> ChannelBindings:
+        """Give what SASL can tie a login to; nothing before the handshake is complete.
+
+        tls-exporter with TLS 1.3 only: before it, RFC 9266 §4 wants an extended master secret, and
+        pyOpenSSL does not tell whether there is one.
+        """
+        if self._connection is None or self._handshake is None or self.failure is not None:
+            return NO_BINDINGS
+        found = {}
+        if self._handshake.version == "TLSv1.3":
+            found[TLS_EXPORTER] = self._connection.export_keying_material(
+                EXPORTER_LABEL, EXPORTER_OCTETS
+            )
+        server = self._find_server_certificate(self._connection)
+        if server is not None and (digest := hash_end_point(server)) is not None:
+            found[TLS_SERVER_END_POINT] = digest
+        return found
+
+    def _find_server_certificate(self, connection: SSL.Connection) -> bytes | None:
+        if self._chooser is None:
+            chain = self._find_chain()
+            return chain[0] if chain else None
+        own = connection.get_certificate()
+        return None if own is None else crypto.dump_certificate(crypto.FILETYPE_ASN1, own)
 
     def receive(self, data: bytes) -> None:
         """Take ciphertext from the peer."""

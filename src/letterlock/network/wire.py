@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from letterlock.network.tls import TlsDriver
+from letterlock.protocols.sasl.channel_binding import NO_BINDINGS, ChannelBindings
 from letterlock.protocols.tls.handshake import Handshake, HandshakeFailed
 
 MAX_BUFFERED_OCTETS = 256 * 1024
@@ -94,6 +95,10 @@ class Wire(asyncio.Protocol):
             failed = driver.time_out()
             self._send(driver.bytes_to_send())
             return failed
+
+    def find_channel_bindings(self) -> ChannelBindings:
+        """Give what SASL can tie a login to; nothing in clear."""
+        return NO_BINDINGS if self._tls is None else self._tls.find_channel_bindings()
 
     @property
     def is_open(self) -> bool:

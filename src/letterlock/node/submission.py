@@ -62,7 +62,8 @@ class SubmissionService:
             is_client_shown=section.show_client,
             is_author_checked=section.check_author,
         )
-        self._settings = _session_settings(config, source.mechanisms)
+            is_binding_offered=section.channel_binding,
+        self._settings = _session_settings(config, self._submitter.mechanisms)
 
     def _make_source(self) -> logins.AccountSource:
         users, section = self._accounts.users, self._config.submission

@@ -12,6 +12,7 @@ class ScramClient:
         self._nonce = nonce
         self._signature = b""
         self.header = "n,,"
+        self.bound = b""
 
     @property
     def bare(self) -> str:
@@ -27,7 +28,7 @@ class ScramClient:
         salted = hashlib.pbkdf2_hmac(
             "sha256", self._password.encode(), base64.b64decode(given["s"]), int(given["i"])
         )
-        binding = base64.b64encode(self.header.encode()).decode()
+        binding = base64.b64encode(self.header.encode() + self.bound).decode()
         without_proof = f"c={binding},r={nonce or given['r']}"
         signed = f"{self.bare},{text},{without_proof}".encode()
         client_key = hmac.digest(salted, b"Client Key", "sha256")

@@ -10,7 +10,10 @@ from letterlock.protocols.sasl.steps import Exchange
 
 @pytest.mark.parametrize(
     ("name", "exchange"),
-    [("SCRAM-SHA-256", ScramExchange), ("PLAIN", PlainExchange), ("LOGIN", LoginExchange)],
+    [
+        *(("SCRAM-SHA-256-PLUS", ScramExchange), ("SCRAM-SHA-256", ScramExchange)),
+        *(("PLAIN", PlainExchange), ("LOGIN", LoginExchange)),
+    ],
 )
 def test_each_mechanism_has_its_exchange(name: str, exchange: type[Exchange]) -> None:
     assert isinstance(make_exchange(Mechanism(name), "nonce"), exchange)

@@ -18,6 +18,7 @@ from letterlock.network.smtp_owner import Peer
 from letterlock.network.submission_server import SubmissionServer
 from letterlock.network.tls import TlsDriver
 from letterlock.network.wire import Lost, Wire, connect
+from letterlock.protocols.sasl.channel_binding import TLS_EXPORTER
 from letterlock.protocols.sasl.mechanisms import Mechanism
 from letterlock.protocols.sasl.scram import make_verifier
 from letterlock.protocols.smtp.server_session import SessionSettings
@@ -86,7 +87,7 @@ class Desk:
         assert isinstance(await wire.start_tls(driver, 5), Handshake)
         if is_implicit:
             assert (await talk.read()).startswith(b"220")
-        assert b"AUTH SCRAM-SHA-256 PLAIN LOGIN" in await talk.say(EHLO)
+        assert b"AUTH SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN" in await talk.say(EHLO)
         try:
             yield talk
         finally:
@@ -98,6 +99,10 @@ class Talk:
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
+
+    def exporter(self) -> bytes:
+        """Give what a login is bound to on this connection."""
+        return self._wire.find_channel_bindings()[TLS_EXPORTER]
 
     async def say(self, octets: bytes) -> bytes:
         await self._wire.write(octets, 5)

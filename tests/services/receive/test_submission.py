@@ -64,7 +64,7 @@ async def test_the_clients_address_is_shown_where_it_is_wanted(tmp_path: Path) -
         assert b"from client.example (unknown [127.0.0.1])" in await desk.body()
 
 
-@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", "SCRAM-SHA-256"])
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"])
 async def test_every_mechanism_lets_in_and_keeps_out(tmp_path: Path, mechanism: str) -> None:
     """RFC 4616, RFC 7677."""
     async with submitting(tmp_path) as desk:
@@ -95,12 +95,43 @@ async def talk_by(talk: Talk, mechanism: str, name: str, password: str) -> bytes
         assert await talk.say(line(name.encode())) == b"334 UGFzc3dvcmQ6\r\n"
         return await talk.say(line(password.encode()))
     client = ScramClient(name, password)
-    first = await talk.say(b"AUTH SCRAM-SHA-256 " + line(client.first()))
+    if mechanism.endswith("-PLUS"):
+        client.header, client.bound = "p=tls-exporter,,", talk.exporter()
+    return await scram(talk, client, mechanism)
+
+
+async def scram(talk: Talk, client: ScramClient, mechanism: str) -> bytes:
+    first = await talk.say(f"AUTH {mechanism} ".encode() + line(client.first()))
+    if not first.startswith(b"334"):
+        return first
     final = await talk.say(line(client.final(base64.b64decode(first[4:]))))
     if not final.startswith(b"334"):
         return final
     assert client.is_server(base64.b64decode(final[4:]))
     return await talk.say(b"\r\n")
+
+
+async def test_a_login_from_another_connection_is_worth_nothing(tmp_path: Path) -> None:
+    """RFC 5802 §6: whoever passes on a login that a client made to it is found out."""
+    async with submitting(tmp_path) as desk, desk.client() as one, desk.client() as other:
+        client = ScramClient("alice", PASSWORD)
+        client.header, client.bound = "p=tls-exporter,,", one.exporter()
+        assert one.exporter() != other.exporter()
+        assert (await scram(other, client, "SCRAM-SHA-256-PLUS")).startswith(b"535")
+        assert (await scram(one, client, "SCRAM-SHA-256-PLUS")).startswith(b"235")
+
+
+async def test_a_client_that_was_not_shown_plus_is_warned_of(tmp_path: Path) -> None:
+    """RFC 5802 §6: it says `y`; where -PLUS is off, that is nothing wrong."""
+    client = ScramClient("alice", PASSWORD)
+    client.header = "y,,"
+    async with submitting(tmp_path) as desk, desk.client() as talk:
+        assert (await scram(talk, client, "SCRAM-SHA-256")).startswith(b"535")
+        assert any("somebody changed our list" in text for text in desk.log.texts)
+    (tmp_path / "off").mkdir()
+    async with submitting(tmp_path / "off", is_binding_offered=False) as desk:
+        async with desk.client() as talk:
+            assert (await scram(talk, client, "SCRAM-SHA-256")).startswith(b"235")
 
 
 def line(octets: bytes) -> bytes:

@@ -38,6 +38,11 @@ def prepare_name(text: str) -> str:
     return _prepare(text, "name", MAX_NAME_OCTETS).lower()
 
 
+def prepare_login(text: str) -> str:
+    """Give a name as a client says it to a server, whose case may count. Raises PreparationError."""
+    return _prepare(text, "name", MAX_NAME_OCTETS)
+
+
 def _prepare(text: str, what: str, max_octets: int) -> str:
     if len(text) > max_octets:
         raise PreparationError(f"the {what} has more than {max_octets} octets")

@@ -1,9 +1,8 @@
-"""SCRAM-SHA-256: the client proves that it knows the password, and does not tell it.
+"""SCRAM-SHA-256, also -PLUS: the client proves that it knows the password, and does not tell it.
 
-RFC 5802 §3, §5, §7 (the server's side) and RFC 7677 §3. What is kept of a password can be tried
-against guesses, but does not let anyone in. Channel binding is not offered (no -PLUS, RFC 5802 §6):
-a client that could, and sees that we don't, says so and goes on; one that insists is refused. The
-exchange runs under TLS, and the client has seen our certificate.
+RFC 5802 §3, §5, §6 (channel binding), §7 (the server's side) and RFC 7677 §3. What is kept of a
+password can be tried against guesses, but does not let anyone in. With -PLUS the proof is worth
+nothing on another TLS connection than that of the client. The client's side is `client_scram`.
 """
 
 import binascii
@@ -12,6 +11,7 @@ import hmac
 import re
 from dataclasses import dataclass, field
 
+from letterlock.protocols.sasl.channel_binding import NO_BINDINGS, ChannelBindings
 from letterlock.protocols.sasl.preparation import (
     PreparationError,
     prepare_name,
@@ -81,10 +81,26 @@ def make_decoy(secret: bytes, name: str, iterations: int = ITERATIONS) -> ScramV
 
 
 class ScramExchange:
-    """One exchange. `nonce` is ours: printable, without a comma, and never used before."""
+    """One exchange. `nonce` is ours: printable, without a comma, and never used before.
 
-    def __init__(self, nonce: str) -> None:
+    `is_plus`: the client chose -PLUS, and `bindings` are the connection's. `is_plus_offered`: it
+    could have, so that one that says it was not told so did not see our list (RFC 5802 §6).
+    """
+
+    def __init__(
+        self,
+        nonce: str,
+        bindings: ChannelBindings = NO_BINDINGS,
+        *,
+        is_plus: bool = False,
+        is_plus_offered: bool = False,
+    ) -> None:
         self._own_nonce = nonce
+        self._bindings = bindings
+        self._is_plus = is_plus
+        self._is_plus_offered = is_plus_offered
+        self._bound = b""
+        """What the connection is known by, as the client's final message must repeat it."""
         self._first: re.Match[str] | None = None
         self._name = ""
         self._server_first = ""
@@ -121,8 +137,9 @@ class ScramExchange:
         first = _CLIENT_FIRST.match(text)
         if first is None or len(first["nonce"]) > MAX_NONCE_OCTETS:
             return self._fail("the first message is not of SCRAM")
-        if first["binding"][0] == "p":
-            return Failed(Fault.REFUSED, "channel binding is not offered")
+        refusal = self._refuse_binding(first["binding"])
+        if refusal is not None:
+            return refusal
         try:
             name = prepare_name(_unescape(first["name"]))
             acting_for = first["acting_for"]
@@ -136,13 +153,30 @@ class ScramExchange:
         self._first, self._name = first, name
         return VerifierNeeded(name)
 
+    def _refuse_binding(self, flag: str) -> Failed | None:
+        """Take the client's word about channel binding (RFC 5802 §6); None: go on."""
+        kind = flag.removeprefix("p=") if flag[0] == "p" else None
+        if (kind is not None) != self._is_plus:
+            text = "the mechanism does not go with what is said of channel binding"
+            return Failed(Fault.REFUSED, text)
+        if flag == "y" and self._is_plus_offered:
+            text = "the client was not shown that -PLUS is offered: somebody changed our list"
+            return Failed(Fault.REFUSED, text)
+        if kind is not None:
+            bound = self._bindings.get(kind)
+            if bound is None:
+                return Failed(Fault.REFUSED, f"no channel binding {kind[:40]} on this connection")
+            self._bound = bound
+        return None
+
     def _take_final(self, text: str) -> Step:
         first, verifier = self._first, self._verifier
         final = _CLIENT_FINAL.match(text)
         proof = None if final is None else decode_response(final["proof"].encode())
         if first is None or verifier is None or final is None or proof is None:
             return self._fail("the final message is not of SCRAM")
-        if decode_response(final["binding"].encode()) != first[1].encode():
+        bound = first[1].encode() + self._bound
+        if not hmac.compare_digest(decode_response(final["binding"].encode()) or b"", bound):
             return self._refuse("the channel binding is not what the first message said")
         if not hmac.compare_digest(final["nonce"].encode(), self._nonce.encode()):
             return self._refuse("the nonce is not ours")

@@ -7,10 +7,11 @@ For accounts that are not there the same work is done and the same is said.
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
-from letterlock.protocols.sasl.mechanisms import Mechanism, make_exchange
+from letterlock.protocols.sasl.mechanisms import Mechanism
 from letterlock.protocols.sasl.scram import ScramExchange, ScramVerifier
 from letterlock.protocols.sasl.steps import (
     Challenge,
+    Exchange,
     Failed,
     Fault,
     PasswordGiven,
@@ -75,16 +76,16 @@ class AccountSource(Protocol):
 
 
 class Login:
-    """One exchange with a client. `nonce` as `ScramExchange` wants it."""
+    """One exchange with a client."""
 
     def __init__(
-        self, source: AccountSource, guesses: Guesses, ip: str, mechanism: Mechanism, nonce: str
+        self, source: AccountSource, guesses: Guesses, ip: str, exchange: Exchange
     ) -> None:
         self._source = source
         self._guesses = guesses
         self._ip = ip
         self._name = ""
-        self._exchange = make_exchange(mechanism, nonce)
+        self._exchange = exchange
 
     async def begin(self, initial: bytes | None) -> Outcome:
         if not self._guesses.may_try(self._ip):

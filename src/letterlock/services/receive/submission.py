@@ -12,7 +12,8 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from letterlock.network.smtp_owner import Peer
-from letterlock.protocols.sasl.mechanisms import Mechanism
+from letterlock.protocols.sasl.channel_binding import NO_BINDINGS, ChannelBindings
+from letterlock.protocols.sasl.mechanisms import Mechanism, make_exchange
 from letterlock.protocols.sasl.responses import encode_challenge
 from letterlock.protocols.sasl.steps import Challenge, Failed, Fault
 from letterlock.protocols.smtp.envelope import Envelope
@@ -57,7 +58,18 @@ class Submitter:
     quotas: Quotas
     is_client_shown: bool = False
     is_author_checked: bool = True
+    is_binding_offered: bool = True
+    """Offer SCRAM with channel binding, where the source has what it needs."""
     make_nonce: Callable[[], str] = lambda: secrets.token_urlsafe(_NONCE_OCTETS)
+
+    @property
+    def mechanisms(self) -> tuple[Mechanism, ...]:
+        """What EHLO lists, the best first."""
+        return tuple(
+            each
+            for each in self.source.mechanisms
+            if self.is_binding_offered or each is not Mechanism.SCRAM_SHA_256_PLUS
+        )
 
 
 class SubmittingSession(ReceivingSession):
@@ -72,18 +84,15 @@ class SubmittingSession(ReceivingSession):
         self._recipients = 0
         self._held: bytearray | None = None
 
-    async def answer_auth(self, event: Authenticate) -> Reply:
+    async def answer_auth(
+        self,
+        event: Authenticate,
+        find_bindings: Callable[[], ChannelBindings] = lambda: NO_BINDINGS,
+    ) -> Reply:
         """Go on with a login; the reply has the next challenge, or how it ended."""
         if event.mechanism is not None:
-            submitter = self._submitter
             self._mechanism = event.mechanism
-            self._login = Login(
-                submitter.source,
-                submitter.guesses,
-                self._peer.ip,
-                Mechanism(event.mechanism),
-                submitter.make_nonce(),
-            )
+            self._login = self._begin_login(Mechanism(event.mechanism), find_bindings)
             outcome = await self._login.begin(event.response)
         else:
             assert self._login is not None
@@ -147,6 +156,19 @@ class SubmittingSession(ReceivingSession):
     def _logged_in(self) -> Account:
         assert self._account is not None, "the session takes no mail before AUTH"
         return self._account
+
+    def _begin_login(
+        self, mechanism: Mechanism, find_bindings: Callable[[], ChannelBindings]
+    ) -> Login:
+        submitter = self._submitter
+        is_bound = mechanism is Mechanism.SCRAM_SHA_256_PLUS
+        exchange = make_exchange(
+            mechanism,
+            submitter.make_nonce(),
+            find_bindings() if is_bound else NO_BINDINGS,
+            is_plus_offered=Mechanism.SCRAM_SHA_256_PLUS in submitter.mechanisms,
+        )
+        return Login(submitter.source, submitter.guesses, self._peer.ip, exchange)
 
     def _tell(self, outcome: Outcome) -> Reply:
         match outcome:
