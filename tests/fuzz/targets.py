@@ -14,6 +14,7 @@ from tests.fuzz import (
     local_mail,
     maps,
     messages,
+    milters,
     mta_sts,
     operators,
     proxies,
@@ -29,7 +30,7 @@ from tests.fuzz.target import Target
 _MODULES = (
     *(smtp_server, smtp_client, messages, addresses, dns_messages, mta_sts, tls, tlsrpt, tables),
     *(https, maps, caa, dns_changes, acme, acme_certificates, operators, explain, dkim, submission),
-    *(local_mail, filters, proxies),
+    *(local_mail, filters, milters, proxies),
 )
 TARGETS: dict[str, Target] = {
     target.name: target for module in _MODULES for target in module.TARGETS

@@ -127,21 +127,24 @@ class Judgement(Struct, frozen=True):
 
 
 class Filtering(Protocol):
-    """One session's way through a filter. Its methods are called one at a time."""
+    """One session's way through a filter. Its methods are called one at a time.
+
+    After Failed only `close` is called. Discarded, at any time, is about the whole message.
+    """
 
     async def begin(self, mail: FilterMail) -> Answer:
         """Begin a transaction."""
 
     async def take_recipient(self, address: str, parameters: tuple[str, ...]) -> Answer:
-        """Take a recipient that we would accept; what is not Passed concerns this one only."""
+        """Take a recipient that we would accept; Refused concerns this one only."""
 
     async def judge(self, message: FilterMessage) -> Judgement:
         """Judge the whole message; the transaction ends."""
 
-    async def abort(self) -> None:
-        """End the transaction, if there is one, without a message."""
+    def abort(self) -> None:
+        """End the transaction, if there is one, without a message; nothing is awaited."""
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """End the session. Nothing is called after it; called once, and after a failure too."""
 
 

@@ -1,0 +1,105 @@
+"""Several filters, one behind the other: each sees what the one before left of a message.
+
+What one of them refuses ends it for all.
+"""
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from letterlock.services.filter.contract import (
+    Discarded,
+    FilterClient,
+    FilterMail,
+    Passed,
+    Refused,
+)
+from letterlock.services.filter.link import PASSED, ChainedFilter, Judged, Link
+from letterlock.services.filter.message import WholeMessage
+
+
+class Told(Struct, frozen=True):
+    """What was said of a sender or recipient, and by which filter, if one was against it."""
+
+    answer: Passed | Refused
+    by: str = ""
+
+
+class FilterChain:
+    """The filters of a process. `warn` takes lines for the log."""
+
+    def __init__(self, filters: Sequence[ChainedFilter], warn: Callable[[str], None]) -> None:
+        self._filters = filters
+        self._warn = warn
+
+    def begin(self, client: FilterClient) -> "ChainSession | None":
+        """Begin a session; None: no filter wants its mail."""
+        links = [
+            Link(each, client, self._warn)
+            for each in self._filters
+            if client.source in each.sources
+        ]
+        return ChainSession(links) if links else None
+
+
+class ChainSession:
+    """One session's way through all filters that want its mail."""
+
+    def __init__(self, links: Sequence[Link]) -> None:
+        self._links = links
+        self._discarded: tuple[Discarded, str] | None = None
+
+    async def begin(self, mail: FilterMail) -> Told:
+        """Begin a transaction; one that is refused has ended."""
+        self._discarded = None
+        for link in self._links:
+            told = self._note(link, await link.begin(mail))
+            if told is not None:
+                self.abort()
+                return told
+        return Told(PASSED)
+
+    async def take_recipient(self, address: str, parameters: tuple[str, ...] = ()) -> Told:
+        """Take a recipient. What a filter says against it concerns this one only."""
+        for link in self._links:
+            told = self._note(link, await link.take_recipient(address, parameters))
+            if told is not None:
+                return told
+        return Told(PASSED)
+
+    async def judge(self, message: WholeMessage) -> Judged:
+        """Judge the whole message; the transaction ends."""
+        hold = None
+        for number, link in enumerate(self._links):
+            if self._discarded is not None:
+                break
+            judged = await link.judge(message)
+            if not isinstance(judged.answer, Passed):
+                for other in self._links[number + 1 :]:
+                    other.abort()
+                return judged
+            message = judged.message
+            hold = hold or judged.hold
+        if self._discarded is not None:
+            self.abort()
+            answer, by = self._discarded
+            return Judged(answer, message, by=by)
+        return Judged(PASSED, message, hold)
+
+    def abort(self) -> None:
+        """End the transaction, if there is one, without a message."""
+        for link in self._links:
+            link.abort()
+
+    def close(self) -> None:
+        """End the session."""
+        for link in self._links:
+            link.close()
+
+    def _note(self, link: Link, answer: Passed | Refused | Discarded) -> Told | None:
+        """Keep what is about the whole message; None: go on with the next filter."""
+        if isinstance(answer, Refused):
+            return Told(answer, link.name)
+        if isinstance(answer, Discarded) and self._discarded is None:
+            self._discarded = answer, link.name
+        return None

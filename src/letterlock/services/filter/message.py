@@ -1,0 +1,107 @@
+"""A message on its way through the filters: cut into header section and body while it comes in.
+
+RFC 5322 §2.1. What filters see as the header section is what everyone later sees as one: it ends
+before the first line that is no field, and an empty line is put there, as Postfix does.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import Struct
+
+from letterlock.protocols.smtp.envelope import Envelope
+from letterlock.protocols.smtp.header_edits import cut_fields
+from letterlock.protocols.smtp.header_section import MAX_HEADER_OCTETS
+from letterlock.storage.spool import Spool
+
+
+class Body(Protocol):
+    """What stands behind the empty line."""
+
+    @property
+    def size(self) -> int: ...
+
+    def read(self) -> AsyncGenerator[bytes, None]: ...
+
+
+class NewBody(Struct, frozen=True):
+    """A body that a filter gave."""
+
+    octets: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.octets)
+
+    async def read(self) -> AsyncGenerator[bytes, None]:
+        if self.octets:
+            yield self.octets
+
+
+class WholeMessage(Struct, frozen=True):
+    """A whole message: `contract.FilterMessage`."""
+
+    queue_id: str
+    envelope: Envelope
+    header: bytes
+    body: Body
+
+    @property
+    def body_octets(self) -> int:
+        return self.body.size
+
+    def read_body(self) -> AsyncGenerator[bytes, None]:
+        return self.body.read()
+
+
+class MessageCutter:
+    """Takes a content in pieces; its body goes to a spool in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.body = Spool(folder)
+        self.is_header_too_long = False
+        """It was longer than MAX_HEADER_OCTETS: what came is not kept."""
+        # A line end before the first line: so an empty line is found there as anywhere.
+        self._held = bytearray(b"\r\n")
+        self._header: bytes | None = None
+
+    def receive(self, octets: bytes) -> Awaitable[None] | None:
+        """Take more; an awaitable is to be waited for first. It raises StoreUnavailable."""
+        if self._header is not None:
+            return self.body.write(octets)
+        if self.is_header_too_long:
+            return None
+        start = max(0, len(self._held) - 3)
+        self._held += octets
+        end = self._held.find(b"\r\n\r\n", start)
+        if (end if end >= 0 else len(self._held)) > MAX_HEADER_OCTETS:
+            self.is_header_too_long = True
+            self._held.clear()
+            return None
+        return None if end < 0 else self._end_header(end + 2)
+
+    async def finish(self, queue_id: str, envelope: Envelope) -> WholeMessage:
+        """Give the message. Not for one whose header is too long. Raises StoreUnavailable."""
+        if self._header is None and (waiting := self._end_header(len(self._held))) is not None:
+            await waiting
+        assert self._header is not None
+        return WholeMessage(queue_id, envelope, self._header, self.body)
+
+    def close(self) -> None:
+        """Forget the body."""
+        self.body.close()
+
+    def _end_header(self, end: int) -> Awaitable[None] | None:
+        """Cut what is held at the empty line that begins at `end`, or sooner."""
+        header, rest = bytes(self._held[2:end]), bytes(self._held[end + 2 :])
+        self._held.clear()
+        fields = cut_fields(header)
+        length = 0
+        for field in fields:
+            if not field.name:
+                rest = header[length:] + b"\r\n" + rest
+                break
+            length += len(field.octets)
+        self._header = header[:length]
+        return self.body.write(rest) if rest else None

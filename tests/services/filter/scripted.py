@@ -1,0 +1,79 @@
+"""A filter that says what a test wants, and notes what it was told."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from letterlock.protocols.smtp.envelope import Envelope, Recipient
+from letterlock.services.filter.contract import (
+    Answer,
+    FilterClient,
+    FilterMail,
+    FilterMessage,
+    Judgement,
+    Passed,
+    Source,
+)
+from letterlock.services.filter.message import NewBody, WholeMessage
+
+CLIENT = FilterClient(
+    source=Source.OUTSIDE,
+    hostname="mx.example.org",
+    ip="192.0.2.7",
+    port=4711,
+    name="client.example.net",
+    helo="client.example.net",
+)
+MAIL = FilterMail("Q1", "alice@example.net")
+
+
+@dataclass(slots=True)
+class ScriptedFilter:
+    """Both Filter and its only Filtering: `told` has what it was told, in order."""
+
+    name: str = "scripted"
+    at_mail: Answer = field(default_factory=Passed)
+    at_rcpt: Sequence[Answer] = ()
+    judgement: Judgement = field(default_factory=Judgement)
+    told: list[str] = field(default_factory=list)
+    seen: WholeMessage | None = None
+
+    def begin(self, client: FilterClient) -> "ScriptedFiltering":
+        self.told.append(f"client {client.ip} {client.source}")
+        return ScriptedFiltering(self)
+
+
+class ScriptedFiltering:
+    def __init__(self, script: ScriptedFilter) -> None:
+        self._script = script
+        self._answers = iter(script.at_rcpt)
+
+    async def begin(self, mail: FilterMail) -> Answer:
+        self._script.told.append(f"mail {mail.sender}")
+        return self._script.at_mail
+
+    async def take_recipient(self, address: str, parameters: tuple[str, ...]) -> Answer:
+        self._script.told.append(" ".join(("rcpt", address, *parameters)))
+        return next(self._answers, Passed())
+
+    async def judge(self, message: FilterMessage) -> Judgement:
+        body = b"".join([piece async for piece in message.read_body()])
+        self._script.told.append("judge")
+        self._script.seen = WholeMessage(
+            message.queue_id, message.envelope, message.header, NewBody(body)
+        )
+        return self._script.judgement
+
+    def abort(self) -> None:
+        self._script.told.append("abort")
+
+    def close(self) -> None:
+        self._script.told.append("close")
+
+
+def make_message(
+    header: bytes = b"From: <alice@example.net>\r\nSubject: hello\r\n",
+    body: bytes = b"text\r\n",
+    recipients: Sequence[str] = ("bob@example.org",),
+) -> WholeMessage:
+    envelope = Envelope("alice@example.net", tuple(Recipient(each) for each in recipients))
+    return WholeMessage("Q1", envelope, header, NewBody(body))
