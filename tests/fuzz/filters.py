@@ -1,4 +1,6 @@
-"""Filters: what they want done to a header section."""
+"""Filters: what they want done to a header section, and results that are forged in our name."""
+
+import re
 
 from letterlock.protocols.smtp.field_edits import (
     AppendField,
@@ -8,8 +10,14 @@ from letterlock.protocols.smtp.field_edits import (
     InsertField,
 )
 from letterlock.protocols.smtp.header_edits import EditError, cut_fields, edit_header, fold_field
+from letterlock.protocols.smtp.own_results import (
+    drop_own_results,
+    make_own_names,
+    may_have_results,
+)
 from tests.fuzz.target import Target, take_choices
 
+_OWN = make_own_names(["mx.test"])
 _HEADER = b"A: 1\r\nB: 2\r\n and\r\nno field\r\na : 3\r\n"
 _WORDS = (b"\r\n", b"\r\n ", b"\r\n\r\n", b"\n", b"\r", b"\0", b":", b"A", b"B: ", b"\xff", b"\t")
 
@@ -50,7 +58,36 @@ def _make_edit(choice: int, number: int, name: str, value: bytes) -> FieldEdit:
             return DeleteField(name, number - 4 if number else None)
 
 
+def check_own_results(octets: bytes) -> None:
+    """What is left has nothing that the grammar reads as ours; nothing else went."""
+    cleaned, count = drop_own_results(octets, _OWN)
+    if not may_have_results(octets):
+        assert (cleaned, count) == (octets, 0)
+    assert drop_own_results(cleaned, _OWN) == (cleaned, 0)
+    left = [field.octets for field in cut_fields(octets)]
+    for field in cut_fields(cleaned):
+        assert field.octets in left
+        left.remove(field.octets)
+    assert len(left) == count
+    for each in left:
+        assert each.lower().startswith(b"authentication-results")
+    for field in cut_fields(cleaned):
+        if field.name.lower() == b"authentication-results":
+            assert not re.match(rb"\s*mx\.test\s*(;|\Z)", field.value, re.IGNORECASE)
+
+
 TARGETS = (
+    Target(
+        "own-results",
+        check_own_results,
+        (
+            b"Authentication-Results: mx.test; dkim=pass\r\nA: 1\r\n",
+            b'authentication-results : (x)\r\n (y (z)) "mx.test" 1; none\r\n',
+            b"A: 1\r\nAuthentication-Results: other.test 1; none\r\nB: 2\r\n",
+        ),
+        (*_WORDS, b"mx.test", b";", b"(", b")", b'"', b"\\", b"Authentication-Results:", b" 2"),
+        1024,
+    ),
     Target(
         "header-edits",
         check_header_edits,
