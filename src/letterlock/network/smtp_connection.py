@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any, ClassVar, Protocol, assert_never, cast
 
 from letterlock.network.server_certificates import ServerCertificates
-from letterlock.network.smtp_owner import Peer, SessionOwner
+from letterlock.network.smtp_owner import Peer, SessionOwner, read_peer
 from letterlock.network.tls import TlsDriver
 from letterlock.protocols.smtp.server_session import (
     Aside,
@@ -99,10 +99,12 @@ class Connection(asyncio.Protocol):
     # asyncio's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.start(transport, read_peer(transport))
+
+    def start(self, transport: asyncio.BaseTransport, peer: Peer) -> None:
+        """Greet a client, or refuse it."""
         # uvloop's transports are no subclasses of asyncio's.
-        self._transport = transport = cast("asyncio.Transport", transport)
-        name = transport.get_extra_info("peername") or ("unknown", 0)
-        peer = Peer(str(name[0]).partition("%")[0].removeprefix("::ffff:"), int(name[1]))
+        self._transport = cast("asyncio.Transport", transport)
         self._session, self._owner = self._server.begin(self, peer)
         if refusal := self._owner.start_connection(is_crowded=self._server.is_crowded):
             # Nothing of theirs is unread: closed at once, they hold no descriptor.

@@ -3,6 +3,7 @@
 Also the client as both know it.
 """
 
+import asyncio
 from collections.abc import Awaitable
 from typing import Protocol
 
@@ -28,6 +29,20 @@ class Peer(Struct, frozen=True):
 
     ip: str
     port: int
+    via: str | None = None
+    """The address of the proxy that told of it. None: nobody did, it is the connection's own."""
+    told: str = ""
+    """What the proxy told of TLS between the two, for the log: it says nothing of our own wire."""
+    has_rights: bool = True
+    """False: what lists say of its address counts for nothing, it may no more than anybody."""
+    is_proxy: bool = False
+    """A proxy itself, and no client of its: it looks whether we are well, or tells nothing."""
+
+
+def read_peer(transport: asyncio.BaseTransport) -> Peer:
+    """Give the connection's own other end."""
+    name = transport.get_extra_info("peername") or ("unknown", 0)
+    return Peer(str(name[0]).partition("%")[0].removeprefix("::ffff:"), int(name[1]))
 
 
 class SessionOwner(Protocol):

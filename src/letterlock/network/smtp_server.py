@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from letterlock.base.clock import Clock
 from letterlock.base.waiting import wait_for_event
+from letterlock.network.proxy_gate import Proxies, ProxyGate
 from letterlock.network.server_certificates import ServerCertificates
 from letterlock.network.smtp_connection import Connection, ServerLimits
 from letterlock.network.smtp_owner import Peer, SessionOwner
@@ -31,14 +32,17 @@ class SmtpServer:
         certificates: ServerCertificates | None,
         limits: ServerLimits,
         clock: Clock,
+        proxies: Proxies | None = None,
     ) -> None:
+        """`proxies` None: nobody may tell of other clients than itself."""
         self._owner = owner
         self._certificates = certificates
         self._limits = limits
         # As it is, not a method around it: it is asked for every command.
         self.now = clock.monotonic
         self._servers: list[asyncio.Server] = []
-        self._connections: set[Connection] = set()
+        self._connections: set[Connection | ProxyGate] = set()
+        self._proxies = proxies
         self._tasks: asyncio.TaskGroup | None = None
         self._empty = asyncio.Event()
         self._empty.set()
@@ -55,7 +59,7 @@ class SmtpServer:
                     with contextlib.suppress(OSError):
                         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     # create_server would lower the backlog to 100 (connections then wait 1 s).
-                    server = await loop.create_server(self._connection, sock=listener, backlog=4096)
+                    server = await loop.create_server(self._accept, sock=listener, backlog=4096)
                     self._servers.append(server)
                 while True:
                     await asyncio.sleep(SWEEP_SECONDS)
@@ -90,6 +94,12 @@ class SmtpServer:
             self.sweep()
             await wait_for_event(self._empty, SWEEP_SECONDS)
 
+    def _accept(self) -> Connection | ProxyGate:
+        connection = self._connection()
+        if self._proxies is None:
+            return connection
+        return ProxyGate(self, connection, self._proxies)
+
     def _connection(self) -> Connection:
         assert self._tasks is not None
         return Connection(self, self._tasks)
@@ -114,7 +124,11 @@ class SmtpServer:
         self._empty.clear()
         return self._owner(peer)
 
-    def end(self, connection: Connection) -> None:
+    def begin_gate(self, gate: ProxyGate) -> None:
+        self._connections.add(gate)
+        self._empty.clear()
+
+    def end(self, connection: Connection | ProxyGate) -> None:
         self._connections.discard(connection)
         if not self._connections:
             self._empty.set()

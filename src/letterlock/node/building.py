@@ -4,7 +4,6 @@ import random
 import secrets
 import string
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 
 from letterlock.base.clock import Clock
@@ -29,13 +28,10 @@ from letterlock.network.server_certificates import (
 )
 from letterlock.network.smtp_client import Dialer, DialTimeouts
 from letterlock.network.smtp_connection import ServerLimits
-from letterlock.network.smtp_owner import Peer
 from letterlock.node.descriptors import count_for_clients
 from letterlock.protocols.policy.judge import ClearFallback, FallbackRule
 from letterlock.protocols.policy.table import PolicyTable
-from letterlock.protocols.smtp.message_data import BareNewline
 from letterlock.protocols.smtp.plan import TransactionSettings
-from letterlock.protocols.smtp.server_session import ServerSession, SessionSettings
 from letterlock.protocols.smtp.timeouts import ClientTimeouts
 from letterlock.protocols.tables.lines import TableError
 from letterlock.protocols.tables.transport import LmtpHost, LmtpSocket, parse_lmtp_server
@@ -60,7 +56,6 @@ from letterlock.services.queue.directory import LocalDirectory, local_mailboxes
 from letterlock.services.queue.schedule import Schedule
 from letterlock.services.queue.settlements import Settlements
 from letterlock.services.receive.clients import ClientLimits
-from letterlock.services.receive.recipients import RelayClients
 from letterlock.services.receive.redirected import redirect_if_known
 from letterlock.services.redirect.tables import NO_TABLES, TableFiles, TableSource
 from letterlock.storage.certificate_files import CertificateFiles, PairListing
@@ -141,28 +136,6 @@ def build_schedule(config: Config) -> Schedule:
     return Schedule(
         queue.lifetime, queue.bounce_lifetime, queue.delay_notice, queue.retry_min, queue.retry_max
     )
-
-
-def build_sessions(config: Config, *, has_tls: bool) -> Callable[[Peer], ServerSession]:
-    """Give what makes a session for a client; bare newlines are taken from listed ones only."""
-    receive = config.receive
-    settings = SessionSettings(
-        hostname=config.hostname,
-        max_message_bytes=receive.max_message_bytes,
-        max_recipients=receive.max_recipients,
-        max_errors=receive.max_errors,
-        bare_newline=BareNewline(receive.bare_newline.value),
-        require_tls=receive.require_tls,
-        offer_starttls=has_tls,
-        offer_requiretls=receive.requiretls,
-    )
-    lenient = replace(settings, bare_newline=BareNewline.NORMALIZE)
-    exceptions = RelayClients(receive.bare_newline_exceptions)
-
-    def make_session(peer: Peer) -> ServerSession:
-        return ServerSession(lenient if exceptions.may_relay(peer.ip) else settings)
-
-    return make_session
 
 
 def build_client_limits(config: Config) -> ClientLimits:

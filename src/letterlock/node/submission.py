@@ -16,6 +16,7 @@ from letterlock.network.smtp_owner import Peer
 from letterlock.network.smtp_server import SmtpServer
 from letterlock.network.submission_server import SubmissionServer
 from letterlock.node.building import build_server_limits
+from letterlock.node.sessions import build_proxies
 from letterlock.node.stores import name_process
 from letterlock.node.submission_listeners import SubmissionSockets
 from letterlock.node.users import make_accounts
@@ -110,7 +111,14 @@ class SubmissionService:
     def _server(self, *, is_implicit_tls: bool) -> SubmissionServer:
         make = self._make_own(is_implicit_tls=is_implicit_tls)
         limits = build_server_limits(self._config, is_submission=True)
-        return SubmissionServer(make, self._certificates, limits, self._submitter.receiver.clock)
+        networks = self._config.submission.proxy_from
+        return SubmissionServer(
+            make,
+            self._certificates,
+            limits,
+            self._submitter.receiver.clock,
+            build_proxies(networks, "submission.proxy_from", self._log),
+        )
 
     def _make_own(
         self, *, is_implicit_tls: bool

@@ -30,7 +30,6 @@ from letterlock.node.building import (
     build_directory,
     build_schedule,
     build_server_limits,
-    build_sessions,
     build_tables,
 )
 from letterlock.node.commands import Commands
@@ -38,6 +37,7 @@ from letterlock.node.mta_sts import MtaStsService
 from letterlock.node.notices import SharedNotices
 from letterlock.node.pickup import Pickup, build_pickup
 from letterlock.node.policy import LoadedPolicy
+from letterlock.node.sessions import build_proxies, build_sessions
 from letterlock.node.signing import make_key_maker, make_signer
 from letterlock.node.stores import WorkerStores, name_process
 from letterlock.node.submission import SubmissionService
@@ -242,7 +242,11 @@ class Worker:
             return make_session(peer), ReceivingSession(receiver, peer)
 
         return SmtpServer(
-            own_session, common.certificates, build_server_limits(config), common.clock
+            own_session,
+            common.certificates,
+            build_server_limits(config),
+            common.clock,
+            build_proxies(config.receive.proxy_from, "receive.proxy_from", common.log),
         )
 
     def _control_path(self) -> Path:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from letterlock.base.clock import SystemClock
+from letterlock.base.clock import Clock, SystemClock
 from letterlock.base.domains import Domain
+from letterlock.base.log import Service
 from letterlock.base.shared_counters import NamedCounters, SharedCounters
+from letterlock.network.proxy_gate import Proxies
 from letterlock.network.server_certificates import ServerCertificates
 from letterlock.network.smtp_connection import ServerLimits
 from letterlock.network.smtp_owner import Peer
@@ -44,7 +46,7 @@ class Node:
 
 
 @asynccontextmanager
-async def receiving(
+async def receiving(  # noqa: PLR0913 - each is what some tests vary
     tmp_path: Path,
     *,
     relay_from: str = "192.0.2.0/24",
@@ -52,8 +54,10 @@ async def receiving(
     limits: ClientLimits | None = None,
     server_limits: ServerLimits | None = None,
     signer: Signer | None = None,
+    proxy_from: str | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Node]:
-    clock, log = SystemClock(), FakeLog()
+    clock, log = clock or SystemClock(), FakeLog()
     store = SqliteQueue(tmp_path / "queue" / "shard-000.db", clock)
     await store.open()
     counters = NamedCounters(COUNTERS, 1)
@@ -89,7 +93,11 @@ async def receiving(
     def owner(peer: Peer) -> tuple[ServerSession, ReceivingSession]:
         return ServerSession(settings), ReceivingSession(receiver, peer)
 
-    server = SmtpServer(owner, certificates, server_limits or ServerLimits(), clock)
+    proxies = None
+    if proxy_from is not None:
+        is_listed = RelayClients((ip_network(proxy_from),)).may_relay
+        proxies = Proxies(is_listed, lambda *fault: log.write(Service.SMTPD, ": ".join(fault)))
+    server = SmtpServer(owner, certificates, server_limits or ServerLimits(), clock, proxies)
     listener = socket.create_server(("127.0.0.1", 0))
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(server.run([listener]))

@@ -8,7 +8,7 @@ from letterlock.network.tls import TlsDriver
 from letterlock.network.wire import Wire, connect
 from letterlock.protocols.smtp.envelope import TlsDemand
 from letterlock.protocols.tls.handshake import Handshake
-from letterlock.services.receive.session import MAX_HEADER_OCTETS
+from letterlock.services.receive.incoming import MAX_HEADER_OCTETS
 from tests.network.certificates import client_context, issue, make_chooser
 from tests.services.receive.test_receiving import Node, read_reply, receiving
 

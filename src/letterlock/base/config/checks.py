@@ -14,6 +14,12 @@ from letterlock.base.config.values import Network, format_duration
 LEAST_PREFIX = {4: 8, 6: 7}
 """The widest networks that somebody can own: 10.0.0.0/8 and fc00::/7. Wider is an open relay."""
 
+_TRUSTED = (
+    ("receive", "relay_from"),
+    ("receive", "bare_newline_exceptions"),
+    ("receive", "proxy_from"),
+    ("submission", "proxy_from"),
+)
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
@@ -51,12 +57,12 @@ def _check_domains(config: Config) -> Iterator[Conflict]:
 
 def _check_receive(config: Config) -> Iterator[Conflict]:
     receive = config.receive
-    for key in ("relay_from", "bare_newline_exceptions"):
-        networks: tuple[Network, ...] = getattr(receive, key)
+    for section, key in _TRUSTED:
+        networks: tuple[Network, ...] = getattr(getattr(config, section), key)
         for index, network in enumerate(networks):
             if network.prefixlen < LEAST_PREFIX[network.version]:
                 danger = "would be an open relay" if key == "relay_from" else "is too wide"
-                yield Conflict(("receive", key, index), f"{network} {danger}")
+                yield Conflict((section, key, index), f"{network} {danger}")
     for index in _find_repeated(receive.listen):
         yield Conflict(("receive", "listen", index), "stands here twice")
     if receive.session_timeout < receive.idle_timeout:

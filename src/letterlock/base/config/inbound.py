@@ -40,6 +40,11 @@ class ReceiveSection:
     """Clients that may send to any domain: addresses or networks. All others may send to
     `domains` only. A network of a public size is refused: that would be an open relay."""
 
+    proxy_from: tuple[Network, ...] = ()
+    """Proxies that tell who their clients are, by the PROXY protocol (HAProxy's `send-proxy-v2`):
+    addresses or networks. Whoever is listed must tell, before anything else, and is closed
+    otherwise; so list nothing that is a client by itself."""
+
     bare_newline: BareNewline = BareNewline.REJECT
     """What to do with a message that has CR or LF alone: `reject` it (550), or `normalize` each
     to CRLF. Such messages are how smuggling works (RFC 5321 §2.3.8)."""

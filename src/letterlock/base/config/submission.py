@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from letterlock.base.config.values import Between, CountOrNone, ListenAddress
+from letterlock.base.config.values import Between, CountOrNone, ListenAddress, Network
 
 
 class AccountSource(StrEnum):
@@ -33,6 +33,9 @@ class SubmissionSection:
         ListenAddress("::", 587),
     )
     """Addresses and ports where clients ask for TLS (STARTTLS) before they log in."""
+
+    proxy_from: tuple[Network, ...] = ()
+    """As `proxy_from` of `[receive]`, for these ports."""
 
     accounts: AccountSource = AccountSource.OWN
     """Who has the passwords: `own`, the accounts of `letterlock user`; or `dovecot`, its login

@@ -3,6 +3,7 @@
 In Postfix's shape: `ehlo=1 mail=1 rcpt=1/2 data=1 quit=1 commands=5/6`, accepted of all.
 """
 
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
 
 _ORDER = (
@@ -25,6 +26,10 @@ class CommandCounts:
         counts = self._accepted if is_accepted else self._refused
         name = _NAMES.get(verb, "unknown")
         counts[name] = counts.get(name, 0) + 1
+
+    def has_only(self, names: AbstractSet[str]) -> bool:
+        """Say whether no other commands came; `names` in lower case."""
+        return self._accepted.keys() <= names and self._refused.keys() <= names
 
     def format(self) -> str:
         return _format(tuple(self._accepted.items()), tuple(self._refused.items()))

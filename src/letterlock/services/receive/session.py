@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from letterlock.base.clock import Clock
@@ -39,16 +38,15 @@ from letterlock.services.queue.schedule import Schedule
 from letterlock.services.receive.clients import Clients
 from letterlock.services.receive.command_counts import CommandCounts
 from letterlock.services.receive.ending import end_content
-from letterlock.services.receive.names import ClientNames
+from letterlock.services.receive.incoming import IncomingMessage
+from letterlock.services.receive.names import ClientName, ClientNames
+from letterlock.services.receive.proxied import LOOKS, describe_way
 from letterlock.services.receive.recipients import RelayClients, judge_recipient
 from letterlock.services.receive.redirected import find_destinations, redirect
 from letterlock.services.receive.tls_words import describe_tls
 from letterlock.services.redirect.tables import NO_TABLES, TableSource
-from letterlock.services.sign.signer import Signer, Signing
+from letterlock.services.sign.signer import Signer
 from letterlock.storage.queue import BodyWriter, NewMessage, QueueId, StoreUnavailable
-
-MAX_HEADER_OCTETS = 256 * 1024
-"""So much of a message is looked at for fields that count: Received, TLS-Required."""
 
 COUNTERS = (
     "connections",
@@ -100,44 +98,29 @@ class Receiver:
     """Signs what clients send that may relay; None: nothing is signed."""
 
 
-class _Message(Struct):
-    """A message on its way in."""
-
-    queue_id: QueueId
-    envelope: Envelope
-    verb: str
-    """DATA or BDAT."""
-    writer: BodyWriter
-    header: bytearray
-    first_line: FirstLine
-    trace_octets: int
-    """How long our Received field is, above which nothing is put."""
-    signing: Signing | None
-    is_header_whole: bool = False
-    refusal: Reply | None = None
-
-
 class ReceivingSession:
     """Answers one session's events."""
 
     def __init__(self, receiver: Receiver, peer: Peer) -> None:
         self._receiver = receiver
         self._peer = peer
-        self._may_relay = receiver.relay.may_relay(peer.ip)
+        self._may_relay = peer.has_rights and receiver.relay.may_relay(peer.ip)
         self._hello = _NO_HELLO
         self._tls: Handshake | None = None
-        self._message: _Message | None = None
+        self._message: IncomingMessage | None = None
         self._mail: MailFrom | None = None
         self._counts = CommandCounts()
-        self._name = receiver.names.begin(peer.ip)
+        self._name = ClientName() if peer.is_proxy else receiver.names.begin(peer.ip)
 
     def start_connection(self, *, is_crowded: bool = False) -> Reply | None:
-        receiver = self._receiver
-        receiver.count("connections")
-        refusal = receiver.clients.admit(self._peer.ip)
+        receiver, peer = self._receiver, self._peer
+        refusal = None
+        if not peer.is_proxy:
+            receiver.count("connections")
+            refusal = receiver.clients.admit(peer.ip)
+            self._log(f"connect from {self._client}{describe_way(peer)}")
         if refusal is None and is_crowded:
             refusal = reply(421, "4.3.2", "Too many connections for this server, try again later")
-        self._log(f"connect from {self._client}")
         if refusal is not None:
             receiver.count("refused")
             self._log_refusal("CONNECT", refusal)
@@ -181,7 +164,7 @@ class ReceivingSession:
         trace = format_received(self._trace(queue_id, event.envelope))
         signer = receiver.signer if self._may_relay else None
         signing = signer.begin() if signer is not None else None
-        self._message = _Message(
+        self._message = IncomingMessage(
             *(queue_id, event.envelope, verb, writer, bytearray(), FirstLine(), len(trace)), signing
         )
         # Far below the size at which a writer goes to disk: nothing to wait for.
@@ -195,7 +178,7 @@ class ReceivingSession:
         if not message.first_line.is_decided:
             data = message.first_line.receive(data)
         if not message.is_header_whole:
-            _keep_header(message, data)
+            message.keep_header(data)
         if message.signing is not None:
             data = message.signing.receive(data)
         waiting = message.writer.write(data)
@@ -262,20 +245,23 @@ class ReceivingSession:
         self._counts.add("QUIT" if isinstance(event, Quit) else "RSET")
 
     def end_connection(self, reason: str) -> None:
-        self._receiver.clients.leave(self._peer.ip)
+        if not self._peer.is_proxy:
+            self._receiver.clients.leave(self._peer.ip)
+        elif self._counts.has_only(LOOKS):
+            return
         if reason not in {"quit", "refused"}:
             self._log(f"{reason} from {self._client}")
         self._log(f"disconnect from {self._client} {self._counts.format()}")
 
     # ours
 
-    async def _write(self, message: _Message, waiting: Awaitable[None]) -> None:
+    async def _write(self, message: IncomingMessage, waiting: Awaitable[None]) -> None:
         try:
             await waiting
         except StoreUnavailable as error:
             message.refusal = self._refuse_for_store(error)
 
-    async def _answer(self, message: _Message) -> Reply:
+    async def _answer(self, message: IncomingMessage) -> Reply:
         refusal = message.refusal or self._judge_header(message)
         if refusal is not None:
             message.writer.discard()
@@ -291,7 +277,7 @@ class ReceivingSession:
             self._log(f"error: {message.queue_id} could not be stored: {error!r}")
             return reply(451, "4.3.0", "Requested action aborted: local error in processing")
 
-    async def _store(self, message: _Message) -> Reply:
+    async def _store(self, message: IncomingMessage) -> Reply:
         receiver, envelope = self._receiver, message.envelope
         demand = find_tls_demand(envelope.tls_demand, bytes(message.header))
         if demand is not envelope.tls_demand:
@@ -329,7 +315,7 @@ class ReceivingSession:
         receiver.wake(new.destinations)
         return reply(250, "2.0.0", f"Ok: queued as {message.queue_id}")
 
-    def _judge_header(self, message: _Message) -> Reply | None:
+    def _judge_header(self, message: IncomingMessage) -> Reply | None:
         hops = count_received(bytes(message.header))
         if hops > self._receiver.max_hops:
             refusal = reply(554, "5.4.6", f"Mail loop: the message has {hops} Received headers")
@@ -384,14 +370,3 @@ class ReceivingSession:
 
     def _log(self, text: str) -> None:
         self._receiver.log.write(Service.SMTPD, text)
-
-
-def _keep_header(message: _Message, data: bytes) -> None:
-    """Keep a message's header, as far as it is looked at."""
-    header = message.header
-    start = max(0, len(header) - 3)
-    header += data[: MAX_HEADER_OCTETS - len(header)]
-    end = header.find(b"\r\n\r\n", start)
-    if end >= 0:
-        del header[end + 2 :]
-    message.is_header_whole = end >= 0 or len(header) >= MAX_HEADER_OCTETS
