@@ -1,24 +1,29 @@
-"""Run all tests in two processes at a time, or, given arguments for pytest, in one.
+"""Run all tests, shared out over processes; or, given arguments for pytest, those in one.
 
-Tests that start nodes wait most of the time, and use one core each: two processes take little more
-than half as long on two cores. What the second one says comes when both have ended, and a line that
-counts all. Everything that is in no folder of APART is in the first.
+Tests that start nodes and peers wait half of the time, so there are two processes for each core.
+What a process says is shown when it has ended, and at last a line that counts all.
 """
 
 import os
 import re
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
-APART = ("tests/journeys", "tests/proof", "tests/demo", "tests/node")
-"""About as much work as all the others."""
+APART = {
+    "tests/journeys": 4,
+    "tests/interop": 2,
+    "tests/services": 1,
+    "tests/storage": 1,
+    "tests/proof": 1,
+}
+"""Folders that are processes of their own, as many as are said here, the longest ones first. All
+other tests are in one more."""
 
 _SUMMARY = re.compile(rb"^[^\n]*\b\d+ [a-z]+[^\n]* in \d+\.\d+s[^\n]*$", re.MULTILINE)
 _COUNTS = re.compile(rb"(\d+) (passed|failed|errors?|skipped|deselected|xfailed)\b")
@@ -28,45 +33,47 @@ _NO_TESTS = 5
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the tests; gives pytest's exit code, of two the one that tells of a failure."""
+    """Run the tests; gives pytest's exit code, of several the first that tells of a failure."""
     pytest = [sys.executable, "-m", "pytest"]
-    if arguments or (os.cpu_count() or 1) == 1:
+    if arguments:
         return subprocess.call([*pytest, *arguments], cwd=ROOT)
     if sys.stdout.isatty():
         pytest.append("--color=yes")
-    ignored = [f"--ignore={folder}" for folder in APART]
-    return run_both([*pytest, *ignored], [*pytest, *APART], ROOT)
+    commands = [[*pytest, *share] for share in share_out(ROOT)]
+    return run_all(commands, ROOT, at_once=2 * (os.cpu_count() or 1))
 
 
-def run_both(first: Sequence[str], second: Sequence[str], folder: Path) -> int:
-    """Run two commands at a time, in a folder; show the first as it goes, then the second."""
+def share_out(root: Path) -> list[list[str]]:
+    """Give pytest's arguments for each process: together they name every test once."""
+    shares = []
+    for folder, count in APART.items():
+        files = sorted(str(path.relative_to(root)) for path in (root / folder).rglob("test_*.py"))
+        # Neighbours in the alphabet are alike, and take as long.
+        shares += [files[start::count] for start in range(count)]
+    return [*shares, [f"--ignore={folder}" for folder in APART]]
+
+
+def run_all(commands: Sequence[Sequence[str]], folder: Path, *, at_once: int) -> int:
+    """Run commands in a folder, so many at a time; show each when it has ended, then the count."""
     began = time.monotonic()
-    with (
-        tempfile.TemporaryFile() as kept,
-        subprocess.Popen(second, cwd=folder, stdout=kept, stderr=subprocess.STDOUT) as later,
-        subprocess.Popen(first, cwd=folder, stdout=subprocess.PIPE) as shown,
-    ):
-        try:
-            assert shown.stdout is not None
-            said = [_show(shown.stdout)]
-        except KeyboardInterrupt:
-            # Both had it too, and end by themselves.
-            said = []
-        codes = [shown.wait(), later.wait()]
-        kept.seek(0)
-        said.append(_show(kept))
-    print(f"{_count(said)} in {time.monotonic() - began:.1f}s, in two processes", flush=True)
+    said, codes = [], []
+    with ThreadPoolExecutor(at_once) as threads:
+        running = [threads.submit(_run, command, folder) for command in commands]
+        for ended in as_completed(running):
+            done = ended.result()
+            sys.stdout.buffer.write(done.stdout)
+            sys.stdout.buffer.flush()
+            said.append(done.stdout)
+            codes.append(done.returncode)
+    took = time.monotonic() - began
+    print(f"{_count(said)} in {took:.1f}s, in {len(commands)} processes", flush=True)
     return next((code for code in codes if code not in (0, _NO_TESTS)), min(codes))
 
 
-def _show(source: IO[bytes]) -> bytes:
-    """Pass on what comes, piece by piece, until its end; gives all of it."""
-    pieces = []
-    while piece := os.read(source.fileno(), 65536):
-        sys.stdout.buffer.write(piece)
-        sys.stdout.buffer.flush()
-        pieces.append(piece)
-    return b"".join(pieces)
+def _run(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
 
 
 def _count(said: Iterable[bytes]) -> str:

@@ -309,3 +309,10 @@ def test_request_that_is_too_long_is_not_sent() -> None:
 
 def test_document_is_read_back() -> None:
     assert parse_document(format_document({"a": "é\n"})) == {"a": "é\n"}
+
+
+@pytest.mark.parametrize("number", [b"1e999", b"-1e999", b"Infinity", b"NaN"])
+def test_number_that_is_none_is_refused(number: bytes) -> None:
+    """JSON has no such numbers, and to count with one raises OverflowError."""
+    with pytest.raises(ValueError, match="number"):
+        parse_document(b'{"number":' + number + b"}\n")

@@ -1,4 +1,4 @@
-"""All tests in two processes: what each of them says is shown, and a failure of either is one."""
+"""All tests in several processes: what each says is shown, and a failure of any is one."""
 
 import sys
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ def saying(words: str, code: int) -> Sequence[str]:
 @pytest.mark.parametrize(
     ("codes", "code"), [((0, 0), 0), ((1, 0), 1), ((0, 1), 1), ((0, 5), 0), ((5, 3), 3)]
 )
-def test_a_failure_of_either_process_is_one(
+def test_a_failure_of_any_process_is_one(
     codes: tuple[int, int], code: int, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    first, second = saying("2 passed in 0.01s", codes[0]), saying("3 passed in 1.00s", codes[1])
-    assert run_tests.run_both(first, second, tmp_path) == code
+    commands = [saying("2 passed in 0.01s", codes[0]), saying("3 passed in 1.00s", codes[1])]
+    assert run_tests.run_all(commands, tmp_path, at_once=1) == code
     lines = capfdbinary.readouterr().out.splitlines()
-    assert lines[:2] == [b"2 passed in 0.01s", b"3 passed in 1.00s"]
+    assert sorted(lines[:2]) == [b"2 passed in 0.01s", b"3 passed in 1.00s"]
     assert lines[2].startswith(b"5 passed in ")
     assert lines[3:] == []
 
@@ -35,8 +35,17 @@ def test_the_last_line_of_each_run_is_counted_whatever_its_colour() -> None:
     assert run_tests._count([b"ended by a signal\n", b""]) == "no tests"
 
 
-def test_the_folders_apart_are_there() -> None:
-    assert all((run_tests.ROOT / folder).is_dir() for folder in run_tests.APART)
+def test_every_file_of_a_folder_apart_is_in_one_share() -> None:
+    *shares, rest = run_tests.share_out(run_tests.ROOT)
+    named = [path for share in shares for path in share]
+    assert len(named) == len(set(named))
+    assert all(shares), "a process without a file would run every test"
+    assert {f"--ignore={folder}" for folder in run_tests.APART} == set(rest)
+    for folder in run_tests.APART:
+        files = {
+            str(p.relative_to(run_tests.ROOT)) for p in (run_tests.ROOT / folder).rglob("test_*.py")
+        }
+        assert {path for path in named if path.startswith(f"{folder}/")} == files
 
 
 def test_arguments_are_pytests(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ of them: each answers for its part. The other side is `control`.
 
 import contextlib
 import json
+import math
 import os
 import socket
 import time
@@ -118,12 +119,19 @@ def format_document(document: Mapping[str, object]) -> bytes:
 def parse_document(line: bytes) -> dict[str, Any]:
     """Read one line; raises ValueError when it is not one JSON object."""
     try:
-        document = json.loads(line)
+        document = json.loads(line, parse_float=_parse_number, parse_constant=_parse_number)
     except RecursionError:
         raise ValueError("nested too deep") from None
     if not isinstance(document, dict):
         raise ValueError("not a JSON object")  # noqa: TRY004 - the content is wrong, not the call
     return document
+
+
+def _parse_number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number is too large")
+    return number
 
 
 @contextlib.contextmanager
