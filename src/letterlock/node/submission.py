@@ -62,8 +62,8 @@ class SubmissionService:
             Quotas(_quota_limits(section), counters, number, clock),
             is_client_shown=section.show_client,
             is_author_checked=section.check_author,
-        )
             is_binding_offered=section.channel_binding,
+        )
         self._settings = _session_settings(config, self._submitter.mechanisms)
 
     def _make_source(self) -> logins.AccountSource:

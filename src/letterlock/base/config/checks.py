@@ -21,6 +21,7 @@ _TRUSTED = (
     ("submission", "proxy_from"),
 )
 
+
 @dataclass(frozen=True, slots=True)
 class Conflict:
     """A setting that does not go with another. `others` are the keys that it depends on."""

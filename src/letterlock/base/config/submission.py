@@ -46,12 +46,12 @@ class SubmissionSection:
     """Dovecot's login service: in its settings, `service auth { unix_listener auth-client { ... }
     }`, readable for the node's user."""
 
-    show_client: bool = False
-    """Show in Received which address the message came from: often that of somebody's home."""
-
     channel_binding: bool = True
     """Offer SCRAM-SHA-256-PLUS, which ties a login to its TLS connection (RFC 5802 §6), for own
     accounts. Off only where TLS ends at something in front of this node that passes it on anew."""
+
+    show_client: bool = False
+    """Show in Received which address the message came from: often that of somebody's home."""
 
     check_author: bool = True
     """Refuse a message whose From or Sender field has an address that its account does not own. Who
