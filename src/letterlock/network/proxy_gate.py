@@ -36,7 +36,7 @@ class GateHome(Protocol):
 
     def begin_gate(self, gate: "ProxyGate") -> None: ...
 
-    def end(self, connection: "ProxyGate") -> None: ...
+    def end_gate(self, gate: "ProxyGate") -> None: ...
 
 
 class ProxyGate(asyncio.Protocol):
@@ -69,8 +69,9 @@ class ProxyGate(asyncio.Protocol):
         if isinstance(found, HeaderFault):
             self._refuse(found.value)
         elif found is not None:
-            self._server.end(self)
             self._hand_over(name_client(self._proxy, found, self._proxies.is_listed))
+            # Not sooner: the server is not empty in between.
+            self._server.end_gate(self)
             if self._reader.rest:
                 self._connection.data_received(self._reader.rest)
 
@@ -80,7 +81,7 @@ class ProxyGate(asyncio.Protocol):
         if self._reader.has_octets and not self._is_over:
             self._refuse("the connection was lost within the PROXY header")
         self._is_over = True
-        self._server.end(self)
+        self._server.end_gate(self)
 
     # the server's side
 

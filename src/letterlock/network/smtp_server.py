@@ -41,7 +41,8 @@ class SmtpServer:
         # As it is, not a method around it: it is asked for every command.
         self.now = clock.monotonic
         self._servers: list[asyncio.Server] = []
-        self._connections: set[Connection | ProxyGate] = set()
+        self._connections: set[Connection] = set()
+        self._gates: set[ProxyGate] = set()
         self._proxies = proxies
         self._tasks: asyncio.TaskGroup | None = None
         self._empty = asyncio.Event()
@@ -71,7 +72,7 @@ class SmtpServer:
     def sweep(self) -> None:
         """End the connections whose time is up."""
         now = self.now()
-        for connection in tuple(self._connections):
+        for connection in (*self._connections, *self._gates):
             connection.check_time(now)
 
     def stop_accepting(self) -> None:
@@ -85,7 +86,7 @@ class SmtpServer:
 
     async def _end_all(self) -> None:
         """Let messages that are being stored get their reply; end everything else."""
-        for connection in tuple(self._connections):
+        for connection in (*self._connections, *self._gates):
             connection.shut_down()
         loop = asyncio.get_running_loop()
         end = loop.time() + END_SECONDS
@@ -117,7 +118,8 @@ class SmtpServer:
     @property
     def is_crowded(self) -> bool:
         """More connections are open than may be; those count that are only closed slowly."""
-        return bool(self._limits.connections) and len(self._connections) > self._limits.connections
+        count = len(self._connections) + len(self._gates)
+        return bool(self._limits.connections) and count > self._limits.connections
 
     def begin(self, connection: Connection, peer: Peer) -> tuple[ServerSession, SessionOwner]:
         self._connections.add(connection)
@@ -125,10 +127,17 @@ class SmtpServer:
         return self._owner(peer)
 
     def begin_gate(self, gate: ProxyGate) -> None:
-        self._connections.add(gate)
+        self._gates.add(gate)
         self._empty.clear()
 
-    def end(self, connection: Connection | ProxyGate) -> None:
+    def end_gate(self, gate: ProxyGate) -> None:
+        self._gates.discard(gate)
+        self._note_emptiness()
+
+    def end(self, connection: Connection) -> None:
         self._connections.discard(connection)
-        if not self._connections:
+        self._note_emptiness()
+
+    def _note_emptiness(self) -> None:
+        if not (self._connections or self._gates):
             self._empty.set()

@@ -125,7 +125,7 @@ async def test_a_proxy_has_some_seconds_to_tell(tmp_path: Path) -> None:
     async with proxied(tmp_path, clock=clock) as node:
         wire = await connect("127.0.0.1", node.port, 5)
         assert isinstance(wire, Wire)
-        while not node.server._connections:
+        while not node.server._gates:
             await talk_to_nobody(node.port)
         clock.move(timedelta(seconds=HEADER_SECONDS + 1))
         node.server.sweep()
@@ -228,7 +228,7 @@ async def test_a_server_that_stops_waits_for_no_header(tmp_path: Path) -> None:
     async with proxied(tmp_path, clock=SystemClock()) as node:
         wire = await connect("127.0.0.1", node.port, 5)
         assert isinstance(wire, Wire)
-        while not node.server._connections:
+        while not node.server._gates:
             await talk_to_nobody(node.port)
     assert isinstance(await wire.read(5), Lost)
     wire.close()
