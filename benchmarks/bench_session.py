@@ -20,7 +20,7 @@ import uvloop
 from benchmarks.sessions import Cost, measure
 from letterlock.base.clock import SystemClock
 from letterlock.base.domains import Domain
-from letterlock.base.log import LineLog
+from letterlock.base.log import LineLog, make_stream_log
 from letterlock.base.shared_counters import NamedCounters, SharedCounters
 from letterlock.network.smtp_connection import Connection, ServerLimits
 from letterlock.network.smtp_owner import Peer
@@ -86,7 +86,7 @@ def _measure_ours(messages: int) -> Cost:
 
 async def _receive(messages: int) -> Cost:
     clock, loop = SystemClock(), asyncio.get_running_loop()
-    log = LineLog(clock, HOST, stream=_Nowhere())
+    log = make_stream_log(clock, HOST, stream=_Nowhere())
     home = _Home(clock, log)
     with log.gathered(loop.call_soon):
         async with asyncio.TaskGroup() as tasks:

@@ -12,27 +12,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from letterlock.base.clock import SystemClock, format_time
-from letterlock.base.log import LineLog, Service
+from letterlock.base.log import Service, make_stream_log
 from tests.fakes import FakeClock
 
 
 def write(text: str, *, as_json: bool = False, **fields: object) -> str:
     stream = io.StringIO()
-    log = LineLog(FakeClock(), "mx1.example.org", as_json=as_json, stream=stream)
+    log = make_stream_log(FakeClock(), "mx1.example.org", as_json=as_json, stream=stream)
     log.write(Service.SMTP, text, queue_id="4F2k", **fields)
     return stream.getvalue()
 
 
 def test_a_line_has_postfixs_shape() -> None:
     assert write("to=<a@example.org>, status=sent", delay=3) == (
-        f"Mar  1 12:00:00 mx1 letterlock/smtp[{os.getpid()}]:"
+        f"Mar  1 12:00:00 mx1 postfix/smtp[{os.getpid()}]:"
         " 4F2k: to=<a@example.org>, status=sent\n"
     )
 
 
 def test_an_event_of_no_message_has_no_queue_id() -> None:
     stream = io.StringIO()
-    LineLog(FakeClock(), "mx1", stream=stream).write(Service.NODE, "ready")
+    make_stream_log(FakeClock(), "mx1", stream=stream).write(Service.NODE, "ready")
     assert stream.getvalue().endswith("]: ready\n")
 
 
@@ -40,6 +40,8 @@ def test_as_json_a_line_is_one_document_with_the_fields() -> None:
     assert json.loads(write("sent", as_json=True, delay=3)) == {
         "time": "2026-03-01T12:00:00Z",
         "service": "smtp",
+        "process": os.getpid(),
+        "level": "info",
         "queue_id": "4F2k",
         "text": "sent",
         "delay": 3,
@@ -48,7 +50,7 @@ def test_as_json_a_line_is_one_document_with_the_fields() -> None:
 
 def test_as_json_a_field_of_any_type_is_written_and_no_queue_id_is_left_out() -> None:
     stream = io.StringIO()
-    log = LineLog(FakeClock(), "mx1", as_json=True, stream=stream)
+    log = make_stream_log(FakeClock(), "mx1", as_json=True, stream=stream)
     log.write(Service.TLS, "done", took=timedelta(seconds=2))
     assert json.loads(stream.getvalue())["took"] == "0:00:02"
     assert "queue_id" not in stream.getvalue()
@@ -63,7 +65,7 @@ def test_whatever_a_peer_said_is_one_printable_line(as_json: bool, text: str) ->
 
 
 def test_without_a_stream_lines_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
-    LineLog(FakeClock(), "mx1").write(Service.NODE, "ready")
+    make_stream_log(FakeClock(), "mx1").write(Service.NODE, "ready")
     assert capsys.readouterr().err.endswith("ready\n")
 
 
@@ -93,7 +95,7 @@ class Stream(io.StringIO):
 
 def test_lines_of_one_turn_of_the_loop_are_written_together() -> None:
     stream, turns = Stream(), list[Callable[[], None]]()
-    log = LineLog(FakeClock(), "mx1", stream=stream)
+    log = make_stream_log(FakeClock(), "mx1", stream=stream)
     with log.gathered(turns.append):
         log.write(Service.SMTP, "one")
         log.write(Service.SMTP, "two")
@@ -111,7 +113,7 @@ def test_lines_of_one_turn_of_the_loop_are_written_together() -> None:
 def test_what_is_written_together_fits_into_a_pipe() -> None:
     """Longer, a write could be mixed with another process's."""
     stream, turns = Stream(), list[Callable[[], None]]()
-    log = LineLog(FakeClock(), "mx1", stream=stream)
+    log = make_stream_log(FakeClock(), "mx1", stream=stream)
     with log.gathered(turns.append):
         for character in "xé" * 10:
             log.write(Service.SMTP, character * 1000)

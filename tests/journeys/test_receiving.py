@@ -40,5 +40,6 @@ def test_the_log_tells_a_message_by_its_queue_id(node: RunningNode) -> None:
     node.wait_delivered(queue_id)
     ours = [line.partition("]: ")[2] for line in node.lines if queue_id in line]
     assert re.match(rf"{queue_id}: client=\S+, helo=<client.example>, from=<bob@", ours[0])
-    assert re.match(rf"{queue_id}: to=<alice@example.org>, relay=local, .*status=sent", ours[1])
+    assert re.match(rf"{queue_id}: from=<bob@example.net>, size=\d+, nrcpt=1 \(queue a", ours[1])
+    assert re.match(rf"{queue_id}: to=<alice@example.org>, relay=local, .*status=sent", ours[2])
     assert re.search(r"Anonymous TLS connection established from .*TLSv1.3.*sni mx", node.log)

@@ -16,7 +16,7 @@ import pytest
 
 from letterlock.base.clock import SystemClock
 from letterlock.base.config.load import load_config
-from letterlock.base.log import LineLog
+from letterlock.base.log import make_stream_log
 from letterlock.base.shared_counters import NamedCounters, SharedCounters
 from letterlock.node.listeners import Listeners
 from letterlock.node.policy import load_policy
@@ -59,7 +59,7 @@ async def working(files: NodeFiles) -> AsyncIterator[int]:
             clients=SharedCounters(1, secrets.token_bytes(32)),
             counters=NamedCounters(COUNTERS, 1),
             clock=clock,
-            log=LineLog(clock, config.hostname, stream=stream),
+            log=make_stream_log(clock, config.hostname, stream=stream),
         )
         worker = Worker(common, 0)
         async with asyncio.TaskGroup() as tasks:

@@ -1,23 +1,36 @@
-"""The mail log: one line for each thing that happened, in Postfix's shape or as JSON.
+"""The mail log: one event for each thing that happened.
 
-The shape is `Nov 22 02:39:05 mx1 letterlock/smtp[123]: QUEUEID: to=<...>, relay=...`, so that
-fingers and scripts made for Postfix's log carry over. What comes from outside is made printable
-here, and nowhere else: no octet from a peer can end a line or start a new one.
+What comes from outside is made harmless here, and nowhere else: no octet from a peer can end a line
+or start a new one, and no address can pass for a field. The shapes of lines are in `log_forms`,
+what is hidden in `redaction`, what happens when nobody takes them in `log_outbox`.
 """
 
-import json
 import os
+import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from select import PIPE_BUF
 from typing import Protocol, TextIO
 
-from letterlock.base.clock import Clock, format_time
+from letterlock.base.clock import Clock
+from letterlock.base.log_forms import JsonLines, LineForm, PostfixLines
+from letterlock.base.log_outbox import Outbox, Sink
+from letterlock.base.redaction import Redactor, list_addresses
 
-_NEVER = datetime.min.replace(tzinfo=UTC)
+MAX_TEXT_CHARACTERS = 8000
+"""What a peer said is shorter; this bounds what one event costs."""
+
+RETRY_SECONDS = 0.25
+"""Between two tries when the sink took nothing."""
+_PAUSE_SECONDS = 0.02
+_PATIENT_TRIES = 5
+_LAST_TRIES = 50
+
+# What could begin or end a field of a line.
+_STRUCTURE = re.compile(r"[<>()\[\],;:=]")
 
 
 class Service(StrEnum):
@@ -46,29 +59,37 @@ class Log(Protocol):
         queue_id: str | None = None,
         **fields: object,
     ) -> None:
-        """Write one event: `text` follows the queue id; `fields` are for the JSON form."""
+        """Write one event: `text` follows the queue id; `fields` are for the JSON form.
+
+        Addresses in the text are to be fields too (`redaction.ADDRESS_FIELDS`, `client`): by that
+        they are known, made harmless and hidden.
+        """
+
+
+Soon = Callable[[Callable[[], None]], object]
+Later = Callable[[float, Callable[[], None]], object]
 
 
 class LineLog:
-    """Writes lines to a stream: in Postfix's shape, or one JSON document a line."""
+    """Gives events their form and a sink their lines. `complain` is told of a sink's faults."""
 
     def __init__(
         self,
-        clock: Clock,
-        hostname: str,
-        *,
-        as_json: bool = False,
-        stream: TextIO | None = None,
+        form: LineForm,
+        sink: Sink,
+        redactor: Redactor | None = None,
+        complain: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._clock = clock
-        self._host = hostname.partition(".")[0]
-        self._stream = stream if stream is not None else sys.stderr
-        self._process: int | None = None
-        self._begin = ""
-        self._begin_holds = (_NEVER, _NEVER)
-        self._lines: list[str] = []
-        self._soon: Callable[[Callable[[], None]], object] | None = None
-        self._format: Callable[..., str] = self._format_json if as_json else self._format_postfix
+        self._form = form
+        self._sink = sink
+        self._redactor = redactor
+        self._complain = complain
+        self._fault = ""
+        self._process = os.getpid()
+        self._outbox = Outbox(sink, self._tell_loss)
+        self._soon: Soon | None = None
+        self._later: Later | None = None
+        self._is_planned = False
 
     def write(
         self,
@@ -78,78 +99,100 @@ class LineLog:
         queue_id: str | None = None,
         **fields: object,
     ) -> None:
-        self._lines.append(self._format(service, make_printable(text), queue_id, fields))
+        text = make_printable(text[:MAX_TEXT_CHARACTERS])
+        if '"' in text:
+            text = _make_harmless(text, fields)
+        given: Mapping[str, object] = fields
+        if self._redactor is not None:
+            text, given = self._redactor.redact(text, fields)
+        self._outbox.add(self._form.format(service, text, queue_id, given))
         if self._soon is None:
-            self._write_out()
-        elif len(self._lines) == 1:
-            self._soon(self._write_out)
+            self._send_patiently(_PATIENT_TRIES)
+        elif not self._is_planned:
+            self._is_planned = True
+            self._soon(self._send)
 
     @contextmanager
-    def gathered(self, soon: Callable[[Callable[[], None]], object]) -> Iterator[None]:
-        """Write together what is logged in one turn of an event loop; `soon` is its `call_soon`.
+    def gathered(self, soon: Soon, later: Later | None = None) -> Iterator[None]:
+        """Write together what is logged in one turn of an event loop.
 
-        To be used from that loop's thread alone. Outside of this each line is written at once.
+        `soon` is its `call_soon`; `later`, its `call_later`, tries again when the sink is busy. To
+        be used from that loop's thread alone. Outside of this each line is written at once, and
+        waited for a moment.
         """
-        self._soon, self._process = soon, os.getpid()
+        if (process := os.getpid()) != self._process:
+            # What waits from before the fork is our parent's.
+            self._outbox.clear()
+            self._process = process
+        self._soon, self._later, self._form.process = soon, later, process
         try:
             yield
         finally:
-            self._soon = self._process = None
-            self._write_out()
+            self._soon = self._later = self._form.process = None
+            self._send_patiently(_LAST_TRIES)
 
-    def _write_out(self) -> None:
-        lines, self._lines = self._lines, []
-        for piece in _join_lines(lines):
-            self._stream.write(piece)
+    def _send(self) -> None:
+        is_done = self._try_sending()
+        self._is_planned = not is_done and self._later is not None
+        if self._is_planned and self._later is not None:
+            self._later(RETRY_SECONDS, self._send)
+
+    def _send_patiently(self, tries: int) -> None:
+        self._is_planned = False
+        for _ in range(tries):
+            if self._try_sending():
+                return
+            time.sleep(_PAUSE_SECONDS)
+
+    def _try_sending(self) -> bool:
+        is_done = self._outbox.send()
+        fault = self._sink.fault
+        if fault and fault != self._fault:
+            self._complain(f"the log cannot be written, its lines wait: {fault}")
+        self._fault = fault
+        return is_done
+
+    def _tell_loss(self, count: int) -> bytes:
+        text = f"warning: {count} lines of the log are lost: they came faster than it took them"
+        return self._form.format(Service.NODE, text, None, {"lost": count})
+
+
+def make_stream_log(
+    clock: Clock, hostname: str, *, as_json: bool = False, stream: TextIO | None = None
+) -> LineLog:
+    """Make a log that writes to a stream, standard error by default, and waits for it."""
+    form = JsonLines(clock) if as_json else PostfixLines(clock, hostname)
+    return LineLog(form, _Stream(stream if stream is not None else sys.stderr))
+
+
+class _Stream:
+    fault = ""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def take(self, records: Sequence[bytes]) -> int:
+        for piece, _ in join_lines(records):
+            self._stream.write(piece.decode())
             self._stream.flush()
-
-    def _format_postfix(
-        self, service: Service, text: str, queue_id: str | None, fields: object
-    ) -> str:
-        del fields
-        now = self._clock.now()
-        since, until = self._begin_holds
-        if not since <= now < until:
-            self._begin_anew(now)
-        subject = f"{queue_id}: " if queue_id else ""
-        return f"{self._begin}{service}[{self._process or os.getpid()}]: {subject}{text}\n"
-
-    def _begin_anew(self, now: datetime) -> None:
-        """Make the beginning of all lines of a second."""
-        since = now.replace(microsecond=0)
-        self._begin_holds = (since, since + timedelta(seconds=1))
-        self._begin = f"{now.astimezone(UTC):%b %e %H:%M:%S} {self._host} letterlock/"
-
-    def _format_json(
-        self,
-        service: Service,
-        text: str,
-        queue_id: str | None,
-        fields: dict[str, object],
-    ) -> str:
-        event: dict[str, object] = {
-            "time": format_time(self._clock.now()),
-            "service": service.value,
-        }
-        if queue_id:
-            event["queue_id"] = queue_id
-        event["text"] = text
-        event.update(fields)
-        return json.dumps(event, default=str, ensure_ascii=True) + "\n"
+        return len(records)
 
 
-def _join_lines(lines: Sequence[str]) -> Iterator[str]:
-    """Join lines into pieces that a pipe takes whole: other processes write to it as well."""
-    piece, size = "", 0
+def join_lines(lines: Sequence[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Join lines into pieces that a pipe takes whole: other processes write to it as well.
+
+    Each piece comes with the number of its lines.
+    """
+    piece: list[bytes] = []
+    size = 0
     for line in lines:
-        octets = len(line) if line.isascii() else len(line.encode(errors="replace"))
-        if piece and size + octets > PIPE_BUF:
-            yield piece
-            piece, size = "", 0
-        piece += line
-        size += octets
+        if piece and size + len(line) > PIPE_BUF:
+            yield b"".join(piece), len(piece)
+            piece, size = [], 0
+        piece.append(line)
+        size += len(line)
     if piece:
-        yield piece
+        yield b"".join(piece), len(piece)
 
 
 def make_printable(text: str) -> str:
@@ -157,3 +200,13 @@ def make_printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def _make_harmless(text: str, fields: Mapping[str, object]) -> str:
+    """Take from quoted local parts (RFC 5321 §4.1.2) what could pass for the text around them."""
+    for value in list_addresses(fields):
+        if '"' in value:
+            local, at, domain = make_printable(value).rpartition("@")
+            shown = _STRUCTURE.sub("?", local) + at + domain
+            text = text.replace(local + at + domain, shown)
+    return text

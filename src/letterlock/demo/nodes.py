@@ -14,7 +14,7 @@ from letterlock.base.clock import Clock
 from letterlock.base.config.load import load_config
 from letterlock.base.config.sections import Config
 from letterlock.base.domains import Domain
-from letterlock.base.log import LineLog
+from letterlock.base.log import make_stream_log
 from letterlock.base.shared_counters import NamedCounters, SharedCounters
 from letterlock.network.dns import Resolver
 from letterlock.network.dns_backends import make_backend
@@ -138,7 +138,7 @@ async def running(folder: Path, listeners: Listeners, clock: Clock) -> AsyncIter
             clients=SharedCounters(1, secrets.token_bytes(32)),
             counters=node.counters,
             clock=clock,
-            log=LineLog(clock, config.hostname, stream=stream),
+            log=make_stream_log(clock, config.hostname, stream=stream),
             resolver=lookups,
         )
         worker = Worker(common, 0)

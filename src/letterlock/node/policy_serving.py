@@ -6,7 +6,6 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from letterlock.base.clock import Clock, SystemClock
-from letterlock.base.config.choices import LogFormat
 from letterlock.base.config.faults import SettingFaults, refuse_setting
 from letterlock.base.config.load import FoundConfig
 from letterlock.base.config.sections import Config
@@ -15,6 +14,7 @@ from letterlock.base.log import LineLog, Service
 from letterlock.node.account import drop_privileges, find_account
 from letterlock.node.building import find_database
 from letterlock.node.descriptors import allow_descriptors
+from letterlock.node.logs import find_changed, make_log, require_log_folder
 from letterlock.node.policy import describe_lapsed, load_policy
 from letterlock.node.policy_listeners import PolicyListeners
 from letterlock.node.policy_service import (
@@ -35,9 +35,9 @@ def serve_policy(config: Config, found: FoundConfig) -> int:
     it from starting.
     """
     clock = SystemClock()
-    log = LineLog(clock, config.hostname, as_json=config.log.format is LogFormat.JSON)
     allow_descriptors()
     _make_data_dir(config)
+    log = make_log(config, clock)
     handed_over = take_listeners(os.environ)
     # All of them: nothing else is served here, whatever their names.
     with closing(PolicyListeners((*handed_over.mail, *handed_over.policy))) as listeners:
@@ -67,6 +67,7 @@ class _Serving:
         find_database(config)
         listeners.open(config.policy_service)
         drop_privileges(config)
+        require_log_folder(config.log)
 
     def make_generation(self, is_reload: bool) -> Generation | None:  # noqa: FBT001 - the supervisor's only argument
         """Make a generation; None when the new configuration can't be used."""
@@ -98,10 +99,11 @@ class _Serving:
         for key, before, after in (
             (("node", "user"), self._config.node.user, config.node.user),
             (("data_dir",), self._config.data_dir, config.data_dir),
-            (("log", "format"), self._config.log.format, config.log.format),
         ):
             if before != after:
                 raise refuse_setting(key, "a change needs a restart")
+        if (changed := find_changed(self._config.log, config.log)) is not None:
+            raise refuse_setting(changed, "a change needs a restart")
         find_database(config)
         self._listeners.open(config.policy_service)
         self._config = config

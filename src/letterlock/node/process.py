@@ -68,7 +68,7 @@ async def _run(start: Start, log: LineLog, supervisor_gone: int) -> None:
         part.stop()
 
     loop.add_reader(supervisor_gone, stop_alone)
-    with log.gathered(loop.call_soon):
+    with log.gathered(loop.call_soon, loop.call_later):
         await work
 
 

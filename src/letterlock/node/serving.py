@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 
 from letterlock.base.clock import Clock, SystemClock
-from letterlock.base.config.choices import LogFormat
 from letterlock.base.config.faults import SettingFaults, refuse_setting
 from letterlock.base.config.load import FoundConfig
 from letterlock.base.config.locate import KeyPath
@@ -30,6 +29,7 @@ from letterlock.node.descriptors import allow_descriptors, describe_shortage
 from letterlock.node.faults import require_usable
 from letterlock.node.generation import NodeGeneration, RunProcess
 from letterlock.node.listeners import Listeners
+from letterlock.node.logs import find_changed, make_log, require_log_folder
 from letterlock.node.notices import SharedNotices
 from letterlock.node.policy import describe_lapsed, load_policy
 from letterlock.node.policy_listeners import PolicyListeners
@@ -57,9 +57,9 @@ def serve(config: Config, found: FoundConfig) -> int:
     the node from starting.
     """
     clock = SystemClock()
-    log = make_log(config, clock)
     allow_descriptors()
     lock = _own_data_dir(config)
+    log = make_log(config, clock)
     handed_over = take_listeners(os.environ)
     try:
         with (
@@ -76,11 +76,6 @@ def serve(config: Config, found: FoundConfig) -> int:
             return Supervisor(node.make_generation, clock, log, notifier.tell).run()
     finally:
         os.close(lock)
-
-
-def make_log(config: Config, clock: Clock) -> LineLog:
-    """Make the mail log, on standard error."""
-    return LineLog(clock, config.hostname, as_json=config.log.format is LogFormat.JSON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +123,7 @@ class _Node:
             load_migrations(f"letterlock.storage.{engine}.migrations")
         drop_privileges(config)
         _require_folders(config)
+        require_log_folder(config.log)
         require_usable(config)
         require_readable_stores(config)
         self._certificates = build_certificates(config, clock.now())
@@ -222,10 +218,11 @@ class _Node:
         for key, before, after in (
             (("node", "user"), old.node.user, config.node.user),
             (("data_dir",), old.data_dir, config.data_dir),
-            (("log", "format"), old.log.format, config.log.format),
         ):
             if before != after:
                 raise refuse_setting(key, "a change needs a restart")
+        if (changed := find_changed(old.log, config.log)) is not None:
+            raise refuse_setting(changed, "a change needs a restart")
 
     def _make_common(self) -> Common:
         if self._certificates is not None:

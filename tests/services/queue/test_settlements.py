@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from letterlock.base.log import LineLog
+from letterlock.base.log import make_stream_log
 from letterlock.protocols.smtp.envelope import BodyType, Notify, Recipient, Ret
 from letterlock.protocols.tlsrpt.result_types import ResultType
 from letterlock.services.queue.outcomes import LOCAL, Delivery, Outcome, Result, same_for_all
@@ -114,7 +114,7 @@ async def test_what_is_saved_was_logged_before(tmp_path: Path) -> None:
 
     async with waiting(tmp_path) as node:
         stream = StringIO()
-        log = LineLog(node.clock, "mx1.example.org", stream=stream)
+        log = make_stream_log(node.clock, "mx1.example.org", stream=stream)
         settlements = replace(node.settlements, log=log)
         with log.gathered(asyncio.get_running_loop().call_soon):
             claim = await node.claim()

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from letterlock.base.config.certificates import CertificatesSection
-from letterlock.base.config.choices import ChallengeKind, QueueEngine
+from letterlock.base.config.choices import ChallengeKind, LogFormat, LogSink, QueueEngine
 from letterlock.base.config.dkim import DkimAlgorithm
 from letterlock.base.config.dns_changes import DnsChangeMethod, DnsChangesSection
 from letterlock.base.config.locate import KeyPath
+from letterlock.base.config.logs import LogSection
 from letterlock.base.config.sections import Config
 from letterlock.base.config.values import Network, format_duration
 
@@ -45,7 +46,18 @@ def find_conflicts(config: Config) -> list[Conflict]:
         *_check_dns_changes(config.dns_changes),
         *_check_publishing(config),
         *_check_dkim(config),
+        *_check_log(config.log),
     ]
+
+
+def _check_log(section: LogSection) -> Iterator[Conflict]:
+    to = ("log", "to")
+    if section.to is LogSink.FILE and section.file is None:
+        yield Conflict(("log", "file"), 'must be set for to = "file"', (to, ("log",)))
+    if section.format is LogFormat.JSON and section.to in (LogSink.JOURNAL, LogSink.SYSLOG):
+        others = (to, ("log",))
+        message = f'"json" is for "stderr" and "file"; to = "{section.to}" has a form of its own'
+        yield Conflict(("log", "format"), message, others)
 
 
 def _check_domains(config: Config) -> Iterator[Conflict]:

@@ -65,6 +65,30 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+class LogSink(StrEnum):
+    """Where the log goes."""
+
+    STDERR = "stderr"
+    JOURNAL = "journal"
+    SYSLOG = "syslog"
+    FILE = "file"
+
+
+class SyslogFormat(StrEnum):
+    """The shape of what syslog gets."""
+
+    BSD = "bsd"
+    IETF = "ietf"
+
+
+class Redaction(StrEnum):
+    """How much of an address the log hides."""
+
+    NONE = "none"
+    LOCAL_PARTS = "local-parts"
+    ADDRESSES = "addresses"
+
+
 class LogLevel(StrEnum):
     """How much is logged."""
 

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Annotated
 
 from letterlock.base.config.certificates import CertificatesSection
-from letterlock.base.config.choices import LogFormat, LogLevel, QueueEngine
+from letterlock.base.config.choices import QueueEngine
 from letterlock.base.config.dkim import DkimSection
 from letterlock.base.config.dns_changes import DnsChangesSection
 from letterlock.base.config.inbound import LocalSection, ReceiveSection, TlsSection
+from letterlock.base.config.logs import LogSection
 from letterlock.base.config.maps import MapsSection
 from letterlock.base.config.outbound import (
     DeliverSection,
@@ -94,18 +95,6 @@ class QueueSection:
         if self.url_file is None:
             return self.url
         return self.url_file.read_text("utf-8").partition("\n")[0].strip()
-
-
-@dataclass(frozen=True, slots=True)
-class LogSection:
-    """The mail log, on standard error."""
-
-    format: LogFormat = LogFormat.POSTFIX
-    """`postfix`: lines in Postfix's shape, for the tools that read those. `json`: one document a
-    line."""
-
-    level: LogLevel = LogLevel.NORMAL
-    """`verbose` also writes out the certificates that the other side showed."""
 
 
 @dataclass(frozen=True, slots=True)

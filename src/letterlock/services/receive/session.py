@@ -43,6 +43,7 @@ from letterlock.services.receive.names import ClientName, ClientNames
 from letterlock.services.receive.proxied import LOOKS, describe_way
 from letterlock.services.receive.recipients import RelayClients, judge_recipient
 from letterlock.services.receive.redirected import find_destinations, redirect
+from letterlock.services.receive.session_log import log_refusal, log_stored
 from letterlock.services.receive.tls_words import describe_tls
 from letterlock.services.redirect.tables import NO_TABLES, TableSource
 from letterlock.services.sign.signer import Signer
@@ -147,7 +148,9 @@ class ReceivingSession:
         self._counts.add("RCPT", is_accepted=refused is None)
         if refused is not None:
             if refused.reason is not None:
-                self._log(f"warning: <{event.mailbox}>: {refused.reason}")
+                # The client first: what follows its name could be read as one.
+                to = event.mailbox.format()
+                self._log(f"warning: {self._client}: <{to}>: {refused.reason}", to=to)
             self._log_refusal("RCPT", refused.reply, event.mailbox.format())
             return refused.reply
         return _RECIPIENT_OK
@@ -224,6 +227,7 @@ class ReceivingSession:
             cipher=handshake.cipher,
             group=handshake.group,
             sni=handshake.sni,
+            client=self._client,
         )
 
     def note_tls_failure(self, failure: HandshakeFailed) -> None:
@@ -305,13 +309,7 @@ class ReceivingSession:
             # OpenDKIM's words.
             text = f"DKIM-Signature field added (s={key.selector}, d={key.domain})"
             receiver.log.write(Service.SMTPD, text, queue_id=message.queue_id)
-        receiver.log.write(
-            Service.SMTPD,
-            f"client={self._client}{self._describe_login()}, helo=<{self._hello.name}>, "
-            f"from=<{envelope.sender}>, size={body.size}, "
-            f"nrcpt={len(envelope.recipients)} (queue active)",
-            queue_id=message.queue_id,
-        )
+        log_stored(receiver.log, self._client, self._describe_login(), self._hello.name, new)
         receiver.wake(new.destinations)
         return reply(250, "2.0.0", f"Ok: queued as {message.queue_id}")
 
@@ -357,16 +355,8 @@ class ReceivingSession:
         return f"{self._name.name or 'unknown'}[{self._peer.ip}]"
 
     def _log_refusal(self, command: str, refusal: Reply, recipient: str | None = None) -> None:
-        """Write what was refused in Postfix's shape: fail2ban and pflogsumm read it."""
-        mail = self._mail
-        facts = {
-            "from": None if mail is None else f"<{mail.sender or ''}>",
-            "to": None if recipient is None else f"<{recipient}>",
-            "proto": "ESMTP" if self._hello.is_extended else "SMTP",
-            "helo": f"<{self._hello.name}>" if self._hello.name else None,
-        }
-        known = " ".join(f"{key}={value}" for key, value in facts.items() if value is not None)
-        self._log(f"NOQUEUE: reject: {command} from {self._client}: {refusal.text}; {known}")
+        what = f"{command} from {self._client}"
+        log_refusal(self._log, what, refusal, self._hello, self._mail, recipient)
 
-    def _log(self, text: str) -> None:
-        self._receiver.log.write(Service.SMTPD, text)
+    def _log(self, text: str, **fields: str | None) -> None:
+        self._receiver.log.write(Service.SMTPD, text, client=self._client, **fields)
