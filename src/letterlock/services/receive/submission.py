@@ -185,16 +185,20 @@ class SubmittingSession(ReceivingSession):
             case TooManyGuesses(name):
                 reason = "too many failed logins"
                 answer = reply(454, "4.7.0", "Too many failed logins, try again later")
-            case SourceDown(reason):
-                name = None
+            case SourceDown(why):
+                # Not the client's fault, which fail2ban knows by these words.
+                name, reason = None, f"Connection lost to authentication server: {why}"
                 answer = reply(454, "4.7.0", "Temporary authentication failure")
             case _:
                 assert_never(outcome)
         self._counts.add("AUTH", is_accepted=False)
-        user = "" if name is None else f", sasl_username={make_safe(name, may_be_utf8=True)}"
+        login = None if name is None else make_safe(name, may_be_utf8=True)
+        user = "" if login is None else f", sasl_username={login}"
         # In Postfix's words, which fail2ban reads.
         self._log(
-            f"warning: {self._client}: SASL {self._mechanism} authentication failed: {reason}{user}"
+            f"warning: {self._client}: SASL {self._mechanism} authentication failed: "
+            f"{reason}{user}",
+            sasl_username=login,
         )
         return answer
 
