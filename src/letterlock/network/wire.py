@@ -86,6 +86,13 @@ class Wire(asyncio.Protocol):
             return Lost("timed out", is_timeout=True)
         return self._lost() if self._error is not None else None
 
+    def write_now(self, data: bytes) -> None:
+        """Send octets without waiting for anything; nothing happens when it is closed."""
+        if self._tls is not None:
+            self._tls.write(data)
+            data = self._tls.bytes_to_send()
+        self._send(data)
+
     async def start_tls(self, driver: TlsDriver, seconds: float) -> Handshake | HandshakeFailed:
         """Do the handshake on a connection from which nothing unread is left."""
         try:
