@@ -25,6 +25,7 @@ from letterlock.services.queue.directory import LocalDirectory
 from letterlock.services.queue.schedule import Schedule
 from letterlock.services.receive.clients import ClientLimits, Clients
 from letterlock.services.receive.names import ClientNames
+from letterlock.services.receive.opening import ResultsGuard
 from letterlock.services.receive.recipients import RelayClients
 from letterlock.services.receive.session import COUNTERS, Receiver, ReceivingSession
 from letterlock.services.sign.signer import Signer
@@ -56,6 +57,7 @@ async def receiving(  # noqa: PLR0913 - each is what some tests vary
     signer: Signer | None = None,
     proxy_from: str | None = None,
     clock: Clock | None = None,
+    results: ResultsGuard | None = None,
 ) -> AsyncIterator[Node]:
     clock, log = clock or SystemClock(), FakeLog()
     store = SqliteQueue(tmp_path / "queue" / "shard-000.db", clock)
@@ -83,6 +85,7 @@ async def receiving(  # noqa: PLR0913 - each is what some tests vary
         count=lambda name: counters.add(0, name),
         wake=woken.extend,
         signer=signer,
+        results=results,
     )
     settings = SessionSettings(
         hostname="mx.example.org",

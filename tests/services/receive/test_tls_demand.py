@@ -8,7 +8,6 @@ from letterlock.network.tls import TlsDriver
 from letterlock.network.wire import Wire, connect
 from letterlock.protocols.smtp.envelope import TlsDemand
 from letterlock.protocols.tls.handshake import Handshake
-from letterlock.services.receive.incoming import MAX_HEADER_OCTETS
 from tests.network.certificates import client_context, issue, make_chooser
 from tests.services.receive.test_receiving import Node, read_reply, receiving
 
@@ -112,14 +111,6 @@ async def test_the_field_is_read_from_the_header_section_as_it_comes(
         found, body = await kept(node)
     assert found is demand
     assert body.endswith(content)
-
-
-async def test_only_so_much_of_a_header_is_looked_at(tmp_path: Path) -> None:
-    filler = b"X-Filler: " + b"x" * 980 + b"\r\n"
-    content = filler * (MAX_HEADER_OCTETS // len(filler) + 1) + FIELD + b"\r\n"
-    async with receiving(tmp_path) as node:
-        await send_in_clear(node, content, is_chunked=False, size=100_000)
-        assert (await kept(node))[0] is NORMAL
 
 
 async def test_requiretls_in_clear_is_refused_and_logged(tmp_path: Path) -> None:

@@ -1,18 +1,16 @@
 """The end of a message's content: what was held back is written, and signatures get their text."""
 
-from letterlock.protocols.smtp.first_line import FirstLine
 from letterlock.services.sign.signer import Signing
 from letterlock.storage.queue import BodyWriter
 
 
 async def end_content(
-    writer: BodyWriter, first_line: FirstLine, signing: Signing | None, room_at: int
+    writer: BodyWriter, rest: bytes, signing: Signing | None, room_at: int
 ) -> None:
-    """End a content. Room for signatures, where there is some, begins at the offset `room_at`.
+    """End a content with its last octets. Room for signatures, if any, begins at offset `room_at`.
 
     Raises StoreUnavailable.
     """
-    rest = b"" if first_line.is_decided else first_line.finish()
     fields = b""
     if signing is not None:
         rest = signing.receive(rest)

@@ -17,7 +17,6 @@ from letterlock.base.log import Log, Service
 from letterlock.network.server_certificates import Choice, ChoiceReason
 from letterlock.network.smtp_owner import Peer
 from letterlock.protocols.smtp.envelope import Envelope
-from letterlock.protocols.smtp.first_line import FirstLine
 from letterlock.protocols.smtp.replies import Reply, reply
 from letterlock.protocols.smtp.requiretls import find_tls_demand
 from letterlock.protocols.smtp.server_session import (
@@ -40,6 +39,7 @@ from letterlock.services.receive.command_counts import CommandCounts
 from letterlock.services.receive.ending import end_content
 from letterlock.services.receive.incoming import IncomingMessage
 from letterlock.services.receive.names import ClientName, ClientNames
+from letterlock.services.receive.opening import TOO_LONG, Opening, ResultsGuard
 from letterlock.services.receive.proxied import LOOKS, describe_way
 from letterlock.services.receive.recipients import RelayClients, judge_recipient
 from letterlock.services.receive.redirected import find_destinations, redirect
@@ -97,6 +97,8 @@ class Receiver:
     """Aliases, and what else says where mail goes."""
     signer: Signer | None = None
     """Signs what clients send that may relay; None: nothing is signed."""
+    results: ResultsGuard | None = None
+    """Takes out Authentication-Results that are forged in our name; None: nothing does."""
 
 
 class ReceivingSession:
@@ -167,8 +169,9 @@ class ReceivingSession:
         trace = format_received(self._trace(queue_id, event.envelope))
         signer = receiver.signer if self._may_relay else None
         signing = signer.begin() if signer is not None else None
+        opening = Opening(receiver.results, self._peer.ip if self._peer.has_rights else "")
         self._message = IncomingMessage(
-            *(queue_id, event.envelope, verb, writer, bytearray(), FirstLine(), len(trace)), signing
+            queue_id, event.envelope, verb, writer, opening, len(trace), signing
         )
         # Far below the size at which a writer goes to disk: nothing to wait for.
         writer.write(trace)
@@ -178,10 +181,10 @@ class ReceivingSession:
         message = self._message
         if message is None or message.refusal is not None:
             return None
-        if not message.first_line.is_decided:
-            data = message.first_line.receive(data)
-        if not message.is_header_whole:
-            message.keep_header(data)
+        if message.opening.header is None:
+            data = self._open(message, data)
+            if not data:
+                return None
         if message.signing is not None:
             data = message.signing.receive(data)
         waiting = message.writer.write(data)
@@ -259,6 +262,15 @@ class ReceivingSession:
 
     # ours
 
+    def _open(self, message: IncomingMessage, data: bytes) -> bytes:
+        """Take octets of the message's beginning; give what goes on."""
+        opening = message.opening
+        data = opening.receive(data)
+        if opening.is_too_long:
+            message.refusal = TOO_LONG
+            self._log_refusal("END-OF-MESSAGE", TOO_LONG)
+        return data
+
     async def _write(self, message: IncomingMessage, waiting: Awaitable[None]) -> None:
         try:
             await waiting
@@ -266,14 +278,14 @@ class ReceivingSession:
             message.refusal = self._refuse_for_store(error)
 
     async def _answer(self, message: IncomingMessage) -> Reply:
+        rest = message.opening.finish()
         refusal = message.refusal or self._judge_header(message)
         if refusal is not None:
             message.writer.discard()
             return refusal
         try:
-            signing, first_line = message.signing, message.first_line
-            if signing is not None or not first_line.is_decided:
-                await end_content(message.writer, first_line, signing, message.trace_octets)
+            if rest or message.signing is not None:
+                await end_content(message.writer, rest, message.signing, message.trace_octets)
             return await self._store(message)
         except StoreUnavailable as error:
             return self._refuse_for_store(error)
@@ -305,6 +317,9 @@ class ReceivingSession:
         )
         await receiver.store.save(new)
         receiver.count("messages")
+        if message.opening.dropped:
+            text = f"{message.opening.dropped} Authentication-Results in our name removed"
+            receiver.log.write(Service.SMTPD, text, queue_id=message.queue_id)
         for key in message.signing.keys if message.signing is not None else ():
             # OpenDKIM's words.
             text = f"DKIM-Signature field added (s={key.selector}, d={key.domain})"

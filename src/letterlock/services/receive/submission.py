@@ -17,6 +17,7 @@ from letterlock.protocols.sasl.mechanisms import Mechanism, make_exchange
 from letterlock.protocols.sasl.responses import encode_challenge
 from letterlock.protocols.sasl.steps import Challenge, Failed, Fault
 from letterlock.protocols.smtp.envelope import Envelope
+from letterlock.protocols.smtp.first_line import FirstLine
 from letterlock.protocols.smtp.header_fields import make_safe
 from letterlock.protocols.smtp.header_section import MAX_HEADER_OCTETS
 from letterlock.protocols.smtp.own_addresses import is_own_address
@@ -213,9 +214,10 @@ class SubmittingSession(ReceivingSession):
         message = self._message
         if held is None or message is None or message.refusal is not None:
             return None
-        content = message.first_line.receive(bytes(held))
-        if not message.first_line.is_decided:
-            content += message.first_line.finish()
+        first_line = FirstLine()
+        content = first_line.receive(bytes(held))
+        if not first_line.is_decided:
+            content += first_line.finish()
         fields = read_submitted_header(content)
         if isinstance(fields, Reply):
             message.refusal = fields

@@ -79,11 +79,9 @@ class Signing:
         start = max(0, len(self._header) - 3)
         self._header += octets
         end = self._header.find(b"\r\n\r\n", start)
-        if end >= 0:
-            return self._end_header(end + 2)
-        if len(self._header) > MAX_HEADER_OCTETS:
+        if (end if end >= 0 else len(self._header)) > MAX_HEADER_OCTETS:
             return self._take_held()
-        return b""
+        return self._end_header(end + 2) if end >= 0 else b""
 
     def finish(self) -> tuple[bytes, bytes]:
         """End the message; gives what is still to be written, and the fields for the room.
