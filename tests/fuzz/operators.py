@@ -11,6 +11,7 @@ import msgspec
 
 from letterlock.base.config import values
 from letterlock.base.config.dkim import parse_selector
+from letterlock.base.config.inbound import parse_authserv_id
 from letterlock.base.config.load import ConfigErrors, parse_config
 from letterlock.base.config.locate import locate
 from letterlock.base.config.maps import parse_delimiter
@@ -171,6 +172,7 @@ _VALUES: tuple[tuple[Callable[[str], Any], Callable[[Any], str]], ...] = (
     (values.parse_account, str),
     (parse_delimiter, str),
     (parse_selector, str),
+    (parse_authserv_id, str),
     (values.parse_group, str),
     (values.parse_https_url, str),
     (values.parse_certificate_name, str),

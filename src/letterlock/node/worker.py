@@ -42,11 +42,13 @@ from letterlock.node.signing import make_key_maker, make_signer
 from letterlock.node.stores import WorkerStores, name_process
 from letterlock.node.submission import SubmissionService
 from letterlock.node.submission_listeners import SubmissionSockets
+from letterlock.protocols.smtp.own_results import make_own_names
 from letterlock.protocols.smtp.server_session import ServerSession
 from letterlock.services.deliver.deliveries import DeliveryParts
 from letterlock.services.discover.resolver_check import ResolverCheck
 from letterlock.services.receive.clients import Clients
 from letterlock.services.receive.names import ClientNames
+from letterlock.services.receive.opening import ResultsGuard
 from letterlock.services.receive.recipients import RelayClients
 from letterlock.services.receive.session import Receiver, ReceivingSession
 from letterlock.storage.ids import QueueIds
@@ -225,6 +227,10 @@ class Worker:
             wake=self._stores.wake,
             tables=self._tables,
             signer=make_signer(config, common.clock, common.log),
+            results=ResultsGuard(
+                make_own_names(config.receive.authserv_ids or [config.hostname]),
+                RelayClients(config.receive.results_from),
+            ),
         )
 
     def _submission(self, receiver: Receiver) -> SubmissionService | None:

@@ -3,6 +3,7 @@
 How sections are written says `sections`.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
@@ -27,6 +28,18 @@ from letterlock.base.config.values import (
 )
 
 Mailbox = Annotated[str, Parsed(parse_mailbox, "mailbox")]
+
+_TOKEN = re.compile(r"[!#$%&'*+.0-9A-Z^_`a-z{|}~-]{1,200}\Z")
+
+
+def parse_authserv_id(text: str) -> str:
+    """Take the name of who adds Authentication-Results (RFC 8601 §2.5), as a token of RFC 2045."""
+    if not _TOKEN.match(text):
+        raise ValueError('a name such as "mx.example.org", without spaces')
+    return text
+
+
+AuthservId = Annotated[str, Parsed(parse_authserv_id, "authserv-id")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +98,15 @@ class ReceiveSection:
     requiretls: bool = True
     """Offer REQUIRETLS to clients under TLS (RFC 8689): mail sent so never goes on without TLS, to
     a host that was not proved, or to one that does not offer REQUIRETLS itself; it bounces."""
+
+    authserv_ids: tuple[AuthservId, ...] = ()
+    """The names in Authentication-Results fields that are ours: what your filters and other mail
+    servers write there, before the first `;`. A field with one of them that comes from outside is
+    forged, and taken out (RFC 8601 §5). Unset: `hostname`."""
+
+    results_from: tuple[Network, ...] = ()
+    """Your other mail servers, whose Authentication-Results are kept. From all others, accounts and
+    `relay_from` too, those in our name are taken out."""
 
 
 @dataclass(frozen=True, slots=True)
