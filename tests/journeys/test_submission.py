@@ -48,6 +48,18 @@ class Submitting:
         client.starttls(context=context)
         return client
 
+    def connect_from(self, source: str) -> smtplib.SMTP:
+        """Connect under TLS from an address of this machine's."""
+        context = ssl.create_default_context(cadata=authority().pem.decode("ascii"))
+        context.check_hostname = False
+        return smtplib.SMTP_SSL(
+            "127.0.0.1",
+            self.tls,
+            timeout=PATIENCE,
+            context=context,
+            source_address=(source, 0),
+        )
+
     def wait_delivered(self, count: int = 1) -> str:
         """Give the newest of the mails to the postmaster."""
         files = self.node.files

@@ -281,7 +281,7 @@ class Connection(asyncio.Protocol):
                 self._is_handshaking = False
                 self._owner.note_tls_failure(outcome)
                 self._owner.drop_message()
-                self._end("TLS handshake failed")
+                self._end("lost connection after STARTTLS")
                 self._hang_up()
                 return False
             case _:
