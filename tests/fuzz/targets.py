@@ -4,6 +4,7 @@ from tests.fuzz import (
     acme,
     acme_certificates,
     addresses,
+    backups,
     caa,
     dkim,
     dns_changes,
@@ -30,7 +31,7 @@ from tests.fuzz.target import Target
 _MODULES = (
     *(smtp_server, smtp_client, messages, addresses, dns_messages, mta_sts, tls, tlsrpt, tables),
     *(https, maps, caa, dns_changes, acme, acme_certificates, operators, explain, dkim, submission),
-    *(local_mail, filters, milters, proxies),
+    *(backups, local_mail, filters, milters, proxies),
 )
 TARGETS: dict[str, Target] = {
     target.name: target for module in _MODULES for target in module.TARGETS

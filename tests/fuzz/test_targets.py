@@ -27,6 +27,7 @@ NOT_FROM_OUTSIDE = {
     "SqliteQueueReader": "reads our own database, whose values `stored-record` has",
     "parse_notify": "reads our own database",
     "read_account_row": "reads our own database",
+    "read_checked": "gives a member's octets, whose digest it compares",
     "read_beside": "reads our own database",
     "read_body": "reads our own database",
     "read_challenge_row": "reads our own database",

@@ -33,6 +33,8 @@ COMMANDS = {
     "caa": LazyCommand("caa:caa", "Tell which certificates CAA records allow."),
     "table": LazyCommand("table:table", "Tell what aliases and other tables say."),
     "user": LazyCommand("user:user", "Keep the accounts of those who submit mail."),
+    "backup": LazyCommand("backup:backup", "Write all that the node keeps to one archive."),
+    "restore": LazyCommand("restore:restore", "Make a backup a node's data again, or check it."),
     "status": LazyCommand("status:status", "Show the node on one screen."),
 }
 

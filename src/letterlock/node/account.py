@@ -3,6 +3,9 @@
 import grp
 import os
 import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from letterlock.base.config.faults import refuse_setting
 from letterlock.base.config.sections import Config
@@ -18,6 +21,34 @@ def find_account(config: Config) -> pwd.struct_passwd | None:
         message = f"there is no user {config.node.user!r}"
         raise refuse_setting(("node", "user"), message) from None
     return account if os.geteuid() == 0 else None
+
+
+@contextmanager
+def acting_as(owner: tuple[int, int] | None) -> Iterator[None]:
+    """Do something as a user and group, when root; None: as who we are.
+
+    Files that root makes beside a node's would be in its way, and what it reads there is not its.
+    """
+    if owner is None or os.geteuid() != 0 or owner[0] == 0:
+        yield
+        return
+    user, group = os.geteuid(), os.getegid()
+    others = os.getgroups()
+    os.setgroups([owner[1]])
+    os.setegid(owner[1])
+    os.seteuid(owner[0])
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        os.setegid(group)
+        os.setgroups(others)
+
+
+def find_owner(folder: Path) -> tuple[int, int]:
+    """Give user and group of a folder. Raises OSError."""
+    status = folder.stat()
+    return status.st_uid, status.st_gid
 
 
 def drop_privileges(config: Config) -> None:

@@ -38,6 +38,7 @@ from letterlock.node.policy_service import (
     PolicyService,
     make_policy_service,
 )
+from letterlock.node.restoring import UNFINISHED
 from letterlock.node.schemas import require_readable_stores
 from letterlock.node.submission_listeners import SubmissionListeners
 from letterlock.node.supervisor import PROCESSES_PER_PLACE, Generation, Supervisor
@@ -262,6 +263,9 @@ def _own_data_dir(config: Config) -> int:
             # Also for a start without root, later.
             os.fchown(descriptor, account.pw_uid, account.pw_gid)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if (config.data_dir / UNFINISHED).exists():
+            message = f"a restore into {config.data_dir} did not end; empty it and restore again"
+            raise refuse_setting(("data_dir",), message)
     except BlockingIOError:
         message = f"another node runs on {config.data_dir}; stop it"
         raise refuse_setting(("data_dir",), message) from None

@@ -24,7 +24,7 @@ MAX_CONNECTIONS = 8
 MAX_TRIES = 5
 """Of a transaction that lost a deadlock."""
 
-_MIGRATION_LOCK = 0x6C657474
+MIGRATION_LOCK = 0x6C657474
 NAME_LOCK = 0x6C6F636B
 """The first key of the advisory locks that processes hold on their names."""
 
@@ -94,9 +94,7 @@ class Database:
             try:
                 self._identity = await self._connect()
                 async with self._identity.transaction():
-                    await self._identity.execute(
-                        "SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK
-                    )
+                    await self._identity.execute("SELECT pg_advisory_xact_lock($1)", MIGRATION_LOCK)
                     await _migrate(self._identity, self._schema, now)
                 await self._take_name(self._identity)
                 self._pool = await asyncpg.create_pool(
@@ -211,7 +209,36 @@ async def fetch_beside(dsn: str, query: str, *parameters: object) -> list[tuple[
             await _close_within(CONNECT_SECONDS, connection)
 
 
+@asynccontextmanager
+async def connected(dsn: str) -> AsyncIterator[Any]:
+    """Give a command's own connection, whose statements may take as long as they need.
+
+    Raises LocalError where the operator must act, and StoreUnavailable.
+    """
+    if asyncpg is None:
+        raise LocalError("PostgreSQL needs a further package: install letterlock[cluster]")
+    settings = {"application_name": "letterlock", "jit": "off", **_KEEPALIVE}
+    async with _translated(), _mended_first():
+        connection = await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, server_settings=settings)
+        try:
+            yield connection
+        finally:
+            await _close_within(CONNECT_SECONDS, connection)
+
+
 async def _migrate(connection: Connection, schema: Schema, now: int) -> None:
+    await make_versions(connection, schema)
+    query = f"SELECT version, checksum, readable_from FROM {schema.versions}"  # noqa: S608 - a constant
+    rows = await connection.fetch(query)
+    applied: dict[int, str] = {row["version"]: row["checksum"] for row in rows}
+    oldest = max((row["readable_from"] for row in rows), default=0)
+    migrations = load_migrations(schema.package)
+    missing = find_missing(migrations, applied, "the PostgreSQL database", oldest)
+    await apply_migrations(connection, schema, missing, now)
+
+
+async def make_versions(connection: Connection, schema: Schema) -> None:
+    """Make the table of the migrations that were applied, or bring it forward."""
     table = schema.versions
     await connection.execute(
         f"CREATE TABLE IF NOT EXISTS {table} (version INTEGER PRIMARY KEY, "
@@ -222,13 +249,6 @@ async def _migrate(connection: Connection, schema: Schema, now: int) -> None:
         await connection.execute(
             f"ALTER TABLE {table} ADD COLUMN readable_from INTEGER NOT NULL DEFAULT 0"
         )
-    query = f"SELECT version, checksum, readable_from FROM {table}"  # noqa: S608 - a constant
-    rows = await connection.fetch(query)
-    applied: dict[int, str] = {row["version"]: row["checksum"] for row in rows}
-    oldest = max((row["readable_from"] for row in rows), default=0)
-    migrations = load_migrations(schema.package)
-    missing = find_missing(migrations, applied, "the PostgreSQL database", oldest)
-    await apply_migrations(connection, schema, missing, now)
 
 
 async def apply_migrations(
