@@ -204,6 +204,8 @@ async def test_what_a_milter_wants_changed() -> None:
     answers = {
         b"E": (
             *(b"hX-Last\0 one\0", b"i\0\0\0\0X-First\0one\n two\0"),
+            # Our Received field, which it does not see, is counted as Sendmail's is.
+            *(b"i\0\0\0\x01X-Below-Received\0x\0", b"i\0\0\0\x02X-Second\0x\0"),
             *(b"m\0\0\0\x01Subject\0new\0", b"m\0\0\0\x02Received\0\0"),
             *(b"+<carol@example.org>\0", b"2<dave@example.org>\0NOTIFY=NEVER\0"),
             *(b"-<bob@example.org>\0", b"e<>\0", b"qodd\0", b"bnew \0 body", b"b\r\nmore\r\n"),
@@ -215,6 +217,8 @@ async def test_what_a_milter_wants_changed() -> None:
             edits=(
                 AppendField("X-Last", b"  one"),
                 InsertField(0, "X-First", b" one\n two"),
+                InsertField(0, "X-Below-Received", b" x"),
+                InsertField(1, "X-Second", b" x"),
                 ChangeField("Subject", 1, b" new"),
                 DeleteField("Received", 2),
             ),

@@ -44,7 +44,7 @@ class AddField(Struct, frozen=True):
 
 
 class PutField(Struct, frozen=True):
-    """`index` counts the fields above it."""
+    """`index` counts the fields above it, the Received of who asks being the first."""
 
     index: int
     name: str

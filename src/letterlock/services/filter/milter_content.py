@@ -185,7 +185,8 @@ def _note_change(
         case AddField(name, value):
             wanted.edits.append(AppendField(name, space + value))
         case PutField(index, name, value):
-            wanted.edits.append(InsertField(index, name, space + value))
+            # Sendmail and Postfix count our Received field too: 1, OpenDKIM's, is right below it.
+            wanted.edits.append(InsertField(max(0, index - 1), name, space + value))
         case SetField(number, name, b""):
             wanted.edits.append(DeleteField(name, number))
         case SetField(number, name, value):
