@@ -21,6 +21,7 @@ from tests.journeys.running_node import (
     running,
 )
 from tests.proof.mail_load import sink
+from tests.storage.postgres_server import PostgresServer
 
 LARGE = "Subject: large\n\n" + ("x" * 70 + "\n") * 5000
 AWAY = "[127.0.0.9]:9"
@@ -245,6 +246,38 @@ def test_a_node_that_is_down_or_was_killed_is_backed_up_too(tmp_path: Path) -> N
     shutil.rmtree(files.data)
     assert files.command("restore", str(tmp_path / "a.tar")).code == 0
     assert queue_id in files.command("queue", "list").output
+
+
+@pytest.mark.peer("postgresql")
+def test_a_queue_in_postgresql_is_in_it_too(tmp_path: Path, postgres: PostgresServer) -> None:
+    files = make_files(tmp_path / "node")
+    files.change("queue", engine="postgres", url=postgres.create_schema())
+    archive = str(tmp_path / "a.tar")
+    with running(files) as node:
+        sent = [node.send(text, to="bob@away.example") for text in ("Subject: a\n\na\n", LARGE)]
+        made = files.command("backup", archive, "--json")
+        assert made.document["messages"] == 2, made.error
+    shutil.rmtree(files.data)
+    refused = files.command("restore", archive)
+    assert refused.code == 2
+    assert "it is not empty; make a new one (createdb)" in refused.error
+    assert not list(files.data.iterdir())
+    without = make_files(tmp_path / "sqlite")
+    without.write()
+    refused = without.command("restore", archive)
+    assert refused.code == 2
+    assert "the backup is of a queue in PostgreSQL" in refused.error
+    with sink_of_all() as (port, taken):
+        files.change("deliver", routes={"away.example": f"[127.0.0.1]:{port}"})
+        files.change("queue", url=postgres.create_schema())
+        files.write()
+        restored = files.command("restore", archive, "--hold", "--json")
+        assert restored.document["held"] == 2, restored.error
+        with running(files) as node:
+            assert files.command("queue", "release", "--all", "--json").document["changed"] == 2
+            for queue_id in sent:
+                node.wait_delivered(queue_id)
+        assert sorted(len(content) > 300_000 for content in taken) == [False, True]
 
 
 def test_where_it_cannot_be_written_is_one_line(tmp_path: Path) -> None:

@@ -24,6 +24,11 @@ from letterlock.storage.postgres.connection import (
     make_versions,
 )
 
+try:
+    import asyncpg  # type: ignore[import-untyped]  # it has no types
+except ImportError:
+    asyncpg = None
+
 PART_BYTES = 32 * 1024 * 1024
 """A table is cut into parts of about this size, each in memory for a while."""
 
@@ -150,7 +155,10 @@ async def _load_table(
     wanted = stream.columns
     if not set(wanted) <= {row["name"] for row in columns}:
         raise ArchiveError(f"{name}: the table has other columns")
-    await connection.copy_to_table(table, source=stream, columns=wanted, format="binary")
+    try:
+        await connection.copy_to_table(table, source=stream, columns=wanted, format="binary")
+    except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+        raise ArchiveError(f"{name}: its rows do not fit: {error}") from error
     for row in columns:
         if row["is_identity"]:
             # Numbers given from now on are above those that are there.
