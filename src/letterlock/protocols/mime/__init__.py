@@ -1,0 +1,1 @@
+"""MIME: the parts of a message, and what their header fields say."""

@@ -1,0 +1,175 @@
+"""JSON of unknown origin, within bounds: a value for it, with what was wrong about the text.
+
+RFC 8259 and RFC 7493 (I-JSON). Read in spite of the faults that real reports have: another
+encoding, a byte order mark, octets behind the end, line ends within strings, NaN, numbers that no
+counter has, and names that stand twice. What is no JSON for other reasons is refused.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from letterlock.protocols.tlsrpt.limits import (
+    MAX_JSON_DEPTH,
+    MAX_JSON_MEMBERS,
+    MAX_REPORT_OCTETS,
+)
+from letterlock.protocols.tlsrpt.report import Fault, ReportError
+
+_MAX_DIGITS = 30
+_BRACKETS = b"[]{}"
+_INNERMOST = re.compile(rb"\[\]|\{\}")
+_OTHER_OCTETS: Final = bytes(octet for octet in range(256) if octet not in _BRACKETS)
+_BLANKS = " \t\r\n\0"
+
+
+class Contradiction:
+    """Stands for the value of a name that one object has twice, with different values."""
+
+    def __repr__(self) -> str:
+        return "two different values"
+
+
+class OddNumber:
+    """Stands for a number that JSON does not have, or that is longer than any counter."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text if len(text) <= _MAX_DIGITS else f"{text[:_MAX_DIGITS]}..."
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def check_size(octets: bytes) -> None:
+    """Refuse what could take too much memory, without looking closely. Raises ReportError.
+
+    What stands in strings counts here too: so a report with very many commas in its texts would be
+    refused, and there is none.
+    """
+    if len(octets) > MAX_REPORT_OCTETS:
+        raise ReportError(Fault.TOO_LARGE, f"more than {MAX_REPORT_OCTETS >> 20} MiB of JSON")
+    members = octets.count(b",") + octets.count(b"{") + octets.count(b"[")
+    # Between two strings there is a colon or a comma.
+    if members > MAX_JSON_MEMBERS or octets.count(b'"') > 4 * MAX_JSON_MEMBERS + 4:
+        raise ReportError(Fault.TOO_LARGE, f"more than {MAX_JSON_MEMBERS} members in the JSON")
+
+
+def parse_json(octets: bytes) -> tuple[Any, list[str]]:
+    """Parse one JSON text; gives its value and what was wrong with the text.
+
+    Objects are dicts whose values may be a Contradiction, numbers int, float or OddNumber; texts
+    may hold NUL and lone surrogates. Raises ReportError.
+    """
+    check_size(octets)
+    _check_depth(octets)
+    text, faults = _decode(octets)
+    try:
+        value, end = _Parser(strict=True).parse(text)
+    except json.JSONDecodeError:
+        parser = _Parser(strict=False)
+        try:
+            value, end = parser.parse(text)
+        except json.JSONDecodeError as error:
+            where = f"line {error.lineno}, column {error.colno}"
+            raise ReportError(Fault.NOT_JSON, f"{error.msg} ({where})") from None
+        faults.append("control characters stand in strings as they are")
+    faults += _find_more_faults(text, value, end)
+    return value, faults
+
+
+class _Parser:
+    """One run of the decoder."""
+
+    def __init__(self, *, strict: bool) -> None:
+        self._decoder = json.JSONDecoder(
+            strict=strict,
+            object_pairs_hook=_make_object,
+            parse_int=_make_integer,
+            parse_float=_make_float,
+            parse_constant=OddNumber,
+        )
+
+    def parse(self, text: str) -> tuple[Any, int]:
+        start = len(text) - len(text.lstrip(" \t\r\n"))
+        try:
+            return self._decoder.raw_decode(text, start)
+        except RecursionError:  # only where the interpreter's own limit is set very low
+            raise ReportError(Fault.TOO_LARGE, "too deep for this machine") from None
+
+
+def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) == len(pairs):
+        return value
+    value = _Repeated(value)
+    for name, member in pairs:
+        if value[name] != member:
+            value[name] = Contradiction()
+    return value
+
+
+class _Repeated(dict[str, Any]):
+    """An object in which a name stands twice."""
+
+
+def _make_integer(text: str) -> int | OddNumber:
+    return int(text) if len(text) <= _MAX_DIGITS else OddNumber(text)
+
+
+def _make_float(text: str) -> float | OddNumber:
+    value = float(text) if len(text) <= 1000 else float("inf")
+    return OddNumber(text) if value in {float("inf"), float("-inf")} else value
+
+
+def _check_depth(octets: bytes) -> None:
+    """Refuse what is nested too deep. Raises ReportError."""
+    if octets.count(b"[") + octets.count(b"{") <= MAX_JSON_DEPTH:
+        return
+    # What stands in strings goes first; without escapes in them they end at each second quote.
+    plain = octets.replace(b"\\\\", b"").replace(b'\\"', b"")
+    left = b"".join(plain.split(b'"')[::2]).translate(None, _OTHER_OCTETS)
+    for _ in range(MAX_JSON_DEPTH):
+        left = _INNERMOST.sub(b"", left)
+    # What is cut off leaves some open, and is no JSON.
+    if _INNERMOST.search(left) or left.count(b"[") + left.count(b"{") > MAX_JSON_DEPTH:
+        raise ReportError(
+            Fault.TOO_LARGE, f"more than {MAX_JSON_DEPTH} objects and arrays in each other"
+        )
+
+
+def _decode(octets: bytes) -> tuple[str, list[str]]:
+    encoding = json.detect_encoding(octets)
+    try:
+        text = octets.decode(encoding)
+    except UnicodeDecodeError:
+        return octets.decode("latin-1"), [f"not {encoding}: read as Latin-1"]
+    if encoding == "utf-8":
+        return text, []
+    if encoding == "utf-8-sig":
+        return text, ["a byte order mark stands before it"]
+    return text, [f"in {encoding}, not in UTF-8"]
+
+
+def _find_more_faults(text: str, value: Any, end: int) -> Iterator[str]:
+    rest = text[end:].rstrip(_BLANKS)
+    if rest:
+        yield f"{len(rest)} characters behind its end are left out"
+    elif "\0" in text[end:]:
+        yield "zeros stand behind its end"
+    if has_repeated_names(value):
+        yield "an object has a name twice: with different values, it has none"
+
+
+def has_repeated_names(value: Any) -> bool:
+    """Say whether any object in a value of `parse_json` has a name twice."""
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            if isinstance(each, _Repeated):
+                return True
+            waiting += [member for member in each.values() if isinstance(member, (dict, list))]
+        elif isinstance(each, list):
+            waiting += [member for member in each if isinstance(member, (dict, list))]
+    return False
