@@ -22,7 +22,8 @@ from letterlock.base.clock import SystemClock
 from letterlock.base.domains import Domain
 from letterlock.base.log import LineLog, make_stream_log
 from letterlock.base.shared_counters import NamedCounters, SharedCounters
-from letterlock.network.smtp_connection import Connection, ServerLimits
+from letterlock.network.server_limits import ServerLimits
+from letterlock.network.smtp_connection import Connection
 from letterlock.network.smtp_owner import Peer
 from letterlock.protocols.smtp.server_session import ServerSession, SessionSettings
 from letterlock.services.queue.directory import LocalDirectory

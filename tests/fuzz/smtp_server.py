@@ -1,13 +1,28 @@
 """What a client sends: lines, commands, message text, and a whole session of them."""
 
 import re
+from ipaddress import ip_address
 
-from letterlock.protocols.smtp.commands import Mail, Rcpt, Rejected, parse_command
+from letterlock.protocols.smtp.client_attributes import (
+    MAX_VALUE_CHARACTERS,
+    AttributesError,
+    parse_xclient,
+    parse_xforward,
+)
+from letterlock.protocols.smtp.commands import (
+    Mail,
+    Rcpt,
+    Rejected,
+    Xclient,
+    Xforward,
+    parse_command,
+)
 from letterlock.protocols.smtp.input_buffer import MAX_LINE_OCTETS, InputBuffer, LineFault
 from letterlock.protocols.smtp.message_data import BareNewline, ChunkDecoder, TextDecoder
 from letterlock.protocols.smtp.replies import MAX_REPLY_LINE_OCTETS, Reply, format_reply, reply
 from letterlock.protocols.smtp.sending import DotStuffer, LineNormalizer
 from letterlock.protocols.smtp.server_events import (
+    ClientNamed,
     Closed,
     Event,
     MailFrom,
@@ -42,6 +57,7 @@ COMMAND_WORDS = (
         b" ORCPT=utf-8;",
         b"\xc3\xa9",
     ),
+    *(b"XCLIENT ", b"XFORWARD ", b"ADDR=", b"NAME=", b"LOGIN=", b"IPV6:", b"[UNAVAILABLE]"),
     *(b"postmaster", b"[IPv6:2001:db8::1]", b"[192.0.2.1]", b"\\x{E9}", b"+41", b"@r.example:"),
     *(
         b"\r\n",
@@ -70,12 +86,15 @@ COMMANDS = (
     b"STARTTLS",
     b"VRFY a",
     b"QUIT",
+    b"XCLIENT ADDR=IPV6:2001:db8::7 NAME=[UNAVAILABLE] LOGIN=a+40b PORT=1 PROTO=ESMTP HELO=c",
+    b"XFORWARD NAME=c.example ADDR=192.0.2.7 IDENT=4F SOURCE=REMOTE",
 )
 _SESSIONS = (
     b"\0\0EHLO c.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<x@d.example>\r\nDATA\r\n",
     b"\1\x80EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<d@e>\r\nBDAT 4\r\nab\r\nBDAT 3 LAST\r\nc\r\nQUIT",
     b"\4\x10EHLO c\r\nSTARTTLS\r\nEHLO c\r\nMAIL FROM:<a@b> SMTPUTF8\r\nRCPT TO:<\xc3\xa9@d>\r\n",
     b"\x08\x30HELO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<x@d>\r\nDATA\r\n..a\r\n.\r\nRSET\r\nQUIT\r\n",
+    b"\x40\x40EHLO c\r\nXFORWARD NAME=c IDENT=4F\r\nXCLIENT ADDR=192.0.2.7\r\nXCLIENT LOGIN=a\r\n",
     b"\x10\x40EHLO c\r\nNOOP\nNOOP\r\nMAIL FROM:<a@b>\r\nRCPT TO:<q@d>\r\nDATA\r\na\nb\r\n.\r\n",
 )
 
@@ -115,6 +134,8 @@ def _hold_session(flags: int, pieces: list[bytes]) -> tuple[list[Event], bytes]:
         bare_newline=_MODES[flags & 1],
         require_tls=bool(flags & 2),
         offer_starttls=not flags & 4,
+        may_name_clients=bool(flags & 64),
+        may_tell_origins=bool(flags & 64),
     )
     session = ServerSession(settings)
     session.greet()
@@ -137,9 +158,9 @@ def _take_events(session: ServerSession, events: list[Event], answers: int) -> N
         events.append(event)
         if isinstance(event, StartTls):
             session.tls_started()
-        elif isinstance(event, MailFrom | RcptTo | MessageStart | MessageEnd) and not (
-            isinstance(event, MessageEnd) and event.violation is not None
-        ):
+        elif isinstance(
+            event, ClientNamed | MailFrom | RcptTo | MessageStart | MessageEnd
+        ) and not (isinstance(event, MessageEnd) and event.violation is not None):
             session.answer(_answer(event, answers))
 
 
@@ -150,6 +171,8 @@ def _answer(event: Event, answers: int) -> Reply:
         return reply(452, "4.3.1", "Full")
     if isinstance(event, MessageEnd) and answers & 2:
         return reply(451, "4.3.0", "Try again")
+    if isinstance(event, ClientNamed):
+        return reply(550, "5.7.0", "Not that one")
     if isinstance(event, MailFrom) and answers & 4 and event.sender is None:
         return reply(421, "4.3.2", "Closing")
     return _OK
@@ -219,11 +242,28 @@ def check_command(octets: bytes) -> None:
         case Rcpt(mailbox, _) if mailbox is not None:
             again = parse_command(f"RCPT TO:<{mailbox.format()}>".encode(), may_be_unicode=True)
             assert again == Rcpt(mailbox, again.parameters) if isinstance(again, Rcpt) else False
+        case Xclient(arguments) | Xforward(arguments):
+            _check_attributes(arguments)
         case _:
             pass
     # Case counts in local parts, which stand behind the verb only.
     word, space, rest = line.partition(b" ")
     assert parse_command(word.swapcase() + space + rest, may_be_unicode=bool(flags & 1)) == command
+
+
+def _check_attributes(arguments: str) -> None:
+    """What is told of clients is printable and short, and addresses are addresses."""
+    for parse in (parse_xclient, parse_xforward):
+        try:
+            told = parse(arguments)
+        except AttributesError as error:
+            assert error.reply.code == 501
+            _check_replies(format_reply(error.reply))
+            continue
+        assert all(len(value) <= MAX_VALUE_CHARACTERS for value in told.values())
+        assert all(value.isprintable() for value in told.values())
+        if told.get("ADDR"):
+            assert str(ip_address(told["ADDR"])) == told["ADDR"]
 
 
 def check_text(octets: bytes) -> None:

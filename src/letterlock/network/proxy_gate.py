@@ -7,11 +7,10 @@ of anybody else nothing is looked at. What was told becomes the session's `Peer`
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Protocol
 
 from letterlock.network.smtp_connection import Connection
-from letterlock.network.smtp_owner import Peer, read_peer
+from letterlock.network.smtp_owner import Peer, may_have_rights, read_peer
 from letterlock.protocols.proxy.headers import HeaderFault, ProxiedTls, ProxyHeader
 from letterlock.protocols.proxy.reader import HeaderReader
 
@@ -124,12 +123,6 @@ def name_client(proxy: Peer, header: ProxyHeader, is_listed: Callable[[str], boo
         has_rights=not is_proxy and may_have_rights(source.ip),
         is_proxy=is_proxy,
     )
-
-
-def may_have_rights(ip: str) -> bool:
-    """Say whether an address that a proxy told can be that of a machine, and not of any machine."""
-    address = ip_address(ip)
-    return not (address.is_loopback or address.is_unspecified or address.is_multicast)
 
 
 def _describe(tls: ProxiedTls) -> str:

@@ -8,15 +8,16 @@ is owed, so a client can't fill memory. RFC 3207 §4 (STARTTLS), RFC 8446 §6.1 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, ClassVar, Protocol, assert_never, cast
 
 from letterlock.network.server_certificates import ServerCertificates
+from letterlock.network.server_limits import ServerLimits
 from letterlock.network.smtp_owner import Peer, SessionOwner, read_peer
 from letterlock.network.tls import TlsDriver
+from letterlock.protocols.smtp.replies import Reply
 from letterlock.protocols.smtp.server_session import (
     Aside,
+    ClientNamed,
     Closed,
     Hello,
     MailFrom,
@@ -24,6 +25,7 @@ from letterlock.protocols.smtp.server_session import (
     MessageEnd,
     MessageOctets,
     MessageStart,
+    OriginTold,
     ProtocolError,
     Quit,
     RcptTo,
@@ -38,19 +40,6 @@ LINGER_SECONDS = 5.0
 """How long a client is still read from after we said the last word: closing at once, with octets of
 its unread, would reset the connection, and it would never see that word."""
 SLOW_START_SECONDS = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class ServerLimits:
-    """How long a client may take, and how many there may be at once in this process.
-
-    Rates are in octets a second; 0 is no limit.
-    """
-
-    idle: timedelta = timedelta(minutes=5)
-    session: timedelta = timedelta(hours=1)
-    min_bytes_per_second: int = 100
-    connections: int = 0
 
 
 class ConnectionHome(Protocol):
@@ -106,13 +95,16 @@ class Connection(asyncio.Protocol):
         # uvloop's transports are no subclasses of asyncio's.
         self._transport = cast("asyncio.Transport", transport)
         self._session, self._owner = self._server.begin(self, peer)
+        self._greet()
+        self._pump()
+
+    def _greet(self) -> None:
         if refusal := self._owner.start_connection(is_crowded=self._server.is_crowded):
             # Nothing of theirs is unread: closed at once, they hold no descriptor.
             self._is_expecting_end = True
             self._session.refuse(refusal)
         else:
             self._session.greet()
-        self._pump()
 
     def data_received(self, data: bytes) -> None:
         if self._is_ended:
@@ -205,6 +197,15 @@ class Connection(asyncio.Protocol):
         elif not self._is_reading and not self._is_waiting:
             self._go_on_reading()
 
+    def _answer(self, answer: Reply | Awaitable[Reply]) -> None:
+        if type(answer) is Reply:
+            self._session.answer(answer)
+        else:
+            self._wait(self._answer_later(cast("Awaitable[Reply]", answer)))
+
+    async def _answer_later(self, answer: Awaitable[Reply]) -> None:
+        self._session.answer(await answer)
+
     def _begin_message(self, event: MessageStart) -> None:
         self._message_started, self._message_octets = self._server.now(), 0
         self._session.answer(self._owner.answer_message(event))
@@ -218,7 +219,7 @@ class Connection(asyncio.Protocol):
     def _end_message(self, event: MessageEnd) -> None:
         self._message_started = None
         if event.violation is None:
-            self._wait(self._store())
+            self._wait(self._answer_later(self._owner.answer_end()))
         else:
             self._owner.drop_message(event.violation)
 
@@ -251,8 +252,18 @@ class Connection(asyncio.Protocol):
             self._session.shut_down()
         self._pump()
 
-    async def _store(self) -> None:
-        self._session.answer(await self._owner.answer_end())
+    async def _change_client(self, event: ClientNamed) -> None:
+        """Go on with the client that a proxy names, as if it had connected by itself."""
+        name = event.attributes.get("LOGIN", "")
+        session, owner = self._server.begin(self, self._owner.name_client(event))
+        if name and (refusal := await owner.log_in(name)) is not None:
+            self._owner.note_error(ProtocolError(refusal, "XCLIENT"))
+            self._session.answer(refusal)
+            return
+        self._owner.end_connection("client named")
+        session.go_on_from(self._session, has_login=bool(name))
+        self._session, self._owner = session, owner
+        self._greet()
 
     def _start_tls(self, _: StartTls) -> None:
         """Send the 220; from here on what comes is TLS (RFC 3207 §4)."""
@@ -370,8 +381,8 @@ class Connection(asyncio.Protocol):
     # Any: each action takes the event that it stands beside.
     _ACTIONS: ClassVar[Mapping[type, Callable[["Connection", Any], None]]] = {
         Hello: lambda self, event: self._owner.answer_hello(event),
-        MailFrom: lambda self, event: self._session.answer(self._owner.answer_mail(event)),
-        RcptTo: lambda self, event: self._session.answer(self._owner.answer_rcpt(event)),
+        MailFrom: lambda self, event: self._answer(self._owner.answer_mail(event)),
+        RcptTo: lambda self, event: self._answer(self._owner.answer_rcpt(event)),
         MessageStart: _begin_message,
         MessageOctets: _take_octets,
         MessageEnd: _end_message,
@@ -379,6 +390,8 @@ class Connection(asyncio.Protocol):
         ProtocolError: lambda self, event: self._owner.note_error(event),
         StartTls: _start_tls,
         Reset: lambda self, event: self._owner.note_command(event),
+        ClientNamed: lambda self, event: self._wait(self._change_client(event)),
+        OriginTold: lambda self, event: self._owner.note_origin(event),
         Aside: lambda self, event: self._owner.note_command(event),
         Quit: _quit,
         Closed: lambda self, event: self._close(event.reason),

@@ -5,6 +5,7 @@ Also the client as both know it.
 
 import asyncio
 from collections.abc import Awaitable
+from ipaddress import ip_address
 from typing import Protocol
 
 from msgspec import Struct
@@ -13,9 +14,11 @@ from letterlock.network.server_certificates import Choice
 from letterlock.protocols.smtp.replies import Reply
 from letterlock.protocols.smtp.server_session import (
     Aside,
+    ClientNamed,
     Hello,
     MailFrom,
     MessageStart,
+    OriginTold,
     ProtocolError,
     Quit,
     RcptTo,
@@ -35,6 +38,12 @@ class Peer(Struct, frozen=True):
     """What the proxy told of TLS between the two, for the log: it says nothing of our own wire."""
     has_rights: bool = True
     """False: what lists say of its address counts for nothing, it may no more than anybody."""
+    name: str | None = None
+    """Its name as a proxy told it, "" for none. None: it is to be looked up."""
+    tls: Handshake | None = None
+    """The handshake that was done before a proxy named it."""
+    is_named: bool = False
+    """By XCLIENT: what it says now comes from the client, who may name nobody."""
     is_proxy: bool = False
     """A proxy itself, and no client of its: it looks whether we are well, or tells nothing."""
 
@@ -45,8 +54,17 @@ def read_peer(transport: asyncio.BaseTransport) -> Peer:
     return Peer(str(name[0]).partition("%")[0].removeprefix("::ffff:"), int(name[1]))
 
 
+def may_have_rights(ip: str) -> bool:
+    """Say whether an address that a proxy told can be one machine's, and not any machine's own."""
+    try:
+        address = ip_address(ip)
+    except ValueError:
+        return False
+    return not (address.is_loopback or address.is_unspecified or address.is_multicast)
+
+
 class SessionOwner(Protocol):
-    """Answers one session's events. Methods return at once, but for those that store."""
+    """Answers one session's events. They return at once, but for those that give an awaitable."""
 
     def start_connection(self, *, is_crowded: bool) -> Reply | None:
         """Give None to go on, or the reply that refuses the connection.
@@ -56,9 +74,22 @@ class SessionOwner(Protocol):
 
     def answer_hello(self, event: Hello) -> None: ...
 
-    def answer_mail(self, event: MailFrom) -> Reply: ...
+    def answer_mail(self, event: MailFrom) -> Reply | Awaitable[Reply]:
+        """Give the reply at once, or where others are asked, what gives it."""
 
-    def answer_rcpt(self, event: RcptTo) -> Reply: ...
+    def answer_rcpt(self, event: RcptTo) -> Reply | Awaitable[Reply]:
+        """Give the reply, as `answer_mail`."""
+
+    def name_client(self, event: ClientNamed) -> Peer:
+        """Give the client that a proxy names."""
+
+    async def log_in(self, name: str) -> Reply | None:
+        """Let a client in that its proxy has let in; a reply refuses it.
+
+        Called before the connection starts.
+        """
+
+    def note_origin(self, event: OriginTold) -> None: ...
 
     def answer_message(self, event: MessageStart) -> Reply: ...
 

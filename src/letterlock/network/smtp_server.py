@@ -12,7 +12,8 @@ from letterlock.base.clock import Clock
 from letterlock.base.waiting import wait_for_event
 from letterlock.network.proxy_gate import Proxies, ProxyGate
 from letterlock.network.server_certificates import ServerCertificates
-from letterlock.network.smtp_connection import Connection, ServerLimits
+from letterlock.network.server_limits import ServerLimits
+from letterlock.network.smtp_connection import Connection
 from letterlock.network.smtp_owner import Peer, SessionOwner
 from letterlock.protocols.smtp.server_session import (
     ServerSession,
@@ -72,7 +73,9 @@ class SmtpServer:
     def sweep(self) -> None:
         """End the connections whose time is up."""
         now = self.now()
-        for connection in (*self._connections, *self._gates):
+        for gate in tuple(self._gates):
+            gate.check_time(now)
+        for connection in tuple(self._connections):
             connection.check_time(now)
 
     def stop_accepting(self) -> None:
@@ -86,7 +89,9 @@ class SmtpServer:
 
     async def _end_all(self) -> None:
         """Let messages that are being stored get their reply; end everything else."""
-        for connection in (*self._connections, *self._gates):
+        for gate in tuple(self._gates):
+            gate.shut_down()
+        for connection in tuple(self._connections):
             connection.shut_down()
         loop = asyncio.get_running_loop()
         end = loop.time() + END_SECONDS

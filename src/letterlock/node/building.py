@@ -26,8 +26,8 @@ from letterlock.network.server_certificates import (
     ServerCertificates,
     ServerSettings,
 )
+from letterlock.network.server_limits import ServerLimits
 from letterlock.network.smtp_client import Dialer, DialTimeouts
-from letterlock.network.smtp_connection import ServerLimits
 from letterlock.node.descriptors import count_for_clients
 from letterlock.protocols.policy.judge import ClearFallback, FallbackRule
 from letterlock.protocols.policy.table import PolicyTable

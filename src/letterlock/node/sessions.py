@@ -10,6 +10,7 @@ from letterlock.network.proxy_gate import Proxies
 from letterlock.network.smtp_owner import Peer
 from letterlock.protocols.smtp.message_data import BareNewline
 from letterlock.protocols.smtp.server_session import ServerSession, SessionSettings
+from letterlock.services.receive.proxied import may_name_clients
 from letterlock.services.receive.recipients import RelayClients
 
 
@@ -26,13 +27,26 @@ def build_sessions(config: Config, *, has_tls: bool) -> Callable[[Peer], ServerS
         offer_starttls=has_tls,
         offer_requiretls=receive.requiretls,
     )
-    lenient = replace(settings, bare_newline=BareNewline.NORMALIZE)
     exceptions = RelayClients(receive.bare_newline_exceptions)
+    proxies = RelayClients(receive.xclient_from)
+    forwarders = RelayClients(receive.xforward_from)
+    # So that replies are made once for all clients that may the same.
+    known: dict[tuple[bool, bool, bool], SessionSettings] = {}
 
     def make_session(peer: Peer) -> ServerSession:
-        return ServerSession(
-            lenient if peer.has_rights and exceptions.may_relay(peer.ip) else settings
+        rights = (
+            peer.has_rights and exceptions.may_relay(peer.ip),
+            may_name_clients(peer, proxies),
+            may_name_clients(peer, forwarders),
         )
+        if rights not in known:
+            known[rights] = replace(
+                settings,
+                bare_newline=BareNewline.NORMALIZE if rights[0] else settings.bare_newline,
+                may_name_clients=rights[1],
+                may_tell_origins=rights[2],
+            )
+        return ServerSession(known[rights])
 
     return make_session
 

@@ -27,6 +27,7 @@ from letterlock.services.receive import logins
 from letterlock.services.receive.dovecot_accounts import DovecotAccounts
 from letterlock.services.receive.guesses import Guesses, GuessLimits
 from letterlock.services.receive.own_accounts import OwnAccounts, PasswordChecks
+from letterlock.services.receive.proxied import may_name_clients
 from letterlock.services.receive.quotas import QuotaLimits, Quotas
 from letterlock.services.receive.recipients import RelayClients
 from letterlock.services.receive.session import Receiver
@@ -51,12 +52,13 @@ class SubmissionService:
         clock = receiver.clock
         self._config = config
         self._certificates = certificates
+        self._proxies = RelayClients(section.xclient_from)
         self._log: Log = receiver.log
         self._accounts = make_accounts(config, f"{name_process(config, number)}/users", clock)
         self._checks = PasswordChecks()
         source = self._make_source()
         self._submitter = Submitter(
-            replace(receiver, relay=RelayClients(())),
+            replace(receiver, relay=RelayClients(()), proxies=self._proxies),
             source,
             Guesses(_guess_limits(section), counters, number, clock),
             Quotas(_quota_limits(section), counters, number, clock),
@@ -124,9 +126,11 @@ class SubmissionService:
         self, *, is_implicit_tls: bool
     ) -> Callable[[Peer], tuple[SubmissionSession, SubmittingSession]]:
         settings, submitter = self._settings, self._submitter
+        for_proxies = replace(settings, may_name_clients=True)
 
         def own(peer: Peer) -> tuple[SubmissionSession, SubmittingSession]:
-            session = SubmissionSession(settings, is_implicit_tls=is_implicit_tls)
+            its = for_proxies if may_name_clients(peer, self._proxies) else settings
+            session = SubmissionSession(its, is_implicit_tls=is_implicit_tls)
             return session, SubmittingSession(submitter, peer)
 
         return own

@@ -226,6 +226,7 @@ class Worker:
             count=lambda name: common.counters.add(self._place, name),
             wake=self._stores.wake,
             tables=self._tables,
+            proxies=RelayClients(config.receive.xclient_from),
             signer=make_signer(config, common.clock, common.log),
             results=ResultsGuard(
                 make_own_names(config.receive.authserv_ids or [config.hostname]),

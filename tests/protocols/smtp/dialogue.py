@@ -6,6 +6,7 @@ from letterlock.protocols.smtp.envelope import Envelope
 from letterlock.protocols.smtp.replies import Reply, reply
 from letterlock.protocols.smtp.server_session import (
     Authenticate,
+    ClientNamed,
     Closed,
     Event,
     MailFrom,
@@ -20,7 +21,7 @@ from letterlock.protocols.smtp.server_session import (
 
 SETTINGS = SessionSettings("mx.example.org")
 OK = reply(250, "2.0.0", "Ok")
-Asking = Authenticate | MailFrom | RcptTo | MessageStart | MessageEnd
+Asking = Authenticate | ClientNamed | MailFrom | RcptTo | MessageStart | MessageEnd
 
 
 class Dialogue:
@@ -92,7 +93,7 @@ class Dialogue:
                 self._envelope = None
             case _:
                 pass
-        if isinstance(event, Authenticate | MailFrom | RcptTo | MessageStart):
+        if isinstance(event, Authenticate | ClientNamed | MailFrom | RcptTo | MessageStart):
             self._give(event)
         elif isinstance(event, MessageEnd):
             assert self._envelope is not None

@@ -13,7 +13,7 @@ from typing import Any
 from letterlock.base.clock import Clock, SystemClock
 from letterlock.base.domains import Domain
 from letterlock.base.shared_counters import NamedCounters, SharedCounters
-from letterlock.network.smtp_connection import ServerLimits
+from letterlock.network.server_limits import ServerLimits
 from letterlock.network.smtp_owner import Peer
 from letterlock.network.submission_server import SubmissionServer
 from letterlock.network.tls import TlsDriver
@@ -32,8 +32,9 @@ from letterlock.services.receive.guesses import Guesses, GuessLimits
 from letterlock.services.receive.logins import AccountSource
 from letterlock.services.receive.names import ClientNames
 from letterlock.services.receive.own_accounts import OwnAccounts, PasswordChecks
+from letterlock.services.receive.proxied import may_name_clients
 from letterlock.services.receive.quotas import QuotaLimits, Quotas
-from letterlock.services.receive.recipients import RelayClients
+from letterlock.services.receive.recipients import NOBODY, RelayClients
 from letterlock.services.receive.session import COUNTERS, Receiver
 from letterlock.services.receive.submission import Submitter, SubmittingSession
 from letterlock.storage.ids import QueueIds
@@ -121,6 +122,9 @@ class Talk:
             received += octets
         return received
 
+    def close(self) -> None:
+        self._wire.close()
+
     async def log_in(self, name: str = "alice", password: str = PASSWORD) -> bytes:
         return await self.say(plain(name, password))
 
@@ -149,6 +153,8 @@ class Limits:
     guesses: GuessLimits = field(default_factory=GuessLimits)
     quotas: QuotaLimits = field(default_factory=QuotaLimits)
     clients: ClientLimits = field(default_factory=ClientLimits)
+    proxies: RelayClients = NOBODY
+    """Who may name clients with XCLIENT."""
 
 
 @asynccontextmanager
@@ -173,7 +179,10 @@ async def submitting(
     await add_user(users, "carol")
     checks = PasswordChecks()
     shared = SharedCounters(1, b"x", slots=4096)
-    receiver = _receiver(queue, clock, log, Clients(limits.clients, shared, 0, clock))
+    receiver = replace(
+        _receiver(queue, clock, log, Clients(limits.clients, shared, 0, clock)),
+        proxies=limits.proxies,
+    )
     submitter = Submitter(
         receiver,
         source or OwnAccounts(users, checks),
@@ -185,7 +194,9 @@ async def submitting(
 
     def serve(*, is_implicit_tls: bool) -> SubmissionServer:
         def own(peer: Peer) -> tuple[SubmissionSession, SubmittingSession]:
-            session = SubmissionSession(SETTINGS, is_implicit_tls=is_implicit_tls)
+            may = may_name_clients(peer, limits.proxies)
+            settings = replace(SETTINGS, may_name_clients=may)
+            session = SubmissionSession(settings, is_implicit_tls=is_implicit_tls)
             return session, SubmittingSession(submitter, peer)
 
         return SubmissionServer(own, chooser, ServerLimits(), clock)

@@ -4,7 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from letterlock.base.log import Service
 from letterlock.base.shared_counters import NamedCounters, SharedCounters
 from letterlock.network.proxy_gate import Proxies
 from letterlock.network.server_certificates import ServerCertificates
-from letterlock.network.smtp_connection import ServerLimits
+from letterlock.network.server_limits import ServerLimits
 from letterlock.network.smtp_owner import Peer
 from letterlock.network.smtp_server import SmtpServer
 from letterlock.network.wire import Lost, Wire, connect
@@ -26,6 +26,7 @@ from letterlock.services.queue.schedule import Schedule
 from letterlock.services.receive.clients import ClientLimits, Clients
 from letterlock.services.receive.names import ClientNames
 from letterlock.services.receive.opening import ResultsGuard
+from letterlock.services.receive.proxied import may_name_clients
 from letterlock.services.receive.recipients import RelayClients
 from letterlock.services.receive.session import COUNTERS, Receiver, ReceivingSession
 from letterlock.services.sign.signer import Signer
@@ -56,6 +57,7 @@ async def receiving(  # noqa: PLR0913 - each is what some tests vary
     server_limits: ServerLimits | None = None,
     signer: Signer | None = None,
     proxy_from: str | None = None,
+    xclient_from: str = "203.0.113.1/32",
     clock: Clock | None = None,
     results: ResultsGuard | None = None,
 ) -> AsyncIterator[Node]:
@@ -84,6 +86,7 @@ async def receiving(  # noqa: PLR0913 - each is what some tests vary
         make_id=QueueIds(clock).make,
         count=lambda name: counters.add(0, name),
         wake=woken.extend,
+        proxies=RelayClients((ip_network(xclient_from),)),
         signer=signer,
         results=results,
     )
@@ -94,7 +97,9 @@ async def receiving(  # noqa: PLR0913 - each is what some tests vary
     )
 
     def owner(peer: Peer) -> tuple[ServerSession, ReceivingSession]:
-        return ServerSession(settings), ReceivingSession(receiver, peer)
+        may = may_name_clients(peer, receiver.proxies)
+        its = replace(settings, may_name_clients=may, may_tell_origins=may)
+        return ServerSession(its), ReceivingSession(receiver, peer)
 
     proxies = None
     if proxy_from is not None:

@@ -14,12 +14,14 @@ from letterlock.base.config.values import Network, format_duration
 
 LEAST_PREFIX = {4: 8, 6: 7}
 """The widest networks that somebody can own: 10.0.0.0/8 and fc00::/7. Wider is an open relay."""
-
 _TRUSTED = (
     ("receive", "relay_from"),
     ("receive", "bare_newline_exceptions"),
     ("receive", "proxy_from"),
+    ("receive", "xclient_from"),
+    ("receive", "xforward_from"),
     ("submission", "proxy_from"),
+    ("submission", "xclient_from"),
 )
 
 

@@ -58,6 +58,14 @@ class ReceiveSection:
     addresses or networks. Whoever is listed must tell, before anything else, and is closed
     otherwise; so list nothing that is a client by itself."""
 
+    xclient_from: tuple[Network, ...] = ()
+    """Clients that may say who is behind them with XCLIENT (nginx's mail proxy, tests): addresses
+    or networks. They may say anything, so list only what is yours."""
+
+    xforward_from: tuple[Network, ...] = ()
+    """Clients that may tell with XFORWARD where a message came from (a Postfix that hands its mail
+    on): for the log and `queue show`, and for no rights."""
+
     bare_newline: BareNewline = BareNewline.REJECT
     """What to do with a message that has CR or LF alone: `reject` it (550), or `normalize` each
     to CRLF. Such messages are how smuggling works (RFC 5321 §2.3.8)."""

@@ -37,6 +37,11 @@ class SubmissionSection:
     proxy_from: tuple[Network, ...] = ()
     """As `proxy_from` of `[receive]`, for these ports."""
 
+    xclient_from: tuple[Network, ...] = ()
+    """Clients that may say with XCLIENT who is behind them, and with its LOGIN as which account he
+    is logged in; TLS is not asked of them then, nor a password. Whoever is listed sends as any
+    account: list only proxies of yours, reached over a network of yours."""
+
     accounts: AccountSource = AccountSource.OWN
     """Who has the passwords: `own`, the accounts of `letterlock user`; or `dovecot`, its login
     service, by PLAIN and LOGIN. What an account of Dovecot's may send as, and its limits, are those

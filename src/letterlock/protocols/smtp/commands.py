@@ -115,6 +115,20 @@ class Auth(Struct, frozen=True):
     initial: str | None = None
 
 
+class Xclient(Struct, frozen=True):
+    """`arguments` are read where it is known whether the client may say so at all."""
+
+    verb: ClassVar[str] = "XCLIENT"
+    arguments: str
+
+
+class Xforward(Struct, frozen=True):
+    """As Xclient."""
+
+    verb: ClassVar[str] = "XFORWARD"
+    arguments: str
+
+
 class Rejected(Struct, frozen=True):
     """A line that is not a command we take, with the reply that says why."""
 
@@ -136,6 +150,8 @@ Command = (
     | Help
     | StartTls
     | Auth
+    | Xclient
+    | Xforward
     | Rejected
 )
 
@@ -251,6 +267,8 @@ _PARSERS: dict[str, Callable[[str], Command]] = {
     "VRFY": _parse_vrfy,
     "EXPN": _always(Rejected("EXPN", reply(502, "5.5.1", "EXPN is not offered"))),
     "AUTH": _parse_auth,
+    "XCLIENT": Xclient,
+    "XFORWARD": Xforward,
     "TURN": _always(Rejected("TURN", reply(502, "5.5.1", "TURN is not offered"))),
     "ETRN": _always(Rejected("ETRN", reply(502, "5.5.1", "ETRN is not offered"))),
 }

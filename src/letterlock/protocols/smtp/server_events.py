@@ -1,7 +1,7 @@
 """What a server session tells its driver, in the order in which it happened.
 
-Authenticate, MailFrom, RcptTo, MessageStart and MessageEnd without a violation ask: the session
-goes on when `ServerSession.answer` was given their reply. The others only tell.
+Authenticate, ClientNamed, MailFrom, RcptTo, MessageStart and MessageEnd without a violation ask:
+the session goes on when `ServerSession.answer` was given their reply. The others only tell.
 """
 
 from msgspec import Struct
@@ -87,6 +87,24 @@ class Aside(Struct, frozen=True):
     command: str
 
 
+class ClientNamed(Struct, frozen=True):
+    """Asks, with a refusal. Else the driver makes a session for the client that was named.
+
+    `attributes` are those of `client_attributes.parse_xclient`.
+    """
+
+    attributes: dict[str, str]
+
+
+class OriginTold(Struct, frozen=True):
+    """Where the next message comes from; answered. It adds to what was told before.
+
+    `attributes` are those of `client_attributes.parse_xforward`.
+    """
+
+    attributes: dict[str, str]
+
+
 class StartTls(Struct, frozen=True):
     """Send what is queued (the reply 220), do the handshake, then call `tls_started`.
 
@@ -122,6 +140,8 @@ Event = (
     | MessageAborted
     | Reset
     | Aside
+    | ClientNamed
+    | OriginTold
     | StartTls
     | Quit
     | Closed

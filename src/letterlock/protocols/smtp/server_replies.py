@@ -7,6 +7,7 @@ listed here as well.
 
 from functools import lru_cache
 
+from letterlock.protocols.smtp.client_attributes import XCLIENT_KEYWORD, XFORWARD_KEYWORD
 from letterlock.protocols.smtp.input_buffer import LineFault
 from letterlock.protocols.smtp.replies import Reply, format_reply, reply
 from letterlock.protocols.smtp.server_state import SessionSettings
@@ -69,6 +70,10 @@ def format_ehlo(settings: SessionSettings, *, is_tls: bool) -> bytes:
         lines.append("REQUIRETLS")
     if settings.auth_mechanisms and is_tls:
         lines.append(f"AUTH {' '.join(settings.auth_mechanisms)}")
+    if settings.may_name_clients:
+        lines.append(XCLIENT_KEYWORD)
+    if settings.may_tell_origins:
+        lines.append(XFORWARD_KEYWORD)
     return format_reply(Reply(250, tuple(lines)))
 
 

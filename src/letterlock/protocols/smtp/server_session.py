@@ -18,9 +18,11 @@ from letterlock.protocols.smtp.message_data import BareNewline
 from letterlock.protocols.smtp.paths import Mailbox
 from letterlock.protocols.smtp.replies import Reply
 from letterlock.protocols.smtp.server_channel import Mode
+from letterlock.protocols.smtp.server_clients import ServerClients
 from letterlock.protocols.smtp.server_events import (
     Aside,
     Authenticate,
+    ClientNamed,
     Closed,
     Event,
     Hello,
@@ -29,19 +31,20 @@ from letterlock.protocols.smtp.server_events import (
     MessageEnd,
     MessageOctets,
     MessageStart,
+    OriginTold,
     ProtocolError,
     Quit,
     RcptTo,
     Reset,
     StartTls,
 )
-from letterlock.protocols.smtp.server_messages import ServerMessages
 from letterlock.protocols.smtp.server_state import SessionSettings, Transaction
 
 __all__ = [
     "Aside",
     "Authenticate",
     "BareNewline",
+    "ClientNamed",
     "Closed",
     "Event",
     "Hello",
@@ -50,6 +53,7 @@ __all__ = [
     "MessageEnd",
     "MessageOctets",
     "MessageStart",
+    "OriginTold",
     "ProtocolError",
     "Quit",
     "RcptTo",
@@ -61,16 +65,17 @@ __all__ = [
 
 # RFC 2920 §3.1: these end a group of commands. (VRFY, EXPN, NOOP and QUIT do too, but nothing that
 # follows them can be mistaken for a command.)
-_END_OF_GROUP = frozenset({"EHLO", "HELO", "DATA", "STARTTLS"})
+# XCLIENT is followed by a greeting.
+_END_OF_GROUP = frozenset({"EHLO", "HELO", "DATA", "STARTTLS", "XCLIENT"})
 # RFC 3207 §4: what needs no TLS where TLS is required.
-_WITHOUT_TLS = frozenset({"NOOP", "EHLO", "STARTTLS", "QUIT"})
+_WITHOUT_TLS = frozenset({"NOOP", "EHLO", "STARTTLS", "QUIT", "XCLIENT"})
 # Postfix's SMTPD_CMD_FLAG_LIMIT, and HELP: commands that further nothing.
 _JUNK = frozenset({"EHLO", "HELO", "RSET", "NOOP", "VRFY", "HELP"})
 _READING = frozenset({Mode.COMMANDS, Mode.TEXT, Mode.CHUNK})
 _EMPTY_CHUNK = commands.Bdat(0, is_last=False)
 
 
-class ServerSession(ServerMessages):
+class ServerSession(ServerClients):
     """A session on port 25, from the banner on."""
 
     def __init__(self, settings: SessionSettings) -> None:
@@ -349,8 +354,8 @@ class ServerSession(ServerMessages):
         commands.Helo: _greet_back,
         commands.Mail: _begin_transaction,
         commands.Rcpt: _add_recipient,
-        commands.Data: ServerMessages.begin_text,
-        commands.Bdat: ServerMessages.begin_chunk,
+        commands.Data: ServerClients.begin_text,
+        commands.Bdat: ServerClients.begin_chunk,
         commands.Rset: _reset,
         commands.Noop: _reply_ok,
         commands.Quit: _quit,
@@ -358,5 +363,7 @@ class ServerSession(ServerMessages):
         commands.Help: _reply_to_help,
         commands.StartTls: _start_tls,
         commands.Auth: _refuse_auth,
+        commands.Xclient: ServerClients.take_client,
+        commands.Xforward: ServerClients.take_origin,
         commands.Rejected: _reject,
     }

@@ -34,6 +34,10 @@ class SessionSettings:
     """Off while there is no certificate (RFC 8314 §4)."""
     offer_requiretls: bool = False
     """Under TLS only, and only where mail that asks for it is passed on so (RFC 8689 §2)."""
+    may_name_clients: bool = False
+    """The client is a proxy that names its own (XCLIENT)."""
+    may_tell_origins: bool = False
+    """The client tells where messages come from, for the log (XFORWARD)."""
     auth_mechanisms: tuple[str, ...] = ()
     """In the order in which EHLO lists them, under TLS only (RFC 4954 §3). Empty: AUTH is not
     offered. `submission_session` is what carries it out."""

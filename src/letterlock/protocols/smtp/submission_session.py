@@ -13,6 +13,7 @@ from letterlock.protocols.smtp import commands, server_replies
 from letterlock.protocols.smtp.input_buffer import LineFault
 from letterlock.protocols.smtp.replies import Reply, reply
 from letterlock.protocols.smtp.server_channel import Mode
+from letterlock.protocols.smtp.server_clients import ServerClients
 from letterlock.protocols.smtp.server_events import Authenticate, StartTls
 from letterlock.protocols.smtp.server_session import ServerSession
 from letterlock.protocols.smtp.server_state import SessionSettings
@@ -27,7 +28,7 @@ CANCELLED = reply(501, "5.7.0", "Authentication cancelled")
 RESPONSE_TOO_LONG = reply(500, "5.5.6", "Authentication Exchange line is too long")
 
 # RFC 4954 §6: what needs no authentication. STARTTLS comes before it.
-_WITHOUT_AUTH = frozenset({"AUTH", "EHLO", "HELO", "NOOP", "RSET", "QUIT", "STARTTLS"})
+_WITHOUT_AUTH = frozenset({"AUTH", "EHLO", "HELO", "NOOP", "RSET", "QUIT", "STARTTLS", "XCLIENT"})
 
 
 class SubmissionSession(ServerSession):
@@ -45,7 +46,7 @@ class SubmissionSession(ServerSession):
         self._is_response_due = False
 
     def greet(self) -> None:
-        if not self._is_implicit_tls:
+        if not self._is_implicit_tls or self.is_tls:
             super().greet()
         elif self._input.octets:
             self._close("input before the handshake")
@@ -54,11 +55,15 @@ class SubmissionSession(ServerSession):
             self._events.append(StartTls())
 
     def refuse(self, reply: Reply) -> None:
-        if self._is_implicit_tls and self._mode is Mode.BANNER:
+        if self._is_implicit_tls and not self.is_tls and self._mode is Mode.BANNER:
             # In clear it would not be understood, and a handshake is what we have no room for.
             self._close("refused")
         else:
             super().refuse(reply)
+
+    def go_on_from(self, before: ServerClients, *, has_login: bool) -> None:
+        super().go_on_from(before, has_login=has_login)
+        self.is_authenticated = has_login
 
     def tls_started(self) -> None:
         has_greeted = self.is_tls or not self._is_implicit_tls
@@ -92,6 +97,9 @@ class SubmissionSession(ServerSession):
     def _find_refusal(self, verb: str) -> Reply | None:
         if verb == "AUTH" and self._refusal is None:
             return None  # it has refusals of its own
+        if self.is_authenticated and not self.is_tls and self._refusal is None:
+            # Logged in by its proxy's word, and no password goes over this connection.
+            return None
         refusal = super()._find_refusal(verb)
         if refusal is None and not self.is_authenticated and verb not in _WITHOUT_AUTH:
             return AUTH_FIRST

@@ -12,6 +12,7 @@ from letterlock.base.shared_counters import SharedCounters
 from letterlock.protocols.smtp.replies import Reply, reply
 
 RATE_WINDOW_SECONDS = 60
+_FULL = reply(421, "4.3.2", "Too many connections, try again later")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +37,33 @@ class Clients:
         self._all = counters.slot("connections")
         self._slots = lru_cache(maxsize=4096)(self._find_slots)
 
-    def admit(self, ip: str) -> Reply | None:
-        """Count a connection in; a reply refuses it. Call `leave` once for each call of this."""
+    def admit(self, ip: str | None) -> Reply | None:
+        """Count a connection in; a reply refuses it. Call `leave` once for each call of this.
+
+        `ip` None: a proxy's, who has the clients of all the world.
+        """
         limits, counters = self._limits, self._counters
+        counters.add(self._worker, self._all)
+        is_full = _is_over(counters.total(self._all), limits.connections)
+        if ip is None:
+            return _FULL if is_full else None
         open_slot, rate_slot = self._slots(ip)
         window = int(self._clock.monotonic()) // RATE_WINDOW_SECONDS
-        counters.add(self._worker, self._all)
         counters.add(self._worker, open_slot)
         counters.add_in_window(self._worker, rate_slot, window)
-        if _is_over(counters.total(self._all), limits.connections):
-            return reply(421, "4.3.2", "Too many connections, try again later")
+        if is_full:
+            return _FULL
         if _is_over(counters.total(open_slot), limits.connections_per_client):
             return reply(421, "4.7.0", f"Too many connections at once from {ip}")
         if _is_over(counters.total_in_window(rate_slot, window), limits.connection_rate_per_client):
             return reply(421, "4.7.0", f"Too many connections a minute from {ip}")
         return None
 
-    def leave(self, ip: str) -> None:
+    def leave(self, ip: str | None) -> None:
         """Count a connection out."""
-        for slot in (self._all, self._slots(ip)[0]):
-            self._counters.add(self._worker, slot, -1)
+        self._counters.add(self._worker, self._all, -1)
+        if ip is not None:
+            self._counters.add(self._worker, self._slots(ip)[0], -1)
 
     def _find_slots(self, ip: str) -> tuple[int, int]:
         """Give the slots of a client's open connections and of its rate."""

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 _ORDER = (
     *("HELO", "EHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "BDAT"),
-    *("RSET", "NOOP", "VRFY", "ETRN", "QUIT", "HELP"),
+    *("RSET", "NOOP", "VRFY", "ETRN", "QUIT", "HELP", "XCLIENT", "XFORWARD"),
 )
 """In the order in which they are shown. Every other word counts as `unknown`."""
 _NAMES = {verb: verb.lower() for verb in _ORDER}

@@ -48,6 +48,9 @@ class RelayClients:
         return any(address.version == net.version and address in net for net in self.networks)
 
 
+NOBODY = RelayClients(())
+
+
 @dataclass(frozen=True, slots=True)
 class Refused:
     """Why a recipient is not taken. `reason` is for our log: what is wrong here is our business."""

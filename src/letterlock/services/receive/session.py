@@ -21,9 +21,11 @@ from letterlock.protocols.smtp.replies import Reply, reply
 from letterlock.protocols.smtp.requiretls import find_tls_demand
 from letterlock.protocols.smtp.server_session import (
     Aside,
+    ClientNamed,
     Hello,
     MailFrom,
     MessageStart,
+    OriginTold,
     ProtocolError,
     Quit,
     RcptTo,
@@ -34,16 +36,16 @@ from letterlock.protocols.tls.failures import explain_failure
 from letterlock.protocols.tls.handshake import Handshake, HandshakeFailed
 from letterlock.services.queue.directory import LocalDirectory
 from letterlock.services.queue.schedule import Schedule
+from letterlock.services.receive import proxied
 from letterlock.services.receive.clients import Clients
 from letterlock.services.receive.command_counts import CommandCounts
 from letterlock.services.receive.ending import end_content
 from letterlock.services.receive.incoming import IncomingMessage
-from letterlock.services.receive.names import ClientName, ClientNames
+from letterlock.services.receive.names import ClientNames
 from letterlock.services.receive.opening import TOO_LONG, Opening, ResultsGuard
-from letterlock.services.receive.proxied import LOOKS, describe_way
-from letterlock.services.receive.recipients import RelayClients, judge_recipient
+from letterlock.services.receive.recipients import NOBODY, RelayClients, judge_recipient
 from letterlock.services.receive.redirected import find_destinations, redirect
-from letterlock.services.receive.session_log import log_refusal, log_stored
+from letterlock.services.receive.session_log import log_handshake, log_refusal, log_stored
 from letterlock.services.receive.tls_words import describe_tls
 from letterlock.services.redirect.tables import NO_TABLES, TableSource
 from letterlock.services.sign.signer import Signer
@@ -95,6 +97,8 @@ class Receiver:
     """Called with the destinations of a message that was stored: it may be delivered at once."""
     tables: TableSource = NO_TABLES
     """Aliases, and what else says where mail goes."""
+    proxies: RelayClients = NOBODY
+    """Clients that name their own with XCLIENT."""
     signer: Signer | None = None
     """Signs what clients send that may relay; None: nothing is signed."""
     results: ResultsGuard | None = None
@@ -109,19 +113,21 @@ class ReceivingSession:
         self._peer = peer
         self._may_relay = peer.has_rights and receiver.relay.may_relay(peer.ip)
         self._hello = _NO_HELLO
-        self._tls: Handshake | None = None
+        self._tls: Handshake | None = peer.tls
         self._message: IncomingMessage | None = None
         self._mail: MailFrom | None = None
         self._counts = CommandCounts()
-        self._name = ClientName() if peer.is_proxy else receiver.names.begin(peer.ip)
+        self._name = proxied.begin_name(peer, receiver.names)
+        self._is_proxy = proxied.may_name_clients(peer, receiver.proxies)
+        self._origin_told: dict[str, str] = {}
 
     def start_connection(self, *, is_crowded: bool = False) -> Reply | None:
         receiver, peer = self._receiver, self._peer
         refusal = None
         if not peer.is_proxy:
             receiver.count("connections")
-            refusal = receiver.clients.admit(peer.ip)
-            self._log(f"connect from {self._client}{describe_way(peer)}")
+            refusal = receiver.clients.admit(None if self._is_proxy else peer.ip)
+            self._log(f"connect from {self._client}{proxied.describe_way(peer)}")
         if refusal is None and is_crowded:
             refusal = reply(421, "4.3.2", "Too many connections for this server, try again later")
         if refusal is not None:
@@ -131,7 +137,7 @@ class ReceivingSession:
 
     def answer_hello(self, event: Hello) -> None:
         self._hello = event
-        self._mail = None
+        self._forget_transaction()
         self._counts.add("EHLO" if event.is_extended else "HELO")
 
     def answer_mail(self, event: MailFrom) -> Reply:
@@ -195,7 +201,7 @@ class ReceivingSession:
         assert message is not None
         answer = await self._answer(message)
         self._counts.add(message.verb, is_accepted=answer.is_positive)
-        self._mail = None
+        self._forget_transaction()
         return answer
 
     def drop_message(self, violation: Reply | None = None) -> None:
@@ -206,7 +212,7 @@ class ReceivingSession:
             if violation is not None or message.verb == "DATA":
                 # Else a chunk was refused, which counts by itself.
                 self._counts.add(message.verb, is_accepted=False)
-            self._mail = None
+            self._forget_transaction()
             message.writer.discard()
             self._message = None
 
@@ -214,24 +220,14 @@ class ReceivingSession:
         self._tls = handshake
         self._counts.add("STARTTLS")
         self._hello = _NO_HELLO
-        self._mail = None
+        self._forget_transaction()
         count = self._receiver.count
         count("tls")
         if choice is not None and choice.reason is ChoiceReason.NO_SNI:
             count("no_sni")
         elif choice is not None and choice.reason in _UNKNOWN_NAMES:
             count("unknown_sni")
-        sni = f"sni {handshake.sni}" if handshake.sni is not None else "sni none"
-        self._receiver.log.write(
-            Service.SMTPD,
-            f"Anonymous TLS connection established from {self._client}: "
-            f"{describe_tls(handshake)}, {sni}",
-            version=handshake.version,
-            cipher=handshake.cipher,
-            group=handshake.group,
-            sni=handshake.sni,
-            client=self._client,
-        )
+        log_handshake(self._log, self._client, handshake)
 
     def note_tls_failure(self, failure: HandshakeFailed) -> None:
         self._receiver.count("tls_failed")
@@ -248,19 +244,36 @@ class ReceivingSession:
         if isinstance(event, Aside):
             self._counts.add(event.command)
             return
-        self._mail = None
+        self._forget_transaction()
         self._counts.add("QUIT" if isinstance(event, Quit) else "RSET")
+
+    def name_client(self, event: ClientNamed) -> Peer:
+        self._counts.add("XCLIENT")
+        return proxied.name_client(self._peer, event, self._receiver.proxies, self._tls)
+
+    async def log_in(self, name: str) -> Reply | None:
+        """Refuse: without accounts nobody knows what a login may."""
+        del name
+        return proxied.NO_LOGIN
+
+    def note_origin(self, event: OriginTold) -> None:
+        self._counts.add("XFORWARD")
+        self._origin_told = self._origin_told | event.attributes
 
     def end_connection(self, reason: str) -> None:
         if not self._peer.is_proxy:
-            self._receiver.clients.leave(self._peer.ip)
-        elif self._counts.has_only(LOOKS):
+            self._receiver.clients.leave(None if self._is_proxy else self._peer.ip)
+        elif self._counts.has_only(proxied.LOOKS):
             return
-        if reason not in {"quit", "refused"}:
+        if reason not in {"quit", "refused", "client named"}:
             self._log(f"{reason} from {self._client}")
         self._log(f"disconnect from {self._client} {self._counts.format()}")
 
     # ours
+
+    def _forget_transaction(self) -> None:
+        self._mail = None
+        self._origin_told = {}
 
     def _open(self, message: IncomingMessage, data: bytes) -> bytes:
         """Take octets of the message's beginning; give what goes on."""
@@ -324,7 +337,8 @@ class ReceivingSession:
             # OpenDKIM's words.
             text = f"DKIM-Signature field added (s={key.selector}, d={key.domain})"
             receiver.log.write(Service.SMTPD, text, queue_id=message.queue_id)
-        log_stored(receiver.log, self._client, self._describe_login(), self._hello.name, new)
+        told = self._describe_login() + proxied.describe_origin(self._origin_told)
+        log_stored(receiver.log, self._client, told, self._hello.name, new)
         receiver.wake(new.destinations)
         return reply(250, "2.0.0", f"Ok: queued as {message.queue_id}")
 
@@ -363,7 +377,10 @@ class ReceivingSession:
 
     def _origin(self) -> dict[str, str]:
         tls = describe_tls(self._tls) if self._tls is not None else ""
-        return {"client": self._peer.ip, "helo": self._hello.name, "tls": tls}
+        origin = {"client": self._peer.ip, "helo": self._hello.name, "tls": tls}
+        if self._origin_told:
+            origin["forwarded_for"] = proxied.format_origin(self._origin_told)
+        return origin
 
     @property
     def _client(self) -> str:

@@ -8,6 +8,8 @@ from typing import Protocol
 from letterlock.base.log import Log, Service
 from letterlock.protocols.smtp.replies import Reply
 from letterlock.protocols.smtp.server_events import Hello, MailFrom
+from letterlock.protocols.tls.handshake import Handshake
+from letterlock.services.receive.tls_words import describe_tls
 from letterlock.storage.queue import NewMessage
 
 
@@ -37,6 +39,18 @@ def log_stored(log: Log, client: str, login: str, helo: str, message: NewMessage
         sender=sender,
         size=size,
         nrcpt=count,
+    )
+
+
+def log_handshake(write: WriteLine, client: str, handshake: Handshake) -> None:
+    """Write by what TLS a client comes."""
+    sni = f"sni {handshake.sni}" if handshake.sni is not None else "sni none"
+    write(
+        f"Anonymous TLS connection established from {client}: {describe_tls(handshake)}, {sni}",
+        version=handshake.version,
+        cipher=handshake.cipher,
+        group=handshake.group,
+        sni=handshake.sni,
     )
 
 

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from letterlock.network.smtp_owner import Peer
 from letterlock.protocols.sasl.channel_binding import NO_BINDINGS, ChannelBindings
 from letterlock.protocols.sasl.mechanisms import Mechanism, make_exchange
+from letterlock.protocols.sasl.preparation import PreparationError, prepare_name
 from letterlock.protocols.sasl.responses import encode_challenge
 from letterlock.protocols.sasl.steps import Challenge, Failed, Fault
 from letterlock.protocols.smtp.envelope import Envelope
@@ -32,6 +33,7 @@ from letterlock.services.receive.logins import (
     Login,
     Outcome,
     SourceDown,
+    SourceUnavailable,
     TooManyGuesses,
 )
 from letterlock.services.receive.quotas import Quotas
@@ -100,6 +102,20 @@ class SubmittingSession(ReceivingSession):
             assert event.response is not None
             outcome = await self._login.receive(event.response)
         return self._tell(outcome)
+
+    async def log_in(self, name: str) -> Reply | None:
+        """Let the proxy's client in as an account, whose addresses and limits hold as ever."""
+        try:
+            account = await self._submitter.source.find_account(prepare_name(name))
+        except PreparationError:
+            account = None
+        except SourceUnavailable as error:
+            self._log(f"warning: {self._client}: XCLIENT LOGIN: {error}")
+            return reply(454, "4.7.0", "Temporary authentication failure")
+        if account is None:
+            return reply(550, "5.7.0", "There is no such account")
+        self._account, self._may_relay, self._mechanism = account, True, "XCLIENT"
+        return None
 
     def answer_mail(self, event: MailFrom) -> Reply:
         account, sender = self._logged_in, event.sender
