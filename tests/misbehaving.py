@@ -13,7 +13,7 @@ import ssl
 import struct
 import tempfile
 import warnings
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import count
@@ -75,6 +75,13 @@ class Conduct:
     during_content: Act | None = None
     """What it does after the content's first line."""
     max_recipients: int = 1000
+    login: "Callable[[], Responder] | None" = None
+    """Begins what answers AUTH and each response, until one of its replies is no 334."""
+    is_implicit_tls: bool = False
+
+
+Responder = Callable[[str], str]
+"""Takes a line, gives the reply to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,13 +240,27 @@ class _Session:
         self._sender = ""
         self._is_begun = False
         self._recipients: list[str] = []
+        self._responder: Responder | None = None
 
     async def run(self) -> None:
+        if self._conduct.is_implicit_tls:
+            await self._shake_hands()
         await self._answer("banner", "220 mx.test ESMTP")
         while True:
             line = (await self._read_line()).decode("utf-8", "replace")
             self._seen.commands.append((line, self._tls is not None))
-            await self._obey(line)
+            if line.upper().startswith("AUTH") and self._conduct.login is not None:
+                self._responder = self._conduct.login()
+            if self._responder is not None:
+                await self._respond(line, self._responder)
+            else:
+                await self._obey(line)
+
+    async def _respond(self, line: str, responder: Responder) -> None:
+        reply = responder(line) if line != "*" else "501 5.7.0 Cancelled"
+        if not reply.startswith("334"):
+            self._responder = None
+        await self._answer("AUTH", reply)
 
     async def _obey(self, line: str) -> None:
         verb = line.partition(" ")[0].upper()
@@ -323,6 +344,10 @@ class _Session:
             await self._wait_for_the_end()
         if isinstance(instead, Act):
             await self._act(instead)
+        await self._shake_hands()
+
+    async def _shake_hands(self) -> None:
+        conduct = self._conduct
         assert conduct.certificate is not None
         context = _context(conduct.certificate, conduct.tls)
         tls = _TlsSide(context, self._seen)

@@ -44,6 +44,11 @@ GOOD: list[tuple[Callable[[str], Any], str, Any]] = [
     (parse_next_hop, "Example.COM", NextHop("example.com")),
     (parse_next_hop, "example.com:587", NextHop("example.com", 587)),
     (parse_next_hop, "[mx.example.com]:2525", NextHop("mx.example.com", 2525, is_bracketed=True)),
+    (
+        parse_next_hop,
+        "smtps:[mx.a.b]",
+        NextHop("mx.a.b", None, is_bracketed=True, is_implicit_tls=True),
+    ),
     (parse_next_hop, "[192.0.2.1]", NextHop("192.0.2.1", None, is_bracketed=True)),
     (parse_next_hop, "[2001:db8::1]:25", NextHop("2001:db8::1", 25, is_bracketed=True)),
     (parse_next_hop, "[IPv6:2001:db8::1]", NextHop("2001:db8::1", None, is_bracketed=True)),

@@ -12,6 +12,7 @@ from letterlock.protocols.tables.expansion import (
     expand,
 )
 from letterlock.protocols.tables.lines import Entry, Table
+from letterlock.protocols.tables.logins import parse_logins
 from letterlock.protocols.tables.lookup import normal_address_key, normal_domain
 from letterlock.protocols.tables.relay import (
     parse_relay_domains,
@@ -34,6 +35,7 @@ from letterlock.protocols.tables.transport import (
     parse_transport,
 )
 from letterlock.protocols.tables.virtual import parse_virtual
+from letterlock.services.deliver.logins import normal_key
 from letterlock.services.discover.next_hop import parse_next_hop
 from letterlock.services.redirect.tables import parse_sender_relay_file, parse_transport_file
 from tests.fuzz.target import Target as FuzzTarget
@@ -126,7 +128,32 @@ def check_way_tables(octets: bytes) -> None:
             assert str(parse_next_hop(relay.value))
 
 
+def check_logins(octets: bytes) -> None:
+    """A file of passwords gives accounts, and nothing that is told of it has one of them."""
+    table = parse_logins(octets, "file", lambda text: normal_key(text, 25))
+    told = "\n".join(fault.reason for fault in table.faults)
+    for key, entry in table.entries.items():
+        if not isinstance(entry, Entry):
+            assert not (entry.text or entry.key)
+            continue
+        assert entry.value.user
+        assert "@" in key or normal_key(key, 25) == key
+        password = entry.value.password
+        assert len(password) < 8 or password in key or password not in f"{told}{table!r}"
+
+
 TARGETS = (
+    FuzzTarget(
+        "logins",
+        check_logins,
+        (
+            b"# ours\n[mx.test]:587 me:hunter2hunter2\n@x.test you:secret secret\n",
+            b"mx.test me:hunter2hunter2\nmx.test me:hunter2hunter2\nhunter2hunter2:me x\n",
+        ),
+        (*_WORDS, b":587", b"me:hunter2hunter2"),
+        512,
+        runs=500,
+    ),
     FuzzTarget(
         "address-tables",
         check_address_tables,

@@ -1,8 +1,9 @@
-"""SMTP connections that go out: dial, greet, STARTTLS, judge, and only then mail.
+"""SMTP connections that go out: dial, greet, STARTTLS, judge, log in, and only then mail.
 
-RFC 5321 §3.1, §4.5.3.2; RFC 3207 §4. Sockets and time-outs are here; what is sent and what replies
-mean is in `protocols.smtp`, whether a handshake is good enough in `protocols.policy`. What the
-peer does is a value: `Connected`, `TlsFailed`, `Unreachable` or `Refused`.
+RFC 5321 §3.1, §4.5.3.2; RFC 3207 §4; RFC 8314 §3.3 (TLS before the greeting). Sockets and
+time-outs are here; what is sent and what replies mean is in `protocols.smtp`, whether a handshake
+is good enough in `protocols.policy`. What the peer does is a value:
+`Connected`, `TlsFailed`, `Unreachable`, `Refused` or `NotLoggedIn`.
 """
 
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ from letterlock.base.clock import Clock
 from letterlock.base.domains import DomainError
 from letterlock.base.errors import LocalError
 from letterlock.network.client_contexts import ClientContexts, ClientSettings
+from letterlock.network.smtp_login import DEFAULT_TERMS, LoginTerms, NotLoggedIn, log_in
 from letterlock.network.smtp_speaker import Refused, Secured, Speaker, Target, Unreachable
 from letterlock.network.tls import TlsDriver
 from letterlock.network.wire import Lost, Wire, connect
@@ -25,6 +27,7 @@ from letterlock.protocols.policy.judge import (
 )
 from letterlock.protocols.policy.requirement import Level, Requirement
 from letterlock.protocols.policy.verdict import Verdict
+from letterlock.protocols.sasl.client_steps import Credentials
 from letterlock.protocols.smtp.capabilities import Capabilities
 from letterlock.protocols.smtp.replies import Reply
 from letterlock.protocols.smtp.timeouts import ClientTimeouts
@@ -105,15 +108,29 @@ class Connected:
         """Close without a word."""
         self._speaker.wire.close()
 
+    async def log_in(
+        self, credentials: Credentials, terms: LoginTerms
+    ) -> NotLoggedIn | Unreachable | None:
+        """Log in, before anything else is said; None: we are."""
+        secured = Secured(self.handshake, self.verdict) if self.handshake is not None else None
+        return await log_in(self._speaker, secured, credentials, terms)
 
-Dialled = Connected | TlsFailed | Refused | Unreachable | Unusable
+
+Dialled = Connected | TlsFailed | Refused | Unreachable | Unusable | NotLoggedIn
 
 
 class Dialer:
     """Opens connections that meet a requirement, or says why not."""
 
-    def __init__(self, contexts: ClientContexts, timeouts: DialTimeouts, clock: Clock) -> None:
+    def __init__(
+        self,
+        contexts: ClientContexts,
+        timeouts: DialTimeouts,
+        clock: Clock,
+        login: LoginTerms = DEFAULT_TERMS,
+    ) -> None:
         self._contexts = contexts
+        self._login = login
         self._timeouts = timeouts
         self._clock = clock
 
@@ -124,8 +141,12 @@ class Dialer:
         anchors: TrustAnchors,
         *,
         is_tls_wanted: bool = True,
+        credentials: Credentials | None = None,
     ) -> Dialled:
-        """Connect to one address. `is_tls_wanted` False: in clear, as the level must allow."""
+        """Connect to one address, and log in if there are `credentials`.
+
+        `is_tls_wanted` False: in clear, as the level must allow.
+        """
         assert is_tls_wanted or not requirement.level.is_tls_required
         driver = None
         if is_tls_wanted and requirement.level is not Level.NONE:
@@ -140,7 +161,10 @@ class Dialer:
         if isinstance(wire, Lost):
             return Unreachable(wire.detail, is_silent=True)
         try:
-            return await self._open(wire, target, driver, requirement, anchors)
+            dialled = await self._open(wire, target, driver, requirement, anchors)
+            if credentials is None or not isinstance(dialled, Connected):
+                return dialled
+            return await dialled.log_in(credentials, self._login) or dialled
         except BaseException:
             wire.close()
             raise
@@ -154,6 +178,9 @@ class Dialer:
         anchors: TrustAnchors,
     ) -> Dialled:
         speaker = Speaker(wire, target, self._timeouts.steps)
+        if target.is_implicit_tls:
+            assert driver is not None, "such a hop is held to TLS"
+            return await self._shake_hands(speaker, driver, requirement, anchors)
         failed = await speaker.greet()
         if failed is not None:
             return failed
@@ -216,10 +243,16 @@ class Dialer:
         speaker.dialogue.add("!", f"TLS: {handshake.version} {handshake.cipher}: {verdict.reason}")
         if not verdict.may_send:
             # RFC 3207 §4.1: not what is required, so QUIT right after the handshake.
-            await speaker.quit()
+            if speaker.target.is_implicit_tls:
+                speaker.wire.close()
+            else:
+                await speaker.quit()
             return TlsFailed(verdict, handshake, speaker.dialogue.take())
-        # RFC 3207 §4.2: what was said before TLS is forgotten.
-        failed = await speaker.hello_again()
+        if speaker.target.is_implicit_tls:
+            failed = await speaker.greet()
+        else:
+            # RFC 3207 §4.2: what was said before TLS is forgotten.
+            failed = await speaker.hello_again()
         if failed is not None and (failure := speaker.wire.tls_failure) is not None:
             # In TLS 1.3 a server refuses the client after the client's handshake is complete.
             late = judge_failure(requirement, failure, anchors, self._clock.now())

@@ -5,7 +5,7 @@ is in `protocols.smtp`; connecting, STARTTLS and its judgement are in `smtp_clie
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import assert_never
@@ -36,6 +36,7 @@ class Target:
     port: int
     helo: str
     source: str | None = None
+    is_implicit_tls: bool = False
 
     @property
     def address(self) -> tuple[str, int]:
@@ -139,17 +140,30 @@ class Speaker:
         # What the host said before it hung up is why it did.
         return await self.reply(patience)
 
-    async def reply(self, patience: timedelta) -> Reply | ReplyViolation | Lost:
+    async def reply(
+        self, patience: timedelta, show: Callable[[Reply], str] = lambda reply: reply.text
+    ) -> Reply | ReplyViolation | Lost:
         lost = await self._await_reply(patience)
         if lost is not None:
             self.dialogue.add("!", lost.detail)
             return lost
         answer = self._replies.pop(0)
         if isinstance(answer, Reply):
-            self.dialogue.add("<", answer.text)
+            self.dialogue.add("<", show(answer))
         else:
             self.dialogue.add("!", f"not SMTP: {answer.reason}: {answer.excerpt}")
         return answer
+
+    async def say_secret(
+        self, line: str, shown: str, patience: timedelta, show: Callable[[Reply], str]
+    ) -> Reply | ReplyViolation | Lost:
+        """As `ask`; the dialogue has `shown`, and of the reply what `show` gives."""
+        self.dialogue.add(">", shown)
+        lost = await self.wire.write(line.encode() + b"\r\n", patience.total_seconds())
+        if lost is not None and not self.has_unread():
+            self.dialogue.add("!", lost.detail)
+            return lost
+        return await self.reply(patience, show)
 
     def gone(self, what: Lost | ReplyViolation, stage: str) -> Unreachable:
         """Close, and say that the session was over before it began."""

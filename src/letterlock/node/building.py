@@ -28,6 +28,7 @@ from letterlock.network.server_certificates import (
 )
 from letterlock.network.server_limits import ServerLimits
 from letterlock.network.smtp_client import Dialer, DialTimeouts
+from letterlock.node.relay_logins import build_login_terms, build_logins
 from letterlock.node.descriptors import count_for_clients
 from letterlock.protocols.policy.judge import ClearFallback, FallbackRule
 from letterlock.protocols.policy.table import PolicyTable
@@ -249,6 +250,7 @@ class DeliveryBuilder:
         )
 
     def _remote(self, mta_sts: MtaStsFinder | None) -> RemoteDelivery:
+            logins=build_logins(config, self._clock, self._log),
         config, deliver = self._config, self._config.deliver
         return RemoteDelivery(
             finder=self.route_finder(),
@@ -300,7 +302,8 @@ class DeliveryBuilder:
         if deliver.client_certificate is not None and deliver.client_key is not None:
             files = (deliver.client_certificate, deliver.client_key)
         contexts = ClientContexts(files, self._config.policy.trust_files)
-        return Dialer(contexts, _dial_timeouts(deliver), self._clock)
+        terms = build_login_terms(self._config)
+        return Dialer(contexts, _dial_timeouts(deliver), self._clock, terms)
 
 
 def check_delivery(config: Config, table: PolicyTable, clock: Clock, log: Log) -> None:

@@ -22,7 +22,11 @@ from letterlock.base.log import Service
 from letterlock.node.building import DeliveryBuilder, find_database, remote_settings
 from letterlock.node.mta_sts import make_finder
 from letterlock.node.policy import describe_end, load_policy
+from letterlock.node.relay_logins import build_logins
+from letterlock.protocols.policy.password_demand import HopSecret
+from letterlock.protocols.sasl.client_steps import Credentials
 from letterlock.protocols.smtp.envelope import TlsDemand
+from letterlock.services.deliver.logins import Login, LoginUnknown
 from letterlock.services.discover.mta_sts import MtaStsFinder
 from letterlock.services.discover.resolver_check import ResolverState, check_resolver
 from letterlock.services.explain.explainer import Explainer, parse_question
@@ -82,6 +86,8 @@ async def explain(
     question = parse_question(text, builder.routing())
     hop = question.next_hop
     domain = hop.domain if hop is not None and not hop.is_bracketed else None
+    logins = build_logins(config, clock, Silence())
+    login = logins.find(hop, "", is_relay=False) if logins is not None and hop else None
     async with _finding_policies(config, builder, domain, clock) as (finder, notes):
 
         async def check() -> ResolverState:
@@ -96,14 +102,27 @@ async def explain(
             check_resolver=check,
             anchors=builder.anchors,
             trials=Trials(builder.dialer(), remote_settings(config)) if is_live else None,
+            login=login,
+            secret=logins.secret if logins is not None else HopSecret.NONE,
         )
         explanation = await explainer.explain(question, demand)
     if not config.policy.dane:
         notes.append("DANE is switched off here (policy.dane)")
+    notes += _describe_login(login)
     lapsed = table.on(clock.now().date()).find_lapsed(hop.key) if hop is not None else None
     if lapsed is not None:
         notes.append(describe_end(lapsed))
     return replace(explanation, notes=tuple(notes))
+
+
+def _describe_login(login: Login) -> list[str]:
+    match login:
+        case Credentials():
+            return [f"we log in there as {login.user} ({login.where})"]
+        case LoginUnknown():
+            return [f"{login.reason}; this command reads the file with your rights"]
+        case None:
+            return []
 
 
 @asynccontextmanager

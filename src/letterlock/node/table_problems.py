@@ -1,7 +1,8 @@
-"""What is wrong with the files of `[maps]`, one line each."""
+"""What is wrong with files of `[maps]` and of accounts at other servers, one line each."""
 
 from letterlock.base.clock import SystemClock
 from letterlock.base.config.sections import Config
+from letterlock.node.relay_logins import find_login_problems
 from letterlock.services.redirect.tables import TableFiles
 
 
@@ -10,5 +11,6 @@ def find_table_problems(config: Config) -> list[str]:
     problems: list[str] = []
     clock = SystemClock()
     files = TableFiles(config.maps, config.domains, config.hostname, clock, problems.append)
+    problems += find_login_problems(config, clock)
     files.current()
     return problems

@@ -33,6 +33,7 @@ def check(text: str) -> None:
         (":", UsualWay()),
         ("lmtp:unix:/run/lmtp", ToLmtp(LmtpSocket("/run/lmtp"))),
         ("lmtp:inet:[127.0.0.1]:24", ToLmtp(LmtpHost("127.0.0.1", 24))),
+        ("smtps:[mx.test]:465", ToNextHop("smtps:[mx.test]:465")),
         ("local:", ToMailbox()),
         ("virtual:anything", ToMailbox()),
         ("discard:", Discard("discarded by the transport table")),

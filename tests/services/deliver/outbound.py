@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from letterlock.base.domains import Domain
 from letterlock.network.client_contexts import ClientContexts
 from letterlock.network.smtp_client import Dialer, DialTimeouts
+from letterlock.network.smtp_login import DEFAULT_TERMS, LoginTerms
 from letterlock.protocols.dns.answers import MxRecord, Security
 from letterlock.protocols.pki.throwaway_ca import GOOD_LEAF, Issued, KeyKind, Shape
 from letterlock.protocols.policy.judge import ClearFallback
@@ -26,6 +27,7 @@ from letterlock.protocols.smtp.envelope import Envelope, Recipient
 from letterlock.protocols.smtp.plan import TransactionSettings
 from letterlock.protocols.smtp.timeouts import ClientTimeouts
 from letterlock.services.deliver.anchors import AnchorFiles
+from letterlock.services.deliver.logins import RelayLogins
 from letterlock.services.deliver.outgoing import RemoteSettings, SourceAddress
 from letterlock.services.deliver.pool import ConnectionPool
 from letterlock.services.deliver.remote import RemoteDelivery
@@ -96,6 +98,8 @@ class Outbound:
     is_dane: bool = False
     mta_sts: MtaStsFinder | None = None
     ids: QueueIds = field(init=False)
+    logins: RelayLogins | None = None
+    login_terms: LoginTerms = DEFAULT_TERMS
     pool: ConnectionPool = field(init=False)
     unreachable: UnreachableHosts = field(init=False)
     _remote: RemoteDelivery | None = None
@@ -139,7 +143,9 @@ class Outbound:
                 NoChance(),
                 is_own_address=lambda ip, _port: str(ip) in self.own_addresses,
             ),
-            dialer=Dialer(ClientContexts(None, (anchor_file,)), self.timeouts, self.clock),
+            dialer=Dialer(
+                ClientContexts(None, (anchor_file,)), self.timeouts, self.clock, self.login_terms
+            ),
             pool=self.pool,
             sender=Sender(self.transactions, self.max_recipients),
             unreachable=self.unreachable,
@@ -149,11 +155,13 @@ class Outbound:
             clock=self.clock,
             log=self.log,
         )
+            logins=self.logins,
 
     @property
     def settlements(self) -> Settlements:
         return Settlements(
             hostname=Domain("out.example.org"),
+            ),
             schedule=self.schedule,
             clock=self.clock,
             log=self.log,

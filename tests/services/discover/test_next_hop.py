@@ -1,5 +1,6 @@
 """What may be written as a next hop, and what it means."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
@@ -81,7 +82,27 @@ def test_what_is_no_next_hop_is_named(text: str, reason: str) -> None:
     assert reason in str(caught.value)
 
 
-@given(st.text(max_size=40))
+@pytest.mark.parametrize(
+    ("text", "key", "port", "is_implicit"),
+    [
+        ("[mx.example.com]:465", "[mx.example.com]:465", 465, True),
+        ("[mx.example.com]:smtps", "[mx.example.com]:smtps", 465, True),
+        ("[mx.example.com]:submissions", "[mx.example.com]:submissions", 465, True),
+        ("smtps:[mx.example.com]", "[mx.example.com]", 465, True),
+        ("SMTPS:[mx.example.com]:8465", "[mx.example.com]:8465", 8465, True),
+        ("smtps:example.com", "example.com", 465, True),
+        ("smtps:587", "smtps:587", 587, False),
+        ("smtps", "smtps", 25, False),
+        ("[mx.example.com]:submission", "[mx.example.com]:submission", 587, False),
+    ],
+)
+def test_where_tls_comes_first(text: str, key: str, port: int, is_implicit: bool) -> None:
+    """RFC 8314 §3.3; the policy table is asked for what stands behind `smtps:`."""
+    next_hop = parse_next_hop(text)
+    assert (next_hop.key, next_hop.port, next_hop.is_implicit_tls) == (key, port, is_implicit)
+
+
+@given(st.text(max_size=40) | st.from_regex(r"smtps:[a-z0-9:.\[\]]{1,20}", fullmatch=True))
 def test_any_text_is_a_next_hop_or_an_error(text: str) -> None:
     try:
         next_hop = parse_next_hop(text)
@@ -89,4 +110,6 @@ def test_any_text_is_a_next_hop_or_an_error(text: str) -> None:
         return
     assert isinstance(next_hop, NextHop)
     assert (next_hop.domain is None) is not (next_hop.address is None)
-    assert parse_next_hop(next_hop.key) == next_hop
+    again = parse_next_hop(f"smtps:{next_hop.key}" if next_hop.is_implicit_tls else next_hop.key)
+    assert again == replace(next_hop, is_port_given=again.is_port_given)
+    assert again.port == next_hop.port

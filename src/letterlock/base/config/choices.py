@@ -58,6 +58,22 @@ class DefaultLevel(StrEnum):
     SECURE = "secure"
 
 
+class PasswordsFor(StrEnum):
+    """Which hosts a password of ours is said to."""
+
+    PROVED = "proved"
+    ENCRYPTED = "encrypted"
+
+
+class Mechanism(StrEnum):
+    """How to log in at another server: SASL's names (RFC 4422 §3.1), the strongest first."""
+
+    SCRAM_SHA_256_PLUS = "SCRAM-SHA-256-PLUS"
+    SCRAM_SHA_256 = "SCRAM-SHA-256"
+    PLAIN = "PLAIN"
+    LOGIN = "LOGIN"
+
+
 class LogFormat(StrEnum):
     """The shape of a log line."""
 

@@ -10,7 +10,14 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated
 
-from letterlock.base.config.choices import AddressFamily, ClearFallback, DefaultLevel, DnsBackend
+from letterlock.base.config.choices import (
+    AddressFamily,
+    ClearFallback,
+    DefaultLevel,
+    DnsBackend,
+    Mechanism,
+    PasswordsFor,
+)
 from letterlock.base.config.values import (
     Address,
     Between,
@@ -81,11 +88,26 @@ class DeliverSection:
     """The port of MX hosts. Other than 25 only where everything is one's own, as in a test."""
 
     relayhost: NextHop | None = None
-    """Send everything that is not local there: `[host]:port`, or a domain whose MX is used."""
+    """Send everything that is not local there: `[host]:port`, or a domain whose MX is used. On
+    port 465, and with `smtps:` in front, TLS comes first."""
 
     routes: Mapping[Domain, NextHop] = field(default_factory=dict)
     """Where mail for single domains goes instead of their MX:
     `{ "example.com" = "[mx.example.com]:2525" }`. They come before `relayhost`."""
+
+    passwords: Path | None = None
+    """Accounts at next hops, and of senders at relay hosts: a file in the form of Postfix's
+    `smtp_sasl_password_maps`, read again when it changes. Only the node's user may read it (0600).
+    While it cannot be read, mail to other hosts waits."""
+
+    passwords_for: PasswordsFor = PasswordsFor.PROVED
+    """Which hosts a password is said to: `proved`, whose certificate shows that they are the next
+    hop, whatever level the policy has else (RFC 4954 §14); or `encrypted`, any host under TLS. With
+    the latter, whoever can change packets on the way has the password."""
+
+    mechanisms: tuple[Mechanism, ...] = tuple(Mechanism)
+    """How to log in: the first of `SCRAM-SHA-256-PLUS`, `SCRAM-SHA-256`, `PLAIN` and `LOGIN` that
+    stands here and that the server offers."""
 
     own_addresses: tuple[Address, ...] = ()
     """Addresses that bring mail to port 25 of this node though they are not on this machine: of a

@@ -77,15 +77,17 @@ class NextHop:
     """Where mail goes next: a domain whose MX hosts are looked up, or one host.
 
     A host stands in brackets, as in Postfix: `[mx.example.com]:2525`. `port` is None when the
-    text names none.
+    text names none. `smtps:` in front: TLS comes first, as on port 465.
     """
 
     host: str
     port: int | None = None
     is_bracketed: bool = False
+    is_implicit_tls: bool = False
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if self.is_bracketed else self.host
+        host = f"smtps:{host}" if self.is_implicit_tls else host
         return host if self.port is None else f"{host}:{self.port}"
 
 
@@ -239,13 +241,16 @@ def parse_network(text: str) -> Network:
 
 def parse_next_hop(text: str) -> NextHop:
     """Parse `example.com`, `[mx.example.com]` or `[mx.example.com]:2525`; also `[192.0.2.1]`."""
+    is_implicit_tls = text.startswith("smtps:")
+    text = text.removeprefix("smtps:")
     host, port = _split_endpoint(text)
     if port == 0:
         raise ValueError("a next hop with a port from 1 to 65535")
     is_bracketed = text.startswith("[")
     address = host.removeprefix("IPv6:")
     if _is_address(address):
-        return NextHop(str(_read_address(address)), port, is_bracketed=True)
+        literal = str(_read_address(address))
+        return NextHop(literal, port, is_bracketed=True, is_implicit_tls=is_implicit_tls)
     kind = 'a domain, or a host in brackets, such as "[mx.example.com]:25"'
     try:
         domain = parse_domain(host)
@@ -253,7 +258,7 @@ def parse_next_hop(text: str) -> NextHop:
         raise ValueError(kind) from error
     if _is_address(domain):
         raise ValueError(f"{kind}: an address has no final dot")
-    return NextHop(domain, port, is_bracketed)
+    return NextHop(domain, port, is_bracketed, is_implicit_tls)
 
 
 def parse_address(text: str) -> str:

@@ -197,7 +197,7 @@ def _decide_requiretls(asked: Asked, host: Host) -> Requirement | HostUnusable:
     if floor.level is Level.NONE:
         return _refuse(f"TLS is off for this next hop ({floor.reason})")
     if not floor.level.is_authenticated:
-        asked = replace(asked, requirement=_without_old_tls(floor), is_final=False)
+        asked = replace(asked, requirement=without_old_tls(floor), is_final=False)
     built = _combine(asked, host)
     if isinstance(built, HostUnusable):
         return built
@@ -212,7 +212,7 @@ def _decide_requiretls(asked: Asked, host: Host) -> Requirement | HostUnusable:
     return _add(built, Level.VERIFY, Source.REQUIRETLS, _REQUIRETLS)
 
 
-def _without_old_tls(floor: Requirement) -> Requirement:
+def without_old_tls(floor: Requirement) -> Requirement:
     """Leave out what only `may` allows, where nothing but clear text is worse (RFC 9325 §5.2)."""
     highest = floor.max_version
     return replace(

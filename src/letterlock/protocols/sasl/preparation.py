@@ -39,7 +39,7 @@ def prepare_name(text: str) -> str:
 
 
 def prepare_login(text: str) -> str:
-    """Give a name as a client says it to a server, whose case may count. Raises PreparationError."""
+    """Give a name as a client says it, whose case may count. Raises PreparationError."""
     return _prepare(text, "name", MAX_NAME_OCTETS)
 
 

@@ -1,7 +1,8 @@
 """transport(5): which way mail for a recipient takes.
 
-Of Postfix's transports those that mean something here: `smtp` and `relay` to a next hop, `lmtp`,
-`local` and `virtual` into a mailbox, `discard`, `error` and `retry`. Others make a wrong entry:
+Of Postfix's transports those that mean something here: `smtp` and `relay` to a next hop, `smtps`
+to one where TLS comes first (as Postfix's example of that name), `lmtp`, `local` and `virtual` into
+a mailbox, `discard`, `error` and `retry`. Others make a wrong entry:
 mail for it waits. What a next hop is decides who calls.
 """
 
@@ -22,6 +23,7 @@ LMTP_PORT = 24
 """postconf(5), `lmtp_tcp_port`."""
 
 _SMTP = ("smtp", "relay")
+_SMTPS = "smtps"
 _MAILBOX = ("local", "virtual")
 _FAILING = {"error": "5.0.0", "retry": "4.0.0"}
 # RFC 3463 §2: class, subject, detail; of the class only what an error can have.
@@ -131,8 +133,10 @@ def _read_way(check: NextHopCheck, key: str, text: str) -> Way:
         return ToLmtp(parse_lmtp_server(rest))
     if name in _MAILBOX:
         return ToMailbox()
-    if name and name not in _SMTP:
+    if name and name not in _SMTP and name != _SMTPS:
         raise TableError(f"there is no transport {shorten(name)!r} here")
+    if name == _SMTPS:
+        rest = f"{_SMTPS}:{rest}"
     if not rest:
         return ToNextHop(None) if name else UsualWay()
     try:

@@ -87,7 +87,8 @@ class ClaimDelivery:
             next_hop = self.routing.find(claim.destination, relay)
         except NextHopError as error:
             return _fail(claim, error)
-        return await self.remote.deliver(claim, next_hop, store)
+        is_relay = next_hop is relay or next_hop is self.routing.relayhost
+        return await self.remote.deliver(claim, next_hop, store, is_relay=is_relay)
 
     async def _send(self, claim: Claim, text: str, store: QueueStore) -> Delivery:
         try:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from letterlock.base.clock import Clock
 from letterlock.protocols.policy.judge import judge_unusable
 from letterlock.protocols.policy.requirement import HostUnusable, Requirement
+from letterlock.protocols.sasl.client_steps import Credentials
 from letterlock.protocols.smtp.envelope import Envelope, TlsDemand
 from letterlock.protocols.smtp.replies import Reply
 from letterlock.protocols.smtp.status_codes import status_of
@@ -27,8 +28,15 @@ from letterlock.storage.queue import AttemptRecord, Claim, ClaimedRecipient, Que
 class Journey:
     """What is known so far of a claim's delivery."""
 
-    def __init__(self, claim: Claim, store: QueueStore, clock: Clock) -> None:
+    def __init__(
+        self,
+        claim: Claim,
+        store: QueueStore,
+        clock: Clock,
+        credentials: Credentials | None = None,
+    ) -> None:
         self.claim = claim
+        self.credentials = credentials
         self.store = store
         self.waiting: dict[int, ClaimedRecipient] = {r.number: r for r in claim.recipients}
         self.sessions = 0
@@ -148,6 +156,13 @@ class Journey:
         self.start_attempt()
         self.note_problem(relay, "4.7.5", text)
         self.end_attempt(relay, text, Story(requirement, outcome=text))
+
+    def defer_for_login(self, reason: str) -> None:
+        """Note that it can't be known which account the next hop wants."""
+        text = f"the account for this destination is unknown: {reason}"
+        self.start_attempt()
+        self.note_problem("none", "4.7.0", text)
+        self.end_attempt("none", text, Story(outcome=text))
 
     def end_without_route(self, route: NoRoute) -> None:
         """Note that there is no host to go to."""

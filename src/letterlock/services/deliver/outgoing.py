@@ -40,7 +40,8 @@ class RemoteSettings:
         """Say where to dial for one address of a host, and as whom."""
         source = self.ipv6 if address.ip.version == 6 else self.ipv4
         ip = str(address.ip)
-        return Target(host.name or ip, ip, next_hop.port, source.helo, source.ip)
+        is_implicit = next_hop.is_implicit_tls
+        return Target(host.name or ip, ip, next_hop.port, source.helo, source.ip, is_implicit)
 
 
 async def keep_from_clear(connection: Connected) -> TlsFailed:

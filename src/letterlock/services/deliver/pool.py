@@ -1,6 +1,7 @@
 """Connections kept open for further mail to the same host under the same requirement.
 
-A connection judged by one requirement is never used under another: the key holds all of it.
+A connection judged by one requirement, or logged in as one account, is never used under another:
+the key holds all of it.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from letterlock.base.clock import Clock
 from letterlock.network.smtp_client import Connected
 from letterlock.network.smtp_speaker import Target
 from letterlock.protocols.policy.requirement import Requirement
+from letterlock.protocols.sasl.client_steps import Credentials
 
 SWEEP_SECONDS = 1.0
 MAX_IDLE = 200
@@ -22,6 +24,8 @@ class ConnectionKey:
 
     target: Target
     requirement: Requirement
+    credentials: Credentials | None = None
+    """Who is logged in. Not for others' mail: a server tells accounts apart."""
 
     def __hash__(self) -> int:
         # A requirement has many parts, and few targets have more than one of them.

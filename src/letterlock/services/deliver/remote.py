@@ -1,8 +1,9 @@
 """Delivery to other hosts: route, requirement, connection, transaction, host by host.
 
-RFC 5321 §5.1, §4.2.5; RFC 3207 §4; RFC 8689 §4.2. For each address in turn: decide what TLS it
-must have, connect and judge, send; and go on to the next while recipients are left that another
-host may take. What is sent on one connection is in `sending`. Nothing is sent before the judgement.
+RFC 5321 §5.1, §4.2.5; RFC 3207 §4; RFC 4954 §6; RFC 8689 §4.2. For each address in turn: decide
+what TLS it must have, connect and judge, log in where we have an account, send; and go on to the
+next while recipients are left that another host may take. What is sent on one connection is in
+`sending`. Nothing is sent before the judgement.
 """
 
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from letterlock.network.smtp_client import (
     TlsFailed,
     Unusable,
 )
+from letterlock.network.smtp_login import NotLoggedIn
 from letterlock.network.smtp_speaker import Refused, Unreachable
 from letterlock.protocols.pki.anchors import TrustAnchors
 from letterlock.protocols.policy.facts import MtaStsFacts
@@ -27,6 +29,7 @@ from letterlock.protocols.policy.judge import (
     may_fall_back,
     trust_word,
 )
+from letterlock.protocols.policy.password_demand import HopSecret
 from letterlock.protocols.policy.requirement import (
     HostUnusable,
     Level,
@@ -37,6 +40,7 @@ from letterlock.protocols.smtp.envelope import TlsDemand
 from letterlock.protocols.tls.handshake import Handshake
 from letterlock.services.deliver.anchors import AnchorFiles, AnchorsUnusable
 from letterlock.services.deliver.journey import Journey
+from letterlock.services.deliver.logins import Login, LoginUnknown, RelayLogins
 from letterlock.services.deliver.outgoing import (
     MAX_ADDRESSES,
     RemoteSettings,
@@ -72,10 +76,23 @@ class RemoteDelivery:
     settings: RemoteSettings
     clock: Clock
     log: Log
+    logins: RelayLogins | None = None
 
-    async def deliver(self, claim: Claim, next_hop: NextHop, store: QueueStore) -> Delivery:
-        """Try the next hop's hosts in order; what none took is deferred, with the last reason."""
-        journey = Journey(claim, store, self.clock)
+    async def deliver(
+        self, claim: Claim, next_hop: NextHop, store: QueueStore, *, is_relay: bool = False
+    ) -> Delivery:
+        """Try the next hop's hosts in order; what none took is deferred, with the last reason.
+
+        `is_relay`: it is the relay host of all mail, or of the sender's.
+        """
+        login: Login = None
+        if self.logins is not None:
+            login = self.logins.find(next_hop, claim.sender, is_relay=is_relay)
+        if isinstance(login, LoginUnknown):
+            journey = Journey(claim, store, self.clock)
+            journey.defer_for_login(login.reason)
+            return journey.end()
+        journey = Journey(claim, store, self.clock, login)
         route = await self.finder.find(next_hop)
         match route:
             case NoRoute():
@@ -102,7 +119,12 @@ class RemoteDelivery:
                 break
             target = self.settings.find_target(route.next_hop, host, address)
             if decided is None or decided[0] is not host:
-                decided = host, await self.policy.decide(route, host, journey.tls_demand)
+                decided = (
+                    host,
+                    await self.policy.decide(
+                        route, host, journey.tls_demand, self._find_secret(journey)
+                    ),
+                )
             requirement, mta_sts = decided[1].decision, decided[1].published.mta_sts
             if isinstance(requirement, RequirementInvalid):
                 journey.defer_for_policy(f"{requirement.where}: {requirement.reason}")
@@ -115,7 +137,8 @@ class RemoteDelivery:
             if isinstance(anchors, AnchorsUnusable):
                 journey.defer_for_policy(anchors.reason)
                 break
-            is_met = await self._try_target(journey, ConnectionKey(target, requirement), anchors)
+            key = ConnectionKey(target, requirement, journey.credentials)
+            is_met = await self._try_target(journey, key, anchors)
             if not is_met and requirement.mta_sts is not None and requirement.mta_sts.is_enforced:
                 unmet = mta_sts
         return unmet if journey.waiting else None
@@ -138,6 +161,10 @@ class RemoteDelivery:
             text = f"delivery temporarily suspended: connect to {key.target.relay}: {reason}"
             journey.note_problem(key.target.relay, "4.4.1", text)
             return True
+        if (refusal := self._find_refusal(key)) is not None:
+            text = f"{key.target.relay}: not tried, refused some minutes ago: {refusal}"
+            journey.note_problem(key.target.relay, "4.7.8", text)
+            return True
         journey.start_attempt()
         dialled = await self._dial(key, anchors)
         may_go_clear = self._may_go_clear(journey, key)
@@ -154,7 +181,9 @@ class RemoteDelivery:
 
     async def _dial(self, key: ConnectionKey, anchors: TrustAnchors) -> Dialled:
         with self.unreachable.trial(key.target.address) as trial:
-            dialled = await self.dialer.dial(key.target, key.requirement, anchors)
+            dialled = await self.dialer.dial(
+                key.target, key.requirement, anchors, credentials=key.credentials
+            )
             if isinstance(dialled, Unreachable) and dialled.is_silent:
                 trial.fail(dialled.detail)
             elif not isinstance(dialled, Unusable):
@@ -180,13 +209,38 @@ class RemoteDelivery:
                 )
                 journey.note_problem(relay, status, text)
                 self._end_early(journey, key, dialled, text)
+            case NotLoggedIn():
+                self._note_no_login(journey, key, dialled)
             case Unusable(reason):
                 journey.defer_for_policy(reason, relay=relay, requirement=key.requirement)
             case _:
                 assert_never(dialled)
 
+    def _find_secret(self, journey: Journey) -> HopSecret:
+        if self.logins is None or journey.credentials is None:
+            return HopSecret.NONE
+        return self.logins.secret
+
+    def _find_refusal(self, key: ConnectionKey) -> str | None:
+        if self.logins is None or key.credentials is None:
+            return None
+        return self.logins.find_refusal(key.target, key.credentials)
+
+    def _note_no_login(self, journey: Journey, key: ConnectionKey, failed: NotLoggedIn) -> None:
+        """Have mail wait, also for a reply of class 5: the account may be put right."""
+        text = f"{key.target.relay}: {failed.reason}"
+        if failed.is_refused and self.logins is not None and key.credentials is not None:
+            self.logins.note_refusal(key.target, key.credentials, failed.reason)
+        journey.note_problem(key.target.relay, "4.7.8" if failed.reply else "4.7.0", text)
+        self.log.write(Service.SMTP, f"warning: {text}")
+        self._end_early(journey, key, failed, text)
+
     def _end_early(
-        self, journey: Journey, key: ConnectionKey, ended: Refused | Unreachable, text: str
+        self,
+        journey: Journey,
+        key: ConnectionKey,
+        ended: Refused | Unreachable | NotLoggedIn,
+        text: str,
     ) -> None:
         """End an attempt that came to no transaction; of TLS, if it came so far, is told too."""
         handshake = verdict = None

@@ -1,15 +1,17 @@
 """What TLS each host of a route must have: what is published is looked up, then it is decided.
 
-RFC 7672 §2.2, RFC 8461 §5, RFC 8689 §4.2. Delivery and all that explains a policy ask here, and so
-can't differ. The decision itself is `protocols.policy.decide`.
+RFC 7672 §2.2, RFC 8461 §5, RFC 8689 §4.2, RFC 4954 §14. Delivery and all that
+explains a policy ask here, and so can't differ. The decision itself is `protocols.policy.decide`.
 """
 
 from dataclasses import dataclass
 
 from letterlock.base.clock import Clock
 from letterlock.base.domains import Domain
+from letterlock.protocols.dns.answers import Security
 from letterlock.protocols.policy.decide import decide, needs_published
 from letterlock.protocols.policy.facts import NOTHING_PUBLISHED, MtaStsFacts, Published
+from letterlock.protocols.policy.password_demand import HopSecret, ask_for_tls, protect
 from letterlock.protocols.policy.requirement import Decision, RequirementInvalid
 from letterlock.protocols.policy.table import PolicyTable
 from letterlock.protocols.smtp.envelope import TlsDemand
@@ -61,9 +63,13 @@ class HopPolicy:
             return False
 
     async def decide(
-        self, route: Route, host: MxHost, demand: TlsDemand = TlsDemand.NORMAL
+        self,
+        route: Route,
+        host: MxHost,
+        demand: TlsDemand = TlsDemand.NORMAL,
+        secret: HopSecret = HopSecret.NONE,
     ) -> HostPolicy:
-        """Decide for one host of a route.
+        """Decide for one host of a route, where `secret` is said beside mail.
 
         Where nobody knows what policy holds, mail waits: RequirementInvalid.
         """
@@ -75,7 +81,18 @@ class HopPolicy:
             except StoreUnavailable as error:
                 reason = f"the policies that are kept cannot be read: {error}"
                 return HostPolicy(published, RequirementInvalid("MTA-STS", reason))
-        return HostPolicy(published, decide(hop.key, hop.domain, name, table, published, demand))
+        decision = decide(hop.key, hop.domain, name, table, published, demand)
+        if secret is not HopSecret.NONE or hop.is_implicit_tls:
+            decision = self._protect(decision, route, name, secret)
+        return HostPolicy(published, decision)
+
+    def _protect(self, decision: Decision, route: Route, name: str, secret: HopSecret) -> Decision:
+        hop, table = route.next_hop, self.table.on(self.clock.now().date())
+        if secret is not HopSecret.PASSWORD:
+            is_password = secret is HopSecret.PASSWORD_UNPROVED
+            return ask_for_tls(decision, is_password=is_password)
+        is_known = route.is_implicit or route.mx_security in (None, Security.SECURE)
+        return protect(decision, hop.key, hop.domain, name, table, is_host_known=is_known)
 
     async def find_published(self, route: Route, host: MxHost) -> Published:
         """Find what is published for a host, whether a decision needs it or not.

@@ -1,6 +1,7 @@
 """Next hops: a recipient's domain, or what the operator wrote in `relayhost` and `routes`.
 
-RFC 5321 §4.1.3 (address literals). Brackets mean one host, whose MX is not looked up.
+RFC 5321 §4.1.3 (address literals), RFC 8314 §3.3 (implicit TLS). Brackets mean one
+host, whose MX is not looked up.
 """
 
 import re
@@ -10,11 +11,15 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from letterlock.base.domains import Domain, DomainError, parse_domain
 
 DEFAULT_PORT = 25
+IMPLICIT_TLS_PORT = 465
+"""Nobody expects STARTTLS there (RFC 8314 §7.3)."""
 
 _SERVICES = {"smtp": 25, "submission": 587, "submissions": 465, "smtps": 465}
 _NEXT_HOP = re.compile(
     r"(?:\[(?P<host>[^\[\]]+)\]|(?P<domain>[^\[\]:]+))(?::(?P<port>[0-9]{1,5}|[a-z]+))?"
 )
+# `smtps:587` is a domain and a port.
+_IMPLICIT_TLS = re.compile(r"smtps:(?![0-9]+\Z)", re.IGNORECASE)
 _MAX_CHARACTERS = 300
 
 
@@ -26,7 +31,8 @@ class NextHopError(ValueError):
 class NextHop:
     """Where mail goes next. Exactly one of `domain` and `address` is not None.
 
-    `key` is the text as written, in lower case with A-labels: what the policy table is asked for.
+    `key` is the text as written, in lower case with A-labels and without `smtps:`: what the policy
+    table is asked for. `is_implicit_tls`: TLS comes first, without STARTTLS (RFC 8314 §3.3).
     """
 
     key: str
@@ -35,6 +41,7 @@ class NextHop:
     port: int
     is_bracketed: bool
     is_port_given: bool
+    is_implicit_tls: bool = False
 
     def __str__(self) -> str:
         return self.key
@@ -44,8 +51,11 @@ def parse_next_hop(text: str, default_port: int = DEFAULT_PORT) -> NextHop:
     """Parse `example.com`, `example.com:2525`, `[mx.example.com]`, `[192.0.2.1]:2525`.
 
     Also `[IPv6:2001:db8::1]` and `[2001:db8::1]`; a port may be `smtp`, `submission`, `smtps`.
-    Raises NextHopError.
+    `smtps:` in front, or port 465, means implicit TLS. Raises NextHopError.
     """
+    prefix = _IMPLICIT_TLS.match(text)
+    if prefix is not None:
+        text, default_port = text[prefix.end() :], IMPLICIT_TLS_PORT
     parts = _NEXT_HOP.fullmatch(text.lower()) if len(text) <= _MAX_CHARACTERS else None
     if parts is None:
         raise NextHopError(f"{text[:80]!r} is neither a domain nor a host in brackets")
@@ -64,6 +74,7 @@ def parse_next_hop(text: str, default_port: int = DEFAULT_PORT) -> NextHop:
         port=port,
         is_bracketed=bool(host),
         is_port_given=port_text is not None,
+        is_implicit_tls=prefix is not None or port == IMPLICIT_TLS_PORT,
     )
 
 

@@ -11,10 +11,12 @@ from typing import Any
 
 from letterlock.network.dns import Resolver
 from letterlock.protocols.policy.facts import MtaStsFacts
+from letterlock.protocols.policy.password_demand import HopSecret
 from letterlock.protocols.policy.requirement import HostUnusable, Requirement
 from letterlock.protocols.smtp.envelope import TlsDemand
 from letterlock.services.deliver.anchors import AnchorFiles, AnchorsUnusable
 from letterlock.services.deliver.delivery import Routing
+from letterlock.services.deliver.logins import Login, LoginUnknown
 from letterlock.services.deliver.outgoing import MAX_ADDRESSES
 from letterlock.services.discover.hop_policy import HopPolicy, HostPolicy
 from letterlock.services.discover.next_hop import NextHop, parse_next_hop
@@ -58,6 +60,9 @@ class Explainer:
     check_resolver: Callable[[], Coroutine[Any, Any, ResolverState]]
     anchors: AnchorFiles
     trials: Trials | None = None
+    login: Login = None
+    """The account that is used at the next hop; `secret` is what that asks of hosts."""
+    secret: HopSecret = HopSecret.NONE
 
     async def explain(
         self, question: Question, demand: TlsDemand = TlsDemand.NORMAL
@@ -114,7 +119,8 @@ class Explainer:
         """Look at one host; with trials, at no more of its addresses than `tried`."""
         if not host.addresses:
             return HostExplanation(host)
-        policy = await self.policy.decide(route, host, demand)
+        secret = self.secret if self.login is not None else HopSecret.NONE
+        policy = await self.policy.decide(route, host, demand, secret)
         if policy.published.is_silent:
             # What the operator's entry takes the place of is shown too; nothing follows from it.
             policy = HostPolicy(await self.policy.find_published(route, host), policy.decision)
@@ -124,10 +130,12 @@ class Explainer:
         anchors = self.anchors.load(requirement.trust_files)
         if isinstance(anchors, AnchorsUnusable):
             return HostExplanation(host, policy, trouble=anchors.reason)
+        if isinstance(self.login, LoginUnknown):
+            return HostExplanation(host, policy, trouble=self.login.reason)
         trials: tuple[Trial, ...] = ()
         if self.trials is not None:
             targets = self.trials.find_targets(route.next_hop, host)
-            hop = TrialTerms(requirement, anchors, demand)
+            hop = TrialTerms(requirement, anchors, demand, self.login)
             done = await asyncio.gather(*(self.trials.run(t, hop) for t in targets[:tried]))
             trials = (*done, *map(skip, targets[tried:]))
         return HostExplanation(host, policy, trials=trials)

@@ -1,7 +1,7 @@
-"""Trying hosts as a delivery would, up to the judgement of their TLS, and no further.
+"""Trying hosts as a delivery would, up to the judgement of their TLS and the login, and no further.
 
-RFC 3207 §4.1, RFC 8689 §4.2.1. Nothing that begins a transaction is ever said: after the second
-EHLO comes QUIT.
+RFC 3207 §4.1, RFC 4954 §4, RFC 8689 §4.2.1. Nothing that begins a transaction is ever said: after
+the second EHLO, or the login where we have an account, comes QUIT.
 """
 
 import asyncio
@@ -11,11 +11,13 @@ from ipaddress import ip_address
 from typing import assert_never
 
 from letterlock.network.smtp_client import Connected, Dialer, Dialled, TlsFailed, Unusable
+from letterlock.network.smtp_login import NotLoggedIn
 from letterlock.network.smtp_speaker import Refused, Secured, Target, Unreachable
 from letterlock.protocols.pki.anchors import TrustAnchors
 from letterlock.protocols.policy.judge import ClearFallback, may_fall_back
 from letterlock.protocols.policy.requirement import Requirement
 from letterlock.protocols.policy.verdict import Outcome
+from letterlock.protocols.sasl.client_steps import Credentials
 from letterlock.protocols.smtp.envelope import Envelope, TlsDemand
 from letterlock.protocols.smtp.plan import find_host_refusal
 from letterlock.services.deliver.outgoing import (
@@ -41,6 +43,7 @@ class TrialTerms:
     requirement: Requirement
     anchors: TrustAnchors
     demand: TlsDemand
+    credentials: Credentials | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,9 @@ class Trials:
         """Try one address, as for a message that came just now."""
         requirement = terms.requirement
         async with self.slots:
-            dialled = await self.dialer.dial(target, requirement, terms.anchors)
+            dialled = await self.dialer.dial(
+                target, requirement, terms.anchors, credentials=terms.credentials
+            )
             may_go_clear = _may_go_clear(terms, self.settings.clear_fallback)
             if isinstance(dialled, Connected):
                 if is_starttls_refused(dialled) and not may_go_clear:
@@ -63,6 +68,8 @@ class Trials:
                 else:
                     await dialled.quit()
         trial = _describe(dialled, terms.demand, _begin(target))
+        if isinstance(dialled, Connected) and terms.credentials is not None:
+            trial = replace(trial, reason=f"{trial.reason}; logged in as {terms.credentials.user}")
         if not isinstance(dialled, TlsFailed):
             return trial
         if dialled.handshake is not None and may_go_clear:
@@ -116,6 +123,8 @@ def _describe(dialled: Dialled, demand: TlsDemand, trial: Trial) -> Trial:
             fate = Fate.UNDECIDABLE if is_out_of_reach else Fate.DEFER
             reason = f"connect to {relay}: {detail}" if is_out_of_reach else f"{relay}: {detail}"
             return _add_tls(replace(trial, fate=fate, reason=reason), secured)
+        case NotLoggedIn(reason, secured=secured):
+            return _add_tls(replace(trial, reason=f"{relay}: {reason}"), secured)
         case Unusable(reason):
             return replace(trial, reason=f"our own settings for this host are wrong: {reason}")
         case _:

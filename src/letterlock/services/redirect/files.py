@@ -37,10 +37,18 @@ class _Stamp:
 
 
 class WatchedFile(Generic[Content]):
-    """One file, and what was read from it last."""
+    """One file, and what was read from it last. `is_secret`: not for everybody to read, either."""
 
-    def __init__(self, path: Path, parse: Callable[[bytes, str], Content], max_octets: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        parse: Callable[[bytes, str], Content],
+        max_octets: int,
+        *,
+        is_secret: bool = False,
+    ) -> None:
         self._path = path
+        self._is_secret = is_secret
         self._parse = parse
         self._max_octets = max_octets
         self._stamp: _Stamp | None = None
@@ -71,6 +79,8 @@ class WatchedFile(Generic[Content]):
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise _Refused("not a regular file")
+            if self._is_secret and status.st_mode & stat.S_IROTH:
+                raise _Refused("everybody may read its passwords: `chmod 0600` first")
             if status.st_mode & stat.S_IWOTH:
                 raise _Refused("everybody may write to it: `chmod o-w` first")
             with os.fdopen(descriptor, "rb", closefd=False) as file:
