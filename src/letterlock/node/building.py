@@ -28,8 +28,8 @@ from letterlock.network.server_certificates import (
 )
 from letterlock.network.server_limits import ServerLimits
 from letterlock.network.smtp_client import Dialer, DialTimeouts
-from letterlock.node.relay_logins import build_login_terms, build_logins
 from letterlock.node.descriptors import count_for_clients
+from letterlock.node.relay_logins import build_login_terms, build_logins
 from letterlock.protocols.policy.judge import ClearFallback, FallbackRule
 from letterlock.protocols.policy.table import PolicyTable
 from letterlock.protocols.smtp.plan import TransactionSettings
@@ -250,7 +250,6 @@ class DeliveryBuilder:
         )
 
     def _remote(self, mta_sts: MtaStsFinder | None) -> RemoteDelivery:
-            logins=build_logins(config, self._clock, self._log),
         config, deliver = self._config, self._config.deliver
         return RemoteDelivery(
             finder=self.route_finder(),
@@ -263,6 +262,7 @@ class DeliveryBuilder:
             settings=remote_settings(config),
             clock=self._clock,
             log=self._log,
+            logins=build_logins(config, self._clock, self._log),
         )
 
     def _lmtp(self) -> LmtpDelivery:

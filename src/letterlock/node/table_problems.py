@@ -10,7 +10,7 @@ def find_table_problems(config: Config) -> list[str]:
     """Read the files as a node does."""
     problems: list[str] = []
     clock = SystemClock()
-    files = TableFiles(config.maps, config.domains, config.hostname, clock, problems.append)
     problems += find_login_problems(config, clock)
+    files = TableFiles(config.maps, config.domains, config.hostname, clock, problems.append)
     files.current()
     return problems

@@ -97,9 +97,9 @@ class Outbound:
     own_addresses: frozenset[str] = frozenset()
     is_dane: bool = False
     mta_sts: MtaStsFinder | None = None
-    ids: QueueIds = field(init=False)
     logins: RelayLogins | None = None
     login_terms: LoginTerms = DEFAULT_TERMS
+    ids: QueueIds = field(init=False)
     pool: ConnectionPool = field(init=False)
     unreachable: UnreachableHosts = field(init=False)
     _remote: RemoteDelivery | None = None
@@ -154,14 +154,13 @@ class Outbound:
             settings=RemoteSettings(own, own, self.fallback, is_verbose=self.is_verbose),
             clock=self.clock,
             log=self.log,
-        )
             logins=self.logins,
+        )
 
     @property
     def settlements(self) -> Settlements:
         return Settlements(
             hostname=Domain("out.example.org"),
-            ),
             schedule=self.schedule,
             clock=self.clock,
             log=self.log,
