@@ -3,7 +3,8 @@
 import io
 import json
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from select import PIPE_BUF
 
@@ -12,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from letterlock.base.clock import SystemClock, format_time
-from letterlock.base.log import Service, make_stream_log
+from letterlock.base.log import LineLog, Service, make_stream_log
+from letterlock.base.log_forms import PostfixForm
 from tests.fakes import FakeClock
 
 
@@ -25,8 +27,7 @@ def write(text: str, *, as_json: bool = False, **fields: object) -> str:
 
 def test_a_line_has_postfixs_shape() -> None:
     assert write("to=<a@example.org>, status=sent", delay=3) == (
-        f"Mar  1 12:00:00 mx1 postfix/smtp[{os.getpid()}]:"
-        " 4F2k: to=<a@example.org>, status=sent\n"
+        f"Mar  1 12:00:00 mx1 postfix/smtp[{os.getpid()}]: 4F2k: to=<a@example.org>, status=sent\n"
     )
 
 
@@ -120,3 +121,121 @@ def test_what_is_written_together_fits_into_a_pipe() -> None:
     assert len("".join(stream.pieces).splitlines()) == 20
     assert max(len(piece.encode()) for piece in stream.pieces) <= PIPE_BUF
     assert len(stream.pieces) < 20
+
+
+class Sink:
+    """Takes what it is let; `fault` is why it does not."""
+
+    def __init__(self) -> None:
+        self.room = 1_000_000
+        self.fault = ""
+        self.lines: list[str] = []
+
+    def take(self, records: Sequence[bytes]) -> int:
+        taken = list(records[: self.room])
+        self.room -= len(taken)
+        self.lines += [each.decode() for each in taken]
+        return len(taken)
+
+
+def make_log(sink: Sink, *, told: list[str] | None = None) -> LineLog:
+    form = PostfixForm(FakeClock(), "mx1.example.org")
+    return LineLog(form, sink, None, (told if told is not None else []).append)
+
+
+@pytest.mark.parametrize(
+    "local",
+    [
+        '"x>, relay=fake, delay=0, dsn=2.0.0, status=sent (x"',
+        '"x relay=fake, "',
+        '"unknown[192.0.2.1]: SASL LOGIN authentication failed: x"',
+    ],
+)
+def test_an_address_cannot_pass_for_fields(local: str) -> None:
+    """RFC 5321 §4.1.2: a quoted local part may hold nearly anything."""
+    address = f"{local}@example.org"
+    sink = Sink()
+    text = f"to=<{address}>, relay=mx.example, status=deferred (<{address}>: no)"
+    make_log(sink).write(Service.SMTP, text, queue_id="4F2k", to=address)
+    (line,) = sink.lines
+    found = re.search(r"to=<([^>]*)>, relay=([^,]+), status=(\w+) \(", line)
+    assert found is not None
+    assert found.groups()[1:] == ("mx.example", "deferred")
+    assert line.count("relay=") == 1
+    assert "[192.0.2.1]" not in line
+    assert line.count("@example.org") == 2
+
+
+def test_what_a_peer_says_is_not_too_long() -> None:
+    sink = Sink()
+    make_log(sink).write(Service.SMTP, "x" * 100_000)
+    assert len(sink.lines[0]) < 9000
+
+
+def test_a_busy_sink_is_asked_again_by_the_loop() -> None:
+    sink, turns, later = Sink(), list[Callable[[], None]](), list[Callable[[], None]]()
+    log = make_log(sink)
+    sink.room = 1
+    with log.gathered(turns.append, lambda _, call: later.append(call)):
+        for text in ("one", "two", "three"):
+            log.write(Service.SMTP, text)
+        turns.pop()()
+        log.write(Service.SMTP, "four")
+        assert not turns
+        sink.room = 9
+        later.pop()()
+        assert not later
+    assert [line.rpartition(" ")[2] for line in sink.lines] == [
+        "one\n",
+        "two\n",
+        "three\n",
+        "four\n",
+    ]
+
+
+def test_nothing_waits_for_a_sink_that_takes_nothing_and_losses_are_told() -> None:
+    """A burst is bounded: here of 16 MB, of which 4 are kept."""
+    sink, turns, later = Sink(), list[Callable[[], None]](), list[Callable[[], None]]()
+    log = make_log(sink)
+    sink.room = 0
+    with log.gathered(turns.append, lambda _, call: later.append(call)):
+        for _ in range(2000):
+            log.write(Service.SMTP, "x" * 8000)
+        sink.room = 1_000_000
+        turns.pop()()
+    kept = [line for line in sink.lines if "xxx" in line]
+    (told,) = [line for line in sink.lines if "lost" in line]
+    assert f"]: warning: {2000 - len(kept)} lines of the log are lost" in told
+    assert sum(map(len, kept)) <= 4 * 1024 * 1024
+    assert sink.lines[-1] == told
+
+
+def test_why_a_sink_takes_nothing_is_said_once_elsewhere() -> None:
+    sink, told = Sink(), list[str]()
+    log = make_log(sink, told=told)
+    sink.room, sink.fault = 0, "/dev/log: No such file or directory"
+    log.write(Service.SMTP, "one")
+    log.write(Service.SMTP, "two")
+    assert told == [
+        "the log cannot be written, its lines wait: /dev/log: No such file or directory"
+    ]
+    sink.room, sink.fault = 9, ""
+    log.write(Service.SMTP, "three")
+    assert len(sink.lines) == 3
+
+
+def test_what_waits_at_a_fork_is_written_by_the_parent_alone() -> None:
+    sink = Sink()
+    log = make_log(sink)
+    sink.room = 0
+    log.write(Service.NODE, "before")
+    child = os.fork()
+    if not child:
+        sink.room = 9
+        with log.gathered(lambda _: None):
+            log.write(Service.NODE, "in the child")
+        os._exit(0 if [line[-13:-1] for line in sink.lines] == ["in the child"] else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    sink.room = 9
+    log.write(Service.NODE, "after")
+    assert len(sink.lines) == 2

@@ -14,6 +14,7 @@ from letterlock.base.config.dkim import parse_selector
 from letterlock.base.config.inbound import parse_authserv_id
 from letterlock.base.config.load import ConfigErrors, parse_config
 from letterlock.base.config.locate import locate
+from letterlock.base.config.logs import parse_syslog_name, parse_syslog_target
 from letterlock.base.config.maps import parse_delimiter
 from letterlock.base.config.publishing import parse_mx_pattern, parse_report_uri
 from letterlock.network.control import ControlServer
@@ -171,6 +172,8 @@ _VALUES: tuple[tuple[Callable[[str], Any], Callable[[Any], str]], ...] = (
     (values.parse_file_mode, str),
     (values.parse_account, str),
     (parse_delimiter, str),
+    (parse_syslog_name, str),
+    (parse_syslog_target, str),
     (parse_selector, str),
     (parse_authserv_id, str),
     (values.parse_group, str),

@@ -14,7 +14,6 @@ import pytest
 
 from tests.journeys.running_node import (
     PATIENCE,
-    Client,
     NodeFiles,
     RunningNode,
     mx_certificate,
@@ -103,8 +102,8 @@ def _happen(submitting: Submitting) -> None:
     _ask(node, RELAYING, "x@elsewhere.example")
     fake = f'"unknown[{VICTIM}]: SASL LOGIN authentication failed: x"@example.org'
     _ask(node, BANNING, fake)
-    with submitting.connect_from(GUESSING) as client, suppress(smtplib.SMTPException):
-        client.login(NAME, "a guess")
+    with submitting.connect_from(GUESSING) as guessing, suppress(smtplib.SMTPException):
+        guessing.login(NAME, "a guess")
     with node.client(source=BROKEN_TLS) as client:
         client.ehlo()
         client.docmd("STARTTLS")

@@ -16,7 +16,7 @@ from select import PIPE_BUF
 from typing import Protocol, TextIO
 
 from letterlock.base.clock import Clock
-from letterlock.base.log_forms import JsonLines, LineForm, PostfixLines
+from letterlock.base.log_forms import JsonForm, LineForm, PostfixForm
 from letterlock.base.log_outbox import Outbox, Sink
 from letterlock.base.redaction import Redactor, list_addresses
 
@@ -161,7 +161,7 @@ def make_stream_log(
     clock: Clock, hostname: str, *, as_json: bool = False, stream: TextIO | None = None
 ) -> LineLog:
     """Make a log that writes to a stream, standard error by default, and waits for it."""
-    form = JsonLines(clock) if as_json else PostfixLines(clock, hostname)
+    form = JsonForm(clock) if as_json else PostfixForm(clock, hostname)
     return LineLog(form, _Stream(stream if stream is not None else sys.stderr))
 
 

@@ -79,7 +79,7 @@ class _StampedForm(LineForm):
     def _make_begin(self, now: datetime) -> str: ...
 
 
-class PostfixLines(_StampedForm):
+class PostfixForm(_StampedForm):
     """`Nov 22 02:39:05 mx1 postfix/smtp[123]: QUEUEID: to=<...>`; or with RFC 3339's stamp."""
 
     def __init__(
@@ -103,7 +103,7 @@ class PostfixLines(_StampedForm):
         return f"{stamp} {self._host} {self._name}/"
 
 
-class JsonLines(LineForm):
+class JsonForm(LineForm):
     """One JSON document a line."""
 
     def __init__(self, clock: Clock) -> None:
@@ -125,7 +125,7 @@ class JsonLines(LineForm):
         return json.dumps(event, default=str, ensure_ascii=True).encode() + b"\n"
 
 
-class Rfc3164Datagrams(_StampedForm):
+class BsdSyslogForm(_StampedForm):
     """What syslog(3) sends, RFC 3164 §4.1; `hostname` None leaves it out, as on this machine."""
 
     def __init__(self, clock: Clock, hostname: str | None, name: str = SYSLOG_NAME) -> None:
@@ -145,7 +145,7 @@ class Rfc3164Datagrams(_StampedForm):
         return f"{now:%b %e %H:%M:%S} {self._host}{self._name}/"
 
 
-class Rfc5424Datagrams(LineForm):
+class IetfSyslogForm(LineForm):
     """RFC 5424 §6, without structured data: nobody has given us a number for its names."""
 
     def __init__(self, clock: Clock, hostname: str, name: str = SYSLOG_NAME) -> None:
@@ -163,7 +163,7 @@ class Rfc5424Datagrams(LineForm):
         return f"{head} - - {subject}{text}".encode(errors="replace")
 
 
-class JournalEntries(LineForm):
+class JournalForm(LineForm):
     """systemd's native protocol: `FIELD=value` lines; the journal stamps them itself."""
 
     def __init__(self, name: str = SYSLOG_NAME) -> None:

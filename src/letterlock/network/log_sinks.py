@@ -51,7 +51,7 @@ class DatagramSink:
             except OSError as error:
                 if error.errno in _BUSY:
                     return False
-                self._close()
+                self.close()
                 self.fault = f"{_name(self._target)}: {error.strerror}"
             else:
                 self.fault = ""
@@ -87,7 +87,8 @@ class DatagramSink:
             self._socket = made
         return self._socket
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Let go of the socket; the next line makes a new one."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -136,7 +137,7 @@ class StreamSink:
                 taken += 1
         except OSError as error:
             if error.errno not in _BUSY:
-                self._close()
+                self.close()
                 self.fault = f"{_name(self._target)}: {error.strerror}"
         else:
             self.fault = ""
@@ -146,7 +147,7 @@ class StreamSink:
         """Give the connection; raises BlockingIOError until it stands."""
         if self._process != os.getpid():
             # Inherited: it is our parent's.
-            self._close()
+            self.close()
             self._process = os.getpid()
         if self._socket is None:
             kind = socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
@@ -167,7 +168,8 @@ class StreamSink:
             raise BlockingIOError(errno.EAGAIN, "not connected yet") from None
         self._is_connected = True
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Let go of the connection; the next line makes a new one."""
         self._rest = b""
         if self._socket is not None:
             self._socket.close()

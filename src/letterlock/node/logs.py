@@ -18,12 +18,12 @@ from letterlock.base.config.sections import Config
 from letterlock.base.config.values import parse_listen_address
 from letterlock.base.log import LineLog, Service
 from letterlock.base.log_forms import (
-    JournalEntries,
-    JsonLines,
+    BsdSyslogForm,
+    IetfSyslogForm,
+    JournalForm,
+    JsonForm,
     LineForm,
-    PostfixLines,
-    Rfc3164Datagrams,
-    Rfc5424Datagrams,
+    PostfixForm,
 )
 from letterlock.base.log_outbox import Sink
 from letterlock.base.redaction import KEY_OCTETS, Redactor
@@ -46,7 +46,7 @@ def make_log(config: Config, clock: Clock) -> LineLog:
     section = config.log
     errors = StandardError()
     form, sink = _make_form(section, config.hostname, clock), _make_sink(section, errors, clock)
-    plain = LineLog(PostfixLines(clock, config.hostname, section.syslog_name), errors)
+    plain = LineLog(PostfixForm(clock, config.hostname, section.syslog_name), errors)
 
     def complain(fault: str) -> None:
         plain.write(Service.NODE, f"warning: {fault}")
@@ -75,17 +75,15 @@ def _make_form(section: LogSection, hostname: str, clock: Clock) -> LineForm:
     name = section.syslog_name
     match section.to:
         case LogSink.JOURNAL:
-            return JournalEntries(name)
+            return JournalForm(name)
         case LogSink.SYSLOG if section.syslog_format is SyslogFormat.IETF:
-            return Rfc5424Datagrams(clock, hostname, name)
+            return IetfSyslogForm(clock, hostname, name)
         case LogSink.SYSLOG:
-            return Rfc3164Datagrams(
-                clock, None if section.syslog.startswith("/") else hostname, name
-            )
+            return BsdSyslogForm(clock, None if section.syslog.startswith("/") else hostname, name)
         case LogSink.STDERR | LogSink.FILE:
             if section.format is LogFormat.JSON:
-                return JsonLines(clock)
-            return PostfixLines(clock, hostname, name, is_rfc3339=section.to is LogSink.FILE)
+                return JsonForm(clock)
+            return PostfixForm(clock, hostname, name, is_rfc3339=section.to is LogSink.FILE)
 
 
 def _make_sink(section: LogSection, errors: StandardError, clock: Clock) -> Sink:
