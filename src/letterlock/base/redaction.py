@@ -84,7 +84,7 @@ class Redactor:
         if client is not None:
             text = text.replace(client.text, client.network)
             text = text.replace(client.ip, shorten_ip(client.ip))
-        return self._replace(text, places)
+        return self._replace(text, [pair for pair in places if pair[0] in text])
 
     def _replace(self, text: str, places: Sequence[tuple[str, str]]) -> str:
         """Replace what is known, and in what is between that all that looks like an address."""
