@@ -134,7 +134,8 @@ def check_logins(octets: bytes) -> None:
     told = "\n".join(fault.reason for fault in table.faults)
     for key, entry in table.entries.items():
         if not isinstance(entry, Entry):
-            assert not (entry.text or entry.key)
+            assert not entry.text
+            assert not entry.key
             continue
         assert entry.value.user
         assert "@" in key or normal_key(key, 25) == key

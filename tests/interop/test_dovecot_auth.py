@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -62,15 +63,15 @@ def _accounts() -> dict[str, str]:
     return {"internal": user, "group": group, "login": user, "user": user}
 
 
-@pytest.fixture(scope="module")
-def auth_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+@contextmanager
+def running_dovecot(folder: Path, settings: str = SETTINGS) -> Iterator[Path]:
+    """Run it with the account alice@example.org; gives the socket of its login service."""
     # Not below pytest's own folder: a socket's path has 107 octets at most, and dovecot's users
     # must be able to go there.
-    folder = tmp_path_factory.mktemp("dovecot")
     for each in (folder, *folder.parents[:2]):
         each.chmod(0o755)
     (folder / "passwords").write_text("alice@example.org:{PLAIN}correct horse\n")
-    (folder / "dovecot.conf").write_text(SETTINGS.format(folder=folder, **_accounts()))
+    (folder / "dovecot.conf").write_text(settings.format(folder=folder, **_accounts()))
     command = [str(find_program("dovecot")), "-F", "-c", str(folder / "dovecot.conf")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
@@ -79,6 +80,12 @@ def auth_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     finally:
         process.terminate()
         process.communicate(timeout=PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def auth_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with running_dovecot(tmp_path_factory.mktemp("dovecot")) as socket:
+        yield socket
 
 
 def _wait_for(socket: Path, process: "subprocess.Popen[bytes]") -> None:

@@ -1,6 +1,7 @@
 """The connections that come in for submission: as those of `smtp_server`, with logins.
 
-RFC 4954 §4; RFC 5056 §2 (channel bindings); RFC 8314 §3.3. With implicit TLS the session asks for the handshake before it greets.
+RFC 4954 §4; RFC 5056 §2 (channel bindings); RFC 8314 §3.3. With implicit TLS the session asks for
+the handshake before it greets.
 """
 
 import asyncio

@@ -24,6 +24,7 @@ from letterlock.services.discover.next_hop import parse_next_hop
 from letterlock.services.queue.outcomes import Delivery, Result
 from tests.misbehaving import GOOD_EXTENSIONS, Act, Answer, Conduct, Responder, Server, serving
 from tests.services.deliver.outbound import HOST, Outbound, leaf, only, sending, stories
+from tests.services.receive.submitting import submitting
 
 PASSWORD = "correct horse"
 PLAIN = base64.b64encode(b"\0me\0" + PASSWORD.encode()).decode()
@@ -357,3 +358,25 @@ async def test_only_mechanisms_that_are_allowed_are_used(tmp_path: Path) -> None
         outcome = only(await relay.send())
         assert "it offers AUTH PLAIN SCRAM-SHA-256, of which we have none (LOGIN)" in outcome.reply
         assert relay.auths == []
+
+
+@pytest.mark.parametrize("is_implicit", [True, False], ids=["465", "587"])
+async def test_our_own_server_gets_a_login_bound_to_its_connection(
+    tmp_path: Path, is_implicit: bool
+) -> None:
+    """RFC 5802 §6, RFC 9266 §4: both our halves know the same of the connection."""
+    (tmp_path / "server").mkdir()
+    file = tmp_path / "passwords"
+    file.write_text(f"mx.example.org alice:{PASSWORD}\n")
+    file.chmod(0o600)
+    async with submitting(tmp_path / "server") as desk, sending(tmp_path) as node:
+        node.resolver.set("mx.example.org", "A", ip_address("127.0.0.1"))
+        node.logins = RelayLogins(LoginFile(file, node.clock, 25), node.clock)
+        await node.save(content=b"From: alice@example.org\r\n\r\nhello\r\n")
+        port = desk.implicit_port if is_implicit else desk.starttls_port
+        text = f"{'smtps:' if is_implicit else ''}[mx.example.org]:{port}"
+        claim = await node.claim()
+        delivery = await node.remote.deliver(claim, parse_next_hop(text), node.store)
+        assert only(delivery).result is Result.DELIVERED, stories(delivery)
+        assert "! logged in as alice by SCRAM-SHA-256-PLUS" in stories(delivery)[0]["dialogue"]
+        assert any("sasl_method=SCRAM-SHA-256-PLUS" in text for text in desk.log.texts)
