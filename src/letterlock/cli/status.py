@@ -36,6 +36,10 @@ _CLIENTS = {
     "tls_failed": "TLS handshakes that failed",
     "no_sni": "clients that asked for no name (SNI)",
     "unknown_sni": "clients that asked for a name we don't have",
+    "filter_refused": "senders, recipients and messages that filters refused",
+    "filter_discarded": "messages that filters discarded",
+    "filter_held": "messages that filters have kept back in the queue",
+    "filter_failed": "times that a filter failed",
 }
 
 _ONE_CLIENT = {
@@ -45,6 +49,10 @@ _ONE_CLIENT = {
     "tls_failed": "TLS handshake that failed",
     "no_sni": "client that asked for no name (SNI)",
     "unknown_sni": "client that asked for a name we don't have",
+    "filter_refused": "sender, recipient or message that a filter refused",
+    "filter_discarded": "message that a filter discarded",
+    "filter_held": "message that a filter has kept back in the queue",
+    "filter_failed": "time that a filter failed",
 }
 
 
@@ -75,6 +83,10 @@ _ONE_CLIENT = {
         "clients.tls_failed": "TLS handshakes that failed",
         "clients.no_sni": "clients that asked for no name, since the node started",
         "clients.unknown_sni": "clients that asked for a name we don't have",
+        "clients.filter_refused": "senders, recipients and messages that filters refused",
+        "clients.filter_discarded": "messages that filters discarded",
+        "clients.filter_held": "messages that filters have kept back in the queue",
+        "clients.filter_failed": "how often a filter failed: could not be asked or understood",
         "managed": "certificates that the node gets by itself; null: none, or they can't be read "
         "now",
         "managed.wanted": "how many the settings name",
@@ -198,7 +210,9 @@ def format_status(document: Mapping[str, Any]) -> Iterator[str]:
     if resolver := document.get("resolver"):
         yield f"Resolver      {resolver['address']}; {resolver['reason']}"
     clients: Mapping[str, int] = document.get("clients", {})
-    for number, (key, count) in enumerate(clients.items()):
+    # Who has no filters does not read of them.
+    shown = {key: count for key, count in clients.items() if count or "filter_" not in key}
+    for number, (key, count) in enumerate(shown.items()):
         label = "" if number else "Clients"
         text = _ONE_CLIENT.get(key) if count == 1 else None
         yield f"{label:14}{count} {text or _CLIENTS.get(key, key)}"

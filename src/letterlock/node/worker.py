@@ -33,6 +33,7 @@ from letterlock.node.building import (
     build_tables,
 )
 from letterlock.node.commands import Commands
+from letterlock.node.filtering import build_filters
 from letterlock.node.mta_sts import MtaStsService
 from letterlock.node.notices import SharedNotices
 from letterlock.node.pickup import Pickup, build_pickup
@@ -223,16 +224,20 @@ class Worker:
             clock=common.clock,
             log=common.log,
             make_id=self._ids.make,
-            count=lambda name: common.counters.add(self._place, name),
+            count=self._count,
             wake=self._stores.wake,
             tables=self._tables,
             proxies=RelayClients(config.receive.xclient_from),
             signer=make_signer(config, common.clock, common.log),
+            filters=build_filters(config, common.log, self._ids.make, self._count),
             results=ResultsGuard(
                 make_own_names(config.receive.authserv_ids or [config.hostname]),
                 RelayClients(config.receive.results_from),
             ),
         )
+
+    def _count(self, name: str) -> None:
+        self._common.counters.add(self._place, name)
 
     def _submission(self, receiver: Receiver) -> SubmissionService | None:
         common = self._common

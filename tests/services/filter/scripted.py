@@ -36,9 +36,11 @@ class ScriptedFilter:
     judgement: Judgement = field(default_factory=Judgement)
     told: list[str] = field(default_factory=list)
     seen: WholeMessage | None = None
+    clients: list[FilterClient] = field(default_factory=list)
 
     def begin(self, client: FilterClient) -> "ScriptedFiltering":
         self.told.append(f"client {client.ip} {client.source}")
+        self.clients.append(client)
         return ScriptedFiltering(self)
 
 

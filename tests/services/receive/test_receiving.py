@@ -21,9 +21,11 @@ from letterlock.network.smtp_owner import Peer
 from letterlock.network.smtp_server import SmtpServer
 from letterlock.network.wire import Lost, Wire, connect
 from letterlock.protocols.smtp.server_session import ServerSession, SessionSettings
+from letterlock.services.filter.chain import FilterChain
 from letterlock.services.queue.directory import LocalDirectory
 from letterlock.services.queue.schedule import Schedule
 from letterlock.services.receive.clients import ClientLimits, Clients
+from letterlock.services.receive.filtered import Filters
 from letterlock.services.receive.names import ClientNames
 from letterlock.services.receive.opening import ResultsGuard
 from letterlock.services.receive.proxied import may_name_clients
@@ -60,6 +62,8 @@ async def receiving(  # noqa: PLR0913 - each is what some tests vary
     xclient_from: str = "203.0.113.1/32",
     clock: Clock | None = None,
     results: ResultsGuard | None = None,
+    chain: FilterChain | None = None,
+    exempt: str = "192.0.2.0/24",
 ) -> AsyncIterator[Node]:
     clock, log = clock or SystemClock(), FakeLog()
     store = SqliteQueue(tmp_path / "queue" / "shard-000.db", clock)
@@ -90,6 +94,10 @@ async def receiving(  # noqa: PLR0913 - each is what some tests vary
         signer=signer,
         results=results,
     )
+    if chain is not None:
+        networks = RelayClients((ip_network(exempt),))
+        filters = Filters(chain, networks, tmp_path, receiver.make_id, receiver.count)
+        receiver = replace(receiver, filters=filters)
     settings = SessionSettings(
         hostname="mx.example.org",
         offer_starttls=certificates is not None,

@@ -40,6 +40,7 @@ def find_conflicts(config: Config) -> list[Conflict]:
         *_check_domains(config),
         *_check_receive(config),
         *_check_submission(config),
+        *_check_filters(config),
         *_check_mailboxes(config),
         *_check_queue(config),
         *_check_deliver(config),
@@ -115,6 +116,21 @@ def _check_submission(config: Config) -> Iterator[Conflict]:
                     text = f"{address} is in {'.'.join(other)} already"
                     yield Conflict((*path, index), text, (other,))
         taken[path] = addresses
+
+
+def _check_filters(config: Config) -> Iterator[Conflict]:
+    section = config.filter
+    for index in _find_repeated([each.address for each in section.milters]):
+        yield Conflict(("filter", "milters", index, "address"), "stands here twice")
+    for index, milter in enumerate(section.milters):
+        path: KeyPath = ("filter", "milters", index, "mail")
+        if not milter.mail:
+            yield Conflict(path, "must hold at least one: outside, submission or local")
+        for again in _find_repeated(milter.mail):
+            yield Conflict((*path, again), "stands here twice")
+    for index, network in enumerate(section.exempt):
+        if network.prefixlen < LEAST_PREFIX[network.version]:
+            yield Conflict(("filter", "exempt", index), f"{network} is too wide")
 
 
 def _check_mailboxes(config: Config) -> Iterator[Conflict]:

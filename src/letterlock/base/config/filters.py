@@ -8,7 +8,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated
 
-from letterlock.base.config.values import MAX_PORT, Network, Parsed, lasting, parse_ip_address
+from letterlock.base.config.values import MAX_PORT, Network, lasting, parse_ip_address
 from letterlock.base.domains import DomainError, parse_domain
 
 _KIND = 'an address such as "unix:/run/rspamd/milter.sock" or "inet:localhost:8891"'
@@ -79,7 +79,7 @@ def _parse_host(text: str) -> str:
 class Milter:
     """A filter that speaks sendmail's milter protocol."""
 
-    address: Annotated[MilterAddress, Parsed(parse_milter_address, "milter's address")]
+    address: MilterAddress
     """Where it listens, as Postfix writes it: `unix:/run/rspamd/milter.sock`,
     `inet:localhost:8891`, `inet:[::1]:8891`."""
 

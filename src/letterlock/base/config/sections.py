@@ -3,7 +3,7 @@
 The text under each field is the documentation: the example file and the reference page are made
 from it. Types and their markers (`values`) are what the loader checks; what holds between several
 keys is in `checks`. A part of the program is given its own section, never the whole. The sections
-of mail that comes in are in `inbound` and `submission`, those of mail that goes out in
+of mail that comes in are in `inbound`, `submission` and `filters`, those of mail that goes out in
 `outbound`, those of what our domains publish in `publishing`.
 """
 
@@ -16,6 +16,7 @@ from letterlock.base.config.certificates import CertificatesSection
 from letterlock.base.config.choices import QueueEngine
 from letterlock.base.config.dkim import DkimSection
 from letterlock.base.config.dns_changes import DnsChangesSection
+from letterlock.base.config.filters import FilterSection
 from letterlock.base.config.inbound import LocalSection, ReceiveSection, TlsSection
 from letterlock.base.config.logs import LogSection
 from letterlock.base.config.maps import MapsSection
@@ -118,6 +119,7 @@ class Config:
     receive: ReceiveSection = field(default_factory=ReceiveSection)
     send: SendSection = field(default_factory=SendSection)
     submission: SubmissionSection = field(default_factory=SubmissionSection)
+    filter: FilterSection = field(default_factory=FilterSection)
     tls: TlsSection = field(default_factory=TlsSection)
     certificates: CertificatesSection = field(default_factory=CertificatesSection)
     dns_changes: DnsChangesSection = field(default_factory=DnsChangesSection)

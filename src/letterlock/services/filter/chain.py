@@ -69,7 +69,7 @@ class ChainSession:
 
     async def judge(self, message: WholeMessage) -> Judged:
         """Judge the whole message; the transaction ends."""
-        hold = None
+        hold, by = None, ""
         for number, link in enumerate(self._links):
             if self._discarded is not None:
                 break
@@ -79,12 +79,13 @@ class ChainSession:
                     other.abort()
                 return judged
             message = judged.message
-            hold = hold or judged.hold
+            if hold is None and judged.hold is not None:
+                hold, by = judged.hold, judged.by
         if self._discarded is not None:
             self.abort()
             answer, by = self._discarded
             return Judged(answer, message, by=by)
-        return Judged(PASSED, message, hold)
+        return Judged(PASSED, message, hold, by)
 
     def abort(self) -> None:
         """End the transaction, if there is one, without a message."""

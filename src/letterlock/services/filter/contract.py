@@ -50,6 +50,8 @@ class FilterClient(Struct, frozen=True):
     """The SASL mechanism that it logged in with."""
     may_relay: bool = False
     """It is ours: listed in `receive.relay_from`, logged in, or a program of this machine."""
+    has_rights: bool = True
+    """False: what lists say of its address counts for nothing (`network.smtp_owner.Peer`)."""
 
 
 class FilterMail(Struct, frozen=True):

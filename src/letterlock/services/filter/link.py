@@ -59,7 +59,7 @@ class ChainedFilter:
 
 
 class Judged(Struct, frozen=True):
-    """What was said of a message. `by` names the filter that did not let it pass.
+    """What was said of a message. `by` names the filter that did not let it pass, or holds it.
 
     With Passed, `message` is what was left of it, and `hold` why it is kept back, or None.
     """
@@ -116,7 +116,7 @@ class Link:
         except EditError as error:
             self._settle(Failed(str(error)))
             return self._act_on(message)
-        return Judged(PASSED, changed, judgement.quarantine)
+        return Judged(PASSED, changed, judgement.quarantine, self.name)
 
     def abort(self) -> None:
         """End the transaction without a message."""
@@ -155,8 +155,7 @@ class Link:
         hold = None
         if self._chained.default_action is DefaultAction.QUARANTINE:
             hold = f"{self.name} could not be asked: {self._failure}"
-        answer = self._act()
-        return Judged(answer, message, hold, "" if isinstance(answer, Passed) else self.name)
+        return Judged(self._act(), message, hold, self.name)
 
     def _change(self, message: WholeMessage, judgement: Judgement) -> WholeMessage:
         """Raise EditError."""

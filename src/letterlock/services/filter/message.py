@@ -12,7 +12,6 @@ from msgspec import Struct
 
 from letterlock.protocols.smtp.envelope import Envelope
 from letterlock.protocols.smtp.header_edits import cut_fields
-from letterlock.protocols.smtp.header_section import MAX_HEADER_OCTETS
 from letterlock.storage.spool import Spool
 
 
@@ -56,12 +55,13 @@ class WholeMessage(Struct, frozen=True):
 
 
 class MessageCutter:
-    """Takes a content in pieces; its body goes to a spool in `folder`."""
+    """Takes a content in pieces; its body goes to a spool in `folder`.
+
+    How long its header section may be, whoever gives it has seen to.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.body = Spool(folder)
-        self.is_header_too_long = False
-        """It was longer than MAX_HEADER_OCTETS: what came is not kept."""
         # A line end before the first line: so an empty line is found there as anywhere.
         self._held = bytearray(b"\r\n")
         self._header: bytes | None = None
@@ -70,20 +70,14 @@ class MessageCutter:
         """Take more; an awaitable is to be waited for first. It raises StoreUnavailable."""
         if self._header is not None:
             return self.body.write(octets)
-        if self.is_header_too_long:
-            return None
         start = max(0, len(self._held) - 3)
         self._held += octets
         end = self._held.find(b"\r\n\r\n", start)
-        if (end if end >= 0 else len(self._held)) > MAX_HEADER_OCTETS:
-            self.is_header_too_long = True
-            self._held.clear()
-            return None
-        return None if end < 0 else self._end_header(end + 2)
+        return None if end < 0 else self._end_header(end + 2, b"\r\n")
 
     async def finish(self, queue_id: str, envelope: Envelope) -> WholeMessage:
-        """Give the message. Not for one whose header is too long. Raises StoreUnavailable."""
-        if self._header is None and (waiting := self._end_header(len(self._held))) is not None:
+        """Give the message. Raises StoreUnavailable."""
+        if self._header is None and (waiting := self._end_header(len(self._held), b"")) is not None:
             await waiting
         assert self._header is not None
         return WholeMessage(queue_id, envelope, self._header, self.body)
@@ -92,15 +86,15 @@ class MessageCutter:
         """Forget the body."""
         self.body.close()
 
-    def _end_header(self, end: int) -> Awaitable[None] | None:
-        """Cut what is held at the empty line that begins at `end`, or sooner."""
+    def _end_header(self, end: int, empty_line: bytes) -> Awaitable[None] | None:
+        """Cut what is held at `end`, where there is an empty line or nothing, or sooner."""
         header, rest = bytes(self._held[2:end]), bytes(self._held[end + 2 :])
         self._held.clear()
         fields = cut_fields(header)
         length = 0
         for field in fields:
             if not field.name:
-                rest = header[length:] + b"\r\n" + rest
+                rest = header[length:] + empty_line + rest
                 break
             length += len(field.octets)
         self._header = header[:length]

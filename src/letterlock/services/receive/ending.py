@@ -1,5 +1,6 @@
 """The end of a message's content: what was held back is written, and signatures get their text."""
 
+from letterlock.services.filter.message import WholeMessage
 from letterlock.services.sign.signer import Signing
 from letterlock.storage.queue import BodyWriter
 
@@ -20,3 +21,19 @@ async def end_content(
         await waiting
     if fields:
         await writer.rewrite(room_at, fields)
+
+
+async def write_filtered(
+    writer: BodyWriter, message: WholeMessage, signing: Signing | None
+) -> None:
+    """Write what filters left of a message, up to its end. Raises StoreUnavailable."""
+    await _write(writer, message.header + b"\r\n", signing)
+    async for piece in message.read_body():
+        await _write(writer, piece, signing)
+
+
+async def _write(writer: BodyWriter, octets: bytes, signing: Signing | None) -> None:
+    if signing is not None:
+        octets = signing.receive(octets)
+    if octets and (waiting := writer.write(octets)) is not None:
+        await waiting

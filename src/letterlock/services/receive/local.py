@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from msgspec.structs import replace
+
 from letterlock.base.domains import Domain
 from letterlock.base.log import Service
 from letterlock.network.smtp_owner import Peer
@@ -28,9 +30,12 @@ from letterlock.protocols.smtp.header_section import (
     split_header,
 )
 from letterlock.protocols.smtp.message_data import BareNewline, ChunkDecoder
-from letterlock.protocols.smtp.server_session import MessageStart
+from letterlock.protocols.smtp.paths import parse_mailbox
+from letterlock.protocols.smtp.replies import Reply
+from letterlock.protocols.smtp.server_session import MailFrom, MessageStart
 from letterlock.protocols.smtp.submitted import Submission, complete_header
 from letterlock.protocols.smtp.trace import Received
+from letterlock.services.filter.contract import FilterClient, Source
 from letterlock.services.receive.dropped import (
     PIECE_OCTETS,
     Dropped,
@@ -97,12 +102,13 @@ class LocalSubmissions:
         if not message.envelope.recipients:
             return Taken.DONE
         refusal = self._judge(message)
-        if refusal is None:
-            answer = await self._store(message)
-            if not isinstance(answer, _Refusal):
-                return answer
-            refusal = answer
-        return Taken.DONE if await self._refuse(message, refusal) else Taken.LATER
+        refusals = [refusal] if refusal is not None else await self._filter_and_store(message)
+        if refusals is None:
+            return Taken.LATER
+        for each in refusals:
+            if not await self._refuse(message, each):
+                return Taken.LATER
+        return Taken.DONE
 
     def _judge(self, message: Dropped) -> _Refusal | None:
         recipients = message.envelope.recipients
@@ -114,9 +120,36 @@ class LocalSubmissions:
             return _Refusal(recipients, "5.5.3", f"more than {most} recipients")
         return None
 
-    async def _store(self, message: Dropped) -> Taken | _Refusal:
+    async def _filter_and_store(self, message: Dropped) -> list[_Refusal] | None:
+        """Do what a client's session does from MAIL on; gives who gets nothing. None: later.
+
+        Whom filters refuse is told of when the others have theirs: what is tried again tells
+        nobody twice.
+        """
+        session = _LocalSession(self._receiver, message.user)
+        try:
+            asked = await session.ask_filters(message.envelope)
+            if isinstance(asked, Reply):
+                return _refuse_by(asked, message.envelope.recipients)
+            refusals: list[_Refusal] = []
+            for each in message.envelope.recipients:
+                if (refusal := asked.get(each.address)) is None:
+                    continue
+                if (found := _refuse_by(refusal, (each,))) is None:
+                    return None
+                refusals += found
+            left = tuple(r for r in message.envelope.recipients if r.address not in asked)
+            envelope = replace(message.envelope, recipients=left)
+            stored = await self._store(message, envelope, session) if left else []
+            return None if stored is None else [*refusals, *stored]
+        finally:
+            session.end_filters()
+
+    async def _store(
+        self, message: Dropped, envelope: Envelope, session: "_LocalSession"
+    ) -> list[_Refusal] | None:
         """Do what a client's session does from DATA to its reply."""
-        recipients = message.envelope.recipients
+        recipients = envelope.recipients
         decoder = ChunkDecoder(BareNewline.NORMALIZE)
         message.file.seek(message.start)
         beginning = b""
@@ -128,11 +161,10 @@ class LocalSubmissions:
         try:
             fields, rest = split_header(beginning)
         except HeaderTooLong as error:
-            return _Refusal(recipients, "5.3.4", str(error))
-        session = _LocalSession(self._receiver, message.user)
-        answer = session.answer_message(MessageStart(is_chunked=True, envelope=message.envelope))
+            return [_Refusal(recipients, "5.3.4", str(error))]
+        answer = session.answer_message(MessageStart(is_chunked=True, envelope=envelope))
         if not answer.is_positive:
-            return Taken.LATER
+            return None
         try:
             header = complete_header(fields, self._submission(message))
             await _give(session, header + b"\r\n" + rest)
@@ -143,12 +175,7 @@ class LocalSubmissions:
             answer = await session.answer_end()
         finally:
             session.drop_message()
-        if answer.is_positive:
-            return Taken.DONE
-        if answer.is_transient:
-            return Taken.LATER
-        status, text = answer.status or "5.0.0", " ".join(answer.lines)
-        return _Refusal(recipients, status, text)
+        return [] if answer.is_positive else _refuse_by(answer, recipients)
 
     async def _refuse(self, message: Dropped, refusal: _Refusal) -> bool:
         """Send a notification to the sender; False: the queue can't take it now."""
@@ -227,6 +254,33 @@ class _LocalSession(ReceivingSession):
         # To anybody, and signed (DKIM): it is mail of our own.
         self._may_relay = True
 
+    async def ask_filters(self, envelope: Envelope) -> dict[str, Reply] | Reply:
+        """Ask about sender and recipients; gives those that are refused, or a reply for all."""
+        if self._filters is None:
+            return {}
+        sender = parse_mailbox(envelope.sender) if envelope.sender else None
+        self._mail = MailFrom(sender)
+        return await self._filters.ask_envelope(envelope)
+
+    def end_filters(self) -> None:
+        """Let the filters go."""
+        if self._filters is not None:
+            self._filters.end()
+
+    def describe_client(self) -> FilterClient:
+        """Tell filters of this machine: as Postfix tells of mail by sendmail(1)."""
+        hostname = self._receiver.hostname
+        return FilterClient(
+            source=Source.LOCAL,
+            hostname=hostname,
+            ip="127.0.0.1",
+            port=0,
+            name="localhost",
+            helo="localhost",
+            login=self._user.name,
+            may_relay=True,
+        )
+
     def _trace(self, queue_id: QueueId, envelope: Envelope) -> Received:
         receiver = self._receiver
         return Received(
@@ -254,6 +308,13 @@ class _LocalSession(ReceivingSession):
 
 def _describe(user: LocalUser) -> str:
     return f"uid {user.number}, {user.name}"
+
+
+def _refuse_by(answer: Reply, recipients: tuple[Recipient, ...]) -> list[_Refusal] | None:
+    """Give who is refused by an answer; None: it puts them off."""
+    if answer.is_transient:
+        return None
+    return [_Refusal(recipients, answer.status or "5.0.0", " ".join(answer.lines))]
 
 
 async def _give(session: ReceivingSession, octets: bytes) -> None:

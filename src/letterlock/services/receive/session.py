@@ -5,15 +5,11 @@ counts (`clients`); this joins them to the queue. RFC 5321 §4.1.1, §4.4, §6.3
 RFC 6376 §5: what our own clients send is signed before it is stored.
 """
 
-from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Awaitable
 
 from msgspec.structs import replace
 
-from letterlock.base.clock import Clock
-from letterlock.base.domains import Domain
-from letterlock.base.log import Log, Service
+from letterlock.base.log import Service
 from letterlock.network.server_certificates import Choice, ChoiceReason
 from letterlock.network.smtp_owner import Peer
 from letterlock.protocols.smtp.envelope import Envelope
@@ -34,75 +30,28 @@ from letterlock.protocols.smtp.server_session import (
 from letterlock.protocols.smtp.trace import Received, count_received, format_received
 from letterlock.protocols.tls.failures import explain_failure
 from letterlock.protocols.tls.handshake import Handshake, HandshakeFailed
-from letterlock.services.queue.directory import LocalDirectory
-from letterlock.services.queue.schedule import Schedule
+from letterlock.services.filter.contract import FilterClient
 from letterlock.services.receive import proxied
-from letterlock.services.receive.clients import Clients
 from letterlock.services.receive.command_counts import CommandCounts
 from letterlock.services.receive.ending import end_content
+from letterlock.services.receive.filter_log import Filtered, FilteredLine, log_filtered
+from letterlock.services.receive.filtered import SessionFilters, make_client
 from letterlock.services.receive.incoming import IncomingMessage
-from letterlock.services.receive.names import ClientNames
-from letterlock.services.receive.opening import TOO_LONG, Opening, ResultsGuard
-from letterlock.services.receive.recipients import NOBODY, RelayClients, judge_recipient
+from letterlock.services.receive.opening import TOO_LONG, Opening
+from letterlock.services.receive.receiver import COUNTERS, Receiver
+from letterlock.services.receive.recipients import judge_recipient
 from letterlock.services.receive.redirected import find_destinations, redirect
 from letterlock.services.receive.session_log import log_handshake, log_refusal, log_stored
 from letterlock.services.receive.tls_words import describe_tls
-from letterlock.services.redirect.tables import NO_TABLES, TableSource
-from letterlock.services.sign.signer import Signer
-from letterlock.storage.queue import BodyWriter, NewMessage, QueueId, StoreUnavailable
+from letterlock.storage.queue import NewMessage, QueueId, StoreUnavailable
 
-COUNTERS = (
-    "connections",
-    "refused",
-    "messages",
-    "tls",
-    "tls_failed",
-    "no_sni",
-    "unknown_sni",
-)
-"""What `letterlock status` counts of clients."""
+__all__ = ["COUNTERS", "Receiver", "ReceivingSession"]
 
 _NO_HELLO = Hello("", is_extended=False)
 _SENDER_OK = reply(250, "2.1.0", "Ok")
 _RECIPIENT_OK = reply(250, "2.1.5", "Ok")
 _GO_ON = reply(354, None, "End data with <CR><LF>.<CR><LF>")
 _UNKNOWN_NAMES = (ChoiceReason.UNKNOWN_NAME, ChoiceReason.NOT_A_NAME)
-
-
-class MessageStore(Protocol):
-    """What receiving needs of the queue: see `storage.queue.QueueStore`."""
-
-    def write_body(self) -> BodyWriter: ...
-
-    async def save(self, message: NewMessage) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Receiver:
-    """What all sessions of a process share."""
-
-    hostname: Domain
-    directory: LocalDirectory
-    relay: RelayClients
-    clients: Clients
-    store: MessageStore
-    schedule: Schedule
-    names: ClientNames
-    max_hops: int
-    clock: Clock
-    log: Log
-    make_id: Callable[[], QueueId]
-    count: Callable[[str], None]
-    wake: Callable[[Collection[str]], None]
-    """Called with the destinations of a message that was stored: it may be delivered at once."""
-    tables: TableSource = NO_TABLES
-    """Aliases, and what else says where mail goes."""
-    proxies: RelayClients = NOBODY
-    """Clients that name their own with XCLIENT."""
-    signer: Signer | None = None
-    """Signs what clients send that may relay; None: nothing is signed."""
-    results: ResultsGuard | None = None
-    """Takes out Authentication-Results that are forged in our name; None: nothing does."""
 
 
 class ReceivingSession:
@@ -118,6 +67,8 @@ class ReceivingSession:
         self._mail: MailFrom | None = None
         self._counts = CommandCounts()
         self._name = proxied.begin_name(peer, receiver.names)
+        filters = receiver.filters
+        self._filters = None if filters is None else SessionFilters(filters, self)
         self._is_proxy = proxied.may_name_clients(peer, receiver.proxies)
         self._origin_told: dict[str, str] = {}
 
@@ -140,12 +91,14 @@ class ReceivingSession:
         self._forget_transaction()
         self._counts.add("EHLO" if event.is_extended else "HELO")
 
-    def answer_mail(self, event: MailFrom) -> Reply:
+    def answer_mail(self, event: MailFrom) -> Reply | Awaitable[Reply]:
         self._mail = event
+        if self._filters is not None and (asked := self._filters.ask_sender(event)) is not None:
+            return self._answer_asked("MAIL", asked, _SENDER_OK)
         self._counts.add("MAIL")
         return _SENDER_OK
 
-    def answer_rcpt(self, event: RcptTo) -> Reply:
+    def answer_rcpt(self, event: RcptTo) -> Reply | Awaitable[Reply]:
         receiver = self._receiver
         refused = judge_recipient(
             event.mailbox,
@@ -153,14 +106,17 @@ class ReceivingSession:
             receiver.tables.current(),
             may_relay=self._may_relay,
         )
-        self._counts.add("RCPT", is_accepted=refused is None)
         if refused is not None:
+            self._counts.add("RCPT", is_accepted=False)
             if refused.reason is not None:
                 # The client first: what follows its name could be read as one.
                 to = event.mailbox.format()
                 self._log(f"warning: {self._client}: <{to}>: {refused.reason}", to=to)
             self._log_refusal("RCPT", refused.reply, event.mailbox.format())
             return refused.reply
+        if self._filters is not None and (asked := self._filters.ask_recipient(event)) is not None:
+            return self._answer_asked("RCPT", asked, _RECIPIENT_OK)
+        self._counts.add("RCPT")
         return _RECIPIENT_OK
 
     def answer_message(self, event: MessageStart) -> Reply:
@@ -171,13 +127,14 @@ class ReceivingSession:
         except StoreUnavailable as error:
             self._counts.add(verb, is_accepted=False)
             return self._refuse_for_store(error)
-        queue_id = receiver.make_id()
+        filtered = self._filters.begin_message() if self._filters is not None else None
+        queue_id, cutter = filtered or (receiver.make_id(), None)
         trace = format_received(self._trace(queue_id, event.envelope))
         signer = receiver.signer if self._may_relay else None
         signing = signer.begin() if signer is not None else None
         opening = Opening(receiver.results, self._peer.ip if self._peer.has_rights else "")
         self._message = IncomingMessage(
-            queue_id, event.envelope, verb, writer, opening, len(trace), signing
+            *(queue_id, event.envelope, verb, writer, opening, len(trace), signing), cutter=cutter
         )
         # Far below the size at which a writer goes to disk: nothing to wait for.
         writer.write(trace)
@@ -191,6 +148,9 @@ class ReceivingSession:
             data = self._open(message, data)
             if not data:
                 return None
+        if message.cutter is not None:
+            waiting = message.cutter.receive(data)
+            return None if waiting is None else self._write(message, waiting)
         if message.signing is not None:
             data = message.signing.receive(data)
         waiting = message.writer.write(data)
@@ -213,7 +173,7 @@ class ReceivingSession:
                 # Else a chunk was refused, which counts by itself.
                 self._counts.add(message.verb, is_accepted=False)
             self._forget_transaction()
-            message.writer.discard()
+            message.discard()
             self._message = None
 
     def note_tls(self, handshake: Handshake, choice: Choice | None) -> None:
@@ -261,6 +221,8 @@ class ReceivingSession:
         self._origin_told = self._origin_told | event.attributes
 
     def end_connection(self, reason: str) -> None:
+        if self._filters is not None:
+            self._filters.end()
         if not self._peer.is_proxy:
             self._receiver.clients.leave(None if self._is_proxy else self._peer.ip)
         elif self._counts.has_only(proxied.LOOKS):
@@ -274,6 +236,8 @@ class ReceivingSession:
     def _forget_transaction(self) -> None:
         self._mail = None
         self._origin_told = {}
+        if self._filters is not None:
+            self._filters.abort()
 
     def _open(self, message: IncomingMessage, data: bytes) -> bytes:
         """Take octets of the message's beginning; give what goes on."""
@@ -294,9 +258,13 @@ class ReceivingSession:
         rest = message.opening.finish()
         refusal = message.refusal or self._judge_header(message)
         if refusal is not None:
-            message.writer.discard()
+            message.discard()
             return refusal
         try:
+            if message.cutter is not None and self._filters is not None:
+                if (ended := await self._filters.filter_message(message, rest)) is not None:
+                    return ended
+                rest = b""
             if rest or message.signing is not None:
                 await end_content(message.writer, rest, message.signing, message.trace_octets)
             return await self._store(message)
@@ -305,6 +273,14 @@ class ReceivingSession:
         except Exception as error:  # noqa: BLE001 - whatever broke: not stored, so not 250
             self._log(f"error: {message.queue_id} could not be stored: {error!r}")
             return reply(451, "4.3.0", "Requested action aborted: local error in processing")
+
+    async def _answer_asked(
+        self, command: str, asked: Awaitable[Reply | None], good: Reply
+    ) -> Reply:
+        """Wait for what filters say."""
+        refusal = await asked
+        self._counts.add(command, is_accepted=refusal is None)
+        return refusal or good
 
     async def _store(self, message: IncomingMessage) -> Reply:
         receiver, envelope = self._receiver, message.envelope
@@ -327,6 +303,7 @@ class ReceivingSession:
             received=now,
             expires=receiver.schedule.expires(now, envelope.sender),
             origin=self._origin(),
+            hold=message.hold,
         )
         await receiver.store.save(new)
         receiver.count("messages")
@@ -355,6 +332,16 @@ class ReceivingSession:
         if error.is_full:
             return reply(452, "4.3.1", "Insufficient system storage, try again later")
         return reply(451, "4.3.0", "The queue cannot be written now, try again later")
+
+    def describe_client(self) -> FilterClient:
+        """Tell filters who gives the mail."""
+        client = make_client(self._receiver.hostname, self._peer, self._hello, self._tls)
+        return replace(client, name=self._name.name, may_relay=self._may_relay)
+
+    def log_filtered(self, did: Filtered, recipient: str | None) -> None:
+        """Write what a filter did."""
+        line = FilteredLine(self._client, self._hello, self._mail, recipient)
+        log_filtered(self._log, did, line)
 
     def _trace(self, queue_id: QueueId, envelope: Envelope) -> Received:
         receiver = self._receiver

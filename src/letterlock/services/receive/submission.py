@@ -25,6 +25,7 @@ from letterlock.protocols.smtp.own_addresses import is_own_address
 from letterlock.protocols.smtp.replies import Reply, reply
 from letterlock.protocols.smtp.server_session import Authenticate, MailFrom, MessageStart, RcptTo
 from letterlock.protocols.smtp.trace import Received
+from letterlock.services.filter.contract import FilterClient, Source
 from letterlock.services.receive.guesses import Guesses
 from letterlock.services.receive.logins import (
     Account,
@@ -117,7 +118,7 @@ class SubmittingSession(ReceivingSession):
         self._account, self._may_relay, self._mechanism = account, True, "XCLIENT"
         return None
 
-    def answer_mail(self, event: MailFrom) -> Reply:
+    def answer_mail(self, event: MailFrom) -> Reply | Awaitable[Reply]:
         account, sender = self._logged_in, event.sender
         self._recipients = 0
         self._mail = event
@@ -130,7 +131,7 @@ class SubmittingSession(ReceivingSession):
             return self._refuse("MAIL", reply(450, "4.7.1", text))
         return super().answer_mail(event)
 
-    def answer_rcpt(self, event: RcptTo) -> Reply:
+    def answer_rcpt(self, event: RcptTo) -> Reply | Awaitable[Reply]:
         mailbox = event.mailbox
         if "." not in mailbox.domain and not mailbox.is_literal:
             # RFC 6409 §4.2: domains are fully qualified.
@@ -140,8 +141,7 @@ class SubmittingSession(ReceivingSession):
             refusal = reply(450, "4.7.1", "Too many recipients in this hour, try again later")
             return self._refuse("RCPT", refusal)
         answer = super().answer_rcpt(event)
-        self._recipients += answer.is_positive
-        return answer
+        return self._count(answer) if isinstance(answer, Reply) else self._count_later(answer)
 
     def answer_message(self, event: MessageStart) -> Reply:
         self._held = bytearray()
@@ -167,7 +167,20 @@ class SubmittingSession(ReceivingSession):
             self._submitter.quotas.note_message(account, recipients)
         return answer
 
+    def describe_client(self) -> FilterClient:
+        name, mechanism = self._logged_in.name, self._mechanism
+        client = super().describe_client()
+        return replace(client, source=Source.SUBMISSION, login=name, mechanism=mechanism)
+
     # ours
+
+    def _count(self, answer: Reply) -> Reply:
+        """Count a recipient that was taken."""
+        self._recipients += answer.is_positive
+        return answer
+
+    async def _count_later(self, answer: Awaitable[Reply]) -> Reply:
+        return self._count(await answer)
 
     @property
     def _logged_in(self) -> Account:

@@ -1,0 +1,42 @@
+"""Builds the filters of `[filter]` for one worker."""
+
+from collections.abc import Callable
+
+from letterlock.base.config.filters import Milter
+from letterlock.base.config.sections import Config
+from letterlock.base.log import Log, Service
+from letterlock.services.filter.chain import FilterChain
+from letterlock.services.filter.contract import Source
+from letterlock.services.filter.link import ChainedFilter, DefaultAction
+from letterlock.services.filter.milter import MilterFilter, MilterTimeouts
+from letterlock.services.receive.filtered import Filters
+from letterlock.services.receive.recipients import RelayClients
+from letterlock.storage.queue import QueueId
+
+
+def build_filters(
+    config: Config, log: Log, make_id: Callable[[], QueueId], count: Callable[[str], None]
+) -> Filters | None:
+    """Build them in the order in which they are asked; None: there are none."""
+    filters = [_build_milter(each, config) for each in config.filter.milters]
+    if not filters:
+        return None
+
+    def warn(text: str) -> None:
+        count("filter_failed")
+        log.write(Service.SMTPD, text)
+
+    chain = FilterChain(filters, warn)
+    exempt = RelayClients(config.filter.exempt)
+    return Filters(chain, exempt, config.data_dir, make_id, count)
+
+
+def _build_milter(milter: Milter, config: Config) -> ChainedFilter:
+    timeouts = MilterTimeouts(
+        milter.connect_timeout, milter.command_timeout, milter.content_timeout
+    )
+    return ChainedFilter(
+        MilterFilter(milter.address, timeouts, config.receive.max_message_bytes),
+        frozenset(Source(each.value) for each in milter.mail),
+        DefaultAction(milter.default_action.value),
+    )

@@ -1,0 +1,256 @@
+"""Filters in a session: what clients are told, what is stored, and what the log says."""
+
+from pathlib import Path
+
+import pytest
+
+from letterlock.network.wire import Wire, connect
+from letterlock.protocols.smtp.field_edits import AppendField, DeleteField, InsertField
+from letterlock.protocols.smtp.replies import reply
+from letterlock.services.filter.chain import FilterChain
+from letterlock.services.filter.contract import (
+    Answer,
+    Discarded,
+    Failed,
+    Judgement,
+    Passed,
+    Refused,
+    Source,
+)
+from letterlock.services.filter.link import ChainedFilter, DefaultAction
+from tests.services.filter.scripted import ScriptedFilter
+from tests.services.receive.test_receiving import Node, read_reply, receiving, talk
+
+EHLO = b"EHLO client.example\r\n"
+MAIL = b"MAIL FROM:<bob@example.net> SIZE=100 BODY=8BITMIME\r\n"
+ALICE = b"RCPT TO:<alice@example.org> NOTIFY=FAILURE,DELAY\r\n"
+POSTMASTER = b"RCPT TO:<postmaster@example.org>\r\n"
+TEXT = b"Subject: hi\r\nX-Gone: 1\r\n\r\nhello\r\n"
+SEND = (EHLO, MAIL, ALICE, b"DATA\r\n", TEXT + b".\r\n")
+REFUSED = Refused(reply(550, "5.7.1", "not this one"))
+
+
+def chain(*filters: ScriptedFilter, action: DefaultAction = DefaultAction.TEMPFAIL) -> FilterChain:
+    sources = frozenset(Source)
+    return FilterChain([ChainedFilter(each, sources, action) for each in filters], lambda _: None)
+
+
+async def stored(node: Node) -> bytes:
+    """Give the only message that is in the queue."""
+    (message,) = await node.store.list_messages()
+    return b"".join([piece async for piece in node.store.read_body(message.queue_id)])
+
+
+async def test_a_filter_is_told_along_the_session(tmp_path: Path) -> None:
+    script = ScriptedFilter()
+    async with receiving(tmp_path, chain=chain(script)) as node:
+        answers = await talk(node.port, *SEND, b"QUIT\r\n")
+        assert answers[-2].startswith(b"250 2.0.0 Ok: queued as ")
+        await node.server.wait_empty()
+    assert script.told == [
+        "client 127.0.0.1 outside",
+        "mail bob@example.net",
+        "rcpt alice@example.org NOTIFY=FAILURE,DELAY",
+        *("judge", "abort", "abort", "close"),
+    ]
+    assert script.seen is not None
+    assert script.seen.header == b"Subject: hi\r\nX-Gone: 1\r\n"
+    assert answers[-2].decode().split()[-1] == script.seen.queue_id
+
+
+async def test_edits_are_below_our_received_field(tmp_path: Path) -> None:
+    edits = (InsertField(0, "X-Top", b" 1"), AppendField("X-End", b" 2"), DeleteField("x-gone"))
+    judgement = Judgement(
+        edits=edits, sender="", added=("postmaster@example.org",), body=b"another body\r\n"
+    )
+    async with receiving(tmp_path, chain=chain(ScriptedFilter(judgement=judgement))) as node:
+        await talk(node.port, *SEND)
+        (message,) = await node.store.list_messages()
+        content = await stored(node)
+    assert content.startswith(b"Received: from client.example")
+    assert content.endswith(b"\r\nX-Top: 1\r\nSubject: hi\r\nX-End: 2\r\n\r\nanother body\r\n")
+    assert message.sender == ""
+    addresses = [each.address for each in message.recipients]
+    assert addresses == ["alice@example.org", "postmaster@example.org"]
+
+
+async def test_a_sender_is_refused(tmp_path: Path) -> None:
+    script = ScriptedFilter("unix:/milter", at_mail=REFUSED)
+    async with receiving(tmp_path, chain=chain(script)) as node:
+        answers = await talk(node.port, EHLO, MAIL, ALICE)
+        assert answers[2] == b"550 5.7.1 not this one\r\n"
+        assert answers[3].startswith(b"503 ")
+        assert node.counters.totals()["filter_refused"] == 1
+        assert (
+            "NOQUEUE: milter-reject: MAIL from unknown[127.0.0.1]: 550 5.7.1 not this one; "
+            "from=<bob@example.net> proto=ESMTP helo=<client.example> filter=unix:/milter"
+        ) in node.log.texts
+
+
+async def test_only_the_recipient_that_is_refused_gets_nothing(tmp_path: Path) -> None:
+    script = ScriptedFilter(at_rcpt=(REFUSED, Passed()))
+    async with receiving(tmp_path, chain=chain(script)) as node:
+        answers = await talk(
+            node.port, EHLO, MAIL, ALICE, POSTMASTER, b"DATA\r\n", TEXT + b".\r\n", b"QUIT\r\n"
+        )
+        assert [answer[:3] for answer in answers[3:7]] == [b"550", b"250", b"354", b"250"]
+        (message,) = await node.store.list_messages()
+        assert [each.address for each in message.recipients] == ["postmaster@example.org"]
+        assert any("to=<alice@example.org> proto=ESMTP" in text for text in node.log.texts)
+        await node.server.wait_empty()
+        assert any("mail=1 rcpt=1/2 data=1" in text for text in node.log.texts)
+
+
+async def test_recipients_that_we_refuse_are_not_asked_about(tmp_path: Path) -> None:
+    script = ScriptedFilter()
+    async with receiving(tmp_path, chain=chain(script)) as node:
+        await talk(node.port, EHLO, MAIL, b"RCPT TO:<x@example.com>\r\n")
+    assert not any(line.startswith("rcpt") for line in script.told)
+
+
+async def test_replies_to_pipelined_commands_keep_their_order(tmp_path: Path) -> None:
+    """RFC 2920 §3.2."""
+    script = ScriptedFilter(at_rcpt=(REFUSED, Passed()))
+    async with receiving(tmp_path, chain=chain(script)) as node:
+        wire = await connect("127.0.0.1", node.port, 5)
+        assert isinstance(wire, Wire)
+        await read_reply(wire)
+        await wire.write(EHLO, 5)
+        await read_reply(wire)
+        await wire.write(MAIL + ALICE + POSTMASTER + b"DATA\r\n", 5)
+        received = b""
+        while received.count(b"\r\n") < 4:
+            octets = await wire.read(10)
+            assert isinstance(octets, bytes)
+            received += octets
+        wire.close()
+    assert [line[:3] for line in received.splitlines()] == [b"250", b"550", b"250", b"354"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "told", "line"),
+    [
+        (REFUSED, b"550 5.7.1 not this one\r\n", "milter-reject: END-OF-MESSAGE from {}: 5.7.1 "),
+        (
+            Discarded("away with it"),
+            b"250 2.0.0 Ok: queued as ",
+            "milter-discard: END-OF-MESSAGE from {}: away with it;",
+        ),
+        (Failed("it hung up"), b"451 4.7.1 Service unavailable - try again later\r\n", None),
+    ],
+)
+async def test_what_does_not_pass_is_not_stored(
+    answer: Answer, told: bytes, line: str | None, tmp_path: Path
+) -> None:
+    script = ScriptedFilter(judgement=Judgement(answer))
+    async with receiving(tmp_path, chain=chain(script)) as node:
+        answers = await talk(node.port, *SEND)
+        assert answers[-1].startswith(told)
+        assert await node.store.list_messages() == []
+        if line is not None:
+            start = line.format("unknown[127.0.0.1]")
+            (found,) = (text for text in node.log.texts if start in text)
+            assert found.startswith("milter-"), "it has its queue id, and no NOQUEUE"
+
+
+async def test_a_message_without_recipients_left_is_told_of(tmp_path: Path) -> None:
+    judgement = Judgement(removed=("alice@example.org",))
+    async with receiving(tmp_path, chain=chain(ScriptedFilter(judgement=judgement))) as node:
+        assert (await talk(node.port, *SEND))[-1].startswith(b"250")
+        assert await node.store.list_messages() == []
+        assert any("milter-discard" in text for text in node.log.texts)
+        assert node.counters.totals()["filter_discarded"] == 1
+
+
+async def test_quarantine_is_the_queue_s_hold(tmp_path: Path) -> None:
+    judgement = Judgement(quarantine="looks odd")
+    async with receiving(tmp_path, chain=chain(ScriptedFilter(judgement=judgement))) as node:
+        assert (await talk(node.port, *SEND))[-1].startswith(b"250")
+        (message,) = await node.store.list_messages()
+        assert message.hold == "looks odd"
+        assert any("milter-hold: END-OF-MESSAGE" in text for text in node.log.texts)
+
+
+async def test_chunks_are_filtered_too(tmp_path: Path) -> None:
+    """RFC 3030 §2."""
+    script = ScriptedFilter(judgement=Judgement(REFUSED))
+    async with receiving(tmp_path, chain=chain(script)) as node:
+        chunk = b"BDAT %d LAST\r\n" % len(TEXT) + TEXT
+        answers = await talk(node.port, EHLO, MAIL, ALICE, chunk)
+        assert answers[-1] == b"550 5.7.1 not this one\r\n"
+
+
+@pytest.mark.parametrize("size", [10, 70_000, 1_000_000])
+async def test_a_body_is_the_same_octets_however_large(size: int, tmp_path: Path) -> None:
+    body = b"".join(b"%07d\r\n" % number for number in range(size // 9))
+    async with receiving(tmp_path, chain=chain(ScriptedFilter())) as node:
+        await talk(node.port, *SEND[:-1], b"A: 1\r\n\r\n" + body + b".\r\n")
+        assert (await stored(node)).endswith(b"\r\nA: 1\r\n\r\n" + body)
+
+
+async def test_a_message_without_an_empty_line_gets_one(tmp_path: Path) -> None:
+    async with receiving(tmp_path, chain=chain(ScriptedFilter())) as node:
+        await talk(node.port, *SEND[:-1], b"A: 1\r\nno field\r\n.\r\n")
+        assert (await stored(node)).endswith(b"\r\nA: 1\r\n\r\nno field\r\n")
+
+
+@pytest.mark.parametrize("end", [b"RSET\r\n", b"QUIT\r\n", EHLO])
+async def test_a_transaction_without_a_message_is_aborted(end: bytes, tmp_path: Path) -> None:
+    script = ScriptedFilter()
+    async with receiving(tmp_path, chain=chain(script)) as node:
+        await talk(node.port, EHLO, MAIL, end)
+        await node.server.wait_empty()
+    assert script.told[2] == "abort"
+    assert script.told[-1] == "close"
+
+
+async def test_a_client_that_goes_in_its_message_leaves_nothing(tmp_path: Path) -> None:
+    script = ScriptedFilter()
+    async with receiving(tmp_path, chain=chain(script)) as node:
+        wire = await connect("127.0.0.1", node.port, 5)
+        assert isinstance(wire, Wire)
+        await read_reply(wire)
+        for step in (*SEND[:-1], b"Subject: no end\r\n\r\n" + b"x" * 300_000):
+            await wire.write(step, 5)
+            if not step.startswith(b"Subject"):
+                await read_reply(wire)
+        wire.close()
+        await node.server.wait_empty()
+        assert await node.store.list_messages() == []
+    assert "judge" not in script.told
+    assert "abort" in script.told
+    assert script.told[-1] == "close"
+
+
+async def test_another_name_is_another_client(tmp_path: Path) -> None:
+    script = ScriptedFilter()
+    async with receiving(tmp_path, chain=chain(script)) as node:
+        again = SEND[1:]
+        await talk(node.port, *SEND, *again, b"EHLO other.example\r\n", *again)
+        assert len(await node.store.list_messages()) == 3
+    assert script.told.count("client 127.0.0.1 outside") == 2
+
+
+async def test_two_transactions_are_two_messages(tmp_path: Path) -> None:
+    script = ScriptedFilter()
+    async with receiving(tmp_path, chain=chain(script)) as node:
+        answers = await talk(node.port, *SEND, *SEND[1:])
+        ids = {answers[index].split()[-1] for index in (5, 9)}
+        assert len(ids) == 2
+
+
+async def test_a_filter_sees_who_may_relay(tmp_path: Path) -> None:
+    script = ScriptedFilter()
+    async with receiving(tmp_path, chain=chain(script), relay_from="127.0.0.0/8") as node:
+        await talk(node.port, *SEND)
+    (client,) = script.clients
+    assert (client.may_relay, client.helo, client.is_extended) == (True, "client.example", True)
+    assert client.hostname == "mx.example.org"
+    assert client.port > 0
+
+
+async def test_an_exempt_client_is_not_filtered(tmp_path: Path) -> None:
+    script = ScriptedFilter(at_mail=REFUSED)
+    async with receiving(tmp_path, chain=chain(script), exempt="127.0.0.0/8") as node:
+        assert (await talk(node.port, *SEND))[-1].startswith(b"250")
+    assert script.told == []
