@@ -14,6 +14,13 @@ from letterlock.protocols.smtp.dsn_report import (
     DsnReport,
     OriginalMessage,
     ReportedRecipient,
+    Tried,
+)
+from letterlock.protocols.smtp.dsn_templates import (
+    NoticeTexts,
+    TextError,
+    parse_notice_text,
+    parse_sentences,
 )
 from letterlock.protocols.smtp.envelope import BodyType, Envelope, Recipient, TlsDemand
 from letterlock.protocols.smtp.first_line import FirstLine
@@ -165,6 +172,34 @@ def check_received(octets: bytes) -> None:
     assert not any(octet in field.replace(b"\r\n", b"") for octet in b"\r\n\0")
 
 
+def check_notice_text(octets: bytes) -> None:
+    """What an operator writes for notifications gives one, or its mistakes with their lines."""
+    (flags,), rest = take_choices(octets, 1)
+    action = _ACTIONS[flags % len(_ACTIONS)]
+    try:
+        texts = NoticeTexts({action: parse_notice_text(rest)}, {})
+    except TextError as error:
+        assert all(0 <= fault.line <= rest.count(b"\n") + 1 for fault in error.faults)
+        texts = NoticeTexts()
+    try:
+        texts = NoticeTexts(texts.notices, parse_sentences(rest))
+    except TextError as error:
+        assert error.faults
+    recipient = ReportedRecipient(Recipient("b@example.com"), "5.1.1", "{reasons} {{ {x}")
+    envelope = Envelope("a@example.com", (recipient.recipient,))
+    report = DsnReport(
+        action=action,
+        original=OriginalMessage(envelope, "Q1", _NOW, 1, b"Subject: x\r\n"),
+        recipients=(recipient, recipient),
+        reporting_mta="mx.example.org",
+        queue_id="Q2",
+        now=_NOW,
+        token=_TOKEN,
+        tried=(Tried("none", "{tried}", _NOW, _NOW, 2),),
+    )
+    _check_notification(make_dsn(report, texts).content)
+
+
 def check_notification(octets: bytes) -> None:
     """Nothing from outside breaks out of a notification: three parts, one group a recipient."""
     (flags,), rest = take_choices(octets, 1)
@@ -186,7 +221,7 @@ def check_notification(octets: bytes) -> None:
         tls_result=ResultType.CERTIFICATE_EXPIRED if flags & 8 else None,
     )
     report = DsnReport(
-        action=_ACTIONS[flags & 3],
+        action=_ACTIONS[flags % len(_ACTIONS)],
         original=OriginalMessage(envelope, "Q1", _NOW, len(text), cut_header(text), text),
         recipients=(reported, reported),
         reporting_mta="mx.example.org",
@@ -262,6 +297,16 @@ TARGETS = (
         ),
         (*_WORDS, b"ECDHE-RSA-AES128-GCM-SHA256", b"prime256v1"),
         1024,
+    ),
+    Target(
+        "notice-text",
+        check_notice_text,
+        (
+            b"\0Subject: \xc3\xa9 {hostname}\nFrom: x\n\n{recipients}\n\n{reasons}\n\n{tried}\n",
+            b"\1no-such-user: {domain} {words}\n  more\n# x\nloop: y\n",
+        ),
+        (*_WORDS, b"{sender}", b"{returned}", b"{{", b"}", b"Subject:", b"--=_" + _TOKEN.encode()),
+        runs=500,
     ),
     Target(
         "notification",

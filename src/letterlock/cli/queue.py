@@ -38,6 +38,7 @@ COMMANDS = {
     "hold": LazyCommand("queue:hold", "Keep messages back until they are released."),
     "release": LazyCommand("queue:release", "Let held messages go on, now."),
     "delete": LazyCommand("queue:delete", "Remove messages without telling their senders."),
+    "bounce-text": LazyCommand("bounce_text:show", "Show what senders are told, with an example."),
 }
 
 MESSAGE_KEYS = {

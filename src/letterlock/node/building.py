@@ -1,12 +1,11 @@
 """Builds the parts of one worker from the configuration: each is given its own section."""
 
 import random
-import secrets
-import string
 from collections.abc import Callable
 from datetime import datetime
 
 from letterlock.base.clock import Clock
+from letterlock.base.config.bounce import DoubleBounces
 from letterlock.base.config.choices import LogLevel, QueueEngine
 from letterlock.base.config.faults import refuse_setting
 from letterlock.base.config.inbound import TlsSection
@@ -29,6 +28,7 @@ from letterlock.network.server_certificates import (
 from letterlock.network.server_limits import ServerLimits
 from letterlock.network.smtp_client import Dialer, DialTimeouts
 from letterlock.node.descriptors import count_for_clients
+from letterlock.node.notifying import build_notices, build_schedule
 from letterlock.node.relay_logins import build_login_terms, build_logins
 from letterlock.protocols.policy.judge import ClearFallback, FallbackRule
 from letterlock.protocols.policy.table import PolicyTable
@@ -54,10 +54,8 @@ from letterlock.services.discover.next_hop import NextHop, parse_next_hop
 from letterlock.services.discover.routes import RouteFinder
 from letterlock.services.discover.tlsa import TlsaFinder
 from letterlock.services.queue.directory import LocalDirectory, local_mailboxes
-from letterlock.services.queue.schedule import Schedule
 from letterlock.services.queue.settlements import Settlements
 from letterlock.services.receive.clients import ClientLimits
-from letterlock.services.receive.redirected import redirect_if_known
 from letterlock.services.redirect.tables import NO_TABLES, TableFiles, TableSource
 from letterlock.storage.certificate_files import CertificateFiles, PairListing
 from letterlock.storage.ids import QueueIds
@@ -66,7 +64,6 @@ from letterlock.storage.queue import QueueId
 
 CLAIMS_AHEAD = 20
 """Claims in hands at a destination beyond those at work: mail in plenty is claimed by the score."""
-_TOKEN_CHARACTERS = string.ascii_letters + string.digits
 
 
 def build_certificates(config: Config, now: datetime) -> ServerCertificates | None:
@@ -130,13 +127,6 @@ def find_mail_store(config: Config) -> LmtpSocket | LmtpHost | None:
         return parse_lmtp_server(config.local.lmtp)
     except TableError as error:
         raise refuse_setting(("local", "lmtp"), str(error)) from None
-
-
-def build_schedule(config: Config) -> Schedule:
-    queue = config.queue
-    return Schedule(
-        queue.lifetime, queue.bounce_lifetime, queue.delay_notice, queue.retry_min, queue.retry_max
-    )
 
 
 def build_client_limits(config: Config) -> ClientLimits:
@@ -210,14 +200,12 @@ class DeliveryBuilder:
             tables,
         )
         settlements = Settlements(
-            hostname=config.hostname,
+            notices=build_notices(config, self._clock, self._log, make_id, tables),
             schedule=build_schedule(config),
             clock=self._clock,
             log=self._log,
-            make_id=make_id,
-            make_token=_make_token,
             jitter=self._random.random,
-            redirect=lambda envelope: redirect_if_known(envelope, tables.current()),
+            has_postmaster_copies=config.bounce.double_bounces is DoubleBounces.POSTMASTER,
         )
         share = max(1, deliver.max_connections_per_destination // self._workers)
         rate = deliver.max_rate_per_destination
@@ -357,7 +345,3 @@ def _dial_timeouts(deliver: DeliverSection) -> DialTimeouts:
             quit=times.quit,
         ),
     )
-
-
-def _make_token() -> str:
-    return "".join(secrets.choice(_TOKEN_CHARACTERS) for _ in range(24))

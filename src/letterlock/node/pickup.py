@@ -183,9 +183,11 @@ def build_pickup(config: Config, receiver: Receiver) -> Pickup:
         "max_message_bytes": config.receive.max_message_bytes,
         "max_recipients": config.receive.max_recipients,
     }
+    assert receiver.notices is not None, "who hands in mail is told of what cannot be taken"
     settings = LocalSettings(
         origin=config.send.origin or config.hostname,
         make_token=lambda: secrets.token_hex(12),
+        notices=receiver.notices,
         **limits,
     )
     submissions = LocalSubmissions(receiver, settings)

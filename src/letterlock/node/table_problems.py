@@ -3,6 +3,7 @@
 from letterlock.base.clock import SystemClock
 from letterlock.base.config.sections import Config
 from letterlock.node.relay_logins import find_login_problems
+from letterlock.services.queue.notice_texts import load_notice_texts
 from letterlock.services.redirect.tables import TableFiles
 
 
@@ -13,4 +14,4 @@ def find_table_problems(config: Config) -> list[str]:
     problems += find_login_problems(config, clock)
     files = TableFiles(config.maps, config.domains, config.hostname, clock, problems.append)
     files.current()
-    return problems
+    return [*problems, *load_notice_texts(config.bounce.templates).problems]

@@ -28,7 +28,6 @@ from letterlock.node.building import (
     DeliveryBuilder,
     build_client_limits,
     build_directory,
-    build_schedule,
     build_server_limits,
     build_tables,
 )
@@ -36,6 +35,7 @@ from letterlock.node.commands import Commands
 from letterlock.node.filtering import build_filters
 from letterlock.node.mta_sts import MtaStsService
 from letterlock.node.notices import SharedNotices
+from letterlock.node.notifying import build_notices, build_schedule
 from letterlock.node.pickup import Pickup, build_pickup
 from letterlock.node.policy import LoadedPolicy
 from letterlock.node.sessions import build_proxies, build_sessions
@@ -234,6 +234,7 @@ class Worker:
                 make_own_names(config.receive.authserv_ids or [config.hostname]),
                 RelayClients(config.receive.results_from),
             ),
+            notices=build_notices(config, common.clock, common.log, self._ids.make, self._tables),
         )
 
     def _count(self, name: str) -> None:

@@ -112,7 +112,7 @@ def explanation(of: DsnReport) -> str:
     [
         ((), {Action.FAILED, Action.DELAYED}),
         ((Notify.NEVER,), set()),
-        ((Notify.SUCCESS,), {Action.DELIVERED, Action.RELAYED}),
+        ((Notify.SUCCESS,), {Action.DELIVERED, Action.RELAYED, Action.EXPANDED}),
         ((Notify.FAILURE,), {Action.FAILED}),
         ((Notify.DELAY,), {Action.DELAYED}),
         ((Notify.SUCCESS, Notify.FAILURE, Notify.DELAY), set(Action)),
@@ -121,7 +121,7 @@ def explanation(of: DsnReport) -> str:
 def test_senders_are_told_what_they_asked_for(
     notify: tuple[Notify, ...], told: set[Action], action: Action
 ) -> None:
-    """RFC 3461 §4.1, §5.2.2, §5.2.3, §5.2.5, §5.2.6."""
+    """RFC 3461 §4.1, §5.2.2, §5.2.3, §5.2.5, §5.2.6, §5.2.7.3."""
     recipient = Recipient("bob@example.com", frozenset(notify))
     assert is_dsn_wanted("alice@example.org", recipient, action) is (action in told)
     assert not is_dsn_wanted("", recipient, action)
@@ -302,8 +302,8 @@ def test_a_delay_says_that_nothing_is_to_be_done_and_when_it_is_tried_next() -> 
     )
     text = explanation(delayed)
     assert "YOU DO NOT NEED TO SEND YOUR MESSAGE AGAIN" in text
-    assert "The next try is due at Sun, 01 Mar 2026 13:00:00 +0000." in text
-    assert "until Thu, 05 Mar 2026 12:00:00 +0000" in text
+    assert "The next try is due at 2026-03-01 13:00 UTC." in text
+    assert "It is tried again until 2026-03-05 12:00 UTC;" in text
 
 
 def test_a_delay_without_plans_promises_nothing() -> None:

@@ -38,6 +38,7 @@ from letterlock.services.discover.mta_sts import MtaStsFinder
 from letterlock.services.discover.next_hop import parse_next_hop
 from letterlock.services.discover.routes import RouteFinder
 from letterlock.services.discover.tlsa import TlsaFinder
+from letterlock.services.queue.notices import NoticeMaker
 from letterlock.services.queue.outcomes import Delivery, Outcome
 from letterlock.services.queue.schedule import Schedule
 from letterlock.services.queue.settlements import Settlements
@@ -160,12 +161,16 @@ class Outbound:
     @property
     def settlements(self) -> Settlements:
         return Settlements(
-            hostname=Domain("out.example.org"),
+            notices=NoticeMaker(
+                hostname=Domain("out.example.org"),
+                schedule=self.schedule,
+                clock=self.clock,
+                make_id=self.ids.make,
+                make_token=lambda: "0123456789abcdef",
+            ),
             schedule=self.schedule,
             clock=self.clock,
             log=self.log,
-            make_id=self.ids.make,
-            make_token=lambda: "0123456789abcdef",
             jitter=lambda: 0.0,
         )
 

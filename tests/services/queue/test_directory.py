@@ -27,13 +27,14 @@ DIRECTORY = LocalDirectory(
         ("postmaster@example.net", (NET, "hostmaster")),
         ("Abuse@example.org", (ORG, "hostmaster")),
         ("postmaster@mx.example.org", (NET, "hostmaster")),
+        ("MAILER-DAEMON@mx.example.org", (NET, "hostmaster")),
         ("alice@mx.example.org", None),
         ("alice@elsewhere.example", None),
         ("postmaster@elsewhere.example", None),
     ],
 )
 def test_where_an_address_of_ours_goes(address: str, home: tuple[Domain, str] | None) -> None:
-    """RFC 5321 §4.5.1, RFC 2142 §4: postmaster and abuse are always there."""
+    """RFC 5321 §4.5.1, RFC 2142 §4: always there. RFC 3464 §2: so is who writes notifications."""
     assert DIRECTORY.find_mailbox(parse_mailbox(address)) == home
 
 

@@ -20,6 +20,7 @@ from letterlock.protocols.tlsrpt.result_types import ResultType
 from letterlock.services.queue.outcomes import LOCAL, Delivery, Outcome, Result, same_for_all
 from letterlock.services.queue.settlements import Settlements
 from letterlock.storage.queue import (
+    AttemptRecord,
     Claim,
     QueuedMessage,
     RecipientState,
@@ -263,7 +264,83 @@ async def test_nobody_is_told_of_a_notifications_delay(tmp_path: Path) -> None:
         assert len(await node.store.list_messages()) == 1
 
 
+async def test_our_postmaster_may_be_told_of_a_notification_that_fails(tmp_path: Path) -> None:
+    """From the null sender again; with the header only; and once (RFC 5321 §6.1)."""
+    async with waiting(tmp_path, sender="") as node:
+        settlements = replace(node.settlements, has_postmaster_copies=True)
+        claim = await node.claim()
+        await settlements.settle(claim, Delivery((BOUNCED,)), node.store)
+        (message,) = await queued(node)
+        report = await notification(node)
+        assert [each.address for each in message.recipients] == ["postmaster@out.example.org"]
+        (copy,) = await node.store.claim(node.clock.now(), limit=9, lease=timedelta(minutes=1))
+        await settlements.settle(copy, Delivery((BOUNCED,)), node.store)
+        assert not await node.store.list_messages()
+    assert report["Subject"] == "Postmaster Copy: Undelivered Mail Returned to Sender"
+    assert report["To"] == "postmaster@out.example.org"
+    returned: Any = report.get_payload(2)
+    assert returned.get_content_type() == "text/rfc822-headers"
+    warnings = [text for text in node.log.texts if text.startswith("warning: undeliverable")]
+    assert [text.rpartition(" ")[2] for text in warnings] == ["postmaster", "dropped"]
+
+
+async def test_nobody_is_told_of_a_delay_of_a_notification(tmp_path: Path) -> None:
+    async with waiting(tmp_path, sender="") as node:
+        settlements = replace(node.settlements, has_postmaster_copies=True)
+        node.clock.move(timedelta(hours=5))
+        claim = await node.claim()
+        await settlements.settle(claim, Delivery((DEFERRED,)), node.store)
+        assert len(await node.store.list_messages()) == 1
+
+
+async def test_a_report_tells_all_that_was_tried(tmp_path: Path) -> None:
+    """Attempts before this one come from the store; those for others are not told."""
+
+    def tried(summary: str, *numbers: int) -> AttemptRecord:
+        return AttemptRecord(node.clock.now(), timedelta(), RELAY, summary, {}, numbers)
+
+    async with waiting(tmp_path, BOB, f"carol@{DOMAIN}") as node:
+        node.schedule = replace(node.schedule, delay_notice=timedelta(0))
+        other = structs.replace(DEFERRED, number=1)
+        for moment in range(2):
+            claim = await node.claim()
+            attempts = (tried("450 later", 0, 1), tried("only carol", 1))
+            last = structs.replace(SENT, number=1) if moment else other
+            await node.settlements.settle(claim, Delivery((DEFERRED, last), attempts), node.store)
+            node.clock.move(timedelta(days=1))
+        node.clock.move(timedelta(days=5))
+        claim = await node.claim()
+        delivery = Delivery((DEFERRED,), (tried("450 later", 0),))
+        await node.settlements.settle(claim, delivery, node.store)
+        report = await notification(node)
+    first: Any = report.get_payload(0)
+    text = " ".join(first.get_content().split())
+    assert f"3 times: {RELAY} 450 later" in text
+    assert "only carol" not in text
+    assert "It was tried again and again since" in text
+
+
+async def test_a_notification_is_signed_by_who_has_the_keys(tmp_path: Path) -> None:
+    async with waiting(tmp_path) as node:
+        notices = replace(node.settlements.notices, sign=lambda content: b"X-Sign: y\r\n" + content)
+        settlements = replace(node.settlements, notices=notices)
+        await settlements.settle(await node.claim(), Delivery((BOUNCED,)), node.store)
+        report = await notification(node)
+    assert report.keys()[:2] == ["X-Sign", "Received"]
+
+
+async def test_what_is_returned_has_a_limit_of_the_operators(tmp_path: Path) -> None:
+    async with waiting(tmp_path) as node:
+        notices = replace(node.settlements.notices, max_returned=0)
+        settlements = replace(node.settlements, notices=notices)
+        await settlements.settle(await node.claim(), Delivery((BOUNCED,)), node.store)
+        returned: Any = (await notification(node)).get_payload(2)
+    assert returned.get_content_type() == "text/rfc822-headers"
+
+
 RELAYED = structs.replace(SENT, is_dsn_passed_on=False)
+IN_STORE = structs.replace(SENT, is_final=True)
+DISCARDED = structs.replace(SENT, relay="none")
 PASSED_ON = structs.replace(SENT, is_dsn_passed_on=True)
 STORED = structs.replace(SENT, relay=LOCAL, reply="delivered to maildir bob@example.com")
 N = Notify
@@ -280,6 +357,8 @@ N = Notify
         ((N.SUCCESS,), BOUNCED, None),
         ((N.SUCCESS,), STORED, "delivered"),
         ((N.SUCCESS,), RELAYED, "relayed"),
+        ((N.SUCCESS,), IN_STORE, "delivered"),
+        ((N.SUCCESS,), DISCARDED, "delivered"),
         ((N.SUCCESS,), PASSED_ON, None),
         ((N.FAILURE,), BOUNCED, "failed"),
         ((N.FAILURE,), STORED, None),
@@ -379,7 +458,8 @@ async def test_what_was_sent_is_settled_even_if_its_notification_cannot_be_made(
 ) -> None:
     """Else it would be sent again at the end of each lease; what failed waits, and is not lost."""
     async with waiting(tmp_path, BOB, f"nobody@{DOMAIN}") as node:
-        broken = replace(node.settlements, make_token=lambda: "")
+        notices = replace(node.settlements.notices, make_token=lambda: "")
+        broken = replace(node.settlements, notices=notices)
         claim = await node.claim()
         await broken.settle(claim, Delivery((SENT, structs.replace(BOUNCED, number=1))), node.store)
         assert not await queued(node)

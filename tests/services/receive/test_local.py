@@ -12,6 +12,7 @@ from letterlock.base.domains import Domain
 from letterlock.base.shared_counters import SharedCounters
 from letterlock.protocols.smtp.envelope import BodyType, Notify, Ret, TlsDemand
 from letterlock.services.queue.directory import LocalDirectory
+from letterlock.services.queue.notices import NoticeMaker
 from letterlock.services.queue.schedule import Schedule
 from letterlock.services.receive.clients import ClientLimits, Clients
 from letterlock.services.receive.dropped import LocalUser
@@ -98,7 +99,14 @@ async def intake(tmp_path: Path) -> AsyncIterator[Intake]:
         count=lambda _: None,
         wake=woken.extend,
     )
-    settings = LocalSettings(domain, 50_000, 3, lambda: "abcdefgh12")
+    notices = NoticeMaker(
+        host,
+        receiver.schedule,
+        clock,
+        receiver.make_id,
+        lambda: "abcdefgh12",
+    )
+    settings = LocalSettings(domain, 50_000, 3, lambda: "abcdefgh12", notices)
     try:
         yield Intake(store, log, receiver, settings, woken, saved)
     finally:

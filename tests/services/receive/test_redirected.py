@@ -6,7 +6,12 @@ from letterlock.protocols.smtp.envelope import Envelope, Notify, Recipient
 from letterlock.protocols.tables.aliases import parse_aliases
 from letterlock.protocols.tables.expansion import AddressTables
 from letterlock.services.receive import redirected
-from letterlock.services.receive.redirected import find_destinations, redirect, redirect_if_known
+from letterlock.services.receive.redirected import (
+    Redirected,
+    find_destinations,
+    redirect,
+    redirect_if_known,
+)
 from letterlock.services.redirect.files import Unreadable
 from letterlock.services.redirect.tables import NO_TABLES, Tables
 
@@ -23,9 +28,15 @@ def envelope(*recipients: str | Recipient) -> Envelope:
     return Envelope("sender@far.test", tuple(everyone))
 
 
+def followed(given: Envelope) -> Envelope:
+    """Give the envelope with its aliases followed."""
+    found = redirect(given, tables())
+    assert isinstance(found, Redirected)
+    return found.envelope
+
+
 def test_the_first_recipient_goes_along_as_orcpt() -> None:
-    found = redirect(envelope("team@x.test"), tables())
-    assert isinstance(found, Envelope)
+    found = followed(envelope("team@x.test"))
     assert found.recipients == (
         Recipient("alice@x.test", orcpt="rfc822;team@x.test"),
         Recipient("bob@far.test", orcpt="rfc822;team@x.test"),
@@ -35,44 +46,81 @@ def test_the_first_recipient_goes_along_as_orcpt() -> None:
 
 def test_what_was_asked_for_a_recipient_is_asked_for_each() -> None:
     asked = Recipient("team@x.test", frozenset({Notify.FAILURE}), "rfc822;first@else.test")
-    found = redirect(envelope(asked), tables())
-    assert isinstance(found, Envelope)
+    found = followed(envelope(asked))
     assert {(each.notify, each.orcpt) for each in found.recipients} == {(asked.notify, asked.orcpt)}
 
 
+N = Notify
+
+
+@pytest.mark.parametrize(
+    ("address", "asked", "passed_on", "is_reported"),
+    [
+        ("team@x.test", (N.SUCCESS,), {N.NEVER}, True),
+        ("team@x.test", (N.SUCCESS, N.FAILURE), {N.FAILURE}, True),
+        ("team@x.test", (N.FAILURE, N.DELAY), {N.FAILURE, N.DELAY}, False),
+        ("team@x.test", (N.NEVER,), {N.NEVER}, False),
+        ("team@x.test", (), set(), False),
+        ("self@x.test", (N.SUCCESS, N.DELAY), {N.DELAY}, True),
+        ("ü@x.test", (N.SUCCESS, N.DELAY), {N.SUCCESS, N.DELAY}, False),
+        ("alice@x.test", (N.SUCCESS,), {N.SUCCESS}, False),
+    ],
+)
+def test_success_of_several_is_reported_as_an_expansion(
+    address: str, asked: tuple[Notify, ...], passed_on: set[Notify], is_reported: bool
+) -> None:
+    """RFC 3461 §5.2.7.2 (one address: passed on), §5.2.7.3 (c) (several: SUCCESS is not)."""
+    recipient = Recipient(address, frozenset(asked))
+    found = redirect(envelope(recipient), tables())
+    assert isinstance(found, Redirected)
+    assert {each.notify for each in found.envelope.recipients} == {frozenset(passed_on)}
+    assert found.expanded == ((recipient,) if is_reported else ())
+
+
+@pytest.mark.parametrize("is_alias_first", [True, False])
+def test_what_is_asked_for_an_address_itself_counts(is_alias_first: bool) -> None:
+    """RFC 3461 §5.2.3 (a): its own report of success is due."""
+    success = frozenset({N.SUCCESS})
+    both = [Recipient("team@x.test", success), Recipient("alice@x.test", success)]
+    found = followed(envelope(*(both if is_alias_first else reversed(both))))
+    assert {each.address: each.notify for each in found.recipients} == {
+        "alice@x.test": success,
+        "bob@far.test": frozenset({N.NEVER}),
+    }
+
+
 def test_an_address_that_stays_stays_as_it_was() -> None:
-    found = redirect(envelope("self@x.test", "alice@x.test", "bob@far.test"), tables())
-    assert isinstance(found, Envelope)
+    found = followed(envelope("self@x.test", "alice@x.test", "bob@far.test"))
     assert found.recipients == (
         Recipient("self@x.test"),
-        Recipient("bob@far.test", orcpt="rfc822;self@x.test"),
+        Recipient("bob@far.test"),
         Recipient("alice@x.test"),
     )
 
 
 def test_an_address_outside_ascii_is_encoded() -> None:
     """RFC 6533 §3."""
-    found = redirect(envelope("ü+x@x.test"), tables())
+    found = followed(envelope("ü+x@x.test"))
     assert found == envelope("ü+x@x.test")
-    found = redirect(envelope("ü@x.test"), tables())
-    assert isinstance(found, Envelope)
+    found = followed(envelope("ü@x.test"))
     assert found.recipients[0].orcpt == r"utf-8;\x{FC}@x.test"
 
 
 def test_each_address_gets_it_once() -> None:
-    found = redirect(envelope("team@x.test", "alice@x.test", "self@x.test"), tables())
-    assert isinstance(found, Envelope)
+    found = followed(envelope("team@x.test", "alice@x.test", "self@x.test"))
     addresses = [each.address for each in found.recipients]
     assert addresses == ["alice@x.test", "bob@far.test", "self@x.test"]
 
 
 def test_what_is_no_address_is_left_to_delivery() -> None:
-    assert redirect(envelope("broken@@x"), tables()) == envelope("broken@@x")
+    assert followed(envelope("broken@@x")) == envelope("broken@@x")
 
 
 def test_without_aliases_nothing_is_made_anew() -> None:
     given = envelope("alice@x.test")
-    assert redirect(given, NO_TABLES.current()) is given
+    found = redirect(given, NO_TABLES.current())
+    assert isinstance(found, Redirected)
+    assert found.envelope is given
 
 
 def test_tables_that_cannot_tell_say_why() -> None:
@@ -86,9 +134,7 @@ def test_tables_that_cannot_tell_say_why() -> None:
 def test_messages_of_our_own_go_on_when_tables_cannot_tell() -> None:
     given = envelope("loop@x.test")
     assert redirect_if_known(given, tables()) is given
-    assert redirect_if_known(envelope("team@x.test"), tables()) == redirect(
-        envelope("team@x.test"), tables()
-    )
+    assert redirect_if_known(envelope("team@x.test"), tables()) == followed(envelope("team@x.test"))
 
 
 def test_a_message_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,6 +70,16 @@ def test_both_keys_sign_and_nothing_else_changes(keys: Path) -> None:
     assert verify(signer, signed) == [DkimResult.PASS, DkimResult.PASS]
 
 
+def test_a_whole_message_is_signed_at_once(keys: Path) -> None:
+    """What we write ourselves: our Received field stands in front, and is not signed."""
+    signer, message = make_signer(keys), b"Received: by x\r\n" + HEADER + b"\r\n" + BODY
+    signed = signer.sign(message)
+    assert signed.endswith(message)
+    assert verify(signer, signed) == [DkimResult.PASS, DkimResult.PASS]
+    strange = message.replace(b"example.org", b"example.com")
+    assert signer.sign(strange) == strange
+
+
 @pytest.mark.parametrize(
     "message",
     [

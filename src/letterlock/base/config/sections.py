@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
+from letterlock.base.config.bounce import BounceSection
 from letterlock.base.config.certificates import CertificatesSection
 from letterlock.base.config.choices import QueueEngine
 from letterlock.base.config.dkim import DkimSection
@@ -126,6 +127,7 @@ class Config:
     local: LocalSection = field(default_factory=LocalSection)
     maps: MapsSection = field(default_factory=MapsSection)
     queue: QueueSection = field(default_factory=QueueSection)
+    bounce: BounceSection = field(default_factory=BounceSection)
     deliver: DeliverSection = field(default_factory=DeliverSection)
     policy: PolicySection = field(default_factory=PolicySection)
     mta_sts: MtaStsSection = field(default_factory=MtaStsSection)

@@ -2,8 +2,8 @@
 
 RFC 3461 §4.1, §5.2, §6 (when and with what); RFC 3464 §2 (the machine's part, in `dsn_fields`);
 RFC 6522 §3 (multipart/report); RFC 6533 §4 (UTF-8); RFC 3834 §5 (Auto-Submitted); RFC 5321 §4.5.5,
-§6.1 (the null reverse-path); RFC 8689 §5 (what REQUIRETLS asks). What people read is in `dsn_text`.
-Subjects are Postfix's: mail readers and scripts know them.
+§6.1 (the null reverse-path); RFC 8689 §5 (what REQUIRETLS asks). What people read is in `dsn_text`;
+what an operator may change of it, Subject included, in `dsn_templates`.
 """
 
 import re
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from letterlock.protocols.smtp.dsn_fields import format_status_fields
 from letterlock.protocols.smtp.dsn_report import Action, DsnReport
+from letterlock.protocols.smtp.dsn_templates import HEADER_NAMES, NoticeTexts, fill_names
 from letterlock.protocols.smtp.dsn_text import format_explanation
 from letterlock.protocols.smtp.envelope import (
     BodyType,
@@ -23,14 +24,22 @@ from letterlock.protocols.smtp.envelope import (
 )
 from letterlock.protocols.smtp.header_fields import (
     format_date,
+    format_encoded_words,
     format_field,
     format_message_id,
     make_safe,
 )
+from letterlock.protocols.smtp.submitted import format_author
 from letterlock.protocols.smtp.trace import format_received_here
 
 MAX_RETURNED_OCTETS = 50_000
 """A longer message comes back as its header section only; Postfix's bounce_size_limit."""
+
+DOUBLE_BOUNCE = "double-bounce"
+"""The envelope id of what is told to our postmaster because its sender can't be told."""
+
+MAILER = "MAILER-DAEMON"
+"""Who writes; its mail goes to our postmaster."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9]{8,60}\Z")
 _NOTIFY = {
@@ -38,13 +47,9 @@ _NOTIFY = {
     Action.DELAYED: Notify.DELAY,
     Action.DELIVERED: Notify.SUCCESS,
     Action.RELAYED: Notify.SUCCESS,
+    Action.EXPANDED: Notify.SUCCESS,
 }
-_SUBJECTS = {
-    Action.FAILED: "Undelivered Mail Returned to Sender",
-    Action.DELAYED: "Delayed Mail (still being retried)",
-    Action.DELIVERED: "Successful Mail Delivery Report",
-    Action.RELAYED: "Successful Mail Delivery Report",
-}
+_OURS = NoticeTexts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,7 @@ class _Part:
     media_type: str
     encoding: str
     body: bytes
+    language: str | None = None
 
 
 def is_dsn_wanted(sender: str, recipient: Recipient, action: Action) -> bool:
@@ -76,68 +82,91 @@ def is_dsn_wanted(sender: str, recipient: Recipient, action: Action) -> bool:
     return _NOTIFY[action] in recipient.notify
 
 
-def is_content_returned(action: Action, envelope: Envelope, size: int) -> bool:
+def is_content_returned(
+    action: Action, envelope: Envelope, size: int, most: int = MAX_RETURNED_OCTETS
+) -> bool:
     """Say whether the whole message goes back, and not only its header section.
 
-    RFC 3461 §4.3, §6.2: only with a failure, as RET says, and up to a length of ours. Binary
-    content cannot be put into another message as it is. Of a message sent with REQUIRETLS never,
-    whatever RET says (RFC 8689 §5).
+    RFC 3461 §4.3, §6.2: only with a failure, as RET says, and up to `most` octets. Binary content
+    cannot be put into another message as it is. Of a message sent with REQUIRETLS never, whatever
+    RET says (RFC 8689 §5).
     """
     return (
         action is Action.FAILED
         and envelope.ret is not Ret.HEADERS
         and envelope.tls_demand is not TlsDemand.REQUIRETLS
         and envelope.body_type is not BodyType.BINARY
-        and size <= MAX_RETURNED_OCTETS
+        and size <= most
     )
 
 
-def make_dsn(report: DsnReport) -> DsnMessage:
-    """Make the notification for the sender of a message.
+def make_dsn(report: DsnReport, texts: NoticeTexts = _OURS) -> DsnMessage:
+    """Make the notification for the sender of a message, or for the addressee of the report.
 
-    Raises ValueError for a null sender, for no recipients, and for a token that is none.
+    The message goes back as a whole where the report has its content. Raises ValueError for a null
+    sender without addressee, for no recipients, and for a token that is none.
     """
-    sender = report.original.envelope.sender
-    if not sender:
+    if not _addressee(report):
         raise ValueError("a message from the null sender is never answered (RFC 5321 §6.1)")
     if not report.recipients:
         raise ValueError("a notification is about at least one recipient")
     if not _TOKEN.match(report.token):
         raise ValueError("the token must be 8 to 60 letters and digits")
-    parts = (_explanation_part(report), _status_part(report), _returned_part(report))
-    content = _format_header(report, parts) + _format_parts(f"=_{report.token}", parts)
-    return DsnMessage(_envelope(report.original.envelope, content), content)
+    parts = (_explanation_part(report, texts), _status_part(report), _returned_part(report))
+    boundary = _choose_boundary(report.token, parts)
+    content = _format_header(report, texts, parts, boundary) + _format_parts(boundary, parts)
+    return DsnMessage(_envelope(report, content), content)
 
 
-def _envelope(original: Envelope, content: bytes) -> Envelope:
+def _addressee(report: DsnReport) -> str:
+    return report.addressee or report.original.envelope.sender
+
+
+def _envelope(report: DsnReport, content: bytes) -> Envelope:
     """RFC 3461 §6.1: from the null sender, without RET, and never to be answered in turn.
 
-    It holds what the sender wrote, so it asks of TLS what the message did (RFC 8689 §5, §6).
+    It holds what the sender wrote, so it asks of TLS what the message did (RFC 8689 §5, §6). What
+    goes to another than the sender is marked, so that its own failure makes no more of them.
     """
-    sender = original.sender
+    addressee = _addressee(report)
     return Envelope(
         sender="",
-        recipients=(Recipient(sender, frozenset({Notify.NEVER})),),
+        recipients=(Recipient(addressee, frozenset({Notify.NEVER})),),
         body_type=BodyType.SEVEN_BIT if content.isascii() else BodyType.EIGHT_BIT,
-        smtputf8=not sender.isascii(),
-        tls_demand=original.tls_demand,
+        smtputf8=not addressee.isascii(),
+        envid=DOUBLE_BOUNCE if report.addressee else None,
+        tls_demand=report.original.envelope.tls_demand,
     )
 
 
-def _format_header(report: DsnReport, parts: tuple[_Part, ...]) -> bytes:
+def _choose_boundary(token: str, parts: tuple[_Part, ...]) -> str:
+    """RFC 2046 §5.1.1: no line of a part may begin with it. Nobody can guess a token, though."""
+    boundary = f"=_{token}"
+    while any(f"\n--{boundary}".encode() in b"\n" + part.body for part in parts):
+        boundary += "_"
+    return boundary
+
+
+def _format_header(
+    report: DsnReport, texts: NoticeTexts, parts: tuple[_Part, ...], boundary: str
+) -> bytes:
+    text = texts.find_notice(report.action)
+    author = _fill_header(report, text.author)
     status = parts[1].media_type.removeprefix("message/")
     host = report.reporting_mta
     fields = [
         ("Date", format_date(report.now)),
-        ("From", f"Mail Delivery System <MAILER-DAEMON@{host}>"),
-        ("To", make_safe(report.original.envelope.sender, may_be_utf8=True)),
-        ("Subject", _SUBJECTS[report.action]),
+        # RFC 3464 §2: replies reach a human, our postmaster. With the null sender SPF knows our
+        # hostname only, and where DKIM signs, it is for that or the domain above it: they agree.
+        ("From", format_author(f"{MAILER}@{host}", author)),
+        ("To", make_safe(_addressee(report), may_be_utf8=True)),
+        ("Subject", _format_subject(report, text.subject)),
         ("Message-ID", format_message_id(report.token, host, report.now)),
         ("Auto-Submitted", "auto-replied"),
         ("MIME-Version", "1.0"),
         (
             "Content-Type",
-            f'multipart/report; report-type={status}; boundary="=_{report.token}"',
+            f'multipart/report; report-type={status}; boundary="{boundary}"',
         ),
         ("Content-Transfer-Encoding", _outer_encoding(parts)),
     ]
@@ -145,6 +174,17 @@ def _format_header(report: DsnReport, parts: tuple[_Part, ...]) -> bytes:
         fields.append(("TLS-Required", "No"))  # RFC 8689 §6
     header = "".join(format_field(name, value) for name, value in fields)
     return format_received_here(host, report.queue_id, report.now) + header.encode()
+
+
+def _format_subject(report: DsnReport, template: str) -> str:
+    copy = "Postmaster Copy: " if report.addressee else ""
+    subject = make_safe(f"{copy}{_fill_header(report, template)}", may_be_utf8=True)
+    return subject if subject.isascii() else format_encoded_words(subject)
+
+
+def _fill_header(report: DsnReport, template: str) -> str:
+    values = (report.reporting_mta, report.original.queue_id)
+    return fill_names(template, dict(zip(HEADER_NAMES, values, strict=True)))
 
 
 def _outer_encoding(parts: tuple[_Part, ...]) -> str:
@@ -155,10 +195,12 @@ def _outer_encoding(parts: tuple[_Part, ...]) -> str:
 def _format_parts(boundary: str, parts: tuple[_Part, ...]) -> bytes:
     pieces = [b"\r\nThis is a MIME-encapsulated message.\r\n"]
     for part in parts:
+        language = f"Content-Language: {part.language}\r\n" if part.language else ""
         head = (
             f"\r\n--{boundary}\r\n"
             f"Content-Description: {part.description}\r\n"
             f"Content-Type: {part.media_type}\r\n"
+            f"{language}"
             f"Content-Transfer-Encoding: {part.encoding}\r\n\r\n"
         )
         pieces += [head.encode(), part.body]
@@ -166,11 +208,13 @@ def _format_parts(boundary: str, parts: tuple[_Part, ...]) -> bytes:
     return b"".join(pieces)
 
 
-def _explanation_part(report: DsnReport) -> _Part:
-    body = format_explanation(report).encode()
+def _explanation_part(report: DsnReport, texts: NoticeTexts) -> _Part:
+    is_whole = report.original.content is not None and _may_return_content(report)
+    body = format_explanation(report, texts, is_whole=is_whole).encode()
     charset = "us-ascii" if body.isascii() else "utf-8"
     encoding, body = _encode(report, body)
-    return _Part("Notification", f"text/plain; charset={charset}", encoding, body)
+    language = texts.find_notice(report.action).language
+    return _Part("Notification", f"text/plain; charset={charset}", encoding, body, language)
 
 
 def _status_part(report: DsnReport) -> _Part:
@@ -183,8 +227,7 @@ def _status_part(report: DsnReport) -> _Part:
 def _returned_part(report: DsnReport) -> _Part:
     original = report.original
     envelope = original.envelope
-    is_full = is_content_returned(report.action, envelope, original.size)
-    if original.content is not None and is_full:
+    if original.content is not None and _may_return_content(report):
         return _full_part(report, original.content)
     body = _cut(original.header)
     is_global = envelope.smtputf8 and not body.isascii()
@@ -203,6 +246,11 @@ def _full_part(report: DsnReport, content: bytes) -> _Part:
     return _Part(description, "message/rfc822", encoding, content)
 
 
+def _may_return_content(report: DsnReport) -> bool:
+    """Say whether the content may be there at all; its length is its reader's concern."""
+    return is_content_returned(report.action, report.original.envelope, 0)
+
+
 def _describe(report: DsnReport, what: str) -> str:
     return f"{'Undelivered' if report.action is Action.FAILED else 'Sent'} {what}"
 
@@ -215,7 +263,7 @@ def _encode(report: DsnReport, body: bytes) -> tuple[str, bytes]:
     """
     if body.isascii():
         return "7bit", body
-    if not report.original.envelope.sender.isascii():
+    if not _addressee(report).isascii():
         return "8bit", body
     return "quoted-printable", b2a_qp(body, istext=True)
 

@@ -19,6 +19,8 @@ class Action(StrEnum):
     DELIVERED = "delivered"
     RELAYED = "relayed"
     """Handed to a server that does not report success itself (RFC 3461 §5.2.2)."""
+    EXPANDED = "expanded"
+    """Sent on to each address that an alias stands for (RFC 3461 §5.2.7.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,8 @@ class ReportedRecipient:
 
     `diagnostic` is what decided: the reply of `remote_mta` (`host` or `host[address]`), or our own
     words when that is None.
-    `tls_result`: not None when it was TLS that kept us from sending.
+    `tls_result`: not None when it was TLS that kept us from sending. `cause`: the status of the
+    last attempt, where `status` says only that the time is over; or the name of a cause.
     """
 
     recipient: Recipient
@@ -36,6 +39,18 @@ class ReportedRecipient:
     remote_mta: str | None = None
     last_attempt: datetime | None = None
     tls_result: ResultType | None = None
+    cause: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What was tried, and came to the same each time. `relay` is `host[ip]:port`, or `none`."""
+
+    relay: str
+    summary: str
+    first: datetime
+    last: datetime
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +74,8 @@ class DsnReport:
     """All that a notification is made of.
 
     `queue_id` is the notification's own; `token` is random, 8 to 60 letters and digits.
-    `next_attempt` and `retry_until` are for DELAYED.
+    `next_attempt` and `retry_until` are for DELAYED. `addressee`: who gets it instead of the
+    sender, where the sender may get none.
     """
 
     action: Action
@@ -71,3 +87,5 @@ class DsnReport:
     token: str
     next_attempt: datetime | None = None
     retry_until: datetime | None = None
+    tried: tuple[Tried, ...] = ()
+    addressee: str | None = None

@@ -1,10 +1,12 @@
 """Header fields that we write: safe text, folding, dates, message identifiers.
 
 RFC 5322 §2.1.1 (line lengths), §2.2.3 (folding), §3.3 (dates), §3.6.4 (identifiers); RFC 6532 §3.2
-(UTF-8). Whatever comes from outside goes through `make_safe` before it is part of a field.
+(UTF-8); RFC 2047 §2 (encoded-words). Whatever comes from outside goes through `make_safe` before it
+is part of a field.
 """
 
 import re
+from binascii import b2a_base64
 from datetime import UTC, datetime
 
 FOLD_AT_OCTETS = 78
@@ -13,6 +15,7 @@ MAX_LINE_OCTETS = 998
 """RFC 5322 §2.1.1: a line MUST have no more, without its CRLF."""
 
 _MAX_WORD_CHARACTERS = 200  # four octets each at most, so that a cut word fits on a line
+_ENCODED_OCTETS = 45  # 60 of base64: RFC 2047 §2 allows an encoded-word 75 characters
 _WORD = re.compile(r" *[^ ]+")
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = (
@@ -46,6 +49,21 @@ def format_field(name: str, value: str) -> str:
         else:
             lines[-1] += word
     return "\r\n".join(lines) + "\r\n"
+
+
+def format_encoded_words(text: str) -> str:
+    """Give text as encoded-words, for a field that must be ASCII (RFC 2047 §2, §5).
+
+    As few as can be: Python's reader is one of those that leave a space between two in a name.
+    """
+    words = [b""]
+    for character in text:
+        octets = character.encode("utf-8", "replace")
+        if len(words[-1]) + len(octets) > _ENCODED_OCTETS:
+            words.append(b"")
+        words[-1] += octets
+    encoded = (b2a_base64(word, newline=False).decode("ascii") for word in words)
+    return " ".join(f"=?utf-8?b?{word}?=" for word in encoded)
 
 
 def format_date(moment: datetime) -> str:

@@ -5,13 +5,17 @@ RFC 5322 §3.6.1 (Date), §3.6.2 (From), §3.6.3 (Bcc), §3.6.4 (Message-ID), §
 """
 
 import re
-from binascii import b2a_base64
 from datetime import datetime
 
 from msgspec import Struct
 
 from letterlock.protocols.smtp.address_lists import AddressListError, find_addresses
-from letterlock.protocols.smtp.header_fields import format_date, format_field, format_message_id
+from letterlock.protocols.smtp.header_fields import (
+    format_date,
+    format_encoded_words,
+    format_field,
+    format_message_id,
+)
 from letterlock.protocols.smtp.header_section import Field, is_resent
 
 DROPPED = frozenset({"bcc", "resent-bcc", "return-path", "content-length"})
@@ -26,8 +30,6 @@ _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*\Z")
 _TO_QUOTE = re.compile(r'(["\\])')
 _NOT_PRINTABLE = re.compile(r"[^ -~]")
 _MAX_NAME_CHARACTERS = 64
-_WORD_CHARACTERS = 10
-"""Of a name in one encoded-word: 40 octets of UTF-8 at most, 56 of base64."""
 
 
 class Submission(Struct, frozen=True):
@@ -69,11 +71,7 @@ def format_author(address: str, full_name: str) -> str:
     if not name:
         return address
     if not name.isascii():
-        words = (
-            b2a_base64(name[at : at + _WORD_CHARACTERS].encode("utf-8", "replace"), newline=False)
-            for at in range(0, len(name), _WORD_CHARACTERS)
-        )
-        name = " ".join(f"=?utf-8?b?{word.decode('ascii')}?=" for word in words)
+        name = format_encoded_words(name)
     elif not _ATOMS.match(name):
         name = _TO_QUOTE.sub(r"\\\1", _NOT_PRINTABLE.sub("?", name))
         name = f'"{name}"'

@@ -49,7 +49,7 @@ class LmtpDelivery:
             await self._try_target(journey, target)
             if not journey.waiting or journey.sessions:
                 break
-        return journey.end()
+        return _make_final(journey.end())
 
     async def _find_targets(self, server: LmtpSocket | LmtpHost) -> list[Target] | NoRoute:
         match server:
@@ -101,3 +101,9 @@ class LmtpDelivery:
             connection.abort()
         else:
             await connection.quit()
+
+
+def _make_final(delivery: Delivery) -> Delivery:
+    """RFC 3461 §5.2.3: what is in a mail store was delivered, not relayed."""
+    outcomes = tuple(replace(each, is_final=True) for each in delivery.outcomes)
+    return replace(delivery, outcomes=outcomes)

@@ -1,6 +1,7 @@
 """The domains and mailboxes that are ours.
 
-RFC 5321 §4.5.1 (postmaster), RFC 2142 §2 and §4 (role names). Asked when mail is taken and again
+RFC 5321 §4.5.1 (postmaster), RFC 2142 §2 and §4 (role names), RFC 3464 §2 (who wrote a
+notification can be written to). Asked when mail is taken and again
 when it is delivered, so that both mean the same mailbox.
 """
 
@@ -11,7 +12,7 @@ from letterlock.base.domains import Domain
 from letterlock.protocols.smtp.paths import Mailbox
 from letterlock.protocols.tables.lookup import split_extension
 
-ROLE_NAMES = ("postmaster", "abuse")
+ROLE_NAMES = ("postmaster", "abuse", "mailer-daemon")
 """Always there, in every local domain."""
 
 

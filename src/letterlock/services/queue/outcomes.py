@@ -30,6 +30,7 @@ class Outcome(Struct, frozen=True):
     the host that spoke, `host[ip]`, and `diagnostic` is its reply alone (for the DSN's Remote-MTA
     and Diagnostic-Code, RFC 3464 §2.3.5, §2.3.6); None when the words are ours.
     `is_dsn_passed_on`: the next hop took over the duty to report success (RFC 3461 §5.2.2).
+    `is_final`: what took it keeps it, as LMTP servers do; it goes to no other host from there.
     `tls_result`: not None when it was TLS that kept us from sending. The seconds are those of the
     connection that decided.
     """
@@ -45,6 +46,7 @@ class Outcome(Struct, frozen=True):
     tls_result: ResultType | None = None
     connect_seconds: float = 0.0
     send_seconds: float = 0.0
+    is_final: bool = False
 
 
 class Delivery(Struct, frozen=True):

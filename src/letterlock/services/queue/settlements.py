@@ -5,33 +5,25 @@ the notifications included, is saved in one transaction of the store.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import aclosing
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
 from letterlock.base.clock import Clock
-from letterlock.base.domains import Domain
 from letterlock.base.log import Log, Service
-from letterlock.protocols.smtp.content import ContentScan
-from letterlock.protocols.smtp.dsn import is_content_returned, is_dsn_wanted, make_dsn
-from letterlock.protocols.smtp.dsn_report import (
-    Action,
-    DsnReport,
-    OriginalMessage,
-    ReportedRecipient,
-)
-from letterlock.protocols.smtp.envelope import Envelope
+from letterlock.protocols.smtp.dsn import DOUBLE_BOUNCE, is_dsn_wanted
+from letterlock.protocols.smtp.dsn_causes import EXPIRED_STATUS
+from letterlock.protocols.smtp.dsn_report import Action, ReportedRecipient
+from letterlock.services.queue.notices import NoticeMaker, Told, gather_tried
 from letterlock.services.queue.outcomes import LOCAL, Delivery, Outcome, Result
 from letterlock.services.queue.schedule import Schedule
 from letterlock.storage.queue import (
-    BodyGone,
+    AttemptRecord,
     Claim,
     ClaimedRecipient,
     NewMessage,
-    QueueId,
     QueueStore,
     RecipientResult,
     RecipientState,
@@ -39,14 +31,12 @@ from letterlock.storage.queue import (
     StoreUnavailable,
 )
 
-EXPIRED = "4.4.7"
-"""RFC 3463 §3.5: delivery time expired."""
-
 _NOTICES = {
     Action.FAILED: "sender non-delivery notification",
     Action.DELAYED: "sender delay notification",
     Action.DELIVERED: "sender delivery status notification",
     Action.RELAYED: "sender delivery status notification",
+    Action.EXPANDED: "sender delivery status notification",
 }
 
 
@@ -61,18 +51,18 @@ class _Decided:
 
 @dataclass(frozen=True, slots=True)
 class Settlements:
-    """Settles claims. `jitter` gives a number in 0..1, `make_token` 8 to 60 letters and digits."""
+    """Settles claims. `jitter` gives a number in 0..1.
 
-    hostname: Domain
+    `has_postmaster_copies`: our postmaster is told of notifications that cannot be delivered.
+    """
+
+    notices: NoticeMaker
     schedule: Schedule
     clock: Clock
     log: Log
-    make_id: Callable[[], QueueId]
-    make_token: Callable[[], str]
     jitter: Callable[[], float]
     save_retry: timedelta = timedelta(seconds=2)
-    redirect: Callable[[Envelope], Envelope] = lambda envelope: envelope
-    """Follows the aliases of those who get a notification."""
+    has_postmaster_copies: bool = False
 
     async def settle(self, claim: Claim, delivery: Delivery, store: QueueStore) -> None:
         """Decide, tell the log, save. Raises StoreUnavailable when it can't be saved in time."""
@@ -106,7 +96,7 @@ class Settlements:
         else:
             state = RecipientState.DELIVERED
             if not outcome.is_dsn_passed_on:
-                action = Action.DELIVERED if outcome.relay == LOCAL else Action.RELAYED
+                action = Action.DELIVERED if _is_final(outcome) else Action.RELAYED
                 self._report(claim, claimed, outcome, action, decided)
         self._log_outcome(claim, claimed, outcome, outcome.result.value, now)
         if state is RecipientState.FAILED:
@@ -127,9 +117,11 @@ class Settlements:
         due = self.schedule.next_attempt(attempts, now, claim.expires, self.jitter())
         if due is None:
             self._log_outcome(claim, claimed, outcome, "expired, returned to sender", now)
-            self._give_up(claim, claimed, outcome, decided, status=EXPIRED)
+            self._give_up(claim, claimed, outcome, decided, status=EXPIRED_STATUS)
             decided.results.append(
-                RecipientResult(outcome.number, RecipientState.FAILED, EXPIRED, outcome.reply)
+                RecipientResult(
+                    outcome.number, RecipientState.FAILED, EXPIRED_STATUS, outcome.reply
+                )
             )
             return
         is_sent = claimed.is_delay_notified
@@ -158,11 +150,12 @@ class Settlements:
         *,
         status: str | None = None,
     ) -> None:
-        """Let the sender know; for a notification there is nobody to know (RFC 5321 §6.1)."""
+        """Let the sender know; of a notification at most our postmaster (RFC 5321 §6.1)."""
         if not claim.sender:
+            then = "told to postmaster" if self._is_copied(claim) else "dropped"
             self.log.write(
                 Service.BOUNCE,
-                f"warning: undeliverable notification to <{claimed.recipient.address}> dropped",
+                f"warning: undeliverable notification to <{claimed.recipient.address}> {then}",
                 queue_id=claim.queue_id,
             )
         self._report(claim, claimed, outcome, Action.FAILED, decided, status=status)
@@ -178,7 +171,8 @@ class Settlements:
         status: str | None = None,
     ) -> None:
         """Note what the sender is to be told, if anything."""
-        if not is_dsn_wanted(claim.sender, claimed.recipient, action):
+        is_copied = action is Action.FAILED and self._is_copied(claim)
+        if not (is_copied or is_dsn_wanted(claim.sender, claimed.recipient, action)):
             return
         decided.reported.setdefault(action, []).append(
             ReportedRecipient(
@@ -188,45 +182,36 @@ class Settlements:
                 remote_mta=outcome.remote,
                 last_attempt=self.clock.now(),
                 tls_result=outcome.tls_result,
+                cause=outcome.status,
             )
         )
 
+    def _is_copied(self, claim: Claim) -> bool:
+        """Say if our postmaster is told of a notification that failed; never of such a copy."""
+        return self.has_postmaster_copies and not claim.sender and claim.envid != DOUBLE_BOUNCE
+
     async def _make_notice(
-        self,
-        claim: Claim,
-        action: Action,
-        reported: Iterable[ReportedRecipient],
-        decided: _Decided,
-        store: QueueStore,
+        self, claim: Claim, delivery: Delivery, decided: _Decided, action: Action, store: QueueStore
     ) -> NewMessage:
-        queue_id, now = self.make_id(), self.clock.now()
-        dsn = make_dsn(
-            DsnReport(
-                action=action,
-                original=await _read_original(claim, action, store),
-                recipients=tuple(reported),
-                reporting_mta=self.hostname,
-                queue_id=queue_id,
-                now=now,
-                token=self.make_token(),
-                next_attempt=decided.next_attempt,
-                retry_until=claim.expires,
-            )
+        attempts: Sequence[AttemptRecord] = delivery.attempts
+        if any(item.attempts for item in claim.recipients):
+            story = await store.find_story(claim.queue_id)
+            attempts = [*story.attempts, *attempts] if story is not None else attempts
+        reported = decided.reported[action]
+        addresses = {each.recipient.address for each in reported}
+        told = Told(
+            action,
+            tuple(reported),
+            gather_tried(
+                attempts,
+                (item.number for item in claim.recipients if item.recipient.address in addresses),
+            ),
+            decided.next_attempt,
+            claim.expires,
+            None if claim.sender else f"postmaster@{self.notices.hostname}",
         )
-        writer = store.write_body()
-        if (waiting := writer.write(dsn.content)) is not None:
-            await waiting
-        body = await writer.finish()
-        envelope = self.redirect(dsn.envelope)
-        return NewMessage(
-            queue_id=queue_id,
-            envelope=envelope,
-            destinations=tuple(item.address.rpartition("@")[2] for item in envelope.recipients),
-            body=body,
-            received=now,
-            expires=self.schedule.expires(now, envelope.sender),
-            origin={"client": "local", "helo": self.hostname, "tls": ""},
-        )
+        original = await self.notices.read_original(claim, told, store)
+        return await self.notices.make(told, original, store.write_body)
 
     async def _save(
         self, claim: Claim, delivery: Delivery, decided: _Decided, store: QueueStore
@@ -238,9 +223,9 @@ class Settlements:
         """
         messages: dict[Action, NewMessage] = {}
         try:
-            for action, reported in tuple(decided.reported.items()):
+            for action in tuple(decided.reported):
                 try:
-                    notice = await self._make_notice(claim, action, reported, decided, store)
+                    notice = await self._make_notice(claim, delivery, decided, action, store)
                 except (StoreUnavailable, asyncio.CancelledError):
                     raise
                 except Exception as error:  # noqa: BLE001 - a fault of ours: see _do_without
@@ -326,41 +311,13 @@ class Settlements:
         )
 
 
+def _is_final(outcome: Outcome) -> bool:
+    """Say if the message goes nowhere from there (RFC 3461 §5.2.3): no server took it."""
+    return outcome.is_final or outcome.relay in {LOCAL, "none"}
+
+
 def _format_seconds(seconds: float) -> str:
     """Give two digits below ten seconds, and whole ones from there, as Postfix does."""
     if seconds >= 10:
         return f"{seconds:.0f}"
     return f"{round(seconds, 1 if seconds >= 1 else 2):g}"
-
-
-async def _read_original(claim: Claim, action: Action, store: QueueStore) -> OriginalMessage:
-    """Read as much of the message as goes back with the notification."""
-    envelope = Envelope(
-        sender=claim.sender,
-        recipients=tuple(item.recipient for item in claim.recipients),
-        body_type=claim.body_type,
-        smtputf8=claim.smtputf8,
-        ret=claim.ret,
-        envid=claim.envid,
-        tls_demand=claim.tls_demand,
-    )
-    is_whole = is_content_returned(action, envelope, claim.size)
-    scan, pieces = ContentScan(), []
-    try:
-        async with aclosing(store.read_body(claim.queue_id)) as content:
-            async for piece in content:
-                scan.receive(piece)
-                if is_whole:
-                    pieces.append(piece)
-                elif scan.is_header_complete:
-                    break
-    except BodyGone:
-        is_whole = False
-    return OriginalMessage(
-        envelope=envelope,
-        queue_id=claim.queue_id,
-        arrived=claim.received,
-        size=claim.size,
-        header=scan.header,
-        content=b"".join(pieces) if is_whole else None,
-    )

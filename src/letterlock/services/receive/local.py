@@ -16,13 +16,8 @@ from msgspec.structs import replace
 from letterlock.base.domains import Domain
 from letterlock.base.log import Service
 from letterlock.network.smtp_owner import Peer
-from letterlock.protocols.smtp.dsn import is_dsn_wanted, make_dsn
-from letterlock.protocols.smtp.dsn_report import (
-    Action,
-    DsnReport,
-    OriginalMessage,
-    ReportedRecipient,
-)
+from letterlock.protocols.smtp.dsn import is_dsn_wanted
+from letterlock.protocols.smtp.dsn_report import Action, OriginalMessage, ReportedRecipient
 from letterlock.protocols.smtp.envelope import Envelope, Recipient
 from letterlock.protocols.smtp.header_section import (
     MAX_HEADER_OCTETS,
@@ -36,6 +31,7 @@ from letterlock.protocols.smtp.server_session import MailFrom, MessageStart
 from letterlock.protocols.smtp.submitted import Submission, complete_header
 from letterlock.protocols.smtp.trace import Received
 from letterlock.services.filter.contract import FilterClient, Source
+from letterlock.services.queue.notices import NoticeMaker, Told
 from letterlock.services.receive.dropped import (
     PIECE_OCTETS,
     Dropped,
@@ -43,9 +39,8 @@ from letterlock.services.receive.dropped import (
     DroppedReader,
     LocalUser,
 )
-from letterlock.services.receive.redirected import redirect_if_known
 from letterlock.services.receive.session import Receiver, ReceivingSession
-from letterlock.storage.queue import NewMessage, QueueId, StoreUnavailable
+from letterlock.storage.queue import QueueId, StoreUnavailable
 
 NULL_AUTHOR = "MAILER-DAEMON"
 
@@ -58,6 +53,7 @@ class LocalSettings:
     max_message_bytes: int
     max_recipients: int
     make_token: Callable[[], str]
+    notices: NoticeMaker
 
 
 class Taken(Enum):
@@ -201,33 +197,13 @@ class LocalSubmissions:
 
     async def _save_notice(self, message: Dropped, reported: tuple[ReportedRecipient, ...]) -> None:
         receiver = self._receiver
-        queue_id, now = receiver.make_id(), receiver.clock.now()
+        queue_id = receiver.make_id()
         original = OriginalMessage(
             message.envelope, queue_id, message.moment, message.size, await _read_header(message)
         )
-        dsn = make_dsn(
-            DsnReport(
-                action=Action.FAILED,
-                original=original,
-                recipients=reported,
-                reporting_mta=receiver.hostname,
-                queue_id=queue_id,
-                now=now,
-                token=self._settings.make_token(),
-            )
-        )
-        writer = receiver.store.write_body()
-        if (waiting := writer.write(dsn.content)) is not None:
-            await waiting
-        envelope = redirect_if_known(dsn.envelope, receiver.tables.current())
-        notice = NewMessage(
-            queue_id=queue_id,
-            envelope=envelope,
-            destinations=tuple(item.address.rpartition("@")[2] for item in envelope.recipients),
-            body=await writer.finish(),
-            received=now,
-            expires=receiver.schedule.expires(now, dsn.envelope.sender),
-            origin={"client": "local", "helo": receiver.hostname, "tls": ""},
+        told = Told(Action.FAILED, reported)
+        notice = await self._settings.notices.make(
+            told, original, receiver.store.write_body, queue_id
         )
         await receiver.store.save(notice)
         receiver.log.write(Service.BOUNCE, "sender non-delivery notification", queue_id=queue_id)

@@ -1,12 +1,14 @@
 """The envelope of a message with what its recipients come to in their place.
 
 RFC 5321 §3.9.1 (aliases), RFC 3461 §4.2: the recipient as it was first said goes along as ORCPT.
-What was asked for a recipient (NOTIFY) is asked for each address that it comes to.
+What was asked for a recipient (NOTIFY) is asked for each address that it comes to. Where there are
+several, success is not: that the alias was followed is reported here (RFC 3461 §5.2.7.3 (c)).
 """
 
+from msgspec import Struct
 from msgspec.structs import replace
 
-from letterlock.protocols.smtp.envelope import Envelope, Recipient
+from letterlock.protocols.smtp.envelope import Envelope, Notify, Recipient
 from letterlock.protocols.smtp.paths import AddressError, parse_mailbox
 from letterlock.protocols.smtp.xtext import encode_utf8_address, encode_xtext
 from letterlock.protocols.tables.expansion import Expanded
@@ -16,19 +18,36 @@ MAX_RECIPIENTS = 50_000
 """Of one message, when all its aliases were followed."""
 
 
-def redirect(envelope: Envelope, tables: Tables) -> Envelope | str:
+class Redirected(Struct, frozen=True):
+    """An envelope whose aliases were followed.
+
+    `expanded`: those of its recipients that stood for several addresses, and for which a report of
+    success was asked.
+    """
+
+    envelope: Envelope
+    expanded: tuple[Recipient, ...] = ()
+
+
+def redirect(envelope: Envelope, tables: Tables) -> Redirected | str:
     """Follow the aliases; a text says why that cannot be done now."""
     if not tables.may_rewrite:
-        return envelope
+        return Redirected(envelope)
     found: dict[str, Recipient] = {}
+    expanded: list[Recipient] = []
     for recipient in envelope.recipients:
-        for each in _follow(recipient, tables):
+        targets = _follow(recipient, tables)
+        if len(targets) > 1 and Notify.SUCCESS in recipient.notify:
+            expanded.append(recipient)
+        for each in targets:
             if isinstance(each, str):
                 return each
-            found.setdefault(each.address, each)
+            # What was asked for an address by its own name counts, not what was for an alias.
+            if each.address not in found or each is recipient:
+                found[each.address] = each
         if len(found) > MAX_RECIPIENTS:
             return f"the recipients come to more than {MAX_RECIPIENTS} addresses"
-    return replace(envelope, recipients=tuple(found.values()))
+    return Redirected(replace(envelope, recipients=tuple(found.values())), tuple(expanded))
 
 
 def redirect_if_known(envelope: Envelope, tables: Tables) -> Envelope:
@@ -37,7 +56,7 @@ def redirect_if_known(envelope: Envelope, tables: Tables) -> Envelope:
     For messages of our own, which nobody can be asked to send again.
     """
     found = redirect(envelope, tables)
-    return envelope if isinstance(found, str) else found
+    return envelope if isinstance(found, str) else found.envelope
 
 
 def find_destinations(envelope: Envelope) -> tuple[str, ...]:
@@ -56,11 +75,22 @@ def _follow(recipient: Recipient, tables: Tables) -> list[Recipient | str]:
     if not expansion.steps or not expansion.destinations:
         return [recipient]
     orcpt = recipient.orcpt or _format_orcpt(recipient.address)
-    addresses = (mailbox.format() for mailbox in expansion.destinations)
+    addresses = [mailbox.format() for mailbox in expansion.destinations]
+    if addresses == [recipient.address]:
+        return [recipient]
+    notify = recipient.notify if len(addresses) == 1 else _without_success(recipient.notify)
     return [
-        recipient if address == recipient.address else Recipient(address, recipient.notify, orcpt)
+        # One that has a copy for itself: it was named, so there is no other original.
+        Recipient(address, notify, recipient.orcpt if address == recipient.address else orcpt)
         for address in addresses
     ]
+
+
+def _without_success(notify: frozenset[Notify]) -> frozenset[Notify]:
+    """RFC 3461 §5.2.7.3 (c). Who asked for nothing else is told of nothing else (§4.1)."""
+    if Notify.SUCCESS not in notify:
+        return notify
+    return notify - {Notify.SUCCESS} or frozenset({Notify.NEVER})
 
 
 def _format_orcpt(address: str) -> str:

@@ -36,6 +36,7 @@ from letterlock.services.receive.command_counts import CommandCounts
 from letterlock.services.receive.ending import end_content
 from letterlock.services.receive.filter_log import Filtered, FilteredLine, log_filtered
 from letterlock.services.receive.filtered import SessionFilters, make_client
+from letterlock.services.receive.expanded import report_expanded
 from letterlock.services.receive.incoming import IncomingMessage
 from letterlock.services.receive.opening import TOO_LONG, Opening
 from letterlock.services.receive.receiver import COUNTERS, Receiver
@@ -292,7 +293,7 @@ class ReceivingSession:
             message.writer.discard()
             self._log(f"warning: {message.queue_id} not taken: {redirected}")
             return reply(451, "4.3.5", "Our tables cannot tell now, try again later")
-        envelope = redirected
+        envelope = redirected.envelope
         body = await message.writer.finish()
         now = receiver.clock.now()
         new = NewMessage(
@@ -317,6 +318,8 @@ class ReceivingSession:
         told = self._describe_login() + proxied.describe_origin(self._origin_told)
         log_stored(receiver.log, self._client, told, self._hello.name, new)
         receiver.wake(new.destinations)
+        if redirected.expanded:
+            await report_expanded(receiver, new, redirected.expanded, bytes(message.header))
         return reply(250, "2.0.0", f"Ok: queued as {message.queue_id}")
 
     def _judge_header(self, message: IncomingMessage) -> Reply | None:

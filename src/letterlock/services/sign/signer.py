@@ -42,6 +42,14 @@ class Signer:
         """Begin a message."""
         return Signing(self)
 
+    def sign(self, content: bytes) -> bytes:
+        """Give a whole message of ours with its signatures in front; as it is, if nobody signs."""
+        signing = self.begin()
+        written = signing.receive(content)
+        rest, fields = signing.finish()
+        whole = written + rest
+        return fields + whole[len(fields) :]
+
 
 @dataclass(frozen=True, slots=True)
 class _Decided:
