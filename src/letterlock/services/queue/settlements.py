@@ -157,6 +157,7 @@ class Settlements:
                 Service.BOUNCE,
                 f"warning: undeliverable notification to <{claimed.recipient.address}> {then}",
                 queue_id=claim.queue_id,
+                to=claimed.recipient.address,
             )
         self._report(claim, claimed, outcome, Action.FAILED, decided, status=status)
 
@@ -283,7 +284,17 @@ class Settlements:
 
     def _log_notices(self, claim: Claim, messages: Mapping[Action, NewMessage]) -> None:
         for action, message in messages.items():
-            text = f"{_NOTICES[action]}: {message.queue_id}"
+            count, size = len(message.envelope.recipients), message.body.size
+            self.log.write(
+                Service.QUEUE,
+                f"from=<>, size={size}, nrcpt={count} (queue active)",
+                queue_id=message.queue_id,
+                sender="",
+                size=size,
+                nrcpt=count,
+            )
+            whose = _NOTICES[action] if claim.sender else "postmaster non-delivery notification"
+            text = f"{whose}: {message.queue_id}"
             self.log.write(Service.BOUNCE, text, queue_id=claim.queue_id)
 
     def _log_outcome(

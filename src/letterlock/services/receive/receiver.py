@@ -8,6 +8,7 @@ from letterlock.base.clock import Clock
 from letterlock.base.domains import Domain
 from letterlock.base.log import Log
 from letterlock.services.queue.directory import LocalDirectory
+from letterlock.services.queue.notices import NoticeMaker
 from letterlock.services.queue.schedule import Schedule
 from letterlock.services.receive.clients import Clients
 from letterlock.services.receive.filtered import FILTER_COUNTERS, Filters
@@ -65,5 +66,7 @@ class Receiver:
     """Signs what clients send that may relay; None: nothing is signed."""
     results: ResultsGuard | None = None
     """Takes out Authentication-Results that are forged in our name; None: nothing does."""
+    notices: NoticeMaker | None = None
+    """Makes what senders are told of aliases; None: they are told nothing."""
     filters: Filters | None = None
     """Programs that see each message before it is stored; None: there are none."""

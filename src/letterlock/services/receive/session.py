@@ -34,9 +34,9 @@ from letterlock.services.filter.contract import FilterClient
 from letterlock.services.receive import proxied
 from letterlock.services.receive.command_counts import CommandCounts
 from letterlock.services.receive.ending import end_content
+from letterlock.services.receive.expanded import report_expanded
 from letterlock.services.receive.filter_log import Filtered, FilteredLine, log_filtered
 from letterlock.services.receive.filtered import SessionFilters, make_client
-from letterlock.services.receive.expanded import report_expanded
 from letterlock.services.receive.incoming import IncomingMessage
 from letterlock.services.receive.opening import TOO_LONG, Opening
 from letterlock.services.receive.receiver import COUNTERS, Receiver
