@@ -82,7 +82,7 @@ def test_a_lone_dot_ends_a_message_unless_told_not_to(
     [
         ([], TEXT, 64, "no recipients"),
         (["-f"], TEXT, 64, "value is missing"),
-        (["-bs"], TEXT, 64, "-bs"),
+        (["-bv", "a@b", "c@d"], TEXT, 64, "-bv takes one address"),
         (["-f", "a, b", "c"], TEXT, 64, "one address"),
         (["-t"], TEXT, 65, "name nobody"),
         (["-t"], b"To: a b\n\n", 65, "To: "),

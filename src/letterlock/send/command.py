@@ -17,7 +17,7 @@ from letterlock.send.failures import (
 )
 from letterlock.send.input_text import StandardInput
 from letterlock.send.options import Options, parse_options
-from letterlock.send.place import find_drop_dir
+from letterlock.send.place import SYSTEM_CONFIG, find_drop_dir
 from letterlock.storage.drop import DropEnvelope, DropError, format_envelope
 
 MAX_ADDRESS_OCTETS = 254
@@ -25,7 +25,7 @@ MAX_ADDRESS_OCTETS = 254
 INTERRUPTED = 130
 HELP = """\
 Usage: letterlock send [OPTIONS] [--] [ADDRESS...] < MESSAGE
-       letterlock send -bp | -bi | -q
+       letterlock send -bp | -bi | -q | -bs | -bv ADDRESS
 
 Hands in a message as sendmail(1) does, whether the node runs or not. letterlock-sendmail is the
 same program under a name of its own.
@@ -42,7 +42,9 @@ same program under a name of its own.
   -v             say on standard error when the message was taken
   -bp            list the queue            (mailq)
   -bi, -I        nothing: tables are read when they change (newaliases)
-  -q             nothing: the queue is always at work
+  -q             as root: try all that waits now; else nothing: the queue is always at work
+  -bs            speak SMTP on standard input and output
+  -bv ADDRESS    tell what would become of mail for it  (letterlock policy explain)
 
 Other options of sendmail are taken and ignored. Exit codes are those of sysexits.h.
 """
@@ -78,10 +80,16 @@ def _run(options: Options) -> int:
             _list_queue(options)
         case "aliases":
             _say("nothing to do: the node reads tables when they change")
+        case "idle":
+            _say("nothing to do: the queue is always at work")
         case "flush":
-            _say("nothing to do: the queue is always at work (letterlock queue retry)")
+            _flush(options)
+        case "explain":
+            _explain(options)
         case "smtp":
-            raise SendError(USAGE, "-bs: SMTP on standard input is not spoken here; use -t or -i")
+            from letterlock.send.dialogue import speak  # noqa: PLC0415 - loads far more
+
+            return speak(DropPlace(find_drop_dir(options.config)))
         case _:
             _send(options)
     return 0
@@ -89,12 +97,31 @@ def _run(options: Options) -> int:
 
 def _list_queue(options: Options) -> None:
     """Become `letterlock queue list`: it reads the stores, and loads what that takes."""
-    words = ["-m", "letterlock", "queue", "list"]
+    _become(options, "queue", "list")
+
+
+def _flush(options: Options) -> None:
+    """Try all mail now, for root; the others' is tried in its time."""
+    if os.geteuid() == 0 and (options.config or os.path.lexists(SYSTEM_CONFIG)):
+        _become(options, "queue", "retry", "--all")
+    _say("nothing to do: the queue is always at work (root can have it tried now)")
+
+
+def _explain(options: Options) -> None:
+    if len(options.recipients) != 1:
+        raise SendError(USAGE, "-bv takes one address")
+    _become(options, "policy", "explain", "--", options.recipients[0])
+
+
+def _become(options: Options, *command: str) -> None:
+    """Go on as a command of `letterlock`."""
+    words = ["-m", "letterlock", *command[:2]]
     if options.config is not None:
         words += ["--config", options.config]
-    elif not os.path.lexists("/etc/letterlock/letterlock.toml"):
+    elif not os.path.lexists(SYSTEM_CONFIG):
         # That command would go on to the current folder's.
-        raise SendError(UNAVAILABLE, "/etc/letterlock/letterlock.toml does not exist")
+        raise SendError(UNAVAILABLE, f"{SYSTEM_CONFIG} does not exist")
+    words += command[2:]
     os.execv(sys.executable, [sys.executable, "-P", *words])  # noqa: S606 - our own program
 
 

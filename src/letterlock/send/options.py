@@ -12,13 +12,12 @@ _WITH_JOINED_VALUE = frozenset("Adeq")
 """A value stands behind these or nowhere: `-q30m`."""
 _FLAGS = {"t": "has_header_recipients", "i": "is_dot_text", "v": "is_verbose"}
 _TEXTS = {"F": "full_name", "C": "config", "V": "envid"}
-_TASKS = {"I": "aliases", "q": "flush"}
+_TASKS = {"I": "aliases"}
 _DOT_IS_TEXT = {("o", "i"), ("O", "ignoredots"), ("O", "ignoredots=true")}
-_MODES = {"m": "send", "s": "smtp", "p": "queue", "i": "aliases"}
+_MODES = {"m": "send", "s": "smtp", "p": "queue", "i": "aliases", "v": "explain"}
 _OTHER_MODES = {
     "d": "a daemon is started by: letterlock serve",
     "D": "a daemon is started by: letterlock serve",
-    "v": "addresses are explained by: letterlock policy explain",
     "t": "there is no test mode",
 }
 _NOTIFY = frozenset({"success", "failure", "delay"})
@@ -26,7 +25,10 @@ _RET = {"full": "FULL", "hdrs": "HDRS"}
 
 
 class Options:
-    """What was asked for. `task`: send, smtp, queue, aliases, flush, help or version."""
+    """What was asked for.
+
+    `task`: send, smtp, queue, aliases, flush, idle, explain, help or version.
+    """
 
     __slots__ = (
         *("envid", "full_name", "has_header_recipients", "is_dot_text", "is_verbose", "notify"),
@@ -106,6 +108,9 @@ def _take(options: Options, letter: str, value: str) -> None:
         options.is_dot_text = True
     elif letter in "fr":
         options.sender = _strip(value)
+    elif letter == "q":
+        # `-q30m` is for a daemon, and ours runs.
+        options.task = "flush" if not value else "idle"
     elif letter == "b":
         options.task = _find_task(value)
     else:
