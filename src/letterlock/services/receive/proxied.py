@@ -53,6 +53,7 @@ def name_client(
         proxy,
         port=int(attributes.get("PORT") or 0),
         via=proxy.ip,
+        told="",
         name=attributes.get("NAME", None if "ADDR" in attributes else proxy.name),
         tls=tls,
         is_named=is_named,
