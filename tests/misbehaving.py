@@ -433,7 +433,7 @@ class _TlsSide:
         self.is_done = self.is_failed = self.is_closed = False
         context.sni_callback = self._note_sni
         self._context = context
-        self._sni: str | None = None
+        self._is_name_noted = False
 
     def receive(self, data: bytes) -> None:
         self._incoming.write(data)
@@ -450,7 +450,7 @@ class _TlsSide:
         else:
             self.is_done = True
         if self.is_done or self.is_failed:
-            self._seen.snis.append(self._sni)
+            self._note_name(None)
         return self._outgoing.read()
 
     def encrypt(self, data: bytes) -> bytes:
@@ -470,10 +470,16 @@ class _TlsSide:
         self.is_closed = True
         return plain
 
+    def _note_name(self, name: str | None) -> None:
+        if not self._is_name_noted:
+            self._is_name_noted = True
+            self._seen.snis.append(name)
+
     def _note_sni(
         self, tls: ssl.SSLObject, name: str | None, context: ssl.SSLContext
     ) -> int | None:
-        self._sni = name
+        # Before the client sees a certificate: who waits for what it says of one finds the name.
+        self._note_name(name)
         chooser: _Chooser | None = getattr(context, "chooser", None)
         return chooser.choose(tls, name) if chooser is not None else None
 
