@@ -114,7 +114,7 @@ def running_nginx(folder: Path, ports: NginxPorts, find_port: FindPort) -> Itera
         config.write_text(
             _NGINX.format(
                 folder=folder,
-                modules="\n".join(_list_modules()),
+                modules="\n".join(list_modules()),
                 auth_port=auth_port,
                 mail_port=ports.mail,
                 plain_port=ports.plain,
@@ -129,6 +129,14 @@ def running_nginx(folder: Path, ports: NginxPorts, find_port: FindPort) -> Itera
             yield process
         finally:
             process.stop()
+
+
+def list_modules() -> Iterator[str]:
+    """Load what Debian has in packages of their own."""
+    folder = program("nginx").parent.parent / "lib" / "nginx" / "modules"
+    for name in ("ngx_mail_module", "ngx_stream_module"):
+        if (folder / f"{name}.so").exists():
+            yield f"load_module {folder / name}.so;"
 
 
 @contextmanager
@@ -154,11 +162,3 @@ def _answering(find_port: FindPort) -> Iterator[int]:
         finally:
             server.shutdown()
             thread.join()
-
-
-def _list_modules() -> Iterator[str]:
-    """Load what Debian has in packages of their own."""
-    folder = program("nginx").parent.parent / "lib" / "nginx" / "modules"
-    for name in ("ngx_mail_module", "ngx_stream_module"):
-        if (folder / f"{name}.so").exists():
-            yield f"load_module {folder / name}.so;"

@@ -3,13 +3,17 @@
 The PROXY protocol §2; Postfix's XCLIENT_README and XFORWARD_README.
 """
 
+import re
 import smtplib
 import ssl
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from letterlock.base.config.load import parse_config
 from tests.interop.logging_process import LoggingProcess
 from tests.interop.postfix_instance import (
     free_port,
@@ -21,6 +25,7 @@ from tests.interop.proxy_instances import (
     HAPROXY_SOURCE,
     HaproxyFiles,
     NginxPorts,
+    list_modules,
     running_haproxy,
     running_nginx,
 )
@@ -33,7 +38,7 @@ from tests.journeys.running_node import (
 )
 from tests.journeys.test_submission import NAME, PASSWORD, TEXT, Submitting, add_user
 from tests.network.certificates import authority, issue, write_pair
-from tests.peers import require_peer
+from tests.peers import program, require_peer
 
 IP = "127.0.0.1"
 CLIENT = "127.0.0.9"
@@ -354,3 +359,47 @@ def test_where_postfix_differs(node: RunningNode, postfix_port: int, why: str) -
     """Each is described in docs/guide/proxies.md."""
     lines, postfix, ours = DIFFERENT[why]
     assert (say(postfix_port, lines), say(node.port, lines)) == (postfix, ours)
+
+
+GUIDE = Path(__file__).parent.parent.parent / "docs" / "guide" / "proxies.md"
+
+
+def settings_of(language: str) -> list[str]:
+    """Give what the guide shows of a program's settings."""
+    return re.findall(rf"```{language}\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+
+
+@pytest.mark.peer("haproxy")
+def test_haproxy_takes_the_settings_of_the_guide(tmp_path: Path) -> None:
+    (shown,) = settings_of("haproxy")
+    path = tmp_path / "haproxy.cfg"
+    path.write_text(shown)
+    command = [program("haproxy"), "-c", "-f", path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.peer("nginx")
+def test_nginx_takes_the_settings_of_the_guide(tmp_path: Path) -> None:
+    certificate, key = write_pair(tmp_path, issue(("mail.example.org",)), "mail")
+    shown = "".join(settings_of("nginx"))
+    for port in re.findall(r"listen (\d+)", shown):
+        # It tries them.
+        shown = shown.replace(f"listen {port}", f"listen {IP}:{free_port(IP)}")
+    shown = shown.replace("/etc/ssl/mail.example.org.pem", str(certificate))
+    shown = shown.replace("/etc/ssl/mail.example.org.key", str(key))
+    path = tmp_path / "nginx.conf"
+    modules = "\n".join(list_modules())
+    path.write_text(f"pid {tmp_path}/pid;\n{modules}\nevents {{}}\n{shown}")
+    command = [program("nginx"), "-t", "-e", "stderr", "-p", tmp_path, "-c", path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_node_takes_the_settings_of_the_guide(tmp_path: Path) -> None:
+    head = (
+        'hostname = "mx.example.org"\ndomains = ["example.org"]\n'
+        f'contact = "postmaster@example.org"\ndata_dir = "{tmp_path}"\n'
+    )
+    for shown in settings_of("toml"):
+        assert parse_config(head + shown, tmp_path / "letterlock.toml")
