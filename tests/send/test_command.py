@@ -4,12 +4,13 @@ import os
 import stat
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from letterlock.storage.drop import FILE_MODE
-from tests.send.sending import PATIENCE, SOURCE, DropPlace, run_send
+from tests.send.sending import BARE, PATIENCE, SOURCE, DropPlace, run_send
 
 TEXT = b"Subject: hello\n\nhello\n"
 
@@ -199,4 +200,26 @@ def test_letterlock_send_is_the_same_and_loads_as_little(place: DropPlace) -> No
         "assert not {'click', 'asyncio', 'typing'} & (set(sys.modules) - before); sys.exit(code)"
     )
     subprocess.run([sys.executable, "-I", "-c", program], input=TEXT, timeout=PATIENCE, check=True)
+    assert place.only()[1] == TEXT
+
+
+def test_the_program_that_is_installed_loads_nothing_first(place: DropPlace) -> None:
+    """An installer puts its interpreter in place of `#!python`, and else leaves the file alone."""
+    path = SOURCE.parent / "scripts" / "letterlock-sendmail"
+    assert path.read_text().startswith("#!python\n")
+    shared = tomllib.loads((SOURCE.parent / "pyproject.toml").read_text())["tool"]["hatch"]
+    assert shared["build"]["targets"]["wheel"]["shared-scripts"] == {
+        "scripts/letterlock-sendmail": "letterlock-sendmail"
+    }
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", str(path), "-C", str(place.config), "a@example.org"],
+        input=TEXT,
+        capture_output=True,
+        timeout=PATIENCE,
+        env=BARE | {"PYTHONPATH": str(SOURCE)},
+        check=True,
+    )
+    loaded = [line.rpartition("|")[2].strip() for line in done.stderr.decode().splitlines()]
+    behind = loaded[loaded.index("site") + 1 :]
+    assert not {"re", "enum", "typing", "pathlib", "subprocess"}.intersection(behind)
     assert place.only()[1] == TEXT

@@ -111,7 +111,10 @@ def test_a_client_that_waits_for_replies_is_answered(place: DropPlace) -> None:
     ours, theirs = socket.socketpair()
     with ours:
         process = subprocess.Popen(
-            [*COMMAND, "-C", str(place.config), "-bs"], stdin=theirs, stdout=theirs, env=BARE
+            [*COMMAND, "-C", str(place.config), "-bs"],
+            stdin=theirs.fileno(),
+            stdout=theirs.fileno(),
+            env=BARE,
         )
         theirs.close()
         client = smtplib.SMTP()
