@@ -39,6 +39,15 @@ class OwnAddresses:
             return True
         return (address.version, port) in self._wildcards and _is_on_this_machine(address)
 
+    def has_literal(self, literal: str) -> bool:
+        """Say whether `[192.0.2.1]` or `[IPv6:2001:db8::1]` is ours (RFC 5321 §4.1.3)."""
+        try:
+            address = ip_address(literal[1:-1].removeprefix("IPv6:"))
+        except ValueError:
+            return False
+        ports = {port for _, port in (*self._exact, *self._wildcards)}
+        return any(self.has(address, port) for port in ports)
+
 
 def find_outgoing_addresses() -> tuple[IpAddress, ...]:
     """Find the addresses by which this machine reaches the Internet, IPv4 first; sends nothing."""

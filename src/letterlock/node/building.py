@@ -106,10 +106,15 @@ def build_directory(config: Config) -> LocalDirectory:
         mailboxes,
         config.local.postmaster or "postmaster",
         config.maps.recipient_delimiter,
+        _build_own_addresses(config).has_literal,
     )
 
 
 def build_tables(config: Config, clock: Clock, log: Log | None = None) -> TableFiles:
+def _build_own_addresses(config: Config) -> OwnAddresses:
+    return OwnAddresses(config.receive.listen, config.deliver.own_addresses)
+
+
     """Watch the files of `[maps]`; what is wrong with them is logged, unless that is None."""
 
     def tell(problem: str) -> None:
@@ -235,6 +240,7 @@ class DeliveryBuilder:
             routes,
             relayhost,
             deliver.port,
+            _build_own_addresses(self._config).has_literal,
         )
 
     def _remote(self, mta_sts: MtaStsFinder | None) -> RemoteDelivery:
@@ -275,7 +281,7 @@ class DeliveryBuilder:
             self._random,
             families=deliver.families,
             own_names={config.hostname},
-            is_own_address=OwnAddresses(config.receive.listen, deliver.own_addresses).has,
+            is_own_address=_build_own_addresses(config).has,
             configured={hop.key for hop in configured},
         )
 

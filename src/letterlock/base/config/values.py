@@ -18,6 +18,7 @@ from ipaddress import (
 )
 from pathlib import Path
 from typing import Annotated, Any
+from unicodedata import normalize
 
 from letterlock.base.domains import DomainError, parse_domain
 
@@ -277,7 +278,8 @@ def parse_mailbox(text: str) -> str:
 
     A mailbox is a folder's name: no slash, and no dot where it begins.
     """
-    local, at, domain = text.lower().partition("@")
+    # RFC 6532 §3.1: NFC. Addresses are compared in it too (`protocols.smtp.paths`).
+    local, at, domain = normalize("NFC", text.lower()).partition("@")
     if not _is_local_part(local) or "/" in local:
         raise ValueError('a mailbox such as "alice" or "bob@example.org", without "/"')
     try:

@@ -6,11 +6,13 @@ is lowered. Reading Postfix's own text form is in `postfix_table`; what an entry
 host is in `decide`.
 """
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
+from ipaddress import ip_address
 from typing import TypeVar
 
 from letterlock.base.domains import DomainError, parse_domain
@@ -45,6 +47,7 @@ _FIELDS = frozenset(
 MAX_REASON_CHARACTERS = 200
 T = TypeVar("T")
 
+_KEY_PARTS = re.compile(r"(?:\[(?P<host>[^\[\]]+)\]|(?P<name>[^\[\]:]+))(?P<port>:[0-9A-Za-z]+)?\Z")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 
 
@@ -187,12 +190,26 @@ def parse_entry(key: str, fields: Mapping[str, object], where: str) -> Entry:
 
 
 def normal_key(key: str) -> str:
-    """Give a key in the form it is looked up by: lower case, A-labels."""
+    """Give a key in the form it is looked up by: lower case, A-labels, addresses as `2001:db8::1`.
+
+    Next hops are written in the same way: `example.org:587`, `[mx.example.org]`.
+    """
     dot = "." if key.startswith(".") else ""
-    try:
-        return dot + parse_domain(key.removeprefix("."))
-    except DomainError:
+    found = _KEY_PARTS.match(key.removeprefix("."))
+    if found is None:
         return key.lower()
+    name = _normal_host(found["host"] or found["name"])
+    host = f"[{name}]" if found["host"] else name
+    return f"{dot}{host}{(found['port'] or '').lower()}"
+
+
+def _normal_host(text: str) -> str:
+    with contextlib.suppress(ValueError):
+        return str(ip_address(text[5:] if text[:5].lower() == "ipv6:" else text))
+    try:
+        return parse_domain(text)
+    except DomainError:
+        return text.lower()
 
 
 def parse_level(text: str) -> Level:

@@ -7,7 +7,12 @@ are compared without case, as those of our mailboxes are.
 from collections.abc import Collection
 
 from letterlock.base.domains import DomainError, parse_domain
-from letterlock.protocols.smtp.paths import AddressError, Mailbox, parse_mailbox
+from letterlock.protocols.smtp.paths import (
+    AddressError,
+    Mailbox,
+    fold_local_part,
+    parse_mailbox,
+)
 
 
 def parse_own_address(text: str) -> str:
@@ -26,4 +31,4 @@ def is_own_address(mailbox: Mailbox, own: Collection[str]) -> bool:
 
 
 def _compared(mailbox: Mailbox) -> str:
-    return Mailbox(mailbox.local.lower(), mailbox.domain).format()
+    return Mailbox(fold_local_part(mailbox.local), mailbox.domain).format()

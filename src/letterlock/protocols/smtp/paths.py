@@ -1,12 +1,14 @@
 """Mailboxes and paths: what stands between `<` and `>` in MAIL FROM and RCPT TO.
 
 RFC 5321 §4.1.2 (Mailbox, Path), §4.1.3 (address literals), §4.5.3.1.3 (length); RFC 6531 §3.3
-(UTF-8). Source routes are recognised and dropped, as RFC 5321 §4.1.1.3 asks of receivers. `%`, `!`
-and the like in a local part mean nothing here: who may send where is decided elsewhere.
+(UTF-8); RFC 6532 §3.1 (NFC). Source routes are recognised and dropped, as RFC 5321 §4.1.1.3 asks of
+receivers. `%`, `!` and the like in a local part mean nothing here: who may send where is decided
+elsewhere.
 """
 
 import re
 from ipaddress import IPv4Address, IPv6Address
+from unicodedata import normalize
 
 from msgspec import Struct
 
@@ -70,6 +72,15 @@ class Mailbox(Struct, frozen=True):
 
     def __str__(self) -> str:
         return self.format()
+
+
+def fold_local_part(local: str) -> str:
+    """Give the form in which local parts of our own domains are compared: small letters, in NFC.
+
+    Whose domain it is decides what is the same (RFC 5321 §2.4): mail for others goes on as it was
+    written. RFC 6532 §3.1: the same letters may be written in several ways, and NFC is one.
+    """
+    return local.lower() if local.isascii() else normalize("NFC", local.lower())
 
 
 def parse_mailbox(text: str, *, may_be_unicode: bool = True) -> Mailbox:

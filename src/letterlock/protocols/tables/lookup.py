@@ -3,11 +3,12 @@
 virtual(5), transport(5), aliases(5), postconf(5): `recipient_delimiter`, `relay_domains`,
 `parent_domain_matches_subdomains`. Keys have a normal form: case is folded, a local part is quoted
 only where it must be, a domain is in A-labels. Postfix looks up what was written; here two ways to
-write one address find the same entry.
+write one address find the same entry, and so do two ways to write a letter (RFC 6532 §3.1: NFC).
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from unicodedata import normalize
 
 from letterlock.base.domains import DomainError, parse_domain
 from letterlock.protocols.smtp.paths import AddressError, Mailbox, parse_mailbox
@@ -54,7 +55,7 @@ def fold_local(local: str) -> str:
     """Give the normal key of a local part, from what its quoting meant."""
     if local.isalnum() and local.isascii():
         return local.lower()  # needs no quotes; most are such
-    return Mailbox(local.casefold(), "").format()[:-1]
+    return Mailbox(normalize("NFC", local.casefold()), "").format()[:-1]
 
 
 def fold_address(mailbox: Mailbox) -> str:

@@ -4,7 +4,7 @@ transport(5) comes first; what it does not name goes into a mailbox if it is our
 hop of `routes`, of its sender, or of all. Where a table cannot tell, mail waits.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from letterlock.base.domains import Domain
@@ -28,9 +28,13 @@ class Routing:
     routes: Mapping[Domain, NextHop]
     relayhost: NextHop | None
     port: int = 25
+    is_own_literal: Callable[[str], bool] = lambda _: False
+    """Says whether an address literal is an address of this host."""
 
     def is_local(self, destination: str) -> bool:
-        return destination in self.local_domains
+        if destination in self.local_domains:
+            return True
+        return destination.startswith("[") and self.is_own_literal(destination)
 
     def find(self, destination: str, sender_relay: NextHop | None = None) -> NextHop:
         """Give the next hop; raises NextHopError for a destination that is none.

@@ -31,8 +31,9 @@ class NextHopError(ValueError):
 class NextHop:
     """Where mail goes next. Exactly one of `domain` and `address` is not None.
 
-    `key` is the text as written, in lower case with A-labels and without `smtps:`: what the policy
-    table is asked for. `is_implicit_tls`: TLS comes first, without STARTTLS (RFC 8314 §3.3).
+    `key` is the text as written, in lower case with A-labels and without `smtps:` and `IPv6:`: what
+    the policy table is asked for. `is_implicit_tls`: TLS comes first, without STARTTLS (RFC 8314
+    §3.3).
     """
 
     key: str
@@ -66,7 +67,7 @@ def parse_next_hop(text: str, default_port: int = DEFAULT_PORT) -> NextHop:
     if address and not host:
         raise NextHopError(f"an address must stand in brackets: [{name}]")
     domain = None if address else _parse_domain(name)
-    words = domain or name
+    words = domain or str(address)
     return NextHop(
         key=(f"[{words}]" if host else words) + (f":{port_text}" if port_text else ""),
         domain=domain,

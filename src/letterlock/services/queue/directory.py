@@ -5,11 +5,11 @@ notification can be written to). Asked when mail is taken and again
 when it is delivered, so that both mean the same mailbox.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from letterlock.base.domains import Domain
-from letterlock.protocols.smtp.paths import Mailbox
+from letterlock.protocols.smtp.paths import Mailbox, fold_local_part
 from letterlock.protocols.tables.lookup import split_extension
 
 ROLE_NAMES = ("postmaster", "abuse", "mailer-daemon")
@@ -31,17 +31,22 @@ class LocalDirectory:
     mailboxes: frozenset[str]
     postmaster: str
     delimiter: str = ""
+    is_own_literal: Callable[[str], bool] = lambda _: False
+    """Says whether an address literal, `[192.0.2.1]`, is an address of this host."""
 
     def is_local(self, mailbox: Mailbox) -> bool:
-        """Say if the domain is ours, or the host itself is meant."""
-        return mailbox.domain in self.domains or mailbox.domain == self.hostname
+        """Say if the domain is ours, or the host itself is meant: by its name or its address."""
+        domain = mailbox.domain
+        if domain in self.domains or domain == self.hostname:
+            return True
+        return mailbox.is_literal and self.is_own_literal(domain)
 
     def find_mailbox(self, mailbox: Mailbox) -> tuple[Domain, str] | None:
         """Give domain and name of the mailbox that an address of ours goes to; None: no such one.
 
-        Local parts are compared without case, as postmasters expect.
+        Local parts are compared without case, as postmasters expect, and in NFC.
         """
-        name = mailbox.local.lower()
+        name = fold_local_part(mailbox.local)
         if mailbox.domain in self.domains:
             if f"{name}@{mailbox.domain}" in self.mailboxes:
                 return Domain(mailbox.domain), name
@@ -62,7 +67,8 @@ def local_mailboxes(names: Iterable[str], domains: Iterable[Domain]) -> frozense
     mailboxes: set[str] = set()
     for name in names:
         if "@" in name:
-            mailboxes.add(name.lower())
+            local, _, domain = name.rpartition("@")
+            mailboxes.add(f"{fold_local_part(local)}@{domain}")
         else:
-            mailboxes.update(f"{name.lower()}@{domain}" for domain in known)
+            mailboxes.update(f"{fold_local_part(name)}@{domain}" for domain in known)
     return frozenset(mailboxes)
