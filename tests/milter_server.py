@@ -91,20 +91,22 @@ async def running_milter(
 ) -> AsyncIterator[MilterServer]:
     """Run one, at a unix socket or else a port of its own."""
     milter = MilterServer("", conduct or Conduct())
-    tasks: set[asyncio.Task[None]] = set()
+    open_ones: set[asyncio.StreamWriter] = set()
+    all_ended = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
+        open_ones.add(writer)
+        all_ended.clear()
         try:
             await _serve(milter, reader, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
-            pass
+            pass  # the client is gone, or the test is over
         finally:
-            tasks.discard(task)
+            open_ones.discard(writer)
             writer.close()
             milter.ended.set()
+            if not open_ones:
+                all_ended.set()
 
     if path is not None:
         server: asyncio.Server = await asyncio.start_unix_server(serve, path)
@@ -116,10 +118,10 @@ async def running_milter(
         yield milter
     finally:
         server.close()
-        for task in tuple(tasks):
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        for writer in open_ones:
+            writer.transport.abort()
+        if open_ones:
+            await all_ended.wait()
         await server.wait_closed()
 
 

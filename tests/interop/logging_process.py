@@ -43,6 +43,10 @@ class LoggingProcess:
             stderr.close()
 
     @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    @property
     def lines(self) -> list[str]:
         """Give the log's whole lines."""
         try:
@@ -79,10 +83,10 @@ class LoggingProcess:
                 assert time.monotonic() < end, f"it does not listen\n{self._command}\n{lines}"
             time.sleep(0.02)
 
-    def stop(self) -> None:
+    def stop(self, number: int = signal.SIGTERM) -> None:
         """End it and all that it started."""
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
+            self._process.send_signal(number)
         try:
             self._process.wait(PATIENCE)
         finally:

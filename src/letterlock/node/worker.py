@@ -130,6 +130,7 @@ class Worker:
         self._stores = WorkerStores(
             common.config, common.clock, common.log, self._parts, self._number
         )
+        self._filters = build_filters(common.config, common.log, self._ids.make, self._count)
         # One worker makes what is missing, for all.
         self._key_maker = make_key_maker(common.config, common.log) if place == 0 else None
         self._pickup: Pickup | None = None
@@ -229,7 +230,7 @@ class Worker:
             tables=self._tables,
             proxies=RelayClients(config.receive.xclient_from),
             signer=make_signer(config, common.clock, common.log),
-            filters=build_filters(config, common.log, self._ids.make, self._count),
+            filters=self._filters,
             results=ResultsGuard(
                 make_own_names(config.receive.authserv_ids or [config.hostname]),
                 RelayClients(config.receive.results_from),
@@ -274,6 +275,8 @@ class Worker:
         problems = [*common.policy.problems, *common.problems, *notices, *self._stores.problems]
         if self._key_maker is not None and self._key_maker.problem is not None:
             problems.append(self._key_maker.problem)
+        if self._filters is not None:
+            problems += self._filters.problems
         resolver = self._resolver_check.state
         return {
             "node": {"version": __version__, "started": format_time(self._started)},

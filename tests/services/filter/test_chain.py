@@ -30,7 +30,8 @@ class Session:
     ) -> None:
         self.warnings: list[str] = []
         chained = [ChainedFilter(each, ALL, action) for each in filters]
-        session = FilterChain(chained, self.warnings.append).begin(CLIENT)
+        self.chain = FilterChain(chained, self.warnings.append)
+        session = self.chain.begin(CLIENT)
         assert session is not None
         self.session: ChainSession = session
 
@@ -169,10 +170,13 @@ async def test_a_failure_counts_as_its_setting_says(
 
 async def test_a_filter_that_failed_is_tried_anew_for_the_next_message() -> None:
     script = ScriptedFilter(at_mail=Failed("down"))
-    session = Session(script).session
+    of_test = Session(script)
+    session = of_test.session
     assert (await session.begin(MAIL)).answer == UNAVAILABLE
+    assert of_test.chain.failures == {"scripted": "down"}
     script.at_mail = Passed()
     assert (await session.begin(MAIL)).answer == Passed()
+    assert of_test.chain.failures == {}
     assert (await session.judge(make_message())).answer == Passed()
     assert script.told.count("client 192.0.2.7 outside") == 2
 

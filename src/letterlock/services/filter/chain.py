@@ -30,16 +30,24 @@ class FilterChain:
 
     def __init__(self, filters: Sequence[ChainedFilter], warn: Callable[[str], None]) -> None:
         self._filters = filters
-        self._warn = warn
+        self.warn = warn
+        self.failures: dict[str, str] = {}
+        """Those that failed when they were asked last, by name, with why."""
 
     def begin(self, client: FilterClient) -> "ChainSession | None":
         """Begin a session; None: no filter wants its mail."""
         links = [
-            Link(each, client, self._warn)
-            for each in self._filters
-            if client.source in each.sources
+            Link(each, client, self) for each in self._filters if client.source in each.sources
         ]
         return ChainSession(links) if links else None
+
+    def note(self, name: str, failure: str | None) -> None:
+        """Take how a filter is."""
+        if failure is not None:
+            self.failures[name] = failure
+            self.warn(f"warning: {name}: {failure}")
+        elif self.failures:
+            self.failures.pop(name, None)
 
 
 class ChainSession:

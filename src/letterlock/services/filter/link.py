@@ -3,10 +3,9 @@
 What it wants changed is carried out here. In the words of Postfix (milter_default_action).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -70,15 +69,23 @@ class Judged(Struct, frozen=True):
     by: str = ""
 
 
-class Link:
-    """One filter in one session. `warn` takes lines for the log."""
+class Notes(Protocol):
+    """Where it is kept how filters are."""
 
-    def __init__(
-        self, chained: ChainedFilter, client: FilterClient, warn: Callable[[str], None]
-    ) -> None:
+    def warn(self, text: str) -> None:
+        """Take a line for the log."""
+
+    def note(self, name: str, failure: str | None) -> None:
+        """Take how a filter is: why it fails, or None."""
+
+
+class Link:
+    """One filter in one session."""
+
+    def __init__(self, chained: ChainedFilter, client: FilterClient, notes: Notes) -> None:
         self._chained = chained
         self._client = client
-        self._warn = warn
+        self._notes = notes
         self._filtering: Filtering | None = None
         # That it failed counts for the rest of the transaction.
         self._failure: str | None = None
@@ -133,9 +140,10 @@ class Link:
 
     def _settle(self, answer: Answer) -> Passed | Refused | Discarded:
         if not isinstance(answer, Failed):
+            self._notes.note(self.name, None)
             return answer
         self._failure = answer.reason
-        self._warn(f"warning: {self.name}: {answer.reason}")
+        self._notes.note(self.name, answer.reason)
         self.close()
         return self._act()
 
@@ -187,5 +195,5 @@ class Link:
         try:
             return parse_mailbox(text, may_be_unicode=envelope.smtputf8).format()
         except AddressError as error:
-            self._warn(f"warning: {self.name}: {text[:100]!r} is not an address: {error}")
+            self._notes.warn(f"warning: {self.name}: {text[:100]!r} is not an address: {error}")
             return None

@@ -48,6 +48,12 @@ class Filters:
     make_id: Callable[[], QueueId]
     count: Callable[[str], None]
 
+    @property
+    def problems(self) -> list[str]:
+        """What the postmaster should know: filters that failed when they were asked last."""
+        found = self.chain.failures.items()
+        return [f"filter {name} fails: {failure}" for name, failure in found]
+
 
 class FilteredSession(Protocol):
     """What is needed of a session."""
