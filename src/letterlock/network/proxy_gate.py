@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from letterlock.network.smtp_connection import Connection
-from letterlock.network.smtp_owner import Peer, may_have_rights, read_peer
+from letterlock.network.smtp_owner import Peer, make_peer, may_have_rights
 from letterlock.protocols.proxy.headers import HeaderFault, ProxiedTls, ProxyHeader
 from letterlock.protocols.proxy.reader import HeaderReader
 
@@ -55,7 +55,7 @@ class ProxyGate(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self._proxy = read_peer(transport)
+        self._proxy = make_peer(transport)
         if self._proxies.is_listed(self._proxy.ip):
             self._server.begin_gate(self)
         else:

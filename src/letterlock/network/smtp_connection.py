@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol, assert_never, cast
 
 from letterlock.network.server_certificates import ServerCertificates
 from letterlock.network.server_limits import ServerLimits
-from letterlock.network.smtp_owner import Peer, SessionOwner, read_peer
+from letterlock.network.smtp_owner import Peer, SessionOwner, make_peer
 from letterlock.network.tls import TlsDriver
 from letterlock.protocols.smtp.replies import Reply
 from letterlock.protocols.smtp.server_session import (
@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
     # asyncio's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.start(transport, read_peer(transport))
+        self.start(transport, make_peer(transport))
 
     def start(self, transport: asyncio.BaseTransport, peer: Peer) -> None:
         """Greet a client, or refuse it."""

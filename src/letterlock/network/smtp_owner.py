@@ -48,7 +48,7 @@ class Peer(Struct, frozen=True):
     """A proxy itself, and no client of its: it looks whether we are well, or tells nothing."""
 
 
-def read_peer(transport: asyncio.BaseTransport) -> Peer:
+def make_peer(transport: asyncio.BaseTransport) -> Peer:
     """Give the connection's own other end."""
     name = transport.get_extra_info("peername") or ("unknown", 0)
     return Peer(str(name[0]).partition("%")[0].removeprefix("::ffff:"), int(name[1]))

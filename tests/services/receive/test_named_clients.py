@@ -48,7 +48,7 @@ async def test_a_client_that_was_named_is_the_client(tmp_path: Path) -> None:
 async def test_a_client_that_was_named_has_no_right_of_its_proxys(
     tmp_path: Path, address: bytes
 ) -> None:
-    """No open relay: the proxy may relay, and it may well name its own machine."""
+    """No open relay (rule 179): the proxy may relay, and may well name its own machine."""
     async with receiving(tmp_path, xclient_from="127.0.0.1/32", relay_from="127.0.0.0/8") as node:
         answers = await talk(node.port, EHLO, b"XCLIENT ADDR=" + address + b"\r\n", *TALK)
         assert codes(answers) == [220, 250, 220, 250, 250, 554, 221]

@@ -74,7 +74,7 @@ async def test_the_client_is_who_the_proxy_says(tmp_path: Path, write: object) -
 
 
 async def test_a_client_of_a_proxy_that_may_relay_may_not(tmp_path: Path) -> None:
-    """No open relay: the proxy's own address is in `relay_from`, that of its client is not."""
+    """Rule 179: the proxy's own address is in `relay_from`, that of its client is not."""
     async with proxied(tmp_path, relay_from="127.0.0.0/8") as node:
         assert codes(await talk(node.port, client("203.0.113.9"), *TALK)) == [
             220,
@@ -97,7 +97,7 @@ async def test_a_client_of_a_proxy_that_may_relay_may_not(tmp_path: Path) -> Non
     ],
 )
 async def test_what_a_proxy_has_of_its_own_gives_no_rights(tmp_path: Path, header: bytes) -> None:
-    """No open relay: a proxy behind a proxy may well show everybody as 127.0.0.1."""
+    """No open relay (rule 179): a proxy behind a proxy may well show everybody as 127.0.0.1."""
     async with proxied(tmp_path, relay_from="127.0.0.0/8") as node:
         assert codes(await talk(node.port, header, *TALK)) == [220, 250, 250, 554, 221]
 

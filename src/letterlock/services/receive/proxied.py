@@ -66,6 +66,8 @@ def name_client(
 
 def describe_origin(told: Mapping[str, str]) -> str:
     """Give what the log tells of a message's origin, in Postfix's words."""
+    if not told:
+        return ""
     origin = ""
     if told.get("IDENT"):
         origin = f", orig_queue_id={make_safe(told['IDENT'])}"
