@@ -110,11 +110,11 @@ def build_directory(config: Config) -> LocalDirectory:
     )
 
 
-def build_tables(config: Config, clock: Clock, log: Log | None = None) -> TableFiles:
 def _build_own_addresses(config: Config) -> OwnAddresses:
     return OwnAddresses(config.receive.listen, config.deliver.own_addresses)
 
 
+def build_tables(config: Config, clock: Clock, log: Log | None = None) -> TableFiles:
     """Watch the files of `[maps]`; what is wrong with them is logged, unless that is None."""
 
     def tell(problem: str) -> None:
