@@ -28,6 +28,7 @@ from letterlock.network.server_certificates import (
 from letterlock.network.server_limits import ServerLimits
 from letterlock.network.smtp_client import Dialer, DialTimeouts
 from letterlock.node.descriptors import count_for_clients
+from letterlock.node.live_tables import LiveTables
 from letterlock.node.notifying import build_notices, build_schedule
 from letterlock.node.relay_logins import build_login_terms, build_logins
 from letterlock.protocols.policy.judge import ClearFallback, FallbackRule
@@ -56,7 +57,7 @@ from letterlock.services.discover.tlsa import TlsaFinder
 from letterlock.services.queue.directory import LocalDirectory, local_mailboxes
 from letterlock.services.queue.settlements import Settlements
 from letterlock.services.receive.clients import ClientLimits
-from letterlock.services.redirect.tables import NO_TABLES, TableFiles, TableSource
+from letterlock.services.redirect.tables import NO_TABLES, TableSource
 from letterlock.storage.certificate_files import CertificateFiles, PairListing
 from letterlock.storage.ids import QueueIds
 from letterlock.storage.maildir import MaildirStore
@@ -114,14 +115,14 @@ def _build_own_addresses(config: Config) -> OwnAddresses:
     return OwnAddresses(config.receive.listen, config.deliver.own_addresses)
 
 
-def build_tables(config: Config, clock: Clock, log: Log | None = None) -> TableFiles:
+def build_tables(config: Config, clock: Clock, log: Log | None = None) -> LiveTables:
     """Watch the files of `[maps]`; what is wrong with them is logged, unless that is None."""
 
     def tell(problem: str) -> None:
         if log is not None:
             log.write(Service.NODE, f"warning: {problem}")
 
-    return TableFiles(config.maps, config.domains, config.hostname, clock, tell)
+    return LiveTables(config, clock, tell)
 
 
 def find_mail_store(config: Config) -> LmtpSocket | LmtpHost | None:

@@ -184,6 +184,7 @@ class Worker:
                     tasks.create_task(control.run()),
                     tasks.create_task(self._names.run()),
                     tasks.create_task(self._resolver_check.run()),
+                    tasks.create_task(self._tables.run()),
                 ]
                 if self._mta_sts is not None:
                     is_first = self._place == 0

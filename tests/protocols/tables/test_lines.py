@@ -1,7 +1,10 @@
 """Lines, keys and values of Postfix's text tables."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from letterlock.protocols.tables import lines
 from letterlock.protocols.tables.lines import (
     Entry,
     Fault,
@@ -101,3 +104,14 @@ def test_a_key_may_be_refused() -> None:
 )
 def test_texts_from_files_are_shown_short_and_printable(text: str, short: str) -> None:
     assert shorten(text) == short
+
+
+@given(content=st.binary(max_size=60), octets=st.integers(0, 9))
+def test_where_a_file_is_cut_for_reading_does_not_matter(content: bytes, octets: int) -> None:
+    whole = list(lines.decoded_lines(content))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines, "_SLICE_OCTETS", octets)
+        cut = list(lines.decoded_lines(content))
+    assert [(number, str(line)) for number, line in cut] == [
+        (number, str(line)) for number, line in whole
+    ]

@@ -5,7 +5,7 @@ the module of each kind of table.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
@@ -16,6 +16,7 @@ BLANK = " \t\r\v\f"
 # A key ends at the first white space that is neither quoted nor behind a backslash.
 _KEY = re.compile(r'(?:\\.|"(?:\\.|[^"\\])*"|[^\\" \t\r\v\f])*', re.DOTALL)
 _SHOWN_CHARACTERS = 80
+_SLICE_OCTETS = 64 * 1024
 
 Value = TypeVar("Value")
 
@@ -80,8 +81,12 @@ def logical_lines(text: str) -> Iterator[tuple[int, str]]:
 
     A first line that begins with white space continues none: it is given as it is.
     """
+    return _join_lines(text.split("\n"))
+
+
+def _join_lines(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
     start, gathered = 0, ""
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(lines, start=1):
         stripped = line.strip(BLANK)
         if not stripped or stripped[0] == "#":
             continue
@@ -98,7 +103,7 @@ def logical_lines(text: str) -> Iterator[tuple[int, str]]:
 def decoded_lines(content: bytes) -> Iterator[tuple[int, str | TableError]]:
     """Give the logical lines of a file; a TableError instead of one that no table can have."""
     # Line by line: an octet that is not UTF-8 costs its own line only.
-    for number, line in logical_lines(content.decode("utf-8", "surrogateescape")):
+    for number, line in _join_lines(_decode_lines(content)):
         if not line.isascii() and re.search("[\udc80-\udcff]", line):
             yield number, TableError("not UTF-8")
         elif "\0" in line:
@@ -107,6 +112,16 @@ def decoded_lines(content: bytes) -> Iterator[tuple[int, str | TableError]]:
             yield number, TableError("a line that begins with white space continues none")
         else:
             yield number, line
+
+
+def _decode_lines(content: bytes) -> Iterator[str]:
+    """Give all lines, some at a time: a file may be large, and nothing else runs meanwhile."""
+    start = 0
+    while start <= len(content):
+        end = content.find(b"\n", start + _SLICE_OCTETS)
+        end = len(content) if end < 0 else end
+        yield from content[start:end].decode("utf-8", "surrogateescape").split("\n")
+        start = end + 1
 
 
 def split_pair(line: str) -> tuple[str, str]:

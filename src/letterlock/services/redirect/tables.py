@@ -191,13 +191,13 @@ class TableFiles:
         self._relay_recipients = _watch(section.relay_recipients, parse_relay_recipients)
         self._sender_relays = _watch(section.sender_relay, parse_sender_relay_file)
         self._includes: dict[str, WatchedFile[Include]] = {}
-        self._has_files = any(getattr(section, name) is not None for name in FILE_SETTINGS)
+        self.has_files = any(getattr(section, name) is not None for name in FILE_SETTINGS)
         self._current = Tables(self._addresses)
         self._next_look = -1.0
 
     def current(self) -> Tables:
         """Give the tables; files are looked at once in a while."""
-        if self._has_files and (now := self._clock.monotonic()) >= self._next_look:
+        if self.has_files and (now := self._clock.monotonic()) >= self._next_look:
             self._current = self._load()
             self._next_look = now + CHECK_SECONDS
         return self._current
