@@ -24,10 +24,12 @@ from letterlock.protocols.sasl.scram import make_verifier
 from letterlock.protocols.smtp.server_session import SessionSettings
 from letterlock.protocols.smtp.submission_session import SubmissionSession
 from letterlock.protocols.tls.handshake import Handshake
+from letterlock.services.filter.chain import FilterChain
 from letterlock.services.queue.directory import LocalDirectory
 from letterlock.services.queue.schedule import Schedule
 from letterlock.services.receive.accounts import AccountChange, make_user
 from letterlock.services.receive.clients import ClientLimits, Clients
+from letterlock.services.receive.filtered import Filters
 from letterlock.services.receive.guesses import Guesses, GuessLimits
 from letterlock.services.receive.logins import AccountSource
 from letterlock.services.receive.names import ClientNames
@@ -155,6 +157,8 @@ class Limits:
     clients: ClientLimits = field(default_factory=ClientLimits)
     proxies: RelayClients = NOBODY
     """Who may name clients with XCLIENT."""
+    chain: FilterChain | None = None
+    """Filters that see what is submitted."""
 
 
 @asynccontextmanager
@@ -183,6 +187,10 @@ async def submitting(
         _receiver(queue, clock, log, Clients(limits.clients, shared, 0, clock)),
         proxies=limits.proxies,
     )
+    if limits.chain is not None:
+        make_id, count = receiver.make_id, receiver.count
+        filters = Filters(limits.chain, NOBODY, folder, make_id, count)
+        receiver = replace(receiver, filters=filters)
     submitter = Submitter(
         receiver,
         source or OwnAccounts(users, checks),

@@ -1,5 +1,6 @@
 """Filters in a session: what clients are told, what is stored, and what the log says."""
 
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,15 @@ from letterlock.services.filter.contract import (
     Answer,
     Discarded,
     Failed,
+    FilterClient,
     Judgement,
     Passed,
     Refused,
     Source,
 )
 from letterlock.services.filter.link import ChainedFilter, DefaultAction
-from tests.services.filter.scripted import ScriptedFilter
+from letterlock.storage.queue import StoreUnavailable
+from tests.services.filter.scripted import ScriptedFilter, ScriptedFiltering
 from tests.services.receive.test_receiving import Node, read_reply, receiving, talk
 
 EHLO = b"EHLO client.example\r\n"
@@ -252,5 +255,54 @@ async def test_a_filter_sees_who_may_relay(tmp_path: Path) -> None:
 async def test_an_exempt_client_is_not_filtered(tmp_path: Path) -> None:
     script = ScriptedFilter(at_mail=REFUSED)
     async with receiving(tmp_path, chain=chain(script), exempt="127.0.0.0/8") as node:
+        assert (await talk(node.port, *SEND))[-1].startswith(b"250")
+    assert script.told == []
+
+
+class FailingStore:
+    """A spool whose disk is full when the message is read for the filters."""
+
+    size = 0
+
+    def write(self, octets: bytes) -> None:
+        self.size += len(octets)
+
+    async def read(self) -> AsyncGenerator[bytes, None]:
+        yield b"a piece"
+        raise StoreUnavailable("no space", is_full=True)
+
+    def close(self) -> None:
+        pass
+
+
+async def test_a_spool_that_fails_ends_the_filters_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they were told of the message must not be part of the next."""
+    script = ScriptedFilter()
+    async with receiving(tmp_path, chain=chain(script)) as node:
+        with monkeypatch.context() as patched:
+            patched.setattr("letterlock.services.filter.message.Spool", lambda _: FailingStore())
+            answers = await talk(node.port, *SEND)
+        assert answers[-1].startswith(b"452 4.3.1 ")
+        assert "close" in script.told
+        assert await node.store.list_messages() == []
+        assert (await talk(node.port, *SEND))[-1].startswith(b"250")
+
+
+async def test_a_filter_that_breaks_for_want_of_care_stores_nothing(tmp_path: Path) -> None:
+    class Broken(ScriptedFilter):
+        def begin(self, client: FilterClient) -> ScriptedFiltering:
+            raise ZeroDivisionError(client)
+
+    async with receiving(tmp_path, chain=chain(Broken())) as node:
+        await talk(node.port, EHLO, MAIL)
+        assert await node.store.list_messages() == []
+
+
+async def test_a_filter_for_other_mail_is_not_asked(tmp_path: Path) -> None:
+    script = ScriptedFilter(at_mail=REFUSED)
+    only = FilterChain([ChainedFilter(script, frozenset({Source.LOCAL}))], lambda _: None)
+    async with receiving(tmp_path, chain=only) as node:
         assert (await talk(node.port, *SEND))[-1].startswith(b"250")
     assert script.told == []

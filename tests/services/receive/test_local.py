@@ -11,11 +11,17 @@ from letterlock.base.clock import SystemClock
 from letterlock.base.domains import Domain
 from letterlock.base.shared_counters import SharedCounters
 from letterlock.protocols.smtp.envelope import BodyType, Notify, Ret, TlsDemand
+from letterlock.protocols.smtp.field_edits import AppendField
+from letterlock.protocols.smtp.replies import reply
+from letterlock.services.filter.chain import FilterChain
+from letterlock.services.filter.contract import Failed, Judgement, Passed, Refused, Source
+from letterlock.services.filter.link import ChainedFilter
 from letterlock.services.queue.directory import LocalDirectory
 from letterlock.services.queue.notices import NoticeMaker
 from letterlock.services.queue.schedule import Schedule
 from letterlock.services.receive.clients import ClientLimits, Clients
 from letterlock.services.receive.dropped import LocalUser
+from letterlock.services.receive.filtered import Filters
 from letterlock.services.receive.local import LocalSettings, LocalSubmissions, Taken
 from letterlock.services.receive.names import ClientNames
 from letterlock.services.receive.recipients import RelayClients
@@ -25,6 +31,7 @@ from letterlock.storage.ids import QueueIds
 from letterlock.storage.queue import BodyWriter, NewMessage, StoreUnavailable
 from letterlock.storage.sqlite.queue import SqliteQueue
 from tests.fakes import FakeLog, FixtureResolver
+from tests.services.filter.scripted import ScriptedFilter
 
 NOW = SystemClock().now().timestamp()
 USER = LocalUser(1000, "jo", "Jo Doe")
@@ -292,3 +299,69 @@ async def test_a_queue_that_is_away_leaves_it_for_later(
 ) -> None:
     away = intake.with_store(_Full(intake.store, is_at_begin=is_at_begin))
     assert await away.take(b"\n", recipient) is Taken.LATER
+
+
+def with_filter(intake: Intake, script: ScriptedFilter, folder: Path) -> Intake:
+    chain = FilterChain([ChainedFilter(script, frozenset(Source))], lambda _: None)
+    receiver = intake.receiver
+    filters = Filters(chain, RelayClients(()), folder, receiver.make_id, receiver.count)
+    changed = replace(receiver, filters=filters)
+    return Intake(intake.store, intake.log, changed, intake.settings, saved=intake.saved)
+
+
+async def test_mail_of_programs_is_filtered_as_from_this_machine(
+    intake: Intake, tmp_path: Path
+) -> None:
+    edits = (AppendField("X-Seen", b" yes"),)
+    script = ScriptedFilter(judgement=Judgement(edits=edits))
+    taken = await with_filter(intake, script, tmp_path).take(b"Subject: x\n\nhello\n")
+    assert taken is Taken.DONE
+    (client,) = script.clients
+    assert (client.source, client.ip, client.name) == (Source.LOCAL, "127.0.0.1", "localhost")
+    assert (client.login, client.may_relay) == ("jo", True)
+    assert script.told[1:] == [
+        *("mail jo@example.org", "rcpt al@far.example"),
+        *("judge", "abort", "close"),
+    ]
+    assert "\r\nX-Seen: yes\r\n\r\nhello\r\n" in await intake.read()
+
+
+async def test_whom_a_filter_refuses_is_told_of_when_the_others_have_theirs(
+    intake: Intake, tmp_path: Path
+) -> None:
+    refused = Refused(reply(550, "5.7.1", "not for bob"))
+    filtered = with_filter(intake, ScriptedFilter(at_rcpt=(refused, Passed())), tmp_path)
+    taken = await filtered.take(b"Subject: x\n\nhello\n", "bob@far.example", "al@far.example")
+    assert taken is Taken.DONE
+    mail, notice = intake.saved
+    assert [each.address for each in mail.envelope.recipients] == ["al@far.example"]
+    assert [each.address for each in notice.envelope.recipients] == ["jo@example.org"]
+    assert "not for bob" in await intake.read()
+
+
+@pytest.mark.parametrize("at", ["mail", "rcpt", "judge"])
+async def test_what_a_filter_refuses_comes_back(intake: Intake, at: str, tmp_path: Path) -> None:
+    answer = Refused(reply(550, "5.7.1", "not this"))
+    script = ScriptedFilter(
+        at_mail=answer if at == "mail" else Passed(),
+        at_rcpt=(answer,) if at == "rcpt" else (),
+        judgement=Judgement(answer if at == "judge" else Passed()),
+    )
+    filtered = with_filter(intake, script, tmp_path)
+    assert await filtered.take(b"Subject: x\n\nhello\n") is Taken.DONE
+    (notice,) = intake.saved
+    assert notice.envelope.sender == ""
+    assert "not this" in await intake.read()
+    assert any("milter-reject" in text for text in intake.log.texts)
+
+
+@pytest.mark.parametrize("at", ["mail", "rcpt", "judge"])
+async def test_what_a_filter_cannot_say_now_waits(intake: Intake, at: str, tmp_path: Path) -> None:
+    script = ScriptedFilter(
+        at_mail=Failed("down") if at == "mail" else Passed(),
+        at_rcpt=(Failed("down"),) if at == "rcpt" else (),
+        judgement=Judgement(Failed("down") if at == "judge" else Passed()),
+    )
+    filtered = with_filter(intake, script, tmp_path)
+    assert await filtered.take(b"Subject: x\n\nhello\n", "al@far.example") is Taken.LATER
+    assert intake.saved == []

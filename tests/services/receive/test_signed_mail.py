@@ -9,12 +9,18 @@ from letterlock.base.domains import Domain
 from letterlock.protocols.dkim.results import DkimResult
 from letterlock.protocols.dkim.signature import Algorithm
 from letterlock.protocols.dkim.verifying import Verifier
+from letterlock.protocols.smtp.field_edits import ChangeField, InsertField
+from letterlock.protocols.smtp.header_edits import cut_fields
+from letterlock.services.filter.chain import FilterChain
+from letterlock.services.filter.contract import Judgement, Source
+from letterlock.services.filter.link import ChainedFilter
 from letterlock.services.sign.keyring import Keyring
 from letterlock.services.sign.keys import KeyPlan, make_missing_key
 from letterlock.services.sign.signer import Signer
 from letterlock.storage.dkim_keys import DkimKeyFiles
 from letterlock.storage.queue import SPILL_BYTES
 from tests.fakes import START, FakeLog
+from tests.services.filter.scripted import ScriptedFilter
 from tests.services.receive.test_receiving import Node, receiving, talk
 
 DOMAIN = Domain("example.org")
@@ -127,3 +133,21 @@ async def test_others_cannot_have_their_mail_signed(tmp_path: Path, signer: Sign
     async with receiving(tmp_path, signer=signer) as node:
         await talk(node.port, EHLO, MAIL, RCPT, b"DATA\r\n", HEADER + b"\r\nx\r\n.\r\n")
         assert b"DKIM-Signature" not in await read_stored(node)
+
+
+@pytest.mark.parametrize("lines", [1, SPILL_BYTES])
+async def test_what_filters_leave_is_what_is_signed(
+    tmp_path: Path, signer: Signer, lines: int
+) -> None:
+    """RFC 6376 §5.1: what changes a message afterwards would break its signature."""
+    edits = (InsertField(0, "X-Top", b" 1"), ChangeField("Subject", 1, b" [list] x"))
+    script = ScriptedFilter(judgement=Judgement(edits=edits))
+    chain = FilterChain([ChainedFilter(script, frozenset(Source))], lambda _: None)
+    async with receiving(tmp_path, relay_from=CLIENT, signer=signer, chain=chain) as node:
+        content = HEADER + b"\r\n" + b"..a dot\r\n" * lines + b".\r\n"
+        await talk(node.port, EHLO, MAIL, RCPT, b"DATA\r\n", content)
+        message = await read_stored(node)
+    assert verify(signer, message) == [DkimResult.PASS]
+    assert b"\r\nSubject: [list] x\r\n" in message
+    names = [field.name for field in cut_fields(message.partition(b"\r\n\r\n")[0])]
+    assert names == [b"Received", b"DKIM-Signature", b"X-Top", b"From", b"Subject"]
