@@ -1,7 +1,14 @@
-"""Filters: what they want done to a header section, and results that are forged in our name."""
+"""Filters: edits of a header section, results forged in our name, and what rspamd answers."""
 
 import re
 
+from letterlock.protocols.rspamd.answers import (
+    MAX_FIELDS,
+    MAX_RECIPIENTS,
+    AnswerError,
+    describe,
+    parse_answer,
+)
 from letterlock.protocols.smtp.field_edits import (
     AppendField,
     ChangeField,
@@ -15,6 +22,8 @@ from letterlock.protocols.smtp.own_results import (
     make_own_names,
     may_have_results,
 )
+from letterlock.services.filter.contract import Passed
+from letterlock.services.filter.rspamd import judge_answer
 from tests.fuzz.target import Target, take_choices
 
 _OWN = make_own_names(["mx.test"])
@@ -76,7 +85,47 @@ def check_own_results(octets: bytes) -> None:
             assert not re.match(rb"\s*mx\.test\s*(;|\Z)", field.value, re.IGNORECASE)
 
 
+def check_rspamd_answer(octets: bytes) -> None:
+    """What can be read is bounded, and what it asks for can be carried out or is refused."""
+    try:
+        answer = parse_answer(octets)
+    except AnswerError:
+        return
+    assert answer.action
+    describe(answer)
+    judgement = judge_answer(answer, 2)
+    assert len(judgement.edits) <= 5 * MAX_FIELDS
+    assert len(judgement.added) <= MAX_RECIPIENTS
+    if not isinstance(judgement.answer, Passed):
+        assert judgement.edits == ()
+    for edit in judgement.edits:
+        try:
+            edited = edit_header(_HEADER, [edit])
+        except EditError:
+            continue
+        assert abs(len(cut_fields(edited)) - len(cut_fields(_HEADER))) <= 2
+
+
 TARGETS = (
+    Target(
+        "rspamd-answer",
+        check_rspamd_answer,
+        (
+            (
+                b'{"action":"add header","score":7,"required_score":9,"symbols":{"A":{"score":1}},'
+                b'"messages":{"smtp_message":"x"},"dkim-signature":"v=1"}'
+            ),
+            (
+                b'{"action":"a","milter":{"add_headers":{"A":"b","C":{"value":"d","order":1}},'
+                b'"remove_headers":{"A":0,"B":-1},"spam_header":"x","change_from":"a@b",'
+                b'"add_rcpt":["c@d"],"del_rcpt":["e@f"],"no_action":true}}'
+            ),
+            b'{"action":"rewrite subject","subject":"[spam]"}',
+            b'{"error":"x"}',
+        ),
+        (b'"reject"', b'"quarantine"', b'"soft reject"', b"[", b"]", b"{", b"}", b":", b",", b"-"),
+        2048,
+    ),
     Target(
         "own-results",
         check_own_results,

@@ -11,6 +11,11 @@ import msgspec
 
 from letterlock.base.config import values
 from letterlock.base.config.dkim import parse_selector
+from letterlock.base.config.filters import (
+    parse_field_name,
+    parse_milter_address,
+    parse_rspamd_place,
+)
 from letterlock.base.config.inbound import parse_authserv_id
 from letterlock.base.config.load import ConfigErrors, parse_config
 from letterlock.base.config.locate import locate
@@ -176,6 +181,9 @@ _VALUES: tuple[tuple[Callable[[str], Any], Callable[[Any], str]], ...] = (
     (parse_syslog_target, str),
     (parse_selector, str),
     (parse_authserv_id, str),
+    (parse_milter_address, str),
+    (parse_rspamd_place, str),
+    (parse_field_name, str),
     (values.parse_group, str),
     (values.parse_https_url, str),
     (values.parse_certificate_name, str),

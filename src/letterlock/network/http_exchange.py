@@ -5,7 +5,7 @@ What the peer does is a value; what a response means is the caller's. Connection
 whether a server is who it should be, are `network.https_client`'s.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterable, Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -25,10 +25,19 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 
 @dataclass(frozen=True, slots=True)
+class BodyStream:
+    """A request's body that is sent as it is read: pieces, and how long they are together."""
+
+    octets: int
+    pieces: AsyncIterable[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class HttpRequest:
     """What is asked. `host` is a name or an address, `target` a path with its query.
 
-    `headers` come after Host, and before those that say how the connection is used.
+    `headers` come after Host, and before those that say how the connection is used. The body is
+    `body`, or `stream`, whose octets are not held.
     """
 
     host: str
@@ -37,6 +46,7 @@ class HttpRequest:
     method: str = "GET"
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
+    stream: BodyStream | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +142,28 @@ class Exchange:
         self._is_framed = False
 
     async def run(self) -> HttpResponse | HttpFailed:
-        if lost := await self._wire.write(self._format_request(), self._bounds.seconds):
+        if lost := await self._send_request():
             return self._fail(lost.detail)
         try:
             return await self._receive()
         except h11.RemoteProtocolError as error:
             return self._fail(f"not a response in HTTP/1.1: {str(error)[:_SHOWN_CHARACTERS]!r}")
 
-    def _format_request(self) -> bytes:
+    async def _send_request(self) -> Lost | None:
+        """Raise what reading the body raises."""
+        octets, stream = self._format_head(), self._request.stream
+        if stream is not None:
+            async for piece in stream.pieces:
+                octets += self._http.send(h11.Data(data=piece)) or b""
+                if lost := await self._wire.write(octets, self._bounds.seconds):
+                    return lost
+                octets = b""
+        elif self._request.body:
+            octets += self._http.send(h11.Data(data=self._request.body)) or b""
+        self._http.send(h11.EndOfMessage())
+        return await self._wire.write(octets, self._bounds.seconds) if octets else None
+
+    def _format_head(self) -> bytes:
         asked = self._request
         headers = [
             ("Host", _format_authority(asked, 80 if self._tls is None else 443)),
@@ -148,14 +172,11 @@ class Exchange:
             ("Accept-Encoding", "identity"),
             ("Connection", "close"),
         ]
-        if asked.body:
-            headers.append(("Content-Length", str(len(asked.body))))
+        length = len(asked.body) if asked.stream is None else asked.stream.octets
+        if length or asked.stream is not None:
+            headers.append(("Content-Length", str(length)))
         head = h11.Request(method=asked.method, target=asked.target, headers=headers)
-        octets = self._http.send(head) or b""
-        if asked.body:
-            octets += self._http.send(h11.Data(data=asked.body)) or b""
-        self._http.send(h11.EndOfMessage())
-        return octets
+        return self._http.send(head) or b""
 
     async def _receive(self) -> HttpResponse | HttpFailed:
         while True:

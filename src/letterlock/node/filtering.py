@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 
-from letterlock.base.config.filters import Milter
+from letterlock.base.config.filters import Milter, Rspamd
 from letterlock.base.config.sections import Config
 from letterlock.base.log import Log, Service
+from letterlock.network.rspamd_client import RspamdClient
+from letterlock.protocols.rspamd.answers import MAX_ANSWER_OCTETS
 from letterlock.services.filter.chain import FilterChain
 from letterlock.services.filter.contract import Source
 from letterlock.services.filter.link import ChainedFilter, DefaultAction
 from letterlock.services.filter.milter import MilterFilter, MilterTimeouts
+from letterlock.services.filter.rspamd import RspamdFilter
 from letterlock.services.receive.filtered import Filters
 from letterlock.services.receive.recipients import RelayClients
 from letterlock.storage.queue import QueueId
@@ -19,6 +22,7 @@ def build_filters(
 ) -> Filters | None:
     """Build them in the order in which they are asked; None: there are none."""
     filters = [_build_milter(each, config) for each in config.filter.milters]
+    filters += [_build_rspamd(each, log) for each in config.filter.rspamd]
     if not filters:
         return None
 
@@ -39,4 +43,14 @@ def _build_milter(milter: Milter, config: Config) -> ChainedFilter:
         MilterFilter(milter.address, timeouts, config.receive.max_message_bytes),
         frozenset(Source(each.value) for each in milter.mail),
         DefaultAction(milter.default_action.value),
+    )
+
+
+def _build_rspamd(rspamd: Rspamd, log: Log) -> ChainedFilter:
+    client = RspamdClient(rspamd.url, rspamd.timeout.total_seconds(), MAX_ANSWER_OCTETS)
+    name, settings_id = str(rspamd.url), rspamd.settings_id or ""
+    return ChainedFilter(
+        RspamdFilter(name, client, log, settings_id, rspamd.spam_header),
+        frozenset(Source(each.value) for each in rspamd.mail),
+        DefaultAction(rspamd.default_action.value),
     )

@@ -7,6 +7,7 @@ from letterlock.base.config.certificates import CertificatesSection
 from letterlock.base.config.choices import ChallengeKind, LogFormat, LogSink, QueueEngine
 from letterlock.base.config.dkim import DkimAlgorithm
 from letterlock.base.config.dns_changes import DnsChangeMethod, DnsChangesSection
+from letterlock.base.config.filters import Milter, Rspamd
 from letterlock.base.config.locate import KeyPath
 from letterlock.base.config.logs import LogSection
 from letterlock.base.config.sections import Config
@@ -122,12 +123,17 @@ def _check_filters(config: Config) -> Iterator[Conflict]:
     section = config.filter
     for index in _find_repeated([each.address for each in section.milters]):
         yield Conflict(("filter", "milters", index, "address"), "stands here twice")
-    for index, milter in enumerate(section.milters):
-        path: KeyPath = ("filter", "milters", index, "mail")
-        if not milter.mail:
-            yield Conflict(path, "must hold at least one: outside, submission or local")
-        for again in _find_repeated(milter.mail):
-            yield Conflict((*path, again), "stands here twice")
+    for index in _find_repeated([each.url for each in section.rspamd]):
+        yield Conflict(("filter", "rspamd", index, "url"), "stands here twice")
+    lists: dict[str, Sequence[Milter | Rspamd]]
+    lists = {"milters": section.milters, "rspamd": section.rspamd}
+    for key, filters in lists.items():
+        for index, each in enumerate(filters):
+            path: KeyPath = ("filter", key, index, "mail")
+            if not each.mail:
+                yield Conflict(path, "must hold at least one: outside, submission or local")
+            for again in _find_repeated(each.mail):
+                yield Conflict((*path, again), "stands here twice")
     for index, network in enumerate(section.exempt):
         if network.prefixlen < LEAST_PREFIX[network.version]:
             yield Conflict(("filter", "exempt", index), f"{network} is too wide")

@@ -13,7 +13,12 @@ from pathlib import Path
 from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, Final, NewType, Union, get_args, get_origin, get_type_hints
 
-from letterlock.base.config.filters import MilterAddress, parse_milter_address
+from letterlock.base.config.filters import (
+    MilterAddress,
+    RspamdPlace,
+    parse_milter_address,
+    parse_rspamd_place,
+)
 from letterlock.base.config.locate import KeyPath
 from letterlock.base.config.values import (
     Address,
@@ -88,6 +93,7 @@ _PARSERS: Mapping[Any, Callable[[str], Any]] = {
     ResolverAddress: parse_resolver_address,
     NextHop: parse_next_hop,
     MilterAddress: parse_milter_address,
+    RspamdPlace: parse_rspamd_place,
     Network: parse_network,
     Address: parse_ip_address,
     IPv4Address: _parse_ipv4,

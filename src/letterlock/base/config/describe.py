@@ -18,7 +18,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from letterlock.base.config.certificates import Authority, Export
 from letterlock.base.config.convert import format_bounds, join_choices, take_apart
-from letterlock.base.config.filters import Milter, MilterAddress
+from letterlock.base.config.filters import Milter, MilterAddress, Rspamd, RspamdPlace
 from letterlock.base.config.inbound import CertificateFiles
 from letterlock.base.config.sections import Config
 from letterlock.base.config.values import (
@@ -51,6 +51,7 @@ _KINDS: Mapping[Any, str] = {
     ResolverAddress: "address, with or without a port",
     NextHop: "next hop",
     MilterAddress: "milter's address",
+    RspamdPlace: "rspamd's address",
     IPv4Address: "IPv4 address",
     IPv6Address: "IPv6 address",
     HopPolicy: "policy",
@@ -61,6 +62,7 @@ _INLINE: Mapping[Any, str] = {
     CertificateFiles: "certificate with key",
     Export: "export",
     Milter: "milter",
+    Rspamd: "rspamd",
 }
 """Tables that are the elements of a list."""
 

@@ -3,17 +3,22 @@
 How sections are written says `sections`.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from letterlock.base.config.values import MAX_PORT, Network, lasting, parse_ip_address
+from letterlock.base.config.values import MAX_PORT, Network, Parsed, lasting, parse_ip_address
 from letterlock.base.domains import DomainError, parse_domain
 
 _KIND = 'an address such as "unix:/run/rspamd/milter.sock" or "inet:localhost:8891"'
+_RSPAMD_KIND = 'an address such as "http://localhost:11333" or "unix:/run/rspamd/worker.sock"'
+_RSPAMD_PORT = 11333
 _MAX_PATH_OCTETS = 107
 """The kernel takes no longer one."""
+_FIELD_NAME = re.compile(r"[!-9;-~]{1,76}\Z")
 
 
 class FilteredMail(StrEnum):
@@ -106,11 +111,84 @@ class Milter:
 
 
 @dataclass(frozen=True, slots=True)
+class RspamdPlace:
+    """Where rspamd's worker listens: a unix socket's `path`, or else `host` and `port`."""
+
+    path: str | None = None
+    host: str = ""
+    port: int = 0
+
+    def __str__(self) -> str:
+        if self.path is not None:
+            return f"unix:{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+
+def parse_rspamd_place(text: str) -> RspamdPlace:
+    """Parse `http://host:port` or `unix:/path`. Raises ValueError."""
+    if text.startswith("unix:/"):
+        path = text.removeprefix("unix:")
+        if len(path.encode()) > _MAX_PATH_OCTETS or not path.isprintable():
+            raise ValueError(f"{_RSPAMD_KIND}, whose path has at most {_MAX_PATH_OCTETS} octets")
+        return RspamdPlace(path=path)
+    try:
+        url = urlsplit(text)
+        port = _RSPAMD_PORT if url.port is None else url.port
+        host = url.hostname or ""
+        host = str(parse_ip_address(host)) if ":" in host else parse_domain(host)
+    except (DomainError, ValueError) as error:
+        raise ValueError(_RSPAMD_KIND) from error
+    is_plain = url.scheme == "http" and url.path in {"", "/"} and "@" not in url.netloc
+    if not is_plain or url.query or url.fragment or not port:
+        raise ValueError(_RSPAMD_KIND)
+    return RspamdPlace(host=host, port=port)
+
+
+def parse_field_name(text: str) -> str:
+    """Take the name of a header field (RFC 5322 §2.2). Raises ValueError."""
+    if not _FIELD_NAME.match(text):
+        raise ValueError('the name of a header field, such as "X-Spam"')
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Rspamd:
+    """An rspamd that is asked over HTTP, by its own protocol."""
+
+    url: RspamdPlace
+    """Where its normal worker listens: `http://localhost:11333`, `unix:/run/rspamd/worker.sock`.
+    There is no TLS: it is on this machine, or in a network of your own."""
+
+    mail: tuple[FilteredMail, ...] = (
+        FilteredMail.OUTSIDE,
+        FilteredMail.SUBMISSION,
+        FilteredMail.LOCAL,
+    )
+    """Which mail it sees, as for a milter."""
+
+    default_action: FilterDefault = FilterDefault.TEMPFAIL
+    """What is done with mail while it fails, as for a milter."""
+
+    timeout: Annotated[timedelta, lasting("1s", "10m")] = timedelta(seconds=60)
+    """How long it may take about one message, from connecting to its answer."""
+
+    spam_header: Annotated[str, Parsed(parse_field_name, "field name")] = "X-Spam"
+    """The header field that says `Yes` of spam that is delivered (its action `add header`)."""
+
+    settings_id: str | None = None
+    """The id of settings of rspamd's that are to count for this mail."""
+
+
+@dataclass(frozen=True, slots=True)
 class FilterSection:
-    """Programs that see each message before it is taken: milters."""
+    """Programs that see each message before it is taken: milters, and rspamd over HTTP."""
 
     milters: tuple[Milter, ...] = ()
     """Each is asked in the order of the list, and sees what the one before left of the message."""
+
+    rspamd: tuple[Rspamd, ...] = ()
+    """Each is asked after the milters, in the order of the list."""
 
     exempt: tuple[Network, ...] = ()
     """Clients whose mail no filter sees: addresses and networks, such as those of your own other

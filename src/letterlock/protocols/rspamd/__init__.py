@@ -1,0 +1,1 @@
+"""How rspamd is asked over HTTP, and what it answers."""
