@@ -374,7 +374,7 @@ def test_haproxy_takes_the_settings_of_the_guide(tmp_path: Path) -> None:
     (shown,) = settings_of("haproxy")
     path = tmp_path / "haproxy.cfg"
     path.write_text(shown)
-    command = [program("haproxy"), "-c", "-f", path]
+    command: list[str | Path] = [program("haproxy"), "-c", "-f", path]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -391,7 +391,7 @@ def test_nginx_takes_the_settings_of_the_guide(tmp_path: Path) -> None:
     path = tmp_path / "nginx.conf"
     modules = "\n".join(list_modules())
     path.write_text(f"pid {tmp_path}/pid;\n{modules}\nevents {{}}\n{shown}")
-    command = [program("nginx"), "-t", "-e", "stderr", "-p", tmp_path, "-c", path]
+    command: list[str | Path] = [program("nginx"), "-t", "-e", "stderr", "-p", tmp_path, "-c", path]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -402,4 +402,9 @@ def test_the_node_takes_the_settings_of_the_guide(tmp_path: Path) -> None:
         f'contact = "postmaster@example.org"\ndata_dir = "{tmp_path}"\n'
     )
     for shown in settings_of("toml"):
-        assert parse_config(head + shown, tmp_path / "letterlock.toml")
+        config = parse_config(head + shown, tmp_path / "letterlock.toml")
+        lists = (
+            *(config.receive.proxy_from, config.receive.xforward_from),
+            config.submission.xclient_from,
+        )
+        assert any(lists)

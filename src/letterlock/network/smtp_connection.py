@@ -254,6 +254,8 @@ class Connection(asyncio.Protocol):
 
     async def _change_client(self, event: ClientNamed) -> None:
         """Go on with the client that a proxy names, as if it had connected by itself."""
+        if self._lost is not None:
+            return
         name = event.attributes.get("LOGIN", "")
         session, owner = self._server.begin(self, self._owner.name_client(event))
         if name and (refusal := await owner.log_in(name)) is not None:

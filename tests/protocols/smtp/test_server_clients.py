@@ -52,6 +52,13 @@ def test_attributes_that_are_none_are_errors(verb: bytes) -> None:
     assert any(isinstance(event, ProtocolError) for event in talk.events)
 
 
+def test_where_tls_is_demanded_only_a_proxy_goes_without() -> None:
+    """RFC 3207 §4 (rule 3)."""
+    for settings, codes in ((SETTINGS, [530, 530]), (TRUSTED, [501, 530])):
+        talk = Dialogue(replace(settings, require_tls=True))
+        assert talk.codes(b"XCLIENT\r\n", b"XFORWARD\r\n") == codes
+
+
 def test_a_client_that_is_refused_changes_nothing() -> None:
     talk = Dialogue(TRUSTED, answering(ClientNamed, reply(550, "5.7.0", "No")))
     assert talk.codes(b"EHLO c\r\n", NAMING, b"MAIL FROM:<a@b>\r\n") == [250, 550, 250]

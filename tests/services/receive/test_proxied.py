@@ -12,12 +12,15 @@ import pytest
 
 from letterlock.base.clock import SystemClock
 from letterlock.network.proxy_gate import HEADER_SECONDS
+from letterlock.network.tls import TlsDriver
 from letterlock.network.wire import Lost, Wire, connect
 from letterlock.protocols.proxy.binary_form import format_binary_header
 from letterlock.protocols.proxy.headers import Endpoint, ProxiedTls, ProxyHeader
 from letterlock.protocols.proxy.text_form import format_text_header
+from letterlock.protocols.tls.handshake import Handshake
 from letterlock.services.receive.clients import ClientLimits
 from tests.fakes import FakeClock
+from tests.network.certificates import client_context, issue, make_chooser
 from tests.services.receive.test_receiving import MESSAGE, Node, read_reply, receiving
 
 HERE = Endpoint("198.51.100.25", 25)
@@ -180,6 +183,30 @@ async def test_a_proxys_look_is_neither_logged_nor_counted(tmp_path: Path, heade
         await node.server.wait_empty()
         assert node.log.lines == []
         assert node.counters.totals()["connections"] == 0
+
+
+@pytest.mark.parametrize("step", [b"\x16\x03\x01nonsense", b""])
+async def test_a_proxys_look_at_tls_is_not_logged(tmp_path: Path, step: bytes) -> None:
+    """HAProxy's `check-ssl`, and a check that closes within the handshake."""
+    chooser = make_chooser(tmp_path, issue(("mx.example.org",)))
+    async with proxied(tmp_path, certificates=chooser) as node:
+        answers = await talk(
+            node.port, LOCAL, b"EHLO h\r\n", b"STARTTLS\r\n", *filter(None, [step])
+        )
+        assert codes(answers[:3]) == [220, 250, 220]
+        wire = await connect("127.0.0.1", node.port, 5)
+        assert isinstance(wire, Wire)
+        await wire.write(LOCAL, 5)
+        for line in (b"", b"EHLO h\r\n", b"STARTTLS\r\n"):
+            await wire.write(line, 5)
+            await read_reply(wire)
+        assert isinstance(
+            await wire.start_tls(TlsDriver.client(client_context(), "mx.example.org"), 5), Handshake
+        )
+        wire.close()
+        await node.server.wait_empty()
+        assert node.log.lines == []
+        assert node.counters.totals()["tls"] == node.counters.totals()["tls_failed"] == 0
 
 
 async def test_what_a_proxy_does_beside_looking_is_logged(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ __all__ = [
 # XCLIENT is followed by a greeting.
 _END_OF_GROUP = frozenset({"EHLO", "HELO", "DATA", "STARTTLS", "XCLIENT"})
 # RFC 3207 §4: what needs no TLS where TLS is required.
-_WITHOUT_TLS = frozenset({"NOOP", "EHLO", "STARTTLS", "QUIT", "XCLIENT"})
+_WITHOUT_TLS = frozenset({"NOOP", "EHLO", "STARTTLS", "QUIT"})
 # Postfix's SMTPD_CMD_FLAG_LIMIT, and HELP: commands that further nothing.
 _JUNK = frozenset({"EHLO", "HELO", "RSET", "NOOP", "VRFY", "HELP"})
 _READING = frozenset({Mode.COMMANDS, Mode.TEXT, Mode.CHUNK})
@@ -217,6 +217,9 @@ class ServerSession(ServerClients):
         if self._refusal is not None and verb != "QUIT":
             return self._refusal
         if self.settings.require_tls and not self.is_tls and verb not in _WITHOUT_TLS:
+            # A proxy that speaks no TLS to us may have had it with its client.
+            if verb == "XCLIENT" and self.settings.may_name_clients:
+                return None
             return server_replies.TLS_FIRST
         return None
 

@@ -18,7 +18,7 @@ from letterlock.services.receive.recipients import RelayClients
 
 UNKNOWN = "unknown"
 NO_LOGIN = reply(550, "5.7.0", "LOGIN is for the ports for submission")
-LOOKS = frozenset({"ehlo", "helo", "noop", "rset", "quit"})
+LOOKS = frozenset({"ehlo", "helo", "noop", "rset", "quit", "starttls"})
 """The commands by which a proxy looks whether we are well: every few seconds, so not logged."""
 
 

@@ -182,6 +182,8 @@ class ReceivingSession:
         self._counts.add("STARTTLS")
         self._hello = _NO_HELLO
         self._forget_transaction()
+        if self._peer.is_proxy:
+            return
         count = self._receiver.count
         count("tls")
         if choice is not None and choice.reason is ChoiceReason.NO_SNI:
@@ -191,6 +193,8 @@ class ReceivingSession:
         log_handshake(self._log, self._client, handshake)
 
     def note_tls_failure(self, failure: HandshakeFailed) -> None:
+        if self._peer.is_proxy:
+            return
         self._receiver.count("tls_failed")
         if self._tls is None:
             self._counts.add("STARTTLS", is_accepted=False)
