@@ -6,12 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from letterlock.base.config.filters import FilterSection, Milter, MilterAddress
 from letterlock.base.config.inbound import ReceiveSection
 from letterlock.base.config.outbound import DeliverSection
 from letterlock.base.config.sections import Config
 from letterlock.base.domains import Domain
 from letterlock.node import descriptors
-from letterlock.node.descriptors import allow_descriptors, count_for_clients, describe_shortage
+from letterlock.node.descriptors import (
+    allow_descriptors,
+    count_for_clients,
+    count_per_client,
+    describe_shortage,
+)
 
 DELIVER = DeliverSection(max_connections=100)
 CONFIG = Config(
@@ -70,3 +76,14 @@ def test_it_is_told_when_clients_get_fewer_connections_than_configured(
     assert describe_shortage(fewer, 1) is None
     monkeypatch.setattr(descriptors, "count_for_clients", lambda _: 0)
     assert describe_shortage(CONFIG, 1) is None
+
+
+def test_a_client_takes_a_connection_to_each_filter_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    milters = tuple(Milter(MilterAddress(f"/{number}")) for number in range(2))
+    config = replace(CONFIG, filter=FilterSection(milters))
+    assert [count_per_client(each) for each in (CONFIG, config)] == [1, 4]
+    monkeypatch.setattr(descriptors, "count_for_clients", lambda _: 4000)
+    assert describe_shortage(CONFIG, 1) is None
+    shortage = describe_shortage(config, 1)
+    assert shortage is not None
+    assert "each of 1 workers has room for 1000" in shortage

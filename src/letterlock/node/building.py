@@ -27,7 +27,7 @@ from letterlock.network.server_certificates import (
 )
 from letterlock.network.server_limits import ServerLimits
 from letterlock.network.smtp_client import Dialer, DialTimeouts
-from letterlock.node.descriptors import count_for_clients
+from letterlock.node.descriptors import count_for_clients, count_per_client
 from letterlock.node.live_tables import LiveTables
 from letterlock.node.notifying import build_notices, build_schedule
 from letterlock.node.relay_logins import build_login_terms, build_logins
@@ -147,7 +147,7 @@ def build_client_limits(config: Config) -> ClientLimits:
 def build_server_limits(config: Config, *, is_submission: bool = False) -> ServerLimits:
     """Limit one of a process's servers; those for submission have half the room, if there are."""
     receive = config.receive
-    room = count_for_clients(config.deliver)
+    room = count_for_clients(config.deliver) // count_per_client(config)
     if config.submission.enabled:
         # 0 is no limit; who has little room has at least some.
         room = room and max(1, room // (4 if is_submission else 2))

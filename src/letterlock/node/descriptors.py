@@ -39,9 +39,18 @@ def count_for_clients(deliver: DeliverSection, descriptors: int | None = None) -
     return descriptors - min(reserved, descriptors // 2)
 
 
+def count_per_client(config: Config) -> int:
+    """Give how many descriptors a client may take: with filters, a connection to each of them too.
+
+    And a file, for a message that is large.
+    """
+    filters = len(config.filter.milters) + len(config.filter.rspamd)
+    return 1 + filters + bool(filters)
+
+
 def describe_shortage(config: Config, workers: int) -> str | None:
     """Say that clients get fewer connections than `receive.max_connections`; None: they don't."""
-    room = count_for_clients(config.deliver)
+    room = count_for_clients(config.deliver) // count_per_client(config)
     most = config.receive.max_connections
     if not room or room * workers >= most:
         return None
