@@ -59,3 +59,17 @@ def test_a_line_that_would_be_too_long_is_cut() -> None:
 def test_on_one_line_a_reply_has_all_its_text() -> None:
     assert Reply(550, ("a", "b"), "5.7.1").text == "550 5.7.1 a b"
     assert Reply(250).text == "250"
+
+
+@pytest.mark.parametrize(
+    ("given", "transcript"),
+    [
+        (Reply(550, ("no",), "5.1.1"), "550 5.1.1 no"),
+        (Reply(550, ("a", "b", "c"), "5.7.1"), "550-5.7.1 a 550-5.7.1 b 550 5.7.1 c"),
+        (Reply(550, ("a", ""), None), "550-a 550"),
+        (Reply(250, (), None), "250"),
+    ],
+)
+def test_a_transcript_keeps_the_lines_apart(given: Reply, transcript: str) -> None:
+    """RFC 3461 §9.2."""
+    assert given.transcript == transcript

@@ -40,6 +40,14 @@ class Reply(Struct, frozen=True):
         status = f"{self.status} " if self.status else ""
         return f"{self.code} {status}{' '.join(self.lines)}".rstrip()
 
+    @property
+    def transcript(self) -> str:
+        """The reply as it came, a space between its lines: RFC 3461 §9.2 (Diagnostic-Code)."""
+        status = f"{self.status} " if self.status else ""
+        *before, last = self.lines or ("",)
+        lines = [f"{self.code}-{status}{line}" for line in before]
+        return " ".join([*lines, f"{self.code} {status}{last}".rstrip()])
+
 
 def reply(code: int, status: str | None, text: str) -> Reply:
     """Make a one-line reply."""
