@@ -100,6 +100,8 @@ PEERS = {
             needs=("libnginx-mod-mail", "libnginx-mod-stream"),
         ),
         Peer("mutt", "mutt", ("mutt",)),
+        # Another's SCRAM with channel binding.
+        Peer("gsasl", "gsasl", ("gsasl",)),
         Peer("php", "php-cli", ("php",)),
         Peer("pflogsumm", "pflogsumm", ("pflogsumm",)),
         Peer("fail2ban", "fail2ban", ("fail2ban-regex",)),

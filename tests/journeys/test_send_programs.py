@@ -88,3 +88,36 @@ def test_mail_sends(files: NodeFiles) -> None:
     assert "\nCc: postmaster@example.org\n" in text
     assert "\nSubject: by mail\n" in text
     assert text.endswith("\n\nhello\n")
+
+
+@pytest.mark.peer("mutt")
+def test_mutt_sends(files: NodeFiles) -> None:
+    """mutt through sendmail(1), as it does where no `smtp_url` is set."""
+    settings = files.folder / "muttrc"
+    settings.write_text(
+        f'set sendmail="{_install(files)} -oem -oi" use_envelope_from=yes copy=no\n'
+        'set from="alice@example.org" realname="Alice" use_domain=no\n'
+    )
+    mutt = shlex.quote(str(program("mutt", "mutt")))
+    command = f"{mutt} -n -F {settings} -s 'by mutt' -c postmaster -- alice"
+    (text,) = _take(files, command, b"hello\n.\n", {**environment("mutt"), **BARE})
+    assert text.startswith("Return-Path: <alice@example.org>\n")
+    assert "\nSubject: by mutt\n" in text
+    assert text.endswith("\n\nhello\n.\n")
+
+
+@pytest.mark.peer("php")
+def test_php_itself_sends(files: NodeFiles) -> None:
+    """PHP's mail() with a sender in its fifth argument and fields in its fourth."""
+    script = files.folder / "form.php"
+    script.write_text(
+        "<?php $fields = ['From' => 'www@example.org', 'X-Form' => '1'];\n"
+        "$to = 'alice@example.org, postmaster@example.org';\n"
+        "exit(mail($to, 'form', \"one\\n.\\ntwo\\n\", $fields, '-fwww@example.org') ? 0 : 1);\n"
+    )
+    php = shlex.quote(str(program("php", "php")))
+    command = f"{php} -n -d sendmail_path={shlex.quote(f'{_install(files)} -t -i')} {script}"
+    (text,) = _take(files, command, b"", {**environment("php"), **BARE})
+    assert text.startswith("Return-Path: <www@example.org>\n")
+    assert "\nX-Form: 1\n" in text
+    assert text.rstrip("\n").endswith("\n\none\n.\ntwo")

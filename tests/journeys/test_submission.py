@@ -1,4 +1,4 @@
-"""A node with the ports for submission, and clients of others: smtplib, msmtp, swaks."""
+"""A node with the ports for submission, and clients of others: smtplib, msmtp, mutt, swaks."""
 
 import base64
 import os
@@ -214,6 +214,29 @@ def test_msmtp_submits(submitting: Submitting, folder: Path, method: str, is_tls
     assert submitting.node.log[since:].startswith(f"sasl_method={method.upper()}, sasl_username=")
 
 
+@pytest.mark.peer("gsasl")
+@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN"])
+def test_gsasl_logs_in(submitting: Submitting, mechanism: str) -> None:
+    """RFC 5802 §6, RFC 9266: GNU SASL binds its login to the TLS connection, and so do we."""
+    done = subprocess.run(
+        [
+            *(str(find_program("gsasl")), "--client", "--smtp", "--starttls"),
+            *("--connect", f"127.0.0.1:{submitting.starttls}", "--mechanism", mechanism),
+            *("--authentication-id", NAME, "--authorization-id", NAME, "--password", PASSWORD),
+            # The name that it connects to is an address; what is tested is the login.
+            *("--x509-ca-file=", "--hostname", "mx.example.org"),
+            *(() if mechanism.endswith("-PLUS") else ("--no-cb",)),
+        ],
+        input="",
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+        env={**os.environ, "LC_ALL": "C"},
+    )
+    assert "235 2.7.0 Authentication successful" in done.stdout, done.stdout + done.stderr
+
+
 @pytest.mark.peer("swaks")
 @pytest.mark.parametrize("method", ["PLAIN", "LOGIN"])
 def test_swaks_submits(submitting: Submitting, method: str) -> None:
@@ -233,6 +256,43 @@ def test_swaks_submits(submitting: Submitting, method: str) -> None:
     )
     assert done.returncode == 0, done.stdout
     assert "ESMTPSA" in submitting.wait_delivered(before + 1)
+
+
+@pytest.mark.peer("mutt")
+@pytest.mark.parametrize("method", ["scram-sha-256", "plain"])
+@pytest.mark.parametrize("is_tls", [True, False], ids=["465", "587"])
+def test_mutt_submits(submitting: Submitting, folder: Path, method: str, is_tls: bool) -> None:
+    """RFC 8314 §3.3 (`smtps:`), and STARTTLS; the password from mutt's settings."""
+    before = count(submitting)
+    settings = folder / f"muttrc-{method}-{is_tls}"
+    url = f"smtps://{NAME}@127.0.0.1:{submitting.tls}"
+    if not is_tls:
+        url = f"smtp://{NAME}@127.0.0.1:{submitting.starttls}"
+    settings.write_text(
+        f'set smtp_url="{url}" smtp_pass="{PASSWORD}" smtp_authenticators="{method}"\n'
+        f'set ssl_ca_certificates_file="{submitting.trust}" ssl_usesystemcerts=no\n'
+        "set ssl_verify_host=no ssl_starttls=yes ssl_force_tls=yes copy=no\n"
+        'set from="alice@example.org" realname="Alice" use_domain=no use_envelope_from=yes\n'
+    )
+    settings.chmod(0o600)
+    done = subprocess.run(
+        [
+            *(str(find_program("mutt")), "-n", "-F", str(settings)),
+            *("-s", "by mutt", "postmaster@example.org"),
+        ],
+        input="hello\n",
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+        env={**os.environ, "HOME": str(folder), "LC_ALL": "C"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    mail = submitting.wait_delivered(before + 1)
+    assert "ESMTPSA" in mail
+    assert "\nSubject: by mutt\n" in mail
+    since = submitting.node.log.rfind("sasl_method=")
+    assert submitting.node.log[since:].startswith(f"sasl_method={method.upper()}, sasl_username=")
 
 
 def test_what_the_greeting_needs_comes_after_the_handshake_only(submitting: Submitting) -> None:
