@@ -119,3 +119,25 @@ def test_our_authserv_ids_are_tokens() -> None:
     for text in ("", "a b", "a;b", "a=b", '"a"', "\u00e9", "x" * 201):
         with pytest.raises(ValueError, match="without spaces"):
             parse_authserv_id(text)
+
+
+def test_what_is_wrong_with_filters_is_found_with_its_key(tmp_path: Path) -> None:
+    file = tmp_path / "letterlock.toml"
+    file.write_text(
+        'hostname = "mx.example.org"\ndomains = ["example.org"]\n'
+        'contact = "postmaster@example.org"\ndata_dir = "data"\n'
+        "[filter]\n"
+        'milters = [{ address = "inet:localhost:1", mail = ["local", "local"] },\n'
+        '  { address = "inet:localhost:1", mail = [] }]\n'
+        'exempt = ["::/0"]\n'
+    )
+    with pytest.raises(ConfigErrors) as caught:
+        load_config(file)
+    text = str(caught.value)
+    for fault in (
+        "filter.milters[2].address: stands here twice",
+        "filter.milters[1].mail[2]: stands here twice",
+        "filter.milters[2].mail: must hold at least one",
+        "filter.exempt[1]: ::/0 is too wide",
+    ):
+        assert fault in text
