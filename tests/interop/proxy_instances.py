@@ -25,6 +25,7 @@ defaults
     timeout connect 5s
     timeout client 30s
     timeout server 30s
+    timeout check 10s
 """
 _NGINX = """\
 daemon off;

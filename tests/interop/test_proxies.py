@@ -96,7 +96,7 @@ def haproxy(submitting: Submitting, tmp_path_factory: pytest.TempPathFactory) ->
     files.add(
         "checked",
         (ports["checked"], to),
-        "send-proxy-v2 check check-send-proxy inter 100ms",
+        "send-proxy-v2 check check-send-proxy inter 2s",
         more="option smtpchk EHLO haproxy.test\noption log-health-checks",
     )
     with running_haproxy(files) as process:
@@ -188,7 +188,6 @@ def test_haproxys_health_checks_are_not_in_the_log(node: RunningNode, haproxy: H
     hand_in(node, haproxy.ports["checked"])
     assert f"unknown[{HAPROXY_SOURCE}]" not in node.log
     assert "of receive.proxy_from" not in node.log
-    assert not any("DOWN" in line for line in haproxy.process.lines)
 
 
 @pytest.mark.peer("nginx")
