@@ -101,6 +101,12 @@ rspamd_config.TEST_RULE = {
         task:get_queue_id() or '', tostring(task:get_request_header('Settings-ID') or ''),
         tostring(task:get_request_header('Deliver-To') or ''),
         tostring(task:get_request_header('TLS-Version') or '')}, '|')}})
+    elseif wanted == 'results' then
+      local seen = task:get_header_full('Authentication-Results') or {}
+      task:set_milter_reply({add_headers = {
+        ['Authentication-Results'] = {value = 'mx.example.org; spf=pass', order = 1},
+        ['X-Seen'] = tostring(#seen),
+      }})
     elseif results[wanted] then
       task:set_pre_result(results[wanted][1], results[wanted][2])
     end
