@@ -21,12 +21,12 @@ from tests.fakes import FakeClock
 
 HOST = "mx1.example.org"
 # RFC 5424 §6.
-RFC_5424 = re.compile(
+IETF_SYSLOG = re.compile(
     rb"<(\d{1,3})>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,6}(?:Z|[+-]\d\d:\d\d)"
     rb" [!-~]{1,255} [!-~]{1,48} [!-~]{1,128} [!-~]{1,32} (?:-|\[.*\]) (.+)\Z"
 )
 # RFC 3164 §4.1, as syslog(3) writes it: without a host.
-RFC_3164 = re.compile(rb"<(\d{1,3})>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d ([^ ]+)\[\d+\]: (.+)\Z")
+BSD_SYSLOG = re.compile(rb"<(\d{1,3})>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d ([^ ]+)\[\d+\]: (.+)\Z")
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_rfc_5424_datagrams() -> None:
             "4F2k: warning: é"
         ).encode()
     )
-    found = RFC_5424.match(datagram)
+    found = IETF_SYSLOG.match(datagram)
     assert found is not None
 
 
@@ -73,7 +73,9 @@ def test_rfc_3164_datagrams() -> None:
 
 @pytest.mark.skipif(shutil.which("logger") is None, reason="there is no logger(1)")
 @pytest.mark.parametrize(
-    ("option", "shape"), [("--rfc5424", RFC_5424), (None, RFC_3164)], ids=["RFC 5424", "RFC 3164"]
+    ("option", "shape"),
+    [(f"--rfc{5424}", IETF_SYSLOG), (None, BSD_SYSLOG)],
+    ids=["RFC 5424", "RFC 3164"],
 )
 def test_logger_writes_the_same_shape(
     tmp_path: Path, option: str | None, shape: re.Pattern[bytes]

@@ -24,7 +24,11 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 EXPLAIN_KEYS = {
     "domain": "what was asked about: a domain, or a host in brackets",
-    "next_hop": "where its mail goes: the domain, or what is configured; null: mailboxes here",
+    "next_hop": "where its mail goes by SMTP: the domain, or what is configured; null: not by SMTP",
+    "way": "what is done with it",
+    "way.kind": "smtp, lmtp, mailbox, discard or error",
+    "way.to": "the next hop, or the LMTP server; else null",
+    "way.where": "file and line of the table's entry that says so; or null",
     "resolver.address": "who is asked DNS",
     "resolver.trusted": "whether its DNSSEC result is believed",
     "resolver.self_test": "passed, failed, untrusted, or undecided",
@@ -101,6 +105,12 @@ def _question(command: Decorated) -> Decorated:
             metavar="FILE",
             help="Add what this mail log, in Postfix's shape, says of the domain.",
         ),
+        click.option(
+            "--sender",
+            default="",
+            metavar="ADDRESS",
+            help="For mail of this sender, who may have a relay host of his own.",
+        ),
         resolver_option,
         config_option,
         click.argument("asked", metavar="ADDRESS-OR-DOMAIN"),
@@ -143,6 +153,7 @@ class _Asked:
     resolver: str | None
     log_path: Path | None
     demand: str
+    sender: str
     as_json: bool
 
 
@@ -161,7 +172,9 @@ def _answer(asked: _Asked, *, is_live: bool) -> int:
         config = replace(config, dns=replace(config.dns, resolver=address))
     demand = TlsDemand(asked.demand)
     try:
-        explanation = run(config, asked.asked, demand, SystemClock(), is_live=is_live)
+        explanation = run(
+            config, asked.asked, demand, SystemClock(), is_live=is_live, sender=asked.sender
+        )
     except NextHopError as error:
         raise click.UsageError(f"ADDRESS-OR-DOMAIN: {error}") from None
     document = describe_explanation(explanation)

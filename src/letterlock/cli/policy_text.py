@@ -52,7 +52,8 @@ def format_explanation(document: Mapping[str, Any]) -> Iterator[str]:
     if not document["hosts"]:
         yield from tell("", document["reason"])
     if document["next_hop"] not in (None, document["domain"]):
-        yield from tell("goes to", f"{document['next_hop']}, as it is configured here")
+        by = document["way"]["where"] or "as it is configured here"
+        yield from tell("goes to", f"{document['next_hop']}, {by}")
     resolver = document["resolver"]
     yield from tell("resolver", f"{resolver['address']}; {resolver['reason']}")
     if document["next_hop"] is not None:

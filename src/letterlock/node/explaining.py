@@ -19,19 +19,28 @@ from letterlock.base.config.sections import Config
 from letterlock.base.domains import Domain, DomainError, parse_domain
 from letterlock.base.errors import LocalError
 from letterlock.base.log import Service
-from letterlock.node.building import DeliveryBuilder, find_database, remote_settings
+from letterlock.node.building import (
+    DeliveryBuilder,
+    find_database,
+    find_mail_store,
+    remote_settings,
+)
 from letterlock.node.mta_sts import make_finder
 from letterlock.node.policy import describe_end, load_policy
 from letterlock.node.relay_logins import build_logins
 from letterlock.protocols.policy.password_demand import HopSecret
 from letterlock.protocols.sasl.client_steps import Credentials
 from letterlock.protocols.smtp.envelope import TlsDemand
+from letterlock.protocols.smtp.paths import AddressError, parse_mailbox
+from letterlock.protocols.tables.expansion import Expanded
+from letterlock.protocols.tables.transport import ToLmtp, ToMailbox
 from letterlock.services.deliver.logins import Login, LoginUnknown
 from letterlock.services.discover.mta_sts import MtaStsFinder
 from letterlock.services.discover.resolver_check import ResolverState, check_resolver
 from letterlock.services.explain.explainer import Explainer, parse_question
-from letterlock.services.explain.explanation import Explanation
+from letterlock.services.explain.explanation import Explanation, Question
 from letterlock.services.explain.trials import Trials
+from letterlock.services.redirect.tables import TableFiles, Tables
 from letterlock.storage.policies import StoredPolicy
 from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.sqlite.node import MEMORY, NodeDatabase
@@ -76,18 +85,23 @@ async def explain(
     clock: Clock,
     *,
     is_live: bool,
+    sender: str = "",
 ) -> Explanation:
     """Explain what would become of mail for an address, a domain, or `[host]:port`.
 
+    `sender` counts where senders have relay hosts of their own; empty: the null reverse-path.
     Raises NextHopError for what is none of these, LocalError for settings that can't be used.
     """
     table = load_policy(config.policy).table
     builder = DeliveryBuilder(_be_quick(config), table, clock, Silence(), workers=1)
-    question = parse_question(text, builder.routing())
+    tables = _load_tables(config, clock)
+    question = _with_mail_store(config, parse_question(text, builder.routing(), tables, sender))
     hop = question.next_hop
     domain = hop.domain if hop is not None and not hop.is_bracketed else None
     logins = build_logins(config, clock, Silence())
-    login = logins.find(hop, "", is_relay=False) if logins is not None and hop else None
+    login = (
+        logins.find(hop, sender, is_relay=question.is_relay) if logins is not None and hop else None
+    )
     async with _finding_policies(config, builder, domain, clock) as (finder, notes):
 
         async def check() -> ResolverState:
@@ -108,11 +122,41 @@ async def explain(
         explanation = await explainer.explain(question, demand)
     if not config.policy.dane:
         notes.append("DANE is switched off here (policy.dane)")
-    notes += _describe_login(login)
+    notes += [*_describe_login(login), *_describe_tables(text, sender, tables)]
     lapsed = table.on(clock.now().date()).find_lapsed(hop.key) if hop is not None else None
     if lapsed is not None:
         notes.append(describe_end(lapsed))
     return replace(explanation, notes=tuple(notes))
+
+
+def _load_tables(config: Config, clock: Clock) -> Tables:
+    return TableFiles(config.maps, config.domains, config.hostname, clock).current()
+
+
+def _with_mail_store(config: Config, question: Question) -> Question:
+    """Name the server that has the mailboxes, where it is one."""
+    is_mailbox = question.next_hop is None and isinstance(question.ending, ToMailbox)
+    store = find_mail_store(config) if is_mailbox else None
+    return question if store is None else replace(question, ending=ToLmtp(store))
+
+
+def _describe_tables(text: str, sender: str, tables: Tables) -> list[str]:
+    """Say what else depends on tables: aliases come before this, and the sender may count."""
+    notes = []
+    try:
+        recipient = parse_mailbox(text.strip())
+    except AddressError:
+        recipient = None
+    expansion = tables.expand(recipient) if recipient is not None else None
+    if isinstance(expansion, Expanded):
+        if expansion.destinations != (recipient,):
+            ends = ", ".join(each.format() for each in expansion.destinations) or "nobody"
+            notes.append(f"aliases: mail for it goes to {ends} instead; ask about that")
+    elif expansion is not None:
+        notes.append(f"aliases: mail for it waits: {expansion.reason}")
+    if tables.sender_relays is not None and not sender:
+        notes.append("senders may have relay hosts of their own (maps.sender_relay): --sender")
+    return notes
 
 
 def _describe_login(login: Login) -> list[str]:
@@ -184,7 +228,7 @@ def _find_host_name() -> Domain:
 
 
 def run(
-    config: Config, text: str, demand: TlsDemand, clock: Clock, *, is_live: bool
+    config: Config, text: str, demand: TlsDemand, clock: Clock, *, is_live: bool, sender: str = ""
 ) -> Explanation:
     """Do `explain` in an event loop of its own."""
-    return asyncio.run(explain(config, text, demand, clock, is_live=is_live))
+    return asyncio.run(explain(config, text, demand, clock, is_live=is_live, sender=sender))

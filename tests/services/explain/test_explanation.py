@@ -12,9 +12,9 @@ from letterlock.services.explain.explainer import parse_question
 from letterlock.services.explain.explanation import (
     Explanation,
     Fate,
+    Followed,
     HostExplanation,
     Question,
-    Way,
     find_fate,
 )
 from tests.services.deliver.outbound import HOST
@@ -69,7 +69,7 @@ def test_hosts_together_are_no_worse_than_apart(first: list[Fate], second: list[
 )
 def test_without_a_route_it_depends_on_who_said_so(route: NoRoute, fate: Fate) -> None:
     question = Question("example.com", parse_next_hop("example.com"))
-    assert Explanation(question, RESOLVER, Way(route, (), None, None)).fate is fate
+    assert Explanation(question, RESOLVER, Followed(route, (), None, None)).fate is fate
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ ROUTING = Routing(frozenset({"ours.example"}), {}, None, 2525)
         ('"a@b"@example.com', "example.com", "example.com", 2525),
         (f"[{HOST}]", f"[{HOST}]", f"[{HOST}]", 2525),
         ("[192.0.2.1]:587", "[192.0.2.1]:587", "[192.0.2.1]:587", 587),
-        ("bob@[IPv6:2001:db8::1]", "[ipv6:2001:db8::1]", "[ipv6:2001:db8::1]", 2525),
+        ("bob@[IPv6:2001:db8::1]", "[2001:db8::1]", "[2001:db8::1]", 2525),
     ],
 )
 def test_a_question_is_an_address_a_domain_or_a_host(

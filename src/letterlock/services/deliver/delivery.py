@@ -18,15 +18,12 @@ from letterlock.protocols.tables.transport import (
     LmtpSocket,
     ToLmtp,
     ToMailbox,
-    ToNextHop,
-    UsualWay,
     Way,
 )
 from letterlock.services.deliver.lmtp import LmtpDelivery
 from letterlock.services.deliver.local import LocalDelivery
 from letterlock.services.deliver.remote import RemoteDelivery
-from letterlock.services.deliver.ways import Routing, find_sender_relay, split_by_way
-from letterlock.services.discover.next_hop import NextHop, NextHopError, parse_next_hop
+from letterlock.services.deliver.ways import Routing, ToHost, find_course, split_by_way
 from letterlock.services.queue.outcomes import Delivery, Result, same_for_all
 from letterlock.services.redirect.tables import NO_TABLES, TableSource
 from letterlock.storage.queue import AttemptRecord, Claim, QueueStore
@@ -60,11 +57,11 @@ class ClaimDelivery:
         )
 
     async def _deliver_way(self, claim: Claim, way: Way, store: QueueStore) -> Delivery:
-        match way:
-            case UsualWay():
-                return await self._deliver_as_usual(claim, store)
-            case ToNextHop(next_hop):
-                return await self._send(claim, next_hop or claim.destination, store)
+        tables = self.tables.current()
+        course = find_course(way, claim.destination, claim.sender, tables, self.routing)
+        match course:
+            case ToHost(next_hop, is_relay):
+                return await self.remote.deliver(claim, next_hop, store, is_relay=is_relay)
             case ToLmtp(server):
                 return await self._hand_over(claim, server, store)
             case ToMailbox():
@@ -75,27 +72,7 @@ class ClaimDelivery:
                 result = Result.FAILED if status.startswith("5") else Result.DEFERRED
                 return self._end(claim, result, status, reason)
             case _:
-                assert_never(way)
-
-    async def _deliver_as_usual(self, claim: Claim, store: QueueStore) -> Delivery:
-        if self.routing.is_local(claim.destination):
-            return await self._keep(claim, store)
-        relay = find_sender_relay(claim.sender, self.tables.current(), self.routing.port)
-        if isinstance(relay, Fail):
-            return self._end(claim, Result.DEFERRED, relay.status, relay.reason)
-        try:
-            next_hop = self.routing.find(claim.destination, relay)
-        except NextHopError as error:
-            return _fail(claim, error)
-        is_relay = next_hop is relay or next_hop is self.routing.relayhost
-        return await self.remote.deliver(claim, next_hop, store, is_relay=is_relay)
-
-    async def _send(self, claim: Claim, text: str, store: QueueStore) -> Delivery:
-        try:
-            next_hop: NextHop = parse_next_hop(text, self.routing.port)
-        except NextHopError as error:
-            return _fail(claim, error)
-        return await self.remote.deliver(claim, next_hop, store)
+                assert_never(course)
 
     async def _keep(self, claim: Claim, store: QueueStore) -> Delivery:
         if self.mail_store is None:
@@ -121,8 +98,3 @@ class ClaimDelivery:
             recipients=numbers,
         )
         return Delivery(same_for_all(numbers, result, status, reason), (attempt,))
-
-
-def _fail(claim: Claim, error: NextHopError) -> Delivery:
-    numbers = [item.number for item in claim.recipients]
-    return Delivery(same_for_all(numbers, Result.FAILED, "5.1.2", str(error)))

@@ -1,4 +1,4 @@
-"""Which way each recipient of a claim goes, by the tables as they are now.
+"""Which way each recipient of a claim goes, by the tables as they are now; and where that ends.
 
 transport(5) comes first; what it does not name goes into a mailbox if it is ours, else to the next
 hop of `routes`, of its sender, or of all. Where a table cannot tell, mail waits.
@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from letterlock.base.domains import Domain
 from letterlock.protocols.smtp.paths import AddressError, Mailbox, parse_mailbox
 from letterlock.protocols.tables.lines import Entry, WrongEntry
-from letterlock.protocols.tables.transport import Fail, UsualWay, Way
+from letterlock.protocols.tables.transport import (
+    Discard,
+    Fail,
+    ToLmtp,
+    ToMailbox,
+    ToNextHop,
+    UsualWay,
+    Way,
+)
 from letterlock.services.discover.next_hop import NextHop, NextHopError, parse_next_hop
 from letterlock.services.redirect.files import Unreadable
 from letterlock.services.redirect.tables import Tables
@@ -18,6 +26,8 @@ from letterlock.storage.queue import Claim, ClaimedRecipient
 
 _WAITING = "4.3.5"
 """RFC 3463 §3.4: the system is incorrectly configured."""
+_NO_DESTINATION = "5.1.2"
+"""RFC 3463 §3.2: bad destination system address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +56,51 @@ class Routing:
         return sender_relay or self.relayhost or parse_next_hop(destination, self.port)
 
 
+@dataclass(frozen=True, slots=True)
+class ToHost:
+    """Out by SMTP. `is_relay`: to a relay host, of all mail's or of the sender's."""
+
+    next_hop: NextHop
+    is_relay: bool = False
+
+
+Course = ToHost | ToLmtp | ToMailbox | Discard | Fail
+"""Where a way ends: what `deliver` does, and `explain` tells."""
+
+
+def find_course(
+    way: Way, destination: str, sender: str, tables: Tables, routing: Routing
+) -> Course:
+    """Find what is done with mail of a sender that goes this way."""
+    try:
+        match way:
+            case ToNextHop(next_hop):
+                return ToHost(parse_next_hop(next_hop or destination, routing.port))
+            case UsualWay():
+                return _find_usual_course(destination, sender, tables, routing)
+            case _:
+                return way
+    except NextHopError as error:
+        return Fail(_NO_DESTINATION, str(error))
+
+
+def _find_usual_course(destination: str, sender: str, tables: Tables, routing: Routing) -> Course:
+    if routing.is_local(destination):
+        return ToMailbox()
+    relay = find_sender_relay(sender, tables, routing.port)
+    if isinstance(relay, Fail):
+        return relay
+    next_hop = routing.find(destination, relay)
+    return ToHost(next_hop, is_relay=next_hop is relay or next_hop is routing.relayhost)
+
+
 def split_by_way(claim: Claim, tables: Tables) -> dict[Way, list[ClaimedRecipient]]:
     """Group a claim's recipients by the way that the transport table gives them."""
     if tables.transport is None:
         return {UsualWay(): list(claim.recipients)}
     groups: dict[Way, list[ClaimedRecipient]] = {}
     for item in claim.recipients:
-        groups.setdefault(_find_way(item.recipient.address, tables), []).append(item)
+        groups.setdefault(find_way(_parse(item.recipient.address), tables), []).append(item)
     return groups
 
 
@@ -73,8 +121,8 @@ def find_sender_relay(sender: str, tables: Tables, port: int) -> NextHop | Fail 
         return Fail(_WAITING, f"{found.where}: {error}")
 
 
-def _find_way(address: str, tables: Tables) -> Way:
-    mailbox = _parse(address)
+def find_way(mailbox: Mailbox | None, tables: Tables) -> Way:
+    """Find the way by the transport table; None is an address that is none."""
     found = tables.find_way(mailbox) if mailbox is not None else None
     match found:
         case None:

@@ -18,10 +18,16 @@ from letterlock.protocols.policy.requirement import (
     RequirementInvalid,
     Source,
 )
+from letterlock.protocols.tables.transport import Discard, Fail, ToLmtp, ToMailbox
 from letterlock.services.deliver.story import describe_handshake, describe_verdict
 from letterlock.services.discover.routes import NoRoute, Route
 from letterlock.services.discover.tlsrpt import TlsrptFacts
-from letterlock.services.explain.explanation import Explanation, HostExplanation, Trial
+from letterlock.services.explain.explanation import (
+    Explanation,
+    HostExplanation,
+    Question,
+    Trial,
+)
 
 
 def describe_explanation(explanation: Explanation) -> dict[str, Any]:
@@ -31,6 +37,7 @@ def describe_explanation(explanation: Explanation) -> dict[str, Any]:
     return {
         "domain": question.name,
         "next_hop": question.next_hop.key if question.next_hop is not None else None,
+        "way": _describe_way(question),
         "resolver": explanation.resolver.describe(),
         "mta_sts": describe_mta_sts(way.mta_sts) if way is not None else None,
         "tlsrpt": describe_tlsrpt(way.tlsrpt) if way is not None else None,
@@ -47,12 +54,38 @@ def find_reason(explanation: Explanation) -> str:
     """Say in one line why the decision is as it is."""
     way = explanation.way
     if way is None:
-        return f"{explanation.question.name} is a domain of ours: its mail goes into mailboxes"
+        return _find_ending_reason(explanation.question)
     if isinstance(way.route, NoRoute):
         return way.route.reason
     fate = explanation.fate
     decisive = next(host for host in way.hosts if host.fate is fate)
     return f"{find_name(decisive)}: {find_host_reason(decisive)}"
+
+
+def _find_ending_reason(question: Question) -> str:
+    name, where = question.name, f" ({question.where})" if question.where else ""
+    match question.ending:
+        case ToMailbox() if question.where is None:
+            return f"{name} is a domain of ours: its mail goes into mailboxes"
+        case ToMailbox():
+            return f"it goes into a mailbox of ours{where}"
+        case ToLmtp(server):
+            return f"it goes to {server} by LMTP, which is not tried{where}"
+        case Discard(reason):
+            return f"it is thrown away: {reason}{where}"
+        case Fail(status, reason):
+            return f"{status} {reason}{where}"
+        case _:
+            assert_never(question.ending)
+
+
+def _describe_way(question: Question) -> dict[str, str | None]:
+    """Say what is done with mail, and which entry of a table says so."""
+    kinds = {ToMailbox: "mailbox", ToLmtp: "lmtp", Discard: "discard", Fail: "error"}
+    kind = kinds[type(question.ending)] if question.next_hop is None else "smtp"
+    server = question.ending.server if isinstance(question.ending, ToLmtp) else None
+    to = question.next_hop.key if question.next_hop is not None else server
+    return {"kind": kind, "to": None if to is None else str(to), "where": question.where}
 
 
 def find_name(host: HostExplanation) -> str:

@@ -14,10 +14,13 @@ from letterlock.protocols.policy.facts import MtaStsFacts
 from letterlock.protocols.policy.password_demand import HopSecret
 from letterlock.protocols.policy.requirement import HostUnusable, Requirement
 from letterlock.protocols.smtp.envelope import TlsDemand
+from letterlock.protocols.smtp.paths import AddressError, Mailbox, parse_mailbox
+from letterlock.protocols.tables.lines import Entry
+from letterlock.protocols.tables.transport import UsualWay, Way
 from letterlock.services.deliver.anchors import AnchorFiles, AnchorsUnusable
-from letterlock.services.deliver.delivery import Routing
 from letterlock.services.deliver.logins import Login, LoginUnknown
 from letterlock.services.deliver.outgoing import MAX_ADDRESSES
+from letterlock.services.deliver.ways import Routing, ToHost, find_course, find_way
 from letterlock.services.discover.hop_policy import HopPolicy, HostPolicy
 from letterlock.services.discover.next_hop import NextHop, parse_next_hop
 from letterlock.services.discover.resolver_check import ResolverState
@@ -26,28 +29,54 @@ from letterlock.services.discover.tlsrpt import TlsrptFacts, find_tlsrpt
 from letterlock.services.explain.explanation import (
     Explanation,
     Fate,
+    Followed,
     HostExplanation,
     Question,
     Trial,
-    Way,
 )
 from letterlock.services.explain.trials import Trials, TrialTerms, skip
+from letterlock.services.redirect.tables import NO_TABLES, Tables
 
 
-def parse_question(text: str, routing: Routing) -> Question:
+def parse_question(
+    text: str, routing: Routing, tables: Tables | None = None, sender: str = ""
+) -> Question:
     """Parse an address, a domain, `[host]` or `[host]:port`; raises NextHopError.
 
-    A domain goes where the operator's settings send it; a host in brackets, or a domain with a
-    port, is the next hop itself.
+    An address or a domain goes where settings and tables send a sender's mail; a host in brackets,
+    or a domain with a port, is the next hop itself.
     """
+    tables = tables or NO_TABLES.current()
     asked = text.rpartition("@")[2].strip()
     direct = parse_next_hop(asked, routing.port)
     if direct.domain is None or direct.is_bracketed or direct.is_port_given:
         return Question(direct.key, direct)
-    if routing.is_local(direct.domain):
-        return Question(direct.key, None)
-    found = routing.find(direct.domain)
-    return Question(direct.key, found, is_routed=found != direct)
+    # By a domain, who is asked about is somebody there whom no table names.
+    recipient = _parse(text.strip()) or Mailbox("", direct.domain)
+    way = find_way(recipient, tables)
+    where = _find_where(way, recipient, sender, tables)
+    course = find_course(way, direct.domain, sender, tables, routing)
+    if not isinstance(course, ToHost):
+        return Question(direct.key, None, ending=course, where=where)
+    found = course.next_hop
+    is_routed = found != direct or where is not None
+    return Question(direct.key, found, is_routed, where=where, is_relay=course.is_relay)
+
+
+def _find_where(way: Way, recipient: Mailbox, sender: str, tables: Tables) -> str | None:
+    """Name the entry that says where mail goes: a recipient's, or else a sender's."""
+    if not isinstance(way, UsualWay):
+        found = tables.find_way(recipient)
+        return found.where if isinstance(found, Entry) else None
+    relay = tables.find_sender_relay(_parse(sender))
+    return relay.where if isinstance(relay, Entry) and relay.value is not None else None
+
+
+def _parse(text: str) -> Mailbox | None:
+    try:
+        return parse_mailbox(text)
+    except AddressError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +103,7 @@ class Explainer:
             way = group.create_task(self._follow(next_hop, demand)) if next_hop else None
         return Explanation(question, state.result(), way.result() if way else None)
 
-    async def _follow(self, next_hop: NextHop, demand: TlsDemand) -> Way:
+    async def _follow(self, next_hop: NextHop, demand: TlsDemand) -> Followed:
         async with asyncio.TaskGroup() as group:
             tlsrpt = group.create_task(self._find_tlsrpt(next_hop))
             # Begun at once, and known when the hosts ask for it.
@@ -86,7 +115,7 @@ class Explainer:
                 hosts = tuple(map(HostExplanation, route.hosts))
         # Again: it may be a newer one by now.
         mta_sts = await self.policy.find_mta_sts(next_hop)
-        return Way(route, hosts, mta_sts, tlsrpt.result())
+        return Followed(route, hosts, mta_sts, tlsrpt.result())
 
     async def _find_tlsrpt(self, next_hop: NextHop) -> TlsrptFacts | None:
         if next_hop.domain is None or next_hop.is_bracketed:

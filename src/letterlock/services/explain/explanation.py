@@ -15,12 +15,17 @@ from letterlock.protocols.policy.requirement import (
     RequirementInvalid,
 )
 from letterlock.protocols.policy.verdict import Verdict
+from letterlock.protocols.tables.transport import Discard, Fail, ToLmtp, ToMailbox
 from letterlock.protocols.tls.handshake import Handshake, HandshakeFailed
 from letterlock.services.discover.hop_policy import HostPolicy
 from letterlock.services.discover.next_hop import NextHop
 from letterlock.services.discover.resolver_check import ResolverState
 from letterlock.services.discover.routes import IpAddress, MxHost, NoRoute, Route
 from letterlock.services.discover.tlsrpt import TlsrptFacts
+
+Ending = ToMailbox | ToLmtp | Discard | Fail
+"""Where mail ends that goes to no next hop."""
+INTO_MAILBOX = ToMailbox()
 
 
 class Fate(StrEnum):
@@ -89,17 +94,21 @@ class HostExplanation:
 class Question:
     """What is asked about: a domain, or a host in brackets, by the name of `name`.
 
-    `next_hop` is where its mail goes, None: into mailboxes of ours. `is_routed`: there by the
-    operator's settings.
+    `next_hop` is where its mail goes; None: nowhere by SMTP, but to the `ending`. `is_routed`:
+    there by the operator's settings; `where` is the entry of a table, `file:line`, that says so.
+    `is_relay`: that is a relay host.
     """
 
     name: str
     next_hop: NextHop | None
     is_routed: bool = False
+    ending: Ending = INTO_MAILBOX
+    where: str | None = None
+    is_relay: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Followed:
     """What was found out about a next hop."""
 
     route: Route | NoRoute
@@ -114,14 +123,14 @@ class Explanation:
 
     question: Question
     resolver: ResolverState
-    way: Way | None
+    way: Followed | None
     notes: tuple[str, ...] = ()
 
     @property
     def fate(self) -> Fate:
         """What would become of a message."""
         if self.way is None:
-            return Fate.DELIVER
+            return _judge_ending(self.question.ending)
         if isinstance(self.way.route, NoRoute):
             return _judge_no_route(self.way.route)
         return find_fate(host.fate for host in self.way.hosts)
@@ -138,6 +147,12 @@ def find_fate(fates: Iterable[Fate]) -> Fate:
     """
     given = set(fates)
     return next((fate for fate in _ORDER if fate in given), Fate.DELIVER)
+
+
+def _judge_ending(ending: Ending) -> Fate:
+    if not isinstance(ending, Fail):
+        return Fate.DELIVER
+    return Fate.BOUNCE if ending.status.startswith("5") else Fate.DEFER
 
 
 def _judge_unknown(host: MxHost) -> Fate:
