@@ -224,6 +224,20 @@ async def test_show_tells_the_story_in_json(node: Node, capsys: pytest.CaptureFi
     assert answer["recipients"][0]["last_status"] == "4.7.5"
 
 
+async def test_show_has_names_as_people_write_them_too(
+    node: Node, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """RFC 5890 §2.3.2.1: A-labels are for machines; lists and logs have them, to be searched."""
+    async with node.shard() as mail:
+        queue_id = await mail.save("xn--bcher-kva.example")
+    assert node.run("queue", "show", queue_id) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "@xn--bcher-kva.example (" in shown
+    assert "@bücher.example): queued" in shown
+    assert node.run("queue", "list") == 0
+    assert "bücher" not in capsys.readouterr().out
+
+
 async def test_show_says_when_there_was_no_attempt(
     node: Node, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,6 +6,7 @@ Everything that came from outside is made printable.
 from collections.abc import Iterator, Sequence
 
 from letterlock.base.clock import format_time
+from letterlock.base.domains import Domain, format_unicode
 from letterlock.base.log import make_printable
 from letterlock.cli.story_text import (
     format_handshake,
@@ -75,7 +76,8 @@ def format_story(story: MessageStory) -> Iterator[str]:
 
 
 def _format_message(message: QueuedMessage) -> Iterator[str]:
-    yield f"{message.queue_id} from {_address(message.sender)}, {message.size} octets"
+    sender = f"{_address(message.sender)}{_in_unicode(message.sender)}"
+    yield f"{message.queue_id} from {sender}, {message.size} octets"
     yield from tell("received", format_time(message.received))
     if message.finished is not None:
         yield from tell("finished", format_time(message.finished))
@@ -96,7 +98,7 @@ def _format_recipient(recipient: QueuedRecipient) -> Iterator[str]:
         state = "being delivered"
     elif recipient.state is RecipientState.QUEUED and recipient.next_attempt is not None:
         state = f"queued, next attempt {format_time(recipient.next_attempt)}"
-    yield from tell("to", f"{recipient.address}: {state}")
+    yield from tell("to", f"{recipient.address}{_in_unicode(recipient.address)}: {state}")
     if recipient.last_reply:
         yield from tell("", recipient.last_reply)
 
@@ -125,6 +127,13 @@ def _is_waiting(recipient: QueuedRecipient) -> bool:
 
 def _address(address: str) -> str:
     return make_printable(address) if address else "<> (a notification)"
+
+
+def _in_unicode(address: str) -> str:
+    """Give ` (info@bücher.example)` for an address in A-labels, which is what logs and lists have."""
+    local, at, domain = address.rpartition("@")
+    shown = f"{local}{at}{format_unicode(Domain(domain))}"
+    return "" if shown == address else f" ({make_printable(shown)})"
 
 
 def _count(number: int, thing: str) -> str:

@@ -59,6 +59,7 @@ async def test_each_recipient_has_an_answer_of_its_own(tmp_path: Path) -> None:
     (attempt,) = delivery.attempts
     assert attempt.relay == f"out.example.org[{path}]"
     assert "> LHLO out.example.org" in attempt.story["dialogue"]
+    assert all(each.is_final for each in delivery.outcomes)  # RFC 3461 §5.2.3: "delivered"
     failed = next(each for each in delivery.outcomes if each.number == 1)
     assert failed.remote == f"out.example.org[{path}]"
     assert failed.diagnostic == "550 5.1.1 no such user"
