@@ -5,6 +5,7 @@ The PROXY protocol §2; Postfix's XCLIENT_README and XFORWARD_README.
 
 import re
 import smtplib
+import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from letterlock.base.config.load import parse_config
+from letterlock.protocols.proxy.headers import ProxyHeader
+from letterlock.protocols.proxy.reader import HeaderReader
 from tests.interop.logging_process import LoggingProcess
 from tests.interop.postfix_instance import (
     free_port,
@@ -29,6 +32,7 @@ from tests.interop.proxy_instances import (
     running_haproxy,
     running_nginx,
 )
+from tests.interop.proxy_scripts import DIFFERENT, HEADERS, SCRIPTS
 from tests.journeys.running_node import (
     PATIENCE,
     NodeFiles,
@@ -74,6 +78,8 @@ def node(submitting: Submitting) -> RunningNode:
 
 @dataclass(frozen=True)
 class Haproxy:
+    """A running one, and its ports by name."""
+
     process: LoggingProcess
     ports: dict[str, int]
 
@@ -252,78 +258,19 @@ def test_postfix_tells_where_a_message_came_from(node: RunningNode) -> None:
     assert "client.example[192.0.2.7]" in shown.output
 
 
-# Each a session of its own: its lines, and the codes that both give.
-SCRIPTS: dict[str, list[tuple[str, int]]] = {
-    "usual": [
-        ("EHLO proxy.example", 250),
-        ("XCLIENT ADDR=192.0.2.7 NAME=client.example", 220),
-        ("EHLO client.example", 250),
-        ("MAIL FROM:<a@writer.example>", 250),
-    ],
-    "before EHLO": [("XCLIENT ADDR=IPV6:2001:db8::7 PORT=25 PROTO=ESMTP", 220), ("NOOP", 250)],
-    "unknown": [("xclient name=[unavailable] addr=[UNAVAILABLE]", 220), ("QUIT", 221)],
-    "temporary": [("XCLIENT NAME=[TEMPUNAVAIL] HELO=client.example PROTO=SMTP", 220)],
-    "destination": [("XCLIENT DESTADDR=192.0.2.25 DESTPORT=25", 220)],
-    "no attributes": [("XCLIENT", 501), ("XCLIENT ADDR", 501), ("XCLIENT ADDR=", 501)],
-    "bad attributes": [
-        ("XCLIENT ADDR=192.0.2", 501),
-        ("XCLIENT ADDR=2001:db8::7", 501),
-        ("XCLIENT PROTO=UUCP", 501),
-        ("XCLIENT COLOUR=blue", 501),
-        (f"XCLIENT HELO={'x' * 256}", 501),
-        ("NOOP", 250),
-    ],
-    "in a transaction": [
-        ("EHLO proxy.example", 250),
-        ("MAIL FROM:<a@writer.example>", 250),
-        ("XCLIENT ADDR=192.0.2.7", 503),
-        ("XFORWARD ADDR=192.0.2.7", 503),
-        ("RSET", 250),
-        ("XCLIENT ADDR=192.0.2.7", 220),
-    ],
-    "twice": [
-        ("XCLIENT ADDR=192.0.2.7", 220),
-        ("EHLO client.example", 250),
-        ("XCLIENT ADDR=127.0.0.1", 550),
-    ],
-    "one after the other": [("XCLIENT NAME=client.example", 220), ("XCLIENT ADDR=192.0.2.7", 220)],
-    "origin": [
-        ("EHLO hub.example", 250),
-        ("XFORWARD NAME=client.example ADDR=192.0.2.7", 250),
-        ("XFORWARD IDENT=4F SOURCE=REMOTE PROTO=ESMTP HELO=[UNAVAILABLE]", 250),
-        ("MAIL FROM:<a@writer.example>", 250),
-    ],
-    "bad origin": [("XFORWARD", 501), ("XFORWARD LOGIN=a", 501), ("XFORWARD SOURCE=here", 501)],
-}
+@dataclass(frozen=True)
+class PostfixPorts:
+    """One for XCLIENT, one behind the PROXY protocol."""
 
-
-# What each gives: Postfix's codes, ours, and why.
-DIFFERENT: dict[str, tuple[list[str], list[int], list[int]]] = {
-    "a port is less than 65536": (["XCLIENT PORT=70000"], [220], [501]),
-    "the name as DNS has it is not offered": (["XCLIENT REVERSE_NAME=c.example"], [220], [501]),
-    "a login is for accounts, and they are on other ports": (
-        ["XCLIENT ADDR=192.0.2.7 LOGIN=alice"],
-        [220],
-        [550],
-    ),
-    "EHLO comes first, whatever XCLIENT says (RFC 5321 §4.1.4)": (
-        ["XCLIENT HELO=client.example PROTO=ESMTP", "MAIL FROM:<a@writer.example>"],
-        [220, 250],
-        [220, 503],
-    ),
-    "a name that was told goes on, and what names it does not": (
-        ["XCLIENT ADDR=127.0.0.1", "XCLIENT ADDR=192.0.2.7"],
-        [220, 220],
-        [220, 550],
-    ),
-}
+    named: int
+    proxied: int
 
 
 @pytest.fixture(scope="module")
-def postfix_port() -> Iterator[int]:
+def postfix_ports() -> Iterator[PostfixPorts]:
     require_peer("postfix")
     require_root()
-    port = free_port(IP)
+    port, proxied = free_port(IP), free_port(IP)
     with postfix_files() as files:
         # Without IPv6 it takes no such address in XCLIENT.
         files.settings["inet_protocols"] = "all"
@@ -332,9 +279,10 @@ def postfix_port() -> Iterator[int]:
             smtpd_authorized_xclient_hosts=IP,
             smtpd_authorized_xforward_hosts=IP,
         )
+        files.add_server(IP, proxied, smtpd_upstream_proxy_protocol="haproxy")
         with running_postfix(files) as postfix:
             postfix.wait_banner(IP, port)
-            yield port
+            yield PostfixPorts(port, proxied)
 
 
 def say(port: int, lines: list[str]) -> list[int]:
@@ -344,9 +292,11 @@ def say(port: int, lines: list[str]) -> list[int]:
 
 @pytest.mark.peer("postfix")
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_postfix_gives_the_same_codes(node: RunningNode, postfix_port: int, name: str) -> None:
+def test_postfix_gives_the_same_codes(
+    node: RunningNode, postfix_ports: PostfixPorts, name: str
+) -> None:
     lines, codes = map(list, zip(*SCRIPTS[name], strict=True))
-    assert {"postfix": say(postfix_port, lines), "ours": say(node.port, lines)} == {
+    assert {"postfix": say(postfix_ports.named, lines), "ours": say(node.port, lines)} == {
         "postfix": codes,
         "ours": codes,
     }
@@ -354,10 +304,26 @@ def test_postfix_gives_the_same_codes(node: RunningNode, postfix_port: int, name
 
 @pytest.mark.peer("postfix")
 @pytest.mark.parametrize("why", DIFFERENT)
-def test_where_postfix_differs(node: RunningNode, postfix_port: int, why: str) -> None:
+def test_where_postfix_differs(node: RunningNode, postfix_ports: PostfixPorts, why: str) -> None:
     """Each is described in docs/guide/proxies.md."""
     lines, postfix, ours = DIFFERENT[why]
-    assert (say(postfix_port, lines), say(node.port, lines)) == (postfix, ours)
+    assert (say(postfix_ports.named, lines), say(node.port, lines)) == (postfix, ours)
+
+
+@pytest.mark.peer("postfix")
+def test_postfix_takes_the_same_headers(postfix_ports: PostfixPorts) -> None:
+    """The PROXY protocol §2: but where it differs from that, or that leaves it open."""
+    found = {}
+    for name, (octets, _, _) in HEADERS.items():
+        with socket.create_connection((IP, postfix_ports.proxied), PATIENCE) as client:
+            client.sendall(octets)
+            greeting = client.recv(4)
+        found[name] = octets, greeting == b"220 ", _takes(octets)
+    assert found == HEADERS
+
+
+def _takes(octets: bytes) -> bool:
+    return isinstance(HeaderReader().receive(octets), ProxyHeader)
 
 
 GUIDE = Path(__file__).parent.parent.parent / "docs" / "guide" / "proxies.md"
