@@ -1,9 +1,18 @@
 """What a milter says: packets, the negotiation, its answers; and what it is told."""
 
+import asyncio
+import contextlib
+from typing import cast
+
+from letterlock.base.config.filters import MilterAddress
+from letterlock.network.milter_client import MilterConnection
+from letterlock.network.wire import Lost, Wire
 from letterlock.protocols.milter.commands import format_header_field
 from letterlock.protocols.milter.options import (
     OFFERED_STEPS,
+    Actions,
     Options,
+    Steps,
     parse_options,
 )
 from letterlock.protocols.milter.packets import (
@@ -15,7 +24,11 @@ from letterlock.protocols.milter.packets import (
     split_strings,
 )
 from letterlock.protocols.milter.responses import ReplyCode, parse_response
+from letterlock.protocols.smtp.header_edits import EditError, edit_header
+from letterlock.services.filter.contract import Answer, Discarded, Failed, Passed, Refused
+from letterlock.services.filter.milter import MilterFilter, MilterTimeouts
 from tests.fuzz.target import Target, split_ways, take_choices
+from tests.services.filter.scripted import CLIENT, MAIL, make_message
 
 _MAX = 64
 _ANSWERS = (
@@ -73,6 +86,60 @@ def check_told_field(octets: bytes) -> None:
         texts = split_strings(packet.content)
         assert texts is not None
         assert len(texts) == 2
+
+
+class _Wire:
+    """A connection to a milter that says these octets, so many at a time, and hangs up."""
+
+    def __init__(self, octets: bytes, at_once: int) -> None:
+        self._octets = octets
+        self._at_once = at_once
+
+    def has_unread(self) -> bool:
+        return False
+
+    async def write(self, data: bytes, seconds: float) -> None:
+        del data, seconds
+
+    def write_now(self, data: bytes) -> None:
+        del data
+
+    async def read(self, seconds: float) -> bytes | Lost:
+        del seconds
+        octets, self._octets = self._octets[: self._at_once], self._octets[self._at_once :]
+        return octets or Lost("it hung up")
+
+    def close(self) -> None:
+        self._octets = b""
+
+
+def check_talk(octets: bytes) -> None:
+    """Whatever a milter says along a session is an answer, and its changes are ones."""
+    (choice, *steps), said = take_choices(octets, 4)
+    options = Options(6, Actions(0x1FF), Steps(int.from_bytes(bytes(steps), "big")) & OFFERED_STEPS)
+    wire = cast("Wire", _Wire(said, choice % 7 + 1))
+    asyncio.run(_talk(MilterConnection(wire, options, PacketReader())))
+
+
+async def _talk(connection: MilterConnection) -> None:
+    milter = MilterFilter(MilterAddress("/milter"), MilterTimeouts(), 100)
+    filtering = milter.begin(CLIENT)
+    filtering.connect(connection)
+    answers: list[Answer] = [await filtering.begin(MAIL)]
+    message = make_message()
+    if isinstance(answers[-1], Passed):
+        answers.append(await filtering.take_recipient("bob@example.org", ()))
+    if not isinstance(answers[-1], Failed):
+        judgement = await filtering.judge(message)
+        answers.append(judgement.answer)
+        assert len(judgement.body or b"") <= 100
+        with contextlib.suppress(EditError):
+            edit_header(message.header, judgement.edits)
+    filtering.close()
+    assert all(isinstance(each, Passed | Refused | Discarded | Failed) for each in answers)
+    for each in answers:
+        if isinstance(each, Refused):
+            assert 400 <= each.reply.code < 600
 
 
 TARGETS = (

@@ -392,6 +392,7 @@ async def test_a_change_before_the_end_is_a_failure() -> None:
     ("answer", "reason"),
     [
         ((b"hX\0v\0",) * 1001, "more than 1000 changes"),
+        ((b"hX\0" + b"v" * 60_000 + b"\0",) * 18, "or too large ones"),
         ((b"b" + b"x" * 600,) * 2, "its new body is too large"),
         ((b"p",) * 100, "it is at work for too long"),
     ],

@@ -117,6 +117,11 @@ class MilterFiltering:
             self._connection.close()
             self._connection = None
 
+    def connect(self, connection: MilterConnection) -> None:
+        """Go on over this connection, whose milter has not been told of the client."""
+        self._connection = connection
+        self._macros = Macros(self._client, connection.options)
+
     # ours
 
     async def _connect(self) -> Failed | None:
@@ -125,8 +130,7 @@ class MilterFiltering:
         dialled = await dial(self._milter.address, timeouts.connect.total_seconds())
         if isinstance(dialled, Broken):
             return Failed(dialled.reason)
-        self._connection = dialled
-        self._macros = Macros(client, dialled.options)
+        self.connect(dialled)
         packets = (
             (Stage.CONNECT, commands.format_connect(client.name, client.ip, client.port)),
             (Stage.HELO, commands.format_helo(client.helo)),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from msgspec import Struct, field
+from msgspec.structs import astuple
 
 from letterlock.network.milter_client import Broken, MilterConnection
 from letterlock.protocols.milter import commands
@@ -38,6 +39,8 @@ from letterlock.services.filter.milter_macros import Macros
 
 MAX_CHANGES = 1000
 """What a milter may want changed in one message, its new body not counted."""
+MAX_CHANGE_OCTETS = 1024 * 1024
+"""Of all these changes together."""
 
 
 _PASSING = (Word.CONTINUE, Word.ACCEPT, Word.SKIP)
@@ -62,6 +65,7 @@ class _Wanted(Struct):
     quarantine: str | None = None
     body: bytearray | None = None
     count: int = 0
+    octets: int = 0
 
     def judgement(self) -> Judgement:
         return Judgement(
@@ -163,8 +167,9 @@ class _Telling:
             too_large = len(body) > self._limits.max_body_octets
             return Broken("its new body is too large") if too_large else None
         wanted.count += 1
-        if wanted.count > MAX_CHANGES:
-            return Broken(f"it wants more than {MAX_CHANGES} changes")
+        wanted.octets += _count_octets(change)
+        if wanted.count > MAX_CHANGES or wanted.octets > MAX_CHANGE_OCTETS:
+            return Broken(f"it wants more than {MAX_CHANGES} changes, or too large ones")
         _note_change(wanted, change)
         return None
 
@@ -203,6 +208,11 @@ def _note_change(
             pass
         case _:
             assert_never(change)
+
+
+def _count_octets(change: Modification) -> int:
+    """Count the octets and characters of a change."""
+    return sum(len(text) for text in astuple(change) if isinstance(text, bytes | str))
 
 
 def _go_on(answer: Response | Broken) -> Response | Broken | None:
