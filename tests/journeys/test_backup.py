@@ -6,20 +6,24 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
+from pwd import getpwnam
+from tempfile import mkdtemp
 
 import pytest
 
 from letterlock import __version__
+from letterlock.cli.root import main
 from tests.journeys.running_node import (
     Answer,
     NodeFiles,
     RunningNode,
-    command_environment,
     running,
 )
+from tests.peers import unprivileged_account
 from tests.proof.mail_load import sink
 from tests.storage.postgres_server import PostgresServer
 
@@ -34,6 +38,13 @@ def make_files(folder: Path, route: str = AWAY) -> NodeFiles:
     return files
 
 
+def call(files: NodeFiles, *arguments: str) -> Answer:
+    """Run `letterlock ARGUMENTS --config ...` in this process: half a second less for each."""
+    with redirect_stdout(StringIO()) as output, redirect_stderr(StringIO()) as error:
+        code = main([*arguments, "--config", str(files.config)])
+    return Answer(code, output.getvalue(), error.getvalue())
+
+
 @dataclass
 class BackedUp:
     """A node that had mail, and the backup that was made of it while it ran."""
@@ -45,11 +56,18 @@ class BackedUp:
     delivered: str
 
     def restore(self, folder: Path, *options: str) -> Answer:
-        return self.files.command("restore", str(self.archive), "--to", str(folder), *options)
+        return call(self.files, "restore", str(self.archive), "--to", str(folder), *options)
 
     def find_elsewhere(self, folder: Path, route: str = AWAY) -> NodeFiles:
         """Give the settings of a node whose data was restored to `folder`/data."""
         return make_files(folder, route)
+
+
+@contextmanager
+def redirected_input(text: str) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdin", TextIOWrapper(BytesIO(text.encode())))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +83,9 @@ def backed_up(tmp_path_factory: pytest.TempPathFactory) -> BackedUp:
         sent = [node.send(to="bob@away.example"), node.send(LARGE, to="bob@away.example")]
         for queue_id in sent:
             node.wait_log(rf"{queue_id}: to=<.*status=deferred")
-        added = subprocess.run(
-            [sys.executable, "-m", "letterlock", "user", "add", "carol", "--config",
-             str(files.config)],
-            input="a long password\n", env=command_environment(), text=True, check=False,
-            capture_output=True,
-        )  # fmt: skip
-        assert added.returncode == 0, added.stderr
-        made = files.command("backup", str(folder), "--mailboxes", "--json")
+        with redirected_input("a long password\n"):
+            assert call(files, "user", "add", "carol").code == 0
+        made = call(files, "backup", str(folder), "--mailboxes", "--json")
         assert node.stop() == 0
     assert made.code == 0, made.error
     return BackedUp(files, Path(made.document["file"]), made, tuple(sent), delivered)
@@ -98,7 +111,7 @@ def test_it_tells_what_is_in_it(backed_up: BackedUp) -> None:
 
 
 def test_a_check_compares_every_part(backed_up: BackedUp, tmp_path: Path) -> None:
-    checked = backed_up.files.command("restore", "--check", str(backed_up.archive), "--json")
+    checked = call(backed_up.files, "restore", "--check", str(backed_up.archive), "--json")
     assert checked.code == 0, checked.error
     assert checked.document["messages"] == 2
     assert checked.document["release"] == __version__
@@ -109,7 +122,7 @@ def test_a_check_compares_every_part(backed_up: BackedUp, tmp_path: Path) -> Non
     damaged = tmp_path / "damaged.tar"
     damaged.write_bytes(octets)
     for arguments in (["--check"], ["--to", str(tmp_path / "to")]):
-        answer = backed_up.files.command("restore", str(damaged), *arguments)
+        answer = call(backed_up.files, "restore", str(damaged), *arguments)
         assert answer.code == 1
         assert f"{damaged}: queue/bodies/shard-" in answer.error
         assert answer.error.count("\n") == 1
@@ -129,10 +142,10 @@ def test_what_is_restored_is_delivered_with_accounts_and_keys(
     with sink_of_all() as (port, taken):
         files = backed_up.find_elsewhere(tmp_path, f"[127.0.0.1]:{port}")
         with running(files) as node:
-            assert files.command("queue", "retry", "--all").code == 0
+            assert call(files, "queue", "retry", "--all").code == 0
             for queue_id in backed_up.queue_ids:
                 node.wait_delivered(queue_id)
-            users = files.command("user", "list", "--json").document["users"]
+            users = call(files, "user", "list", "--json").document["users"]
             assert [user["name"] for user in users] == ["carol"]
             assert len(files.mails()) == 1  # its mailbox was restored, and nothing came again
             new = node.send(to="bob@away.example")
@@ -157,11 +170,11 @@ def test_held_mail_waits_until_it_is_released(backed_up: BackedUp, tmp_path: Pat
     with sink_of_all() as (port, taken):
         files = backed_up.find_elsewhere(tmp_path, f"[127.0.0.1]:{port}")
         with running(files) as node:
-            listed = files.command("queue", "list")
+            listed = call(files, "queue", "list")
             assert "held: restored from the backup of 20" in listed.output
             node.wait_delivered(node.send(to="bob@away.example"))
             assert len(taken) == 1
-            assert files.command("queue", "release", "--all", "--json").document["changed"] == 2
+            assert call(files, "queue", "release", "--all", "--json").document["changed"] == 2
             for queue_id in backed_up.queue_ids:
                 node.wait_delivered(queue_id)
             assert len(taken) == 3
@@ -181,7 +194,7 @@ class TestRefused:
     def test_a_node_that_runs(self, backed_up: BackedUp, tmp_path: Path) -> None:
         files = make_files(tmp_path / "other")
         with running(files):
-            answer = files.command("restore", str(backed_up.archive))
+            answer = call(files, "restore", str(backed_up.archive))
         assert answer.code == 2
         assert answer.error == f"letterlock: {files.data}: a node runs there; stop it first\n"
 
@@ -190,19 +203,19 @@ class TestRefused:
         octets = backed_up.archive.read_bytes()
         at = octets.index(b'"queue_schema": 3')
         newer.write_bytes(octets[: at + 16] + b"9" + octets[at + 17 :])
-        answer = backed_up.files.command("restore", str(newer), "--to", str(tmp_path / "to"))
+        answer = call(backed_up.files, "restore", str(newer), "--to", str(tmp_path / "to"))
         assert answer.code == 2
         assert "restore it with that release or a later one" in answer.error
         assert answer.error.count("\n") == 1
         assert not (tmp_path / "to").exists()
 
-    def test_a_place_that_is_not_told(self, backed_up: BackedUp, tmp_path: Path) -> None:
-        done = subprocess.run(
-            [sys.executable, "-m", "letterlock", "restore", str(backed_up.archive)],
-            env=command_environment(), cwd=tmp_path, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 2
-        assert "name the folder with --to" in done.stderr
+    def test_a_place_that_is_not_told(
+        self, backed_up: BackedUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        with redirect_stderr(StringIO()) as error:
+            assert main(["restore", str(backed_up.archive)]) == 2
+        assert "name the folder with --to" in error.getvalue()
 
     def test_a_restore_that_was_killed_is_no_data_of_a_node(
         self, backed_up: BackedUp, tmp_path: Path
@@ -227,10 +240,10 @@ def test_a_file_that_cannot_be_read_is_told_and_the_rest_is_kept(tmp_path: Path)
     files.change("maps", aliases=str(tmp_path / "aliases"))
     files.data.mkdir(parents=True)
     files.write()
-    answer = files.command("backup", str(tmp_path / "a.tar"))
+    answer = call(files, "backup", str(tmp_path / "a.tar"))
     assert answer.code == 1
     assert f"not in it: {tmp_path}/aliases: no permission" in answer.error
-    assert files.command("restore", "--check", str(tmp_path / "a.tar")).code == 0
+    assert call(files, "restore", "--check", str(tmp_path / "a.tar")).code == 0
 
 
 def test_a_node_that_is_down_or_was_killed_is_backed_up_too(tmp_path: Path) -> None:
@@ -241,11 +254,47 @@ def test_a_node_that_is_down_or_was_killed_is_backed_up_too(tmp_path: Path) -> N
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
         node.process.wait(30)
-    answer = files.command("backup", str(tmp_path / "a.tar"), "--json")
+    answer = call(files, "backup", str(tmp_path / "a.tar"), "--json")
     assert answer.document["messages"] == 1, answer.error
     shutil.rmtree(files.data)
-    assert files.command("restore", str(tmp_path / "a.tar")).code == 0
-    assert queue_id in files.command("queue", "list").output
+    assert call(files, "restore", str(tmp_path / "a.tar")).code == 0
+    assert queue_id in call(files, "queue", "list").output
+
+
+def test_root_acts_as_the_owner_of_the_data(tmp_path: Path) -> None:
+    account = unprivileged_account()
+    if account is None:
+        pytest.skip("only root can act as others")
+    owner, folder = getpwnam(account), Path(mkdtemp(prefix="letterlock-"))
+    try:
+        folder.chmod(0o755)
+        files = make_files(folder / "node")
+        (folder / "secret").write_text("x")
+        (folder / "secret").chmod(0o600)
+        files.change("dns_changes", key_file=str(folder / "secret"))
+        files.change("node", user=account)
+        for path in (files.data / "drop", files.data / "queue"):
+            path.mkdir(parents=True, mode=0o700)
+        (files.data / "drop" / "msg.1").write_bytes(b"letterlock-drop 1\n")
+        for path in (files.data, *files.data.iterdir()):
+            shutil.chown(path, account, owner.pw_gid)
+        files.write()
+        made = call(files, "backup", str(tmp_path / "a.tar"), "--json")
+        assert (made.code, made.document["skipped"]) == (0, []), made.error
+        assert (tmp_path / "a.tar").stat().st_uid == 0
+        for restored, is_there in ((folder / "new", False), (folder / "empty", True)):
+            if is_there:
+                restored.mkdir()
+                shutil.chown(restored, account, owner.pw_gid)
+            done = call(files, "restore", str(tmp_path / "a.tar"), "--to", str(restored))
+            assert done.code == 0, done.error
+            dropped = restored / "drop" / "msg.1"
+            assert (dropped.stat().st_uid, dropped.stat().st_mode & 0o777) == (0, 0o640)
+            others = {path.stat().st_uid for path in restored.rglob("*") if path != dropped}
+            assert {restored.stat().st_uid, *others} == {owner.pw_uid}
+            assert list(restored.glob("restored-settings/**/secret"))
+    finally:
+        shutil.rmtree(folder)
 
 
 @pytest.mark.peer("postgresql")
@@ -255,26 +304,26 @@ def test_a_queue_in_postgresql_is_in_it_too(tmp_path: Path, postgres: PostgresSe
     archive = str(tmp_path / "a.tar")
     with running(files) as node:
         sent = [node.send(text, to="bob@away.example") for text in ("Subject: a\n\na\n", LARGE)]
-        made = files.command("backup", archive, "--json")
+        made = call(files, "backup", archive, "--json")
         assert made.document["messages"] == 2, made.error
     shutil.rmtree(files.data)
-    refused = files.command("restore", archive)
+    refused = call(files, "restore", archive)
     assert refused.code == 2
     assert "it is not empty; make a new one (createdb)" in refused.error
     assert not list(files.data.iterdir())
     without = make_files(tmp_path / "sqlite")
     without.write()
-    refused = without.command("restore", archive)
+    refused = call(without, "restore", archive)
     assert refused.code == 2
     assert "the backup is of a queue in PostgreSQL" in refused.error
     with sink_of_all() as (port, taken):
         files.change("deliver", routes={"away.example": f"[127.0.0.1]:{port}"})
         files.change("queue", url=postgres.create_schema())
         files.write()
-        restored = files.command("restore", archive, "--hold", "--json")
+        restored = call(files, "restore", archive, "--hold", "--json")
         assert restored.document["held"] == 2, restored.error
         with running(files) as node:
-            assert files.command("queue", "release", "--all", "--json").document["changed"] == 2
+            assert call(files, "queue", "release", "--all", "--json").document["changed"] == 2
             for queue_id in sent:
                 node.wait_delivered(queue_id)
         assert sorted(len(content) > 300_000 for content in taken) == [False, True]
@@ -284,11 +333,11 @@ def test_where_it_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     files = make_files(tmp_path / "node")
     files.data.mkdir(parents=True)
     files.write()
-    answer = files.command("backup", str(tmp_path / "missing" / "a.tar"))
+    answer = call(files, "backup", str(tmp_path / "missing" / "a.tar"))
     assert answer.code == 3
     assert answer.error.count("\n") == 1
     assert "missing" in answer.error
     shutil.rmtree(files.data)
-    answer = files.command("backup", str(tmp_path / "a.tar"))
+    answer = call(files, "backup", str(tmp_path / "a.tar"))
     assert answer.code == 3
     assert answer.error == f"letterlock: backup: {files.data}: No such file or directory\n"

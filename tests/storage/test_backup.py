@@ -210,6 +210,8 @@ class TestHostile:
             (lambda: replace(EMPTY, parts=(Part("node.sqlite", 1, "0" * 64),) * 2), "twice"),
             (lambda: replace(EMPTY, parts=(Part("node.sqlite", -1, "0" * 64),)), "can't be"),
             (lambda: replace(EMPTY, parts=(Part("node.sqlite", 1, "x"),)), "can't be"),
+            (lambda: replace(EMPTY, parts=(Part("node.sqlite", 1, "0" * 64, 5),)), "an owner"),
+            (lambda: replace(EMPTY, parts=(Part("drop/a", 1, "0" * 64, -1),)), "an owner"),
         ],
     )
     def test_a_manifest_that_cannot_be_is_refused(

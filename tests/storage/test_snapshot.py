@@ -111,17 +111,38 @@ async def test_a_body_that_came_after_the_first_look_is_there(
     assert await read_all(copied, clock) == {second: LARGE}
 
 
-async def test_all_shards_are_of_one_moment(tmp_path: Path, clock: FakeClock) -> None:
-    """While one is looked at, no other can take a message."""
-    one = await open_mail(tmp_path / "queue", clock, 0)
-    two = await open_mail(tmp_path / "queue", clock, 1)
-    with snapshot._stopped(sorted((tmp_path / "queue").glob("shard-*.db"))):
-        saves = [asyncio.ensure_future(mail.save(content=b"x")) for mail in (one, two)]
-        done, _ = await asyncio.wait(saves, timeout=0.2)
-        assert not done
-    await asyncio.gather(*saves)
-    await one.store.close()
-    await two.store.close()
+async def test_all_shards_are_of_one_moment(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one is looked at, no other can take a message; afterwards they do again."""
+    mails = [await open_mail(tmp_path / "queue", clock, number) for number in range(3)]
+    freeze = snapshot._freeze
+    stopped: list[bool] = []
+
+    def look(path: Path, reader: apsw.Connection, links: Path) -> snapshot.ShardSnapshot:
+        stopped.extend(is_stopped(each) for each in (tmp_path / "queue").glob("shard-*.db"))
+        return freeze(path, reader, links)
+
+    monkeypatch.setattr(snapshot, "_freeze", look)
+    with frozen_queue(tmp_path / "queue") as shards:
+        assert len(shards) == 3
+        assert stopped == [True] * 9
+        for mail in mails:
+            await mail.save()
+    for mail in mails:
+        await mail.store.close()
+
+
+def is_stopped(path: Path) -> bool:
+    """Tell whether somebody else has a transaction that writes."""
+    connection = apsw.Connection(str(path))
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except apsw.BusyError:
+        return True
+    finally:
+        connection.close(force=True)
+    return False
 
 
 async def test_a_shard_that_is_being_made_is_passed_over(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ MAX_MANIFEST_BYTES = 256 * 1024 * 1024
 """About a million parts."""
 MAX_NAME_OCTETS = 4096
 MAX_COMPONENT_OCTETS = 255
+MAX_USER = 2**32 - 1
+"""Numbers of users are below it."""
 
 SETTINGS, QUEUE, DROP, DKIM, MAIL, POSTGRES = (
     *("settings", "queue", "drop"),
@@ -106,6 +108,9 @@ def _check_parts(parts: Sequence[Part]) -> None:
             raise ArchiveError(f"{show(part.name)}: it is listed twice")
         if part.size < 0 or not _DIGEST.match(part.sha256):
             raise ArchiveError(f"{show(part.name)}: its size or its SHA-256 can't be")
+        is_dropped = part.name.startswith(f"{DROP}/")
+        if part.owner is not None and not (is_dropped and 0 <= part.owner < MAX_USER):
+            raise ArchiveError(f"{show(part.name)}: it can't have an owner of its own")
         names.add(part.name)
 
 
