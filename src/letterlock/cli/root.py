@@ -30,6 +30,7 @@ COMMANDS = {
     "policy": LazyCommand("policy:policy", "Serve what TLS a destination must have to Postfix."),
     "cert": LazyCommand("cert:cert", "Look after our own certificates."),
     "dns": LazyCommand("dns:dns", "Give the DNS records to publish, check those published."),
+    "tlsrpt": LazyCommand("tlsrpt:tlsrpt", "Tell what reports on TLS say."),
     "caa": LazyCommand("caa:caa", "Tell which certificates CAA records allow."),
     "table": LazyCommand("table:table", "Tell what aliases and other tables say."),
     "user": LazyCommand("user:user", "Keep the accounts of those who submit mail."),

@@ -311,4 +311,4 @@ APPENDIX_B = b"""{
      }]
    }
 """
-"""RFC 8460 appendix B, as it is printed, with the line end within a string."""
+"""RFC 8460 §B, as it is printed, with the line end within a string."""

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from letterlock.protocols.tlsrpt import reading
+from letterlock.protocols.tlsrpt.limits import MAX_POLICIES
 from letterlock.protocols.tlsrpt.plain_reading import read_plain
 from letterlock.protocols.tlsrpt.reading import parse_report
 from letterlock.protocols.tlsrpt.report import Fault, PolicyResult, ReadReport, Report, ReportError
@@ -77,13 +78,14 @@ def test_a_report_as_the_rfc_has_it_is_read_without_repairs() -> None:
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
 def test_forms_of_real_reporters_are_read_and_their_deviations_named(form: Form) -> None:
+    """Rule 192."""
     found = read(form.document)
     assert places(found.repairs) == form.places
     assert all(line.isprintable() for line in found.repairs)
 
 
 def test_the_example_of_the_rfc_is_read_as_it_is_printed() -> None:
-    """RFC 8460 appendix B: a line end in a string, `mx-host` as a text, zeros in addresses."""
+    """RFC 8460 §B: a line end in a string, `mx-host` as a text, zeros in addresses."""
     found = parse_report(APPENDIX_B)
     assert places(found.repairs) == (
         "the JSON",
@@ -101,6 +103,7 @@ def test_the_example_of_the_rfc_is_read_as_it_is_printed() -> None:
 
 
 def test_a_missing_count_is_unknown_and_not_zero() -> None:
+    """Rule 185."""
     (result,) = read(GOOGLE_2019.document).report.policies
     assert (result.successful, result.failed) == (None, 303)
 
@@ -163,7 +166,8 @@ def test_what_the_rfc_does_not_have_is_passed_over() -> None:
 def test_policy_strings_come_in_several_forms(
     policy: Mapping[str, Any], strings: tuple[str, ...], count: int
 ) -> None:
-    """RFC 8460 §4 (a text with semicolons), §4.5 (an array); what was declared stays as it is."""
+    """RFC 8460 §4 (a text with semicolons), §4.5 (an array); what was declared stays as it is;
+    rule 186."""
     found, repairs = read_policy(policy=policy)
     assert found.strings == strings
     assert len(repairs) == count
@@ -179,10 +183,11 @@ def test_policy_strings_come_in_several_forms(
         (["*.b\u00fccher.example"], ("*.xn--bcher-kva.example",)),
         (["not a host"], ("not a host",)),
         ([""], ()),
+        (["mx:"], ()),
     ],
 )
 def test_mx_hosts_come_in_several_forms(hosts: Any, read_as: tuple[str, ...]) -> None:
-    """RFC 8460 §4.4: an array, of A-labels; appendix B: a text."""
+    """RFC 8460 §4.4: an array, of A-labels; §B: a text; rules 186 and 190."""
     found, repairs = read_policy(policy={"mx-host": hosts})
     assert found.mx_hosts == read_as
     assert repairs
@@ -214,7 +219,7 @@ def test_types_of_policies_are_kept_as_they_are_meant(
 
 
 def test_an_unknown_result_type_is_kept() -> None:
-    """RFC 8460 §4.3: the list is expected to grow."""
+    """RFC 8460 §4.3: the list is expected to grow; rule 187."""
     found, repairs = read_policy(failure_details=[make_failure(result_type="ech-required")])
     assert found.failures[0].result_type == "ech-required"
     assert places(repairs) == ("policies[0].failure-details[0].result-type",)
@@ -246,7 +251,7 @@ def test_failure_details_may_be_missing_where_nothing_failed(details: Any) -> No
 
 
 def test_optional_members_of_a_failure_may_be_missing_null_or_empty() -> None:
-    """RFC 8460 appendix B omits more than §4.4 calls optional."""
+    """RFC 8460 §B omits more than §4.4 calls optional."""
     failure = {"result-type": "dane-required", "failed-session-count": 1}
     others = {"receiving-ip": None, "receiving-mx-helo": "", "failure-reason-code": None}
     found, repairs = read_policy(failure_details=[failure, failure | others])
@@ -348,6 +353,17 @@ def test_names_outside_ascii_are_converted_and_only_so_many() -> None:
     assert found[0].domain == "xn--0-dha.example"
     assert found[499].domain is not None
     assert found[500].domain is None
+
+
+def test_too_many_policies_are_refused() -> None:
+    with pytest.raises(ReportError) as caught:
+        parse_report(b'{"policies": [' + b"{}," * MAX_POLICIES + b"{}]}")
+    assert caught.value.fault is Fault.TOO_LARGE
+
+
+def test_ten_thousand_policies_are_read() -> None:
+    found = read(make_document(policies=[make_result()] * 10_000))
+    assert len(found.report.policies) == 10_000
 
 
 def test_a_text_has_neither_zeros_nor_halves_of_characters() -> None:
@@ -459,7 +475,7 @@ def test_a_plain_report_takes_the_quick_way() -> None:
     ],
 )
 def test_a_name_that_stands_twice_with_other_values_is_unknown(old: bytes, new: bytes) -> None:
-    """RFC 7493 §2.3: names are unique; which of them is meant is not clear."""
+    """RFC 7493 §2.3: names are unique; which of them is meant is not clear; rule 191."""
     octets = encode(make_document())
     assert old in octets
     found = parse_report(octets.replace(old, new))

@@ -35,7 +35,7 @@ WEB = "https://x.example/v1?a=b"
     ],
 )
 def test_a_valid_record_has_its_destinations(text: str, rua: list[str]) -> None:
-    """RFC 8460 §3, with its two examples."""
+    """RFC 8460 §3, with its two examples; rule 182."""
     record = parse_record([text.encode()])
     assert record == TlsrptRecord(tuple(rua), text)
 
@@ -75,7 +75,7 @@ def test_a_valid_record_has_its_destinations(text: str, rua: list[str]) -> None:
     ],
 )
 def test_a_record_that_breaks_the_grammar_is_none(rest: str) -> None:
-    """RFC 8460 §3: one wrong field, and the record is not valid."""
+    """RFC 8460 §3: one wrong field, and the record is not valid; rule 182."""
     octets = f"v=TLSRPTv1{rest}".encode()
     record = parse_record([octets])
     assert isinstance(record, TlsrptRecordError)
@@ -102,7 +102,7 @@ def test_other_records_are_passed_over(texts: list[bytes]) -> None:
 
 
 def test_one_record_counts_among_others_and_two_do_not() -> None:
-    """RFC 8460 §3: unless exactly one is left, the domain wants no reports."""
+    """RFC 8460 §3: unless exactly one is left, the domain wants no reports; rule 181."""
     one = f"v=TLSRPTv1; rua={MAIL}".encode()
     record = parse_record([b"v=spf1 -all", one, b"x"])
     assert isinstance(record, TlsrptRecord)
@@ -112,7 +112,7 @@ def test_one_record_counts_among_others_and_two_do_not() -> None:
 
 
 def test_reports_go_to_the_schemes_that_the_standard_has() -> None:
-    """RFC 8460 §3: mailto and https; RFC 3986 §3.1: schemes know no case."""
+    """RFC 8460 §3: mailto and https; RFC 3986 §3.1: schemes know no case; rule 183."""
     record = parse_record([b"v=TLSRPTv1; rua=MAILTO:a@x.example,http://x.example/,HTTPS://x/"])
     assert isinstance(record, TlsrptRecord)
     assert len(record.rua) == 3

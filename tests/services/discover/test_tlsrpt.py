@@ -17,6 +17,7 @@ async def find(*texts: bytes) -> TlsrptFacts | None:
 
 
 async def test_a_record_is_found() -> None:
+    """Rule 180."""
     text = "v=TLSRPTv1; rua=mailto:a@x.example,https://x.example/"
     rua = ("mailto:a@x.example", "https://x.example/")
     assert await find(text.encode(), b"v=spf1 -all") == TlsrptFacts(NAME, text, rua)

@@ -6,8 +6,8 @@ counter has, and names that stand twice. What is no JSON for other reasons is re
 """
 
 import json
-import re
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Any, Final
 
 from letterlock.protocols.tlsrpt.limits import (
@@ -19,7 +19,7 @@ from letterlock.protocols.tlsrpt.report import Fault, ReportError
 
 _MAX_DIGITS = 30
 _BRACKETS = b"[]{}"
-_INNERMOST = re.compile(rb"\[\]|\{\}")
+_STEPS: Final = tuple({"[": 1, "{": 1, "]": -1, "}": -1}.get(chr(octet), 0) for octet in range(256))
 _OTHER_OCTETS: Final = bytes(octet for octet in range(256) if octet not in _BRACKETS)
 _BLANKS = " \t\r\n\0"
 
@@ -128,11 +128,8 @@ def _check_depth(octets: bytes) -> None:
         return
     # What stands in strings goes first; without escapes in them they end at each second quote.
     plain = octets.replace(b"\\\\", b"").replace(b'\\"', b"")
-    left = b"".join(plain.split(b'"')[::2]).translate(None, _OTHER_OCTETS)
-    for _ in range(MAX_JSON_DEPTH):
-        left = _INNERMOST.sub(b"", left)
-    # What is cut off leaves some open, and is no JSON.
-    if _INNERMOST.search(left) or left.count(b"[") + left.count(b"{") > MAX_JSON_DEPTH:
+    brackets = b"".join(plain.split(b'"')[::2]).translate(None, _OTHER_OCTETS)
+    if max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > MAX_JSON_DEPTH:
         raise ReportError(
             Fault.TOO_LARGE, f"more than {MAX_JSON_DEPTH} objects and arrays in each other"
         )
@@ -152,9 +149,8 @@ def _decode(octets: bytes) -> tuple[str, list[str]]:
 
 
 def _find_more_faults(text: str, value: Any, end: int) -> Iterator[str]:
-    rest = text[end:].rstrip(_BLANKS)
-    if rest:
-        yield f"{len(rest)} characters behind its end are left out"
+    if text[end:].strip(_BLANKS):
+        yield "what stands behind its end is left out"
     elif "\0" in text[end:]:
         yield "zeros stand behind its end"
     if has_repeated_names(value):

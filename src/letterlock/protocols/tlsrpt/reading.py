@@ -12,6 +12,7 @@ import msgspec
 
 from letterlock.protocols.tlsrpt.findings import PolicyType
 from letterlock.protocols.tlsrpt.json_text import check_size, parse_json
+from letterlock.protocols.tlsrpt.limits import MAX_POLICIES
 from letterlock.protocols.tlsrpt.plain_reading import read_plain
 from letterlock.protocols.tlsrpt.repairs import (
     Names,
@@ -110,6 +111,8 @@ class _Reader:
         results = self._take_objects("policies", value, None)
         if not results:
             self.repairs.note("policies", "none")
+        if len(results) > MAX_POLICIES:
+            raise ReportError(Fault.TOO_LARGE, f"more than {MAX_POLICIES} policies")
         for number, result in results:
             where = f"policies[{number}]"
             yield self._read_policy(where, self._rename(where, result))

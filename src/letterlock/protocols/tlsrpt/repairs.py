@@ -57,12 +57,9 @@ class Repairs:
         self._kinds: dict[tuple[str, str], tuple[str, int]] = {}
         self._others = 0
 
-    def __bool__(self) -> bool:
-        return bool(self._kinds)
-
     def note(self, where: str, kind: str, shown: Any = None) -> None:
         """Note one: its place (`policies[3].policy.policy-type`), what was wrong, the value."""
-        key = (_INDEX.sub("[]", where), kind)
+        key = (where.rpartition(".")[2].partition("[")[0], kind)
         if known := self._kinds.get(key):
             self._kinds[key] = (known[0], known[1] + 1)
         elif len(self._kinds) < MAX_KINDS:
@@ -80,9 +77,6 @@ class Repairs:
             yield first if count == 1 else f"{first} ({count} times)"
         if self._others:
             yield f"and {self._others} more"
-
-
-_INDEX = re.compile(r"\[\d+\]")
 
 
 def show(value: Any) -> str:
@@ -219,7 +213,7 @@ def take_contact(text: str) -> Taken:
 
 
 def take_uri(text: str) -> Taken:
-    """Take a URI; one that is broken over lines (RFC 8460 appendix B) is put together."""
+    """Take a URI; one that is broken over lines (RFC 8460 §B) is put together."""
     if _URI.match(text):
         return text, None
     joined = "".join(text.split())
