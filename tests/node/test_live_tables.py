@@ -14,6 +14,7 @@ from letterlock.base.config.sections import Config
 from letterlock.base.domains import Domain
 from letterlock.node.live_tables import LiveTables
 from letterlock.protocols.smtp.paths import Mailbox
+from letterlock.services.redirect.tables import Tables
 from tests.fakes import FakeClock
 
 DOMAIN = Domain("example.org")
@@ -53,6 +54,22 @@ async def test_a_change_is_taken_when_it_is_whole(tmp_path: Path) -> None:
     await scene.live.refresh()
     assert "carol" in scene.find()
     assert scene.told == []
+
+
+async def test_files_are_read_by_a_thread(tmp_path: Path) -> None:
+    """So a loop goes on while a large one is read, or one on a file system that hangs."""
+    scene = Scene(tmp_path)
+    threads: list[threading.Thread] = []
+    current = scene.live._files.current
+
+    def look() -> Tables:
+        threads.append(threading.current_thread())
+        return current()
+
+    scene.live._files.current = look  # type: ignore[method-assign]
+    await scene.live.refresh()
+    assert len(threads) == 1
+    assert threads[0] is not threading.current_thread()
 
 
 async def test_nothing_is_read_where_it_is_asked(tmp_path: Path) -> None:
