@@ -130,7 +130,7 @@ def _address(address: str) -> str:
 
 
 def _in_unicode(address: str) -> str:
-    """Give ` (info@bücher.example)` for an address in A-labels, which is what logs and lists have."""
+    """Give ` (info@bücher.example)` for an address in A-labels: lists and logs have only those."""
     local, at, domain = address.rpartition("@")
     shown = f"{local}{at}{format_unicode(Domain(domain))}"
     return "" if shown == address else f" ({make_printable(shown)})"

@@ -13,7 +13,11 @@ from letterlock.protocols.smtp.transaction import Transaction
 def planned(sender: str, recipient: str, *, has_smtputf8: bool) -> Transaction | Refusal:
     addresses = [parse_mailbox(each).format() if each else "" for each in (sender, recipient)]
     envelope = Envelope(addresses[0], (Recipient(addresses[1]),), smtputf8=True)
-    return plan(envelope, ContentFacts(10, is_seven_bit=True, has_utf8_headers=False), Capabilities(smtputf8=has_smtputf8))
+    return plan(
+        envelope,
+        ContentFacts(10, is_seven_bit=True, has_utf8_headers=False),
+        Capabilities(smtputf8=has_smtputf8),
+    )
 
 
 def commands(of: Transaction | Refusal) -> list[str]:
