@@ -339,3 +339,12 @@ async def test_a_handshake_waits_only_so_long() -> None:
         failed = await wire.start_tls(client(), 0.05)
         assert isinstance(failed, HandshakeFailed)
         assert failed.cause is FailureCause.TIMED_OUT
+
+
+async def test_a_name_without_an_address_is_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def find_nothing(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", find_nothing)
+    lost = await connect("rspamd.invalid", 11333, 5)
+    assert lost == Lost("Name or service not known")

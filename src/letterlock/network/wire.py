@@ -260,8 +260,7 @@ async def connect(ip: str, port: int, seconds: float, *, source: str | None = No
     except TimeoutError:
         return Lost("Connection timed out", is_timeout=True)
     except OSError as error:
-        # asyncio's own text has the address in place of the reason.
-        return Lost(os.strerror(error.errno) if error.errno else str(error))
+        return Lost(_explain(error))
     return wire
 
 
@@ -275,5 +274,11 @@ async def connect_socket(path: str, seconds: float) -> Wire | Lost:
     except TimeoutError:
         return Lost("Connection timed out", is_timeout=True)
     except OSError as error:
-        return Lost(os.strerror(error.errno) if error.errno else str(error))
+        return Lost(_explain(error))
     return wire
+
+
+def _explain(error: OSError) -> str:
+    """Give the reason: asyncio's own text has the address in its place."""
+    is_name = isinstance(error, socket.gaierror)
+    return os.strerror(error.errno) if error.errno and not is_name else str(error.strerror or error)
