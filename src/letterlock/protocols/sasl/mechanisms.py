@@ -3,7 +3,6 @@
 RFC 4422 §3.1 (names). CRAM-MD5 is not there: it needs the password in clear at the server.
 """
 
-import re
 from enum import StrEnum
 from typing import assert_never
 
@@ -11,9 +10,6 @@ from letterlock.protocols.sasl.channel_binding import NO_BINDINGS, ChannelBindin
 from letterlock.protocols.sasl.passwords import LoginExchange, PlainExchange
 from letterlock.protocols.sasl.scram import ScramExchange
 from letterlock.protocols.sasl.steps import Exchange
-
-# RFC 4422 §3.1: sasl-mech = 1*20mech-char. Clients write it in either case.
-_NAME = re.compile(r"[A-Z0-9_-]{1,20}\Z")
 
 
 class Mechanism(StrEnum):
@@ -23,11 +19,6 @@ class Mechanism(StrEnum):
     SCRAM_SHA_256 = "SCRAM-SHA-256"
     PLAIN = "PLAIN"
     LOGIN = "LOGIN"
-
-
-def is_mechanism_name(text: str) -> bool:
-    """Say whether this may be a mechanism's name, in upper case."""
-    return _NAME.match(text) is not None
 
 
 def make_exchange(
