@@ -494,6 +494,10 @@ def test_status_of_one_and_of_many() -> None:
     assert "1 message accepted" in one
     document["clients"] = dict.fromkeys(counts, 2)
     assert "              2 messages accepted" in list(format_status(document))
+    document["clients"] = {**counts, "filter_refused": 0, "filter_failed": 3}
+    lines = list(format_status(document))
+    assert not [line for line in lines if "refused" in line and "filter" in line], "there are none"
+    assert "              3 times that a filter failed" in lines
 
 
 async def test_problem_is_bad_news_and_told_once(
