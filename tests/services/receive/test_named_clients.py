@@ -138,7 +138,7 @@ async def test_an_origin_is_logged_with_its_message_and_no_other(tmp_path: Path)
             221,
         ]
         first, second = (text for text in node.log.texts if text.startswith("client="))
-        origin = ", orig_queue_id=4F B, orig_client=client.example[192.0.2.7]"
+        origin = ", orig_queue_id=4F?B, orig_client=client.example[192.0.2.7]"
         assert first.startswith(f"client=unknown[127.0.0.1]{origin}, helo=<proxy.example>")
         assert "orig" not in second
 

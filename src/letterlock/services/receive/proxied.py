@@ -3,13 +3,13 @@
 Postfix's XCLIENT_README and XFORWARD_README.
 """
 
+import re
 from collections.abc import Mapping
 
 from msgspec.structs import replace
 
 from letterlock.base.domains import Domain
 from letterlock.network.smtp_owner import Peer, may_have_rights
-from letterlock.protocols.smtp.header_fields import make_safe
 from letterlock.protocols.smtp.replies import reply
 from letterlock.protocols.smtp.server_events import ClientNamed
 from letterlock.protocols.tls.handshake import Handshake
@@ -20,13 +20,12 @@ UNKNOWN = "unknown"
 NO_LOGIN = reply(550, "5.7.0", "LOGIN is for the ports for submission")
 LOOKS = frozenset({"ehlo", "helo", "noop", "rset", "quit", "starttls"})
 """The commands by which a proxy looks whether we are well: every few seconds, so not logged."""
+# A comma or a space would make further facts of it.
+_NOT_IN_ID = re.compile(r"[^A-Za-z0-9._-]")
 
 
 def may_name_clients(peer: Peer, proxies: RelayClients) -> bool:
-    """Say whether a client is a proxy that names its own with XCLIENT.
-
-    It is not limited as if it were one client.
-    """
+    """Say whether a client is listed among those that tell of others (XCLIENT, XFORWARD)."""
     return peer.has_rights and not peer.is_named and proxies.may_relay(peer.ip)
 
 
@@ -70,7 +69,7 @@ def describe_origin(told: Mapping[str, str]) -> str:
         return ""
     origin = ""
     if told.get("IDENT"):
-        origin = f", orig_queue_id={make_safe(told['IDENT'])}"
+        origin = f", orig_queue_id={_NOT_IN_ID.sub('?', told['IDENT'])}"
     if told.keys() & {"NAME", "ADDR"}:
         origin += f", orig_client={format_origin(told)}"
     return origin
