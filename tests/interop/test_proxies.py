@@ -92,13 +92,15 @@ def haproxy(submitting: Submitting, tmp_path_factory: pytest.TempPathFactory) ->
     pair = folder / "pair.pem"
     pair.write_bytes(certificate.read_bytes() + key.read_bytes())
     files = HaproxyFiles(folder)
-    ports = {name: free_port(IP) for name in ("v1", "v2", "tls", "465", "checked")}
+    ports = {name: free_port(IP) for name in ("v1", "v2", "tls", "465", "both", "checked")}
     to = submitting.node.port
     told = "proxy-v2-options ssl,cert-cn,ssl-cipher,crc32c,authority,unique-id"
     files.add("v1", (ports["v1"], to), "send-proxy")
     files.add("v2", (ports["v2"], to), f"send-proxy-v2 {told}")
     files.add("tls", (ports["tls"], to), f"send-proxy-v2 {told}", f"ssl crt {pair}")
     files.add("465", (ports["465"], submitting.tls), "send-proxy-v2")
+    both = f"ssl verify required ca-file {submitting.trust} verifyhost mx.example.org send-proxy-v2"
+    files.add("both", (ports["both"], submitting.tls), both, f"ssl crt {pair}")
     files.add(
         "checked",
         (ports["checked"], to),
@@ -173,12 +175,13 @@ def test_tls_that_ends_at_haproxy_is_logged(node: RunningNode, haproxy: Haproxy)
 
 
 @pytest.mark.peer("haproxy")
+@pytest.mark.parametrize("way", ["465", "both"])
 def test_implicit_tls_comes_behind_what_haproxy_tells(
-    submitting: Submitting, haproxy: Haproxy
+    submitting: Submitting, haproxy: Haproxy, way: str
 ) -> None:
-    """RFC 8314 §3.3."""
+    """RFC 8314 §3.3: TLS that HAProxy passes through, and one on each side of it."""
     since = len(submitting.node.lines)
-    with connect(haproxy.ports["465"], is_tls=True) as client:
+    with connect(haproxy.ports[way], is_tls=True) as client:
         client.login(NAME, PASSWORD)
         client.sendmail("alice@example.org", ["postmaster@example.org"], TEXT)
     found = submitting.node.wait_log(
