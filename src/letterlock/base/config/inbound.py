@@ -164,6 +164,6 @@ class LocalSection:
     `inet:127.0.0.1:24`. `mailboxes` says who gets mail here all the same. Unset: Maildir."""
 
     postmaster: Mailbox | None = None
-    """The mailbox that gets mail for postmaster, abuse and mailer-daemon (who writes bounces), which
-    every domain accepts (RFC 5321 §4.5.1, RFC 2142 §4, RFC 3464 §2). Unset: a mailbox named
+    """The mailbox that gets mail for postmaster, abuse and mailer-daemon (who writes bounces),
+    which every domain accepts (RFC 5321 §4.5.1, RFC 2142 §4, RFC 3464 §2). Unset: a mailbox named
     postmaster."""
