@@ -9,6 +9,11 @@ from letterlock.protocols.rspamd.answers import (
     describe,
     parse_answer,
 )
+from letterlock.protocols.smtp.authentication_results import (
+    ResultsError,
+    format_results,
+    parse_results,
+)
 from letterlock.protocols.smtp.field_edits import (
     AppendField,
     ChangeField,
@@ -85,6 +90,16 @@ def check_own_results(octets: bytes) -> None:
             assert not re.match(rb"\s*mx\.test\s*(;|\Z)", field.value, re.IGNORECASE)
 
 
+def check_results(octets: bytes) -> None:
+    """What can be read can be written, and says the same then."""
+    text = octets.decode("utf-8", "replace")
+    try:
+        results = parse_results(text)
+    except ResultsError:
+        return
+    assert parse_results(format_results(results)) == results
+
+
 def check_rspamd_answer(octets: bytes) -> None:
     """What can be read is bounded, and what it asks for can be carried out or is refused."""
     try:
@@ -107,6 +122,17 @@ def check_rspamd_answer(octets: bytes) -> None:
 
 
 TARGETS = (
+    Target(
+        "authentication-results",
+        check_results,
+        (
+            b'a.example 1; spf=pass (x) smtp.mailfrom=b.example; dkim/1=fail reason="a b"',
+            b"(c) a.example (d); none",
+            b"a.example; dmarc=none action=none header.from=b.example;",
+        ),
+        (*_WORDS, b";", b"(", b")", b'"', b"=", b".", b"/", b"none", b"reason=", b"\\", b" 2"),
+        1024,
+    ),
     Target(
         "rspamd-answer",
         check_rspamd_answer,
