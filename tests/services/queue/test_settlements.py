@@ -315,7 +315,7 @@ async def test_a_report_tells_all_that_was_tried(tmp_path: Path) -> None:
         report = await notification(node)
     first: Any = report.get_payload(0)
     text = " ".join(first.get_content().split())
-    assert f"3 times: {RELAY} 450 later" in text
+    assert f"(3x): {RELAY} 450 later" in text
     assert "only carol" not in text
     assert "It was tried again and again since" in text
 

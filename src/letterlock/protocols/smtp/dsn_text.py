@@ -149,7 +149,7 @@ def _list_tried(report: DsnReport) -> Iterator[str]:
         when = _format_moment(each.first).removesuffix(" UTC")
         if each.count > 1:
             last = _format_moment(each.last).removesuffix(" UTC")
-            when = f"{when} to {last}, {each.count} times"
+            when = f"{when} - {last} ({each.count}x)"  # in any language
         relay = "" if each.relay == "none" else f": {make_safe(each.relay)}"
         yield f"    {when}{relay}"
         yield f"        {make_safe(each.summary, may_be_utf8=True) or '-'}"
