@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from letterlock.base.config.load import parse_config
 from tests.interop.background import zones
 from tests.interop.dovecot_store import ALICE, PASSWORD, Dovecot, running_dovecot_store
 from tests.interop.postfix_instance import (
@@ -34,7 +35,7 @@ from tests.journeys.running_node import (
     running,
 )
 from tests.network.certificates import authority, issue
-from tests.peers import find_program
+from tests.peers import command, find_program
 from tests.send.sending import COMMAND
 
 pytestmark = [pytest.mark.peer(name) for name in ("dovecot", "rspamd", "haproxy", "postfix")]
@@ -232,3 +233,29 @@ def test_programs_of_this_machine_send_to_both(world: World) -> None:
     )
     world.wait_mail("Subject: from-cron")
     world.wait_world_mail("Subject: from-cron")
+
+
+GUIDE = Path(__file__).parent.parent.parent / "docs" / "guide" / "whole-server.md"
+
+
+def test_the_node_takes_the_settings_of_the_guide(tmp_path: Path) -> None:
+    head = (
+        'hostname = "mx.example.org"\ndomains = ["example.org"]\n'
+        f'contact = "postmaster@example.org"\ndata_dir = "{tmp_path}"\n'
+    )
+    blocks = re.findall(r"```toml\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    pair = '[tls]\ncertificates = [{ certificate = "mx.pem", key = "mx.key" }]\n'
+    for shown in blocks:
+        config = parse_config(head + shown + pair, tmp_path / "letterlock.toml")
+        assert config.filter.milters or config.receive.proxy_from
+
+
+def test_dovecot_takes_the_settings_of_the_guide(tmp_path: Path) -> None:
+    (shown,) = re.findall(r"```text\n# /etc/dovecot\S+\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    path = tmp_path / "dovecot.conf"
+    path.write_text(shown)
+    words = command("dovecot", "doveconf", "-n", "-c", path)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "unix_listener auth-letterlock" in done.stdout
