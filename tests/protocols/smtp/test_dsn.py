@@ -21,6 +21,7 @@ from letterlock.protocols.smtp.dsn_report import (
     DsnReport,
     OriginalMessage,
     ReportedRecipient,
+    Tried,
 )
 from letterlock.protocols.smtp.envelope import (
     BodyType,
@@ -511,6 +512,7 @@ def test_nothing_from_outside_adds_a_field_or_a_part(
         envelope=envelope,
         reported=ReportedRecipient(recipient, diagnostic, diagnostic, remote, NOON),
     )
+    of = replace(of, tried=(Tried(remote, diagnostic, NOON, NOON, 2),))
     message = make_dsn(of)
     lines = message.content.split(b"\r\n")
     assert all(len(line) <= 998 and b"\n" not in line and b"\r" not in line for line in lines)
