@@ -129,9 +129,11 @@ async def test_a_client_that_was_not_shown_plus_is_warned_of(tmp_path: Path) -> 
         assert (await scram(talk, client, "SCRAM-SHA-256")).startswith(b"535")
         assert any("somebody changed our list" in text for text in desk.log.texts)
     (tmp_path / "off").mkdir()
-    async with submitting(tmp_path / "off", is_binding_offered=False) as desk:
-        async with desk.client() as talk:
-            assert (await scram(talk, client, "SCRAM-SHA-256")).startswith(b"235")
+    async with (
+        submitting(tmp_path / "off", is_binding_offered=False) as desk,
+        desk.client() as talk,
+    ):
+        assert (await scram(talk, client, "SCRAM-SHA-256")).startswith(b"235")
 
 
 def line(octets: bytes) -> bytes:
