@@ -340,7 +340,8 @@ async def test_a_source_that_is_away_is_no_wrong_password(tmp_path: Path) -> Non
         assert (await talk.log_in()).startswith(b"454 4.7.0 ")
         scram = b"AUTH SCRAM-SHA-256 " + line(ScramClient("alice", PASSWORD).first())
         assert (await talk.say(scram)).startswith(b"454 4.7.0 ")
-    assert any("failed: the database is away" in text for text in desk.log.texts)
+    words = "failed: Connection lost to authentication server: the database is away"
+    assert any(words in text for text in desk.log.texts)
 
 
 async def test_a_client_that_is_too_many_hears_nothing_in_clear(tmp_path: Path) -> None:
