@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ import pytest
 
 from letterlock.storage.drop import FORMAT
 from tests.journeys.running_node import NodeFiles, RunningNode, running
-from tests.send.sending import BARE, COMMAND, PATIENCE, run_send
+from tests.send.sending import BARE, COMMAND, PATIENCE, SOURCE, run_send
 
 NOBODY = 65534
 TEXT = b"Subject: hello\n\nhello from a program\n"
@@ -237,6 +238,49 @@ def test_the_queue_is_listed_as_mailq_does(files: NodeFiles) -> None:
         listed = run_send("-bp", "-C", str(files.config))
         assert listed.returncode == 0, listed.stderr
         assert "al@far.example" in listed.stdout
+
+
+@needs_root
+def test_another_user_is_shown_his_own_mail(open_files: NodeFiles) -> None:
+    """As Postfix shows mailq to anybody, but for what others wrote: `send.show_queue`."""
+    files = open_files
+    with running(files) as node:
+        node.wait_log("handed in at .*, by all users")
+        assert _send(files, "roots@far.example") == 0
+        assert _as_nobody(files, "nobodys@far.example", text=TEXT).returncode == 0
+        node.wait_log("status=deferred", count=2)
+        node.wait_for((files.folder / "drop" / "queue").exists, "the socket")
+        listed = _as_nobody(files, "-bp")
+        assert listed.returncode == 0, listed.stderr
+        assert b"nobodys@far.example" in listed.stdout
+        assert b"roots@" not in listed.stdout
+        assert b"in 1 Request." in listed.stdout
+        everything = run_send("-bp", "-C", str(files.config)).stdout
+        assert "roots@far.example" in everything
+        assert "nobodys@far.example" in everything
+    done = _as_nobody(files, "-bp")
+    assert done.returncode == 75
+    assert b"the node must run" in done.stderr
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as fake:
+        # Somebody else's socket is not believed.
+        path = files.folder / "drop" / "queue"
+        fake.bind(str(path))
+        path.chmod(0o666)
+        fake.listen()
+        os.chown(files.folder / "drop", 1, -1)
+        assert b"it is not the node's" in _as_nobody(files, "-bp").stderr
+
+
+def _as_nobody(
+    files: NodeFiles, *words: str, text: bytes = b""
+) -> "subprocess.CompletedProcess[bytes]":
+    """Run the program as nobody, who becomes so once Python is loaded."""
+    program = COMMAND[2].replace("sys.exit", f"{_BECOME_NOBODY}; sys.exit")
+    # What is loaded later may be where only root gets.
+    program = f"import letterlock.send.own_queue, letterlock.send.dropping; {program}"
+    program = f"import sys; sys.path.insert(0, {str(SOURCE)!r}); {program}"
+    command = [*COMMAND[:2], program, "-C", str(files.config), *words]
+    return subprocess.run(command, input=text, capture_output=True, cwd="/", check=False)
 
 
 def test_it_can_be_switched_off(files: NodeFiles) -> None:

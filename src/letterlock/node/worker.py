@@ -36,6 +36,7 @@ from letterlock.node.filtering import build_filters
 from letterlock.node.mta_sts import MtaStsService
 from letterlock.node.notices import SharedNotices
 from letterlock.node.notifying import build_notices, build_schedule
+from letterlock.node.own_queue import OwnQueue
 from letterlock.node.pickup import Pickup, build_pickup
 from letterlock.node.policy import LoadedPolicy
 from letterlock.node.sessions import build_proxies, build_sessions
@@ -178,6 +179,8 @@ class Worker:
                 if self._common.config.send.enabled and self._place == 0:
                     self._pickup = build_pickup(self._common.config, receiver)
                     receiving.append(tasks.create_task(self._pickup.run()))
+                    own_queue = OwnQueue(self._common.config, self._stores.all, receiver.log)
+                    receiving.append(tasks.create_task(own_queue.run()))
                 delivering = tasks.create_task(self._stores.run())
                 others = [
                     tasks.create_task(self._builder.pool.run()),

@@ -20,6 +20,8 @@ PARTIAL = "tmp."
 """How it begins while it is being written."""
 BELL = "bell"
 """A FIFO. Whoever left a file writes an octet, and the node looks at once."""
+QUEUE = "queue"
+"""A socket of the node's, that tells users what waits of their mail."""
 LIMITS = "limits"
 """A file of the node's: what it takes, one `name number` a line."""
 
