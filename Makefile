@@ -18,7 +18,7 @@ CODE := src tests tools $(if $(wildcard benchmarks/*.py),benchmarks)
 CI_PEERS := $(if $(filter true,$(CI)),peers fuzzer dkimpy)
 
 .PHONY: help venv demo test check format lint imports types docs coverage bench proof fuzz fuzzer \
-	dkimpy peers peers-unpacked clean
+	dkimpy parsedmarc peers peers-unpacked clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -66,10 +66,11 @@ coverage: venv $(CI_PEERS) ## the tests, with the floors of coverage: protocols 
 bench: venv ## run the benchmarks
 	@$(PYTHON) -m tools.side_environment policy-daemon || echo "going on without postfix-mta-sts-resolver"
 	@$(PYTHON) -m tools.side_environment dkimpy || echo "going on without dkimpy"
+	@$(PYTHON) -m tools.side_environment parsedmarc || echo "going on without parsedmarc"
 	@set -e; for file in $(wildcard benchmarks/bench_*.py); do \
 		$(BIN)/python -m benchmarks.$$(basename $$file .py) $(ARGS); done
 
-proof: venv $(CI_PEERS) ## the long tests, and every property with many more examples
+proof: venv $(CI_PEERS) parsedmarc ## the long tests, and every property with many more examples
 	@$(BIN)/python -m pytest -m "proof or hypothesis" --hypothesis-profile=proof $(ARGS)
 
 fuzz: venv ## look for inputs that break a parser (ARGS="--seconds 60 NAME", "--list")
@@ -81,6 +82,9 @@ fuzzer: venv ## make .venv-fuzz, with what `make fuzz` is guided by (Linux on x8
 
 dkimpy: venv ## make .venv-dkimpy, with the other side in tests of DKIM (Linux on x86-64)
 	@$(PYTHON) -m tools.side_environment dkimpy
+
+parsedmarc: venv ## make .venv-parsedmarc, beside which TLS reports are read (CPython 3.11, x86-64)
+	@$(PYTHON) -m tools.side_environment parsedmarc || echo "going on without parsedmarc"
 
 peers: ## install the programs that tests talk to (Debian, root); starts no service
 	@$(PYTHON) -m tools.install_peers
