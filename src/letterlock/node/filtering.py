@@ -1,14 +1,19 @@
 """Builds the filters of `[filter]` for one worker."""
 
 from collections.abc import Callable
+from functools import partial
 
+from letterlock.base.clock import Clock
 from letterlock.base.config.filters import Milter, Rspamd
 from letterlock.base.config.sections import Config
 from letterlock.base.log import Log, Service
+from letterlock.network.dns import Resolver
 from letterlock.network.rspamd_client import RspamdClient
 from letterlock.protocols.rspamd.answers import MAX_ANSWER_OCTETS
+from letterlock.services.discover.dkim_keys import find_dkim_keys
 from letterlock.services.filter.chain import FilterChain
 from letterlock.services.filter.contract import Source
+from letterlock.services.filter.dkim_results import DkimResultsFilter
 from letterlock.services.filter.link import ChainedFilter, DefaultAction
 from letterlock.services.filter.milter import MilterFilter, MilterTimeouts
 from letterlock.services.filter.rspamd import RspamdFilter
@@ -18,10 +23,16 @@ from letterlock.storage.queue import QueueId
 
 
 def build_filters(
-    config: Config, log: Log, make_id: Callable[[], QueueId], count: Callable[[str], None]
+    config: Config,
+    log: Log,
+    make_id: Callable[[], QueueId],
+    count: Callable[[str], None],
+    resolver: Resolver,
+    clock: Clock,
 ) -> Filters | None:
     """Build them in the order in which they are asked; None: there are none."""
-    filters = [_build_milter(each, config) for each in config.filter.milters]
+    filters = [_build_verifier(config, log, resolver, clock)] if config.dkim.verify else []
+    filters += [_build_milter(each, config) for each in config.filter.milters]
     filters += [_build_rspamd(each, log) for each in config.filter.rspamd]
     if not filters:
         return None
@@ -33,6 +44,12 @@ def build_filters(
     chain = FilterChain(filters, warn)
     exempt = RelayClients(config.filter.exempt)
     return Filters(chain, exempt, config.data_dir, make_id, count)
+
+
+def _build_verifier(config: Config, log: Log, resolver: Resolver, clock: Clock) -> ChainedFilter:
+    authserv_id = (*config.receive.authserv_ids, config.hostname)[0]
+    verifier = DkimResultsFilter(authserv_id, partial(find_dkim_keys, resolver), clock, log)
+    return ChainedFilter(verifier, frozenset({Source.OUTSIDE}), DefaultAction.ACCEPT)
 
 
 def _build_milter(milter: Milter, config: Config) -> ChainedFilter:

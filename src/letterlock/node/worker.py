@@ -131,7 +131,14 @@ class Worker:
         self._stores = WorkerStores(
             common.config, common.clock, common.log, self._parts, self._number
         )
-        self._filters = build_filters(common.config, common.log, self._ids.make, self._count)
+        self._filters = build_filters(
+            common.config,
+            common.log,
+            self._ids.make,
+            self._count,
+            self._builder.resolver,
+            common.clock,
+        )
         # One worker makes what is missing, for all.
         self._key_maker = make_key_maker(common.config, common.log) if place == 0 else None
         self._pickup: Pickup | None = None
