@@ -26,7 +26,12 @@ _NOT_IN_ID = re.compile(r"[^A-Za-z0-9._-]")
 
 def may_name_clients(peer: Peer, proxies: RelayClients) -> bool:
     """Say whether a client is listed among those that tell of others (XCLIENT, XFORWARD)."""
-    return peer.has_rights and not peer.is_named and proxies.may_relay(peer.ip)
+    return (
+        bool(proxies.networks)
+        and peer.has_rights
+        and not peer.is_named
+        and proxies.may_relay(peer.ip)
+    )
 
 
 def begin_name(peer: Peer, names: ClientNames) -> ClientName:
@@ -65,8 +70,6 @@ def name_client(
 
 def describe_origin(told: Mapping[str, str]) -> str:
     """Give what the log tells of a message's origin, in Postfix's words."""
-    if not told:
-        return ""
     origin = ""
     if told.get("IDENT"):
         origin = f", orig_queue_id={_NOT_IN_ID.sub('?', told['IDENT'])}"

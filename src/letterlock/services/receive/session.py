@@ -319,7 +319,9 @@ class ReceivingSession:
             # OpenDKIM's words.
             text = f"DKIM-Signature field added (s={key.selector}, d={key.domain})"
             receiver.log.write(Service.SMTPD, text, queue_id=message.queue_id)
-        told = self._describe_login() + proxied.describe_origin(self._origin_told)
+        told = self._describe_login()
+        if self._origin_told:
+            told += proxied.describe_origin(self._origin_told)
         log_stored(receiver.log, self._client, told, self._hello.name, new)
         receiver.wake(new.destinations)
         if redirected.expanded:
