@@ -7,6 +7,7 @@ import pytest
 
 from letterlock.network.wire import Wire, connect
 from letterlock.protocols.smtp.field_edits import AppendField, DeleteField, InsertField
+from letterlock.protocols.smtp.own_results import make_own_names
 from letterlock.protocols.smtp.replies import reply
 from letterlock.services.filter.chain import FilterChain
 from letterlock.services.filter.contract import (
@@ -20,6 +21,7 @@ from letterlock.services.filter.contract import (
     Source,
 )
 from letterlock.services.filter.link import ChainedFilter, DefaultAction
+from letterlock.services.receive.opening import ResultsGuard
 from letterlock.storage.queue import StoreUnavailable
 from tests.services.filter.scripted import ScriptedFilter, ScriptedFiltering
 from tests.services.receive.test_receiving import Node, read_reply, receiving, talk
@@ -306,3 +308,20 @@ async def test_a_filter_for_other_mail_is_not_asked(tmp_path: Path) -> None:
     async with receiving(tmp_path, chain=only) as node:
         assert (await talk(node.port, *SEND))[-1].startswith(b"250")
     assert script.told == []
+
+
+async def test_results_in_our_name_are_those_of_filters(tmp_path: Path) -> None:
+    """RFC 8601 §5: a forged field is gone before a filter looks; what the filter adds stays."""
+    ours = b" mx.example.org; dkim=pass"
+    script = ScriptedFilter(
+        judgement=Judgement(edits=(InsertField(0, "Authentication-Results", ours),))
+    )
+    guard = ResultsGuard(make_own_names(["mx.example.org"]))
+    forged = b"Authentication-Results: mx.example.org; spf=pass\r\n"
+    async with receiving(tmp_path, chain=chain(script), results=guard) as node:
+        await talk(node.port, *SEND[:-1], forged + TEXT + b".\r\n")
+        content = await stored(node)
+    assert script.seen is not None
+    assert b"spf=pass" not in script.seen.header
+    assert content.count(b"Authentication-Results:") == 1
+    assert b"\r\nAuthentication-Results: mx.example.org; dkim=pass\r\n" in content
