@@ -17,6 +17,8 @@ import pytest
 
 from letterlock import __version__
 from letterlock.cli.root import main
+from letterlock.storage.backup.reading import load_manifest, pair_members
+from letterlock.storage.backup.writing import ArchiveWriter
 from tests.journeys.running_node import (
     Answer,
     NodeFiles,
@@ -178,6 +180,53 @@ def test_held_mail_waits_until_it_is_released(backed_up: BackedUp, tmp_path: Pat
             for queue_id in backed_up.queue_ids:
                 node.wait_delivered(queue_id)
             assert len(taken) == 3
+
+
+def rewrite(archive: Path, target: Path, *, has_bodies: bool = True) -> Path:
+    """Make another backup of one: with a dropped message, and perhaps without large bodies."""
+    with archive.open("rb") as file, target.open("wb") as out:
+        manifest, writer = load_manifest(file), ArchiveWriter(out)
+        writer.add_octets("drop/msg.1", b"dropped")
+        for part, member in pair_members(file, manifest):
+            if has_bodies or not part.name.startswith("queue/bodies/"):
+                writer.add_octets(part.name, b"".join(member.read()))
+        writer.finish(manifest)
+    return target
+
+
+def test_a_restore_that_fails_leaves_what_was_there_and_nothing_else(
+    backed_up: BackedUp, tmp_path: Path
+) -> None:
+    """Its files are as the manifest says, and yet a message has no body."""
+    archive = rewrite(backed_up.archive, tmp_path / "a.tar", has_bodies=False)
+    files = make_files(tmp_path / "node")
+    mail = tmp_path / "mail"
+    (mail / "example.net").mkdir(parents=True)
+    (mail / "example.net" / "other").touch()
+    files.change("local", mail_dir=str(mail))
+    files.write()
+    assert call(files, "restore", "--check", str(archive)).code == 0
+    answer = call(files, "restore", str(archive))
+    assert answer.code == 3
+    assert "is not there, or not whole" in answer.error
+    assert list(files.data.iterdir()) == []
+    assert [path.name for path in mail.rglob("*") if path.is_file()] == ["other"]
+    done = call(files, "restore", "--hold", "--json", str(backed_up.archive))
+    assert done.code == 0, done.error
+    assert len([path for path in mail.rglob("*") if path.is_file()]) == 2
+    assert not (files.data / "mail").exists()
+
+
+def test_dropped_mail_is_kept_aside_with_the_rest(backed_up: BackedUp, tmp_path: Path) -> None:
+    archive = rewrite(backed_up.archive, tmp_path / "a.tar")
+    for options, place in (((), "drop"), (("--hold",), "restored-drop")):
+        folder = tmp_path / place
+        answer = call(
+            backed_up.files, "restore", str(archive), "--to", str(folder), "--json", *options
+        )
+        assert (folder / place / "msg.1").read_bytes() == b"dropped"
+        notes = " ".join(answer.document["notes"])
+        assert ("dropped mail is in" in notes) is bool(options)
 
 
 class TestRefused:
