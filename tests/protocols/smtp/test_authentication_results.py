@@ -22,7 +22,7 @@ SPF = MethodResult("spf", "pass", None, (Property("smtp", "mailfrom", "example.n
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        # RFC 8601 Appendix B.
+        # RFC 8601 §B.
         (" example.org 1; none", AuthenticationResults("example.org")),
         (" example.org; none", AuthenticationResults("example.org")),
         (
