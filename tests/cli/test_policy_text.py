@@ -36,6 +36,7 @@ HOST = {
 DOCUMENT: dict[str, Any] = {
     "domain": "example.org",
     "next_hop": "example.org",
+    "way": {"kind": "smtp", "to": "example.org", "where": None},
     "resolver": {"address": "127.0.0.1:53", "reason": "DANE can work: com is signed"},
     "mta_sts": None,
     "tlsrpt": None,
@@ -178,6 +179,8 @@ def test_where_reports_go_is_told(tlsrpt: dict[str, Any] | None, text: str) -> N
 
 def test_what_is_configured_is_told() -> None:
     assert "goes to [relay.example]:25, as it is configured" in tell(next_hop="[relay.example]:25")
+    way = {"kind": "smtp", "to": "[relay.example]:25", "where": "/t:3"}
+    assert "goes to [relay.example]:25, /t:3" in tell(next_hop="[relay.example]:25", way=way)
     ours = tell(next_hop=None, hosts=[], reason="a domain of ours")
     assert "MX" not in ours
 
