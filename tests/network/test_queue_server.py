@@ -2,10 +2,14 @@
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
+from letterlock.network.queue_client import NotTheNodes, fetch_queue
 from letterlock.network.queue_server import MAX_CONNECTIONS, MODE, QueueServer
 
 
@@ -20,7 +24,7 @@ def is_there(path: Path) -> bool:
 @asynccontextmanager
 async def serving(path: Path) -> AsyncIterator[None]:
     task = asyncio.ensure_future(QueueServer(path, tell).run())
-    while not is_there(path):  # noqa: ASYNC110 - no event tells
+    while not is_there(path):
         assert not task.done()
         await asyncio.sleep(0)
     try:
@@ -45,6 +49,42 @@ async def test_each_user_is_answered_as_who_he_is(tmp_path: Path) -> None:
         assert answers == [f"you are {os.geteuid()}\n".encode()] * 3
         assert path.stat().st_mode & 0o777 == MODE
     assert not is_there(path)
+
+
+async def test_a_user_hears_the_node_and_nobody_else(tmp_path: Path) -> None:
+    path = tmp_path / "queue"
+    async with serving(path):
+
+        def ask_as_program(owner: int) -> bytes:
+            return b"".join(fetch_queue(str(path), owner))
+
+        told = await asyncio.to_thread(ask_as_program, os.geteuid())
+        assert told == f"you are {os.geteuid()}\n".encode()
+        with pytest.raises(NotTheNodes):
+            await asyncio.to_thread(ask_as_program, os.geteuid() + 1)
+    with pytest.raises(FileNotFoundError):
+        next(fetch_queue(str(path), 0))
+
+
+async def test_a_place_that_cannot_be_used_is_left_as_it_was(tmp_path: Path) -> None:
+    """Also the name beside it."""
+    path = tmp_path / "queue"
+    path.mkdir()
+    with pytest.raises(OSError, match="directory"):
+        await QueueServer(path, tell).run()
+    assert names(tmp_path) == ["queue"]
+
+
+async def test_who_goes_away_harms_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "queue"
+    async with serving(path):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.connect(str(path))
+        assert await ask(path)
+
+
+def names(folder: Path) -> list[str]:
+    return [each.name for each in folder.iterdir()]
 
 
 async def test_what_lies_in_the_place_is_replaced(tmp_path: Path) -> None:
@@ -77,7 +117,7 @@ async def test_no_more_are_heard_than_there_is_room_for(tmp_path: Path) -> None:
         await asyncio.sleep(0)
     asked = [asyncio.ensure_future(ask(path)) for _ in range(MAX_CONNECTIONS + 2)]
     async with asyncio.timeout(10):
-        while sum(each.done() for each in asked) < 2:  # noqa: ASYNC110 - as above
+        while sum(each.done() for each in asked) < 2:  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(0)
     may_end.set()
     answers = await asyncio.gather(*asked)

@@ -1,13 +1,17 @@
 """What users are shown of the queue."""
 
+import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from letterlock.base.clock import SystemClock
-from letterlock.base.config.sections import Config
+from letterlock.base.config.choices import QueueEngine
+from letterlock.base.config.sections import Config, QueueSection
 from letterlock.base.config.sending import SendSection, ShownQueue
 from letterlock.base.domains import Domain
 from letterlock.node.own_queue import OwnQueue
@@ -84,6 +88,33 @@ async def test_a_queue_that_cannot_be_read_is_said_to_be(tmp_path: Path) -> None
     (shard,) = (tmp_path / "queue").glob("shard-*.db")
     shard.write_bytes(b"x" * 4096)
     assert (await own.tell(0)).startswith(b"mailq: the queue cannot be read")
+
+
+async def test_a_store_that_nodes_share_is_asked(tmp_path: Path) -> None:
+    own = await make(tmp_path, ShownQueue.OWN)
+    config = replace(own.config, queue=QueueSection(engine=QueueEngine.POSTGRES))
+    queue = SqliteQueue(config.queue_dir / "shard-000.db", SystemClock())
+    await queue.open()
+    shared = OwnQueue(config, lambda: [SimpleNamespace(store=queue)], FakeLog())  # type: ignore[list-item] # what is asked of it
+    assert b"to0@far.example" in await shared.tell(OTHER)
+    await queue.close()
+
+
+async def test_a_folder_that_comes_later_is_used_then(tmp_path: Path) -> None:
+    own = await make(tmp_path, ShownQueue.OWN)
+    running = asyncio.ensure_future(own.run())
+    await asyncio.sleep(0)
+    folder = own.config.send.drop_dir
+    folder.mkdir()
+    async with asyncio.timeout(20):
+        while not is_there(folder / "queue"):  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+def is_there(path: Path) -> bool:
+    return path.is_socket()
 
 
 async def test_it_can_be_switched_off(tmp_path: Path) -> None:

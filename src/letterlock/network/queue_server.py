@@ -34,11 +34,14 @@ class QueueServer:
     async def run(self) -> None:
         """Listen until cancelled. Raises OSError where it can't."""
         listener, inode = self._bind()
-        server = await asyncio.start_unix_server(self._serve, sock=listener)
         try:
-            await asyncio.get_running_loop().create_future()
+            server = await asyncio.start_unix_server(self._serve, sock=listener)
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                server.close()
         finally:
-            server.close()
+            listener.close()
             with contextlib.suppress(OSError):
                 if self._path.lstat().st_ino == inode:
                     self._path.unlink()

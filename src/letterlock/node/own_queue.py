@@ -42,21 +42,21 @@ class OwnQueue:
     def __init__(
         self, config: Config, find_own: Callable[[], Sequence[Deliveries]], log: Log
     ) -> None:
-        self._config = config
+        self.config = config
         self._find_own = find_own
         self._log = log
 
     async def run(self) -> None:
         """Answer until cancelled; where the folder can't be used, look again."""
-        if self._config.send.show_queue is ShownQueue.NONE:
+        if self.config.send.show_queue is ShownQueue.NONE:
             return
         # The folder may be made only now, by who picks up there.
         fault: str | None = None
         while True:
             try:
-                await QueueServer(self._config.send.drop_dir / QUEUE, self.tell).run()
+                await QueueServer(self.config.send.drop_dir / QUEUE, self.tell).run()
             except OSError as error:
-                text = f"{self._config.send.drop_dir}: {error.strerror}; users cannot see the queue"
+                text = f"{self.config.send.drop_dir}: {error.strerror}; users cannot see the queue"
                 if fault is not None and text != fault:
                     self._log.write(Service.PICKUP, f"warning: {text}")
                 seconds = FIRST_SECONDS if fault is None else RETRY_SECONDS
@@ -66,20 +66,20 @@ class OwnQueue:
     async def tell(self, user: int) -> bytes:
         """Give what a user may see, as lines."""
         try:
-            if self._config.queue.engine is QueueEngine.SQLITE:
+            if self.config.queue.engine is QueueEngine.SQLITE:
                 messages = await asyncio.to_thread(self._read_shards)
             else:
                 messages = await self._read_store()
         except StoreUnavailable as error:
             return f"mailq: the queue cannot be read: {error}\n".encode()
-        if user not in (0, os.geteuid()) and self._config.send.show_queue is not ShownQueue.ALL:
+        if user not in (0, os.geteuid()) and self.config.send.show_queue is not ShownQueue.ALL:
             name = (await asyncio.to_thread(find_user_by_id, user)).name
             messages = [each for each in messages if _is_own(each, name)]
         return "".join(f"{line}\n" for line in _format(messages)).encode("utf-8", "replace")
 
     def _read_shards(self) -> list[QueuedMessage]:
         found: list[QueuedMessage] = []
-        for path in sorted(self._config.queue_dir.glob("shard-*.db")):
+        for path in sorted(self.config.queue_dir.glob("shard-*.db")):
             with SqliteQueueReader(path) as reader:
                 page = reader.list_messages(limit=PAGE)
                 while page and len(found) < MAX_MESSAGES:

@@ -47,6 +47,7 @@ def test_a_line_is_a_next_hop_or_a_sender_and_an_account(
         *("smtp.example.com me:", "smtp.example.com", f"me@example.com:{SECRET}"),
         *(f"a@b@c me:{SECRET}", f'"me:{SECRET}', f"smtp.example.com {'u' * 300}:{SECRET}"),
         *(f"smtp.example.com me:{SECRET * 100}", f"smtp.example.com me:{SECRET}\0"),
+        f"smtp.example.com me:{SECRET}\r{SECRET}",
     ],
 )
 def test_a_wrong_line_is_told_without_what_stands_there(line: str) -> None:
