@@ -239,3 +239,14 @@ def test_what_waits_at_a_fork_is_written_by_the_parent_alone() -> None:
     sink.room = 9
     log.write(Service.NODE, "after")
     assert len(sink.lines) == 2
+
+
+def test_what_nobody_took_until_the_end_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    sink, told = Sink(), list[str]()
+    log = make_log(sink, told=told)
+    sink.room = 0
+    monkeypatch.setattr("letterlock.base.log._PAUSE_SECONDS", 0.0)
+    with log.gathered(lambda _: None):
+        for _ in range(3):
+            log.write(Service.SMTP, "x")
+    assert told == ["3 lines of the log are lost: nobody took them"]

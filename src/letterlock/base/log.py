@@ -130,6 +130,8 @@ class LineLog:
         finally:
             self._soon = self._later = self._form.process = None
             self._send_patiently(_LAST_TRIES)
+            if left := len(self._outbox) + self._outbox.lost:
+                self._complain(f"{left} lines of the log are lost: nobody took them")
 
     def _send(self) -> None:
         is_done = self._try_sending()
