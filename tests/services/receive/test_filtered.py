@@ -262,16 +262,21 @@ async def test_an_exempt_client_is_not_filtered(tmp_path: Path) -> None:
 
 
 class FailingStore:
-    """A spool whose disk is full when the message is read for the filters."""
+    """A spool whose disk fails when the message is read for the filters, or after `reads`."""
 
     size = 0
+
+    def __init__(self, reads: int = 0) -> None:
+        self._reads = reads
 
     def write(self, octets: bytes) -> None:
         self.size += len(octets)
 
     async def read(self) -> AsyncGenerator[bytes, None]:
-        yield b"a piece"
-        raise StoreUnavailable("no space", is_full=True)
+        yield b"x" * 600_000
+        self._reads -= 1
+        if self._reads < 0:
+            raise StoreUnavailable("no space", is_full=True)
 
     def close(self) -> None:
         pass
@@ -290,6 +295,21 @@ async def test_a_spool_that_fails_ends_the_filters_session(
         assert "close" in script.told
         assert await node.store.list_messages() == []
         assert (await talk(node.port, *SEND))[-1].startswith(b"250")
+
+
+async def test_what_could_not_be_written_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = FailingStore(reads=1)
+    monkeypatch.setattr("letterlock.services.filter.message.Spool", lambda _: failing)
+    async with receiving(tmp_path, chain=chain(ScriptedFilter())) as node:
+        assert (await talk(node.port, *SEND))[-1].startswith(b"452 4.3.1 ")
+    # When the store was closed, what it still had to do was done.
+    assert not [path for path in list_files(tmp_path) if path.stat().st_size >= 500_000]
+
+
+def list_files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 async def test_a_filter_that_breaks_for_want_of_care_stores_nothing(tmp_path: Path) -> None:

@@ -133,28 +133,25 @@ class SessionFilters:
 
         With a reply it has ended: nothing is to be stored. Raises StoreUnavailable.
         """
+        is_kept = False
         try:
             judged = await self._judge(message, rest)
             self._tell(message.queue_id, judged)
             match judged.answer:
                 case Refused(refusal):
-                    ended: Reply | None = refusal
+                    return refusal
                 case Discarded():
-                    ended = reply(250, "2.0.0", f"Ok: queued as {message.queue_id}")
+                    return reply(250, "2.0.0", f"Ok: queued as {message.queue_id}")
                 case Passed():
-                    ended = None
+                    await _keep(message, judged)
+                    is_kept = True
+                    return None
                 case _:
                     assert_never(judged.answer)
-            if ended is not None:
-                message.writer.discard()
-                return ended
-            left = judged.message
-            message.hold = judged.hold
-            message.envelope, message.opening.header = left.envelope, left.header
-            await write_filtered(message.writer, left, message.signing)
-            return None
         finally:
             message.discard_spool()
+            if not is_kept:
+                message.writer.discard()
 
     def abort(self) -> None:
         """End the transaction, if there is one, without a message."""
@@ -237,6 +234,14 @@ class SessionFilters:
                 assert_never(judged.answer)
         self._filters.count(name)
         self._session.log_filtered(Filtered(f"{word}: {_END}", text, judged.by, queue_id), None)
+
+
+async def _keep(message: IncomingMessage, judged: Judged) -> None:
+    """Write what filters left of a message. Raises StoreUnavailable."""
+    left = judged.message
+    message.hold = judged.hold
+    message.envelope, message.opening.header = left.envelope, left.header
+    await write_filtered(message.writer, left, message.signing)
 
 
 def _format_mail_parameters(event: MailFrom) -> tuple[str, ...]:
