@@ -50,6 +50,8 @@ class Conduct:
     macros: bytes = b""
     negotiation: Answer | None = None
     answers: Mapping[bytes, Answer] = field(default_factory=dict)
+    hangs_up_after: bytes = b""
+    """It ends the connection when it has answered a command of this kind."""
     of_recipients: Mapping[bytes, Answer] = field(default_factory=dict)
 
 
@@ -157,6 +159,8 @@ async def _serve(
         assert not isinstance(answer, Act)
         writer.write(b"".join(map(packet, answer)))
         await writer.drain()
+        if milter.conduct.hangs_up_after == kind:
+            return
 
 
 def _find_answer(conduct: Conduct, kind: bytes, content: bytes) -> Answer:

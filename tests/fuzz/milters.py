@@ -95,6 +95,10 @@ class _Wire:
         self._octets = octets
         self._at_once = at_once
 
+    @property
+    def is_open(self) -> bool:
+        return True
+
     def has_unread(self) -> bool:
         return False
 

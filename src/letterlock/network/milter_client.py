@@ -33,6 +33,11 @@ class MilterConnection:
         self._reader = reader
         self._packets: deque[Packet | Violation] = deque()
 
+    @property
+    def is_open(self) -> bool:
+        """The milter has not hung up, as far as we know."""
+        return self._wire.is_open
+
     async def tell(self, octets: bytes, seconds: float) -> Broken | None:
         """Send packets that are not answered."""
         lost = await self._wire.write(octets, seconds)

@@ -1,5 +1,6 @@
 """A milter along an SMTP session: what it is told, when, and what its answers come to."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,7 +29,7 @@ from letterlock.services.filter.contract import (
     Passed,
     Refused,
 )
-from letterlock.services.filter.milter import MilterFilter, MilterTimeouts
+from letterlock.services.filter.milter import MilterFilter, MilterFiltering, MilterTimeouts
 from tests.milter_server import (
     ACCEPT,
     CONTINUE,
@@ -57,7 +58,7 @@ async def filtering(
     conduct: Conduct | None = None,
     timeouts: MilterTimeouts = PATIENT,
     client: FilterClient = CLIENT,
-) -> AsyncIterator[tuple[MilterServer, Filtering]]:
+) -> AsyncIterator[tuple[MilterServer, MilterFiltering]]:
     async with running_milter(conduct) as milter:
         found = MilterFilter(parse_milter_address(milter.address), timeouts, 1000)
         session = found.begin(client)
@@ -289,6 +290,21 @@ async def test_two_messages_go_over_one_connection() -> None:
         await pass_all(session)
         await pass_all(session)
         assert milter.told.kinds == "OCH" + 2 * "MRTLLNBE"
+
+
+@pytest.mark.parametrize("kind", [b"E", b"C"])
+async def test_a_milter_that_hung_up_between_two_messages_is_called_again(kind: bytes) -> None:
+    """Nobody's mail waits for that it ends connections that are idle."""
+    answers = {b"C": ACCEPT} if kind == b"C" else {}
+    conduct = Conduct(answers=answers, hangs_up_after=kind)
+    async with filtering(conduct) as (milter, session):
+        for count in (1, 2):
+            milter.ended.clear()
+            assert await pass_all(session) == Judgement()
+            await milter.ended.wait()
+            while (connection := session._connection) is not None and connection.is_open:
+                await asyncio.sleep(0)  # until our side has seen it too
+            assert len(milter.connections) == count
 
 
 async def test_a_transaction_without_a_message_is_aborted() -> None:

@@ -72,6 +72,10 @@ class MilterFiltering:
         self._is_content_unwanted = False
 
     async def begin(self, mail: FilterMail) -> Answer:
+        if self._connection is not None and not self._connection.is_open:
+            # Between two messages it may: some end what is idle.
+            self.close()
+            self._of_client = None
         if self._connection is None:
             failed = await self._connect()
             if failed is not None:
