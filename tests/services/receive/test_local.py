@@ -255,7 +255,7 @@ async def test_the_null_sender_is_told_nothing(intake: Intake) -> None:
     """RFC 5321 §6.1."""
     assert await intake.take(b"", "..a", sender="") is Taken.DONE
     assert intake.saved == []
-    assert "reject: " in str(intake.log.texts)
+    assert "refused: " in str(intake.log.texts)
 
 
 @pytest.mark.parametrize(

@@ -179,8 +179,10 @@ class LocalSubmissions:
         names = ", ".join(f"<{each.address}>" for each in refusal.recipients[:10])
         receiver.log.write(
             Service.PICKUP,
-            f"reject: from={_describe(message.user)}, sender=<{envelope.sender}>, to={names}: "
+            f"refused: from={_describe(message.user)}, sender=<{envelope.sender}>, to={names}: "
             f"{refusal.reason}",
+            sender=envelope.sender,
+            to=tuple(each.address for each in refusal.recipients),
         )
         reported = tuple(
             ReportedRecipient(each, refusal.status, refusal.reason)
