@@ -241,6 +241,15 @@ def test_a_report_of_little_is_told_too(tmp_path: Path, capsys: pytest.CaptureFi
     assert "no policy" in tell(GOOGLE_NO_POLICY.document, tmp_path, capsys)
 
 
+def test_what_a_result_means_is_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failures = [make_failure(), make_failure(receiving_mx_hostname="mx2.company-y.example")]
+    story = tell(make_document(policies=[make_result(failure_details=failures)]), tmp_path, capsys)
+    assert "at mx2.company-y.example" in story
+    assert story.count(MEANINGS["certificate-expired"].what) == 1
+
+
 def test_a_range_that_is_no_day_is_told_in_full(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -270,7 +279,7 @@ def test_a_story_fits_on_a_screen_whatever_is_in_the_report(
     assert all(len(line) <= 80 for line in lines[1:])
     story = " ".join(" ".join(lines).split())
     assert "60600 or more certificate-expired at mx1.mail.company-y.example from" in story
-    assert "192.0.2.0 and 199 more" in story
+    assert "192.0.2.0 and 200 more" in story
     assert "and 198 other kinds of failures" in story
     assert f"and {201 - tlsrpt_text.MAX_POLICIES} policies more" in story
 

@@ -139,6 +139,9 @@ def test_a_name_of_the_rfc_wins_over_another_for_the_same() -> None:
 
 def test_a_missing_policy_domain_is_unknown() -> None:
     assert read(POSTFIX.document).report.policies[0].domain is None
+    for value in (None, "", 1.5, "no domain"):
+        policy, repairs = read_policy(policy={"policy-domain": value})
+        assert (policy.domain, places(repairs)) == (None, ("policies[0].policy.policy-domain",))
 
 
 def test_what_the_rfc_does_not_have_is_passed_over() -> None:

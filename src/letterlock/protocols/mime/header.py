@@ -22,7 +22,7 @@ _BLANKS = (b" ", b"\t")
 _FOLD = re.compile(r"\r?\n")
 _TYPE = re.compile(r"[ \t]*([!#$%&'*+.^_`{|}~0-9A-Za-z-]+(?:/[!#$%&'*+.^_`{|}~0-9A-Za-z-]+)?)")
 _PARAMETER = re.compile(
-    r';\s*([^\s=;"]{1,100})\s*=\s*(?:"((?:[^"\\]|\\.)*+)"?|([^;"]*+))', re.DOTALL
+    r';\s*([^\s=;"]{1,100})\s*=\s*(?:"([^"\\]*+(?:\\.[^"\\]*+)*+)"?|([^;"]*+))', re.DOTALL
 )
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _PIECE = re.compile(r"([^*]+)(?:\*(\d{1,3}))?(\*)?\Z")
@@ -31,7 +31,7 @@ _ENCODED_WORD = re.compile(r"=\?([!-<>@-~]{1,40})\?([bBqQ])\?([!->@-~]*)\?=")
 _BETWEEN_WORDS = re.compile(r"(\?=)\s+(?==\?)")
 
 
-class ParameterizedValue(Struct, frozen=True):
+class ParameterizedValue(Struct, frozen=True, gc=False):
     """A field such as Content-Type: its word in lower case, its parameters by lower-case name."""
 
     value: str
@@ -79,20 +79,23 @@ def parse_parameterized(text: str) -> ParameterizedValue:
     Of a parameter that stands twice the first counts.
     """
     start = _TYPE.match(text)
+    value = start[1].lower() if start else ""
+    if ";" not in text:
+        return ParameterizedValue(value, {})
     parameters: dict[str, str] = {}
     encoded: list[tuple[str, str]] = []
     for found in islice(_PARAMETER.finditer(text), MAX_PARAMETERS):
         name, quoted, plain = found.groups()
-        value = plain.strip() if quoted is None else quoted
+        text = plain.strip() if quoted is None else quoted
         if quoted is not None and "\\" in quoted:
-            value = _QUOTED_PAIR.sub(r"\1", quoted)
+            text = _QUOTED_PAIR.sub(r"\1", quoted)
         if "*" in name:
-            encoded.append((name.lower(), value))
+            encoded.append((name.lower(), text))
         else:
-            parameters.setdefault(name.lower(), decode_words(value))
+            parameters.setdefault(name.lower(), decode_words(text))
     if encoded:
         parameters = {**_decode_parameters(encoded), **parameters}
-    return ParameterizedValue(start[1].lower() if start else "", parameters)
+    return ParameterizedValue(value, parameters)
 
 
 def decode_words(text: str) -> str:

@@ -7,6 +7,7 @@ part. Lines may end in LF, and the last delimiter may be missing.
 
 import binascii
 from collections.abc import Iterator
+from itertools import islice
 
 from msgspec import Struct
 
@@ -24,10 +25,11 @@ MAX_DELIMITERS = 10_000
 MAX_BOUNDARY_CHARACTERS = 200
 """RFC 2046 §5.1.1 has 70; some have more."""
 
+_CR = 0x0D
 _PLAIN = ParameterizedValue("text/plain", {})
 
 
-class Part(Struct, frozen=True):
+class Part(Struct, frozen=True, gc=False):
     """A part that is no multipart. `whole`, from `start` to `end`, holds its body as it came.
 
     `outer_types` are the media types around it, outermost first, with their parameters. The message
@@ -72,9 +74,8 @@ class Part(Struct, frozen=True):
 def find_header_end(octets: bytes, start: int = 0, end: int | None = None) -> tuple[int, int]:
     """Give where a header section ends, and where the body behind it begins."""
     end = len(octets) if end is None else end
-    for empty in (b"\r\n", b"\n"):
-        if octets.startswith(empty, start, end):
-            return start, start + len(empty)
+    if octets.startswith((b"\r\n", b"\n"), start, end):
+        return start, start + (2 if octets[start] == _CR else 1)
     limit = min(end, start + MAX_HEADER_OCTETS)
     with_cr = octets.find(b"\n\r\n", start, limit)
     without = octets.find(b"\n\n", start, limit if with_cr < 0 else with_cr + 1)
@@ -83,12 +84,32 @@ def find_header_end(octets: bytes, start: int = 0, end: int | None = None) -> tu
     return (with_cr + 1, with_cr + 3) if with_cr >= 0 else (limit, end)
 
 
-def find_parts(message: bytes) -> Iterator[Part]:
+def find_parts(message: bytes) -> list[Part]:
     """Find the parts of a message, in their order."""
-    yield from _Scan().walk(_Entity(message, 0, len(message), 0, ()))
+    parts: list[Part] = []
+    waiting = [_Entity(message, 0, len(message), 0, ())]
+    left = MAX_PARTS
+    while waiting and left > 0:
+        left -= 1
+        entity = waiting.pop()
+        part = _read_part(entity)
+        if len(entity.outer) == MAX_DEPTH:
+            parts.append(part)
+        elif part.media_type == "message/rfc822":
+            waiting.append(_open_message(part, (*entity.outer, part.content_type)))
+        elif boundary := _find_boundary(part.content_type):
+            outer = (*entity.outer, part.content_type)
+            spans = list(islice(_cut(part, boundary), left))
+            waiting += [
+                _Entity(part.whole, start, end, part.message, outer)
+                for start, end in reversed(spans)
+            ]
+        else:
+            parts.append(part)
+    return parts
 
 
-class _Entity(Struct, frozen=True):
+class _Entity(Struct, frozen=True, gc=False):
     """A message, or a part with its header, within `whole`."""
 
     whole: bytes
@@ -96,32 +117,6 @@ class _Entity(Struct, frozen=True):
     end: int
     message: int
     outer: tuple[ParameterizedValue, ...]
-
-
-class _Scan:
-    """One walk through a message."""
-
-    def __init__(self) -> None:
-        self._left = MAX_PARTS
-
-    def walk(self, entity: _Entity) -> Iterator[Part]:
-        """Find the parts of an entity."""
-        if self._left <= 0:
-            return
-        self._left -= 1
-        part = _read_part(entity)
-        outer = (*entity.outer, part.content_type)
-        if len(outer) > MAX_DEPTH:
-            yield part
-        elif part.media_type == "message/rfc822":
-            yield from self.walk(_open_message(part, outer))
-        elif boundary := _find_boundary(part.content_type):
-            for start, end in _cut(part, boundary):
-                if self._left <= 0:
-                    return
-                yield from self.walk(_Entity(part.whole, start, end, part.message, outer))
-        else:
-            yield part
 
 
 def _read_part(entity: _Entity) -> Part:

@@ -167,8 +167,8 @@ def _judge_part(part: Part, sign: _Sign, octets: bytes) -> Iterator[str]:
     if sign is not _Sign.BY_TYPE or part.media_type not in {GZIP_TYPE, JSON_TYPE}:
         kind = part.media_type or "unknown"
         yield f"mail: the report's media type is {kind}, not {GZIP_TYPE} or {JSON_TYPE}"
-    elif is_packed(octets) != (part.media_type == GZIP_TYPE):
-        how = "packed" if is_packed(octets) else "not packed"
+    elif (is_so := is_packed(octets)) != (part.media_type == GZIP_TYPE):
+        how = "packed" if is_so else "not packed"
         yield f"mail: the report is {how}, and its media type is {part.media_type}"
 
 

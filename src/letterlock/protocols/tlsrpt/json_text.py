@@ -65,11 +65,10 @@ def parse_json(octets: bytes) -> tuple[Any, list[str]]:
     _check_depth(octets)
     text, faults = _decode(octets)
     try:
-        value, end = _Parser(strict=True).parse(text)
+        value, end = _decode_json(_STRICT, text)
     except json.JSONDecodeError:
-        parser = _Parser(strict=False)
         try:
-            value, end = parser.parse(text)
+            value, end = _decode_json(_WITH_CONTROLS, text)
         except json.JSONDecodeError as error:
             where = f"line {error.lineno}, column {error.colno}"
             raise ReportError(Fault.NOT_JSON, f"{error.msg} ({where})") from None
@@ -78,24 +77,12 @@ def parse_json(octets: bytes) -> tuple[Any, list[str]]:
     return value, faults
 
 
-class _Parser:
-    """One run of the decoder."""
-
-    def __init__(self, *, strict: bool) -> None:
-        self._decoder = json.JSONDecoder(
-            strict=strict,
-            object_pairs_hook=_make_object,
-            parse_int=_make_integer,
-            parse_float=_make_float,
-            parse_constant=OddNumber,
-        )
-
-    def parse(self, text: str) -> tuple[Any, int]:
-        start = len(text) - len(text.lstrip(" \t\r\n"))
-        try:
-            return self._decoder.raw_decode(text, start)
-        except RecursionError:  # only where the interpreter's own limit is set very low
-            raise ReportError(Fault.TOO_LARGE, "too deep for this machine") from None
+def _decode_json(decoder: json.JSONDecoder, text: str) -> tuple[Any, int]:
+    start = len(text) - len(text.lstrip(" \t\r\n"))
+    try:
+        return decoder.raw_decode(text, start)
+    except RecursionError:  # only where the interpreter's own limit is set very low
+        raise ReportError(Fault.TOO_LARGE, "too deep for this machine") from None
 
 
 def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -120,6 +107,20 @@ def _make_integer(text: str) -> int | OddNumber:
 def _make_float(text: str) -> float | OddNumber:
     value = float(text) if len(text) <= 1000 else float("inf")
     return OddNumber(text) if value in {float("inf"), float("-inf")} else value
+
+
+def _make_decoder(*, strict: bool) -> json.JSONDecoder:
+    return json.JSONDecoder(
+        strict=strict,
+        object_pairs_hook=_make_object,
+        parse_int=_make_integer,
+        parse_float=_make_float,
+        parse_constant=OddNumber,
+    )
+
+
+_STRICT = _make_decoder(strict=True)
+_WITH_CONTROLS = _make_decoder(strict=False)
 
 
 def _check_depth(octets: bytes) -> None:

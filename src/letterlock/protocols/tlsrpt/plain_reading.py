@@ -4,6 +4,7 @@ RFC 8460 §4.4. Most reports are, and large ones must not take long. What this f
 `reading` finds, and without a repair: a property test compares them.
 """
 
+from collections.abc import Callable, Iterable
 from typing import Annotated, Literal
 
 from msgspec import Meta, MsgspecError, Struct
@@ -11,6 +12,7 @@ from msgspec.json import Decoder
 
 from letterlock.protocols.tlsrpt.repairs import (
     Names,
+    Taken,
     take_address,
     take_contact,
     take_moment,
@@ -21,8 +23,6 @@ from letterlock.protocols.tlsrpt.result_types import ResultType
 
 _RESULT_TYPES = frozenset(ResultType)
 _Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
-_OTHER_WAYS = (b"null", b'""', b'\\"', b"\\u")
-"""Octets of what the decoder would take, and `reading` looks at more closely."""
 
 
 class _Range(Struct, forbid_unknown_fields=True, rename="kebab"):
@@ -64,6 +64,7 @@ class _Report(Struct, forbid_unknown_fields=True, rename="kebab"):
 
 
 _DECODER = Decoder(_Report)
+_LINE_ENDS = ("\r", "\n")
 _STRINGS_AROUND = 12
 """Names and texts of a report without its policies."""
 
@@ -74,7 +75,8 @@ class _NotPlain(Exception):  # noqa: N818 - a fact
 
 def read_plain(octets: bytes) -> Report | None:
     """Read a report in which nothing has to be repaired; None where something may have to be."""
-    if any(way in octets for way in _OTHER_WAYS):
+    # The decoder would take these, and `reading` looks at them more closely.
+    if b"null" in octets or b'""' in octets or b'\\"' in octets or b"\\u" in octets:
         return None
     try:
         return _read(octets, _DECODER.decode(octets))
@@ -85,23 +87,20 @@ def read_plain(octets: bytes) -> Report | None:
 def _read(octets: bytes, found: _Report) -> Report:
     start, start_fault = take_moment(found.date_range.start_datetime)
     end, end_fault = take_moment(found.date_range.end_datetime)
-    _require(start is not None and end is not None and start <= end)
-    _require(start_fault is None and end_fault is None)
-    _require(take_contact(found.contact_info)[1] is None)
-    _require(bool(found.policies))
-    names = Names()
-    strings = _STRINGS_AROUND + sum(_count_strings(each, names) for each in found.policies)
+    if start is None or end is None or start > end or start_fault or end_fault:
+        raise _NotPlain
+    if take_contact(found.contact_info)[1] is not None or not found.policies:
+        raise _NotPlain
+    names, strings = Names(), _STRINGS_AROUND
+    for result in found.policies:
+        strings += _count_strings(result, names)
     # A name that stands twice in an object is not in what was decoded, and its quotes are here.
-    _require(octets.count(b'"') == 2 * strings)
+    if octets.count(b'"') != 2 * strings:
+        raise _NotPlain
     policies = tuple(map(_make_result, found.policies))
     return Report(
         found.organization_name, found.report_id, start, end, found.contact_info, policies
     )
-
-
-def _require(condition: bool) -> None:  # noqa: FBT001 - as `assert`
-    if not condition:
-        raise _NotPlain
 
 
 def _make_result(result: _Result) -> PolicyResult:
@@ -120,39 +119,60 @@ def _make_result(result: _Result) -> PolicyResult:
 def _count_strings(result: _Result, names: Names) -> int:
     """Give how many strings the JSON of a policy has, its names included. Raises _NotPlain."""
     policy, failures = result.policy, result.failure_details
-    _require(names.take_domain(policy.policy_domain) == (policy.policy_domain, None))
-    _require(policy.policy_string is not None or policy.policy_type == "no-policy-found")
-    _require(policy.mx_host is not None or policy.policy_type != "sts")
+    lines, hosts = policy.policy_string, policy.mx_host
+    is_lacking = (lines is None and policy.policy_type != "no-policy-found") or (
+        hosts is None and policy.policy_type == "sts"
+    )
+    domain = policy.policy_domain
+    if is_lacking or names.take_domain(domain) != (domain, None):
+        raise _NotPlain
     strings = 8
-    if (lines := policy.policy_string) is not None:
-        _require(not any(line.endswith(("\r", "\n")) for line in lines))
-        _require(len(lines) != 1 or not lines[0].lstrip().startswith("["))
+    if lines is not None:
+        if len(lines) == 1 and lines[0].lstrip().startswith("["):
+            raise _NotPlain
+        for line in lines:
+            if line.endswith(_LINE_ENDS):
+                raise _NotPlain
         strings += 1 + len(lines)
-    if policy.mx_host is not None:
-        _require(all(names.take_pattern(host) == (host, None) for host in policy.mx_host))
-        strings += 1 + len(policy.mx_host)
-    if failures is None:
-        _require(result.summary.failed == 0)
-        return strings
-    return strings + 1 + _count_failure_strings(failures, names)
+    if hosts is not None:
+        _require_each(names.take_pattern, hosts)
+        strings += 1 + len(hosts)
+    if failures is not None:
+        return strings + 1 + _count_failure_strings(failures, names)
+    if result.summary.failed:
+        raise _NotPlain
+    return strings
 
 
 def _count_failure_strings(failures: tuple[FailureDetails, ...], names: Names) -> int:
     """Do the same for the failures: column by column, and each value once."""
-    _require({each.result_type for each in failures} <= _RESULT_TYPES)
-    counts = {-1 if each.count is None else each.count for each in failures}
-    _require(all(0 <= count <= MAX_COUNT for count in counts))
+    if not failures:
+        return 0
+    counts = [-1 if each.count is None else each.count for each in failures]
+    is_known = _RESULT_TYPES.issuperset([each.result_type for each in failures])
+    if not is_known or min(counts) < 0 or max(counts) > MAX_COUNT:
+        raise _NotPlain
     strings = 3 * len(failures)
-    for column, take in (
-        ([each.sending_mta_ip for each in failures], take_address),
-        ([each.receiving_ip for each in failures], take_address),
-        ([each.receiving_mx_hostname for each in failures], names.take_host),
-        ([each.additional_information for each in failures], take_uri),
-        ([each.receiving_mx_helo for each in failures], None),
-        ([each.reason_code for each in failures], None),
-    ):
-        strings += 2 * (len(column) - column.count(None))
-        if take is not None:
-            values = {text for text in column if text is not None}
-            _require(all(take(text) == (text, None) for text in values))
-    return strings
+    hosts = [each.receiving_mx_hostname for each in failures]
+    senders = [each.sending_mta_ip for each in failures]
+    receivers = [each.receiving_ip for each in failures]
+    links = [each.additional_information for each in failures]
+    helos = [each.receiving_mx_helo for each in failures]
+    reasons = [each.reason_code for each in failures]
+    missing = 0
+    for column in (hosts, senders, receivers, links, helos, reasons):
+        missing += column.count(None)
+    _require_each(names.take_host, hosts)
+    _require_each(take_address, senders)
+    _require_each(take_address, receivers)
+    _require_each(take_uri, links)
+    return strings + 2 * (6 * len(failures) - missing)
+
+
+def _require_each(take: Callable[[str], Taken], column: Iterable[str | None]) -> None:
+    """Raise _NotPlain where a value of a column would be repaired."""
+    for text in set(column):
+        if text is not None:
+            found, why = take(text)
+            if why is not None or found != text:
+                raise _NotPlain

@@ -226,15 +226,13 @@ def take_uri(text: str) -> Taken:
 def take_moment(value: Any, *, is_end: bool = False) -> tuple[datetime | None, str | None]:
     """Take a date-time, in UTC. A day by itself stands for its first second, or its last."""
     if isinstance(value, str) and _USUAL_DATE_TIME.match(value):
-        return _guard(lambda: (datetime.fromisoformat(value), None))
+        return _guard(datetime.fromisoformat, value)
     if isinstance(value, str) and (date_time := _DATE_TIME.match(value)):
-        return _guard(lambda: _read_date_time(date_time))
+        return _guard(_read_date_time, date_time)
     if isinstance(value, str) and (day := _DAY.match(value.strip())):
-        return _guard(lambda: _read_day(day, is_end=is_end))
+        return _guard(_read_day_end if is_end else _read_day, day)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return _guard(
-            lambda: (_EPOCH + timedelta(seconds=int(value)), "seconds since 1970, not a date-time")
-        )
+        return _guard(_read_seconds, value)
     if isinstance(value, str) and (text := value.strip()) != value:
         moment, why = take_moment(text, is_end=is_end)
         return moment, why or "blanks around it"
@@ -242,18 +240,27 @@ def take_moment(value: Any, *, is_end: bool = False) -> tuple[datetime | None, s
 
 
 def _guard(
-    read: Callable[[], tuple[datetime, str | None]],
+    read: Callable[[Any], tuple[datetime, str | None] | datetime], value: Any
 ) -> tuple[datetime | None, str | None]:
     try:
-        return read()
+        found = read(value)
     except (ValueError, OverflowError):
         return None, "no such moment: unknown"
+    return (found, None) if isinstance(found, datetime) else found
 
 
-def _read_day(found: re.Match[str], *, is_end: bool) -> tuple[datetime, str]:
+def _read_seconds(value: float) -> tuple[datetime, str]:
+    return _EPOCH + timedelta(seconds=int(value)), "seconds since 1970, not a date-time"
+
+
+def _read_day_end(found: re.Match[str]) -> tuple[datetime, str]:
+    day, why = _read_day(found)
+    return day + timedelta(days=1, seconds=-1), why
+
+
+def _read_day(found: re.Match[str]) -> tuple[datetime, str]:
     year, month, day = map(int, found.groups())
-    rest = timedelta(days=1, seconds=-1) if is_end else timedelta()
-    return datetime(year, month, day, tzinfo=UTC) + rest, "a day without a time"
+    return datetime(year, month, day, tzinfo=UTC), "a day without a time"
 
 
 def _read_date_time(found: re.Match[str]) -> tuple[datetime, str | None]:

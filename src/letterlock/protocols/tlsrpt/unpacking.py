@@ -14,10 +14,12 @@ from letterlock.protocols.tlsrpt.limits import (
     MAX_REPORTS,
 )
 from letterlock.protocols.tlsrpt.report import Fault, ReportError
-from letterlock.protocols.tlsrpt.zip_files import is_zip, read_zip
+from letterlock.protocols.tlsrpt.zip_files import ZIP_STARTS, is_zip, read_zip
 
 _GZIP = b"\x1f\x8b"
-_ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
+_ZLIB: tuple[bytes, ...] = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
+_STREAMS = (_GZIP, *_ZLIB)
+_PACKED = (*_STREAMS, *ZIP_STARTS)
 _EITHER_HEADER = 32 + zlib.MAX_WBITS
 _KEPT_AT_ONCE = 1024 * 1024
 _CHUNK = 64 * 1024
@@ -28,7 +30,7 @@ Unpacked = tuple[bytes, tuple[str, ...]]
 
 def is_packed(octets: bytes) -> bool:
     """Say whether something begins as gzip, zlib or zip does."""
-    return octets.startswith((_GZIP, *_ZLIB)) or is_zip(octets)
+    return octets.startswith(_PACKED)
 
 
 def unpack(octets: bytes) -> list[Unpacked]:
@@ -70,7 +72,7 @@ def _unpack_members(octets: bytes, notes: tuple[str, ...]) -> Unpacked:
     pieces: list[bytes] = []
     size = members = 0
     rest = octets
-    while rest.startswith((_GZIP, *_ZLIB)) and (members == 0 or rest.startswith(_GZIP)):
+    while rest.startswith(_STREAMS) and (members == 0 or rest.startswith(_GZIP)):
         members += 1
         if members > MAX_GZIP_MEMBERS:
             raise ReportError(Fault.TOO_LARGE, f"more than {MAX_GZIP_MEMBERS} gzip members")

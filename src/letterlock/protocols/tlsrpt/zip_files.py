@@ -15,6 +15,8 @@ from letterlock.protocols.tlsrpt.report import Fault, ReportError
 _LOCAL = b"PK\x03\x04"
 _CENTRAL = b"PK\x01\x02"
 _END = b"PK\x05\x06"
+ZIP_STARTS = (_LOCAL, _END)
+"""How an archive begins, with files in it or without."""
 _END_OCTETS = 22
 _MAX_COMMENT = 0xFFFF
 _CENTRAL_HEADER = struct.Struct("<4s6H3L5H2L")
@@ -38,7 +40,7 @@ class _Entry:
 
 def is_zip(octets: bytes) -> bool:
     """Say whether something begins as an archive does, with files in it or without."""
-    return octets.startswith((_LOCAL, _END))
+    return octets.startswith(ZIP_STARTS)
 
 
 def read_zip(octets: bytes) -> list[bytes]:
