@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from letterlock.protocols.tlsrpt import reading
-from letterlock.protocols.tlsrpt.limits import MAX_POLICIES
+from letterlock.protocols.tlsrpt.limits import MAX_FAILURES, MAX_POLICIES
 from letterlock.protocols.tlsrpt.plain_reading import read_plain
 from letterlock.protocols.tlsrpt.reading import parse_report
 from letterlock.protocols.tlsrpt.report import Fault, PolicyResult, ReadReport, Report, ReportError
@@ -161,6 +161,8 @@ def test_what_the_rfc_does_not_have_is_passed_over() -> None:
         ({"policy-string": 1}, (), 1),
         ({"policy-string": []}, (), 0),
         ({"policy-string": ["a", 1, None, "", {}]}, ("a", "1"), 3),
+        ({"policy-string": ['["[\\"a\\", \\"b\\"]"]']}, ("a", "b"), 1),
+        ({"policy-string": ['["a\0b"]']}, ("a\ufffdb",), 2),
         ({"policy-string": ["[not JSON"]}, ("[not JSON",), 0),
         ({"policy-string": ["[1]"]}, ("[1]",), 0),
         ({"policy-string": ["  x:y ", "\n"]}, ("  x:y ", ""), 1),
@@ -187,6 +189,7 @@ def test_policy_strings_come_in_several_forms(
         (["not a host"], ("not a host",)),
         ([""], ()),
         (["mx:"], ()),
+        (["[mx: ['mx.example']]"], ("mx.example",)),
     ],
 )
 def test_mx_hosts_come_in_several_forms(hosts: Any, read_as: tuple[str, ...]) -> None:
@@ -361,6 +364,12 @@ def test_names_outside_ascii_are_converted_and_only_so_many() -> None:
 def test_too_many_policies_are_refused() -> None:
     with pytest.raises(ReportError) as caught:
         parse_report(b'{"policies": [' + b"{}," * MAX_POLICIES + b"{}]}")
+    assert caught.value.fault is Fault.TOO_LARGE
+
+
+def test_too_many_failures_are_refused() -> None:
+    with pytest.raises(ReportError) as caught:
+        parse_report(b'{"policies": [{"failure-details": [' + b"{}," * MAX_FAILURES + b"{}]}]}")
     assert caught.value.fault is Fault.TOO_LARGE
 
 

@@ -14,6 +14,8 @@ MAX_JSON_MEMBERS = 1_000_000
 """Of all objects and arrays together: a report of 20,000 failures has 180,000."""
 MAX_POLICIES = 50_000
 """In one report; most have one or two."""
+MAX_FAILURES = 150_000
+"""Of all policies of a report that is not plain: 20 MiB of real ones are fewer."""
 MAX_PACKED_LAYERS = 3
 """Of gzip and zip within each other."""
 MAX_GZIP_MEMBERS = 100

@@ -12,7 +12,7 @@ import msgspec
 
 from letterlock.protocols.tlsrpt.findings import PolicyType
 from letterlock.protocols.tlsrpt.json_text import check_size, parse_json
-from letterlock.protocols.tlsrpt.limits import MAX_POLICIES
+from letterlock.protocols.tlsrpt.limits import MAX_FAILURES, MAX_POLICIES
 from letterlock.protocols.tlsrpt.plain_reading import read_plain
 from letterlock.protocols.tlsrpt.repairs import (
     Names,
@@ -80,6 +80,7 @@ class _Reader:
     def __init__(self) -> None:
         self.repairs = Repairs()
         self._names = Names()
+        self._failures_left = MAX_FAILURES
         # Values of failures repeat; most of a report's time would go into looking at them again.
         self._known: dict[tuple[str, str], Taken] = {}
 
@@ -163,7 +164,11 @@ class _Reader:
             if failed:
                 self.repairs.note(place, "missing, though sessions failed: unknown")
             return
-        for number, failure in self._take_objects(place, result["failure-details"], failed):
+        failures = self._take_objects(place, result["failure-details"], failed)
+        self._failures_left -= len(failures)
+        if self._failures_left < 0:
+            raise ReportError(Fault.TOO_LARGE, f"more than {MAX_FAILURES} failures")
+        for number, failure in failures:
             where = f"{place}[{number}]"
             yield self._read_failure(where, self._rename(where, failure))
 
@@ -297,10 +302,15 @@ class _Reader:
         if any(isinstance(each, list) for each in value):
             self.repairs.note(where, "an array in the array: read as one")
             value = list(_flatten(value))
-        if len(value) == 1 and (inner := _find_inner(value[0])) is not None:
+        texts = list(self._take_texts(where, value))
+        # Each time it gets shorter, as quotes in it have escapes.
+        while len(texts) == 1 and (inner := _find_inner(texts[0])) is not None:
             self.repairs.note(where, "JSON in a text: read as an array")
-            value = inner
-        for each in value:
+            texts = list(self._take_texts(where, inner))
+        yield from texts
+
+    def _take_texts(self, where: str, values: Iterable[Any]) -> Iterator[str]:
+        for each in values:
             text, why = take_text(each)
             if why is not None:
                 self.repairs.note(where, why.replace("unknown", "left out"), each)

@@ -38,6 +38,9 @@ _ADDR_SPEC = re.compile(
     r'(?:[^\s()<>\[\]:;@\\,."]+(?:\.[^\s()<>\[\]:;@\\,."]+)*|"(?:[^"\\\r\n]|\\[^\r\n])*")'
     r"@(?:[^\s()<>\[\]:;@\\,\"]+|\[[^\s\[\]\\]+\])\Z"
 )
+# A line of the policy (`mx: host`), a text that looks like an array (`[host]`).
+_AROUND_PATTERN = re.compile(r"\A(?:mx:|[\s\[\]\"'])*+", re.IGNORECASE)
+_BEHIND_PATTERN = " \t\r\n[]\"'"
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+\Z")
 _USUAL_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:[0-5]\dZ\Z", re.ASCII)
 _DATE_TIME = re.compile(
@@ -174,11 +177,8 @@ class Names:
 
     def take_pattern(self, text: str) -> Taken:
         """Take a pattern of MX host names (RFC 8461 §4.1); what is none is kept."""
-        bare, why = text, None
-        if bare[:3].lower() == "mx:":
-            bare, why = bare[3:].strip(), "a line of the policy: read as a pattern"
-        if bare.startswith("[") and bare.endswith("]"):
-            bare, why = bare[1:-1].strip(" \"'"), "in brackets: read as a pattern"
+        bare = _AROUND_PATTERN.sub("", text).rstrip(_BEHIND_PATTERN)
+        why = None if bare == text else "more than the pattern: left out"
         host, other_why = self.take_host(bare.removeprefix("*."))
         if host is not None and bare.startswith("*."):
             host = f"*.{host}"
