@@ -134,8 +134,9 @@ def test_a_database_that_is_away_at_the_start_is_451_until_it_is_back(
         assert re.search(r"^Queue +cannot be read now", status.output, re.MULTILINE)
         assert "the queue cannot be read: PostgreSQL: " in status.output
         assert files.command("status", "--json").document["queue"] is None
-        retried = files.command("queue", "retry", "all", "--json")
-        assert retried.code != 0
+        retried = files.command("queue", "retry", "--all", "--json")
+        assert retried.code == 3
+        assert "PostgreSQL: " in retried.error
         server.start()
         node.wait_log("the queue is open", count=2)
         node.wait_delivered(node.send())

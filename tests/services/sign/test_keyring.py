@@ -45,22 +45,47 @@ def test_a_domain_signs_for_those_below_it(
     assert make_ring(files)[0].find_domain(Domain(domain)) == signer
 
 
+def test_keys_that_are_missing_are_made_for_the_first_message(files: DkimKeyFiles) -> None:
+    """What begins with a node: no message goes unsigned until all keys are made."""
+    ring, clock, log = make_ring(files)
+    keys = ring.find(DOMAIN)
+    assert [key.selector for key in keys] == ["s1", "s1-ed25519"]
+    assert [key.record in text for key, text in zip(keys, log.texts, strict=True)] == [True, True]
+    clock.move(LATER)
+    assert ring.find(DOMAIN) is keys
+    assert [key.record for key in make_ring(files)[0].find(DOMAIN)] == [key.record for key in keys]
+
+
 def test_keys_are_read_once_and_again_when_they_change(files: DkimKeyFiles) -> None:
     ring, clock, log = make_ring(files)
-    assert ring.find(DOMAIN) == ()
+    for which in PLAN.list_current(DOMAIN):
+        make_missing_key(files, which)
+    keys = ring.find(DOMAIN)
+    clock.move(LATER)
+    assert ring.find(DOMAIN) is keys
     _, second = PLAN.list_current(DOMAIN)
+    path = files.find_path(DOMAIN, second.selector)
+    path.unlink()
     made = make_missing_key(files, second)
     assert made is not None
-    assert ring.find(DOMAIN) == ()
+    assert ring.find(DOMAIN) is keys
     clock.move(LATER)
-    (key,) = ring.find(DOMAIN)
-    assert key.record == made.record
+    assert ring.find(DOMAIN)[1].record == made.record
+    path.unlink()
     clock.move(LATER)
-    assert ring.find(DOMAIN)[0] is key
-    files.find_path(DOMAIN, key.selector).unlink()
-    clock.move(LATER)
-    assert ring.find(DOMAIN) == ()
+    assert [key.selector for key in ring.find(DOMAIN)] == ["s1"]
+    assert not path.exists()
     assert log.lines == []
+
+
+def test_keys_that_cannot_be_made_are_told_once_and_mail_goes_unsigned(tmp_path: Path) -> None:
+    (tmp_path / "dkim").write_text("no folder")
+    ring, clock, log = make_ring(DkimKeyFiles(tmp_path / "dkim"))
+    for _ in range(3):
+        assert ring.find(DOMAIN) == ()
+        clock.move(LATER)
+    (text,) = [each for each in log.texts if "none can be made" in each]
+    assert text.startswith("warning: DKIM: mail of example.org lacks a key, and none can be made: ")
 
 
 def test_a_key_of_no_use_is_told_once_and_the_other_signs(files: DkimKeyFiles) -> None:
@@ -78,4 +103,4 @@ def test_a_key_of_no_use_is_told_once_and_the_other_signs(files: DkimKeyFiles) -
 def test_the_next_key_signs_nothing(files: DkimKeyFiles) -> None:
     ring, _, _ = make_ring(files)
     make_missing_key(files, PLAN.list_next(DOMAIN)[1])
-    assert ring.find(DOMAIN) == ()
+    assert [key.selector for key in ring.find(DOMAIN)] == ["s1", "s1-ed25519"]

@@ -140,9 +140,17 @@ def test_what_is_ours(keys: Path, author: bytes) -> None:
     assert verify(signer, signed) == [DkimResult.PASS, DkimResult.PASS]
 
 
+def test_the_first_message_of_a_node_is_signed(tmp_path: Path) -> None:
+    """Its keys are made for it."""
+    message = HEADER + b"\r\n" + BODY
+    signer = make_signer(tmp_path / "dkim")
+    assert verify(signer, sign(signer, message)) == [DkimResult.PASS, DkimResult.PASS]
+
+
 def test_without_keys_nothing_is_signed(tmp_path: Path) -> None:
     message = HEADER + b"\r\n" + BODY
-    assert sign(make_signer(tmp_path), message) == message
+    (tmp_path / "dkim").write_text("no folder")
+    assert sign(make_signer(tmp_path / "dkim"), message) == message
 
 
 def test_a_header_without_end_is_not_held_for_ever(keys: Path) -> None:

@@ -1,4 +1,8 @@
-"""The keys in memory: read when first needed, and again when their files changed."""
+"""The keys in memory: read when first needed, and again when their files changed.
+
+One that is not there when its domain is first looked for is made, so that no message of a node that
+has just started goes unsigned. One that is taken away later is not: somebody wanted it gone.
+"""
 
 from dataclasses import dataclass
 
@@ -7,7 +11,8 @@ from letterlock.base.domains import Domain
 from letterlock.base.errors import LocalError
 from letterlock.base.log import Log, Service
 from letterlock.protocols.dkim.signing import SigningKey
-from letterlock.services.sign.keys import KeyPlan, load_key
+from letterlock.services.sign.keys import KeyId, KeyPlan, load_key, make_missing_key
+from letterlock.services.sign.making import tell_made
 from letterlock.storage.dkim_keys import DkimKeyFiles, FileState
 
 CHECK_SECONDS = 5.0
@@ -47,18 +52,41 @@ class Keyring:
         return None
 
     def find(self, domain: Domain) -> tuple[SigningKey, ...]:
-        """Give the keys of a domain of ours, none where there are none that can be used."""
+        """Give the keys of a domain of ours, none where there are none that can be used.
+
+        Blocks for the time that missing ones take to be made: once for a domain, ever.
+        """
         now = self._clock.monotonic()
         kept = self._kept.get(domain)
         if kept is not None and now - kept.checked < CHECK_SECONDS:
             return kept.keys
         wanted = self._plan.list_current(domain)
-        states = tuple(self._files.find_state(each.domain, each.selector) for each in wanted)
+        states = self._find_states(wanted)
         if kept is not None and kept.states == states:
             kept.checked = now
             return kept.keys
+        if kept is None and None in states:
+            self._make(wanted)
+            states = self._find_states(wanted)
         self._kept[domain] = _Kept(self._load(domain), states, now)
         return self._kept[domain].keys
+
+    def _find_states(self, wanted: tuple[KeyId, ...]) -> tuple[FileState | None, ...]:
+        return tuple(self._files.find_state(each.domain, each.selector) for each in wanted)
+
+    def _make(self, wanted: tuple[KeyId, ...]) -> None:
+        for which in wanted:
+            try:
+                key = make_missing_key(self._files, which)
+            except LocalError as error:
+                self._log.write(
+                    Service.NODE,
+                    f"warning: DKIM: mail of {which.domain} lacks a key, and none can be made: "
+                    f"{error}",
+                )
+                return
+            if key is not None:
+                tell_made(self._files, self._log, which, key)
 
     def _load(self, domain: Domain) -> tuple[SigningKey, ...]:
         keys = []
