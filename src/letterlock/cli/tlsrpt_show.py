@@ -4,12 +4,13 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
 from letterlock.cli.failures import ExitCode
-from letterlock.cli.options import json_option
+from letterlock.cli.options import config_option, json_option
 
 if TYPE_CHECKING:
     from letterlock.protocols.tlsrpt.finding import Found
@@ -47,7 +48,8 @@ STDIN = "-"
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @json_option(SHOW_KEYS)
-def show(files: tuple[str, ...], *, as_json: bool) -> int:
+@config_option
+def show(files: tuple[str, ...], *, as_json: bool, config_path: Path | None) -> int:
     """Tell what TLS reports say, failures first.
 
     FILE is a report (JSON, or packed by gzip or zip), a mail that carries one, also forwarded, or a
@@ -58,6 +60,7 @@ def show(files: tuple[str, ...], *, as_json: bool) -> int:
     """
     from letterlock.base.log import make_printable  # noqa: PLC0415 - lazy, for -h
 
+    del config_path  # every command takes one; what a file says depends on none
     documents: list[dict[str, Any]] = []
     unreadable = False
     for file in files:
