@@ -69,4 +69,5 @@ def test_each_requirement_is_pinned_with_its_hashes(file: Path) -> None:
     requirements = [line for line in text.splitlines() if line.strip() and line[0] != "-"]
     assert requirements
     for requirement in requirements:
-        assert re.fullmatch(r"[a-z0-9-]+==[0-9.]+(post[0-9]+)?( +--hash=sha256:[0-9a-f]{64})+ *", requirement)
+        pinned = r"[a-z0-9-]+==[0-9.]+(post[0-9]+)?( +--hash=sha256:[0-9a-f]{64})+ *"
+        assert re.fullmatch(pinned, requirement)
