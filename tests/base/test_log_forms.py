@@ -1,6 +1,5 @@
 """The forms of a log line: what syslog and the journal get, and where a priority comes from."""
 
-import os
 import re
 import shutil
 import socket
@@ -51,12 +50,13 @@ def test_a_line_of_a_file_has_a_whole_time() -> None:
 
 
 def test_rfc_5424_datagrams() -> None:
-    datagram = IetfSyslogForm(FakeClock(), HOST).format("smtpd", "warning: é", "4F2k", {})
+    form = IetfSyslogForm(FakeClock(), HOST)
+    form.process = 7
+    datagram = form.format("smtpd", "warning: é", "4F2k", {})
     assert (
         datagram
         == (
-            f"<20>1 2026-03-01T12:00:00.000000Z {HOST} postfix/smtpd {os.getpid()} - - "
-            "4F2k: warning: é"
+            f"<20>1 2026-03-01T12:00:00.000000Z {HOST} postfix/smtpd 7 - - 4F2k: warning: é"
         ).encode()
     )
     found = IETF_SYSLOG.match(datagram)
@@ -65,10 +65,12 @@ def test_rfc_5424_datagrams() -> None:
 
 def test_rfc_3164_datagrams() -> None:
     """RFC 3164 §4.1; to this machine's syslog without a host."""
-    local = BsdSyslogForm(FakeClock(), None).format("smtpd", "hello", None, {})
-    assert local == f"<22>Mar  1 12:00:00 postfix/smtpd[{os.getpid()}]: hello".encode()
-    far = BsdSyslogForm(FakeClock(), HOST).format("smtpd", "error: x", "4F2k", {})
-    assert far == f"<19>Mar  1 12:00:00 mx1 postfix/smtpd[{os.getpid()}]: 4F2k: error: x".encode()
+    local, far = BsdSyslogForm(FakeClock(), None), BsdSyslogForm(FakeClock(), HOST)
+    local.process = far.process = 7
+    datagram = local.format("smtpd", "hello", None, {})
+    assert datagram == b"<22>Mar  1 12:00:00 postfix/smtpd[7]: hello"
+    datagram = far.format("smtpd", "error: x", "4F2k", {})
+    assert datagram == b"<19>Mar  1 12:00:00 mx1 postfix/smtpd[7]: 4F2k: error: x"
 
 
 @pytest.mark.skipif(shutil.which("logger") is None, reason="there is no logger(1)")
@@ -106,7 +108,9 @@ def test_logger_writes_the_same_shape(
 
 
 def test_journal_entries_have_fields() -> None:
-    entry = JournalForm().format(
+    form = JournalForm()
+    form.process = 7
+    entry = form.format(
         "smtp", "warning: no", "4F2k", {"to": "a@example.org", "relay": "mx", "tls": None}
     )
     assert dict(line.split(b"=", 1) for line in entry.splitlines()) == {
@@ -116,7 +120,7 @@ def test_journal_entries_have_fields() -> None:
         b"PRIORITY": b"4",
         b"SYSLOG_FACILITY": b"2",
         b"SYSLOG_IDENTIFIER": b"postfix/smtp",
-        b"SYSLOG_PID": str(os.getpid()).encode(),
+        b"SYSLOG_PID": b"7",
         b"QUEUE_ID": b"4F2k",
     }
 

@@ -12,6 +12,8 @@ def test_a_total_is_the_sum_over_workers() -> None:
     counters.add(2, slot, 5)
     counters.add(2, slot, -1)
     assert counters.total(slot) == 5
+    assert counters.count(1, slot) == 6
+    assert counters.cell(1, slot) == 1
 
 
 def test_a_worker_that_is_gone_is_forgotten_and_the_others_are_not() -> None:
@@ -47,6 +49,7 @@ def test_a_window_forgets_the_one_before() -> None:
     assert counters.total_in_window(5, window=41) == 3
     counters.add_in_window(1, 5, window=42)
     assert counters.total_in_window(5, window=42) == 1
+    assert counters.count_in_window(0, 5, window=42) == 2
 
 
 def test_named_counters_sum_by_name() -> None:

@@ -99,18 +99,23 @@ class LineLog:
         queue_id: str | None = None,
         **fields: object,
     ) -> None:
-        text = make_printable(text[:MAX_TEXT_CHARACTERS])
+        if len(text) > MAX_TEXT_CHARACTERS or not text.isprintable():
+            text = make_printable(text[:MAX_TEXT_CHARACTERS])
         if '"' in text:
             text = _make_harmless(text, fields)
         given: Mapping[str, object] = fields
         if self._redactor is not None:
             text, given = self._redactor.redact(text, fields)
+        soon = self._soon
+        if soon is None:
+            # It may be a child by now; within `gathered` it is known to be the same.
+            self._form.process = os.getpid()
         self._outbox.add(self._form.format(service, text, queue_id, given))
-        if self._soon is None:
+        if soon is None:
             self._send_patiently(_PATIENT_TRIES)
         elif not self._is_planned:
             self._is_planned = True
-            self._soon(self._send)
+            soon(self._send)
 
     @contextmanager
     def gathered(self, soon: Soon, later: Later | None = None) -> Iterator[None]:
@@ -128,7 +133,7 @@ class LineLog:
         try:
             yield
         finally:
-            self._soon = self._later = self._form.process = None
+            self._soon = self._later = None
             self._send_patiently(_LAST_TRIES)
             if left := len(self._outbox) + self._outbox.lost:
                 self._complain(f"{left} lines of the log are lost: nobody took them")
@@ -180,21 +185,23 @@ class _Stream:
         return len(records)
 
 
-def join_lines(lines: Sequence[bytes]) -> Iterator[tuple[bytes, int]]:
+def join_lines(lines: Sequence[bytes]) -> list[tuple[bytes, int]]:
     """Join lines into pieces that a pipe takes whole: other processes write to it as well.
 
     Each piece comes with the number of its lines.
     """
+    pieces: list[tuple[bytes, int]] = []
     piece: list[bytes] = []
     size = 0
     for line in lines:
         if piece and size + len(line) > PIPE_BUF:
-            yield b"".join(piece), len(piece)
+            pieces.append((b"".join(piece), len(piece)))
             piece, size = [], 0
         piece.append(line)
         size += len(line)
     if piece:
-        yield b"".join(piece), len(piece)
+        pieces.append((b"".join(piece), len(piece)))
+    return pieces
 
 
 def make_printable(text: str) -> str:

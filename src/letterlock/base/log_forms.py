@@ -5,7 +5,6 @@ is in `node.logs`; what each event says, and that it is printable, is in `log`.
 """
 
 import json
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -44,18 +43,14 @@ def find_priority(text: str) -> Priority:
 class LineForm(ABC):
     """Turns events into what is written: lines with their end, or whole datagrams."""
 
-    process: int | None = None
-    """The process that writes, where it is known to stay the same."""
+    process = 0
+    """The process that writes: whoever asks for a line has set it."""
 
     @abstractmethod
     def format(
         self, service: str, text: str, queue_id: str | None, fields: Mapping[str, object]
     ) -> bytes:
         """Give the octets of one event. `text` and all texts in `fields` are printable."""
-
-    @property
-    def _pid(self) -> int:
-        return self.process or os.getpid()
 
 
 class _StampedForm(LineForm):
@@ -95,7 +90,7 @@ class PostfixForm(_StampedForm):
     ) -> bytes:
         del fields
         subject = f"{queue_id}: " if queue_id else ""
-        line = f"{self._find_begin()}{service}[{self._pid}]: {subject}{text}\n"
+        line = f"{self._find_begin()}{service}[{self.process}]: {subject}{text}\n"
         return line.encode(errors="replace")
 
     def _make_begin(self, now: datetime) -> str:
@@ -115,7 +110,7 @@ class JsonForm(LineForm):
         event: dict[str, object] = {
             "time": format_time(self._clock.now()),
             "service": service,
-            "process": self._pid,
+            "process": self.process,
             "level": _LEVELS[find_priority(text)],
         }
         if queue_id:
@@ -139,7 +134,7 @@ class BsdSyslogForm(_StampedForm):
         del fields
         subject = f"{queue_id}: " if queue_id else ""
         begin = f"<{_find_value(text)}>{self._find_begin()}"
-        return f"{begin}{service}[{self._pid}]: {subject}{text}".encode(errors="replace")
+        return f"{begin}{service}[{self.process}]: {subject}{text}".encode(errors="replace")
 
     def _make_begin(self, now: datetime) -> str:
         return f"{now:%b %e %H:%M:%S} {self._host}{self._name}/"
@@ -159,7 +154,8 @@ class IetfSyslogForm(LineForm):
         del fields
         moment = f"{self._clock.now().astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
         subject = f"{queue_id}: " if queue_id else ""
-        head = f"<{_find_value(text)}>1 {moment} {self._host} {self._name}/{service} {self._pid}"
+        sender = f"{self._name}/{service} {self.process}"
+        head = f"<{_find_value(text)}>1 {moment} {self._host} {sender}"
         return f"{head} - - {subject}{text}".encode(errors="replace")
 
 
@@ -180,7 +176,7 @@ class JournalForm(LineForm):
             "PRIORITY": int(find_priority(text)),
             "SYSLOG_FACILITY": MAIL_FACILITY,
             "SYSLOG_IDENTIFIER": f"{self._name}/{service}",
-            "SYSLOG_PID": self._pid,
+            "SYSLOG_PID": self.process,
         }
         if queue_id:
             entry["QUEUE_ID"] = queue_id

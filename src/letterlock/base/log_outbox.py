@@ -45,14 +45,15 @@ class Outbox:
 
     def add(self, record: bytes) -> None:
         """Let a line wait for `send`, or count it as lost."""
+        octets = self._octets + len(record)
         # Once full, half of it must have gone: else every other line would be one about losses.
-        limit = self._max_octets // 2 if self.lost else self._max_octets
-        if self._octets + len(record) > limit:
+        if octets > self._max_octets or (self.lost and octets > self._max_octets // 2):
             self.lost += 1
             return
         if self.lost:
             self._own_up()
-        self._append(record)
+        self._waiting.append(record)
+        self._octets += len(record)
 
     def send(self) -> bool:
         """Give the sink what waits; False: there is more, for later."""
@@ -74,9 +75,7 @@ class Outbox:
         self._octets = self.lost = 0
 
     def _own_up(self) -> None:
-        self._append(self._tell_loss(self.lost))
-        self.lost = 0
-
-    def _append(self, record: bytes) -> None:
+        record = self._tell_loss(self.lost)
         self._waiting.append(record)
         self._octets += len(record)
+        self.lost = 0

@@ -35,35 +35,45 @@ class SharedCounters:
         """Count in a worker's own column."""
         self._cells[slot * self._workers + worker] += step
 
+    def count(self, worker: int, slot: int) -> int:
+        """Count one more in a worker's own column; give the sum over all workers."""
+        first = slot * self._workers
+        self._cells[first + worker] += 1
+        return sum(self._cells[first : first + self._workers])
+
     def cell(self, worker: int, slot: int) -> int:
         """Give one worker's count."""
         return self._cells[slot * self._workers + worker]
 
     def total(self, slot: int) -> int:
         """Sum a slot over all workers."""
-        return sum(self._row(slot))
+        first = slot * self._workers
+        return sum(self._cells[first : first + self._workers])
 
     def add_in_window(self, worker: int, slot: int, window: int) -> None:
         """Count what is over when its window of time is: an older window's count is forgotten."""
         cell = slot * self._workers + worker
         value = self._cells[cell]
-        self._cells[cell] = value + 1 if value >> _WINDOW_SHIFT == window else _first(window)
+        is_same = value >> _WINDOW_SHIFT == window
+        self._cells[cell] = value + 1 if is_same else window << _WINDOW_SHIFT | 1
 
     def total_in_window(self, slot: int, window: int) -> int:
         """Sum what was counted with `add_in_window` in this window."""
-        total = 0
-        for cell in self._row(slot):
+        total, first = 0, slot * self._workers
+        for cell in self._cells[first : first + self._workers]:
             if cell >> _WINDOW_SHIFT == window:
                 total += cell & _COUNT_MASK
         return total
+
+    def count_in_window(self, worker: int, slot: int, window: int) -> int:
+        """Count with `add_in_window`; give `total_in_window`."""
+        self.add_in_window(worker, slot, window)
+        return self.total_in_window(slot, window)
 
     def clear_worker(self, worker: int) -> None:
         """Forget what a worker that is gone had open."""
         for cell in range(worker, len(self._cells), self._workers):
             self._cells[cell] = 0
-
-    def _row(self, slot: int) -> memoryview:
-        return self._cells[slot * self._workers : (slot + 1) * self._workers]
 
 
 class NamedCounters:
@@ -84,7 +94,3 @@ class NamedCounters:
     def totals(self) -> dict[str, int]:
         """Give every counter, summed over workers."""
         return {name: self._counters.total(slot) for name, slot in self._slots.items()}
-
-
-def _first(window: int) -> int:
-    return window << _WINDOW_SHIFT | 1

@@ -199,9 +199,9 @@ class StandardError:
 
     def take(self, records: Sequence[bytes]) -> int:
         taken = 0
-        if self._process != os.getpid():
+        if self._process != (process := os.getpid()):
             # The rest of a line is our parent's.
-            self._process, self._rest = os.getpid(), b""
+            self._process, self._rest = process, b""
         try:
             self._write(self._rest)
             for piece, lines in join_lines(records):

@@ -5,6 +5,7 @@ The counters are shared by all workers (`base.shared_counters`).
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import inf
 
 from letterlock.base.client_keys import client_key
 from letterlock.base.clock import Clock
@@ -43,19 +44,18 @@ class Clients:
         `ip` None: a proxy's, who has the clients of all the world.
         """
         limits, counters = self._limits, self._counters
-        counters.add(self._worker, self._all)
-        is_full = _is_over(counters.total(self._all), limits.connections)
+        is_full = counters.count(self._worker, self._all) > (limits.connections or inf)
         if ip is None:
             return _FULL if is_full else None
         open_slot, rate_slot = self._slots(ip)
         window = int(self._clock.monotonic()) // RATE_WINDOW_SECONDS
-        counters.add(self._worker, open_slot)
-        counters.add_in_window(self._worker, rate_slot, window)
+        are_open = counters.count(self._worker, open_slot)
+        a_minute = counters.count_in_window(self._worker, rate_slot, window)
         if is_full:
             return _FULL
-        if _is_over(counters.total(open_slot), limits.connections_per_client):
+        if are_open > (limits.connections_per_client or inf):
             return reply(421, "4.7.0", f"Too many connections at once from {ip}")
-        if _is_over(counters.total_in_window(rate_slot, window), limits.connection_rate_per_client):
+        if a_minute > (limits.connection_rate_per_client or inf):
             return reply(421, "4.7.0", f"Too many connections a minute from {ip}")
         return None
 
@@ -69,7 +69,3 @@ class Clients:
         """Give the slots of a client's open connections and of its rate."""
         client = client_key(ip)
         return self._counters.slot(f"open {client}"), self._counters.slot(f"rate {client}")
-
-
-def _is_over(count: int, limit: int) -> bool:
-    return bool(limit) and count > limit
