@@ -21,6 +21,7 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._parts: list[bytes] = []
+        self._held = 0
         self._file: IO[bytes] | None = None
         self.size = 0
 
@@ -30,10 +31,11 @@ class Spool:
         It raises StoreUnavailable.
         """
         self._parts.append(bytes(octets))
+        self._held += len(octets)
         self.size += len(octets)
         if self._file is None and self.size <= SPILL_BYTES:
             return None
-        return self._flush() if sum(map(len, self._parts)) >= PIECE_BYTES else None
+        return self._flush() if self._held >= PIECE_BYTES else None
 
     async def read(self) -> AsyncGenerator[bytes, None]:
         """Give all octets in pieces, from the first on. Raises StoreUnavailable."""
@@ -48,12 +50,14 @@ class Spool:
     def close(self) -> None:
         """Forget it all."""
         self._parts.clear()
+        self._held = 0
         if self._file is not None:
             self._file.close()
 
     async def _flush(self) -> None:
         octets = b"".join(self._parts)
         self._parts.clear()
+        self._held = 0
         await _in_thread(self._append, octets)
 
     def _append(self, octets: bytes) -> bytes:
