@@ -31,6 +31,7 @@ from tests.storage.postgres_server import PostgresServer
 
 LARGE = "Subject: large\n\n" + ("x" * 70 + "\n") * 5000
 AWAY = "[127.0.0.9]:9"
+PARTS = ("settings", "queue", "node.sqlite", "dkim", "log.key", "mail")
 
 
 def make_files(folder: Path, route: str = AWAY) -> NodeFiles:
@@ -54,8 +55,9 @@ class BackedUp:
     files: NodeFiles
     archive: Path
     made: Answer
+    while_it_runs: Answer
+    """What a restore into its folder said meanwhile."""
     queue_ids: tuple[str, ...]
-    delivered: str
 
     def restore(self, folder: Path, *options: str) -> Answer:
         return call(self.files, "restore", str(self.archive), "--to", str(folder), *options)
@@ -79,6 +81,7 @@ def backed_up(tmp_path_factory: pytest.TempPathFactory) -> BackedUp:
     (folder / "members").write_text("alice\n")
     (folder / "aliases").write_text(f"team: :include:{folder}/members\n")
     files.change("maps", aliases=str(folder / "aliases"))
+    files.change("log", redact_clients=True)
     with running(files) as node:
         delivered = node.send(to="alice@example.net")
         node.wait_delivered(delivered)
@@ -88,9 +91,11 @@ def backed_up(tmp_path_factory: pytest.TempPathFactory) -> BackedUp:
         with redirected_input("a long password\n"):
             assert call(files, "user", "add", "carol").code == 0
         made = call(files, "backup", str(folder), "--mailboxes", "--json")
+        while_it_runs = call(files, "restore", made.document["file"])
         assert node.stop() == 0
     assert made.code == 0, made.error
-    return BackedUp(files, Path(made.document["file"]), made, tuple(sent), delivered)
+    archive = Path(made.document["file"])
+    return BackedUp(files, archive, made, while_it_runs, tuple(sent))
 
 
 def test_it_tells_what_is_in_it(backed_up: BackedUp) -> None:
@@ -107,7 +112,7 @@ def test_it_tells_what_is_in_it(backed_up: BackedUp) -> None:
     for name in ("aliases", "members", "node/letterlock.toml"):
         assert f"settings{folder}/{name}" in parts
     kinds = {part.partition("/")[0] for part in parts}
-    assert kinds == {"settings", "queue", "node.sqlite", "dkim", "mail", "manifest.json"}
+    assert kinds == {*PARTS, "manifest.json"}
     staged = [*folder.glob(".*"), *(backed_up.files.data / "queue/bodies").glob(".*")]
     assert staged == []
 
@@ -131,32 +136,6 @@ def test_a_check_compares_every_part(backed_up: BackedUp, tmp_path: Path) -> Non
     assert not (tmp_path / "to").exists()
 
 
-def test_what_is_restored_is_delivered_with_accounts_and_keys(
-    backed_up: BackedUp, tmp_path: Path
-) -> None:
-    restored = backed_up.restore(tmp_path / "data", "--json")
-    assert restored.code == 0, restored.error
-    assert restored.document["held"] == 0
-    for path in (tmp_path / "data").rglob("*"):
-        assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
-    keys = "dkim/example.net/relay.pem"
-    assert (tmp_path / "data" / keys).read_bytes() == (backed_up.files.data / keys).read_bytes()
-    with sink_of_all() as (port, taken):
-        files = backed_up.find_elsewhere(tmp_path, f"[127.0.0.1]:{port}")
-        with running(files) as node:
-            assert call(files, "queue", "retry", "--all").code == 0
-            for queue_id in backed_up.queue_ids:
-                node.wait_delivered(queue_id)
-            users = call(files, "user", "list", "--json").document["users"]
-            assert [user["name"] for user in users] == ["carol"]
-            assert len(files.mails()) == 1  # its mailbox was restored, and nothing came again
-            new = node.send(to="bob@away.example")
-            node.wait_delivered(new)
-            assert new not in backed_up.queue_ids
-    assert len(taken) == 3
-    assert sum(len(content) > 300_000 for content in taken) == 1
-
-
 @contextmanager
 def sink_of_all() -> Iterator[tuple[int, list[bytes]]]:
     """Run a server that takes everything; gives its port and the list of what came."""
@@ -166,7 +145,24 @@ def sink_of_all() -> Iterator[tuple[int, list[bytes]]]:
         yield server.port, taken
 
 
-def test_held_mail_waits_until_it_is_released(backed_up: BackedUp, tmp_path: Path) -> None:
+def test_what_is_restored_waits_for_its_next_try(backed_up: BackedUp, tmp_path: Path) -> None:
+    restored = backed_up.restore(tmp_path / "data", "--json")
+    assert restored.code == 0, restored.error
+    assert restored.document["held"] == 0
+    for path in (tmp_path / "data").rglob("*"):
+        assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
+    for name in ("dkim/example.net/relay.pem", "log.key"):
+        assert (tmp_path / "data" / name).read_bytes() == (backed_up.files.data / name).read_bytes()
+    files = backed_up.find_elsewhere(tmp_path)
+    files.write()
+    listed = call(files, "queue", "list", "--json").document["messages"]
+    assert {each["id"] for each in listed} == set(backed_up.queue_ids)
+    assert "held" not in call(files, "queue", "list").output
+
+
+def test_held_mail_waits_until_it_is_released_and_all_else_is_there(
+    backed_up: BackedUp, tmp_path: Path
+) -> None:
     restored = backed_up.restore(tmp_path / "data", "--hold", "--json")
     assert restored.document["held"] == 2
     with sink_of_all() as (port, taken):
@@ -174,12 +170,18 @@ def test_held_mail_waits_until_it_is_released(backed_up: BackedUp, tmp_path: Pat
         with running(files) as node:
             listed = call(files, "queue", "list")
             assert "held: restored from the backup of 20" in listed.output
-            node.wait_delivered(node.send(to="bob@away.example"))
+            new = node.send(to="bob@away.example")
+            node.wait_delivered(new)
+            assert new not in backed_up.queue_ids
             assert len(taken) == 1
             assert call(files, "queue", "release", "--all", "--json").document["changed"] == 2
             for queue_id in backed_up.queue_ids:
                 node.wait_delivered(queue_id)
-            assert len(taken) == 3
+            users = call(files, "user", "list", "--json").document["users"]
+            assert [user["name"] for user in users] == ["carol"]
+            assert len(files.mails()) == 1  # its mailbox was restored, and nothing came again
+    assert len(taken) == 3
+    assert sum(len(content) > 300_000 for content in taken) == 1
 
 
 def rewrite(archive: Path, target: Path, *, has_bodies: bool = True) -> Path:
@@ -240,12 +242,10 @@ class TestRefused:
         )
         assert [each.name for each in tmp_path.iterdir()] == ["x"]
 
-    def test_a_node_that_runs(self, backed_up: BackedUp, tmp_path: Path) -> None:
-        files = make_files(tmp_path / "other")
-        with running(files):
-            answer = call(files, "restore", str(backed_up.archive))
+    def test_a_node_that_runs(self, backed_up: BackedUp) -> None:
+        answer, folder = backed_up.while_it_runs, backed_up.files.data
         assert answer.code == 2
-        assert answer.error == f"letterlock: {files.data}: a node runs there; stop it first\n"
+        assert answer.error == f"letterlock: {folder}: a node runs there; stop it first\n"
 
     def test_a_backup_of_a_newer_schema(self, backed_up: BackedUp, tmp_path: Path) -> None:
         newer = tmp_path / "newer.tar"
@@ -342,6 +342,39 @@ def test_root_acts_as_the_owner_of_the_data(tmp_path: Path) -> None:
             others = {path.stat().st_uid for path in restored.rglob("*") if path != dropped}
             assert {restored.stat().st_uid, *others} == {owner.pw_uid}
             assert list(restored.glob("restored-settings/**/secret"))
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_root_reads_for_nobody_what_he_may_not_read(tmp_path: Path) -> None:
+    """Who owns a folder may put links into it, and is given what is restored."""
+    account = unprivileged_account()
+    if account is None:
+        pytest.skip("only root can act as others")
+    folder = Path(mkdtemp(prefix="letterlock-"))
+    try:
+        folder.chmod(0o755)
+        (folder / "shadow").write_text("secret")
+        (folder / "shadow").chmod(0o600)
+        (folder / "home").mkdir()
+        (folder / "home" / "list").symlink_to(folder / "shadow")
+        (folder / "by-root").symlink_to(folder / "home")
+        shutil.chown(folder / "home", account)
+        shutil.chown(tmp_path, account)
+        files = make_files(folder / "node")
+        files.change("maps", virtual=str(folder / "by-root" / "list"))
+        files.change("log", to="file", file=str(tmp_path / "mail.log"))
+        (tmp_path / "mail.log").write_text("who wrote to whom")
+        files.data.mkdir(parents=True)
+        files.write()
+        made = call(files, "backup", str(folder / "a.tar"), "--json")
+        path = folder / "by-root" / "list"
+        assert made.document["skipped"] == [
+            f"{path}: the user who owns its folder has no permission to read it; chown one of them"
+        ]
+        octets = (folder / "a.tar").read_bytes()
+        assert b"secret" not in octets
+        assert b"who wrote to whom" not in octets
     finally:
         shutil.rmtree(folder)
 

@@ -23,7 +23,8 @@ from letterlock.base.log_forms import (
     PostfixForm,
 )
 from letterlock.network.log_sinks import DatagramSink, JournalSink, StandardError, StreamSink
-from letterlock.node.logs import KEY_NAME, RESTART_KEYS, find_changed, make_log, require_log_folder
+from letterlock.node.logs import RESTART_KEYS, find_changed, make_log, require_log_folder
+from letterlock.storage.backup.manifest import LOG_KEY
 from letterlock.storage.log_file import LogFile
 from tests.fakes import FakeClock
 
@@ -62,7 +63,7 @@ def test_each_place_has_its_form(
     assert type(made._form) is form
     assert type(made._sink) is sink
     assert made._redactor is None
-    assert not (tmp_path / KEY_NAME).exists()
+    assert not (tmp_path / LOG_KEY).exists()
 
 
 def test_what_keeps_the_log_from_being_written_is_said_on_standard_error(
@@ -82,16 +83,16 @@ def test_pseudonyms_outlive_a_restart(tmp_path: Path) -> None:
     redactors = [make(tmp_path, redact=Redaction.LOCAL_PARTS)._redactor for _ in range(2)]
     one, other = (each.hide_address("a@example.org") for each in redactors if each is not None)
     assert one == other
-    assert (tmp_path / KEY_NAME).stat().st_mode & 0o777 == 0o600
-    assert [path.name for path in tmp_path.iterdir()] == [KEY_NAME]
+    assert (tmp_path / LOG_KEY).stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == [LOG_KEY]
 
 
 @pytest.mark.parametrize(
     "spoil", [lambda path: path.write_bytes(b"short"), Path.mkdir], ids=["short", "a folder"]
 )
 def test_a_key_that_is_none_is_refused(tmp_path: Path, spoil: Callable[[Path], object]) -> None:
-    spoil(tmp_path / KEY_NAME)
-    with pytest.raises(SettingFaults, match=KEY_NAME):
+    spoil(tmp_path / LOG_KEY)
+    with pytest.raises(SettingFaults, match=LOG_KEY):
         make(tmp_path, redact=Redaction.ADDRESSES)
 
 

@@ -1,14 +1,19 @@
 """The user that a node runs as, once everything that needs root is open."""
 
+import errno
 import grp
 import os
 import pwd
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from letterlock.base.config.faults import refuse_setting
 from letterlock.base.config.sections import Config
+
+MAX_LINKS = 40
+"""On the way to a file, as in Linux (path_resolution(7))."""
 
 
 def find_account(config: Config) -> pwd.struct_passwd | None:
@@ -49,6 +54,26 @@ def find_owner(folder: Path) -> tuple[int, int]:
     """Give user and group of a folder. Raises OSError."""
     status = folder.stat()
     return status.st_uid, status.st_gid
+
+
+def find_writer(path: Path) -> tuple[int, int] | None:
+    """Give user and group of whom, beside root, could have led a path elsewhere; None: nobody.
+
+    That is the first who owns a folder or link on the way, or the file. Raises OSError.
+    """
+    left = list(reversed(path.absolute().parts))
+    at, links = Path("/"), 0
+    while left:
+        at /= left.pop()
+        status = at.lstat()
+        if status.st_uid != 0:
+            return status.st_uid, status.st_gid
+        if stat.S_ISLNK(status.st_mode):
+            if (links := links + 1) > MAX_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+            left += reversed(at.readlink().parts)
+            at = at.parent
+    return None
 
 
 def drop_privileges(config: Config) -> None:

@@ -16,13 +16,14 @@ from letterlock import __version__
 from letterlock.base.clock import Clock, format_time
 from letterlock.base.config.choices import QueueEngine
 from letterlock.base.config.sections import Config
-from letterlock.node.account import acting_as, find_owner
+from letterlock.node.account import acting_as, find_owner, find_writer
 from letterlock.node.building import find_database
 from letterlock.node.named_files import list_named_files
 from letterlock.storage.backup.manifest import (
     DKIM,
     DROP,
     FORMAT,
+    LOG_KEY,
     MAIL,
     NODE_DATABASE,
     QUEUE,
@@ -39,6 +40,9 @@ from letterlock.storage.sqlite.snapshot import (
     frozen_queue,
     staging_folder,
 )
+
+_NO_ROOT = "no permission to read it; run this as root"
+_NOT_FOR_OWNER = "the user who owns its folder has no permission to read it; chown one of them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,7 @@ class Backup:
                 self._add_dropped(archive)
                 kept = self._add_stores(archive)
                 self._add_tree(archive, DKIM, self.config.dkim.key_dir)
+                self._add(archive, LOG_KEY, self.config.data_dir / LOG_KEY)
                 if self.has_mailboxes:
                     self._add_tree(archive, MAIL, self.config.local.mail_dir)
             manifest = archive.finish(self._describe(kept))
@@ -116,11 +121,13 @@ class Backup:
         )
 
     def _add_settings(self, archive: ArchiveWriter) -> None:
+        """Add them. Root reads each as whoever could have put a link to another file there."""
         for path in list_named_files(self.config, self.settings):
             try:
-                archive.add_file(f"{SETTINGS}{os.path.normpath(path)}", path.resolve())
+                with acting_as(find_writer(path)):
+                    archive.add_file(f"{SETTINGS}{os.path.normpath(path)}", path.resolve())
             except PermissionError:
-                self._skipped.append(f"{path}: no permission to read it; run this as root")
+                self._skipped.append(f"{path}: {_NO_ROOT if os.geteuid() else _NOT_FOR_OWNER}")
 
     def _add_dropped(self, archive: ArchiveWriter) -> None:
         """Add what the node has not picked up yet. What is gone by now is in the queue."""

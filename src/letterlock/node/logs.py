@@ -29,10 +29,8 @@ from letterlock.base.log_outbox import Sink
 from letterlock.base.redaction import KEY_OCTETS, Redactor
 from letterlock.network.log_sinks import DatagramSink, JournalSink, StandardError, StreamSink
 from letterlock.node.account import find_account
+from letterlock.storage.backup.manifest import LOG_KEY
 from letterlock.storage.log_file import LogFile, Turnover
-
-KEY_NAME = "log.key"
-"""In `data_dir`: by it pseudonyms are made. Who removes it makes those there were anonymous."""
 
 RESTART_KEYS = (
     *("to", "format", "syslog_name", "syslog", "syslog_format", "file"),
@@ -118,16 +116,16 @@ def _make_redactor(config: Config) -> Redactor | None:
     try:
         key = _load_key(config)
     except OSError as error:
-        message = f"{config.data_dir / KEY_NAME}: {error.strerror}"
+        message = f"{config.data_dir / LOG_KEY}: {error.strerror}"
         raise refuse_setting(("log", "redact"), message) from error
     return Redactor(key, section.redact, hides_clients=section.redact_clients)
 
 
 def _load_key(config: Config) -> bytes:
     """Read the key, or make it: 0600, the node's user's."""
-    path = config.data_dir / KEY_NAME
+    path = config.data_dir / LOG_KEY
     account = find_account(config)
-    draft = path.with_name(f".{KEY_NAME}.{secrets.token_hex(8)}")
+    draft = path.with_name(f".{LOG_KEY}.{secrets.token_hex(8)}")
     if not path.exists():
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:

@@ -1,7 +1,8 @@
 """The settings file and the files that it names: what a node needs beside its data.
 
 Tables, keys, certificates, programs, lists that aliases include. What is a folder or a socket is
-not among them: what we keep is the data's, and what others keep is theirs.
+not among them: what we keep is the data's, and what others keep is theirs. Nor is the log: it tells
+what was, and no node needs it.
 """
 
 import dataclasses
@@ -24,7 +25,7 @@ def list_named_files(config: Config, settings: Path) -> list[Path]:
     for table in (config.maps.aliases, config.maps.virtual):
         if table is not None:
             found += _find_included(table)
-    return [path for path in dict.fromkeys(found) if path.is_file()]
+    return [path for path in dict.fromkeys(found) if path != config.log.file and path.is_file()]
 
 
 def _find_paths(value: object) -> Iterator[Path]:

@@ -192,12 +192,13 @@ class Restore:
             for octets in pieces:
                 file.write(octets)
                 self.on_progress(part.name, len(octets))
+            if part.owner is not None and self.place.owner is not None and os.getuid() == 0:
+                with acting_as_root():
+                    # By descriptor: the folder's owner may put something else at the path.
+                    os.fchown(descriptor, part.owner, self.place.owner[1])
+                    os.fchmod(descriptor, DROPPED_MODE)
             file.flush()
             os.fsync(descriptor)
-        if part.owner is not None and self.place.owner is not None and os.getuid() == 0:
-            with acting_as_root():
-                os.chown(path, part.owner, self.place.owner[1], follow_symlinks=False)
-                path.chmod(DROPPED_MODE)
 
     async def _open_stores(self, manifest: Manifest) -> int:
         """Bring the databases forward, and see that they can be used; gives how many are held."""

@@ -259,8 +259,8 @@ def _own_data_dir(config: Config) -> int:
     try:
         _make_folders(config, account)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        if account is not None:
-            # Also for a start without root, later.
+        if account is not None and os.fstat(descriptor).st_nlink == 1:
+            # Also for a start without root, later; and no other file that has this name too.
             os.fchown(descriptor, account.pw_uid, account.pw_gid)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if (config.data_dir / UNFINISHED).exists():

@@ -25,6 +25,8 @@ SETTINGS, QUEUE, DROP, DKIM, MAIL, POSTGRES = (
     *("dkim", "mail", "postgres"),
 )
 NODE_DATABASE = "node.sqlite"
+LOG_KEY = "log.key"
+"""By which the log makes pseudonyms; who removes it makes those there were anonymous."""
 _FOLDERS = {SETTINGS, QUEUE, DROP, DKIM, MAIL, POSTGRES}
 _SHARD = re.compile(r"queue/shard-\d{3}\.db\Z")
 _BODY = re.compile(r"queue/bodies/shard-\d{3}/[0-9a-f]{8,64}\Z")
@@ -118,7 +120,7 @@ def require_safe_name(name: str) -> None:
     """Raise ArchiveError for a name that no backup has: it could lead to another place."""
     folder, _, rest = name.partition("/")
     components = rest.split("/")
-    is_known = folder in _FOLDERS if rest else name in {NODE_DATABASE, MANIFEST}
+    is_known = folder in _FOLDERS if rest else name in {NODE_DATABASE, LOG_KEY, MANIFEST}
     if not is_known or len(name.encode("utf-8", "surrogateescape")) > MAX_NAME_OCTETS:
         raise ArchiveError(f"{show(name)}: no part of a backup has such a name")
     if rest and not all(map(_is_safe, components)):
