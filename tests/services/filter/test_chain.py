@@ -1,5 +1,7 @@
 """Several filters behind each other, and what is done when one fails."""
 
+import asyncio
+
 import pytest
 
 from letterlock.protocols.smtp.envelope import Notify, Recipient
@@ -9,6 +11,8 @@ from letterlock.services.filter.chain import ChainSession, FilterChain
 from letterlock.services.filter.contract import (
     Discarded,
     Failed,
+    FilterClient,
+    FilterMessage,
     Judgement,
     Passed,
     Refused,
@@ -16,7 +20,13 @@ from letterlock.services.filter.contract import (
 )
 from letterlock.services.filter.link import REJECTED, UNAVAILABLE, ChainedFilter, DefaultAction
 from letterlock.services.filter.message import NewBody, WholeMessage
-from tests.services.filter.scripted import CLIENT, MAIL, ScriptedFilter, make_message
+from tests.services.filter.scripted import (
+    CLIENT,
+    MAIL,
+    ScriptedFilter,
+    ScriptedFiltering,
+    make_message,
+)
 
 REFUSED = Refused(reply(550, "5.7.1", "no"))
 ALL = frozenset(Source)
@@ -230,3 +240,38 @@ def test_only_filters_that_want_its_mail_see_a_client() -> None:
     chain = FilterChain([ChainedFilter(script, frozenset({Source.LOCAL}))], lambda _: None)
     assert chain.begin(CLIENT) is None
     assert script.told == []
+
+
+class EndlessFilter(ScriptedFilter):
+    """One that is always still at work, as a milter may say for hours."""
+
+    def begin(self, client: FilterClient) -> ScriptedFiltering:
+        super().begin(client)
+        return EndlessFiltering(self)
+
+
+class EndlessFiltering(ScriptedFiltering):
+    async def judge(self, message: FilterMessage) -> Judgement:
+        await asyncio.Event().wait()
+        return await super().judge(message)
+
+
+@pytest.mark.parametrize(
+    ("action", "answer"), [(DefaultAction.TEMPFAIL, UNAVAILABLE), (DefaultAction.ACCEPT, Passed())]
+)
+async def test_no_message_takes_longer_than_its_client_waits(
+    action: DefaultAction, answer: Passed | Refused
+) -> None:
+    """RFC 5321 §4.5.3.2.6: who got no reply in 10 minutes sends it again, and again."""
+    told: list[str] = []
+    chained = ChainedFilter(EndlessFilter("endless", told=told), ALL, action)
+    warnings: list[str] = []
+    session = FilterChain([chained], warnings.append, seconds=0.01).begin(CLIENT)
+    assert session is not None
+    await session.begin(MAIL)
+    assert (await session.judge(make_message())).answer == answer
+    assert warnings == ["warning: endless: the time that all filters have for one message was over"]
+    assert told[-1] == "close"
+    # The next one begins anew.
+    assert (await session.begin(MAIL)).answer == Passed()
+    assert told[-2:] == ["client 192.0.2.7 outside", "mail alice@example.net"]

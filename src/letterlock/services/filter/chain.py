@@ -1,8 +1,9 @@
 """Several filters, one behind the other: each sees what the one before left of a message.
 
-What one of them refuses ends it for all.
+What one of them refuses ends it for all. RFC 5321 §4.5.3.2.6: how long they may take.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
@@ -17,6 +18,10 @@ from letterlock.services.filter.contract import (
 from letterlock.services.filter.link import PASSED, ChainedFilter, Judged, Link
 from letterlock.services.filter.message import WholeMessage
 
+MAX_JUDGING_SECONDS = 540.0
+"""For all filters of one message together, whatever each of them may take. A client waits for ten
+minutes; one that got no reply sends the message again, and what was stored then comes twice."""
+
 
 class Told(Struct, frozen=True):
     """What was said of a sender or recipient, and by which filter, if one was against it."""
@@ -28,8 +33,14 @@ class Told(Struct, frozen=True):
 class FilterChain:
     """The filters of a process. `warn` takes lines for the log."""
 
-    def __init__(self, filters: Sequence[ChainedFilter], warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        filters: Sequence[ChainedFilter],
+        warn: Callable[[str], None],
+        seconds: float = MAX_JUDGING_SECONDS,
+    ) -> None:
         self._filters = filters
+        self._seconds = seconds
         self.warn = warn
         self.failures: dict[str, str] = {}
         """Those that failed when they were asked last, by name, with why."""
@@ -39,7 +50,7 @@ class FilterChain:
         links = [
             Link(each, client, self) for each in self._filters if client.source in each.sources
         ]
-        return ChainSession(links) if links else None
+        return ChainSession(links, self._seconds) if links else None
 
     def note(self, name: str, failure: str | None) -> None:
         """Take how a filter is."""
@@ -53,8 +64,10 @@ class FilterChain:
 class ChainSession:
     """One session's way through all filters that want its mail."""
 
-    def __init__(self, links: Sequence[Link]) -> None:
+    def __init__(self, links: Sequence[Link], seconds: float) -> None:
+        """Let a message take so many seconds."""
         self._links = links
+        self._seconds = seconds
         self._discarded: tuple[Discarded, str] | None = None
 
     async def begin(self, mail: FilterMail) -> Told:
@@ -78,10 +91,11 @@ class ChainSession:
     async def judge(self, message: WholeMessage) -> Judged:
         """Judge the whole message; the transaction ends."""
         hold, by = None, ""
+        until = asyncio.get_running_loop().time() + self._seconds
         for number, link in enumerate(self._links):
             if self._discarded is not None:
                 break
-            judged = await link.judge(message)
+            judged = await link.judge(message, until)
             if not isinstance(judged.answer, Passed):
                 for other in self._links[number + 1 :]:
                     other.abort()

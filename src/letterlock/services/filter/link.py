@@ -3,6 +3,7 @@
 What it wants changed is carried out here. In the words of Postfix (milter_default_action).
 """
 
+import asyncio
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, assert_never
@@ -46,6 +47,7 @@ class DefaultAction(StrEnum):
 UNAVAILABLE = Refused(reply(451, "4.7.1", "Service unavailable - try again later"))
 REJECTED = Refused(reply(550, "5.5.0", "Service unavailable"))
 PASSED = Passed()
+_TOO_LATE = "the time that all filters have for one message was over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +110,18 @@ class Link:
             return self._act()
         return self._settle(await self._filtering.take_recipient(address, parameters))
 
-    async def judge(self, message: WholeMessage) -> Judged:
-        """Judge the whole message, and carry out what is to be changed."""
+    async def judge(self, message: WholeMessage, until: float) -> Judged:
+        """Judge the whole message, and carry out what is to be changed.
+
+        `until`: when it counts as failed, by the event loop's time.
+        """
         if self._filtering is None:
             return self._act_on(message)
-        judgement = await self._filtering.judge(message)
+        try:
+            async with asyncio.timeout_at(until):
+                judgement = await self._filtering.judge(message)
+        except TimeoutError:
+            judgement = Judgement(Failed(_TOO_LATE))
         answer = self._settle(judgement.answer)
         if self._failure is not None:
             return self._act_on(message)
