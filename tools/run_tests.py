@@ -17,9 +17,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 APART = {
     "tests/journeys": 4,
-    "tests/interop": 2,
+    "tests/interop": 3,
     "tests/services": 1,
     "tests/storage": 1,
+    "tests/upgrade": 1,
     "tests/proof": 1,
 }
 """Folders that are processes of their own, as many as are said here, the longest ones first. All
