@@ -191,7 +191,9 @@ class Connection(asyncio.Protocol):
             if event is None:
                 break
             self._ACTIONS[type(event)](self, event)
-        self._flush()
+        if not self._is_ended:
+            # Else all was sent before the end.
+            self._flush()
         if self._is_paused:
             self._stop_reading()
         elif not self._is_reading and not self._is_waiting:
@@ -355,7 +357,7 @@ class Connection(asyncio.Protocol):
         self._flush()
         if self._tls is not None:
             self._tls.close()
-        self._flush()
+            self._flush()
         self._end(reason)
         self._hang_up()
 

@@ -91,9 +91,8 @@ def test_octets_are_taken_in_order() -> None:
     buffer = InputBuffer(REJECT)
     buffer.octets += b"abc"
     buffer.octets += b"defg"
-    assert (buffer.take(2), buffer.peek(), len(buffer.octets)) == (b"ab", b"cdefg", 5)
-    buffer.drop(1)
-    assert buffer.take(10) == b"defg"
+    assert (buffer.take(2), bytes(buffer.octets)) == (b"ab", b"cdefg")
+    assert buffer.take(10) == b"cdefg"
     buffer.octets += b"h"
     buffer.clear()
     assert len(buffer.octets) == 0

@@ -44,14 +44,6 @@ class InputBuffer:
     def clear(self) -> None:
         self.octets.clear()
 
-    def peek(self) -> bytes:
-        """Give all octets, and keep them."""
-        return bytes(self.octets)
-
-    def drop(self, count: int) -> None:
-        """Forget octets that were used."""
-        del self.octets[:count]
-
     def take(self, count: int) -> bytes:
         """Give at most `count` octets."""
         taken = bytes(self.octets[:count])

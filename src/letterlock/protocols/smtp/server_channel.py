@@ -112,11 +112,9 @@ class ServerChannel:
     def _pass_on(self, reply: Reply) -> None:
         """Send the driver's reply."""
         self._output += format_reply(reply)
-        if reply.is_positive:
-            return
         if reply.code == 421:
             self._close("answered 421")
-        else:
+        elif reply.code >= 400:
             self._count_error()
 
     def _fail(self, reply: Reply, verb: str) -> None:

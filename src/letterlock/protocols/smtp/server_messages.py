@@ -143,8 +143,9 @@ class ServerMessages(ServerChannel):
         message = self._message
         if not self._input.octets or not isinstance(message, IncomingText):
             return False
-        text, used, is_ended = message.take(self._input.peek())
-        self._input.drop(used)
+        octets = self._input.octets
+        text, used, is_ended = message.take(bytes(octets))
+        del octets[:used]
         if text:
             self._events.append(MessageOctets(text))
         if self._is_too_much(message.received):

@@ -71,7 +71,6 @@ _END_OF_GROUP = frozenset({"EHLO", "HELO", "DATA", "STARTTLS", "XCLIENT"})
 _WITHOUT_TLS = frozenset({"NOOP", "EHLO", "STARTTLS", "QUIT"})
 # Postfix's SMTPD_CMD_FLAG_LIMIT, and HELP: commands that further nothing.
 _JUNK = frozenset({"EHLO", "HELO", "RSET", "NOOP", "VRFY", "HELP"})
-_READING = frozenset({Mode.COMMANDS, Mode.TEXT, Mode.CHUNK})
 _EMPTY_CHUNK = commands.Bdat(0, is_last=False)
 
 
@@ -126,6 +125,11 @@ class ServerSession(ServerClients):
         """Give what happened next; None: more octets, an answer or the handshake is needed."""
         events = self._events
         while not events:
+            # Most looks find nothing more, since clients wait for our answer: no call for those.
+            if self._owed is not None or not (
+                self._input.octets or self._is_eof or self._mode is Mode.CHUNK
+            ):
+                return None
             if not self._advance():
                 return None
         return events.popleft()
@@ -145,29 +149,21 @@ class ServerSession(ServerClients):
 
     def _advance(self) -> bool:
         """Use some input; False when nothing can be done with what there is."""
-        if self._owed is not None:
-            return False
-        mode = self._mode
-        # Most looks find nothing more, since clients wait for our answer.
-        if (self._input.octets or mode is Mode.CHUNK) and self._read(mode):
-            return True
-        if self._is_eof and mode in _READING:
-            self._close(f"lost connection after {self._last_verb}")
-            return True
-        return False
-
-    def _read(self, mode: Mode) -> bool:
-        match mode:
+        match self._mode:
             case Mode.COMMANDS:
-                return self._read_line()
+                is_used = self._read_line()
             case Mode.TEXT:
-                return self.read_text()
+                is_used = self.read_text()
             case Mode.CHUNK:
-                return self.read_chunk()
+                is_used = self.read_chunk()
             case Mode.BANNER | Mode.HANDSHAKE | Mode.CLOSED:
                 return False
             case _:
-                assert_never(mode)
+                assert_never(self._mode)
+        if not is_used and self._is_eof:
+            self._close(f"lost connection after {self._last_verb}")
+            return True
+        return is_used
 
     def _read_line(self) -> bool:
         line = self._input.take_line()

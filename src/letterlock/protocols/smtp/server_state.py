@@ -70,8 +70,9 @@ class Transaction(Struct):
     def envelope(self) -> Envelope:
         """Who named a recipient twice means one; what was asked for it first holds."""
         asked = self.mail.parameters
-        by_address = {item.address: item for item in reversed(self.recipients)}
-        recipients = {item.address: by_address[item.address] for item in self.recipients}
+        recipients: dict[str, Recipient] = {}
+        for item in self.recipients:
+            recipients.setdefault(item.address, item)
         return Envelope(
             self.sender,
             tuple(recipients.values()),
