@@ -23,7 +23,7 @@ from letterlock.cli.options import (
 if TYPE_CHECKING:
     from letterlock.base.clock import Clock
     from letterlock.protocols.caa.decide import Issuance
-    from letterlock.services.explain.caa import CaaAnswer
+    from letterlock.services.discover.caa import CaaAnswer
 
 CHECK_KEYS = {
     "name": "what was asked about, with its asterisk if it has one",

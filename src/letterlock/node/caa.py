@@ -9,8 +9,8 @@ from letterlock.base.config.sections import Config
 from letterlock.network.dns_backends import make_backend
 from letterlock.network.dns_cache import CachingResolver
 from letterlock.protocols.caa.decide import Issuance
-from letterlock.services.discover.caa import CaaFinder
-from letterlock.services.explain.caa import CaaAnswer, check_all
+from letterlock.services.discover.caa import CaaAnswer, CaaFinder
+from letterlock.services.explain.caa import check_all
 
 
 async def check(

@@ -9,8 +9,8 @@ import pytest
 from letterlock.base.domains import Domain
 from letterlock.protocols.caa.decide import CaaDecision, Issuance
 from letterlock.protocols.dns.answers import Answer, CaaRecord, Security
-from letterlock.services.discover.caa import CaaFinder
-from letterlock.services.explain.caa import NAMES_AT_ONCE, CaaAnswer, check_all, describe_answer
+from letterlock.services.discover.caa import CaaAnswer, CaaFinder
+from letterlock.services.explain.caa import NAMES_AT_ONCE, check_all, describe_answer
 from tests.fakes import FakeClock, FixtureResolver
 
 

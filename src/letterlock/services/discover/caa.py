@@ -2,7 +2,8 @@
 
 RFC 8659 §3 (the climb; aliases are the resolver's business), Baseline Requirements 3.2.2.8 (what an
 authority may do after a failed lookup). What the answers come to is `protocols.caa`; each question
-is asked again for each name unless the resolver given here keeps answers.
+is asked again for each name unless the resolver given here keeps answers. `check_caa` is the one
+way to a decision: of the command, and of the authority.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from datetime import timedelta
 from letterlock.base.clock import Clock
 from letterlock.base.domains import Domain
 from letterlock.network.dns import Resolver
+from letterlock.protocols.caa.decide import CaaVerdict, Issuance, decide
 from letterlock.protocols.caa.relevant import (
     RDTYPE,
     LookupFailed,
@@ -39,6 +41,14 @@ class CaaFacts:
     lookups: tuple[Answer, ...]
     relevant: Relevant
     is_zone_unsigned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CaaAnswer:
+    """What was found for one name, and what it comes to."""
+
+    facts: CaaFacts
+    verdict: CaaVerdict
 
 
 class CaaFinder:
@@ -92,6 +102,12 @@ class CaaFinder:
         if self._clock.monotonic() >= deadline:
             return fail(name, rdtype, "the time for this name has run out")
         return await self._resolver.ask(name, rdtype)
+
+
+async def check_caa(finder: CaaFinder, issuance: Issuance) -> CaaAnswer:
+    """Look up the name of an issuance, and decide on it."""
+    facts = await finder.find(issuance.name)
+    return CaaAnswer(facts, decide(facts.relevant, issuance))
 
 
 def _begins_insecure(states: Sequence[Security]) -> bool:

@@ -6,24 +6,15 @@ RFC 8659, RFC 8657. The words are `protocols.caa`'s; `cli` writes the story from
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from letterlock.protocols.caa.decide import CaaVerdict, Issuance, decide
+from letterlock.protocols.caa.decide import Issuance
 from letterlock.protocols.caa.publishing import find_remedy
 from letterlock.protocols.caa.relevant import LookupFailed
 from letterlock.protocols.dns.answers import Answer, CaaRecord
-from letterlock.services.discover.caa import CaaFacts, CaaFinder
+from letterlock.services.discover.caa import CaaAnswer, CaaFinder, check_caa
 
 NAMES_AT_ONCE = 64
-
-
-@dataclass(frozen=True, slots=True)
-class CaaAnswer:
-    """What was found for one name, and what it comes to."""
-
-    facts: CaaFacts
-    verdict: CaaVerdict
 
 
 async def check_all(
@@ -39,18 +30,13 @@ async def check_all(
             if len(running) >= NAMES_AT_ONCE:
                 tell(await running[0])
                 running.popleft()
-            running.append(asyncio.ensure_future(_check(finder, issuance)))
+            running.append(asyncio.ensure_future(check_caa(finder, issuance)))
         while running:
             tell(await running[0])
             running.popleft()
     finally:
         for task in running:
             task.cancel()
-
-
-async def _check(finder: CaaFinder, issuance: Issuance) -> CaaAnswer:
-    facts = await finder.find(issuance.name)
-    return CaaAnswer(facts, decide(facts.relevant, issuance))
 
 
 def describe_answer(answer: CaaAnswer) -> dict[str, Any]:

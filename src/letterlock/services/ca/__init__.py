@@ -1,0 +1,1 @@
+"""An authority: whether it may issue, and whether who asks controls the names."""
