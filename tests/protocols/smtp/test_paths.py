@@ -216,6 +216,26 @@ def test_parsing_inverts_formatting(local: str, domain: str) -> None:
     assert parse_mailbox(mailbox.format()) == mailbox
 
 
+def _parse(text: str) -> Mailbox | None:
+    try:
+        return parse_mailbox(text)
+    except AddressError:
+        return None
+
+
+@given(
+    st.from_regex(r"[a-zA-Z0-9!#$%&'*+/=?^_`{|}~.-]{1,20}", fullmatch=True),
+    st.from_regex(r"[a-zA-Z0-9._-]{1,70}", fullmatch=True) | _DOMAIN,
+)
+def test_usual_addresses_are_read_as_unusual_ones(local: str, domain: str) -> None:
+    """One expression reads most; one with quotes takes the long way, and is the same address."""
+    plain, quoted = _parse(f"{local}@{domain}"), _parse(f'"{local}"@{domain}')
+    if local.strip(".") == local and ".." not in local:
+        assert plain == quoted
+    else:
+        assert plain is None  # RFC 5321 §4.1.2: Dot-string
+
+
 @given(st.text(max_size=60))
 def test_any_text_is_a_mailbox_or_an_address_error(text: str) -> None:
     for candidate in (text, f"{text}@example.org", f"a@{text}", f'"{text}"@b', f"a@[{text}]"):

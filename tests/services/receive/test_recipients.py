@@ -1,6 +1,7 @@
 """Who is taken at RCPT, with tables: RFC 5321 §3.6.2, virtual(5), postconf(5)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -154,4 +155,11 @@ def test_the_reason_is_for_our_log_alone() -> None:
     ],
 )
 def test_without_tables(address: str, answer: str) -> None:
-    assert judge(address, NO_TABLES.current()) == answer
+    """The short way for no tables ends where empty ones lead to."""
+    none = NO_TABLES.current()
+    empty = replace(none, are_none=False)
+    assert none.are_none
+    assert judge(address, none) == judge(address, empty) == answer
+    is_ours = address.endswith("@x.test")
+    relayed = judge(address, none, may_relay=True)
+    assert relayed == judge(address, empty, may_relay=True) == (answer if is_ours else "taken")

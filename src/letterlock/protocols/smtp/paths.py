@@ -34,6 +34,9 @@ _TO_QUOTE = re.compile(r'(["\\])')
 # RFC 5321 §4.1.2: sub-domain = Let-dig [Ldh-str]; no underscore, as its last paragraph says.
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _LDH_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\Z")
+# Both at once, in ASCII: what nearly all addresses are. A domain that fits beside a local part in
+# MAX_PATH_OCTETS is not too long by itself.
+_USUAL_MAILBOX = re.compile(rf"([{_ATEXT}]+(?:\.[{_ATEXT}]+)*)@({_LABEL}(?:\.{_LABEL})*)\Z")
 # RFC 5321 §4.1.2: A-d-l = At-domain *("," At-domain), then ":".
 _SOURCE_ROUTE = re.compile(r"@[^@,:<>\"\\\s]+(?:,@[^@,:<>\"\\\s]+)*:")
 
@@ -85,10 +88,18 @@ def fold_local_part(local: str) -> str:
 
 def parse_mailbox(text: str, *, may_be_unicode: bool = True) -> Mailbox:
     """Parse `local@domain` without angle brackets. Raises AddressError."""
+    usual = _USUAL_MAILBOX.match(text) if len(text) <= MAX_PATH_OCTETS - 2 else None
+    if usual is not None:
+        return Mailbox(usual[1], Domain(usual[2].lower()))
+    return _parse_unusual(text, may_be_unicode=may_be_unicode)
+
+
+def _parse_unusual(text: str, *, may_be_unicode: bool) -> Mailbox:
+    """Parse any mailbox; raises AddressError for what is none."""
     if _count_octets(text) > MAX_PATH_OCTETS - 2:
         raise AddressError(f"a path has at most {MAX_PATH_OCTETS} octets")
     if not may_be_unicode and not text.isascii():
-        parse_mailbox(text)
+        _parse_unusual(text, may_be_unicode=True)
         raise AddressError("an address outside ASCII needs SMTPUTF8", is_unicode=True)
     local, at, domain = text.rpartition("@")
     if not at:

@@ -39,7 +39,7 @@ class LocalDirectory:
         domain = mailbox.domain
         if domain in self.domains or domain == self.hostname:
             return True
-        return mailbox.is_literal and self.is_own_literal(domain)
+        return domain[:1] == "[" and self.is_own_literal(domain)
 
     def find_mailbox(self, mailbox: Mailbox) -> tuple[Domain, str] | None:
         """Give domain and name of the mailbox that an address of ours goes to; None: no such one.

@@ -81,6 +81,8 @@ class Tables:
     sender_relays: SenderRelayTable | Unreadable | None = None
     unreadable: Unreadable | None = None
     """Set when aliases or virtual aliases cannot be read: nobody knows whom they are about."""
+    are_none: bool = False
+    """No table is configured: whatever is looked up is not there."""
 
     @property
     def delimiter(self) -> str:
@@ -152,7 +154,7 @@ class FixedTables:
     """Tables that never change: none at all, where there are none."""
 
     def __init__(self, tables: Tables | None = None) -> None:
-        self._tables = tables or Tables(AddressTables("", lambda _: False))
+        self._tables = tables or Tables(AddressTables("", lambda _: False), are_none=True)
 
     def current(self) -> Tables:
         return self._tables
@@ -192,7 +194,7 @@ class TableFiles:
         self._sender_relays = _watch(section.sender_relay, parse_sender_relay_file)
         self._includes: dict[str, WatchedFile[Include]] = {}
         self.has_files = any(getattr(section, name) is not None for name in FILE_SETTINGS)
-        self._current = Tables(self._addresses)
+        self._current = Tables(self._addresses, are_none=not self.has_files)
         self._next_look = -1.0
 
     def current(self) -> Tables:
