@@ -136,7 +136,7 @@ async def _talk(connection: MilterConnection) -> None:
     if not isinstance(answers[-1], Failed):
         judgement = await filtering.judge(message)
         answers.append(judgement.answer)
-        assert len(judgement.body or b"") <= 100
+        assert (0 if judgement.body is None else judgement.body.size) <= 100
         with contextlib.suppress(EditError):
             edit_header(message.header, judgement.edits)
     filtering.close()

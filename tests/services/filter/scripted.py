@@ -1,6 +1,6 @@
 """A filter that says what a test wants, and notes what it was told."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
 from letterlock.protocols.smtp.envelope import Envelope, Recipient
@@ -13,7 +13,7 @@ from letterlock.services.filter.contract import (
     Passed,
     Source,
 )
-from letterlock.services.filter.message import NewBody, WholeMessage
+from letterlock.services.filter.message import WholeMessage
 
 CLIENT = FilterClient(
     source=Source.OUTSIDE,
@@ -24,6 +24,24 @@ CLIENT = FilterClient(
     helo="client.example.net",
 )
 MAIL = FilterMail("Q1", "alice@example.net")
+
+
+@dataclass(slots=True)
+class MemoryBody:
+    """A body that a test gives, or a filter writes."""
+
+    octets: bytes = b""
+
+    @property
+    def size(self) -> int:
+        return len(self.octets)
+
+    def write(self, octets: bytes) -> None:
+        self.octets += octets
+
+    async def read(self) -> AsyncGenerator[bytes, None]:
+        if self.octets:
+            yield self.octets
 
 
 @dataclass(slots=True)
@@ -61,7 +79,7 @@ class ScriptedFiltering:
         body = b"".join([piece async for piece in message.read_body()])
         self._script.told.append("judge")
         self._script.seen = WholeMessage(
-            message.queue_id, message.envelope, message.header, NewBody(body)
+            message.queue_id, message.envelope, message.header, MemoryBody(body), MemoryBody
         )
         return self._script.judgement
 
@@ -78,4 +96,4 @@ def make_message(
     recipients: Sequence[str] = ("bob@example.org",),
 ) -> WholeMessage:
     envelope = Envelope("alice@example.net", tuple(Recipient(each) for each in recipients))
-    return WholeMessage("Q1", envelope, header, NewBody(body))
+    return WholeMessage("Q1", envelope, header, MemoryBody(body), MemoryBody)

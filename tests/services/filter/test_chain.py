@@ -3,8 +3,9 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
-from letterlock.protocols.smtp.envelope import Notify, Recipient
+from letterlock.protocols.smtp.envelope import Envelope, Notify, Recipient
 from letterlock.protocols.smtp.field_edits import AppendField, ChangeField, InsertField
 from letterlock.protocols.smtp.replies import reply
 from letterlock.services.filter.chain import ChainSession, FilterChain
@@ -19,10 +20,11 @@ from letterlock.services.filter.contract import (
     Source,
 )
 from letterlock.services.filter.link import REJECTED, UNAVAILABLE, ChainedFilter, DefaultAction
-from letterlock.services.filter.message import NewBody, WholeMessage
+from letterlock.services.filter.message import WholeMessage
 from tests.services.filter.scripted import (
     CLIENT,
     MAIL,
+    MemoryBody,
     ScriptedFilter,
     ScriptedFiltering,
     make_message,
@@ -70,7 +72,7 @@ async def test_a_filter_sees_the_edits_of_the_one_before() -> None:
     first = ScriptedFilter(
         judgement=Judgement(
             edits=(InsertField(0, "X-One", b" 1"), ChangeField("subject", 1, b" changed")),
-            body=b"another\r\n",
+            body=MemoryBody(b"another\r\n"),
             sender="",
             added=("carol@example.org",),
             removed=("bob@example.org",),
@@ -220,9 +222,8 @@ async def test_an_address_that_is_none_is_told_of_and_left_out() -> None:
 
 
 async def test_a_recipient_added_twice_keeps_what_was_asked_for_it() -> None:
-    message = make_message()
     asked = Recipient("bob@example.org", frozenset({Notify.NEVER}))
-    message = WholeMessage("Q1", type(message.envelope)("", (asked,)), b"", NewBody(b""))
+    message = replace(make_message(), envelope=Envelope("", (asked,)))
     session = Session(ScriptedFilter(judgement=Judgement(added=("bob@example.org",)))).session
     await session.begin(MAIL)
     assert (await session.judge(message)).message.envelope.recipients == (asked,)

@@ -16,10 +16,10 @@ from letterlock.protocols.smtp.authentication_results import (
 from letterlock.protocols.smtp.field_edits import InsertField
 from letterlock.services.filter.contract import Judgement, Passed
 from letterlock.services.filter.dkim_results import DkimResultsFilter
-from letterlock.services.filter.message import NewBody, WholeMessage
+from letterlock.services.filter.message import WholeMessage
 from tests.fakes import FakeClock, FakeLog
 from tests.protocols.dkim.test_verifying import BODY, HEADER, NAME, NOW, RECORD, make_field
-from tests.services.filter.scripted import CLIENT, MAIL, make_message
+from tests.services.filter.scripted import CLIENT, MAIL, MemoryBody, make_message
 
 KEYS: dict[Domain, KeyAnswer] = {NAME: (RECORD.encode(),)}
 SIGNED = (
@@ -53,7 +53,7 @@ async def judge(
 
 
 def make(header: bytes = HEADER, body: bytes = BODY) -> WholeMessage:
-    return replace(make_message(header), body=NewBody(body))
+    return replace(make_message(header), body=MemoryBody(body))
 
 
 async def test_a_message_that_is_not_signed() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from letterlock.protocols.smtp.envelope import Envelope
 from letterlock.services.filter.message import MessageCutter
+from letterlock.storage.queue import SPILL_BYTES, StoreUnavailable
 
 ENVELOPE = Envelope("", ())
 
@@ -59,4 +60,19 @@ async def test_a_large_body_is_the_same_octets(tmp_path: Path) -> None:
     body = bytes(range(256)) * 4096
     pieces = [body[at : at + 50_000] for at in range(0, len(body), 50_000)]
     assert await cut(tmp_path, b"A: 1\r\n\r\n", *pieces) == (b"A: 1\r\n", body)
+    assert has_no_names(tmp_path)
+
+
+async def test_a_new_body_is_on_disk_as_long_as_the_message_lasts(tmp_path: Path) -> None:
+    """Twenty clients whose bodies of 50 MB a filter replaces cost no memory."""
+    cutter = MessageCutter(tmp_path)
+    message = await cutter.finish("Q1", ENVELOPE)
+    body = message.begin_body()
+    waiting = body.write(bytes(SPILL_BYTES + 1))
+    assert waiting is not None, "it is not kept in memory"
+    await waiting
+    assert sum([len(piece) async for piece in body.read()]) == SPILL_BYTES + 1
+    cutter.close()
+    with pytest.raises(StoreUnavailable):
+        await anext(body.read())
     assert has_no_names(tmp_path)

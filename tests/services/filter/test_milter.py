@@ -41,7 +41,7 @@ from tests.milter_server import (
     MilterServer,
     running_milter,
 )
-from tests.services.filter.scripted import CLIENT, MAIL, make_message
+from tests.services.filter.scripted import CLIENT, MAIL, MemoryBody, make_message
 
 SHORT = timedelta(milliseconds=50)
 PATIENT = MilterTimeouts()
@@ -231,7 +231,7 @@ async def test_what_a_milter_wants_changed() -> None:
             sender="",
             added=("carol@example.org", "dave@example.org"),
             removed=("bob@example.org",),
-            body=b"new \0 body\r\nmore\r\n",
+            body=MemoryBody(b"new \0 body\r\nmore\r\n"),
         )
 
 

@@ -23,7 +23,7 @@ from letterlock.services.filter.contract import (
 from letterlock.services.filter.link import ChainedFilter, DefaultAction
 from letterlock.services.receive.opening import ResultsGuard
 from letterlock.storage.queue import StoreUnavailable
-from tests.services.filter.scripted import ScriptedFilter, ScriptedFiltering
+from tests.services.filter.scripted import MemoryBody, ScriptedFilter, ScriptedFiltering
 from tests.services.receive.test_receiving import Node, read_reply, receiving, talk
 
 EHLO = b"EHLO client.example\r\n"
@@ -66,7 +66,10 @@ async def test_a_filter_is_told_along_the_session(tmp_path: Path) -> None:
 async def test_edits_are_below_our_received_field(tmp_path: Path) -> None:
     edits = (InsertField(0, "X-Top", b" 1"), AppendField("X-End", b" 2"), DeleteField("x-gone"))
     judgement = Judgement(
-        edits=edits, sender="", added=("postmaster@example.org",), body=b"another body\r\n"
+        edits=edits,
+        sender="",
+        added=("postmaster@example.org",),
+        body=MemoryBody(b"another body\r\n"),
     )
     async with receiving(tmp_path, chain=chain(ScriptedFilter(judgement=judgement))) as node:
         await talk(node.port, *SEND)

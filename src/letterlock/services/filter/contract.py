@@ -7,7 +7,7 @@ nothing, or nonsense, is one too (`Failed`), and a setting says what is done the
 for what a filter does.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Awaitable
 from enum import StrEnum
 from typing import Protocol
 
@@ -65,6 +65,23 @@ class FilterMail(Struct, frozen=True):
     parameters: tuple[str, ...] = ()
 
 
+class Body(Protocol):
+    """What stands behind the empty line."""
+
+    @property
+    def size(self) -> int: ...
+
+    def read(self) -> AsyncGenerator[bytes, None]:
+        """Give its octets in pieces, as often as one likes. Raises StoreUnavailable."""
+
+
+class NewBody(Body, Protocol):
+    """A body that is being written; on disk where it is large."""
+
+    def write(self, octets: bytes) -> Awaitable[None] | None:
+        """Append; an awaitable is to be waited for first. It raises StoreUnavailable."""
+
+
 class FilterMessage(Protocol):
     """A whole message, as the filters before left it."""
 
@@ -82,8 +99,11 @@ class FilterMessage(Protocol):
     @property
     def body_octets(self) -> int: ...
 
-    def read_body(self) -> AsyncIterator[bytes]:
+    def read_body(self) -> AsyncGenerator[bytes, None]:
         """Give what stands behind the empty line, in pieces; as often as one likes."""
+
+    def begin_body(self) -> NewBody:
+        """Begin what may stand in place of the body; it lasts as long as the message."""
 
 
 class Passed(Struct, frozen=True):
@@ -124,8 +144,8 @@ class Judgement(Struct, frozen=True):
     """Addresses of further recipients."""
     removed: tuple[str, ...] = ()
     """Addresses of recipients that get nothing."""
-    body: bytes | None = None
-    """Not None: what stands in place of the body, with CRLFs."""
+    body: Body | None = None
+    """Not None: what stands in place of the body, with CRLFs (`FilterMessage.begin_body`)."""
 
 
 class Filtering(Protocol):

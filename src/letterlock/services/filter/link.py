@@ -29,7 +29,7 @@ from letterlock.services.filter.contract import (
     Refused,
     Source,
 )
-from letterlock.services.filter.message import NewBody, WholeMessage
+from letterlock.services.filter.message import WholeMessage
 
 MAX_RECIPIENTS_ADDED = 1000
 """By one filter to one message."""
@@ -177,14 +177,13 @@ class Link:
     def _change(self, message: WholeMessage, judgement: Judgement) -> WholeMessage:
         """Raise EditError."""
         envelope = self._change_envelope(message.envelope, judgement)
-        header, body = message.header, message.body
+        header = message.header
         if judgement.edits:
             header = edit_header(header, judgement.edits)
             if len(header) > MAX_HEADER_OCTETS:
                 raise EditError("its changes make the header too long")
-        if judgement.body is not None:
-            body = NewBody(judgement.body)
-        return WholeMessage(message.queue_id, envelope, header, body)
+        body = message.body if judgement.body is None else judgement.body
+        return replace(message, envelope=envelope, header=header, body=body)
 
     def _change_envelope(self, envelope: Envelope, judgement: Judgement) -> Envelope:
         """Change sender and recipients; text that is no address is told of and left out."""

@@ -4,38 +4,15 @@ RFC 5322 §2.1. What filters see as the header section is what everyone later se
 before the first line that is no field, and an empty line is put there, as Postfix does.
 """
 
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
-from typing import Protocol
 
 from msgspec import Struct
 
 from letterlock.protocols.smtp.envelope import Envelope
 from letterlock.protocols.smtp.header_edits import cut_fields
+from letterlock.services.filter.contract import Body, NewBody
 from letterlock.storage.spool import Spool
-
-
-class Body(Protocol):
-    """What stands behind the empty line."""
-
-    @property
-    def size(self) -> int: ...
-
-    def read(self) -> AsyncGenerator[bytes, None]: ...
-
-
-class NewBody(Struct, frozen=True):
-    """A body that a filter gave."""
-
-    octets: bytes
-
-    @property
-    def size(self) -> int:
-        return len(self.octets)
-
-    async def read(self) -> AsyncGenerator[bytes, None]:
-        if self.octets:
-            yield self.octets
 
 
 class WholeMessage(Struct, frozen=True):
@@ -45,6 +22,7 @@ class WholeMessage(Struct, frozen=True):
     envelope: Envelope
     header: bytes
     body: Body
+    begin_body: Callable[[], NewBody]
 
     @property
     def body_octets(self) -> int:
@@ -55,13 +33,15 @@ class WholeMessage(Struct, frozen=True):
 
 
 class MessageCutter:
-    """Takes a content in pieces; its body goes to a spool in `folder`.
+    """Takes a content in pieces; its body goes to a spool in `folder`, as do those that replace it.
 
     How long its header section may be, whoever gives it has seen to.
     """
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self.body = Spool(folder)
+        self._new_bodies: list[Spool] = []
         # A line end before the first line: so an empty line is found there as anywhere.
         self._held = bytearray(b"\r\n")
         self._header: bytes | None = None
@@ -80,11 +60,17 @@ class MessageCutter:
         if self._header is None and (waiting := self._end_header(len(self._held), b"")) is not None:
             await waiting
         assert self._header is not None
-        return WholeMessage(queue_id, envelope, self._header, self.body)
+        return WholeMessage(queue_id, envelope, self._header, self.body, self._begin_body)
 
     def close(self) -> None:
-        """Forget the body."""
-        self.body.close()
+        """Forget all bodies."""
+        for each in (self.body, *self._new_bodies):
+            each.close()
+
+    def _begin_body(self) -> Spool:
+        spool = Spool(self._folder)
+        self._new_bodies.append(spool)
+        return spool
 
     def _end_header(self, end: int, empty_line: bytes) -> Awaitable[None] | None:
         """Cut what is held at `end`, where there is an empty line or nothing, or sooner."""

@@ -14,7 +14,6 @@ from letterlock.protocols.milter.packets import MAX_CHUNK_OCTETS
 from letterlock.protocols.milter.responses import (
     AddField,
     AddRecipient,
-    Modification,
     PutField,
     Quarantine,
     RemoveRecipient,
@@ -34,7 +33,7 @@ from letterlock.protocols.smtp.field_edits import (
     InsertField,
 )
 from letterlock.protocols.smtp.header_edits import cut_fields
-from letterlock.services.filter.contract import FilterMessage, Judgement
+from letterlock.services.filter.contract import FilterMessage, Judgement, NewBody
 from letterlock.services.filter.milter_macros import Macros
 
 MAX_CHANGES = 1000
@@ -42,7 +41,17 @@ MAX_CHANGES = 1000
 MAX_CHANGE_OCTETS = 1024 * 1024
 """Of all these changes together."""
 
-
+_Change = (
+    AddField
+    | PutField
+    | SetField
+    | AddRecipient
+    | RemoveRecipient
+    | SetSender
+    | Quarantine
+    | SetMacros
+)
+"""All but a new body, which is written as it comes."""
 _PASSING = (Word.CONTINUE, Word.ACCEPT, Word.SKIP)
 
 
@@ -63,7 +72,7 @@ class _Wanted(Struct):
     removed: list[str] = field(default_factory=list)
     sender: str | None = None
     quarantine: str | None = None
-    body: bytearray | None = None
+    body: NewBody | None = None
     count: int = 0
     octets: int = 0
 
@@ -74,7 +83,7 @@ class _Wanted(Struct):
             sender=self.sender,
             added=tuple(self.added),
             removed=tuple(self.removed),
-            body=None if self.body is None else bytes(self.body),
+            body=self.body,
         )
 
 
@@ -92,7 +101,7 @@ async def tell_content(
             return Judgement()
         if ended is not None:
             return ended
-    return await telling.end()
+    return await telling.end(message)
 
 
 class _Telling:
@@ -133,13 +142,20 @@ class _Telling:
                 return answer
         return None
 
-    async def end(self) -> Judgement | Response | Broken:
-        """Say that this was all; collect what is to be changed, until the last word."""
+    async def end(self, message: FilterMessage) -> Judgement | Response | Broken:
+        """Say that this was all; collect what is to be changed, until the last word.
+
+        Raises StoreUnavailable: a new body is written as it comes.
+        """
         wanted = _Wanted(Steps.LEADING_SPACE in self._steps)
         packet = self._with_macros(Stage.END_OF_MESSAGE, commands.END_OF_MESSAGE)
         answer = await self._connection.ask(packet, self._limits.seconds)
         while not isinstance(answer, Word | ReplyCode | Broken):
-            if (broken := self._note(wanted, answer)) is not None:
+            if isinstance(answer, ReplaceBody):
+                broken = await self._write_body(wanted, message, answer.chunk)
+            else:
+                broken = self._note(wanted, answer)
+            if broken is not None:
                 return broken
             answer = await self._connection.listen(self._limits.seconds)
         return wanted.judgement() if answer in _PASSING else answer
@@ -159,13 +175,20 @@ class _Telling:
             return await self._connection.tell(packet, seconds) or Word.CONTINUE
         return await self._connection.ask(packet, seconds)
 
-    def _note(self, wanted: _Wanted, change: Modification) -> Broken | None:
+    async def _write_body(
+        self, wanted: _Wanted, message: FilterMessage, chunk: bytes
+    ) -> Broken | None:
+        """Write a piece of a new body; Broken: it is too much."""
+        if wanted.body is None:
+            wanted.body = message.begin_body()
+        if wanted.body.size + len(chunk) > self._limits.max_body_octets:
+            return Broken("its new body is too large")
+        if (waiting := wanted.body.write(chunk)) is not None:
+            await waiting
+        return None
+
+    def _note(self, wanted: _Wanted, change: _Change) -> Broken | None:
         """Note a change that is wanted; Broken: it is too much."""
-        if isinstance(change, ReplaceBody):
-            body = wanted.body = wanted.body if wanted.body is not None else bytearray()
-            body += change.chunk
-            too_large = len(body) > self._limits.max_body_octets
-            return Broken("its new body is too large") if too_large else None
         wanted.count += 1
         wanted.octets += _count_octets(change)
         if wanted.count > MAX_CHANGES or wanted.octets > MAX_CHANGE_OCTETS:
@@ -176,14 +199,7 @@ class _Telling:
 
 def _note_change(
     wanted: _Wanted,
-    change: AddField
-    | PutField
-    | SetField
-    | AddRecipient
-    | RemoveRecipient
-    | SetSender
-    | Quarantine
-    | SetMacros,
+    change: _Change,
 ) -> None:
     space = b"" if wanted.has_leading_space else b" "
     match change:
@@ -210,7 +226,7 @@ def _note_change(
             assert_never(change)
 
 
-def _count_octets(change: Modification) -> int:
+def _count_octets(change: _Change) -> int:
     """Count the octets and characters of a change."""
     return sum(len(text) for text in astuple(change) if isinstance(text, bytes | str))
 
