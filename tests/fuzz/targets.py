@@ -3,6 +3,7 @@
 from tests.fuzz import (
     acme,
     acme_certificates,
+    acme_server,
     addresses,
     backups,
     caa,
@@ -31,7 +32,7 @@ from tests.fuzz.target import Target
 _MODULES = (
     *(smtp_server, smtp_client, messages, addresses, dns_messages, mta_sts, tls, tlsrpt, tables),
     *(https, maps, caa, dns_changes, acme, acme_certificates, operators, explain, dkim, submission),
-    *(backups, local_mail, filters, milters, proxies),
+    *(backups, local_mail, filters, milters, proxies, acme_server),
 )
 TARGETS: dict[str, Target] = {
     target.name: target for module in _MODULES for target in module.TARGETS

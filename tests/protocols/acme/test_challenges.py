@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
+from letterlock.protocols.acme.base64url import encode_base64url
 from letterlock.protocols.acme.challenges import (
     ACME_IDENTIFIER,
     dns_name,
@@ -22,7 +23,6 @@ from letterlock.protocols.acme.challenges import (
 )
 from letterlock.protocols.acme.identifiers import parse_identifier
 from letterlock.protocols.acme.jws import make_account_key
-from letterlock.protocols.acme.requests import encode_base64url
 from tests.fakes import START
 
 TOKEN = "DGyRejmCefe7v4NfDGDKfA"

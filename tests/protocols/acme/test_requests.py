@@ -8,12 +8,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from letterlock.protocols.acme.base64url import encode_base64url
 from letterlock.protocols.acme.identifiers import parse_identifier
 from letterlock.protocols.acme.jws import SigningKey
 from letterlock.protocols.acme.requests import (
     OrderRequest,
     RevocationReason,
-    encode_base64url,
     format_account,
     format_finalization,
     format_order,

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from letterlock.protocols.acme.base64url import encode_base64url
 from letterlock.protocols.acme.identifiers import Identifier, make_server_name
 from letterlock.protocols.acme.jws import AccountKey
-from letterlock.protocols.acme.requests import encode_base64url
 
 HTTP_FOLDER = "/.well-known/acme-challenge/"
 DNS_LABEL = "_acme-challenge"

@@ -60,6 +60,33 @@ def parse_directory(body: bytes) -> Directory:
     )
 
 
+def format_directory(directory: Directory) -> dict[str, object]:
+    """Make the document (RFC 8555 §7.1.1). There is no `newAuthz`: see `server.new_orders`."""
+    found: dict[str, object] = {
+        "newNonce": directory.new_nonce.text,
+        "newAccount": directory.new_account.text,
+        "newOrder": directory.new_order.text,
+        "revokeCert": directory.revoke_cert.text,
+        "keyChange": directory.key_change.text,
+    }
+    if directory.renewal_info is not None:
+        found["renewalInfo"] = directory.renewal_info.text
+    if meta := _format_meta(directory):
+        found["meta"] = meta
+    return found
+
+
+def _format_meta(directory: Directory) -> dict[str, object]:
+    meta: dict[str, object] = {
+        "termsOfService": directory.terms_of_service,
+        "website": directory.website,
+        "caaIdentities": list(directory.caa_identities),
+        "externalAccountRequired": directory.is_external_account_required,
+        "profiles": dict(directory.profiles),
+    }
+    return {key: value for key, value in meta.items() if value}
+
+
 def parse_account(url: Url, body: bytes) -> Account:
     """Parse an account object. Raises ObjectError."""
     found = parse_object(body, "account")

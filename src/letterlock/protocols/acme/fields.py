@@ -12,6 +12,8 @@ from typing import cast
 
 import msgspec
 
+from letterlock.protocols.acme.base64url import Base64UrlError, decode_base64url
+
 MAX_URL_CHARACTERS = 2048
 MAX_TEXT_CHARACTERS = 2048
 HTTPS_PORT = 443
@@ -115,6 +117,22 @@ class Fields:
             raise self.fault(f"{field} is no whole number")
         return value
 
+    def octets(self, field: str, most: int) -> bytes | None:
+        """Give what a text is the base64url of; None: it is not there."""
+        value = self._members.get(field)
+        if value is None:
+            return None
+        if not isinstance(value, str) or len(value) > (most * 4 + 2) // 3:
+            raise self.fault(f"{field} is no base64url of at most {most} octets")
+        try:
+            return decode_base64url(value)
+        except Base64UrlError as error:
+            raise self.fault(f"{field}: {error}") from error
+
+    def has(self, field: str) -> bool:
+        """Tell whether it is there; null is as good as nothing."""
+        return self._members.get(field) is not None
+
     def texts(self, field: str, most: int) -> tuple[str, ...]:
         """Give a list of texts; empty: it is not there."""
         for value in (values := self._list(field, most)):
@@ -140,6 +158,10 @@ class Fields:
             for key, value in self._members.items()
             if isinstance(value, str)
         }
+
+    def members(self) -> Mapping[str, object]:
+        """Give all of it, unchecked."""
+        return self._members
 
     def fault(self, text: str) -> ObjectError:
         """Make the error that says what is wrong with this object."""
@@ -180,3 +202,8 @@ def parse_moment(text: str) -> datetime:
         except (ValueError, OverflowError):
             pass
     raise ObjectError(f"{text[:40]!r} is not a time")
+
+
+def format_moment(moment: datetime) -> str:
+    """Format a time in UTC, to the second (RFC 3339 §5.6)."""
+    return f"{moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat()}Z"

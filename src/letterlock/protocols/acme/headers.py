@@ -46,6 +46,16 @@ def parse_retry_after(value: bytes, now: datetime) -> timedelta | None:
         return None
 
 
+def format_link(url: str, relation: str) -> str:
+    """Make the value of a Link header; the URL is one of ours (RFC 8288 §3)."""
+    return f'<{url}>;rel="{relation}"'
+
+
+def format_retry_after(wait: timedelta) -> str:
+    """Make the value of Retry-After: whole seconds, at least one, never too few."""
+    return str(max(1, -(-wait // timedelta(seconds=1))))
+
+
 def _find_relations(parameters: str) -> list[str]:
     """Give the relations of a link: the first `rel` counts (RFC 8288 §3.3)."""
     for found in _PARAMETER.finditer(parameters):

@@ -78,6 +78,11 @@ def read_identifier(fields: Fields) -> Identifier:
     return Identifier(kind, value)
 
 
+def format_identifier(identifier: Identifier) -> dict[str, str]:
+    """Make the object (RFC 8555 §7.1.3)."""
+    return {"type": identifier.type, "value": identifier.value}
+
+
 def make_server_name(identifier: Identifier) -> str:
     """Give the SNI that a validator sends (RFC 8737 §3; for addresses RFC 8738 §6)."""
     ip = identifier.address()

@@ -42,6 +42,8 @@ class Order:
     error: Problem | None = None
     profile: str | None = None
     replaces: str | None = None
+    not_before: datetime | None = None
+    not_after: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class Challenge:
     status: ChallengeStatus
     token: str = ""
     error: Problem | None = None
+    validated: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,8 @@ def parse_order(url: Url, body: bytes) -> Order:
         error=read_problem(error) if error else None,
         profile=found.text("profile"),
         replaces=found.text("replaces"),
+        not_before=found.moment("notBefore"),
+        not_after=found.moment("notAfter"),
     )
 
 
@@ -154,6 +159,7 @@ def _read_challenge(found: Fields) -> Challenge:
         status=_read_status(found, ChallengeStatus),
         token=token,
         error=read_problem(error) if error else None,
+        validated=found.moment("validated"),
     )
 
 

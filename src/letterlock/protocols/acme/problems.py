@@ -7,11 +7,12 @@ printable here. Never an error: what is no problem document is a problem all the
 from dataclasses import dataclass
 
 from letterlock.protocols.acme.fields import Fields, ObjectError, format_line, parse_object
-from letterlock.protocols.acme.identifiers import Identifier, read_identifier
+from letterlock.protocols.acme.identifiers import Identifier, format_identifier, read_identifier
 
 ERROR_PREFIX = "urn:ietf:params:acme:error:"
 MAX_SUBPROBLEMS = 1000
 MAX_DETAIL_CHARACTERS = 1000
+MAX_ALGORITHMS = 50
 UNTYPED = "about:blank"
 """RFC 7807 §4.2: nothing more is known than the HTTP status."""
 
@@ -30,6 +31,8 @@ class Problem:
     identifier: Identifier | None = None
     subproblems: tuple["Problem", ...] = ()
     instance: str | None = None
+    algorithms: tuple[str, ...] = ()
+    """Of `badSignatureAlgorithm`: those that the server knows (RFC 8555 §6.2)."""
 
     @property
     def summary(self) -> str:
@@ -76,4 +79,36 @@ def _read_one(
         identifier=read_identifier(identifier) if identifier else None,
         subproblems=subproblems,
         instance=format_line(instance, MAX_DETAIL_CHARACTERS) if instance else None,
+        algorithms=fields.texts("algorithms", MAX_ALGORITHMS),
     )
+
+
+def format_problem(problem: Problem) -> dict[str, object]:
+    """Make the document. Only subproblems have identifiers (RFC 8555 §6.7.1)."""
+    found = _format_one(problem)
+    if problem.subproblems:
+        found["subproblems"] = [
+            _format_one(each) | _format_identifier(each) for each in problem.subproblems
+        ]
+    return found
+
+
+def _format_one(problem: Problem) -> dict[str, object]:
+    # What is no word of ACME's is a URI already.
+    kind = problem.type if ":" in problem.type else f"{ERROR_PREFIX}{problem.type}"
+    found: dict[str, object] = {"type": kind}
+    if problem.detail:
+        found["detail"] = problem.detail
+    if problem.status is not None:
+        found["status"] = problem.status
+    if problem.instance is not None:
+        found["instance"] = problem.instance
+    if problem.algorithms:
+        found["algorithms"] = list(problem.algorithms)
+    return found
+
+
+def _format_identifier(problem: Problem) -> dict[str, object]:
+    if problem.identifier is None:
+        return {}
+    return {"identifier": format_identifier(problem.identifier)}

@@ -4,8 +4,6 @@ RFC 8555 §7.3 (accounts), §7.4 (orders, CSR), §7.6 (revocation); RFC 9773 §5
 §5.3.1 (reasons). They are signed in `jws`.
 """
 
-import re
-from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -15,11 +13,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from letterlock.protocols.acme.identifiers import IP, Identifier
+from letterlock.protocols.acme.base64url import encode_base64url
+from letterlock.protocols.acme.contacts import find_contact_fault
+from letterlock.protocols.acme.identifiers import IP, Identifier, format_identifier
 from letterlock.protocols.acme.jws import SigningKey
-
-# RFC 8555 §7.3: one address, and no header fields.
-_MAILTO = re.compile(r"mailto:[^\s,?%<>]+@[^\s,?%<>@]+\Z")
 
 
 class RevocationReason(IntEnum):
@@ -53,7 +50,7 @@ def format_account(
     Raises ValueError for a contact that is not `mailto:` and one address.
     """
     for contact in contacts:
-        if not _MAILTO.match(contact):
+        if find_contact_fault(contact) is not None:
             raise ValueError(f"{contact[:80]!r} is not mailto: and one address")
     payload: dict[str, object] = {}
     if only_existing:
@@ -69,7 +66,7 @@ def format_account(
 
 def format_order(request: OrderRequest) -> dict[str, object]:
     """Make the payload for a new order."""
-    names = [{"type": each.type, "value": each.value} for each in sorted(request.identifiers)]
+    names = [format_identifier(each) for each in sorted(request.identifiers)]
     payload: dict[str, object] = {"identifiers": names}
     if request.profile is not None:
         payload["profile"] = request.profile
@@ -109,8 +106,3 @@ def make_signing_request(
         .add_extension(x509.SubjectAlternativeName(names), critical=True)
         .sign(key, hashes.SHA256())
     )
-
-
-def encode_base64url(octets: bytes) -> str:
-    """Encode without padding (RFC 8555 §6.1)."""
-    return urlsafe_b64encode(octets).rstrip(b"=").decode("ascii")
