@@ -211,11 +211,16 @@ def make_printable(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
+def make_value(text: str) -> str:
+    """Make text from outside fit for a value of a line: it ends there, and is on that line."""
+    return _STRUCTURE.sub("?", make_printable(text))
+
+
 def _make_harmless(text: str, fields: Mapping[str, object]) -> str:
     """Take from quoted local parts (RFC 5321 §4.1.2) what could pass for the text around them."""
     for value in list_addresses(fields):
         if '"' in value:
             local, at, domain = make_printable(value).rpartition("@")
-            shown = _STRUCTURE.sub("?", local) + at + domain
+            shown = make_value(local) + at + domain
             text = text.replace(local + at + domain, shown)
     return text

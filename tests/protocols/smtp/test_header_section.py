@@ -31,6 +31,8 @@ from letterlock.protocols.smtp.header_section import (
         (b"From bob Mon Jan  1\nTo: a\n\nx", ["to"], b"x"),
         (b">From bob Mon Jan  1\nTo: a\n\nx", ["to"], b"x"),
         (b"From: bob\n\nx", ["from"], b"x"),
+        (b"From : bob\nFrom: eve\n\nx", ["from", "from"], b"x"),
+        (b"From \t: bob\n\nx", ["from"], b"x"),
         (b"To: a\n\n\nx", ["to"], b"\nx"),
         (b"T\xc3\xb6: a\n\nx", [], b"T\xc3\xb6: a\n\nx"),
     ],

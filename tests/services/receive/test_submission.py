@@ -86,6 +86,14 @@ async def test_every_mechanism_lets_in_and_keeps_out(tmp_path: Path, mechanism: 
     assert not any(PASSWORD in text or "mistaken" in text for text in told)
 
 
+async def test_a_name_that_is_guessed_passes_for_no_other_value_of_the_log(tmp_path: Path) -> None:
+    name = "x, client=unknown[192.0.2.1], sasl_username=root"
+    async with submitting(tmp_path) as desk, desk.client() as talk:
+        await talk.log_in(name, "mistaken")
+    (told,) = [text for text in desk.log.texts if "authentication failed" in text]
+    assert told.endswith(", sasl_username=x? client?unknown?192.0.2.1?? sasl_username?root")
+
+
 async def talk_by(talk: Talk, mechanism: str, name: str, password: str) -> bytes:
     """Log in; gives the last reply."""
     if mechanism == "PLAIN":

@@ -58,6 +58,8 @@ def test_who_sends_as_himself_is_let_through(header: bytes) -> None:
         (b"Subject: hi\r\n", "554 5.6.0 Message refused: no From field"),
         (FROM + FROM, "554 5.6.0 Message refused: more than one From field"),
         (FROM + b"from : bob@example.org\r\n", "554 5.6.0"),
+        (b"From : bob@example.org\r\n" + FROM, "554 5.6.0 Message refused: more than one From"),
+        (b"From : bob@example.org\r\n", "550 5.7.1"),
         (FROM + b"Date: x\r\nDate: y\r\n", "554 5.6.0 Message refused: more than one Date field"),
         (FROM + b"no field\r\n", "554 5.6.0 Message refused: the header section has a line that"),
         (b" folded\r\n" + FROM, "554 5.6.0"),

@@ -17,7 +17,8 @@ Field = tuple[str, bytes]
 
 # RFC 5322 §3.6.8, and §4.5.8 (before the colon there may be space).
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
-_MAILBOX_LINE = re.compile(rb">?From [^\n]*\n")
+# Not `From :`, which is a field.
+_MAILBOX_LINE = re.compile(rb">?From (?![ \t]*:)[^\n]*\n")
 _EMPTY_LINES = (b"\n", b"\r\n")
 
 

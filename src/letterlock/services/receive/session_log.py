@@ -5,7 +5,7 @@ Each line's client and addresses are its fields too: see `base.log`.
 
 from typing import Protocol
 
-from letterlock.base.log import Log, Service
+from letterlock.base.log import Log, Service, make_value
 from letterlock.protocols.smtp.replies import Reply
 from letterlock.protocols.smtp.server_events import Hello, MailFrom
 from letterlock.protocols.tls.handshake import Handshake
@@ -23,6 +23,7 @@ def log_stored(log: Log, client: str, login: str, helo: str, message: NewMessage
     """Write that a message came in, and then its size; `login` tells who is logged in."""
     sender, size = message.envelope.sender, message.body.size
     count = len(message.envelope.recipients)
+    account = message.origin.get("account")
     log.write(
         Service.SMTPD,
         f"client={client}{login}, helo=<{helo}>, from=<{sender}>",
@@ -30,7 +31,7 @@ def log_stored(log: Log, client: str, login: str, helo: str, message: NewMessage
         client=client,
         helo=helo,
         sender=sender,
-        sasl_username=message.origin.get("account"),
+        sasl_username=None if account is None else make_value(account),
     )
     log.write(
         Service.QUEUE,

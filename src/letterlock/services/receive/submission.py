@@ -11,6 +11,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
+from letterlock.base.log import make_value
 from letterlock.network.smtp_owner import Peer
 from letterlock.protocols.sasl.channel_binding import NO_BINDINGS, ChannelBindings
 from letterlock.protocols.sasl.mechanisms import Mechanism, make_exchange
@@ -222,7 +223,7 @@ class SubmittingSession(ReceivingSession):
             case _:
                 assert_never(outcome)
         self._counts.add("AUTH", is_accepted=False)
-        login = None if name is None else make_safe(name, may_be_utf8=True)
+        login = None if name is None else make_value(name)
         user = "" if login is None else f", sasl_username={login}"
         # In Postfix's words, which fail2ban reads.
         self._log(
@@ -272,5 +273,5 @@ class SubmittingSession(ReceivingSession):
         return {**super()._origin(), "account": self._logged_in.name}
 
     def _describe_login(self) -> str:
-        name = make_safe(self._logged_in.name, may_be_utf8=True)
+        name = make_value(self._logged_in.name)
         return f", sasl_method={self._mechanism}, sasl_username={name}"
