@@ -48,6 +48,14 @@ OURS = [
     "mx\u3002example\uff0eorg; none".encode(),
     "\uff4dx.example.org; none".encode(),
     "mx.ex\u00adample.org; none".encode(),
+    b" mx.exam(comment)ple.org; none",
+    b": mx.example.org; none",
+    b":\0mx.example.org; none",
+    b":; mx.example.org; none",
+    # RFC 2047 §5 has no encoded-words here; Sieve and libraries decode them in any field.
+    b" =?utf-8?q?mx.example.org?=; dkim=pass",
+    b" =?us-ascii?b?bXguZXhhbXBsZS5vcmc=?=; dkim=pass",
+    b" (=?utf-8?q?mx.example.org?=) other.example; dkim=pass",
     # What cannot be read may be anybody's.
     b"",
     b" ",

@@ -1,9 +1,10 @@
 """Authentication-Results fields that say they are ours and come from outside: found, and taken out.
 
 RFC 8601 §5 (removal), §2.2 (authserv-id, comments), §2.6 (versions), §7.1 and §7.8 (forged and
-malformed fields). A program behind us may read a field in another way than the grammar has it, so
-one goes as soon as its beginning can be read as naming us, or cannot be read at all. ARC's fields
-are not looked at: their seal says whose they are. Fields as values: `authentication_results`.
+malformed fields); RFC 2047 §5 (encoded-words, which Sieve decodes in any field). A program behind
+us may read a field in another way than the grammar has it, so one goes as soon as its beginning can
+be read as naming us, or cannot be read at all. ARC's fields are not looked at: their seal says
+whose they are. Fields as values: `authentication_results`.
 """
 
 import re
@@ -25,7 +26,8 @@ _NAME = b"authentication-results"
 _FIELD = re.compile(rb"authentication-results\s*(?::|\Z)", re.IGNORECASE)
 _PART = re.compile(r'\\.|[";()\\]|[^";()\\]+', re.DOTALL)
 _FOLD = re.compile(r"\r\n[ \t]+")
-_WORD = re.compile(r'[^\s()",;<>=/]+')
+_WORD = re.compile(r'[^\s()",:;<>=/]+')
+_NO_WORD = re.compile(r'["\0:]')
 _VERSION = re.compile(r"0*1\Z")
 
 
@@ -67,10 +69,13 @@ def is_own_claim(value: bytes, own: OwnNames) -> bool:
     if found is None:
         return True
     head, plain = found
-    words = plain.replace('"', " ").split()
+    if "=?" in head:
+        # An encoded-word, which no authserv-id is: who decodes it sees another name than we do.
+        return True
+    words = _NO_WORD.sub(" ", plain).split()
     if not words or (len(words) > 1 and words[1].isdecimal() and not _VERSION.match(words[1])):
         return True
-    return not own.names.isdisjoint(_list_names(head))
+    return not own.names.isdisjoint((*_list_names(head), *_list_names(plain)))
 
 
 def _select(fields: list[HeaderField], own: OwnNames) -> Iterator[HeaderField]:
@@ -87,7 +92,7 @@ def _select(fields: list[HeaderField], own: OwnNames) -> Iterator[HeaderField]:
 def _read_head(text: str) -> tuple[str, str] | None:
     """Give what stands before the first `;` that is in no comment, and that without its comments.
 
-    None: it is not to be read.
+    A NUL, which names have none of, stands for each piece of a comment. None: it is not to be read.
     """
     depth, is_quoted, at, plain = 0, False, 0, ""
     for part in _PART.findall(text[: MAX_HEAD_CHARACTERS + 1]):
@@ -103,7 +108,7 @@ def _read_head(text: str) -> tuple[str, str] | None:
         elif part == ";" and not is_comment:
             break
         at += len(part)
-        plain += " " if is_comment else part
+        plain += "\0" if is_comment else part
         if depth > _MAX_COMMENT_DEPTH:
             return None
     is_open = depth > 0 or is_quoted
