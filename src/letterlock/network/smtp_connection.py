@@ -75,8 +75,7 @@ class Connection(asyncio.Protocol):
         self._is_waiting = False
         self._is_paused = False
         self._is_reading = True
-        self._is_stopping = False
-        self._is_ended = False
+        self._is_stopping = self._is_ended = False
         self._lost: str | None = None
         self._late: str | None = None
         self._is_expecting_end = False
@@ -191,8 +190,7 @@ class Connection(asyncio.Protocol):
             if event is None:
                 break
             self._ACTIONS[type(event)](self, event)
-        if not self._is_ended:
-            # Else all was sent before the end.
+        if not self._is_ended:  # else all was sent before
             self._flush()
         if self._is_paused:
             self._stop_reading()
