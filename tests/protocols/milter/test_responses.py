@@ -71,6 +71,8 @@ def test_an_answer(kind: bytes, content: bytes, response: Response) -> None:
         ),
         (b"550-5.7.1 one\n550 two", ReplyCode(550, "5.7.1", ("one", "two"))),
         (b"550 5.7.1 100%% sure\x1b[1m", ReplyCode(550, "5.7.1", ("100% sure?[1m",))),
+        # RFC 5321 §4.2: replies are ASCII; who did not ask for SMTPUTF8 can't read others.
+        ("550 5.7.1 häßlich".encode(), ReplyCode(550, "5.7.1", ("h??lich",))),
     ],
 )
 def test_a_reply_of_its_own(text: bytes, response: ReplyCode) -> None:

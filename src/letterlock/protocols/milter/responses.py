@@ -179,9 +179,12 @@ def _parse_reply(content: bytes) -> ReplyCode | Violation:
 
 
 def _read_lines(text: bytes) -> list[str]:
-    """Cut a reply into lines, each made printable; smfi_setreply has `%%` for a per cent sign."""
+    """Cut a reply into lines of printable ASCII (RFC 5321 §4.2).
+
+    smfi_setreply has `%%` for a per cent sign.
+    """
     lines = [line for line in _LINE_END.split(text.replace(b"%%", b"%")) if line]
-    return [_read_text(line) for line in lines]
+    return [_read_text(line).encode("ascii", "replace").decode("ascii") for line in lines]
 
 
 def _read_address(octets: bytes) -> str:
