@@ -5,6 +5,7 @@ of anybody else nothing is looked at. What was told becomes the session's `Peer`
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,6 +18,8 @@ from letterlock.protocols.proxy.reader import HeaderReader
 HEADER_SECONDS = 10.0
 """How long a header is waited for; §2 wants 3 at least, for a segment that was lost."""
 _MAX_WORD_CHARACTERS = 64
+# No name of a version or cipher has others, and a line of the log could be read in another way.
+_NOT_IN_WORD = re.compile(r"[^A-Za-z0-9._-]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,7 @@ def name_client(proxy: Peer, header: ProxyHeader, is_listed: Callable[[str], boo
 
 
 def _describe(tls: ProxiedTls) -> str:
-    words = tls.version or "TLS"
-    if tls.cipher:
-        words = f"{words[:_MAX_WORD_CHARACTERS]} with cipher {tls.cipher}"
-    return words[: 2 * _MAX_WORD_CHARACTERS]
+    version, cipher = (
+        _NOT_IN_WORD.sub("?", each[:_MAX_WORD_CHARACTERS]) for each in (tls.version, tls.cipher)
+    )
+    return (version or "TLS") + (f" with cipher {cipher}" if cipher else "")

@@ -239,12 +239,13 @@ async def test_what_comes_with_the_header_is_the_clients(tmp_path: Path) -> None
 
 
 async def test_tls_that_ended_at_the_proxy_is_told_and_is_none_of_ours(tmp_path: Path) -> None:
-    tls = ProxiedTls("TLSv1.3", "TLS_AES_128_GCM_SHA256\r\n" + "x" * 500)
+    tls = ProxiedTls("TLSv1.3", "TLS_AES_128_GCM_SHA256\r\n]: a[1]" + "x" * 500)
     header = format_binary_header(ProxyHeader(Endpoint("192.0.2.7", 1), HERE, tls=tls))
     async with proxied(tmp_path) as node:
         await talk(node.port, header, *TALK[:3], b"DATA\r\n", MESSAGE, b"QUIT\r\n")
         line = next(text for text in node.log.texts if text.startswith("connect from "))
         assert "by proxy [127.0.0.1], which it reached by TLSv1.3 with cipher TLS_AES" in line
+        assert "SHA256?????a?1?xxx" in line, "nothing of it can begin a part of the line"
         assert len(line) < 300
         (stored,) = await node.store.list_messages()
         body = b"".join([piece async for piece in node.store.read_body(stored.queue_id)])
