@@ -118,7 +118,7 @@ class _Home:
             clock=clock,
             log=log,
             make_id=QueueIds(clock).make,
-            count=lambda name: counters.add(0, name),
+            count=counters.adder(0),
             wake=lambda _: None,
         )
 

@@ -54,6 +54,7 @@ def test_a_window_forgets_the_one_before() -> None:
 
 def test_named_counters_sum_by_name() -> None:
     counters = NamedCounters(["no_sni", "tls"], workers=2)
-    counters.add(0, "tls")
-    counters.add(1, "tls", 2)
+    counters.adder(0)("tls")
+    counters.adder(1)("tls")
+    counters.adder(1)("tls")
     assert counters.totals() == {"no_sni": 0, "tls": 3}

@@ -54,21 +54,17 @@ class LineForm(ABC):
 
 
 class _StampedForm(LineForm):
-    """Makes what all lines of a second begin with, once."""
+    """Makes what all lines of a second begin with, once: `_begin`, from `_since` to `_until`."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._begin = ""
-        self._begin_holds = (_NEVER, _NEVER)
+        self._since = self._until = _NEVER
 
-    def _find_begin(self) -> str:
-        now = self._clock.now()
-        since, until = self._begin_holds
-        if not since <= now < until:
-            since = now.replace(microsecond=0)
-            self._begin_holds = (since, since + timedelta(seconds=1))
-            self._begin = self._make_begin(now.astimezone(UTC))
-        return self._begin
+    def _begin_anew(self, now: datetime) -> None:
+        self._since = now.replace(microsecond=0)
+        self._until = self._since + timedelta(seconds=1)
+        self._begin = self._make_begin(now.astimezone(UTC))
 
     @abstractmethod
     def _make_begin(self, now: datetime) -> str: ...
@@ -89,8 +85,11 @@ class PostfixForm(_StampedForm):
         self, service: str, text: str, queue_id: str | None, fields: Mapping[str, object]
     ) -> bytes:
         del fields
+        # Each line's time is looked at: a clock that was set back shows.
+        if not self._since <= (now := self._clock.now()) < self._until:
+            self._begin_anew(now)
         subject = f"{queue_id}: " if queue_id else ""
-        line = f"{self._find_begin()}{service}[{self.process}]: {subject}{text}\n"
+        line = f"{self._begin}{service}[{self.process}]: {subject}{text}\n"
         return line.encode(errors="replace")
 
     def _make_begin(self, now: datetime) -> str:
@@ -132,8 +131,10 @@ class BsdSyslogForm(_StampedForm):
         self, service: str, text: str, queue_id: str | None, fields: Mapping[str, object]
     ) -> bytes:
         del fields
+        if not self._since <= (now := self._clock.now()) < self._until:
+            self._begin_anew(now)
         subject = f"{queue_id}: " if queue_id else ""
-        begin = f"<{_find_value(text)}>{self._find_begin()}"
+        begin = f"<{_find_value(text)}>{self._begin}"
         return f"{begin}{service}[{self.process}]: {subject}{text}".encode(errors="replace")
 
     def _make_begin(self, now: datetime) -> str:

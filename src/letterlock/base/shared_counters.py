@@ -8,7 +8,7 @@ client among tens of thousands early, and which nobody outside can bring about.
 
 import hashlib
 import mmap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 DEFAULT_SLOTS = 1 << 16
 _CELL_BYTES = 8
@@ -44,6 +44,10 @@ class SharedCounters:
     def cell(self, worker: int, slot: int) -> int:
         """Give one worker's count."""
         return self._cells[slot * self._workers + worker]
+
+    def column(self, worker: int) -> memoryview:
+        """Give all counts of one worker, by slot: what is written there counts."""
+        return self._cells[worker :: self._workers]
 
     def total(self, slot: int) -> int:
         """Sum a slot over all workers."""
@@ -83,9 +87,17 @@ class NamedCounters:
         self._slots = {name: number for number, name in enumerate(names)}
         self._counters = SharedCounters(workers, b"", slots=max(1, len(names)))
 
-    def add(self, worker: int, name: str, step: int = 1) -> None:
-        """Count; a name that was not given at the start is a KeyError."""
-        self._counters.add(worker, self._slots[name], step)
+    def adder(self, worker: int) -> Callable[[str], None]:
+        """Give what counts one more of a name in a worker's column.
+
+        A name that was not given at the start is a KeyError.
+        """
+        cells, slots = self._counters.column(worker), self._slots
+
+        def add(name: str) -> None:
+            cells[slots[name]] += 1
+
+        return add
 
     def of_worker(self, worker: int) -> dict[str, int]:
         """Give what one worker counted."""

@@ -27,6 +27,9 @@ def build_sessions(config: Config, *, has_tls: bool) -> Callable[[Peer], ServerS
         offer_starttls=has_tls,
         offer_requiretls=receive.requiretls,
     )
+    if not (receive.bare_newline_exceptions or receive.xclient_from or receive.xforward_from):
+        # All may the same: nothing is to be asked about a client.
+        return lambda _: ServerSession(settings)
     exceptions = RelayClients(receive.bare_newline_exceptions)
     proxies = RelayClients(receive.xclient_from)
     forwarders = RelayClients(receive.xforward_from)

@@ -91,6 +91,7 @@ class Worker:
         """Be the worker of a place. `number`: see `supervisor`; by default the place."""
         self._common = common
         self._place = place
+        self._count = common.counters.adder(place)
         self._number = place if number is None else number
         self._stop = asyncio.Event()
         self._drain = asyncio.Event()
@@ -248,9 +249,6 @@ class Worker:
             ),
             notices=build_notices(config, common.clock, common.log, self._ids.make, self._tables),
         )
-
-    def _count(self, name: str) -> None:
-        self._common.counters.add(self._place, name)
 
     def _submission(self, receiver: Receiver) -> SubmissionService | None:
         common = self._common

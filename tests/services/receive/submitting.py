@@ -245,6 +245,6 @@ def _receiver(queue: SqliteQueue, clock: Clock, log: FakeLog, clients: Clients) 
         clock=clock,
         log=log,
         make_id=QueueIds(clock).make,
-        count=lambda name: counters.add(0, name),
+        count=counters.adder(0),
         wake=lambda _: None,
     )

@@ -88,7 +88,7 @@ async def receiving(  # noqa: PLR0913 - each is what some tests vary
         clock=clock,
         log=log,
         make_id=QueueIds(clock).make,
-        count=lambda name: counters.add(0, name),
+        count=counters.adder(0),
         wake=woken.extend,
         proxies=RelayClients((ip_network(xclient_from),)),
         signer=signer,

@@ -161,6 +161,8 @@ def parse_command(line: bytes, *, may_be_unicode: bool = False) -> Command:
 
     `may_be_unicode`: the transaction was begun with SMTPUTF8, so RCPT may hold UTF-8.
     """
+    if (whole := _WHOLE_LINES.get(line)) is not None:
+        return whole
     try:
         # Trailing white space is tolerated (RFC 5321 §4.1.1).
         text = line.decode().rstrip(" \t")
@@ -271,6 +273,12 @@ _PARSERS: dict[str, Callable[[str], Command]] = {
     "XFORWARD": Xforward,
     "TURN": _always(Rejected("TURN", reply(502, "5.5.1", "TURN is not offered"))),
     "ETRN": _always(Rejected("ETRN", reply(502, "5.5.1", "ETRN is not offered"))),
+}
+
+
+# As nearly all clients write them: nothing is to be parsed.
+_WHOLE_LINES: dict[bytes, Command] = {
+    each.verb.encode(): each for each in (Data(), Quit(), Rset(), Noop(), StartTls())
 }
 
 

@@ -80,6 +80,8 @@ class ServerSession(ServerClients):
     def __init__(self, settings: SessionSettings) -> None:
         super().__init__(settings)
         self._refusal: Reply | None = None
+        # False where `_find_refusal` finds none: it is not asked for each command then.
+        self._has_conditions = settings.require_tls
         self._is_eof = False
 
     def greet(self) -> None:
@@ -99,6 +101,7 @@ class ServerSession(ServerClients):
         421 and 521 close; after anything else every command but QUIT is refused (RFC 5321 §3.1;
         after TLS with the same reply, RFC 3207 §4.1).
         """
+        self._has_conditions = True
         if self._mode is not Mode.BANNER:
             self._refusal = reply
             return
@@ -193,7 +196,7 @@ class ServerSession(ServerClients):
             self._events.append(ProtocolError(server_replies.OUT_OF_STEP, verb))
             self._end(server_replies.OUT_OF_STEP, f"improper command pipelining after {verb}")
             return
-        refusal = self._find_refusal(verb)
+        refusal = self._find_refusal(verb) if self._has_conditions else None
         if refusal is None:
             self._ACTIONS[type(command)](self, command)
             if verb in _JUNK or command == _EMPTY_CHUNK:

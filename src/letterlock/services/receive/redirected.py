@@ -61,7 +61,7 @@ def redirect_if_known(envelope: Envelope, tables: Tables) -> Envelope:
 
 def find_destinations(envelope: Envelope) -> tuple[str, ...]:
     """Give what each recipient is grouped by in the queue: what stands behind the last @."""
-    return tuple(item.address.rpartition("@")[2] for item in envelope.recipients)
+    return tuple([item.address.rpartition("@")[2] for item in envelope.recipients])
 
 
 def _follow(recipient: Recipient, tables: Tables) -> list[Recipient | str]:

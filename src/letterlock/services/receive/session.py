@@ -79,7 +79,9 @@ class ReceivingSession:
         if not peer.is_proxy:
             receiver.count("connections")
             refusal = receiver.clients.admit(None if self._is_proxy else peer.ip)
-            self._log(f"connect from {self._client}{proxied.describe_way(peer)}")
+            client = self._client
+            way = "" if peer.via is None else proxied.describe_way(peer)
+            receiver.log.write(Service.SMTPD, f"connect from {client}{way}", client=client)
         if refusal is None and is_crowded:
             refusal = reply(421, "4.3.2", "Too many connections for this server, try again later")
         if refusal is not None:
@@ -234,7 +236,9 @@ class ReceivingSession:
             return
         if reason not in {"quit", "refused", "client named"}:
             self._log(f"{reason} from {self._client}")
-        self._log(f"disconnect from {self._client} {self._counts.format()}")
+        client = self._client
+        text = f"disconnect from {client} {self._counts.format()}"
+        self._receiver.log.write(Service.SMTPD, text, client=client)
 
     # ours
 
@@ -261,7 +265,7 @@ class ReceivingSession:
 
     async def _answer(self, message: IncomingMessage) -> Reply:
         rest = message.opening.finish()
-        refusal = message.refusal or self._judge_header(message)
+        refusal = message.refusal or self._judge_header(message.header)
         if refusal is not None:
             message.discard()
             return refusal
@@ -289,7 +293,7 @@ class ReceivingSession:
 
     async def _store(self, message: IncomingMessage) -> Reply:
         receiver, envelope = self._receiver, message.envelope
-        demand = find_tls_demand(envelope.tls_demand, bytes(message.header))
+        demand = find_tls_demand(envelope.tls_demand, message.header)
         if demand is not envelope.tls_demand:
             envelope = replace(envelope, tls_demand=demand)
         redirected = redirect(envelope, receiver.tables.current())
@@ -325,11 +329,11 @@ class ReceivingSession:
         log_stored(receiver.log, self._client, told, self._hello.name, new)
         receiver.wake(new.destinations)
         if redirected.expanded:
-            await report_expanded(receiver, new, redirected.expanded, bytes(message.header))
+            await report_expanded(receiver, new, redirected.expanded, message.header)
         return reply(250, "2.0.0", f"Ok: queued as {message.queue_id}")
 
-    def _judge_header(self, message: IncomingMessage) -> Reply | None:
-        hops = count_received(bytes(message.header))
+    def _judge_header(self, header: bytes) -> Reply | None:
+        hops = count_received(header)
         if hops > self._receiver.max_hops:
             refusal = reply(554, "5.4.6", f"Mail loop: the message has {hops} Received headers")
             self._log_refusal("END-OF-MESSAGE", refusal)
