@@ -24,10 +24,12 @@ STAMP = ENVIRONMENT / "made-from"
 
 # The shell reads the second line as a command, Python as a string: a first line with a path in it
 # may have neither spaces nor more than 127 octets.
-LAUNCHER = """\
+START = """\
 #!/bin/sh
 '''exec' "{python}" "$0" "$@"
 ' '''
+"""
+LAUNCHER = """\
 import sys
 from {module} import {function}
 sys.exit({function}())
@@ -80,16 +82,22 @@ def _install(requirements: str) -> None:
 
 
 def _write_launchers() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    for command, target in project["scripts"].items():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    for command, target in settings["project"]["scripts"].items():
         module, _, function = target.partition(":")
-        text = LAUNCHER.format(
-            python=ENVIRONMENT / "bin" / "python", module=module, function=function
-        )
-        path = ENVIRONMENT / "bin" / command
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
-            path.chmod(0o755)
+        _write_launcher(command, LAUNCHER.format(module=module, function=function))
+    wheel = settings["tool"]["hatch"]["build"]["targets"]["wheel"]
+    for source, command in wheel["shared-scripts"].items():
+        # Its first line, `#!python`, is for installers.
+        _write_launcher(command, (ROOT / source).read_text(encoding="utf-8").partition("\n")[2])
+
+
+def _write_launcher(command: str, program: str) -> None:
+    path = ENVIRONMENT / "bin" / command
+    text = START.format(python=ENVIRONMENT / "bin" / "python") + program
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+        path.chmod(0o755)
 
 
 def _stop(reason: str) -> NoReturn:

@@ -1,19 +1,22 @@
 """Picking up what programs dropped: at once, one by one, and nothing twice."""
 
 import asyncio
+import fcntl
 import os
 import pwd
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from letterlock.base.clock import SystemClock
+from letterlock.node import pickup
 from letterlock.node.pickup import Pickup, find_user_by_id
 from letterlock.services.receive.dropped import DroppedFile, LocalUser
 from letterlock.services.receive.local import Taken
+from letterlock.storage import drop_folder
 from letterlock.storage.drop import FORMAT
 from letterlock.storage.drop_folder import DropFolder
 from tests.fakes import FakeLog
@@ -109,6 +112,24 @@ async def test_what_the_queue_cannot_take_keeps_nothing_else_waiting(scene: Scen
     async with scene.running():
         await scene.wait(lambda: scene.names() == ["msg.a"])
     assert scene.taken[:2] == [b"not now", b"hello"]
+
+
+async def test_files_that_somebody_holds_keep_no_others_waiting(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many: only so many are looked at in one pass."""
+    for module in (drop_folder, pickup):
+        monkeypatch.setattr(module, "MAX_NAMES", 2)
+    with ExitStack() as stack:
+        for number in range(5):
+            scene.drop(f"held{number}", b"held", age=10)
+            file = stack.enter_context((scene.place.drops / f"msg.held{number}").open("rb"))
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+        for number in range(3):
+            scene.drop(f"other{number}", b"hello")
+        async with scene.running():
+            await scene.wait(lambda: len(scene.taken) == 3)
+    assert scene.taken == [b"hello"] * 3
 
 
 async def test_a_message_that_breaks_us_stays_and_is_told_once(scene: Scene) -> None:

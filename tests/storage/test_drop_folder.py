@@ -146,6 +146,19 @@ def test_the_bell_is_heard_and_is_never_anothers(folder: DropFolder) -> None:
     os.close(folder.open_bell())
 
 
+def test_a_bell_that_somebody_put_there_just_now_is_not_touched(
+    folder: DropFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A second name of a file of the node's, say: its mode stays."""
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"key")
+    secret.chmod(0o600)
+    monkeypatch.setattr(os, "mkfifo", lambda path, _: os.link(secret, path))
+    with pytest.raises(OSError, match="another bell"):
+        folder.open_bell()
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+
+
 def test_what_was_given_up_is_swept_and_what_is_at_work_is_not(folder: DropFolder) -> None:
     names = ["tmp.old", "tmp.held", "tmp.new", "junk", "msg.old"]
     for name in names:

@@ -20,7 +20,12 @@ def repository(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     (root / "uv.lock").write_text(
         '[[package]]\nname = "greeting"\nversion = "1"\nsource = { editable = "." }\n'
     )
-    (root / "pyproject.toml").write_text('[project.scripts]\ngreet = "greeting:main"\n')
+    (root / "scripts").mkdir()
+    (root / "scripts" / "welcome").write_text("#!python\nprint('welcome')\n")
+    (root / "pyproject.toml").write_text(
+        '[project.scripts]\ngreet = "greeting:main"\n'
+        '[tool.hatch.build.targets.wheel.shared-scripts]\n"scripts/welcome" = "welcome"\n'
+    )
     monkeypatch.setattr(environment, "ROOT", root)
     monkeypatch.setattr(environment, "ENVIRONMENT", root / ".venv")
     monkeypatch.setattr(environment, "STAMP", root / ".venv" / "made-from")
@@ -76,6 +81,14 @@ def test_a_command_of_the_project_starts_from_a_folder_with_a_space(
     )
     assert done.stderr == "hello\n", "sys.exit() prints a text to standard error"
     assert len(built) == 1
+
+
+@pytest.mark.usefixtures("built")
+def test_a_script_of_the_project_is_a_command_too(repository: Path) -> None:
+    environment.main()
+    command = repository / ".venv" / "bin" / "welcome"
+    done = subprocess.run([command], capture_output=True, check=False, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "welcome\n", "")
 
 
 @pytest.mark.usefixtures("repository")

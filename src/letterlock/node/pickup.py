@@ -21,7 +21,7 @@ from letterlock.services.receive.dropped import DroppedFile, LocalUser
 from letterlock.services.receive.local import LocalSettings, LocalSubmissions, Taken
 from letterlock.services.receive.session import Receiver
 from letterlock.storage.drop import DropError
-from letterlock.storage.drop_folder import DropFolder, Found, Refused
+from letterlock.storage.drop_folder import MAX_NAMES, DropFolder, Found, Refused
 
 LOOK_SECONDS = 10.0
 """Between two looks when nobody rings, or the queue could not take what is there."""
@@ -107,20 +107,30 @@ class Pickup:
         self._rung.set()
 
     async def _take_all(self) -> None:
-        """Take what is there. What the queue can't take now keeps nothing else waiting."""
+        """Take what is there, each file once. One that can't be taken keeps no other waiting."""
         self._rung.clear()
         folder = self._folder
         await asyncio.to_thread(folder.sweep, self._clock.now().timestamp())
-        names, self._left = await asyncio.to_thread(folder.list_whole, self._left)
-        for name in names:
-            if self._is_stopped:
+        seen: set[str] = set()
+        while True:
+            names, there = await asyncio.to_thread(folder.list_whole, self._left | seen)
+            self._left &= there
+            for name in names:
+                if self._is_stopped:
+                    return
+                await self._take_to_its_end(name)
+            if len(names) < MAX_NAMES:
                 return
-            taking = asyncio.ensure_future(self._take(name))
-            try:
-                await asyncio.shield(taking)
-            except asyncio.CancelledError:
-                await asyncio.wait([taking])
-                raise
+            # The rest, and not these again: somebody may hold any number of his own.
+            seen.update(names)
+
+    async def _take_to_its_end(self, name: str) -> None:
+        taking = asyncio.ensure_future(self._take(name))
+        try:
+            await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            await asyncio.wait([taking])
+            raise
 
     async def _take(self, name: str) -> None:
         try:

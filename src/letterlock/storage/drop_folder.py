@@ -6,6 +6,7 @@ has it locked. `drop` has the format, and the modes that keep users from each ot
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -92,6 +93,10 @@ class DropFolder:
         # Read and write: with a writer of our own it never reads as ended.
         flags = os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
         bell = os.open(path, flags)
+        status = os.fstat(bell)
+        if not stat.S_ISFIFO(status.st_mode) or status.st_uid != os.geteuid():
+            os.close(bell)
+            raise FileExistsError(errno.EEXIST, "somebody put another bell there", str(path))
         os.fchmod(bell, BELL_MODE)
         return bell
 
