@@ -93,6 +93,7 @@ def test_a_token_is_found_in_its_path_and_nowhere_else(path: str, token: str | N
     assert find_token(path) == token
 
 
+ISSUER = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "An authority")])
 IDENTIFIERS = ("mx.example.org", "192.0.2.1", "2001:db8::1")
 
 
@@ -105,7 +106,7 @@ def encode(
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .issuer_name(subject)
+        .issuer_name(subject if how.get("is_self_signed", True) else ISSUER)
         .public_key(key.public_key())
         .serial_number(1)
         .not_valid_before(START)
@@ -146,6 +147,7 @@ DIGEST = sha256(b"abc.def").digest()
         (encode(), "without the extension 2.5.29.17"),
         (encode(NAME, has_digest=False), "without the extension 1.3.6.1.5.5.7.1.31"),
         (encode(NAME, is_critical=False), "not critical"),
+        (encode(NAME, is_self_signed=False), "not self-signed"),
         (encode(NAME, NAME), "of other names"),
         (encode(NAME, x509.DNSName("mx2.example.org")), "of other names"),
         (encode(NAME, x509.IPAddress(ip_address("192.0.2.1"))), "of other names"),

@@ -119,7 +119,9 @@ def find_certificate_fault(
     RFC 8737 §3; the certificate's own signature is left out (§4).
     """
     try:
-        extensions = x509.load_der_x509_certificate(octets).extensions
+        certificate = x509.load_der_x509_certificate(octets)
+        is_self_issued = certificate.issuer == certificate.subject
+        extensions = certificate.extensions
         names = list(extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
         found = extensions.get_extension_for_oid(ACME_IDENTIFIER)
     except x509.ExtensionNotFound as error:
@@ -128,6 +130,14 @@ def find_certificate_fault(
         return "a certificate that can't be read"
     if len(names) != 1 or not _is_name(names[0], identifier):
         return f"a certificate of other names than {identifier}"
+    if not is_self_issued:
+        return "a certificate that is not self-signed"
+    return _find_digest_fault(found, key_authorization)
+
+
+def _find_digest_fault(
+    found: "x509.Extension[x509.ExtensionType]", key_authorization: str
+) -> str | None:
     if not found.critical:
         return "a certificate whose acmeIdentifier is not critical"
     assert isinstance(found.value, x509.UnrecognizedExtension)
