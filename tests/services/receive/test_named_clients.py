@@ -54,6 +54,16 @@ async def test_a_client_that_was_named_has_no_right_of_its_proxys(
         assert codes(answers) == [220, 250, 220, 250, 250, 554, 221]
 
 
+@pytest.mark.parametrize("told", [b"NAME=client.example", b"HELO=c.example", b"PORT=1"])
+async def test_a_client_whose_address_is_not_told_has_no_right_of_its_proxys(
+    tmp_path: Path, told: bytes
+) -> None:
+    """Rule 179: the address that is left is the proxy's own."""
+    async with receiving(tmp_path, xclient_from="127.0.0.1/32", relay_from="127.0.0.0/8") as node:
+        answers = await talk(node.port, EHLO, b"XCLIENT " + told + b"\r\n", *TALK)
+        assert codes(answers) == [220, 250, 220, 250, 250, 554, 221]
+
+
 @pytest.mark.parametrize("address", [b"203.0.113.9", b"127.0.0.1"])
 async def test_a_client_that_was_named_names_nobody(tmp_path: Path, address: bytes) -> None:
     """What comes behind XCLIENT is the client's, which nginx only passes on."""

@@ -26,12 +26,9 @@ _NOT_IN_ID = re.compile(r"[^A-Za-z0-9._-]")
 
 def may_name_clients(peer: Peer, proxies: RelayClients) -> bool:
     """Say whether a client is listed among those that tell of others (XCLIENT, XFORWARD)."""
-    return (
-        bool(proxies.networks)
-        and peer.has_rights
-        and not peer.is_named
-        and proxies.may_relay(peer.ip)
-    )
+    # With XCLIENT it may go on: it has no rights then, and its own address still.
+    is_itself = peer.has_rights or (peer.ip == peer.via and not peer.is_proxy)
+    return bool(proxies.networks) and is_itself and not peer.is_named and proxies.may_relay(peer.ip)
 
 
 def begin_name(peer: Peer, names: ClientNames) -> ClientName:
@@ -48,8 +45,9 @@ def name_client(
 ) -> Peer:
     """Give the client that a proxy names with XCLIENT; what it does not say stays as it was.
 
-    Whoever has an address or a login so has no word about others: what is said from here on is the
-    client's, and only passed on.
+    But for rights: where no address is told, it is the proxy's own, which gives none. Whoever has
+    an address or a login so has no word about others: what is said from here on is the client's,
+    and only passed on.
     """
     attributes = event.attributes
     is_named = proxy.is_named or "ADDR" in attributes or bool(attributes.get("LOGIN"))
@@ -58,6 +56,7 @@ def name_client(
         port=int(attributes.get("PORT") or 0),
         via=proxy.ip,
         told="",
+        has_rights=False,
         name=attributes.get("NAME", None if "ADDR" in attributes else proxy.name),
         tls=tls,
         is_named=is_named,
