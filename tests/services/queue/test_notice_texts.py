@@ -53,6 +53,14 @@ def test_a_file_with_a_mistake_is_told_and_not_used(
     assert found.problems[0].startswith(f"{tmp_path}/{problem}")
 
 
+@pytest.mark.parametrize("target", ["gone.txt", "failed.txt"])
+def test_a_link_that_leads_nowhere_is_told(tmp_path: Path, target: str) -> None:
+    (tmp_path / "failed.txt").symlink_to(target)
+    found = load_notice_texts(tmp_path)
+    assert found.texts == NoticeTexts()
+    assert found.problems == (f"{tmp_path}/failed.txt: is a link that leads nowhere",)
+
+
 def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
     found = load_notice_texts(tmp_path / "gone")
     assert found.problems == (

@@ -62,6 +62,8 @@ def _find_strangers(folder: Path) -> list[str]:
 def _read(path: Path, parse: Callable[[bytes], Parsed], problems: list[str]) -> Parsed | None:
     try:
         if not path.exists():
+            if path.is_symlink():
+                problems.append(f"{path}: is a link that leads nowhere")
             return None
         if not path.is_file():
             problems.append(f"{path}: is no file")
