@@ -13,7 +13,6 @@ from statistics import median
 
 from benchmarks import postfix
 from benchmarks.certificates import write_certificate
-from benchmarks.processes import cpu_seconds
 from benchmarks.programs import BuildError, LoadResult, Programs, build
 from benchmarks.servers import Server
 
@@ -30,9 +29,9 @@ class Sample:
 
 def take_sample(server: Server, count: int, run: Callable[[], LoadResult]) -> Sample:
     """Run a load of `count` items on a server; its CPU is counted while that runs."""
-    before = cpu_seconds(server.pid)
+    before = server.cpu_seconds()
     result = run()
-    cpu = cpu_seconds(server.pid) - before
+    cpu = server.cpu_seconds() - before
     return Sample(count / result.seconds, cpu / count, result.p50_ms, result.p99_ms)
 
 

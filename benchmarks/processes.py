@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,12 +51,27 @@ def free_port() -> int:
 
 def wait_for_banner(port: int, log: Path) -> None:
     """Wait until an SMTP server answers. Raises TimeoutError, with the end of its log."""
+
+    def has_banner(client: socket.socket) -> bool:
+        if not client.recv(512).startswith(b"220"):
+            return False
+        client.sendall(b"QUIT\r\n")
+        return True
+
+    _wait_for(port, log, has_banner)
+
+
+def wait_for_port(port: int, log: Path) -> None:
+    """Wait until something listens. Raises TimeoutError, with the end of its log."""
+    _wait_for(port, log, lambda _: True)
+
+
+def _wait_for(port: int, log: Path, is_ready: Callable[[socket.socket], bool]) -> None:
     end = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < end:
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
-                if client.recv(512).startswith(b"220"):
-                    client.sendall(b"QUIT\r\n")
+                if is_ready(client):
                     return
         except OSError:
             pass

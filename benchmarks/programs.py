@@ -5,7 +5,9 @@ They are in C because a loader in Python would be slower than what it measures.
 
 import json
 import mmap
+import os
 import shutil
+import signal
 import struct
 import subprocess
 import time
@@ -105,10 +107,11 @@ class SinkCounts:
 class Sink:
     """A running sink."""
 
-    def __init__(self, port: int, pid: int, counters: Path) -> None:
+    def __init__(self, port: int, pid: int, counters: Path, kept: Path) -> None:
         self.port = port
         self.pid = pid
         self._counters = counters
+        self._kept = kept
 
     def counts(self) -> SinkCounts:
         with self._counters.open("rb") as file:
@@ -116,6 +119,14 @@ class Sink:
             messages, connections, handshakes, last = struct.unpack("=4Q", view)
             view.close()
         return SinkCounts(messages, connections, handshakes, last / 1e9)
+
+    def keep_next(self) -> None:
+        """Have it keep the next message."""
+        os.kill(self.pid, signal.SIGUSR1)
+
+    def read_kept(self) -> bytes:
+        """Give the message that it kept, which must have come."""
+        return self._kept.read_bytes().removesuffix(b".\r\n")
 
     def wait_for(self, messages: int) -> SinkCounts:
         """Wait until so many messages came in all. Raises TimeoutError."""
@@ -155,13 +166,15 @@ class Programs:
     def sink(self, certificate: tuple[Path, Path] | None) -> Iterator[Sink]:
         """Run a sink; with STARTTLS when it is given a chain and its key."""
         port, counters = free_port(), self.folder / "sink.counters"
+        kept = self.folder / "sink.message"
         command = [str(self.folder / "smtp_sink"), "-p", str(port), "-o", str(counters)]
+        command += ["-m", str(kept)]
         if certificate is not None:
             command += ["-x", str(certificate[0]), "-k", str(certificate[1])]
         log = self.folder / "sink.log"
         with running(command, log) as pid:
             wait_for_banner(port, log)
-            yield Sink(port, pid, counters)
+            yield Sink(port, pid, counters, kept)
 
 
 def build(folder: Path) -> Programs:

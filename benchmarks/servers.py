@@ -5,6 +5,7 @@ message waits there for a banner, all others wait in the queue.
 """
 
 import os
+import shutil
 import socket
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.name_server import name_server
-from benchmarks.processes import free_port, running, wait_for_banner
+from benchmarks.opendkim import DOMAIN, SELECTOR
+from benchmarks.processes import cpu_seconds, free_port, running, wait_for_banner
 
 _CONFIG = """\
 hostname = "mx.bench.example"
@@ -43,15 +45,24 @@ class Work:
 
     sink_port: int | None = None
     certificate: tuple[Path, Path] | None = None
+    dkim_key: Path | None = None
+    """Sign with it. For us it stands among our keys, and by default an Ed25519 key beside it."""
+    dkim_algorithms: tuple[str, ...] = ()
+    """What we sign with; empty for our default."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server; `pid` has all its processes below it."""
+    """A running server; `pid` has all its processes below it, but for some `others`."""
 
     name: str
     port: int
     pid: int
+    others: tuple[int, ...] = ()
+
+    def cpu_seconds(self) -> float:
+        """Give what all its processes used so far."""
+        return sum(cpu_seconds(pid) for pid in (self.pid, *self.others))
 
 
 @contextmanager
@@ -71,9 +82,21 @@ def letterlock(folder: Path, work: Work, *, at_once: int = 10) -> Iterator[Serve
         if work.certificate is not None:
             chain, key = work.certificate
             text += f'[[tls.certificates]]\ncertificate = "{chain}"\nkey = "{key}"\n'
+        if work.dkim_key is not None:
+            text += _set_up_dkim(folder / "data", work.dkim_key, work.dkim_algorithms)
         config = folder / "letterlock.toml"
         config.write_text(text)
         command = [sys.executable, "-m", "letterlock", "serve", "--config", str(config)]
         pid = stack.enter_context(running(command, log, dict(os.environ)))
         wait_for_banner(port, log)
         yield Server("Letterlock", port, pid)
+
+
+def _set_up_dkim(data: Path, key: Path, algorithms: tuple[str, ...]) -> str:
+    """Put a key where a node looks for it; gives the settings."""
+    place = data / "dkim" / DOMAIN / f"{SELECTOR}.pem"
+    place.parent.mkdir(parents=True)
+    shutil.copy(key, place)
+    names = ", ".join(f'"{name}"' for name in algorithms)
+    only = f"algorithms = [{names}]\n" if algorithms else ""
+    return f'[dkim]\ndomains = ["{DOMAIN}"]\nselector = "{SELECTOR}"\n{only}'

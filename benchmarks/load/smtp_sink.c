@@ -1,10 +1,11 @@
 /* smtp_sink: takes mail over SMTP and throws it away, as fast as one thread can.
  *
- *   smtp_sink -p PORT -o COUNTERS [-x CHAIN.pem -k KEY.pem]
+ *   smtp_sink -p PORT -o COUNTERS [-m FILE] [-x CHAIN.pem -k KEY.pem]
  *
  * With a certificate it offers STARTTLS. COUNTERS is a file that holds, while it runs, eight-octet
  * numbers in the machine's order: messages, connections, handshakes, and the time of the last
- * message in nanoseconds of CLOCK_MONOTONIC. Ends with SIGTERM.
+ * message in nanoseconds of CLOCK_MONOTONIC. After SIGUSR1 it writes the next message to FILE, as
+ * it comes, with the final dot. Ends with SIGTERM.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -41,10 +42,38 @@ struct session {
 };
 
 static volatile struct counters *counters;
+static volatile sig_atomic_t is_one_wanted;
+static const char *kept_path;
+static struct session *kept; /* whose message is being kept */
+static int kept_file;
 static SSL_CTX *context;
 static int epoll;
 
+static void want_one(int signal) {
+    (void)signal;
+    is_one_wanted = 1;
+}
+
+static void begin_keeping(struct session *s) {
+    is_one_wanted = 0;
+    kept_file = open(kept_path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    if (kept_file >= 0)
+        kept = s;
+}
+
+static void keep(const char *octets, size_t length) {
+    if (write(kept_file, octets, length) != (ssize_t)length)
+        perror("smtp_sink: keep");
+}
+
+static void end_keeping(void) {
+    close(kept_file);
+    kept = NULL;
+}
+
 static void end_session(struct session *s) {
+    if (s == kept)
+        end_keeping();
     if (s->tls) {
         SSL_shutdown(s->tls);
         SSL_free(s->tls);
@@ -111,6 +140,8 @@ static int take_command(struct session *s, const char *line, size_t length) {
     } else if (is_verb(line, length, "DATA")) {
         say(s, "354 go on\r\n");
         s->is_message = 1;
+        if (is_one_wanted && kept_path && !kept)
+            begin_keeping(s);
         s->matched = 2; /* the CRLF of DATA is the one before the final dot of an empty message */
     } else if (is_verb(line, length, "QUIT")) {
         say(s, "221 2.0.0 bye\r\n");
@@ -126,10 +157,15 @@ static int take_input(struct session *s) {
     char *p = s->input, *rest = s->input + s->input_length, *end;
     while (p < rest) {
         if (s->is_message) {
-            if (!(end = find_end(s, p, rest))) {
+            end = find_end(s, p, rest);
+            if (s == kept)
+                keep(p, (end ? end : rest) - p);
+            if (!end) {
                 p = rest;
                 break;
             }
+            if (s == kept)
+                end_keeping(); /* before it is counted: who waits for it finds it whole */
             count_message(s);
             p = end;
         } else if ((end = memchr(p, '\n', rest - p))) {
@@ -235,10 +271,11 @@ static void load_certificate(const char *chain, const char *key) {
 int main(int count, char **arguments) {
     int port = 2600;
     const char *chain = NULL, *key = NULL, *path = NULL;
-    for (int option; (option = getopt(count, arguments, "p:o:x:k:")) != -1;)
+    for (int option; (option = getopt(count, arguments, "p:o:m:x:k:")) != -1;)
         switch (option) {
         case 'p': port = atoi(optarg); break;
         case 'o': path = optarg; break;
+        case 'm': kept_path = optarg; break;
         case 'x': chain = optarg; break;
         case 'k': key = optarg; break;
         default: return 2;
@@ -246,6 +283,7 @@ int main(int count, char **arguments) {
     if (!path)
         return 2;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGUSR1, want_one);
     map_counters(path);
     if (chain && key)
         load_certificate(chain, key);
