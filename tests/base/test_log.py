@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from letterlock.base.clock import SystemClock, format_time
+from letterlock.base.config.choices import Redaction
 from letterlock.base.log import LineLog, Service, make_stream_log
 from letterlock.base.log_forms import PostfixForm
+from letterlock.base.redaction import KEY_OCTETS, Redactor
 from tests.fakes import FakeClock
 
 
@@ -164,6 +166,14 @@ def test_an_address_cannot_pass_for_fields(local: str) -> None:
     assert line.count("relay=") == 1
     assert "[192.0.2.1]" not in line
     assert line.count("@example.org") == 2
+
+
+def test_a_quoted_address_has_its_one_pseudonym() -> None:
+    address, sink = '"a, b"@example.org', Sink()
+    redactor = Redactor(bytes(KEY_OCTETS), Redaction.LOCAL_PARTS, hides_clients=False)
+    log = LineLog(PostfixForm(FakeClock(), "mx1.example.org"), sink, redactor)
+    log.write(Service.SMTP, f"to=<{address}>, status=sent (ok)", to=address)
+    assert f"to=<{redactor.hide_address(address)}>, status=sent (ok)" in sink.lines[0]
 
 
 def test_what_a_peer_says_is_not_too_long() -> None:

@@ -46,6 +46,7 @@ class Service(StrEnum):
     TLS = "tls"
     POLICY = "policy"
     CERTIFICATES = "certificates"
+    TLSRPT = "tlsrpt"
 
 
 class Log(Protocol):
@@ -101,11 +102,12 @@ class LineLog:
     ) -> None:
         if len(text) > MAX_TEXT_CHARACTERS or not text.isprintable():
             text = make_printable(text[:MAX_TEXT_CHARACTERS])
-        if '"' in text:
-            text = _make_harmless(text, fields)
         given: Mapping[str, object] = fields
         if self._redactor is not None:
             text, given = self._redactor.redact(text, fields)
+        if '"' in text:
+            # Behind the redactor, which knows addresses as they are.
+            text = _make_harmless(text, given)
         soon = self._soon
         if soon is None:
             # It may be a child by now; within `gathered` it is known to be the same.
