@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from letterlock.protocols.acme.challenges import dns_value
+
 EE_DIGEST = "11" * 32
 TA_DIGEST = "22" * 32
 ADDRESS = "127.0.0.1"
@@ -36,9 +38,11 @@ class LabZone:
     records: str = ""
 
 
+KEY_AUTHORIZATION = "token-in-the-lab-of-dnssec.thumbprint"
 _ONE_HOST = f"""
 @            MX    10 mx
 mx           A     {ADDRESS}
+_acme-challenge TXT "{dns_value(KEY_AUTHORIZATION)}"
 _25._tcp.mx  TLSA  3 1 1 {EE_DIGEST}
 """
 
@@ -84,6 +88,8 @@ to-caa            CNAME  caa
 to-unsigned-caa   CNAME  caa.unsigned.example.
 to-bogus-caa      CNAME  caa.bogus.example.
 *.caa-wild        CAA    0 issuewild ";"
+_acme-challenge.to-unsigned CNAME _acme-challenge.unsigned.example.
+_acme-challenge.to-bogus    CNAME _acme-challenge.bogus.example.
 """,
     ),
     "nsec3.example.": LabZone(Signing.NSEC3, f"{_ONE_HOST}mx2 A {ADDRESS}\n"),

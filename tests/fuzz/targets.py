@@ -26,12 +26,14 @@ from tests.fuzz import (
     tables,
     tls,
     tlsrpt,
+    validation,
 )
 from tests.fuzz.target import Target
 
 _MODULES = (
     *(smtp_server, smtp_client, messages, addresses, dns_messages, mta_sts, tls, tlsrpt, tables),
     *(https, maps, caa, dns_changes, acme, acme_certificates, operators, explain, dkim, submission),
+    *(validation,),
     *(backups, local_mail, filters, milters, proxies, acme_server),
 )
 TARGETS: dict[str, Target] = {

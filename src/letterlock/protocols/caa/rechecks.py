@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from letterlock.base.domains import Domain
-from letterlock.protocols.acme.identifiers import IP, ChallengeType, Identifier
+from letterlock.protocols.acme.identifiers import DNS, IP, ChallengeType, Identifier
 from letterlock.protocols.acme.problems import Problem
+from letterlock.protocols.acme.server.refusals import ErrorType
 from letterlock.protocols.caa.decide import CaaCause, CaaDecision, CaaVerdict, Issuance
 from letterlock.protocols.caa.relevant import RecordSet
 
@@ -21,11 +22,6 @@ MAX_AGE = timedelta(hours=8)
 """Baseline Requirements 3.2.2.8: for this long an answer counts, or for its TTL where longer."""
 USUAL_AGE = timedelta(hours=7)
 """Ours: an hour is left for the rest of the issuance, and for clocks."""
-
-CAA = "caa"
-DNS = "dns"
-COMPOUND = "compound"
-"""Problem types of RFC 8555 §6.7."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,12 +180,12 @@ def find_problem(verdicts: Sequence[CaaVerdict]) -> Problem | None:
         return Problem(only.type, f"{only.identifier}: {only.detail}")
     kinds = {problem.type for problem in problems}
     detail = f"{len(problems)} names cannot be issued for; what is wrong with each is beside it"
-    kind = kinds.pop() if len(kinds) == 1 else COMPOUND
+    kind = kinds.pop() if len(kinds) == 1 else ErrorType.COMPOUND
     return Problem(kind, detail, subproblems=problems)
 
 
 def make_problem(verdict: CaaVerdict) -> Problem:
     """Say what is wrong with one name that is not allowed."""
-    kind = DNS if verdict.cause is CaaCause.LOOKUP_FAILED else CAA
-    identifier = Identifier("dns", str(verdict.issuance))
+    kind = ErrorType.DNS if verdict.cause is CaaCause.LOOKUP_FAILED else ErrorType.CAA
+    identifier = Identifier(DNS, str(verdict.issuance))
     return Problem(kind, verdict.reason, identifier=identifier)

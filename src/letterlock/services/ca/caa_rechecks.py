@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from letterlock.base.clock import Clock
 from letterlock.protocols.acme.problems import Problem
+from letterlock.protocols.acme.server.refusals import ErrorType
 from letterlock.protocols.caa.decide import decide
 from letterlock.protocols.caa.rechecks import (
     DueLook,
@@ -78,7 +79,7 @@ class CaaRechecker:
         if problem is None and (left := find_due(checked, self._clock.now(), self._rule)):
             # Looks that took longer than they may be old, or a clock that was set.
             reason = f"{left[0].issuance}: {left[0].reason}"
-            problem = Problem("serverInternal", f"CAA has to be looked up again: {reason}")
+            problem = Problem(ErrorType.SERVER_INTERNAL, f"CAA has to be looked up again: {reason}")
         return Rechecked(checked, due, tuple(answer for answer, _ in found), problem)
 
     async def _look(
