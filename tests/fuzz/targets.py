@@ -13,6 +13,7 @@ from tests.fuzz import (
     explain,
     filters,
     https,
+    issuance,
     local_mail,
     maps,
     messages,
@@ -34,7 +35,7 @@ _MODULES = (
     *(smtp_server, smtp_client, messages, addresses, dns_messages, mta_sts, tls, tlsrpt, tables),
     *(https, maps, caa, dns_changes, acme, acme_certificates, operators, explain, dkim, submission),
     *(validation,),
-    *(backups, local_mail, filters, milters, proxies, acme_server),
+    *(backups, local_mail, filters, milters, proxies, acme_server, issuance),
 )
 TARGETS: dict[str, Target] = {
     target.name: target for module in _MODULES for target in module.TARGETS

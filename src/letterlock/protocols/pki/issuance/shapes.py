@@ -1,0 +1,132 @@
+"""The shape of a server's certificate: all of it but what every certificate has of its own.
+
+Two certificates of one shape differ in their serial number, the time of day, the key's number and
+ordinary host names under the same top-level domains: in nothing that a rule of RFC 5280 §4 or of
+the Baseline Requirements tells apart, for each of these was judged by itself (`issuers`,
+`profiles`, `subject_keys`). So a linter's word on one is its word on all of the same day.
+"""
+
+import re
+from datetime import UTC, datetime
+from hashlib import sha256
+
+from letterlock.protocols.pki.der import split_elements
+
+_TAG_BOOLEAN = 0x01
+_TAG_INTEGER = 0x02
+_TAG_UTF8 = 0x0C
+_TAG_UTC_TIME = 0x17
+_TAG_SEQUENCE = 0x30
+_TAG_VERSION = 0xA0
+_TAG_EXTENSIONS = 0xA3
+_TAG_DNS_NAME = 0x82
+_SAN_OID = bytes.fromhex("0603551d11")
+_COMMON_NAME_OID = bytes.fromhex("0603550403")
+_RSA = bytes.fromhex("300d06092a864886f70d0101010500")
+_MIN_RANDOM_BITS = 64
+_MAX_SERIAL_BITS = 159
+_MAX_COMMON_NAME = 64
+_MAX_NAME = 253
+
+_UTC_TIME = re.compile(rb"(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z")
+# A host's name in which no rule can find anything: no A-labels, wildcards, or underscores.
+_ORDINARY = re.compile(
+    rb"(?:(?!..--|-)[a-z0-9-]{1,63}(?<!-)\.)+(?P<top>(?!arpa\Z|onion\Z)[a-z]{2,63})"
+)
+
+_Part = bytes | int | bool | str | tuple["_Part", ...]
+
+
+def find_shape(der: bytes) -> bytes | None:
+    """Give the digest of a certificate's shape; None: it is built as no certificate of ours is.
+
+    What is not ordinary (a wildcard, an address, an A-label) stands in the shape as it is, so that
+    only a certificate with the very same has that shape. The day of notBefore does too: rules have
+    dates.
+    """
+    try:
+        return sha256(repr(_describe(der)).encode()).digest()
+    except (ValueError, IndexError):
+        return None
+
+
+def _describe(der: bytes) -> _Part:
+    tbs = split_elements(split_elements(der, limit=1)[0][1], limit=1)[0][1]
+    parts = split_elements(tbs, limit=9)
+    if len(parts) != 8 or parts[0][0][0] != _TAG_VERSION or parts[7][0][0] != _TAG_EXTENSIONS:
+        raise ValueError("not the parts of a version 3 certificate")
+    extensions = split_elements(split_elements(parts[7][1], limit=1)[0][1], limit=64)
+    names: list[bytes] = []
+    described: list[_Part] = []
+    for whole, content in extensions:
+        fields = split_elements(content, limit=4)
+        if fields[0][0] == _SAN_OID:
+            described.append(_describe_names(fields, names))
+        else:
+            described.append(whole)
+    return (
+        *(parts[0][0], _describe_serial(parts[1]), parts[2][0], parts[3][0]),
+        *(_describe_validity(parts[4][1]), _describe_subject(parts[5], names)),
+        *(_describe_key(parts[6]), tuple(described)),
+    )
+
+
+def _describe_serial(element: tuple[bytes, bytes]) -> _Part:
+    number = int.from_bytes(element[1], signed=True)
+    return element[0][0], number > 0, _MIN_RANDOM_BITS < number.bit_length() <= _MAX_SERIAL_BITS
+
+
+def _describe_validity(content: bytes) -> _Part:
+    first, last = split_elements(content, limit=3)
+    if first[0][0] != _TAG_UTC_TIME or last[0][0] != _TAG_UTC_TIME:
+        return content
+    lasts = _read_time(last[1]) - _read_time(first[1])
+    return first[1][:6], int(lasts.total_seconds())
+
+
+def _read_time(text: bytes) -> datetime:
+    found = _UTC_TIME.fullmatch(text)
+    if found is None:
+        raise ValueError("not a time as RFC 5280 §4.1.2.5.1 has it")
+    year, month, day, hour, minute, second = (int(digits) for digits in found.groups())
+    return datetime(2000 + year, month, day, hour, minute, second, tzinfo=UTC)
+
+
+def _describe_subject(element: tuple[bytes, bytes], names: list[bytes]) -> _Part:
+    """Give a subject as it is, unless it is one ordinary common name that the names have too."""
+    whole, content = element
+    if not content:
+        return whole
+    sets = split_elements(content, limit=2)
+    attributes = split_elements(sets[0][1], limit=2)
+    kind, value = split_elements(attributes[0][1], limit=2)
+    is_one = len(sets) == len(attributes) == 1 and kind[0] == _COMMON_NAME_OID
+    if is_one and value[0][0] == _TAG_UTF8 and value[1] in names and _ORDINARY.fullmatch(value[1]):
+        return "common name", len(value[1]) <= _MAX_COMMON_NAME
+    return whole
+
+
+def _describe_key(element: tuple[bytes, bytes]) -> _Part:
+    algorithm, bits = split_elements(element[1], limit=3)
+    if algorithm[0] != _RSA:
+        # A point's form, and how long it is: its curve is in the algorithm.
+        return algorithm[0], bits[1][:2], len(bits[1])
+    modulus, exponent = split_elements(split_elements(bits[1][1:], limit=1)[0][1], limit=3)
+    if modulus[0][0] != _TAG_INTEGER:
+        raise ValueError("an RSA key without a modulus")
+    number = int.from_bytes(modulus[1], signed=True)
+    return algorithm[0], bits[1][0], number.bit_length(), number & 1, exponent[0]
+
+
+def _describe_names(fields: list[tuple[bytes, bytes]], names: list[bytes]) -> _Part:
+    """Give what kinds of names there are, whether one is there twice; collects domain names."""
+    general_names = split_elements(split_elements(fields[-1][1], limit=1)[0][1], limit=1024)
+    kinds: set[bytes] = set()
+    for whole, content in general_names:
+        ordinary = _ORDINARY.fullmatch(content) if whole[0] == _TAG_DNS_NAME else None
+        is_short = len(content) <= _MAX_NAME
+        kinds.add(ordinary["top"] if ordinary is not None and is_short else whole)
+        names.append(content)
+    is_critical = len(fields) == 3 and fields[1][0][0] == _TAG_BOOLEAN and fields[1][0]
+    has_doubles = len({whole for whole, _ in general_names}) < len(general_names)
+    return "names", is_critical, has_doubles, tuple(sorted(kinds))
