@@ -190,7 +190,7 @@ class Transaction:
             self._end(reply, self.awaits)
         elif not self._awaited:
             self._take_unasked(reply)
-        elif not _is_understood(reply, self.awaits):
+        elif not _is_understood(reply.code, self._awaited[0].stage):
             self._end(_unexpected(reply), self.awaits, is_ours=True)
         else:
             self._take(self._awaited.popleft(), reply)
@@ -353,14 +353,14 @@ class Transaction:
         )
 
 
-def _is_understood(reply: Reply, stage: Stage) -> bool:
+def _is_understood(code: int, stage: Stage) -> bool:
     """Say whether a reply is one that this command can have (RFC 5321 §4.3.2).
 
     DATA has a 3xx, all others a 2xx; an error can answer any.
     """
-    if not reply.is_positive:
+    if not 200 <= code < 400:
         return True
-    return reply.code // 100 == (3 if stage is Stage.DATA else 2)
+    return code // 100 == (3 if stage is Stage.DATA else 2)
 
 
 def _unexpected(reply: Reply) -> Reply:

@@ -25,7 +25,7 @@ from letterlock.services.deliver.local import LocalDelivery
 from letterlock.services.deliver.remote import RemoteDelivery
 from letterlock.services.deliver.ways import Routing, ToHost, find_course, split_by_way
 from letterlock.services.queue.outcomes import Delivery, Result, same_for_all
-from letterlock.services.redirect.tables import NO_TABLES, TableSource
+from letterlock.services.redirect.tables import NO_TABLES, Tables, TableSource
 from letterlock.storage.queue import AttemptRecord, Claim, QueueStore
 
 __all__ = ["ClaimDelivery", "Routing"]
@@ -43,12 +43,13 @@ class ClaimDelivery:
     tables: TableSource = NO_TABLES
 
     async def deliver(self, claim: Claim, store: QueueStore) -> Delivery:
-        ways = split_by_way(claim, self.tables.current())
+        tables = self.tables.current()
+        ways = split_by_way(claim, tables)
         if len(ways) == 1:
             (way,) = ways
-            return await self._deliver_way(claim, way, store)
+            return await self._deliver_way(claim, way, tables, store)
         parts = [
-            await self._deliver_way(replace(claim, recipients=tuple(items)), way, store)
+            await self._deliver_way(replace(claim, recipients=tuple(items)), way, tables, store)
             for way, items in ways.items()
         ]
         return Delivery(
@@ -56,8 +57,9 @@ class ClaimDelivery:
             tuple(attempt for part in parts for attempt in part.attempts),
         )
 
-    async def _deliver_way(self, claim: Claim, way: Way, store: QueueStore) -> Delivery:
-        tables = self.tables.current()
+    async def _deliver_way(
+        self, claim: Claim, way: Way, tables: Tables, store: QueueStore
+    ) -> Delivery:
         course = find_course(way, claim.destination, claim.sender, tables, self.routing)
         match course:
             case ToHost(next_hop, is_relay):

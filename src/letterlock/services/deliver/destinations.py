@@ -76,7 +76,11 @@ class Destinations:
         """Say if one of these may get more now."""
         if self.max_rate and (over := set(self._over_rate(now))):
             destinations = [each for each in destinations if each not in over]
-        return any(not self._is_full(each) for each in destinations)
+        # A loop and no any(): asked several times for each message.
+        for each in destinations:  # noqa: SIM110 - see above
+            if not self._is_full(each):
+                return True
+        return False
 
     def room(self, now: float) -> int:
         """Give how many claims can be made at once, even if all are for one destination.

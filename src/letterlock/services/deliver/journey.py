@@ -232,15 +232,15 @@ class Journey:
             )
 
     def _note(self, number: int, relay: str, outcome: RecipientOutcome) -> Outcome:
-        reply = outcome.reply
-        text = reply.text if outcome.is_ours else f"host {relay} said: {reply.text}"
-        if outcome.stage is not Stage.NONE:
-            text = f"{text} (in reply to {outcome.stage})"
-        result = Result.DEFERRED
+        reply, text = outcome.reply, outcome.reply.text
         if outcome.is_accepted:
-            result, text = Result.DELIVERED, reply.text
-        elif reply.is_permanent and not outcome.may_follow:
-            result = Result.FAILED
+            result = Result.DELIVERED
+        else:
+            is_final = reply.is_permanent and not outcome.may_follow
+            result = Result.FAILED if is_final else Result.DEFERRED
+            text = text if outcome.is_ours else f"host {relay} said: {text}"
+            if outcome.stage is not Stage.NONE:
+                text = f"{text} (in reply to {outcome.stage})"
         connect, send = self._seconds()
         return Outcome(
             number,

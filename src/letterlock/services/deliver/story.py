@@ -93,8 +93,8 @@ def describe_verdict(verdict: Verdict | None) -> dict[str, Any] | None:
         return None
     match = verdict.tlsa_match
     return {
-        "outcome": verdict.outcome.value,
-        "result_type": verdict.result_type.value if verdict.result_type else None,
+        "outcome": verdict.outcome,
+        "result_type": verdict.result_type,
         "reason_code": verdict.reason_code,
         "reason": verdict.reason,
         "is_chain_trusted": verdict.is_chain_trusted,
@@ -108,9 +108,9 @@ def describe_requirement(requirement: Requirement | None) -> dict[str, Any] | No
     if requirement is None:
         return None
     return {
-        "level": requirement.level.value,
-        "source": requirement.source.value,
-        "sources": [source.value for source in requirement.sources],
+        "level": requirement.level,
+        "source": requirement.source,
+        "sources": list(requirement.sources),
         "reason": requirement.reason,
         "sni": requirement.sni,
         "names": list(requirement.names),

@@ -98,7 +98,7 @@ class Settlements:
             if not outcome.is_dsn_passed_on:
                 action = Action.DELIVERED if _is_final(outcome) else Action.RELAYED
                 self._report(claim, claimed, outcome, action, decided)
-        self._log_outcome(claim, claimed, outcome, outcome.result.value, now)
+        self._log_outcome(claim, claimed, outcome, outcome.result, now)
         if state is RecipientState.FAILED:
             self._give_up(claim, claimed, outcome, decided)
         decided.results.append(

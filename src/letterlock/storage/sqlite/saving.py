@@ -8,13 +8,13 @@ from msgspec import Struct
 from letterlock.storage.bodies import FileBody, MemoryBody
 from letterlock.storage.queue import Body, NewMessage, RecipientState
 from letterlock.storage.records import format_notify, to_json, to_micros
-from letterlock.storage.sqlite.connection import Value, fetch_value
+from letterlock.storage.sqlite.connection import Value
 from letterlock.storage.sqlite.due import add_deliveries
 from letterlock.storage.sqlite.transaction import Transaction, execute_rows
 
 _ADD_MESSAGE = """
-    INSERT INTO messages (message_id, queue_id, sender, body_type, smtputf8, ret, envid, size,
-        body_file, received, expires, origin, hold, tls_demand)
+    INSERT INTO messages (queue_id, sender, body_type, smtputf8, ret, envid, size, body_file,
+        received, expires, origin, hold, tls_demand)
     VALUES {rows}
 """
 _ADD_BODY = "INSERT INTO bodies (message_id, content) VALUES {rows}"
@@ -37,13 +37,15 @@ class Save(Struct, frozen=True):
 def save_messages(transaction: Transaction, messages: Sequence[NewMessage]) -> None:
     """Add messages. Raises ValueError when the id of one is known already."""
     connection = transaction.connection
-    latest = fetch_value(connection, "SELECT max(message_id) FROM messages") or 0
-    numbered = list(enumerate(messages, latest + 1))
     try:
-        execute_rows(connection, _ADD_MESSAGE, [_message_row(*each) for each in numbered])
+        execute_rows(connection, _ADD_MESSAGE, [_message_row(message) for message in messages])
     except apsw.ConstraintError as error:
         names = ", ".join(message.queue_id for message in messages)
         raise ValueError(f"{names}: in the queue already") from error
+    # They were given the numbers up to this one. To ask for the next one before would be a statement
+    # more, and with it a turn more at the interpreter's lock.
+    last = connection.last_insert_rowid()
+    numbered = list(enumerate(messages, last - len(messages) + 1))
     bodies = [
         (message_id, message.body.content)
         for message_id, message in numbered
@@ -64,15 +66,14 @@ def save_messages(transaction: Transaction, messages: Sequence[NewMessage]) -> N
     totals.recipients += len(recipients)
 
 
-def _message_row(message_id: int, message: NewMessage) -> tuple[Value, ...]:
+def _message_row(message: NewMessage) -> tuple[Value, ...]:
     envelope = message.envelope
     return (
-        message_id,
         message.queue_id,
         envelope.sender,
-        envelope.body_type.value,
+        envelope.body_type,
         envelope.smtputf8,
-        envelope.ret.value if envelope.ret else None,
+        envelope.ret,
         envelope.envid,
         message.body.size,
         _file_name(message.body),
@@ -80,7 +81,7 @@ def _message_row(message_id: int, message: NewMessage) -> tuple[Value, ...]:
         to_micros(message.expires),
         to_json(message.origin),
         message.hold,
-        envelope.tls_demand.value,
+        envelope.tls_demand,
     )
 
 
@@ -95,7 +96,7 @@ def _recipient_rows(message_id: int, message: NewMessage) -> Iterator[tuple[Valu
             recipient.address,
             format_notify(recipient.notify),
             recipient.orcpt,
-            state.value,
+            state,
             _due(message),
         )
 

@@ -154,7 +154,7 @@ def _result_row(message_id: int, destination: str, result: RecipientResult) -> t
         message_id,
         destination,
         result.number,
-        result.state.value,
+        result.state,
         next_attempt,
         result.is_delay_notified,
         to_text(result.status),
