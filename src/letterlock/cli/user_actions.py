@@ -206,10 +206,14 @@ def _ask_password() -> str:
 
 
 def _prepare(name: str) -> str:
-    from letterlock.protocols.sasl.preparation import PreparationError, prepare_name  # noqa: PLC0415 - lazy, -h
+    from letterlock.protocols.sasl.preparation import (  # noqa: PLC0415 - lazy, for -h
+        PreparationError,
+        prepare_name,
+        unify_name,
+    )
 
     try:
-        return prepare_name(name)
+        return unify_name(prepare_name(name))
     except PreparationError:
         raise _no_such(name) from None
 

@@ -9,6 +9,7 @@ from letterlock.protocols.sasl.preparation import (
     PreparationError,
     prepare_name,
     prepare_password,
+    unify_name,
 )
 
 
@@ -56,6 +57,20 @@ def test_what_cannot_be_prepared_is_no_password(text: str, reason: str) -> None:
 def test_names_differ_by_more_than_case() -> None:
     assert prepare_name("Alice@Example.ORG") == prepare_name("alice@example.org")
     assert prepare_name("alice") != prepare_name("alicia")
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("jo", "jo"),
+        ("jo@example.org", "jo@example.org"),
+        ("j\u00f6@b\u00fccher.example", "j\u00f6@xn--bcher-kva.example"),
+        ("jo@xn--bcher-kva.example", "jo@xn--bcher-kva.example"),
+        ("jo@\u00fc\u3002\u3002", "jo@\u00fc\u3002\u3002"),
+    ],
+)
+def test_a_domain_is_kept_in_one_form(name: str, kept: str) -> None:
+    assert unify_name(name) == kept
 
 
 @given(st.text(max_size=80))

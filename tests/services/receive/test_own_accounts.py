@@ -87,6 +87,19 @@ async def test_a_verifier_is_the_accounts_or_a_decoy() -> None:
         assert await accounts.find_verifier(name) == make_decoy(b"kept", name)
 
 
+@pytest.mark.parametrize("name", ["jo@b\u00fccher.example", "jo@xn--bcher-kva.example"])
+async def test_an_account_is_found_by_both_forms_of_its_domain(name: str) -> None:
+    """RFC 5890 §2.3.2.1."""
+    jo = make_user("Jo@B\u00dcCHER.example", AccountChange(password="secret"), (), START)
+    accounts = source({jo.name: jo}, Hashes())
+    account = await accounts.find_account(name)
+    assert account == Account("jo@xn--bcher-kva.example", frozenset({"jo@xn--bcher-kva.example"}))
+    assert await accounts.check_password(name, "secret", "192.0.2.1") == name
+    assert await accounts.find_verifier(name) == jo.scram
+    decoy = make_decoy(b"kept", "jo@xn--bcher-kva.example")
+    assert await source({}).find_verifier(name) == decoy  # else it tells that nobody is there
+
+
 async def test_an_account_is_what_may_log_in_now() -> None:
     accounts = source(USERS)
     assert await accounts.find_account("alice") == Account("alice", frozenset())

@@ -9,6 +9,8 @@ profiles of RFC 8265, which replace it, differ in what they fold; ASCII is the s
 import stringprep
 from unicodedata import ucd_3_2_0
 
+from letterlock.base.domains import DomainError, parse_domain
+
 MAX_NAME_OCTETS = 255
 MAX_PASSWORD_OCTETS = 255
 """In UTF-8, prepared or not."""
@@ -36,6 +38,20 @@ def prepare_name(text: str) -> str:
     To tell `Alice` from `alice` would help nobody: they are one mailbox here.
     """
     return _prepare(text, "name", MAX_NAME_OCTETS).lower()
+
+
+def unify_name(prepared: str) -> str:
+    """Give the one form that an account's name is kept in: its domain, if it has one, in A-labels.
+
+    RFC 5890 §2.3.2.1. What goes into an exchange is the name as it was told.
+    """
+    local, at, domain = prepared.rpartition("@")
+    if not at or domain.isascii():
+        return prepared
+    try:
+        return f"{local}@{parse_domain(domain)}"
+    except DomainError:
+        return prepared
 
 
 def prepare_login(text: str) -> str:

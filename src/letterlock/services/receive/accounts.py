@@ -10,7 +10,7 @@ from datetime import datetime
 
 from letterlock.base.domains import Domain
 from letterlock.protocols.sasl import password_hash, scram
-from letterlock.protocols.sasl.preparation import prepare_name
+from letterlock.protocols.sasl.preparation import prepare_name, unify_name
 from letterlock.protocols.smtp.own_addresses import parse_own_address
 from letterlock.protocols.smtp.paths import AddressError
 from letterlock.storage.users import User
@@ -43,7 +43,7 @@ def make_user(name: str, wanted: AccountChange, domains: Sequence[Domain], now: 
 
     By default it may send as its name, or as its name in each of `domains`.
     """
-    prepared = _checked(prepare_name, name)
+    prepared = unify_name(_checked(prepare_name, name))
     if any(character.isspace() for character in prepared):
         raise AccountError(f"{name!r}: a name has no spaces")
     if wanted.addresses is None:

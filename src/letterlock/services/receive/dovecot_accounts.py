@@ -9,7 +9,7 @@ from typing import Protocol, assert_never
 from letterlock.base.domains import Domain
 from letterlock.protocols.sasl.dovecot import Accepted, Answer, Denied, NotAnswered
 from letterlock.protocols.sasl.mechanisms import Mechanism
-from letterlock.protocols.sasl.preparation import PreparationError, prepare_name
+from letterlock.protocols.sasl.preparation import PreparationError, prepare_name, unify_name
 from letterlock.protocols.sasl.scram import ScramVerifier
 from letterlock.protocols.smtp.own_addresses import parse_own_address
 from letterlock.protocols.smtp.paths import AddressError
@@ -57,7 +57,7 @@ class DovecotAccounts:
 
     async def find_account(self, name: str) -> Account | None:
         try:
-            user = await self._users.find_user(name)
+            user = await self._users.find_user(unify_name(name))
         except StoreUnavailable as error:
             raise SourceUnavailable(str(error)) from error
         if user is not None:

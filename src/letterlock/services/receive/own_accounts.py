@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from letterlock.protocols.sasl.mechanisms import Mechanism
 from letterlock.protocols.sasl.password_hash import DECOY_HASH, is_password
+from letterlock.protocols.sasl.preparation import unify_name
 from letterlock.protocols.sasl.scram import ScramVerifier, make_decoy
 from letterlock.services.receive.logins import Account, SourceUnavailable
 from letterlock.storage.queue import StoreUnavailable
@@ -58,6 +59,8 @@ class OwnAccounts:
         return name if fits and known is not None else None
 
     async def find_verifier(self, name: str) -> ScramVerifier:
+        # One decoy for all forms of a name: else two that differ say that there is no account.
+        name = unify_name(name)
         user = await self._find(name)
         if self._secret is None:
             # Loaded for the first login, whoever it is of.
@@ -71,7 +74,7 @@ class OwnAccounts:
 
     async def _find(self, name: str) -> User | None:
         try:
-            user = await self._users.find_user(name)
+            user = await self._users.find_user(unify_name(name))
         except StoreUnavailable as error:
             raise SourceUnavailable(str(error)) from error
         return None if user is None or user.is_disabled else user
