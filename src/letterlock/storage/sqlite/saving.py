@@ -42,8 +42,8 @@ def save_messages(transaction: Transaction, messages: Sequence[NewMessage]) -> N
     except apsw.ConstraintError as error:
         names = ", ".join(message.queue_id for message in messages)
         raise ValueError(f"{names}: in the queue already") from error
-    # They were given the numbers up to this one. To ask for the next one before would be a statement
-    # more, and with it a turn more at the interpreter's lock.
+    # They were given the numbers up to this one. To ask for the next one before would be one more
+    # statement, and with it one more turn at the interpreter's lock.
     last = connection.last_insert_rowid()
     numbered = list(enumerate(messages, last - len(messages) + 1))
     bodies = [
