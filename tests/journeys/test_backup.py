@@ -419,6 +419,10 @@ def test_where_it_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     assert answer.code == 3
     assert answer.error.count("\n") == 1
     assert "missing" in answer.error
+    answer = call(files, "backup", f"{tmp_path}/missing/")
+    assert answer.code == 2
+    assert answer.error.startswith(f"letterlock: backup: {tmp_path}/missing/: there is no such fo")
+    assert not (tmp_path / "missing").exists()
     shutil.rmtree(files.data)
     answer = call(files, "backup", str(tmp_path / "a.tar"))
     assert answer.code == 3

@@ -37,8 +37,8 @@ MIB = 1024 * 1024
     }
 )
 @click.option("--mailboxes", is_flag=True, help="Take the Maildirs too, which may be many.")
-@click.argument("target", metavar="FILE|FOLDER", type=click.Path(path_type=Path))
-def backup(target: Path, config_path: Path | None, *, mailboxes: bool, as_json: bool) -> int:
+@click.argument("target", metavar="FILE|FOLDER")
+def backup(target: str, config_path: Path | None, *, mailboxes: bool, as_json: bool) -> int:
     """Write all that the node keeps to FILE, or to a new file in FOLDER. The node may run.
 
     Queue with bodies, accounts, certificates and keys, dropped mail, settings and the files they
@@ -51,12 +51,16 @@ def backup(target: Path, config_path: Path | None, *, mailboxes: bool, as_json: 
     from letterlock.storage.durable import describe  # noqa: PLC0415 - as above
     from letterlock.storage.queue import StoreUnavailable  # noqa: PLC0415 - as above
 
+    if target.endswith("/") and not Path(target).is_dir():
+        # A file of that name would be replaced by the next backup.
+        text = f"backup: {target}: there is no such folder; make it, for its user only (mode 0700)"
+        raise CommandFailed(text, ExitCode.WRONG_USAGE)
     config = load_config_or_fail(config_path)
     clock = SystemClock()
     progress = Progress(clock, "backed up")
     work = Backup(config, find_config(config_path).path, mailboxes, clock, progress.add)
     try:
-        made = work.make(target)
+        made = work.make(Path(target))
     except StoreUnavailable as error:
         raise CommandFailed(f"backup: {error}") from None
     except OSError as error:
