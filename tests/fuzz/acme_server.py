@@ -1,23 +1,51 @@
 """ACME as a server reads it: what clients sign, and what their payloads say."""
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from letterlock.protocols.acme.base64url import Base64UrlError, decode_base64url, encode_base64url
 from letterlock.protocols.acme.contacts import find_contact_fault
-from letterlock.protocols.acme.fields import ObjectError, parse_object
+from letterlock.protocols.acme.fields import Fields, ObjectError, parse_object
+from letterlock.protocols.acme.identifiers import parse_identifier
 from letterlock.protocols.acme.problems import format_problem, parse_problem
 from letterlock.protocols.acme.renewal_info import parse_certificate_id
+from letterlock.protocols.acme.requests import RevocationReason
+from letterlock.protocols.acme.server.accounts import (
+    MAX_CONTACTS,
+    AccountRequest,
+    parse_account_request,
+    update_account,
+)
+from letterlock.protocols.acme.server.external_accounts import UnverifiedBinding, read_binding
+from letterlock.protocols.acme.server.finalizations import parse_finalization
+from letterlock.protocols.acme.server.identifiers import read_all_ordered, read_ordered
+from letterlock.protocols.acme.server.key_changes import read_key_change
+from letterlock.protocols.acme.server.new_orders import (
+    OrderProfile,
+    OrderRequest,
+    parse_order_request,
+)
+from letterlock.protocols.acme.server.objects import Account
+from letterlock.protocols.acme.server.payloads import read_payload
+from letterlock.protocols.acme.server.places import Places
 from letterlock.protocols.acme.server.public_keys import read_public_key
-from letterlock.protocols.acme.server.refusals import Refusal
+from letterlock.protocols.acme.server.refusals import ErrorType, Refusal, refuse
+from letterlock.protocols.acme.server.renewals import parse_asked
+from letterlock.protocols.acme.server.revocations import RevocationRequest, parse_revocation
 from letterlock.protocols.acme.server.signed_requests import (
     MEDIA_TYPE,
     KeyField,
+    SignedRequest,
     read_flattened,
     read_header_key,
     read_request,
     verify_request,
 )
-from tests.acme_requests import encode, flatten, public
+from letterlock.protocols.acme.states import AccountStatus
+from tests.acme_requests import encode, flatten, mac, public
 from tests.fuzz.target import Target, take_choices
 
 URL = "https://ca.example/new-account"
@@ -66,6 +94,90 @@ def check_key(octets: bytes) -> None:
     assert not key.is_signed(octets, octets)
 
 
+def check_payload(octets: bytes) -> None:
+    """Any payload is what an endpoint takes, in one bounded form, or refused in a line."""
+    for parse, check in _PAYLOADS:
+        found = parse(octets)
+        if isinstance(found, Refusal):
+            check_refusal(found)
+        else:
+            assert parse(octets) == found
+            check(found)
+
+
+def _parse_account(octets: bytes) -> object:
+    # Its binding is compared in `_read_binding`.
+    found = parse_account_request(octets)
+    return found if isinstance(found, Refusal) else replace(found, binding=None)
+
+
+def _check_account(request: AccountRequest) -> None:
+    assert len(request.contacts) <= MAX_CONTACTS
+    assert not any(map(find_contact_fault, request.contacts))
+
+
+def _check_order(order: OrderRequest) -> None:
+    assert 0 < len(set(order.identifiers)) == len(order.identifiers) <= 5
+    for each in order.identifiers:
+        # It is in the one form that it has.
+        assert read_ordered(Fields({"type": each.type, "value": each.value}, "x")) == each
+        assert parse_identifier(each.value) == each
+    for moment in (order.not_before, order.not_after):
+        assert moment is None or abs(moment - _NOW) < timedelta(days=92)
+
+
+def _check_changed(account: Account) -> None:
+    assert account.id == _ACCOUNT.id
+    assert account.key == _ACCOUNT.key
+    assert account.status in (AccountStatus.VALID, AccountStatus.DEACTIVATED)
+
+
+def _check_revocation(request: RevocationRequest) -> None:
+    assert request.certificate
+    assert request.reason in RevocationReason
+
+
+def _ignore(_: object) -> None:
+    pass
+
+
+def _read_binding(octets: bytes) -> object:
+    found = read_payload(octets, "binding")
+    if isinstance(found, Refusal):
+        return found
+    binding = read_binding(found, URL, public())
+    return binding.kid if isinstance(binding, UnverifiedBinding) else binding
+
+
+def _read_names(octets: bytes) -> object:
+    try:
+        return read_all_ordered(parse_object(octets, "order"), 5)
+    except ObjectError as error:
+        return refuse(ErrorType.MALFORMED, str(error))
+
+
+def _read_change(octets: bytes) -> object:
+    return read_key_change(SignedRequest(URL, public(), _KID, octets), _ACCOUNT, _PLACES)
+
+
+_NOW = datetime(2026, 3, 1, tzinfo=UTC)
+_PLACES = Places("https://ca.example")
+_ACCOUNT = Account("account-00000001", public(), AccountStatus.VALID)
+_KID = _PLACES.account(_ACCOUNT.id)
+_PROFILE = OrderProfile("a", "b", max_identifiers=5, longest=timedelta(days=90))
+_PAYLOADS: tuple[tuple[Callable[[bytes], object], Callable[[Any], None]], ...] = (
+    (_parse_account, _check_account),
+    (lambda octets: parse_order_request(octets, {"a": _PROFILE}, "a", _NOW), _check_order),
+    (lambda octets: update_account(_ACCOUNT, octets), _check_changed),
+    (parse_revocation, _check_revocation),
+    (parse_finalization, _ignore),
+    (lambda octets: parse_asked(octets.decode("latin-1")), _ignore),
+    (_read_names, _ignore),
+    (_read_binding, _ignore),
+    (_read_change, _ignore),
+)
+
+
 def check_texts(octets: bytes) -> None:
     """A certificate's name, base64url and a contact: one text for each value, or refused."""
     text = octets.decode("utf-8", "replace")
@@ -87,6 +199,8 @@ def check_texts(octets: bytes) -> None:
 
 
 _KEY = json.dumps(public().jwk).encode()
+_BINDING = {"alg": "HS256", "kid": "x", "url": URL}
+_INNER = {"alg": "ES256", "jwk": public().jwk, "url": URL}
 _WORDS = (
     *(b'"alg":"none"', b'"alg":"RS256"', b'"crit":["b64"]', b'"kid":"x"', b'"jwk":{}', b"null"),
     *(b'"kty":"RSA"', b'"kty":"OKP"', b'"crv":"P-384"', b'"e":"AQAB"', b'"n":"', b"[" * 600),
@@ -110,6 +224,24 @@ TARGETS = (
         (json.dumps(_HEADER).encode(),),
         _WORDS,
         1024,
+        runs=500,
+    ),
+    Target(
+        "acme-payload",
+        check_payload,
+        (
+            b'{"contact":["mailto:a@b.example"],"termsOfServiceAgreed":true}',
+            (
+                b'{"identifiers":[{"type":"dns","value":"*.a.example"},'
+                b'{"type":"ip","value":"2001:db8::1"}],"profile":"a","replaces":"AAAA.AQ",'
+                b'"notBefore":"2026-03-01T00:00:00Z","notAfter":"2026-04-01T00:00:00Z"}'
+            ),
+            b'{"certificate":"AAAA","reason":1,"csr":"AAAA","status":"deactivated"}',
+            json.dumps(mac(_BINDING, public().jwk, bytes(32))).encode(),
+            json.dumps(flatten(_INNER, {"account": _KID, "oldKey": public().jwk})).encode(),
+        ),
+        (*_WORDS, b'"value":"', b"xn--", b"mailto:", b"9999-12-31T23:59:59Z", b"\\u0130", b"::1"),
+        2048,
         runs=500,
     ),
     Target("acme-public-key", check_key, (_KEY,), _WORDS, 1024, runs=500),

@@ -399,6 +399,40 @@ def test_an_order_is_judged_by_all_of_its_names_or_not_at_all(given: list[Author
             judge_order(asked, given, NOW)
 
 
+def test_what_the_server_revokes_is_revoked() -> None:
+    """RFC 8555 §7.1.6."""
+    assert revoke_authorization(valid()).status is AuthorizationStatus.REVOKED
+    account = Account("account-00000001", public(), AccountStatus.VALID)
+    assert revoke_account(account).status is AccountStatus.REVOKED
+
+
+def test_a_try_that_failed_is_told_while_there_are_more() -> None:
+    """RFC 8555 §8.2; erratum 5732."""
+    found = note_failed_try(tried(authorization()), "http-01", PROBLEM)
+    challenge = found.find_challenge("http-01")
+    assert challenge is not None
+    assert (challenge.status, challenge.error) == (ChallengeStatus.PROCESSING, PROBLEM)
+    proved = accept_challenge(found, "http-01", NOW, NOW + WEEK).find_challenge("http-01")
+    assert proved is not None
+    assert (proved.status, proved.error) == (ChallengeStatus.VALID, None)
+    failed = fail_challenge(found, "http-01", PROBLEM)
+    assert failed.status is AuthorizationStatus.INVALID
+
+
+def test_an_order_is_issued_step_by_step() -> None:
+    """RFC 8555 §7.1.6, §7.4."""
+    names = [valid()]
+    pending = order(*names)
+    early = begin_order(pending)
+    assert isinstance(early, Refusal)
+    assert early.problem.type == "orderNotReady"
+    processing = begin_order(judge_order(pending, names, NOW))
+    assert isinstance(processing, Order)
+    done = complete_order(processing, "certificate-0001", NOW + WEEK)
+    assert (done.status, done.certificate_id) == (OrderStatus.VALID, "certificate-0001")
+    assert fail_order(processing, PROBLEM).error == PROBLEM
+
+
 def test_another_accounts_authorizations_prove_nothing() -> None:
     foreign = replace(valid(), account_id="account-00000002")
     with pytest.raises(LookupError):

@@ -34,14 +34,14 @@ VALUE = dns_value(PROOF).encode()
     ],
 )
 def test_a_method_proves_what_it_can(name: str, method: ChallengeType, *, can_prove: bool) -> None:
-    """RFC 8738 §4, §7; Baseline Requirements 3.2.2.4.19, 3.2.2.4.20 (no wildcards)"""
+    """RFC 8738 §4, §7; Baseline Requirements 3.2.2.4.19, 3.2.2.4.20. Rules 235 and 236"""
     fault = find_method_fault(Expected(parse_identifier(name), method, TOKEN, PROOF))
     assert (fault is None) is can_prove
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b" \t\n\n", b" " * 500])
 def test_whitespace_behind_a_key_authorization_counts_for_nothing(end: bytes) -> None:
-    """RFC 8555 §8.3"""
+    """RFC 8555 §8.3; rule 228"""
     assert find_body_fault(PROOF.encode() + end, EXPECTED) is None
 
 
@@ -61,7 +61,7 @@ def test_whitespace_behind_a_key_authorization_counts_for_nothing(end: bytes) ->
     ],
 )
 def test_another_body_proves_nothing(body: bytes, fault: str) -> None:
-    """RFC 8555 §8.3, §10.4 (what was fetched is not shown whole)"""
+    """RFC 8555 §8.3, §10.4 (what was fetched is not shown whole). Rule 239"""
     found = find_body_fault(body, EXPECTED)
     assert found is not None
     assert fault in found
@@ -73,7 +73,7 @@ def test_another_body_proves_nothing(body: bytes, fault: str) -> None:
     "texts", [[VALUE], [b"old", VALUE], [VALUE, VALUE, b""], [b"x" * 5000, VALUE]]
 )
 def test_one_of_several_records_is_enough(texts: list[bytes]) -> None:
-    """RFC 8555 §8.4: stale values may be there."""
+    """RFC 8555 §8.4: stale values may be there. Rule 231"""
     assert find_text_fault(texts, EXPECTED) is None
 
 

@@ -45,7 +45,7 @@ def vote(agreeing: int, differing: int, regions: int = 2) -> list[Vote]:
     ],
 )
 def test_few_may_differ(agreeing: int, differing: int, *, is_met: bool) -> None:
-    """Baseline Requirements 3.2.2.9: one of 2 to 5, two of 6 and more."""
+    """Baseline Requirements 3.2.2.9: one of 2 to 5, two of 6 and more. Rule 237"""
     quorum = judge_quorum(vote(agreeing, differing), QuorumRules())
     assert quorum.is_met is is_met, quorum
     assert str(quorum) == f"{agreeing}/{agreeing + differing}"

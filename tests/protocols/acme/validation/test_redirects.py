@@ -21,7 +21,7 @@ def follow(*values: bytes, base: WebUrl = FIRST, own: str = "a.example") -> WebU
 
 
 def test_the_first_request_is_by_http() -> None:
-    """RFC 8555 §8.3: never by HTTPS; RFC 8738 §5 (an address in brackets)"""
+    """RFC 8555 §8.3: never by HTTPS; RFC 8738 §5 (an address in brackets). Rule 228"""
     assert str(FIRST) == f"http://a.example/.well-known/acme-challenge/{TOKEN}"
     assert FIRST.port == 80
     v6 = make_first_url(parse_identifier("2001:db8::1"), TOKEN)
@@ -98,7 +98,7 @@ def test_a_reference_keeps_scheme_and_query_of_its_base() -> None:
     ],
 )
 def test_a_redirect_to_anywhere_else_is_not_followed(location: bytes, reason: str) -> None:
-    """RFC 8555 §10.4; Baseline Requirements 3.2.2.4.19"""
+    """RFC 8555 §10.4; Baseline Requirements 3.2.2.4.19. Rule 229"""
     found = follow(location)
     assert isinstance(found, BadRedirect)
     assert reason in found.reason

@@ -15,6 +15,7 @@ from letterlock.protocols.acme.identifiers import Identifier
 from letterlock.protocols.acme.problems import MAX_DETAIL_CHARACTERS, MAX_SUBPROBLEMS, Problem
 
 BAD_REQUEST = 400
+UNAUTHENTICATED = 401
 FORBIDDEN = 403
 NOT_FOUND = 404
 METHOD_NOT_ALLOWED = 405
