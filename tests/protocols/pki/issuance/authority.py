@@ -39,7 +39,7 @@ from tests.fakes import START
 
 SHARDS = 16
 PLACES = Places("http://ca.example.net/crl/", "http://ca.example.net/issuer.der")
-ROOT_PLACES = Places("http://ca.example.net/root/", "http://ca.example.net/root.der")
+ROOT_PLACES = Places("http://ca.example.net/roots/", "http://ca.example.net/root.der")
 ROOT_NAME = AuthorityName("Lab Root", "Lab", "DE")
 YEAR = timedelta(days=365)
 OPEN = NameRules()

@@ -210,7 +210,7 @@ name = st.one_of(domain, domain.map("*.{}".format), st.ip_addresses().map(str))
 orders = st.lists(name, min_size=1, max_size=8, unique=True)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(orders, st.integers(0, 2**32))
 def test_our_own_judge_trusts_what_is_issued_for_each_name(order: list[str], seed: int) -> None:
     names = names_of(*order)
@@ -237,7 +237,7 @@ networks = st.sets(st.sampled_from(NETS), max_size=2).map(
 hosts = st.sampled_from([*DOMAINS[:-1], *(f"*.{each}" for each in DOMAINS[:-1]), *ADDRESSES])
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(domains, networks, domains, networks, hosts)
 def test_name_rules_and_name_constraints_say_the_same(
     permitted: tuple[Domain, ...],

@@ -16,6 +16,7 @@ from letterlock.protocols.pki.issuance.profiles import (
     is_countable,
     make_name_constraints,
 )
+from letterlock.protocols.pki.issuance.public_suffixes import PublicSuffixes
 from letterlock.protocols.pki.names import CertificateNames
 from tests.protocols.pki.issuance.authority import names_of
 
@@ -56,6 +57,7 @@ PRIVATE = Profile(
         excluded_networks=(ip_network("10.9.0.0/16"),),
     ),
 )
+PUBLIC = Profile("public", public_suffixes=PublicSuffixes())
 NARROW = Profile("narrow", may_have_wildcards=False, may_have_addresses=False)
 
 
@@ -102,6 +104,11 @@ NARROW = Profile("narrow", may_have_wildcards=False, may_have_addresses=False)
         (PRIVATE, "10.9.2.3", "not for the address"),
         (PRIVATE, "11.1.2.3", "not for the address"),
         (PRIVATE, "2001:db8::1", "not for the address"),
+        (PUBLIC, "*.co.uk", "public suffix"),
+        (PUBLIC, "*.example.co.uk", None),
+        (PUBLIC, "*.github.io", None),
+        (PUBLIC, "co.uk", None),
+        (PUBLIC, "*.corp.internal", None),
         (NARROW, "*.example.com", "wildcards"),
         (NARROW, "192.0.2.1", "IP addresses"),
     ],
@@ -153,3 +160,11 @@ def test_what_nothing_is_permitted_of_is_excluded_as_a_whole() -> None:
         [],
         ["corp.example", "10.0.0.0/8"],
     )
+
+
+def test_a_public_suffix_is_one_that_a_registry_names() -> None:
+    """The Public Suffix List's part of ICANN: exceptions and patterns are obeyed."""
+    suffixes = PublicSuffixes()
+    inside = ["com", "co.uk", "anything.ck", "xn--55qx5d.cn"]
+    outside: list[object] = ["example.com", "www.ck", "github.io", "corp", "", 7, None]
+    assert [name for name in [*inside, *outside] if name in suffixes] == inside

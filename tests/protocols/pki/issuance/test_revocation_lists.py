@@ -114,7 +114,7 @@ WORDS = {0: "unspecified", 1: "keyCompromise", 3: "affiliationChanged", 4: "supe
 }
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(entries)
 def test_the_shards_together_have_each_revocation_once_where_its_certificate_points(
     made: dict[bytes, tuple[Reason, int, int | None]],
@@ -192,6 +192,7 @@ def test_a_period_keeps_to_its_bounds(number: int, days: float) -> None:
 moments = st.datetimes(datetime(2020, 1, 1), datetime(2050, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds it
 
 
+@settings(max_examples=30)
 @given(st.lists(moments, min_size=1, max_size=20))
 def test_numbers_only_grow_whatever_the_clock_does(clock: list[datetime]) -> None:
     """Rule 218: RFC 5280 §5.2.3."""
@@ -211,6 +212,7 @@ def test_numbers_are_not_used_twice_after_a_restore() -> None:
     assert next_number(at_backup, START + DAY) > last
 
 
+@settings(max_examples=50)
 @given(moments, st.lists(moments, max_size=6))
 def test_an_entry_stays_until_a_crl_came_after_the_certificates_end(
     end: datetime, updates: list[datetime]

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_der_public_key,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from letterlock.protocols.pki.issuance.subject_keys import (
@@ -176,6 +176,7 @@ def test_a_key_is_known_however_it_is_written() -> None:
     assert find_key_kind(again) == "ec-p256"
 
 
+@settings(max_examples=30)
 @given(st.sets(st.binary(min_size=10, max_size=10), max_size=40), st.binary(max_size=12))
 def test_a_list_has_what_was_written_into_it(digests: set[bytes], other: bytes) -> None:
     text = "# a comment\n\n" + "".join(f"{each.hex().upper()}  # {each!r}\n" for each in digests)

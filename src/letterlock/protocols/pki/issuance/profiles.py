@@ -6,7 +6,7 @@ each order, and stand as name constraints in the authority's own certificate.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -74,6 +74,8 @@ class Profile:
     may_have_addresses: bool = True
     may_have_single_labels: bool = False
     """Names without a dot: on a private network only."""
+    public_suffixes: Container[str] = frozenset()
+    """Names right below which no wildcard may stand; `public_suffixes` has the public ones."""
     policy: x509.ObjectIdentifier = DOMAIN_VALIDATED
     rules: NameRules = field(default_factory=NameRules)
 
@@ -145,6 +147,8 @@ def _find_domain_fault(text: str, profile: Profile) -> str | None:
         return "no certificates for wildcards are issued"
     if (fault := _find_host_fault(base)) is not None:
         return fault
+    if base != text and base in profile.public_suffixes:
+        return "a wildcard right below a public suffix would speak for everybody's names"
     if "." not in base and not (profile.may_have_single_labels and base == text):
         return "it has no dot: such a name belongs to no one"
     if not _is_domain_permitted(text, base, profile.rules):
