@@ -1,7 +1,8 @@
 """CAA: values of records, and what any set of records comes to."""
 
-from letterlock.base.domains import Domain
+from letterlock.base.domains import Domain, parse_domain
 from letterlock.protocols.caa.decide import CaaDecision, Effect, Issuance, decide
+from letterlock.protocols.caa.iodef import UnusedTarget, parse_iodef
 from letterlock.protocols.caa.issue_values import IssueValue, parse_issue_value
 from letterlock.protocols.caa.relevant import find_relevant
 from letterlock.protocols.dns.answers import Answer, CaaRecord, Existence, Security
@@ -73,7 +74,35 @@ def _answer(records: list[CaaRecord]) -> Answer:
     return Answer(_NAME, "CAA", Security.SECURE, Existence.RECORDS, tuple(records), owner=_NAME)
 
 
+def check_iodef(octets: bytes) -> None:
+    """It is a mail address or an HTTPS URL of a host's name, or is told and not used."""
+    found = parse_iodef(octets)
+    if isinstance(found, UnusedTarget):
+        assert found.reason.isprintable()
+        assert len(found.reason) < 600
+        return
+    assert parse_domain(found.host) == found.host
+    assert not found.host[-1].isdigit()
+    text = str(found)
+    assert text.isascii()
+    assert text.isprintable()
+    if isinstance(found.to, str):
+        assert text.count("@") == 1
+        assert not set(text) & set(' ,;?<>"\r\n%')
+    else:
+        assert found.to.port == 443
+        assert octets.startswith(b"https://")
+
+
 TARGETS = (
+    Target(
+        "caa-iodef",
+        check_iodef,
+        (b"mailto:security@a.example", b"https://a.example:443/report?x=1"),
+        (b"mailto:", b"https://", b"@", b"?cc=", b",", b"%0d%0a", b"[::1]", b":25"),
+        1200,
+        runs=1500,
+    ),
     Target(
         "caa-value",
         check_value,

@@ -90,7 +90,7 @@ BY_TTL = RecheckRule(timedelta(hours=8), heeds_ttl=True)
 def test_a_look_counts_for_its_time(
     rule: RecheckRule, minutes: int, ttl: int | None, *, is_due: bool
 ) -> None:
-    """Baseline Requirements 3.2.2.8: within the TTL of the record, or 8 hours."""
+    """Baseline Requirements 3.2.2.8: within the TTL of the record, or 8 hours. Rule 224"""
     names = [proved("a.example", timedelta(minutes=minutes), ttl=ttl)]
     assert bool(find_due(names, NOW, rule)) is is_due
 
@@ -132,7 +132,7 @@ def test_a_name_that_was_never_looked_up_or_not_allowed_is_due() -> None:
     ids=str,
 )
 def test_a_look_with_another_name_method_or_account_counts_for_nothing(other: Issuance) -> None:
-    """RFC 8657 §3, §4: what was used for the order is what must be allowed."""
+    """RFC 8657 §3, §4: what was used for the order is what must be allowed. Rule 225"""
     check = CaaCheck(other, CaaDecision.ALLOW, NOW)
     name = ProvedName(parse_identifier("a.example"), issue("a.example"), check)
     (due,) = find_due([name], NOW, USUAL)
@@ -163,7 +163,7 @@ def test_an_order_has_each_name_once() -> None:
 
 
 def test_looks_of_other_names_than_those_due_end_the_order() -> None:
-    """The mistake of 2020: one name looked at N times."""
+    """The mistake of 2020: one name looked at N times. Rule 226"""
     names = [proved(f"n{number}.example") for number in range(3)]
     due = find_due(names, NOW, USUAL)
     first = judge("n0.example")
@@ -203,7 +203,7 @@ def test_a_failure_is_never_permission(failure: Security) -> None:
 
 
 def test_several_names_that_are_refused_have_a_subproblem_each() -> None:
-    """RFC 8555 §6.7.1"""
+    """RFC 8555 §6.7.1; rule 227"""
     denied = [judge(name, FORBIDS) for name in ("a.example", "*.a.example")]
     problem = find_problem([*denied, judge("c.example")])
     assert problem is not None

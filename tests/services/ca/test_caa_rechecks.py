@@ -48,7 +48,7 @@ def make(
 
 
 async def test_a_hundred_names_that_are_due_are_asked_for_each_by_its_own_name() -> None:
-    """Baseline Requirements 3.2.2.8: the test that was missing in 2020."""
+    """Baseline Requirements 3.2.2.8: the test that was missing in 2020. Rule 226"""
     clock, resolver = FakeClock(), make_resolver(*HUNDRED)
     names = [proved(name, clock, timedelta(hours=8)) for name in HUNDRED]
     done = await make(resolver, clock).recheck(names)
@@ -96,7 +96,7 @@ async def test_what_is_young_and_what_is_an_address_is_not_asked_for() -> None:
 
 
 async def test_the_method_and_the_account_are_those_of_the_validation() -> None:
-    """RFC 8657 §3, §4"""
+    """RFC 8657 §3, §4; rule 225"""
     clock, resolver = FakeClock(), make_resolver()
     limited = b"ca.example; validationmethods=dns-01; accounturi=https://ca.example/acct/1"
     for name in ("dns.example", "http.example"):

@@ -142,7 +142,7 @@ async def over_the_wire() -> AsyncIterator[tuple[ZoneServer, Perspective]]:
 
 @pytest.mark.parametrize("name", ["a.example", "in.a.example"])
 async def test_aliases_are_followed_and_pieces_joined(name: str) -> None:
-    """RFC 8555 §8.4: so a zone can be delegated to who proves."""
+    """RFC 8555 §8.4: so a zone can be delegated to who proves. Rule 231"""
     async with over_the_wire() as (_, here):
         looked = await look_at_challenge(expect(name, "dns-01"), here, BOUNDS)
     assert looked.is_passed, looked
@@ -153,7 +153,7 @@ async def test_aliases_are_followed_and_pieces_joined(name: str) -> None:
 
 
 async def test_who_looked_too_early_sees_the_record_in_the_next_try() -> None:
-    """No negative answer is kept: a resolver that keeps would say for 60 s that there is none."""
+    """No negative answer is kept: a resolver that keeps would say for 60 s that there is none. Rule 231"""
     async with over_the_wire() as (server, here):
         server.set("_acme-challenge.late.a.example", "TXT")
         expected = expect("late.a.example", "dns-01")
@@ -188,7 +188,7 @@ async def test_who_looked_too_early_sees_the_record_in_the_next_try() -> None:
 async def test_forged_records_prove_nothing(
     asking: Asking, name: str, outcome: Security | str
 ) -> None:
-    """Baseline Requirements 3.2.2.4: DNSSEC validation up to the root."""
+    """Baseline Requirements 3.2.2.4: DNSSEC validation up to the root. Rule 232"""
     expected = replace(expect(name, "dns-01"), key_authorization=KEY_AUTHORIZATION)
     with asking() as resolver:
         here = Perspective("here", "ARIN", cast("Backend", resolver), Scene().dialer)

@@ -72,7 +72,7 @@ async def test_a_file_that_has_the_key_authorization_proves_a_name(tmp_path: Pat
 
 @pytest.mark.parametrize(("name", "host"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
 async def test_an_address_is_asked_without_dns(tmp_path: Path, name: str, host: str) -> None:
-    """RFC 8738 §4, §5"""
+    """RFC 8738 §4, §5; rule 235"""
     web = Web({f"http://{host}{PATH}": GOOD})
     async with serving(web, tmp_path, name) as scene:
         looked = await look(scene, name)
@@ -123,7 +123,7 @@ async def test_redirects_to_elsewhere_are_not_followed(
 
 
 async def test_a_status_that_is_no_redirect_is_none(tmp_path: Path) -> None:
-    """Baseline Requirements 3.2.2.4.19: 301, 302, 307 and 308 alone."""
+    """Baseline Requirements 3.2.2.4.19: 301, 302, 307 and 308 alone. Rule 229"""
     for status in (300, 303, 304, 305):
         text = describe(await look_at_page(tmp_path, redirect("http://a.example/x", status)))
         assert text.endswith(f"the status is {status}, not 200")
@@ -172,7 +172,7 @@ async def test_ten_redirects_are_followed_and_no_more(
     ],
 )
 async def test_what_a_host_shows_instead_is_told(tmp_path: Path, page: bytes, problem: str) -> None:
-    """RFC 8555 §6.7, §10.4: bounded, on one line, and not the whole of what was fetched"""
+    """RFC 8555 §6.7, §10.4: bounded, on one line, and not the whole of what was fetched. Rule 239"""
     text = describe(await look_at_page(tmp_path, page))
     assert text.startswith(problem.format(URL))
 
@@ -220,7 +220,7 @@ async def test_a_wrong_answer_by_ipv6_is_not_tried_again_by_ipv4(tmp_path: Path)
     "address", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "fd00::1", "64:ff9b::7f00:1"]
 )
 async def test_a_special_address_is_not_connected_to(tmp_path: Path, address: str) -> None:
-    """RFC 8555 §10.4: unless the configuration lists it, for names and for addresses alike."""
+    """RFC 8555 §10.4: unless the configuration lists it, for names and addresses. Rule 230"""
     bounds = replace(BOUNDS, networks=())
     async with serving(Web({URL: GOOD}), tmp_path) as scene:
         scene.host("a.example", address=address)
@@ -231,7 +231,7 @@ async def test_a_special_address_is_not_connected_to(tmp_path: Path, address: st
 
 
 async def test_no_redirect_leads_to_a_special_address(tmp_path: Path) -> None:
-    """RFC 8555 §10.4: judged anew at each redirect, by what DNS says."""
+    """RFC 8555 §10.4: judged anew at each redirect, by what DNS says. Rule 230"""
     async with serving(Web({URL: redirect("http://inner.example/")}), tmp_path) as scene:
         scene.host("a.example")
         scene.host("inner.example", address="10.1.2.3")
@@ -255,7 +255,7 @@ async def test_a_public_address_beside_a_special_one_is_the_one(tmp_path: Path) 
 
 @pytest.mark.parametrize("rdtype", ["A", "AAAA"])
 async def test_forged_addresses_are_not_used(tmp_path: Path, rdtype: str) -> None:
-    """Baseline Requirements 3.2.2.4: DNSSEC is validated; also where the other answer is good."""
+    """Baseline Requirements 3.2.2.4: DNSSEC is validated; also where the other answer is good. Rule 232"""
     async with serving(Web({URL: GOOD}), tmp_path) as scene:
         scene.host("a.example")
         scene.resolver.fail("a.example", rdtype, Security.BOGUS)
@@ -290,7 +290,7 @@ async def test_nobody_there_is_told_with_the_address(tmp_path: Path) -> None:
 
 
 async def test_wildcards_are_not_proved_by_http_01() -> None:
-    """Baseline Requirements 3.2.2.4.19"""
+    """Baseline Requirements 3.2.2.4.19. Rule 236"""
     scene = Scene()
     text = describe(await look(scene, "*.a.example"))
     assert text == "malformed: *.a.example cannot be proved by http-01"

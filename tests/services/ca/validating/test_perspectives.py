@@ -56,7 +56,7 @@ async def test_nobody_else_is_asked_where_it_fails_here() -> None:
 
 
 async def test_remote_perspectives_look_at_once_and_each_is_kept() -> None:
-    """Baseline Requirements 5.4.1: every result with its perspective, and the count."""
+    """Baseline Requirements 5.4.1: every result with its perspective, and the count. Rule 237"""
     asked: list[str] = []
     found = await corroborate(FINE, FINE, WRONG, FINE, FINE, asked=asked)
     assert asked == ["p0", "p1", "p2", "p3", "p4"]

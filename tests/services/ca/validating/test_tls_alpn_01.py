@@ -64,7 +64,7 @@ async def showing(certificate: ChallengeCertificate) -> AsyncIterator[int]:
 
 @pytest.mark.parametrize("name", [NAME, "127.0.0.1"])
 async def test_our_own_solver_is_seen(name: str) -> None:
-    """RFC 8738 §6: an address is asked for by its reverse name."""
+    """RFC 8738 §6: an address is asked for by its reverse name. Rule 235"""
     store, clock = FakeChallengeStore(), FakeClock()
     solver = AlpnSolver(store, clock)
     proof = Proof(parse_identifier(name), TOKEN, PROOF)
@@ -127,14 +127,14 @@ async def test_a_server_that_does_not_know_the_protocol_proves_nothing(
 
 
 async def test_a_real_certificate_by_the_protocol_proves_nothing(tmp_path: Path) -> None:
-    """RFC 8737 §3: only one made for this."""
+    """RFC 8737 §3: only one made for this. Rule 233"""
     async with tls_server(tmp_path, ALPN.decode()) as port:
         text = describe(await look(port))
     assert "a certificate without the extension 1.3.6.1.5.5.7.1.31" in text
 
 
 async def test_old_versions_are_not_taken(tmp_path: Path) -> None:
-    """RFC 8737 §4: TLS 1.2 or later"""
+    """RFC 8737 §4: TLS 1.2 or later. Rule 234"""
     async with tls_server(tmp_path, ALPN.decode(), newest=ssl.TLSVersion.TLSv1_1) as port:
         text = describe(await look(port))
     assert text.startswith("tls: a.example: ")

@@ -69,7 +69,7 @@ async def test_caa_is_not_looked_at_where_the_proof_is_missing() -> None:
 
 
 async def test_the_proof_and_caa_have_a_quorum_each() -> None:
-    """One place may differ about the proof, and another one about CAA."""
+    """One place may differ about the proof, and another one about CAA. Rule 238"""
     places = make_places(4)
     places[1].resolver.set("_acme-challenge.a.example", "TXT", b"other")
     places[2].resolver.fail("a.example", "CAA")
