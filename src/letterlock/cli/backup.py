@@ -17,6 +17,7 @@ from letterlock.cli.options import (
 
 if TYPE_CHECKING:
     from letterlock.base.clock import Clock
+    from letterlock.node.backing_up import Made
 
 LINE_SECONDS = 0.2
 """Between two lines of progress."""
@@ -67,6 +68,13 @@ def backup(target: str, config_path: Path | None, *, mailboxes: bool, as_json: b
         raise CommandFailed(f"backup: {describe(error)}") from None
     finally:
         progress.end()
+    _tell(made, as_json=as_json)
+    for line in made.skipped:
+        click.echo(f"letterlock: backup: not in it: {make_printable(line)}", err=True)
+    return ExitCode.BAD_NEWS if made.skipped else ExitCode.FINE
+
+
+def _tell(made: "Made", *, as_json: bool) -> None:
     manifest = made.manifest
     if as_json:
         print_json(
@@ -86,9 +94,6 @@ def backup(target: str, config_path: Path | None, *, mailboxes: bool, as_json: b
             f"{made.path}: {manifest.messages} messages as of {manifest.moment}, "
             f"{len(manifest.parts)} files, {made.size // MIB + 1} MiB, {beside}"
         )
-    for line in made.skipped:
-        click.echo(f"letterlock: backup: not in it: {make_printable(line)}", err=True)
-    return ExitCode.BAD_NEWS if made.skipped else ExitCode.FINE
 
 
 class Progress:
