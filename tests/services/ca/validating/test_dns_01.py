@@ -153,7 +153,7 @@ async def test_aliases_are_followed_and_pieces_joined(name: str) -> None:
 
 
 async def test_who_looked_too_early_sees_the_record_in_the_next_try() -> None:
-    """No negative answer is kept: a resolver that keeps would say for 60 s that there is none. Rule 231"""
+    """No negative answer is kept; one that is would hide the record for 60 s. Rule 231"""
     async with over_the_wire() as (server, here):
         server.set("_acme-challenge.late.a.example", "TXT")
         expected = expect("late.a.example", "dns-01")

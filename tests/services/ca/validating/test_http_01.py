@@ -172,7 +172,7 @@ async def test_ten_redirects_are_followed_and_no_more(
     ],
 )
 async def test_what_a_host_shows_instead_is_told(tmp_path: Path, page: bytes, problem: str) -> None:
-    """RFC 8555 §6.7, §10.4: bounded, on one line, and not the whole of what was fetched. Rule 239"""
+    """RFC 8555 §6.7, §10.4: on one line, bounded, and not all that was fetched. Rule 239"""
     text = describe(await look_at_page(tmp_path, page))
     assert text.startswith(problem.format(URL))
 
@@ -255,7 +255,7 @@ async def test_a_public_address_beside_a_special_one_is_the_one(tmp_path: Path) 
 
 @pytest.mark.parametrize("rdtype", ["A", "AAAA"])
 async def test_forged_addresses_are_not_used(tmp_path: Path, rdtype: str) -> None:
-    """Baseline Requirements 3.2.2.4: DNSSEC is validated; also where the other answer is good. Rule 232"""
+    """Baseline Requirements 3.2.2.4: also where the other answer is good. Rule 232"""
     async with serving(Web({URL: GOOD}), tmp_path) as scene:
         scene.host("a.example")
         scene.resolver.fail("a.example", rdtype, Security.BOGUS)
