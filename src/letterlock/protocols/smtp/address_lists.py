@@ -23,10 +23,11 @@ class AddressListError(ValueError):
     """A text is not a list of addresses; the message says why."""
 
 
-def find_addresses(text: str) -> list[tuple[str, int]]:
+def find_addresses(text: str, *, with_names: bool = False) -> list[tuple[str, int]]:
     """Give each address, without comments and names, and the place in the text where it ends.
 
-    A source route is dropped. Raises AddressListError.
+    A source route is dropped. `with_names`: a name that is an address out of quotes is given too,
+    since some readers take it for the one that counts. Raises AddressListError.
     """
     if len(text) > MAX_LIST_CHARACTERS:
         raise AddressListError(f"a list has at most {MAX_LIST_CHARACTERS} characters")
@@ -37,6 +38,7 @@ def find_addresses(text: str) -> list[tuple[str, int]]:
         if element.is_open:
             element.take_inside(part, end, is_word=is_word)
         elif part == "<":
+            found += element.find_name() if with_names else []
             element = element.open()
         elif part == ":":
             if is_group:
@@ -64,12 +66,18 @@ class _Element:
         self._is_split = False
         """Two words side by side: a name, not an address."""
         self._was_word = False
+        self._has_at = False
 
     def open(self) -> "_Element":
         """Begin an address in angle brackets: what stood before it was a name."""
         if self._has_angle:
             raise AddressListError("two addresses in angle brackets without a comma between them")
         return _Element(is_open=True)
+
+    def find_name(self) -> list[tuple[str, int]]:
+        """Give what stands before the angle bracket, if it is an address."""
+        is_address = self._has_at and not self._is_split
+        return [(self._address, self._end)] if is_address else []
 
     def take_inside(self, part: str, end: int, *, is_word: bool) -> None:
         if part == ">":
@@ -107,6 +115,7 @@ class _Element:
             self._is_split = True
             self._address += " "
         self._address += part
+        self._has_at = self._has_at or part == "@"
         self._end = end
         self._was_word = is_word
 

@@ -65,7 +65,8 @@ def format_missing(fields: list[Field], token: str, hostname: str, now: datetime
 
 def _judge_field(name: str, octets: bytes, own: Collection[str]) -> Reply | None:
     try:
-        addresses = [parse_mailbox(text) for text, _ in find_addresses(unfold(octets))]
+        found = find_addresses(unfold(octets), with_names=True)
+        addresses = [parse_mailbox(text) for text, _ in found]
     except (AddressListError, AddressError, UnicodeError):
         return reply(554, "5.6.0", f"Message refused: the {name} field has no address to be read")
     if not addresses:
