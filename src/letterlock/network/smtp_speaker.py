@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import assert_never
 
+from msgspec import Struct
+
 from letterlock.network.wire import Lost, Wire
 from letterlock.protocols.policy.verdict import Verdict
 from letterlock.protocols.smtp.capabilities import Capabilities, parse_capabilities
@@ -24,8 +26,7 @@ MAX_DIALOGUE_LINES = 400
 SMALL_OCTETS = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """One address of one host. `host` is a name, or the address itself when there is no name.
 
     `ip` is the path of a unix socket where LMTP is spoken over one; its port is 0.

@@ -8,6 +8,8 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from letterlock.base.clock import Clock
 from letterlock.network.smtp_client import Connected
 from letterlock.network.smtp_speaker import Target
@@ -18,8 +20,7 @@ SWEEP_SECONDS = 1.0
 MAX_IDLE = 200
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionKey:
+class ConnectionKey(Struct, frozen=True):
     """What must be the same for a connection to be used again."""
 
     target: Target
@@ -32,8 +33,7 @@ class ConnectionKey:
         return hash(self.target)
 
 
-@dataclass(slots=True)
-class _Idle:
+class _Idle(Struct):
     connection: Connected
     since: float
 

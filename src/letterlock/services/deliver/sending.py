@@ -6,7 +6,9 @@ pieces and is never whole in memory.
 """
 
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from msgspec import Struct, field
 
 from letterlock.network.smtp_client import Connected
 from letterlock.protocols.smtp.content import ContentFacts, ContentScan
@@ -29,8 +31,7 @@ MAX_TRANSACTIONS = 50
 """On one connection for one message: a server that always takes a few more is not followed on."""
 
 
-@dataclass(slots=True)
-class Sent:
+class Sent(Struct):
     """How it went.
 
     `is_usable`: another message may follow on this connection. `is_stale`: the connection was gone

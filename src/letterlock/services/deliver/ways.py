@@ -7,6 +7,8 @@ hop of `routes`, of its sender, or of all. Where a table cannot tell, mail waits
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from letterlock.base.domains import Domain
 from letterlock.protocols.smtp.paths import AddressError, Mailbox, parse_mailbox
 from letterlock.protocols.tables.lines import Entry, WrongEntry
@@ -56,8 +58,7 @@ class Routing:
         return sender_relay or self.relayhost or parse_next_hop(destination, self.port)
 
 
-@dataclass(frozen=True, slots=True)
-class ToHost:
+class ToHost(Struct, frozen=True):
     """Out by SMTP. `is_relay`: to a relay host, of all mail's or of the sender's."""
 
     next_hop: NextHop

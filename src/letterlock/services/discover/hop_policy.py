@@ -6,6 +6,8 @@ explains a policy ask here, and so can't differ. The decision itself is `protoco
 
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from letterlock.base.clock import Clock
 from letterlock.base.domains import Domain
 from letterlock.protocols.dns.answers import Security
@@ -22,8 +24,7 @@ from letterlock.services.discover.tlsa import TlsaFinder
 from letterlock.storage.queue import StoreUnavailable
 
 
-@dataclass(frozen=True, slots=True)
-class HostPolicy:
+class HostPolicy(Struct, frozen=True):
     """What is published for one host, as far as it was looked up, and what follows."""
 
     published: Published
