@@ -40,12 +40,16 @@ GOOD_EXTENSIONS = ("PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "SIZE 10240000")
 
 @dataclass(frozen=True, slots=True)
 class TlsConduct:
-    """How the TLS side is unlike a good one. `by_sni` are other certificates, by name asked for."""
+    """How the TLS side is unlike a good one. `by_sni` are other certificates, by name asked for.
+
+    `second` stands beside the server's certificate, with a key of another type.
+    """
 
     by_sni: tuple[tuple[str, Issued], ...] = ()
     versions: tuple[ssl.TLSVersion, ssl.TLSVersion] | None = None
     ciphers: str | None = None
     is_sni_refused: bool = False
+    second: Issued | None = None
     client_ca: bytes | None = None
     """PEM: a client certificate by this authority is demanded."""
 
@@ -511,15 +515,21 @@ def _load(issued_pem: bytes, key_pem: bytes, ciphers: str | None) -> _ServerCont
     context = _ServerContext(ssl.PROTOCOL_TLS_SERVER)
     # Weak keys are what some of these servers are for.
     context.set_ciphers(ciphers or "DEFAULT:@SECLEVEL=0")
-    with tempfile.NamedTemporaryFile() as file:
-        Path(file.name).write_bytes(issued_pem + key_pem)
-        context.load_cert_chain(file.name)
+    _add(context, issued_pem + key_pem)
     return context
+
+
+def _add(context: ssl.SSLContext, pem: bytes) -> None:
+    with tempfile.NamedTemporaryFile() as file:
+        Path(file.name).write_bytes(pem)
+        context.load_cert_chain(file.name)
 
 
 def _context(issued: Issued, conduct: TlsConduct) -> ssl.SSLContext:
     """Make a context of its own for each connection: the SNI callback is the connection's."""
     context = _load(issued.chain_pem, issued.key_pem, conduct.ciphers)
+    if conduct.second is not None:
+        _add(context, conduct.second.chain_pem + conduct.second.key_pem)
     if conduct.versions is not None:
         with warnings.catch_warnings():
             # Versions before 1.2 are deprecated; that is what they are here for.

@@ -13,6 +13,7 @@ from tests.fuzz import (
     explain,
     filters,
     https,
+    incidents,
     issuance,
     local_mail,
     maps,
@@ -35,7 +36,7 @@ _MODULES = (
     *(smtp_server, smtp_client, messages, addresses, dns_messages, mta_sts, tls, tlsrpt, tables),
     *(https, maps, caa, dns_changes, acme, acme_certificates, operators, explain, dkim, submission),
     *(validation,),
-    *(backups, local_mail, filters, milters, proxies, acme_server, issuance),
+    *(backups, local_mail, filters, milters, proxies, acme_server, incidents, issuance),
 )
 TARGETS: dict[str, Target] = {
     target.name: target for module in _MODULES for target in module.TARGETS

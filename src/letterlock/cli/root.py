@@ -32,6 +32,7 @@ COMMANDS = {
     "dns": LazyCommand("dns:dns", "Give the DNS records to publish, check those published."),
     "tlsrpt": LazyCommand("tlsrpt:tlsrpt", "Tell what reports on TLS say."),
     "caa": LazyCommand("caa:caa", "Tell which certificates CAA records allow."),
+    "incident": LazyCommand("incident:incident", "Tell whether an incident affects certificates."),
     "table": LazyCommand("table:table", "Tell what aliases and other tables say."),
     "user": LazyCommand("user:user", "Keep the accounts of those who submit mail."),
     "backup": LazyCommand("backup:backup", "Write all that the node keeps to one archive."),

@@ -4,6 +4,8 @@ RFC 9325 §3 and §4 (what to use), RFC 8996 (what is gone), RFC 7435 §3 (why o
 more than that). Groups are OpenSSL's default, X25519MLKEM768 first.
 """
 
+from typing import Any
+
 from OpenSSL import SSL
 
 from letterlock.base.errors import LocalError
@@ -73,6 +75,19 @@ def make_context(
     except (SSL.Error, UnicodeError) as error:
         raise LocalError(f"no usable cipher in the list {ciphers!r}") from error
     return context
+
+
+def use_signatures(context: SSL.Context, signatures: str) -> bool:
+    """Take only these signatures, in OpenSSL's words; gives whether that could be done.
+
+    pyOpenSSL has no public way. Should its inside change, all are taken, as without this.
+    """
+    try:
+        lib: Any = getattr(SSL, "_lib")  # noqa: B009 - mypy: not exported
+        inner: Any = context._context  # noqa: SLF001 - see above
+        return bool(lib.SSL_CTX_set1_sigalgs_list(inner, signatures.encode("ascii")) == 1)
+    except AttributeError:
+        return False
 
 
 def _find_version(name: str) -> int:

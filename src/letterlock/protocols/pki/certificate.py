@@ -17,10 +17,12 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
+from letterlock.protocols.pki.der import split_elements
 from letterlock.protocols.pki.names import CertificateNames
 
 MAX_CERTIFICATE_OCTETS = 64 * 1024
 
+_TAG_INTEGER = 0x02
 _TAG_BIT_STRING = 0x03
 _TAG_SEQUENCE = 0x30
 _TAG_VERSION = 0xA0  # RFC 5280 §4.1: [0] EXPLICIT Version DEFAULT v1
@@ -110,18 +112,43 @@ def read_spki(der: bytes) -> bytes | None:
     another way, whatever else it says.
     """
     try:
-        whole = _elements(der, limit=1)[0][0]
+        whole = split_elements(der, limit=1)[0][0]
         spki = _tbs_elements(der)[5]
     except ValueError:
         return None
     return spki if whole == der and is_spki(spki) else None
 
 
+@dataclass(frozen=True, slots=True)
+class IssuerAndSerial:
+    """What tells a certificate from all others (RFC 5280 §4.1.2.2). `issuer` is the name's DER."""
+
+    issuer: bytes
+    serial: int
+
+
+def read_issuer_and_serial(der: bytes) -> IssuerAndSerial | None:
+    """Give them for a certificate that cryptography refuses too; None for what is none.
+
+    Only the structure is looked at. A serial number that is not positive is given as it is.
+    """
+    try:
+        ((whole, content),) = split_elements(der, limit=1)
+        serial, _, issuer, *_ = _tbs_elements(der)
+        value = split_elements(serial, limit=1)[0][1]
+    except ValueError:
+        return None
+    tags = [whole[0], content[0], serial[0], issuer[0]]
+    if whole != der or tags != [_TAG_SEQUENCE, _TAG_SEQUENCE, _TAG_INTEGER, _TAG_SEQUENCE]:
+        return None
+    return IssuerAndSerial(issuer, int.from_bytes(value, signed=True))
+
+
 def is_spki(octets: bytes) -> bool:
     """Say if octets have the form of a SubjectPublicKeyInfo (RFC 5280 §4.1); of any algorithm."""
     try:
-        whole, content = _elements(octets, limit=1)[0]
-        parts = [part for part, _ in _elements(content, limit=3)]
+        whole, content = split_elements(octets, limit=1)[0]
+        parts = [part for part, _ in split_elements(content, limit=3)]
     except ValueError:
         return False
     return whole == octets and [part[0] for part in [whole, *parts]] == [
@@ -257,9 +284,9 @@ def _tbs_elements(der: bytes) -> list[bytes]:
     For what cryptography doesn't give as it stands: the serial before it is judged, and the SPKI
     of a key that it doesn't know. Raises ValueError.
     """
-    certificate = _elements(der, limit=1)[0]
-    tbs = _elements(certificate[1], limit=1)[0]
-    elements = _elements(tbs[1], limit=7)
+    certificate = split_elements(der, limit=1)[0]
+    tbs = split_elements(certificate[1], limit=1)[0]
+    elements = split_elements(tbs[1], limit=7)
     if elements[0][0][0] == _TAG_VERSION:
         elements = elements[1:]
     if len(elements) < 6:
@@ -267,31 +294,8 @@ def _tbs_elements(der: bytes) -> list[bytes]:
     return [whole for whole, _ in elements]
 
 
-def _elements(octets: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-    """Split DER into up to `limit` elements, each as a whole and its content. X.690 §8.1."""
-    found: list[tuple[bytes, bytes]] = []
-    at = 0
-    while at < len(octets) and len(found) < limit:
-        start = at + 2
-        if start > len(octets):
-            raise ValueError("DER ends within a length")
-        length = octets[at + 1]
-        if length & 0x80:
-            length_octets = octets[start : start + (length & 0x7F)]
-            start += len(length_octets)
-            length = int.from_bytes(length_octets)
-        end = start + length
-        if end > len(octets):
-            raise ValueError("DER ends within an element")
-        found.append((octets[at:end], octets[start:end]))
-        at = end
-    if not found:
-        raise ValueError("an empty DER element")
-    return found
-
-
 def _is_positive(integer: bytes) -> bool:
-    content = _elements(integer, limit=1)[0][1]
+    content = split_elements(integer, limit=1)[0][1]
     return bool(content) and content[0] < 0x80 and any(content)
 
 

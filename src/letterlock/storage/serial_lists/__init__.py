@@ -1,0 +1,1 @@
+"""Files with serial numbers, and the index that makes looking one up quick."""
