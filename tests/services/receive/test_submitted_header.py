@@ -31,7 +31,7 @@ def judge(header: bytes) -> str:
         b"FROM :Alice <ALICE@example.org>\r\n",
         b'From: "bob@example.org" <alice@example.org>\r\n',
         b"From: Alice@example.org <alice@example.org>\r\n",
-        b"From: Alice @ home <alice@example.org>\r\n",
+        b"From: Alice @ her desk <alice@example.org>\r\n",
         b"From: =?utf-8?q?bob=40example=2Eorg?= <alice@example.org> (bob@example.org)\r\n",
         b"From: alice@example.org,\r\n anybody@example.com\r\nSender: alice@example.org\r\n",
         "From: Ålice <alice@example.org>\r\n".encode(),
