@@ -138,7 +138,7 @@ class Connection(asyncio.Protocol):
             self._tls.receive_eof(is_reset=isinstance(exc, ConnectionResetError))
             self._go_on_with_handshake()
         self._lost = f"lost connection: {exc}" if exc else "lost connection"
-        if not self._is_waiting:
+        if not (self._is_waiting or self._is_ended):
             # Else what is being stored is stored to its end first: the owner has it in hands.
             self._end(self._lost)
         self._server.end(self)

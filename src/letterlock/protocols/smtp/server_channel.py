@@ -45,7 +45,7 @@ class ServerChannel:
         self._input = InputBuffer(settings.bare_newline)
         self._output = bytearray()
         self._events: deque[Event] = deque()
-        self._owed: Callable[[Reply], None] | None = None
+        self._owed: Callable[[Reply], object] | None = None
         self._transaction: Transaction | None = None
         # Not None from a positive answer to MessageStart until the message's end.
         self._message: IncomingText | IncomingChunks | None = None
@@ -102,20 +102,23 @@ class ServerChannel:
         else:
             self._end(server_replies.shutting_down(self.settings), "shutting down")
 
-    def _ask(self, event: Event, go_on: Callable[[Reply], None]) -> None:
+    def _ask(self, event: Event, go_on: Callable[[Reply], object]) -> None:
         self._events.append(event)
         self._owed = go_on
 
     def _send(self, reply: Reply) -> None:
         self._output += format_reply(reply)
 
-    def _pass_on(self, reply: Reply) -> None:
-        """Send the driver's reply."""
+    def _pass_on(self, reply: Reply) -> bool:
+        """Send the driver's reply; says if it is a positive one."""
         self._output += format_reply(reply)
+        if reply.code < 400:
+            return True
         if reply.code == 421:
             self._close("answered 421")
-        elif reply.code >= 400:
+        else:
             self._count_error()
+        return False
 
     def _fail(self, reply: Reply, verb: str) -> None:
         """Send our own refusal."""

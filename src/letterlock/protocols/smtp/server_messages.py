@@ -27,7 +27,7 @@ class _Chunk:
 
     left: int
     is_kept: bool
-    finish: Callable[[], None]
+    finish: Callable[[], object]
 
 
 class ServerMessages(ServerChannel):
@@ -51,14 +51,15 @@ class ServerMessages(ServerChannel):
                 self._ask(event, self._text_answered)
 
     def _text_answered(self, reply: Reply) -> None:
-        if reply.is_positive:
+        is_positive = reply.is_positive
+        if is_positive:
             self._message = IncomingText(
                 self.settings.bare_newline, self.settings.max_message_bytes
             )
         if self._input.octets:
             # Text that did not wait: whatever the answer was, it must never become
             self._end(server_replies.OUT_OF_STEP, "improper command pipelining after DATA")
-        elif reply.is_positive:
+        elif is_positive:
             self._mode = Mode.TEXT
             self._send(server_replies.START_TEXT)
         else:
@@ -102,7 +103,7 @@ class ServerMessages(ServerChannel):
         finish = partial(self._finish_chunk, command)
         self._chunk = _Chunk(command.octets, is_kept=True, finish=finish)
 
-    def _discard_chunk(self, command: Bdat, finish: Callable[[], None]) -> None:
+    def _discard_chunk(self, command: Bdat, finish: Callable[[], object]) -> None:
         # RFC 3030 §2: a refused chunk is read to its end before the reply.
         self._mode = Mode.CHUNK
         self._chunk = _Chunk(command.octets, is_kept=False, finish=finish)
@@ -135,9 +136,8 @@ class ServerMessages(ServerChannel):
 
     def _message_answered(self, reply: Reply) -> None:
         self._transaction = None
-        if reply.is_positive:
+        if self._pass_on(reply):
             self.errors = self._junk = self._discarded = 0
-        self._pass_on(reply)
 
     def read_text(self) -> bool:
         message = self._message

@@ -267,9 +267,8 @@ class ServerSession(ServerClients):
         return None if self.is_tls else server_replies.ENCRYPTION_NEEDED
 
     def _sender_answered(self, command: commands.Mail, reply: Reply) -> None:
-        if reply.is_positive:
+        if self._pass_on(reply):
             self._transaction = Transaction(command)
-        self._pass_on(reply)
 
     def _add_recipient(self, command: commands.Rcpt) -> None:
         transaction = self._transaction
@@ -302,9 +301,8 @@ class ServerSession(ServerClients):
     def _recipient_answered(
         self, transaction: Transaction, recipient: Recipient, reply: Reply
     ) -> None:
-        if reply.is_positive:
+        if self._pass_on(reply):
             transaction.recipients.append(recipient)
-        self._pass_on(reply)
 
     def _start_tls(self, _: commands.StartTls) -> None:
         if self.is_tls:

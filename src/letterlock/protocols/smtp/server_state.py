@@ -13,7 +13,9 @@ from letterlock.protocols.smtp.envelope import Envelope, Recipient, TlsDemand
 from letterlock.protocols.smtp.message_data import BareNewline
 
 
-@dataclass(frozen=True, slots=True)
+# eq=False: replies are kept by them, and they are made once for all clients that may the same: to
+# compare their parts for each session would find nothing else.
+@dataclass(frozen=True, slots=True, eq=False)
 class SessionSettings:
     """How a server session behaves. Those that are about one client may differ by its address."""
 

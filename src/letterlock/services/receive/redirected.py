@@ -31,7 +31,7 @@ class Redirected(Struct, frozen=True):
 
 def redirect(envelope: Envelope, tables: Tables) -> Redirected | str:
     """Follow the aliases; a text says why that cannot be done now."""
-    if not tables.may_rewrite:
+    if tables.are_none or not tables.may_rewrite:
         return Redirected(envelope)
     found: dict[str, Recipient] = {}
     expanded: list[Recipient] = []
