@@ -262,7 +262,7 @@ def test_what_a_shape_says_is_what_pkilint_says_of_the_certificate_itself(
 
 
 @pytest.mark.proof
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(orders, profiles, st.integers(0, 2**32), st.integers(0, 10**8), st.booleans())
 def test_shapes_hold_over_many_orders_and_days(
     order: list[str], profile: Profile, seed: int, later: int, is_rsa: bool

@@ -120,6 +120,7 @@ def draft_shard(
 ) -> Draft:
     """Make the draft of a shard's CRL, in the order of serial numbers.
 
+    Takes a second for 40,000 entries: not for an event loop.
     Raises ValueError for a certificate of another shard, and for one that is there twice: either
     would be a certificate that is revoked and not seen to be. `is_of_authorities`: of a root, whose
     certificates are those of authorities.
@@ -131,7 +132,8 @@ def draft_shard(
         raise ValueError("a serial number is revoked twice")
     url = x509.UniformResourceIdentifier(issuer.places.crl_url(shard))
     builder = (
-        x509.CertificateRevocationListBuilder()
+        # All at once: to add them one by one takes time with the square of their number.
+        x509.CertificateRevocationListBuilder(revoked_certificates=[*map(_entry, entries)])
         .issuer_name(issuer.certificate.subject)
         .last_update(_whole(period.this_update))
         .next_update(_whole(period.next_update))
@@ -139,8 +141,6 @@ def draft_shard(
         .add_extension(x509.CRLNumber(period.number), critical=False)
         .add_extension(_scope(url, is_of_authorities=is_of_authorities), critical=True)
     )
-    for each in entries:
-        builder = builder.add_revoked_certificate(_entry(each))
     return draft_crl(builder, issuer.stand_in)
 
 
