@@ -84,12 +84,20 @@ class _LibraryError(Exception):
     """The library can't do what it is asked; never leaves this module."""
 
 
+def _limit_ages(most: timedelta | None) -> dict[str, str]:
+    if most is None:
+        return {}
+    seconds = str(int(most.total_seconds()))
+    return {"cache-max-ttl:": seconds, "cache-max-negative-ttl:": seconds}
+
+
 class LibunboundResolver:
     """Validates by itself, from a trust anchor. A question takes at most `timeout`.
 
     `forward` is a resolver to ask (address, port), which must pass DNSSEC's records on; without
-    one the name servers of the Internet are asked, from the root down. The library's context is
-    made at the first question: after a fork, in the event loop that it is used in.
+    one the name servers of the Internet are asked, from the root down. `max_age` is for how long
+    answers are kept, in whole seconds, also that there is none; None: as long as they say. The
+    library's context is made at the first question: after a fork, in the loop that it is used in.
     """
 
     def __init__(
@@ -98,6 +106,7 @@ class LibunboundResolver:
         *,
         forward: tuple[str, int] | None = None,
         timeout: timedelta = timedelta(seconds=10),
+        max_age: timedelta | None = None,
         library: str = LIBRARY,
     ) -> None:
         """Load the library. Raises LocalError when it, or the anchor, is not there."""
@@ -106,6 +115,7 @@ class LibunboundResolver:
             raise LocalError(f"dns.trust_anchor: {self._anchor} is no file")
         self._forward = forward
         self._timeout = timeout.total_seconds()
+        self._max_age = max_age
         self._library = _load(library)
         self._version = str(self._library.ub_version().decode("ascii", "replace"))
         self._context: int | None = None
@@ -188,7 +198,7 @@ class LibunboundResolver:
                 raise MemoryError("ub_ctx_create")
             # Or it writes every validation failure to standard error.
             library.ub_ctx_debugout(context, None)
-            for option, text in _OPTIONS.items():
+            for option, text in (_OPTIONS | _limit_ages(self._max_age)).items():
                 self._require(library.ub_ctx_set_option(context, option.encode(), text.encode()))
             self._require(library.ub_ctx_add_ta_file(context, bytes(self._anchor)))
             if self._forward is not None:

@@ -7,14 +7,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
 from typing import cast
 
 import pytest
 
+from letterlock.base.clock import SystemClock
 from letterlock.base.domains import Domain
 from letterlock.network.dns import Backend
 from letterlock.network.dns_cache import CachingResolver
+from letterlock.network.libunbound import LibunboundResolver
 from letterlock.network.zone_server import ZoneServer
+from letterlock.network.zone_signing import make_key
 from letterlock.protocols.acme.challenges import dns_value
 from letterlock.protocols.acme.validation.proofs import Expected
 from letterlock.protocols.dns.answers import Security
@@ -22,6 +27,7 @@ from letterlock.services.ca.validating.hosts import ValidationBounds
 from letterlock.services.ca.validating.looks import look_at_challenge
 from letterlock.services.ca.validating.outcomes import Looked
 from letterlock.services.ca.validating.perspectives import Perspective
+from tests.dnssec_lab.lab import require_libunbound
 from tests.dnssec_lab.test_answers import Asking, asking
 from tests.dnssec_lab.zones import KEY_AUTHORIZATION
 from tests.fakes import FakeClock
@@ -195,6 +201,39 @@ async def test_forged_records_prove_nothing(
         looked = await look_at_challenge(expected, here, ValidationBounds())
     found: Security | str = looked.problem.type if looked.problem else looked.lookups[0].security
     assert found == outcome, looked
+
+
+async def look_until_proved(expected: Expected, here: Perspective) -> None:
+    """Look again and again: the library counts in seconds, and a second of 0 is not over yet."""
+    async with asyncio.timeout(20):
+        while not (await look_at_challenge(expected, here, BOUNDS)).is_passed:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)  # it tells nobody when it forgets
+
+
+@pytest.mark.parametrize("max_age", [timedelta(0), None])
+async def test_a_resolver_of_our_own_can_keep_nothing(
+    tmp_path: Path, max_age: timedelta | None
+) -> None:
+    """Neither that there was nothing, nor what there was before. Rule 231"""
+    require_libunbound()
+    key, now = make_key(), SystemClock().now()
+    anchor = tmp_path / "anchor.key"
+    anchor.write_text(f"example. IN DS {key.make_ds('example.')}\n")
+    zone = 'ns A 127.0.0.1\n_acme-challenge.b TXT "of the last time"'
+    server = ZoneServer({"example": zone}, keys={"example": key}, now=now)
+    resolver = LibunboundResolver(anchor, forward=await server.start(), max_age=max_age)
+    here = Perspective("here", "ARIN", resolver, Scene().dialer)
+    for name in ("a.example", "b.example"):
+        expected = expect(name, "dns-01")
+        before = await look_at_challenge(expected, here, BOUNDS)
+        assert before.lookups[0].security is Security.SECURE
+        server.set(f"_acme-challenge.{name}", "TXT", f'"{VALUE}"')
+        if max_age is None:  # their TTL is 60 s
+            assert not (await look_at_challenge(expected, here, BOUNDS)).is_passed
+        else:
+            await look_until_proved(expected, here)
+    resolver.close()
+    await server.close()
 
 
 def test_what_is_expected_is_of_the_moment_of_the_request() -> None:
