@@ -30,8 +30,8 @@ class Perspective:
 
     The resolver is one that goes to the network itself: a cache would keep "no such name" of a
     challenge that was looked for too early, or the text of the one before, and give it to the next
-    try. Nor should what it asks keep any: libunbound with `max_age` 0 (in effect a second), or an Unbound with
-    `cache-max-ttl: 0` and `cache-max-negative-ttl: 0`.
+    try. Nor should what it asks keep any: libunbound with `max_age` 0 (a second, in effect), or an
+    Unbound with `cache-max-ttl: 0` and `cache-max-negative-ttl: 0`.
     """
 
     name: str
