@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from importlib.resources import files
 
 import pytest
 from cryptography import x509
@@ -38,7 +39,7 @@ from letterlock.protocols.pki.issuance.revocation_lists import (
     Revoked,
     draft_shard,
 )
-from letterlock.protocols.pki.issuance.shapes import find_shape
+from letterlock.protocols.pki.issuance.shapes import SPECIAL_TOPS, find_shape
 from tests.fakes import START
 from tests.protocols.pki.issuance.authority import (
     EC_KEY,
@@ -230,7 +231,19 @@ ORDINARY = [
     "x-y.example.net",
     "a.example.de",
 ]
-ODD = ["*.example.com", "xn--bcher-kva.com", "xn--zz.com", "192.0.2.1", "8.8.8.8", "mx.corp"]
+ODD = [
+    "*.example.com",
+    "*.a.example.com",
+    "*.co.uk",
+    "a.za",
+    "a.b.co.za",
+    "*.b.corp",
+    "xn--bcher-kva.com",
+    "xn--zz.com",
+    "192.0.2.1",
+    "8.8.8.8",
+    "mx.corp",
+]
 orders = st.lists(st.sampled_from(ORDINARY + ODD + ["mx.internal"]), min_size=1, unique=True)
 profiles = st.builds(
     Profile,
@@ -276,6 +289,8 @@ def test_only_what_every_certificate_has_of_its_own_leaves_the_shape_alone() -> 
     first = find_shape(draft_for(["mx.example.com"], seed=3).der)
     other_key = ec.derive_private_key(99, ec.SECP256R1()).public_key()
     shard = [seed for seed in range(200) if serial(seed) >> 128 == serial(3) >> 128]
+    wildcard = find_shape(draft_for(["*.example.com"], seed=3).der)
+    assert find_shape(draft_for(["*.b.com", "*.c.b.com"], seed=shard[1]).der) == wildcard
     for names, key in ((["a.b.c.com"], SUBJECT_KEY), (["mx.example.com", "x.com"], other_key)):
         assert find_shape(draft_for(names, key=key, seed=shard[1]).der) == first
     p384 = ec.derive_private_key(99, ec.SECP384R1()).public_key()
@@ -284,6 +299,9 @@ def test_only_what_every_certificate_has_of_its_own_leaves_the_shape_alone() -> 
         draft_for(["mx.example.com"], key=rsa_key().public_key()),
         draft_for(["mx.example.org"]),
         draft_for(["*.example.com"]),
+        draft_for(["mx.example.co.za"]),
+        draft_for(["mx.example.za"]),
+        draft_for(["*.example.com", "mx.example.com"]),
         draft_for(["mx.example.com", "8.8.8.8"]),
         draft_for(["mx.example.com"], Profile("x", 91 * DAY)),
         draft_for(["mx.example.com"], Profile("x", backdated=DAY)),
@@ -301,6 +319,22 @@ def test_only_what_every_certificate_has_of_its_own_leaves_the_shape_alone() -> 
 )
 def test_a_name_twice_is_another_shape(first: list[str], second: list[str]) -> None:
     assert find_shape(changed(with_names(*first))) != find_shape(changed(with_names(*second)))
+
+
+def test_only_a_wildcard_with_two_labels_is_ordinary() -> None:
+    shapes = {find_shape(changed(with_names(name))) for name in ("*.com", "*.a.com", "a.*.com")}
+    assert len(shapes) == 3
+    assert find_shape(changed(with_names("*.b.com"))) in shapes
+
+
+def test_a_top_level_domain_says_if_a_name_is_internal_but_where_we_know() -> None:
+    """Decision 8: what the installed Public Suffix List has no rule for must stand in the shape."""
+    path = files("publicsuffixlist") / "public_suffix_list.dat"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rules = {line.strip().lstrip("!") for line in lines if not line.startswith("//")} - {""}
+    tops = {rule.rpartition(".")[2] for rule in rules}
+    deeper = {top for top in tops if not {top, f"*.{top}"} & rules}
+    assert {top.encode("idna") for top in deeper} <= SPECIAL_TOPS
 
 
 def test_after_2050_times_are_written_in_another_way() -> None:

@@ -1,8 +1,8 @@
 """The shape of a server's certificate: all of it but what every certificate has of its own.
 
 Two certificates of one shape differ in their serial number, the time of day, the key's number and
-ordinary host names under the same top-level domains: in nothing that a rule of RFC 5280 §4 or of
-the Baseline Requirements tells apart, for each of these was judged by itself (`issuers`,
+ordinary names, or wildcards, under the same top-level domains: in nothing that a rule of RFC 5280
+§4 or of the Baseline Requirements tells apart, for each of these was judged by itself (`issuers`,
 `profiles`, `subject_keys`). So a linter's word on one is its word on all of the same day.
 """
 
@@ -29,9 +29,14 @@ _MAX_COMMON_NAME = 64
 _MAX_NAME = 253
 
 _UTC_TIME = re.compile(rb"(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z")
-# A host's name in which no rule can find anything: no A-labels, wildcards, or underscores.
+# Below these it matters what stands further left: for `za` the Public Suffix List has no rule of
+# its own, so that `co.za` is public and `mail.za` an internal name.
+SPECIAL_TOPS = frozenset({b"arpa", b"onion", b"za"})
+
+# A host's name in which no rule can find anything, or a wildcard for such: no A-labels, and at
+# least two labels behind an asterisk.
 _ORDINARY = re.compile(
-    rb"(?:(?!..--|-)[a-z0-9-]{1,63}(?<!-)\.)+(?P<top>(?!arpa\Z|onion\Z)[a-z]{2,63})"
+    rb"(?P<wildcard>\*\.)?(?:(?!..--|-)[a-z0-9-]{1,63}(?<!-)\.)+(?P<top>[a-z]{2,63})"
 )
 
 _Part = bytes | int | bool | str | tuple["_Part", ...]
@@ -40,7 +45,7 @@ _Part = bytes | int | bool | str | tuple["_Part", ...]
 def find_shape(der: bytes) -> bytes | None:
     """Give the digest of a certificate's shape; None: it is built as no certificate of ours is.
 
-    What is not ordinary (a wildcard, an address, an A-label) stands in the shape as it is, so that
+    What is not ordinary (an address, an A-label) stands in the shape as it is, so that
     only a certificate with the very same has that shape. The day of notBefore does too: rules have
     dates.
     """
@@ -125,7 +130,10 @@ def _describe_names(fields: list[tuple[bytes, bytes]], names: list[bytes]) -> _P
     for whole, content in general_names:
         ordinary = _ORDINARY.fullmatch(content) if whole[0] == _TAG_DNS_NAME else None
         is_short = len(content) <= _MAX_NAME
-        kinds.add(ordinary["top"] if ordinary is not None and is_short else whole)
+        if ordinary is not None and is_short and ordinary["top"] not in SPECIAL_TOPS:
+            kinds.add((ordinary["wildcard"] or b"") + ordinary["top"])
+        else:
+            kinds.add(whole)
         names.append(content)
     is_critical = len(fields) == 3 and fields[1][0][0] == _TAG_BOOLEAN and fields[1][0]
     has_doubles = len({whole for whole, _ in general_names}) < len(general_names)
