@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from letterlock.base.errors import LocalError
 from letterlock.cli import incident_check
 from letterlock.cli.incident_check import CHECK_KEYS
 from letterlock.cli.root import main
@@ -117,6 +118,20 @@ def test_a_host_is_found_by_dns_and_asked_with_its_name_and_without(
         none = f"none.example:{server.port}"
         assert check("--json", "--resolver", resolver, "--host", none) == 3
         assert answer(capsys)["results"][0]["reason"] == "the host none.example does not exist"
+
+
+def test_where_no_resolver_can_be_asked_the_rest_is_answered_all_the_same(
+    server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise LocalError("no resolver")
+
+    monkeypatch.setattr("letterlock.node.incidents.make_backend", fail)
+    hosts = ("--host", "mx.example:25", "--host", f"{server.ip}:{server.port}")
+    assert check("--json", "--cert", "free.der", *hosts) == 1
+    results = answer(capsys)["results"]
+    assert [each["affected"] for each in results] == [False, None, True]
+    assert results[1]["reason"] == "no resolver"
 
 
 def test_an_address_is_asked_for_the_names_that_are_given(

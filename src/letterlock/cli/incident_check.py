@@ -117,9 +117,9 @@ def check(*, as_json: bool, **options: Any) -> int:
     try:
         answer = run(config, question, clock, bar.show)
     except ListUnusable as error:
-        bar.end()
         raise CommandFailed(str(error)) from None
-    bar.end()
+    finally:
+        bar.end()
     if as_json:
         print_json(_describe(question, answer))
     else:

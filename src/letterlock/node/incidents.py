@@ -9,6 +9,7 @@ from pathlib import Path
 from letterlock.base.clock import Clock
 from letterlock.base.config.sections import Config
 from letterlock.base.domains import Domain
+from letterlock.base.errors import LocalError
 from letterlock.network.challenge_look import Unseen
 from letterlock.network.dns_backends import make_backend
 from letterlock.network.dns_cache import CachingResolver
@@ -101,17 +102,23 @@ async def _look(config: Config, question: Question, clock: Clock) -> list[Findin
     finders: list[RouteFinder] = []
 
     async def find_addresses(host: Domain) -> Sequence[IpAddress] | str:
-        if not finders:  # where only addresses are asked, no resolver is needed
-            backend = make_backend(config.dns, random.SystemRandom())
-            resolver = CachingResolver(backend, clock)
-            families = config.deliver.families
-            finders.append(RouteFinder(resolver, random.SystemRandom(), families=families))
+        try:
+            if not finders:  # where only addresses are asked, no resolver is needed
+                finders.append(_make_finder(config, clock))
+        except LocalError as error:
+            return str(error)
         route = await finders[0].find(parse_next_hop(f"[{host}]"))
         if isinstance(route, NoRoute):
             return route.reason
         return [address.ip for each in route.hosts for address in each.addresses]
 
     return await HostLooker(find_addresses, look, question.names).look_at(question.places)
+
+
+def _make_finder(config: Config, clock: Clock) -> RouteFinder:
+    chance = random.SystemRandom()
+    resolver = CachingResolver(make_backend(config.dns, chance), clock)
+    return RouteFinder(resolver, chance, families=config.deliver.families)
 
 
 def _describe(opened: OpenedList) -> ListAnswer:
