@@ -323,7 +323,12 @@ def encode(document: object) -> bytes:
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+# Of examples: many in the profile `proof`.
+TestLife.settings = settings(
+    max_examples=25 if settings().max_examples <= 100 else 300,
+    stateful_step_count=30,
+    deadline=None,
+)
 
 
 def test_the_key_of_a_response_stays_that_of_its_moment() -> None:
