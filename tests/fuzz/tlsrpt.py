@@ -3,9 +3,18 @@
 import gzip
 import io
 import zipfile
+from datetime import date
 
 from letterlock.protocols.mime.header import Header, decode_words, parse_parameterized
 from letterlock.protocols.mime.parts import MAX_PARTS, decode_base64, find_parts
+from letterlock.protocols.tlsrpt.datagram import DatagramError, parse_datagram
+from letterlock.protocols.tlsrpt.fetcher import (
+    FetcherError,
+    format_details,
+    format_domain_list,
+    parse_details,
+    parse_domain_list,
+)
 from letterlock.protocols.tlsrpt.file_names import (
     format_file_name,
     is_file_name_of_report,
@@ -19,11 +28,14 @@ from letterlock.protocols.tlsrpt.plain_reading import read_plain
 from letterlock.protocols.tlsrpt.reading import parse_report
 from letterlock.protocols.tlsrpt.record import TlsrptRecord, TlsrptRecordError, parse_record
 from letterlock.protocols.tlsrpt.report import MAX_COUNT, ReadReport, ReportError
+from letterlock.protocols.tlsrpt.results import make_report
 from letterlock.protocols.tlsrpt.unpacking import unpack
 from letterlock.protocols.tlsrpt.writing import format_report
 from letterlock.protocols.tlsrpt.zip_files import read_zip
+from letterlock.services.collect.aggregate import DayCounts
 from tests.fuzz.target import Target
 from tests.protocols.tlsrpt.corpus import APPENDIX_B, FORMS, encode, make_mail
+from tests.protocols.tlsrpt.datagrams import DATAGRAMS, FETCHED_LIST, FETCHED_RESULTS
 
 
 def check_record(octets: bytes) -> None:
@@ -110,6 +122,42 @@ def check_parts(octets: bytes) -> None:
         part.decode()
 
 
+def check_datagram(octets: bytes) -> None:
+    """Datagrams are values, or the one error; what is counted can be reported and stored."""
+    try:
+        datagram = parse_datagram(octets)
+    except DatagramError as error:
+        assert str(error).isprintable()
+        return
+    counts = DayCounts()
+    counts.add(datagram, 3)
+    assert counts.sessions == 3
+    (results,) = counts.list_results()
+    assert all("," not in uri for uri in results.destinations)
+    format_report(make_report(results, date(2026, 3, 1), "we", "a@b.example", "1"))
+    written = format_details(results.domain, [results]).encode()
+    again = parse_details(written)
+    assert format_details(results.domain, again).encode() == written
+
+
+def check_fetched(octets: bytes) -> None:
+    """What a fetcher gives is a value, or the one error; lists are written as they are read."""
+    try:
+        domains = parse_domain_list(octets)
+        assert parse_domain_list(format_domain_list(domains).encode()) == domains
+    except FetcherError as error:
+        assert str(error).isprintable()
+    try:
+        details = parse_details(octets)
+    except FetcherError as error:
+        assert str(error).isprintable()
+        return
+    for each in details:
+        for result in each.policies:
+            assert result.failed is not None
+            assert result.failed >= 0
+
+
 def check_names(octets: bytes) -> None:
     """File names and subjects that are understood can be written, and are the same then."""
     text = octets.decode("utf-8", "replace")
@@ -151,7 +199,26 @@ _MAIL_WORDS = (
     *(b"application/json", b"; name*0*=", b"''%41", b"=?utf-8?q?a?=", b"a!b!1!2.json.gz"),
 )
 
+_DATAGRAMS = tuple(each.encode() for each in DATAGRAMS)
+_DATAGRAM_WORDS = (
+    *(b'"', b"{", b"}", b"[", b"]", b":", b",", b"\\u0000", b"\xff", b"\\ud800", b"null"),
+    *(b'"policies":', b'"policy-type":9', b'"policy-domain": ', b'"failure-details":[', b'"c":'),
+    *(b'"mx-host":', b'"policy-string":', b'"f":1', b"901", b"9" * 5000, b"[" * 5000),
+)
+
 TARGETS = (
+    Target("tlsrpt-datagram", check_datagram, _DATAGRAMS, _DATAGRAM_WORDS, 5000, runs=1500),
+    Target(
+        "tlsrpt-fetched",
+        check_fetched,
+        (
+            format_domain_list(FETCHED_LIST).encode(),
+            format_details("example.net", [FETCHED_RESULTS]).encode(),
+        ),
+        (*_DATAGRAM_WORDS, b"\n", b".\n", b"cntrtotal", b'\\"'),
+        5000,
+        runs=1000,
+    ),
     Target(
         "tlsrpt-record",
         check_record,

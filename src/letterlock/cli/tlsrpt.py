@@ -5,10 +5,12 @@ import click
 from letterlock.cli.lazy import LazyCommand, LazyGroup
 
 COMMANDS = {
+    "collect": LazyCommand("tlsrpt_collect:collect", "Count what a Postfix tells of its sessions."),
+    "fetch": LazyCommand("tlsrpt_fetch:fetch", "Give a day's counts, as tlsrpt-fetcher does."),
     "show": LazyCommand("tlsrpt_show:show", "Tell what reports say, and what is wrong with them."),
 }
 
 
 @click.group(cls=LazyGroup, lazy=COMMANDS)
 def tlsrpt() -> None:
-    """Read reports on TLS (RFC 8460)."""
+    """Read reports on TLS (RFC 8460), and count what a Postfix would report."""

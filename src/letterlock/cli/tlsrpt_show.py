@@ -143,11 +143,12 @@ def _describe_report(report: "Report") -> dict[str, Any]:
         "start": _format_moment(report.start),
         "end": _format_moment(report.end),
         "contact_info": report.contact_info,
-        "policies": [_describe_policy(result) for result in report.policies],
+        "policies": [describe_policy(result) for result in report.policies],
     }
 
 
-def _describe_policy(result: "PolicyResult") -> dict[str, Any]:
+def describe_policy(result: "PolicyResult") -> dict[str, Any]:
+    """Give a policy of a report as it is told in JSON."""
     return {
         "type": result.type,
         "domain": result.domain,

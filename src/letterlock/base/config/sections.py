@@ -4,7 +4,8 @@ The text under each field is the documentation: the example file and the referen
 from it. Types and their markers (`values`) are what the loader checks; what holds between several
 keys is in `checks`. A part of the program is given its own section, never the whole. The sections
 of mail that comes in are in `inbound`, `submission` and `filters`, those of mail that goes out in
-`outbound`, those of what our domains publish in `publishing`.
+`outbound`, those of what our domains publish in `publishing`, and of counting a Postfix's sessions
+in `collecting`.
 """
 
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from typing import Annotated
 from letterlock.base.config.bounce import BounceSection
 from letterlock.base.config.certificates import CertificatesSection
 from letterlock.base.config.choices import QueueEngine
+from letterlock.base.config.collecting import TlsrptSection
 from letterlock.base.config.dkim import DkimSection
 from letterlock.base.config.dns_changes import DnsChangesSection
 from letterlock.base.config.filters import FilterSection
@@ -134,6 +136,7 @@ class Config:
     dkim: DkimSection = field(default_factory=DkimSection)
     publishing: PublishingSection = field(default_factory=PublishingSection)
     policy_service: PolicyServiceSection = field(default_factory=PolicyServiceSection)
+    tlsrpt: TlsrptSection = field(default_factory=TlsrptSection)
     dns: DnsSection = field(default_factory=DnsSection)
     log: LogSection = field(default_factory=LogSection)
 
@@ -147,6 +150,8 @@ class Config:
         object.__setattr__(self, "local", replace(self.local, mail_dir=mail_dir))
         key_dir = self.data_dir / self.dkim.key_dir
         object.__setattr__(self, "dkim", replace(self.dkim, key_dir=key_dir))
+        journal_dir = self.data_dir / self.tlsrpt.journal_dir
+        object.__setattr__(self, "tlsrpt", replace(self.tlsrpt, journal_dir=journal_dir))
 
     @property
     def queue_dir(self) -> Path:
