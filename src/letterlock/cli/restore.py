@@ -1,6 +1,8 @@
 """`letterlock restore`: a backup becomes a node's data again, or is only checked."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,31 +58,19 @@ def restore(
     """
     from letterlock.base.clock import SystemClock  # noqa: PLC0415 - not loaded for -h
     from letterlock.node.restoring import Restore  # noqa: PLC0415 - as above
-    from letterlock.storage.backup.manifest import ArchiveError  # noqa: PLC0415 - as above
     from letterlock.storage.backup.reading import check_archive  # noqa: PLC0415 - as above
-    from letterlock.storage.durable import describe  # noqa: PLC0415 - as above
-    from letterlock.storage.queue import StoreUnavailable  # noqa: PLC0415 - as above
 
     place = None if is_check else _find_place(config_path, folder)
     clock = SystemClock()
     progress = Progress(clock, "read")
     held: int | None = None
     notes: tuple[str, ...] = ()
-    try:
-        with file.open("rb") as archive:
-            if place is None:
-                manifest = check_archive(archive, progress.add)
-            else:
-                done = Restore(archive, place, is_held, clock, progress.add).run()
-                manifest, held, notes = done.manifest, done.held, done.notes
-    except ArchiveError as error:
-        raise CommandFailed(f"restore: {file}: {error}", ExitCode.BAD_NEWS) from None
-    except StoreUnavailable as error:
-        raise CommandFailed(f"restore: {error}") from None
-    except OSError as error:
-        raise CommandFailed(f"restore: {describe(error)}") from None
-    finally:
-        progress.end()
+    with _told(file, progress), file.open("rb") as archive:
+        if place is None:
+            manifest = check_archive(archive, progress.add)
+        else:
+            done = Restore(archive, place, is_held, clock, progress.add).run()
+            manifest, held, notes = done.manifest, done.held, done.notes
     data_dir = None if place is None else str(place.data_dir)
     document = {
         **_describe(file, manifest), "data_dir": data_dir, "held": held, "notes": list(notes)
@@ -90,6 +80,25 @@ def restore(
     else:
         _print(document)
     return ExitCode.FINE
+
+
+@contextmanager
+def _told(file: Path, progress: Progress) -> Iterator[None]:
+    """Make of what fails the line that the command ends with."""
+    from letterlock.storage.backup.manifest import ArchiveError  # noqa: PLC0415 - lazy, for -h
+    from letterlock.storage.durable import describe  # noqa: PLC0415 - as above
+    from letterlock.storage.queue import StoreUnavailable  # noqa: PLC0415 - as above
+
+    try:
+        yield
+    except ArchiveError as error:
+        raise CommandFailed(f"restore: {file}: {error}", ExitCode.BAD_NEWS) from None
+    except StoreUnavailable as error:
+        raise CommandFailed(f"restore: {error}") from None
+    except OSError as error:
+        raise CommandFailed(f"restore: {describe(error)}") from None
+    finally:
+        progress.end()
 
 
 def _describe(file: Path, manifest: "Manifest") -> dict[str, object]:
