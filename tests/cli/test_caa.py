@@ -139,6 +139,16 @@ def test_each_name_has_a_document_on_its_own_line(
     assert (third["decision"], third["found_at"], third["records"]) == ("allow", None, [])
 
 
+def test_where_a_domain_wants_to_be_told_is_told(
+    resolver: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """RFC 8659 §4.4"""
+    check(resolver, "--json", "mail.partner.example", "free.example")
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first["report_to"] == ["security@partner.example"]
+    assert second["report_to"] == []
+
+
 STORY = """\
 mail.partner.example by letsencrypt.org, by http-01
   decision   denied: CAA 0 issue "letsencrypt.org; validationmethods=dns-01"

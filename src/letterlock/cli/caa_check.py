@@ -45,6 +45,8 @@ CHECK_KEYS = {
     "records[].effect": "allows, other-issuer, other-limits, unknown-limits, forbids, unreadable, "
     "ignored",
     "records[].reason": "why, in words",
+    "report_to": "where the domain wants to be told of what was refused (iodef): mail addresses, "
+    "https URLs; the first three that can be used",
     "remedy": "a line of a zone file that would allow it, or null",
     "lookups[].name": "each name that was asked for, from the lowest up",
     "lookups[].dnssec": "secure, insecure, bogus, failed",

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from letterlock.protocols.caa.decide import Issuance
+from letterlock.protocols.caa.iodef import find_targets
 from letterlock.protocols.caa.publishing import find_remedy
 from letterlock.protocols.caa.relevant import LookupFailed
 from letterlock.protocols.dns.answers import Answer, CaaRecord
@@ -65,6 +66,7 @@ def describe_answer(answer: CaaAnswer) -> dict[str, Any]:
             }
             for judged in verdict.judged
         ],
+        "report_to": [str(target) for target in find_targets(verdict, may_be_elsewhere=True)[0]],
         "remedy": find_remedy(verdict, (method,) if method else ()),
         "lookups": [_describe_lookup(lookup) for lookup in facts.lookups],
         "notes": list(verdict.notes),
