@@ -179,10 +179,10 @@ async def test_what_a_host_shows_instead_is_told(tmp_path: Path, page: bytes, pr
 
 async def test_a_host_that_says_nothing_costs_the_time_that_it_may(tmp_path: Path) -> None:
     looked = await look_at_page(tmp_path, None, seconds=0.2)
-    assert describe(looked) == (
-        "connection: a.example: no proof within 0.2 seconds; the last that was seen: "
-        "connected to 127.0.0.1 port 80"
-    )
+    told = "connection: a.example: no proof within 0.2 seconds"
+    if looked.steps:  # else this machine was too busy to connect
+        told += "; the last that was seen: connected to 127.0.0.1 port 80"
+    assert describe(looked) == told
 
 
 async def test_a_redirect_to_a_server_without_tls_is_told(tmp_path: Path) -> None:
