@@ -98,6 +98,13 @@ def test_rows_without_the_column_and_what_a_spreadsheet_made_are_told() -> None:
     assert "3.62E+41" in reasons[1]
 
 
+def test_a_first_row_that_cannot_be_read_is_a_row_like_others() -> None:
+    """Found by fuzzing."""
+    reader, listed = read(b'"a,b\n03ab,x\n04,y\n')
+    assert (reader.form, listed) == (ListForm.CSV, [(2, 0x3AB), (3, 4)])
+    assert [fault.line for fault in reader.faults] == [1]
+
+
 @pytest.mark.parametrize(
     ("octets", "reason"),
     [

@@ -226,7 +226,11 @@ class _Columns:
         self._delimiter = max(_DELIMITERS, key=first.count)
         self._heading: bytes | None = None
         self._column = 0
-        for column, cell in enumerate(self._cut(first)):
+        try:
+            cells = self._cut(first)
+        except SerialError:
+            return  # it is no heading, and is told as the row that it is
+        for column, cell in enumerate(cells):
             if _is_heading(cell.strip()):
                 self._heading, self._column = first, column
                 break
