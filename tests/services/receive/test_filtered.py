@@ -24,6 +24,7 @@ from letterlock.services.filter.link import ChainedFilter, DefaultAction
 from letterlock.services.receive.opening import ResultsGuard
 from letterlock.storage.queue import StoreUnavailable
 from tests.services.filter.scripted import MemoryBody, ScriptedFilter, ScriptedFiltering
+from tests.services.receive.test_proxied import talk as proxied_talk
 from tests.services.receive.test_receiving import Node, read_reply, receiving, talk
 
 EHLO = b"EHLO client.example\r\n"
@@ -255,6 +256,21 @@ async def test_a_filter_sees_who_may_relay(tmp_path: Path) -> None:
     assert (client.may_relay, client.helo, client.is_extended) == (True, "client.example", True)
     assert client.hostname == "mx.example.org"
     assert client.port > 0
+
+
+@pytest.mark.parametrize("told", [b"UNKNOWN", b"TCP4 127.0.0.1 127.0.0.1 1 25"])
+async def test_who_is_behind_a_proxy_unnamed_is_nobody_of_ours_to_filters(
+    tmp_path: Path, told: bytes
+) -> None:
+    """OpenDKIM signs what comes from 127.0.0.1, or from where nobody says; rspamd looks away."""
+    script = ScriptedFilter()
+    async with receiving(
+        tmp_path, chain=chain(script), proxy_from="127.0.0.1/32", relay_from="127.0.0.0/8"
+    ) as node:
+        header = b"PROXY " + told + b"\r\n"
+        await proxied_talk(node.port, header, EHLO, MAIL)
+    (client,) = script.clients
+    assert (client.ip, client.port, client.name, client.may_relay) == ("0.0.0.0", 0, None, False)
 
 
 async def test_an_exempt_client_is_not_filtered(tmp_path: Path) -> None:

@@ -51,7 +51,8 @@ class FilterClient(Struct, frozen=True):
     may_relay: bool = False
     """It is ours: listed in `receive.relay_from`, logged in, or a program of this machine."""
     has_rights: bool = True
-    """False: what lists say of its address counts for nothing (`network.smtp_owner.Peer`)."""
+    """False: lists count for nothing (`network.smtp_owner.Peer`), and `ip` is 0.0.0.0: who it is
+    nobody knows."""
 
 
 class FilterMail(Struct, frozen=True):

@@ -36,6 +36,9 @@ FILTER_COUNTERS = ("filter_refused", "filter_discarded", "filter_held", "filter_
 """What `letterlock status` counts of filters."""
 
 _END = "END-OF-MESSAGE"
+_NOWHERE = "0.0.0.0"  # noqa: S104 - nothing listens there
+"""What filters are told of a client whose address gives it no rights. Of our own machine's, or of
+none at all, some do what they do for our own mail: OpenDKIM signs it, rspamd looks less closely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,8 @@ def make_client(hostname: str, peer: Peer, hello: Hello, tls: TlsFacts | None) -
     return FilterClient(
         source=Source.OUTSIDE,
         hostname=hostname,
-        ip=peer.ip,
-        port=peer.port,
+        ip=peer.ip if peer.has_rights else _NOWHERE,
+        port=peer.port if peer.has_rights else 0,
         name=None,
         helo=hello.name,
         is_extended=hello.is_extended,

@@ -349,7 +349,8 @@ class ReceivingSession:
     def describe_client(self) -> FilterClient:
         """Tell filters who gives the mail."""
         client = make_client(self._receiver.hostname, self._peer, self._hello, self._tls)
-        return replace(client, name=self._name.name, may_relay=self._may_relay)
+        name = self._name.name if self._peer.has_rights else None
+        return replace(client, name=name, may_relay=self._may_relay)
 
     def log_filtered(self, did: Filtered, recipient: str | None) -> None:
         """Write what a filter did."""
