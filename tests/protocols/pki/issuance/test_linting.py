@@ -17,6 +17,7 @@ from pkilint.cabf import cabf_crl  # type: ignore[import-untyped]
 from pkilint.pkix import crl, extension, name  # type: ignore[import-untyped]
 
 from letterlock.base.domains import Domain
+from letterlock.protocols.pki.der import split_elements, wrap_element
 from letterlock.protocols.pki.issuance import linting
 from letterlock.protocols.pki.issuance.certificates import (
     AuthorityName,
@@ -380,21 +381,43 @@ def test_a_subject_that_is_not_one_of_the_names_is_in_the_shape(
 
 
 def test_what_is_not_built_as_ours_has_no_shape() -> None:
+    """Nor what is not DER to the last octet: a linter is to look at it."""
     der = draft_for(["mx.example.com"]).der
+    ((_, content),) = split_elements(der, limit=2)
+    tbs, algorithm, signature = (whole for whole, _ in split_elements(content, limit=3))
+    name = b"\x82\x0emx.example.com"
+    assert name in der
     broken = [
         b"",
         b"\x30\x00",
         der[: len(der) // 2],
         ROOT.signer.sign(b""),
-        # A modulus that is a NULL, and a year that is none.
-        draft_for(["a.com"], key=rsa_key().public_key()).der.replace(
-            b"\x02\x82\x01\x01", b"\x05\x82\x01\x01"
-        ),
+        der + b"\x05\x00",
+        wrap_element(0x30, tbs + algorithm + signature + signature),
+        b"\x30\x83\x00" + der[2:],
+        # A year that is none; lengths in more octets than they need.
         der.replace(b"260301", b"26x301"),
-        # Version 1, which has no extensions.
+        der.replace(name, b"\x82\x81\x0emx.example.c"),
+        # Version 1, which has no extensions; names without a value.
         der.replace(b"\xa0\x03\x02\x01\x02", b"\x02\x03\x02\x01\x02"),
+        der.replace(b"\x55\x1d\x11\x01\x01\xff\x04", b"\x55\x1d\x11\x01\x01\xff\x05"),
     ]
     assert [find_shape(each) for each in broken] == [None] * len(broken)
+
+
+def test_a_number_in_another_form_is_another_shape() -> None:
+    """A modulus that is a NULL or negative; a serial number with a zero in front."""
+    der = draft_for(["a.com"], key=rsa_key().public_key()).der
+    modulus = b"\x02\x82\x01\x01\x00"
+    number = wrap_element(0x02, serial(3).to_bytes(17))
+    others = [
+        der.replace(modulus, b"\x05" + modulus[1:]),
+        der.replace(modulus, modulus[:4] + b"\xff"),
+        der.replace(number, b"\x02\x11\x00" + number[3:]),
+    ]
+    shapes = [find_shape(each) for each in (der, *others)]
+    assert None not in shapes
+    assert len(set(shapes)) == len(shapes)
 
 
 def test_our_crls_pass_pkilint_too() -> None:

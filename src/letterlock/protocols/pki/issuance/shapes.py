@@ -10,13 +10,11 @@ import re
 from datetime import UTC, datetime
 from hashlib import sha256
 
-from letterlock.protocols.pki.der import split_elements
+from letterlock.protocols.pki.der import split_elements, wrap_element
 
-_TAG_BOOLEAN = 0x01
-_TAG_INTEGER = 0x02
+_TAG_OCTET_STRING = 0x04
 _TAG_UTF8 = 0x0C
 _TAG_UTC_TIME = 0x17
-_TAG_SEQUENCE = 0x30
 _TAG_VERSION = 0xA0
 _TAG_EXTENSIONS = 0xA3
 _TAG_DNS_NAME = 0x82
@@ -27,6 +25,9 @@ _MIN_RANDOM_BITS = 64
 _MAX_SERIAL_BITS = 159
 _MAX_COMMON_NAME = 64
 _MAX_NAME = 253
+_MAX_NAMES = 1024
+_MAX_EXTENSIONS = 64
+_MAX_ATTRIBUTES = 64
 
 _UTC_TIME = re.compile(rb"(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z")
 # Below these it matters what stands further left: for `za` the Public Suffix List has no rule of
@@ -56,33 +57,48 @@ def find_shape(der: bytes) -> bytes | None:
 
 
 def _describe(der: bytes) -> _Part:
-    tbs = split_elements(split_elements(der, limit=1)[0][1], limit=1)[0][1]
-    parts = split_elements(tbs, limit=9)
+    ((_, content),) = _split(der, 1)
+    tbs, algorithm, _ = _split(content, 3)
+    parts = _split(tbs[1], 8)
     if len(parts) != 8 or parts[0][0][0] != _TAG_VERSION or parts[7][0][0] != _TAG_EXTENSIONS:
         raise ValueError("not the parts of a version 3 certificate")
-    extensions = split_elements(split_elements(parts[7][1], limit=1)[0][1], limit=64)
+    ((_, extensions),) = _split(parts[7][1], 1)
     names: list[bytes] = []
     described: list[_Part] = []
-    for whole, content in extensions:
-        fields = split_elements(content, limit=4)
+    for whole, extension in _split(extensions, _MAX_EXTENSIONS):
+        fields = _split(extension, 3)
         if fields[0][0] == _SAN_OID:
             described.append(_describe_names(fields, names))
         else:
             described.append(whole)
     return (
-        *(parts[0][0], _describe_serial(parts[1]), parts[2][0], parts[3][0]),
+        *(algorithm[0], parts[0][0], _describe_number(parts[1]), parts[2][0], parts[3][0]),
         *(_describe_validity(parts[4][1]), _describe_subject(parts[5], names)),
         *(_describe_key(parts[6]), tuple(described)),
     )
 
 
-def _describe_serial(element: tuple[bytes, bytes]) -> _Part:
-    number = int.from_bytes(element[1], signed=True)
-    return element[0][0], number > 0, _MIN_RANDOM_BITS < number.bit_length() <= _MAX_SERIAL_BITS
+def _split(octets: bytes, most: int) -> list[tuple[bytes, bytes]]:
+    """Split DER into all of its elements, no more than `most`. Raises ValueError."""
+    found = split_elements(octets, most + 1)
+    if len(found) > most or any(
+        whole != wrap_element(whole[0], content) for whole, content in found
+    ):
+        raise ValueError("more elements than there should be, or a length that is not in DER")
+    return found
+
+
+def _describe_number(element: tuple[bytes, bytes]) -> _Part:
+    """Say of a serial number what rules ask: its form, and how long it is, within bounds."""
+    whole, content = element
+    number = int.from_bytes(content, signed=True)
+    bits = number.bit_length()
+    is_shortest = content == number.to_bytes(bits // 8 + 1, signed=True)
+    return whole[0], is_shortest, number > 0, _MIN_RANDOM_BITS < bits <= _MAX_SERIAL_BITS
 
 
 def _describe_validity(content: bytes) -> _Part:
-    first, last = split_elements(content, limit=3)
+    first, last = _split(content, 2)
     if first[0][0] != _TAG_UTC_TIME or last[0][0] != _TAG_UTC_TIME:
         return content
     lasts = _read_time(last[1]) - _read_time(first[1])
@@ -102,9 +118,9 @@ def _describe_subject(element: tuple[bytes, bytes], names: list[bytes]) -> _Part
     whole, content = element
     if not content:
         return whole
-    sets = split_elements(content, limit=2)
-    attributes = split_elements(sets[0][1], limit=2)
-    kind, value = split_elements(attributes[0][1], limit=2)
+    sets = _split(content, _MAX_ATTRIBUTES)
+    attributes = _split(sets[0][1], _MAX_ATTRIBUTES)
+    kind, value = _split(attributes[0][1], 2)
     is_one = len(sets) == len(attributes) == 1 and kind[0] == _COMMON_NAME_OID
     if is_one and value[0][0] == _TAG_UTF8 and value[1] in names and _ORDINARY.fullmatch(value[1]):
         return "common name", len(value[1]) <= _MAX_COMMON_NAME
@@ -112,29 +128,34 @@ def _describe_subject(element: tuple[bytes, bytes], names: list[bytes]) -> _Part
 
 
 def _describe_key(element: tuple[bytes, bytes]) -> _Part:
-    algorithm, bits = split_elements(element[1], limit=3)
+    algorithm, bits = _split(element[1], 2)
     if algorithm[0] != _RSA:
         # A point's form, and how long it is: its curve is in the algorithm.
-        return algorithm[0], bits[1][:2], len(bits[1])
-    modulus, exponent = split_elements(split_elements(bits[1][1:], limit=1)[0][1], limit=3)
-    if modulus[0][0] != _TAG_INTEGER:
-        raise ValueError("an RSA key without a modulus")
+        return algorithm[0], bits[0][0], bits[1][:2], len(bits[1])
+    ((_, numbers),) = _split(bits[1][1:], 1)
+    modulus, exponent = _split(numbers, 2)
     number = int.from_bytes(modulus[1], signed=True)
-    return algorithm[0], bits[1][0], number.bit_length(), number & 1, exponent[0]
+    return (
+        *(algorithm[0], bits[0][0], bits[1][0], _describe_number(modulus)),
+        *(number.bit_length(), number & 1, exponent[0]),
+    )
 
 
 def _describe_names(fields: list[tuple[bytes, bytes]], names: list[bytes]) -> _Part:
     """Give what kinds of names there are, whether one is there twice; collects domain names."""
-    general_names = split_elements(split_elements(fields[-1][1], limit=1)[0][1], limit=1024)
+    if fields[-1][0][0] != _TAG_OCTET_STRING:
+        raise ValueError("an extension without a value")
+    ((_, content),) = _split(fields[-1][1], 1)
+    general_names = _split(content, _MAX_NAMES)
     kinds: set[bytes] = set()
-    for whole, content in general_names:
-        ordinary = _ORDINARY.fullmatch(content) if whole[0] == _TAG_DNS_NAME else None
-        is_short = len(content) <= _MAX_NAME
+    for whole, name in general_names:
+        ordinary = _ORDINARY.fullmatch(name) if whole[0] == _TAG_DNS_NAME else None
+        is_short = len(name) <= _MAX_NAME
         if ordinary is not None and is_short and ordinary["top"] not in SPECIAL_TOPS:
             kinds.add((ordinary["wildcard"] or b"") + ordinary["top"])
         else:
             kinds.add(whole)
-        names.append(content)
-    is_critical = len(fields) == 3 and fields[1][0][0] == _TAG_BOOLEAN and fields[1][0]
+        names.append(name)
     has_doubles = len({whole for whole, _ in general_names}) < len(general_names)
-    return "names", is_critical, has_doubles, tuple(sorted(kinds))
+    between = b"".join(whole for whole, _ in fields[1:-1])
+    return "names", between, has_doubles, tuple(sorted(kinds))
