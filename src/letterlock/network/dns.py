@@ -179,7 +179,9 @@ class StubResolver:
                 return response
         except TimeoutError:
             return Malformed(f"{self} did not answer in time")
-        except (OSError, EOFError) as error:
+        except OSError as error:
+            return Malformed(f"{self} cannot be asked: {error.strerror or error}")
+        except EOFError as error:
             return Malformed(f"{self} cannot be asked: {error}")
 
     async def _ask_udp(self, query: bytes, question: Question) -> Response | Malformed:
