@@ -202,7 +202,8 @@ class Authority:
         challenge = found.find_challenge(kind)
         assert challenge is not None
         document = documents.format_challenge(found, challenge, PLACES)
-        return reply_document(document, links=replies.link_up(found, PLACES))
+        wait = replies.find_challenge_wait(found, finalizations.RETRY_AFTER)
+        return reply_document(document, links=replies.link_up(found, PLACES), retry_after=wait)
 
     def issue(self, order: Order) -> None:
         """What comes of an order that is processed."""

@@ -301,6 +301,16 @@ def test_a_request_of_another_account_changes_nothing() -> None:
     assert refused(read_key_change(stray, OTHER, PLACES)) == ("malformed", 400)
 
 
+def test_both_parts_of_a_key_change_name_the_account_alike() -> None:
+    """RFC 8555 §7.3.5, check 7: as `kid` does, of which there may be former ones."""
+    moved = Places("https://new.example", former=(PLACES.base,))
+    payload = json.dumps(flatten(INNER, OBJECT, OTHER_KEY)).encode()
+    request = SignedRequest(CHANGE, public(), KID, payload)
+    assert read_key_change(request, ACCOUNT, moved) == public(OTHER_KEY)
+    elsewhere = replace(request, kid=moved.account(ACCOUNT.id))
+    assert refused(read_key_change(elsewhere, ACCOUNT, moved)) == ("malformed", 400)
+
+
 def test_a_key_that_another_account_has_is_refused_with_its_place() -> None:
     """RFC 8555 §7.3.5, check 9: 409 and Location."""
     found = change_key(ACCOUNT, OTHER.key, OTHER, PLACES)

@@ -4,17 +4,19 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+import pytest
 
 from letterlock.protocols.acme.headers import find_links, parse_retry_after
 from letterlock.protocols.acme.identifiers import Identifier
 from letterlock.protocols.acme.problems import parse_problem
 from letterlock.protocols.acme.renewal_info import parse_certificate_id, parse_renewal_info
-from letterlock.protocols.acme.server.objects import Authorization, Certificate, Order
+from letterlock.protocols.acme.server.objects import Authorization, Certificate, Challenge, Order
 from letterlock.protocols.acme.server.places import Places
 from letterlock.protocols.acme.server.refusals import ErrorType, Link, refuse, refuse_method
 from letterlock.protocols.acme.server.renewals import RenewalAnswer, answer_renewal
 from letterlock.protocols.acme.server.replies import (
     Reply,
+    find_challenge_wait,
     find_order_wait,
     format_headers,
     link_up,
@@ -24,7 +26,7 @@ from letterlock.protocols.acme.server.replies import (
     reply_refusal,
     reply_renewal,
 )
-from letterlock.protocols.acme.states import AuthorizationStatus, OrderStatus
+from letterlock.protocols.acme.states import AuthorizationStatus, ChallengeStatus, OrderStatus
 from tests.acme_requests import public
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -128,6 +130,20 @@ def test_only_an_order_that_is_processed_is_waited_for() -> None:
     for status in OrderStatus:
         order = Order("order", "account", (), (), status, NOW)
         assert find_order_wait(order, wait) == (wait if status == "processing" else None)
+
+
+@pytest.mark.parametrize("status", AuthorizationStatus)
+@pytest.mark.parametrize("tried", ChallengeStatus)
+def test_only_a_challenge_that_is_tried_is_waited_for(
+    status: AuthorizationStatus, tried: ChallengeStatus
+) -> None:
+    """RFC 8555 §7.5.1, §8.2: Retry-After."""
+    challenges = (Challenge("dns-01", "x"), Challenge("http-01", "x", tried))
+    name = Identifier("dns", "a.example")
+    found = Authorization("authorization-01", "account", name, status, NOW, challenges)
+    wait = timedelta(seconds=3)
+    is_awaited = (status, tried) == (AuthorizationStatus.PENDING, ChallengeStatus.PROCESSING)
+    assert find_challenge_wait(found, wait) == (wait if is_awaited else None)
 
 
 def test_a_challenge_links_to_its_authorization() -> None:

@@ -19,7 +19,7 @@ from letterlock.protocols.acme.server.objects import Authorization, Certificate,
 from letterlock.protocols.acme.server.places import Places
 from letterlock.protocols.acme.server.refusals import Link, Refusal
 from letterlock.protocols.acme.server.renewals import RenewalAnswer
-from letterlock.protocols.acme.states import OrderStatus
+from letterlock.protocols.acme.states import AuthorizationStatus, ChallengeStatus, OrderStatus
 
 OK = 200
 CREATED = 201
@@ -100,6 +100,14 @@ def reply_chain(pem: bytes, certificate: Certificate, chain: int, places: Places
 def find_order_wait(order: Order, wait: timedelta) -> timedelta | None:
     """Give Retry-After for an order: only one that is processed has one (RFC 8555 §7.4)."""
     return wait if order.status is OrderStatus.PROCESSING else None
+
+
+def find_challenge_wait(authorization: Authorization, wait: timedelta) -> timedelta | None:
+    """Give Retry-After for an authorization whose challenge is tried (RFC 8555 §7.5.1, §8.2)."""
+    is_tried = authorization.status is AuthorizationStatus.PENDING and any(
+        each.status is ChallengeStatus.PROCESSING for each in authorization.challenges
+    )
+    return wait if is_tried else None
 
 
 def link_up(authorization: Authorization, places: Places) -> tuple[Link, ...]:
