@@ -28,8 +28,10 @@ BOUNDS = ValidationBounds(seconds=20.0, connect_seconds=10.0, networks=LOOPBACK)
 class FixtureBackend(FixtureResolver):
     """DNS as a table, that keeps nothing."""
 
-    address = "a table"
-    is_trusted = True
+    def __init__(self) -> None:
+        super().__init__()
+        self.address = "a table"
+        self.is_trusted = True
 
 
 class RecordingDialer(DirectDialer):

@@ -17,7 +17,7 @@ from letterlock.services.ca.validating.perspectives import (
     Perspective,
     Perspectives,
 )
-from tests.services.ca.validating.scene import Scene
+from tests.services.ca.validating.scene import FixtureBackend, Scene
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,17 @@ async def test_an_authority_may_do_without_others_or_must_have_them() -> None:
 def test_perspectives_have_names_of_their_own() -> None:
     with pytest.raises(ValueError, match="one name: p1, p2, p1"):
         Perspectives(place(1), [place(2), place(1)], QuorumRules())
+
+
+def test_the_primary_perspective_knows_what_dnssec_says() -> None:
+    """Baseline Requirements 3.2.2.4, RFC 8657 §5.6: a remote one may do without. Rule 232"""
+    here, there = place(0), place(1)
+    assert isinstance(there.resolver, FixtureBackend)
+    there.resolver.is_trusted = False
+    Perspectives(here, [there], QuorumRules())
+    Perspectives(there, [here], QuorumRules(), may_lack_dnssec=True)
+    with pytest.raises(ValueError, match="p1: the word of a table on DNSSEC does not count"):
+        Perspectives(there, [here], QuorumRules())
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=9))

@@ -83,11 +83,25 @@ class Corroboration(Generic[Seen]):
 
 
 class Perspectives:
-    """The places that an authority has. Raises ValueError for two of one name."""
+    """The places that an authority has.
+
+    The primary one must know what DNSSEC says (Baseline Requirements 3.2.2.4, 3.2.2.8.1; RFC 8657
+    §5.6), unless names are private and `may_lack_dnssec`.
+    """
 
     def __init__(
-        self, primary: Perspective, remotes: Sequence[Perspective], rules: QuorumRules
+        self,
+        primary: Perspective,
+        remotes: Sequence[Perspective],
+        rules: QuorumRules,
+        *,
+        may_lack_dnssec: bool = False,
     ) -> None:
+        """Raise ValueError for two of one name, and for a resolver that is not to be believed."""
+        if not (primary.resolver.is_trusted or may_lack_dnssec):
+            raise ValueError(
+                f"{primary.name}: the word of {primary.resolver.address} on DNSSEC does not count"
+            )
         names = [primary.name, *(each.name for each in remotes)]
         if len(set(names)) != len(names):
             raise ValueError(f"two perspectives have one name: {', '.join(names)}")
