@@ -36,6 +36,8 @@ class Wire(asyncio.Protocol):
     """A connection's octets. Methods that wait take the seconds they may take."""
 
     def __init__(self) -> None:
+        # Asked for once: up to Python 3.11 each look costs a system call.
+        self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._received = bytearray()
         self._plain = b""
@@ -62,7 +64,7 @@ class Wire(asyncio.Protocol):
                 if self._is_late:
                     return Lost("timed out", is_timeout=True)
                 if timer is None:
-                    timer = asyncio.get_running_loop().call_later(seconds, self._be_late)
+                    timer = self._loop.call_later(seconds, self._be_late)
                 await self._wait()
         finally:
             if timer is not None:
@@ -145,7 +147,7 @@ class Wire(asyncio.Protocol):
         transport.close()
         if transport.get_write_buffer_size():
             # A peer that reads nothing would keep the socket for ever.
-            asyncio.get_running_loop().call_later(LINGER_SECONDS, transport.abort)
+            self._loop.call_later(LINGER_SECONDS, transport.abort)
 
     # asyncio's side
 
@@ -199,7 +201,7 @@ class Wire(asyncio.Protocol):
 
     async def _wait(self) -> None:
         """Wait until something happens to the connection, or `_be_late` does."""
-        self._reader = asyncio.get_running_loop().create_future()
+        self._reader = self._loop.create_future()
         try:
             await self._reader
         finally:
