@@ -50,7 +50,7 @@ def main() -> None:
     has_peer = not options.alone and _make_peer()
     ours, theirs = [], []
     for _ in range(options.rounds):
-        ours.append(_measure_ours(options.messages))
+        ours.append(measure_ours(options.messages))
         if has_peer:
             theirs.append(_measure_peer(options.messages))
     print(f"receive one message in process: medians of {options.rounds}, CPU of Python")
@@ -80,7 +80,8 @@ def _measure_peer(messages: int) -> Cost:
     return Cost(**json.loads(done.stdout))
 
 
-def _measure_ours(messages: int) -> Cost:
+def measure_ours(messages: int) -> Cost:
+    """Receive so many messages; gives what one of them cost."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_receive(messages))
 
