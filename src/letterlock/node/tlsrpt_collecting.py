@@ -39,7 +39,7 @@ PERIOD_SECONDS = 0.1
 """What came is counted this often: the most that a kill can take."""
 ENOUGH_QUEUE_LENGTH = 512
 _PAUSE_SECONDS = 0.0002
-_SWITCH_SECONDS = 0.0005
+SWITCH_SECONDS = 0.0005
 """How long the thread that receives waits for the other one; Python's own value is ten times it."""
 
 
@@ -53,7 +53,7 @@ def collect(config: Config) -> int:
         require_log_folder(config.log)
         files = _open_files(config.tlsrpt)
         try:
-            collector = Collector(files, clock, log, config.tlsrpt.keep, _pause)
+            collector = Collector(files, clock, log, config.tlsrpt.keep, pause)
         except (OSError, DamagedCounts) as error:
             raise _refuse_folder(config.tlsrpt, error) from error
         _tell_start(place, collector, log)
@@ -111,7 +111,7 @@ class _Collecting:
         """Count until the end. Raises LocalError where nothing can come any more."""
         receiver = DatagramReceiver(self._place.listener)
         switching = sys.getswitchinterval()
-        sys.setswitchinterval(_SWITCH_SECONDS)
+        sys.setswitchinterval(SWITCH_SECONDS)
         receiver.start()
         try:
             while not end.wait(PERIOD_SECONDS):
@@ -273,5 +273,6 @@ def _find_inode(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _pause() -> None:
+def pause() -> None:
+    """Let the thread that receives go on for a moment."""
     time.sleep(_PAUSE_SECONDS)

@@ -61,6 +61,7 @@ class Collector:
         self._pause = pause
         self._known = _KnownDatagrams()
         self._waiting = Batch({})
+        self._parsed: dict[bytes, Datagram] = {}
         self._waiting_octets = 0
         self._complaints: dict[str, tuple[float, int]] = {}
         self._is_faulty = False
@@ -89,8 +90,8 @@ class Collector:
 
     def _write(self) -> None:
         if self._waiting.datagrams or self._waiting.refused or self._waiting.dropped:
-            self._journal.count(self._waiting, self._known.parse)
-            self._waiting, self._waiting_octets = Batch({}), 0
+            self._journal.count(self._waiting, self._parsed.__getitem__)
+            self._waiting, self._parsed, self._waiting_octets = Batch({}), {}, 0
         today = self._clock.now().date()
         if today != self._journal.day:
             self._turn_over(today)
@@ -116,7 +117,7 @@ class Collector:
     def _take_one(self, octets: bytes, count: int) -> None:
         waiting = self._waiting
         try:
-            self._known.parse(octets)
+            parsed = self._known.parse(octets)
         except DatagramError as error:
             waiting.refused += count
             self._complain("refused", count, str(error))
@@ -127,6 +128,7 @@ class Collector:
                 self._complain("dropped", count, "the journal cannot be written")
                 return
             self._waiting_octets += len(octets)
+            self._parsed[octets] = parsed
         waiting.datagrams[octets] = waiting.datagrams.get(octets, 0) + count
 
     def _turn_over(self, today: date) -> None:
