@@ -210,7 +210,7 @@ def test_a_message_that_is_too_large_is_refused_and_one_dropped_by_hand_comes_ba
         assert _send(files, "alice", text=b"x" * 70_000) == 69
         hand = files.data / "drop" / "msg.hand"
         _write_whole(hand, FORMAT + b"sender alice\nrecipient bob\n\n" + b"x" * 70_000)
-        node.wait_log("pickup.*reject: .*larger than 65536")
+        node.wait_log("pickup.*refused: .*larger than 65536")
         node.wait_log("status=sent")
     (mail,) = files.mails()
     assert "Undelivered Mail Returned to Sender" in mail
