@@ -41,6 +41,7 @@ from letterlock.protocols.pki.issuance.revocation_lists import (
     draft_shard,
 )
 from letterlock.protocols.pki.issuance.shapes import SPECIAL_TOPS, find_shape
+from letterlock.protocols.pki.throwaway_ca import make_name
 from tests.fakes import START
 from tests.protocols.pki.issuance.authority import (
     EC_KEY,
@@ -136,6 +137,16 @@ def without(
 def with_serial(number: int) -> Callable[[x509.CertificateBuilder], x509.CertificateBuilder]:
     def change(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
         builder._serial_number = number
+        return builder
+
+    return change
+
+
+def with_subject(
+    name: x509.Name,
+) -> Callable[[x509.CertificateBuilder], x509.CertificateBuilder]:
+    def change(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
+        builder._subject_name = name
         return builder
 
     return change
@@ -370,12 +381,7 @@ def test_a_subject_that_is_not_one_of_the_names_is_in_the_shape(
         ]
     )
 
-    def change(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
-        builder._subject_name = name
-        return builder
-
-    one = changed(change)
-    usual = draft_for(["mx.example.com"], Profile("x", has_common_name=True)).der
+    one, usual = changed(with_subject(name)), changed(with_subject(make_name("mx.example.com")))
     assert find_shape(one) not in (None, find_shape(usual))
     assert lint(one).faults
 
@@ -405,6 +411,14 @@ def test_what_is_not_built_as_ours_has_no_shape() -> None:
     assert [find_shape(each) for each in broken] == [None] * len(broken)
 
 
+def test_an_extension_that_differs_in_its_last_octet_is_another_shape() -> None:
+    der = draft_for(["mx.example.com"]).der
+    for text in (b".crl", b"issuer.der", bytes.fromhex("67810c010201")):
+        assert text in der
+        changed_text = text[:-1] + bytes([text[-1] ^ 1])
+        assert find_shape(der.replace(text, changed_text)) not in (None, find_shape(der))
+
+
 def test_a_number_in_another_form_is_another_shape() -> None:
     """A modulus that is a NULL or negative; a serial number with a zero in front."""
     der = draft_for(["a.com"], key=rsa_key().public_key()).der
@@ -414,6 +428,9 @@ def test_a_number_in_another_form_is_another_shape() -> None:
         der.replace(modulus, b"\x05" + modulus[1:]),
         der.replace(modulus, modulus[:4] + b"\xff"),
         der.replace(number, b"\x02\x11\x00" + number[3:]),
+        # Another exponent, and names that are not critical.
+        der.replace(b"\x02\x03\x01\x00\x01", b"\x02\x03\x01\x00\x03"),
+        der.replace(b"\x55\x1d\x11\x01\x01\xff", b"\x55\x1d\x11\x01\x01\x00"),
     ]
     shapes = [find_shape(each) for each in (der, *others)]
     assert None not in shapes
