@@ -36,8 +36,7 @@ class Wire(asyncio.Protocol):
     """A connection's octets. Methods that wait take the seconds they may take."""
 
     def __init__(self) -> None:
-        # Asked for once: up to Python 3.11 each look costs a system call.
-        self._loop = asyncio.get_running_loop()
+        self._loop: asyncio.AbstractEventLoop
         self._transport: asyncio.Transport | None = None
         self._received = bytearray()
         self._plain = b""
@@ -152,6 +151,8 @@ class Wire(asyncio.Protocol):
     # asyncio's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # Asked for once: up to Python 3.11 each look costs a system call.
+        self._loop = asyncio.get_running_loop()
         # uvloop's transports are no subclasses of asyncio's.
         self._transport = transport = cast("asyncio.Transport", transport)
         if sock := transport.get_extra_info("socket"):
