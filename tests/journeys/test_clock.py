@@ -19,9 +19,9 @@ from datetime import timedelta
 from pathlib import Path
 from letterlock.base.clock import SystemClock
 
-right, offsets = SystemClock.now, Path(sys.argv.pop(1))
+right, offsets = SystemClock().now, Path(sys.argv.pop(1))
 wall, monotonic = lambda: float(offsets.read_text().split()[0]), time.monotonic
-SystemClock.now = lambda clock: right(clock) + timedelta(seconds=wall())
+SystemClock.now = lambda clock: right() + timedelta(seconds=wall())
 SystemClock.monotonic = lambda clock: monotonic() + float(offsets.read_text().split()[1])
 
 from letterlock.cli.root import main
