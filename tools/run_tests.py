@@ -24,7 +24,7 @@ APART = {
     "tests/proof": 1,
 }
 """Folders that are processes of their own, as many as are said here, the longest ones first. All
-other tests are in one more."""
+other tests are in one more, which takes longest."""
 
 _SUMMARY = re.compile(rb"^[^\n]*\b\d+ [a-z]+[^\n]* in \d+\.\d+s[^\n]*$", re.MULTILINE)
 _COUNTS = re.compile(rb"(\d+) (passed|failed|errors?|skipped|deselected|xfailed)\b")
@@ -45,13 +45,16 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def share_out(root: Path) -> list[list[str]]:
-    """Give pytest's arguments for each process: together they name every test once."""
-    shares = []
+    """Give pytest's arguments for each process: together they name every test once.
+
+    What takes longest is first, so that nothing runs alone at the end.
+    """
+    shares = [[f"--ignore={folder}" for folder in APART]]
     for folder, count in APART.items():
         files = sorted(str(path.relative_to(root)) for path in (root / folder).rglob("test_*.py"))
         # Neighbours in the alphabet are alike, and take as long.
         shares += [files[start::count] for start in range(count)]
-    return [*shares, [f"--ignore={folder}" for folder in APART]]
+    return shares
 
 
 def run_all(commands: Sequence[Sequence[str]], folder: Path, *, at_once: int) -> int:

@@ -36,7 +36,7 @@ def test_the_last_line_of_each_run_is_counted_whatever_its_colour() -> None:
 
 
 def test_every_file_of_a_folder_apart_is_in_one_share() -> None:
-    *shares, rest = run_tests.share_out(run_tests.ROOT)
+    rest, *shares = run_tests.share_out(run_tests.ROOT)
     named = [path for share in shares for path in share]
     assert len(named) == len(set(named))
     assert all(shares), "a process without a file would run every test"
