@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from letterlock.base.clock import SystemClock
 from letterlock.base.config.values import ListenAddress
-from letterlock.network import served_look
 from letterlock.network.policy_host import PolicyHost
 from letterlock.protocols.pki.throwaway_ca import Issued
 from letterlock.protocols.tls.client_hello import KeyType
@@ -128,11 +128,7 @@ async def test_a_listener_without_tls_shows_nothing(tmp_path: Path) -> None:
         ([], "no answer within 0.2 seconds"),
     ],
 )
-async def test_what_else_answers_is_told(
-    said: list[bytes], reason: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not said:
-        monkeypatch.setattr(served_look, "LOOK_SECONDS", 0.2)
+async def test_what_else_answers_is_told(said: list[bytes], reason: str) -> None:
     ended = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -147,7 +143,8 @@ async def test_what_else_answers_is_told(
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        fault = await servers(port).find_difference(ECDSA, {KeyType.ECDSA: b""})
+        looking = replace(servers(port), look_seconds=20.0 if said else 0.2)
+        fault = await looking.find_difference(ECDSA, {KeyType.ECDSA: b""})
         await asyncio.wait_for(ended.wait(), 30)
     assert fault is not None
     assert reason in fault

@@ -15,7 +15,12 @@ from letterlock.base.config.values import ListenAddress
 from letterlock.base.errors import LocalError
 from letterlock.network.challenge_look import Unseen
 from letterlock.network.key_pairs import load_chain
-from letterlock.network.served_look import AskedName, look_over_smtp, look_over_tls
+from letterlock.network.served_look import (
+    LOOK_SECONDS,
+    AskedName,
+    look_over_smtp,
+    look_over_tls,
+)
 from letterlock.protocols.acme.identifiers import IP, parse_identifier
 from letterlock.protocols.tls.client_hello import KeyType
 from letterlock.services.certify.solving.stored import find_own_address
@@ -32,7 +37,7 @@ class OwnServers:
 
     `configured` are chains that the operator has put in place, which go before those of the store.
     `has_tls_1_2`: so that each type of key can be asked for. `pause` waits for seconds:
-    asyncio.sleep, or a fake's.
+    asyncio.sleep, or a fake's. `look_seconds` is how long an answer may take.
     """
 
     smtp: Sequence[ListenAddress]
@@ -42,6 +47,7 @@ class OwnServers:
     helo: str
     has_tls_1_2: bool = True
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+    look_seconds: float = LOOK_SECONDS
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def find_difference(
@@ -79,9 +85,9 @@ class OwnServers:
 
     async def _look(self, name: str, place: ListenAddress, asked: AskedName) -> bytes | Unseen:
         if name in self.policy_names:
-            return await look_over_tls(place.host, place.port, asked)
+            return await look_over_tls(place.host, place.port, asked, self.look_seconds)
         async with self._turn:
-            seen = await look_over_smtp(place.host, place.port, asked, self.helo)
+            seen = await look_over_smtp(place.host, place.port, asked, self.helo, self.look_seconds)
             await self.pause(BETWEEN_SECONDS)
         return seen
 
