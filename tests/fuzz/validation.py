@@ -31,7 +31,11 @@ def check_location(octets: bytes) -> None:
     assert "/../" not in found.target.partition("?")[0]
     assert str(found).isascii()
     assert str(found).isprintable()
-    assert not found.host[-1].isdigit() or found.host == "192.0.2.1" or "." not in found.host
+    assert (
+        not found.host.rpartition(".")[2].isdigit()
+        or found.host == "192.0.2.1"
+        or "." not in found.host
+    )
     assert parse_location(_BASE, [str(found).encode()], "192.0.2.1") == found
 
 

@@ -231,6 +231,7 @@ def fetch_policy(world: World) -> str:
     return body
 
 
+@pytest.mark.proof
 @pytest.mark.peer("postgresql")
 def test_one_node_renews_and_all_switch(tmp_path: Path) -> None:
     """Two nodes over one PostgreSQL: one orders, on whichever the authority comes to look."""

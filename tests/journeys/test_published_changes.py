@@ -237,6 +237,7 @@ def test_without_a_resolver_that_validates_there_is_no_dane_and_it_is_said(
         assert len(publisher.server.seen.mails) == (0 if is_vouched_for else 1)
 
 
+@pytest.mark.proof
 @pytest.mark.peer("postgresql")
 def test_nodes_that_share_a_database_share_policies(
     tmp_path: Path, postgres: PostgresServer

@@ -145,6 +145,7 @@ def test_the_queue_is_changed_through_the_running_node(pair: Pair) -> None:
     assert files.command("queue", "retry", queue_id).code == 1
 
 
+@pytest.mark.proof
 def test_the_queue_is_changed_without_a_node(
     tmp_path_factory: pytest.TempPathFactory, resolver: str
 ) -> None:

@@ -178,6 +178,7 @@ def make_files(folder: Path, url: str = "") -> NodeFiles:
     return files
 
 
+@pytest.mark.proof
 def test_bodies_are_held_in_pieces(tmp_path: Path) -> None:
     """More than the process may have is on its way at once."""
     assert carry(make_files(tmp_path), 8, 20 * 10**6, tls=False) < RSS_BYTES // 2

@@ -101,6 +101,7 @@ def fill(files: NodeFiles, messages: int) -> None:
     asyncio.run(fill_sqlite(shard, make_deferred(messages, 1000)))
 
 
+@pytest.mark.proof
 def test_commands_do_not_hold_up_mail(tmp_path: Path) -> None:
     files = NodeFiles(tmp_path)
     check(files, lambda: fill(files, 1000), windows=1)
