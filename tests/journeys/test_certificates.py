@@ -322,6 +322,7 @@ def let_caches_forget(state: CertificateState) -> CertificateState:
     return replace(state, rollover=replace(state.rollover, ready=past))
 
 
+@pytest.mark.proof
 def test_a_key_is_changed_in_step_with_its_tlsa_records(tmp_path: Path) -> None:
     """RFC 7671 §8.1: published by updates, seen at the server, and only then used.
 

@@ -64,6 +64,7 @@ def check(files: NodeFiles, resolver: str) -> dict[str, Any]:
     return answer.document
 
 
+@pytest.mark.proof
 def test_what_is_given_to_publish_is_what_is_right(node: RunningNode, files: NodeFiles) -> None:
     """RFC 8461 §3.2, §3.3; rules 148 and 151"""
     with zones(published(files), authentic_data=True) as resolver:
@@ -74,6 +75,7 @@ def test_what_is_given_to_publish_is_what_is_right(node: RunningNode, files: Nod
     assert node.process.poll() is None
 
 
+@pytest.mark.proof
 def test_host_that_the_served_policy_does_not_list_is_forbidden_for_its_time(
     node: RunningNode, files: NodeFiles
 ) -> None:

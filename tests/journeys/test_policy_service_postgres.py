@@ -70,6 +70,7 @@ def world(tmp_path: Path, server: PostgresServer) -> Iterator[World]:
         yield World(resolver, host, server.create_schema(), trust)
 
 
+@pytest.mark.proof
 @pytest.mark.peer("postgresql")
 def test_a_policy_that_one_machine_fetched_is_answered_by_the_other(
     tmp_path: Path, world: World
@@ -85,6 +86,7 @@ def test_a_policy_that_one_machine_fetched_is_answered_by_the_other(
     assert world.host.connections == 1
 
 
+@pytest.mark.proof
 @pytest.mark.peer("postgresql")
 def test_while_the_database_is_away_nothing_is_answered_that_may_be_too_weak(
     tmp_path: Path, world: World, server: PostgresServer
@@ -104,6 +106,7 @@ def test_while_the_database_is_away_nothing_is_answered_that_may_be_too_weak(
         node.wait_for(lambda: ask_once(address, NAMES[1]) == ANSWER, "the policy")
 
 
+@pytest.mark.proof
 @pytest.mark.peer("postgresql")
 def test_a_start_without_the_database_answers_when_it_comes(
     tmp_path: Path, world: World, server: PostgresServer
