@@ -4,9 +4,9 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from letterlock.base.config.filters import FilteredMail
 from letterlock.base.config.load import parse_config
 from letterlock.node.filtering import build_filters
-from letterlock.services.filter.contract import Source
 from letterlock.services.receive.filtered import Filters
 from letterlock.storage.ids import QueueIds
 from tests.fakes import FakeClock, FakeLog, FixtureResolver
@@ -27,7 +27,7 @@ def build(text: str) -> Filters | None:
     return build_filters(config, FakeLog(), make_id, lambda _: None, FixtureResolver(), clock)
 
 
-def list_names(filters: Filters, source: Source) -> list[str]:
+def list_names(filters: Filters, source: FilteredMail) -> list[str]:
     """Name those that a session of such mail asks."""
     session = filters.chain.begin(replace(CLIENT, source=source))
     return [] if session is None else [link.name for link in session._links]
@@ -52,8 +52,8 @@ rspamd = [
 """
     )
     assert filters is not None
-    assert list_names(filters, Source.OUTSIDE) == [
+    assert list_names(filters, FilteredMail.OUTSIDE) == [
         *("dkim.verify", "unix:/run/m.sock", "http://localhost:11333")
     ]
-    assert list_names(filters, Source.SUBMISSION) == ["http://localhost:11333"]
-    assert list_names(filters, Source.LOCAL) == ["http://localhost:11333", "unix:/run/r.sock"]
+    assert list_names(filters, FilteredMail.SUBMISSION) == ["http://localhost:11333"]
+    assert list_names(filters, FilteredMail.LOCAL) == ["http://localhost:11333", "unix:/run/r.sock"]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from letterlock.base.clock import Clock
-from letterlock.base.config.filters import Milter, Rspamd
+from letterlock.base.config.filters import FilterDefault, FilteredMail, Milter, Rspamd
 from letterlock.base.config.sections import Config
 from letterlock.base.log import Log, Service
 from letterlock.network.dns import Resolver
@@ -12,9 +12,8 @@ from letterlock.network.rspamd_client import RspamdClient
 from letterlock.protocols.rspamd.answers import MAX_ANSWER_OCTETS
 from letterlock.services.discover.dkim_keys import find_dkim_keys
 from letterlock.services.filter.chain import FilterChain
-from letterlock.services.filter.contract import Source
 from letterlock.services.filter.dkim_results import DkimResultsFilter
-from letterlock.services.filter.link import ChainedFilter, DefaultAction
+from letterlock.services.filter.link import ChainedFilter
 from letterlock.services.filter.milter import MilterFilter, MilterTimeouts
 from letterlock.services.filter.rspamd import RspamdFilter
 from letterlock.services.receive.filtered import Filters
@@ -49,7 +48,7 @@ def build_filters(
 def _build_verifier(config: Config, log: Log, resolver: Resolver, clock: Clock) -> ChainedFilter:
     authserv_id = (*config.receive.authserv_ids, config.hostname)[0]
     verifier = DkimResultsFilter(authserv_id, partial(find_dkim_keys, resolver), clock, log)
-    return ChainedFilter(verifier, frozenset({Source.OUTSIDE}), DefaultAction.ACCEPT)
+    return ChainedFilter(verifier, frozenset({FilteredMail.OUTSIDE}), FilterDefault.ACCEPT)
 
 
 def _build_milter(milter: Milter, config: Config) -> ChainedFilter:
@@ -58,8 +57,8 @@ def _build_milter(milter: Milter, config: Config) -> ChainedFilter:
     )
     return ChainedFilter(
         MilterFilter(milter.address, timeouts, config.receive.max_message_bytes),
-        frozenset(Source(each.value) for each in milter.mail),
-        DefaultAction(milter.default_action.value),
+        frozenset(milter.mail),
+        milter.default_action,
     )
 
 
@@ -68,6 +67,6 @@ def _build_rspamd(rspamd: Rspamd, log: Log) -> ChainedFilter:
     name, settings_id = str(rspamd.url), rspamd.settings_id or ""
     return ChainedFilter(
         RspamdFilter(name, client, log, settings_id, rspamd.spam_header),
-        frozenset(Source(each.value) for each in rspamd.mail),
-        DefaultAction(rspamd.default_action.value),
+        frozenset(rspamd.mail),
+        rspamd.default_action,
     )

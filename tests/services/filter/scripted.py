@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
+from letterlock.base.config.filters import FilteredMail
 from letterlock.protocols.smtp.envelope import Envelope, Recipient
 from letterlock.services.filter.contract import (
     Answer,
@@ -11,12 +12,11 @@ from letterlock.services.filter.contract import (
     FilterMessage,
     Judgement,
     Passed,
-    Source,
 )
 from letterlock.services.filter.message import WholeMessage
 
 CLIENT = FilterClient(
-    source=Source.OUTSIDE,
+    source=FilteredMail.OUTSIDE,
     hostname="mx.example.org",
     ip="192.0.2.7",
     port=4711,

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
+from letterlock.base.config.filters import FilterDefault, FilteredMail
 from letterlock.protocols.smtp.envelope import Envelope, Notify, Recipient
 from letterlock.protocols.smtp.field_edits import AppendField, ChangeField, InsertField
 from letterlock.protocols.smtp.replies import reply
@@ -17,9 +18,8 @@ from letterlock.services.filter.contract import (
     Judgement,
     Passed,
     Refused,
-    Source,
 )
-from letterlock.services.filter.link import REJECTED, UNAVAILABLE, ChainedFilter, DefaultAction
+from letterlock.services.filter.link import REJECTED, UNAVAILABLE, ChainedFilter
 from letterlock.services.filter.message import WholeMessage
 from tests.services.filter.scripted import (
     CLIENT,
@@ -31,14 +31,14 @@ from tests.services.filter.scripted import (
 )
 
 REFUSED = Refused(reply(550, "5.7.1", "no"))
-ALL = frozenset(Source)
+ALL = frozenset(FilteredMail)
 
 
 class Session:
     """A chain's session in a test, and the lines it logged."""
 
     def __init__(
-        self, *filters: ScriptedFilter, action: DefaultAction = DefaultAction.TEMPFAIL
+        self, *filters: ScriptedFilter, action: FilterDefault = FilterDefault.TEMPFAIL
     ) -> None:
         self.warnings: list[str] = []
         chained = [ChainedFilter(each, ALL, action) for each in filters]
@@ -148,15 +148,15 @@ async def test_a_discarded_message_passes_until_its_end(at: str) -> None:
 @pytest.mark.parametrize(
     ("action", "expected"),
     [
-        (DefaultAction.TEMPFAIL, UNAVAILABLE),
-        (DefaultAction.REJECT, REJECTED),
-        (DefaultAction.ACCEPT, Passed()),
-        (DefaultAction.QUARANTINE, Passed()),
+        (FilterDefault.TEMPFAIL, UNAVAILABLE),
+        (FilterDefault.REJECT, REJECTED),
+        (FilterDefault.ACCEPT, Passed()),
+        (FilterDefault.QUARANTINE, Passed()),
     ],
 )
 @pytest.mark.parametrize("at", ["mail", "rcpt", "judge"])
 async def test_a_failure_counts_as_its_setting_says(
-    at: str, action: DefaultAction, expected: Passed | Refused
+    at: str, action: FilterDefault, expected: Passed | Refused
 ) -> None:
     failed = Failed("it hung up")
     script = ScriptedFilter(
@@ -174,7 +174,7 @@ async def test_a_failure_counts_as_its_setting_says(
     assert {**steps, "judge": judged.answer}[at] == expected
     # What was accepted before the failure must not pass unfiltered either.
     assert judged.answer == expected
-    is_held = action is DefaultAction.QUARANTINE
+    is_held = action is FilterDefault.QUARANTINE
     assert judged.hold == ("unix:/milter could not be asked: it hung up" if is_held else None)
     assert session.warnings == ["warning: unix:/milter: it hung up"]
     assert script.told[-1] == "close"
@@ -238,7 +238,7 @@ async def test_quarantine_holds_whatever_the_others_say() -> None:
 
 def test_only_filters_that_want_its_mail_see_a_client() -> None:
     script = ScriptedFilter()
-    chain = FilterChain([ChainedFilter(script, frozenset({Source.LOCAL}))], lambda _: None)
+    chain = FilterChain([ChainedFilter(script, frozenset({FilteredMail.LOCAL}))], lambda _: None)
     assert chain.begin(CLIENT) is None
     assert script.told == []
 
@@ -258,10 +258,10 @@ class EndlessFiltering(ScriptedFiltering):
 
 
 @pytest.mark.parametrize(
-    ("action", "answer"), [(DefaultAction.TEMPFAIL, UNAVAILABLE), (DefaultAction.ACCEPT, Passed())]
+    ("action", "answer"), [(FilterDefault.TEMPFAIL, UNAVAILABLE), (FilterDefault.ACCEPT, Passed())]
 )
 async def test_no_message_takes_longer_than_its_client_waits(
-    action: DefaultAction, answer: Passed | Refused
+    action: FilterDefault, answer: Passed | Refused
 ) -> None:
     """RFC 5321 §4.5.3.2.6: who got no reply in 10 minutes sends it again, and again."""
     told: list[str] = []

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 from msgspec.structs import replace
 
+from letterlock.base.config.filters import FilteredMail
 from letterlock.network.http_exchange import (
     BodyStream,
     HttpFailed,
@@ -30,7 +31,6 @@ from letterlock.services.filter.contract import (
     Judgement,
     Passed,
     Refused,
-    Source,
 )
 from letterlock.services.filter.rspamd import RspamdFilter, judge_answer
 from tests.fakes import FakeLog
@@ -74,7 +74,7 @@ async def judge(
 async def test_it_gets_the_message_as_it_is_and_what_is_known_of_it() -> None:
     asker = Asker()
     handshake = Handshake("TLSv1.3", "TLS_AES_256_GCM_SHA384", 256, "X25519", None)
-    client = replace(CLIENT, source=Source.SUBMISSION, login="bob", tls=handshake)
+    client = replace(CLIENT, source=FilteredMail.SUBMISSION, login="bob", tls=handshake)
     judgement, _ = await judge(asker, client, "outgoing")
     assert judgement == Judgement()
     assert asker.message == b"From: <a@example.net>\r\nSubject: two\r\n\r\ntext\r\n"
@@ -95,8 +95,8 @@ async def test_it_gets_the_message_as_it_is_and_what_is_known_of_it() -> None:
     }
 
 
-@pytest.mark.parametrize("source", [Source.OUTSIDE, Source.LOCAL])
-async def test_only_an_account_is_a_user(source: Source) -> None:
+@pytest.mark.parametrize("source", [FilteredMail.OUTSIDE, FilteredMail.LOCAL])
+async def test_only_an_account_is_a_user(source: FilteredMail) -> None:
     """rspamd trusts users: what cron sends is not an account's."""
     asker = Asker()
     await judge(asker, replace(CLIENT, source=source, login="root", name=None))

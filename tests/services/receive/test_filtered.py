@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from letterlock.base.config.filters import FilterDefault, FilteredMail
 from letterlock.network.wire import Wire, connect
 from letterlock.protocols.smtp.field_edits import AppendField, DeleteField, InsertField
 from letterlock.protocols.smtp.own_results import make_own_names
@@ -18,9 +19,8 @@ from letterlock.services.filter.contract import (
     Judgement,
     Passed,
     Refused,
-    Source,
 )
-from letterlock.services.filter.link import ChainedFilter, DefaultAction
+from letterlock.services.filter.link import ChainedFilter
 from letterlock.services.receive.opening import ResultsGuard
 from letterlock.storage.queue import StoreUnavailable
 from tests.services.filter.scripted import MemoryBody, ScriptedFilter, ScriptedFiltering
@@ -36,8 +36,8 @@ SEND = (EHLO, MAIL, ALICE, b"DATA\r\n", TEXT + b".\r\n")
 REFUSED = Refused(reply(550, "5.7.1", "not this one"))
 
 
-def chain(*filters: ScriptedFilter, action: DefaultAction = DefaultAction.TEMPFAIL) -> FilterChain:
-    sources = frozenset(Source)
+def chain(*filters: ScriptedFilter, action: FilterDefault = FilterDefault.TEMPFAIL) -> FilterChain:
+    sources = frozenset(FilteredMail)
     return FilterChain([ChainedFilter(each, sources, action) for each in filters], lambda _: None)
 
 
@@ -343,7 +343,7 @@ async def test_a_filter_that_breaks_for_want_of_care_stores_nothing(tmp_path: Pa
 
 async def test_a_filter_for_other_mail_is_not_asked(tmp_path: Path) -> None:
     script = ScriptedFilter(at_mail=REFUSED)
-    only = FilterChain([ChainedFilter(script, frozenset({Source.LOCAL}))], lambda _: None)
+    only = FilterChain([ChainedFilter(script, frozenset({FilteredMail.LOCAL}))], lambda _: None)
     async with receiving(tmp_path, chain=only) as node:
         assert (await talk(node.port, *SEND))[-1].startswith(b"250")
     assert script.told == []

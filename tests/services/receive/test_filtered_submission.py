@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from letterlock.base.config.filters import FilteredMail
 from letterlock.protocols.smtp.replies import reply
 from letterlock.services.filter.chain import FilterChain
-from letterlock.services.filter.contract import Passed, Refused, Source
+from letterlock.services.filter.contract import Passed, Refused
 from letterlock.services.filter.link import ChainedFilter
 from letterlock.services.receive.quotas import QuotaLimits
 from tests.services.filter.scripted import ScriptedFilter
@@ -16,7 +17,7 @@ TEXT = b"From: alice@example.org\r\nSubject: x\r\n\r\nhello\r\n.\r\n"
 
 
 def limits(script: ScriptedFilter, quotas: QuotaLimits | None = None) -> Limits:
-    chained = ChainedFilter(script, frozenset({Source.SUBMISSION}))
+    chained = ChainedFilter(script, frozenset({FilteredMail.SUBMISSION}))
     return Limits(quotas=quotas or QuotaLimits(), chain=FilterChain([chained], lambda _: None))
 
 
@@ -26,7 +27,11 @@ async def test_a_filter_is_told_who_is_logged_in(tmp_path: Path) -> None:
         await talk.log_in()
         assert await talk.codes(MAIL, RCPT, b"DATA\r\n", TEXT) == [250, 250, 354, 250]
     (client,) = script.clients
-    assert (client.source, client.login, client.mechanism) == (Source.SUBMISSION, "alice", "PLAIN")
+    assert (client.source, client.login, client.mechanism) == (
+        FilteredMail.SUBMISSION,
+        "alice",
+        "PLAIN",
+    )
     assert client.may_relay
     assert client.tls is not None
     assert client.tls.version == "TLSv1.3"

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from letterlock.base.clock import SystemClock
+from letterlock.base.config.filters import FilteredMail
 from letterlock.base.domains import Domain
 from letterlock.base.shared_counters import SharedCounters
 from letterlock.protocols.smtp.envelope import BodyType, Notify, Ret, TlsDemand
 from letterlock.protocols.smtp.field_edits import AppendField
 from letterlock.protocols.smtp.replies import reply
 from letterlock.services.filter.chain import FilterChain
-from letterlock.services.filter.contract import Failed, Judgement, Passed, Refused, Source
+from letterlock.services.filter.contract import Failed, Judgement, Passed, Refused
 from letterlock.services.filter.link import ChainedFilter
 from letterlock.services.queue.directory import LocalDirectory
 from letterlock.services.queue.notices import NoticeMaker
@@ -302,7 +303,7 @@ async def test_a_queue_that_is_away_leaves_it_for_later(
 
 
 def with_filter(intake: Intake, script: ScriptedFilter, folder: Path) -> Intake:
-    chain = FilterChain([ChainedFilter(script, frozenset(Source))], lambda _: None)
+    chain = FilterChain([ChainedFilter(script, frozenset(FilteredMail))], lambda _: None)
     receiver = intake.receiver
     filters = Filters(chain, RelayClients(()), folder, receiver.make_id, receiver.count)
     changed = replace(receiver, filters=filters)
@@ -317,7 +318,7 @@ async def test_mail_of_programs_is_filtered_as_from_this_machine(
     taken = await with_filter(intake, script, tmp_path).take(b"Subject: x\n\nhello\n")
     assert taken is Taken.DONE
     (client,) = script.clients
-    assert (client.source, client.ip, client.name) == (Source.LOCAL, "127.0.0.1", "localhost")
+    assert (client.source, client.ip, client.name) == (FilteredMail.LOCAL, "127.0.0.1", "localhost")
     assert (client.login, client.may_relay) == ("jo", True)
     assert script.told[1:] == [
         *("mail jo@example.org", "rcpt al@far.example"),

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from letterlock.base.clock import SystemClock
+from letterlock.base.config.filters import FilteredMail
 from letterlock.base.domains import Domain
 from letterlock.protocols.dkim.results import DkimResult
 from letterlock.protocols.dkim.signature import Algorithm
@@ -12,7 +13,7 @@ from letterlock.protocols.dkim.verifying import Verifier
 from letterlock.protocols.smtp.field_edits import ChangeField, InsertField
 from letterlock.protocols.smtp.header_edits import cut_fields
 from letterlock.services.filter.chain import FilterChain
-from letterlock.services.filter.contract import Judgement, Source
+from letterlock.services.filter.contract import Judgement
 from letterlock.services.filter.link import ChainedFilter
 from letterlock.services.sign.keyring import Keyring
 from letterlock.services.sign.keys import KeyPlan, make_missing_key
@@ -142,7 +143,7 @@ async def test_what_filters_leave_is_what_is_signed(
     """RFC 6376 §5.1: what changes a message afterwards would break its signature."""
     edits = (InsertField(0, "X-Top", b" 1"), ChangeField("Subject", 1, b" [list] x"))
     script = ScriptedFilter(judgement=Judgement(edits=edits))
-    chain = FilterChain([ChainedFilter(script, frozenset(Source))], lambda _: None)
+    chain = FilterChain([ChainedFilter(script, frozenset(FilteredMail))], lambda _: None)
     async with receiving(tmp_path, relay_from=CLIENT, signer=signer, chain=chain) as node:
         content = HEADER + b"\r\n" + b"..a dot\r\n" * lines + b".\r\n"
         await talk(node.port, EHLO, MAIL, RCPT, b"DATA\r\n", content)

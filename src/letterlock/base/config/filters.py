@@ -22,11 +22,14 @@ _FIELD_NAME = re.compile(r"[!-9;-~]{1,76}\Z")
 
 
 class FilteredMail(StrEnum):
-    """Which way mail came that a filter is to see."""
+    """Which way a message came; each filter says from which it takes mail."""
 
     OUTSIDE = "outside"
+    """Port 25, whoever the client is."""
     SUBMISSION = "submission"
+    """An account that is logged in."""
     LOCAL = "local"
+    """A program of this machine, by sendmail(1)."""
 
 
 class FilterDefault(StrEnum):

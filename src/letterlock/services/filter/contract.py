@@ -8,32 +8,21 @@ for what a filter does.
 """
 
 from collections.abc import AsyncGenerator, Awaitable
-from enum import StrEnum
 from typing import Protocol
 
 from msgspec import Struct
 
+from letterlock.base.config.filters import FilteredMail
 from letterlock.protocols.smtp.envelope import Envelope
 from letterlock.protocols.smtp.field_edits import FieldEdit
 from letterlock.protocols.smtp.replies import Reply
 from letterlock.protocols.smtp.trace import TlsFacts
 
 
-class Source(StrEnum):
-    """Which way a message came; each filter says from which it takes mail."""
-
-    OUTSIDE = "outside"
-    """Port 25, whoever the client is."""
-    SUBMISSION = "submission"
-    """An account that is logged in."""
-    LOCAL = "local"
-    """A program of this machine, by sendmail(1)."""
-
-
 class FilterClient(Struct, frozen=True):
     """Who gives the message. For mail of this machine `ip` is 127.0.0.1 and `name` localhost."""
 
-    source: Source
+    source: FilteredMail
     hostname: str
     """Ours."""
     ip: str

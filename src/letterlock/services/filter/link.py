@@ -5,12 +5,12 @@ What it wants changed is carried out here. In the words of Postfix (milter_defau
 
 import asyncio
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from letterlock.base.config.filters import FilterDefault, FilteredMail
 from letterlock.protocols.smtp.envelope import Envelope, Recipient
 from letterlock.protocols.smtp.header_edits import EditError, edit_header
 from letterlock.protocols.smtp.header_section import MAX_HEADER_OCTETS
@@ -27,21 +27,11 @@ from letterlock.services.filter.contract import (
     Judgement,
     Passed,
     Refused,
-    Source,
 )
 from letterlock.services.filter.message import WholeMessage
 
 MAX_RECIPIENTS_ADDED = 1000
 """By one filter to one message."""
-
-
-class DefaultAction(StrEnum):
-    """What is done with mail while a filter fails."""
-
-    TEMPFAIL = "tempfail"
-    ACCEPT = "accept"
-    REJECT = "reject"
-    QUARANTINE = "quarantine"
 
 
 UNAVAILABLE = Refused(reply(451, "4.7.1", "Service unavailable - try again later"))
@@ -55,8 +45,8 @@ class ChainedFilter:
     """A filter, whose mail it sees, and what is done when it fails."""
 
     filter: Filter
-    sources: frozenset[Source]
-    default_action: DefaultAction = DefaultAction.TEMPFAIL
+    sources: frozenset[FilteredMail]
+    default_action: FilterDefault = FilterDefault.TEMPFAIL
 
 
 class Judged(Struct, frozen=True):
@@ -159,18 +149,18 @@ class Link:
     def _act(self) -> Passed | Refused:
         """Do what is set for a filter that fails."""
         match self._chained.default_action:
-            case DefaultAction.TEMPFAIL:
+            case FilterDefault.TEMPFAIL:
                 return UNAVAILABLE
-            case DefaultAction.REJECT:
+            case FilterDefault.REJECT:
                 return REJECTED
-            case DefaultAction.ACCEPT | DefaultAction.QUARANTINE:
+            case FilterDefault.ACCEPT | FilterDefault.QUARANTINE:
                 return PASSED
             case action:
                 assert_never(action)
 
     def _act_on(self, message: WholeMessage) -> Judged:
         hold = None
-        if self._chained.default_action is DefaultAction.QUARANTINE:
+        if self._chained.default_action is FilterDefault.QUARANTINE:
             hold = f"{self.name} could not be asked: {self._failure}"
         return Judged(self._act(), message, hold, self.name)
 

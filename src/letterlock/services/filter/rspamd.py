@@ -9,6 +9,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from letterlock.base.config.filters import FilteredMail
 from letterlock.base.log import Log, Service
 from letterlock.network.http_exchange import BodyStream, HttpFailed, HttpResponse
 from letterlock.protocols.rspamd.answers import (
@@ -38,7 +39,6 @@ from letterlock.services.filter.contract import (
     Judgement,
     Passed,
     Refused,
-    Source,
 )
 
 _MAX_REPLY_CHARACTERS = 400
@@ -112,7 +112,7 @@ def find_facts(client: FilterClient, message: FilterMessage, settings_id: str = 
     """Give what rspamd is told of a message beside its octets."""
     envelope = message.envelope
     recipients = tuple(each.address for each in envelope.recipients)
-    is_account = client.source is Source.SUBMISSION
+    is_account = client.source is FilteredMail.SUBMISSION
     return CheckFacts(
         queue_id=message.queue_id,
         sender=envelope.sender,

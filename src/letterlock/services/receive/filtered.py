@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, assert_never
 
+from letterlock.base.config.filters import FilteredMail
 from letterlock.network.smtp_owner import Peer
 from letterlock.protocols.smtp.envelope import Envelope, Notify
 from letterlock.protocols.smtp.replies import Reply, reply
@@ -22,7 +23,6 @@ from letterlock.services.filter.contract import (
     FilterMail,
     Passed,
     Refused,
-    Source,
 )
 from letterlock.services.filter.link import Judged
 from letterlock.services.filter.message import MessageCutter
@@ -71,7 +71,7 @@ class FilteredSession(Protocol):
 def make_client(hostname: str, peer: Peer, hello: Hello, tls: TlsFacts | None) -> FilterClient:
     """Tell who gives mail at port 25."""
     return FilterClient(
-        source=Source.OUTSIDE,
+        source=FilteredMail.OUTSIDE,
         hostname=hostname,
         ip=peer.ip if peer.has_rights else _NOWHERE,
         port=peer.port if peer.has_rights else 0,
@@ -181,7 +181,7 @@ class SessionFilters:
         return self._ask(self._chain, FilterMail(self._queue_id, sender, parameters))
 
     def _choose(self, client: FilterClient) -> ChainSession | None:
-        is_remote = client.source is not Source.LOCAL
+        is_remote = client.source is not FilteredMail.LOCAL
         if is_remote and client.has_rights and self._filters.exempt.may_relay(client.ip):
             return None
         return self._filters.chain.begin(client)

@@ -13,6 +13,7 @@ from enum import Enum, auto
 
 from msgspec.structs import replace
 
+from letterlock.base.config.filters import FilteredMail
 from letterlock.base.domains import Domain
 from letterlock.base.log import Service
 from letterlock.network.smtp_owner import Peer
@@ -30,7 +31,7 @@ from letterlock.protocols.smtp.replies import Reply
 from letterlock.protocols.smtp.server_session import MailFrom, MessageStart
 from letterlock.protocols.smtp.submitted import Submission, complete_header
 from letterlock.protocols.smtp.trace import Received
-from letterlock.services.filter.contract import FilterClient, Source
+from letterlock.services.filter.contract import FilterClient
 from letterlock.services.queue.notices import NoticeMaker, Told
 from letterlock.services.receive.dropped import (
     PIECE_OCTETS,
@@ -249,7 +250,7 @@ class _LocalSession(ReceivingSession):
         """Tell filters of this machine: as Postfix tells of mail by sendmail(1)."""
         hostname = self._receiver.hostname
         return FilterClient(
-            source=Source.LOCAL,
+            source=FilteredMail.LOCAL,
             hostname=hostname,
             ip="127.0.0.1",
             port=0,

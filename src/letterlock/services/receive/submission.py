@@ -11,6 +11,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
+from letterlock.base.config.filters import FilteredMail
 from letterlock.base.log import make_value
 from letterlock.network.smtp_owner import Peer
 from letterlock.protocols.sasl.channel_binding import NO_BINDINGS, ChannelBindings
@@ -26,7 +27,7 @@ from letterlock.protocols.smtp.own_addresses import is_own_address
 from letterlock.protocols.smtp.replies import Reply, reply
 from letterlock.protocols.smtp.server_session import Authenticate, MailFrom, MessageStart, RcptTo
 from letterlock.protocols.smtp.trace import Received
-from letterlock.services.filter.contract import FilterClient, Source
+from letterlock.services.filter.contract import FilterClient
 from letterlock.services.receive.guesses import Guesses
 from letterlock.services.receive.logins import (
     Account,
@@ -171,7 +172,7 @@ class SubmittingSession(ReceivingSession):
     def describe_client(self) -> FilterClient:
         name, mechanism = self._logged_in.name, self._mechanism
         client = super().describe_client()
-        return replace(client, source=Source.SUBMISSION, login=name, mechanism=mechanism)
+        return replace(client, source=FilteredMail.SUBMISSION, login=name, mechanism=mechanism)
 
     # ours
 
