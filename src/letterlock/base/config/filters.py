@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, ClassVar
 from urllib.parse import urlsplit
 
 from letterlock.base.config.values import MAX_PORT, Network, Parsed, lasting, parse_ip_address
@@ -42,18 +42,28 @@ class FilterDefault(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class MilterAddress:
-    """Where a milter listens: a unix socket's `path`, or else `host` and `port`."""
+class _Place:
+    """A unix socket's `path`, or else `host` and `port`."""
 
     path: str | None = None
     host: str = ""
     port: int = 0
 
+    _begin: ClassVar[str]
+    """How it is written before a host."""
+
     def __str__(self) -> str:
         if self.path is not None:
             return f"unix:{self.path}"
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"inet:{host}:{self.port}"
+        return f"{self._begin}{host}:{self.port}"
+
+
+class MilterAddress(_Place):
+    """Where a milter listens."""
+
+    __slots__ = ()
+    _begin = "inet:"
 
 
 def parse_milter_address(text: str) -> MilterAddress:
@@ -113,19 +123,11 @@ class Milter:
     """How long it may take to answer about a message, or a piece of one."""
 
 
-@dataclass(frozen=True, slots=True)
-class RspamdPlace:
-    """Where rspamd's worker listens: a unix socket's `path`, or else `host` and `port`."""
+class RspamdPlace(_Place):
+    """Where rspamd's worker listens."""
 
-    path: str | None = None
-    host: str = ""
-    port: int = 0
-
-    def __str__(self) -> str:
-        if self.path is not None:
-            return f"unix:{self.path}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+    __slots__ = ()
+    _begin = "http://"
 
 
 def parse_rspamd_place(text: str) -> RspamdPlace:
