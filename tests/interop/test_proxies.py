@@ -17,6 +17,7 @@ import pytest
 from letterlock.base.config.load import parse_config
 from letterlock.protocols.proxy.headers import ProxyHeader
 from letterlock.protocols.proxy.reader import HeaderReader
+from tests.guides import settings_of
 from tests.interop.logging_process import LoggingProcess
 from tests.interop.postfix_instance import (
     free_port,
@@ -329,17 +330,9 @@ def _takes(octets: bytes) -> bool:
     return isinstance(HeaderReader().receive(octets), ProxyHeader)
 
 
-GUIDE = Path(__file__).parent.parent.parent / "docs" / "guide" / "proxies.md"
-
-
-def settings_of(language: str) -> list[str]:
-    """Give what the guide shows of a program's settings."""
-    return re.findall(rf"```{language}\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-
-
 @pytest.mark.peer("haproxy")
 def test_haproxy_takes_the_settings_of_the_guide(tmp_path: Path) -> None:
-    (shown,) = settings_of("haproxy")
+    (shown,) = settings_of("proxies.md", "haproxy")
     path = tmp_path / "haproxy.cfg"
     path.write_text(shown)
     command: list[str | Path] = [program("haproxy"), "-c", "-f", path]
@@ -350,7 +343,7 @@ def test_haproxy_takes_the_settings_of_the_guide(tmp_path: Path) -> None:
 @pytest.mark.peer("nginx")
 def test_nginx_takes_the_settings_of_the_guide(tmp_path: Path) -> None:
     certificate, key = write_pair(tmp_path, issue(("mail.example.org",)), "mail")
-    shown = "".join(settings_of("nginx"))
+    shown = "".join(settings_of("proxies.md", "nginx"))
     for port in re.findall(r"listen (\d+)", shown):
         # It tries them.
         shown = shown.replace(f"listen {port}", f"listen {IP}:{free_port(IP)}")
@@ -369,7 +362,7 @@ def test_the_node_takes_the_settings_of_the_guide(tmp_path: Path) -> None:
         'hostname = "mx.example.org"\ndomains = ["example.org"]\n'
         f'contact = "postmaster@example.org"\ndata_dir = "{tmp_path}"\n'
     )
-    for shown in settings_of("toml"):
+    for shown in settings_of("proxies.md", "toml"):
         config = parse_config(head + shown, tmp_path / "letterlock.toml")
         lists = (
             *(config.receive.proxy_from, config.receive.xforward_from),

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from letterlock.base.config.load import parse_config
+from tests.guides import settings_of
 from tests.interop.background import zones
 from tests.interop.dovecot_store import ALICE, PASSWORD, Dovecot, running_dovecot_store
 from tests.interop.postfix_instance import (
@@ -235,15 +236,12 @@ def test_programs_of_this_machine_send_to_both(world: World) -> None:
     world.wait_world_mail("Subject: from-cron")
 
 
-GUIDE = Path(__file__).parent.parent.parent / "docs" / "guide" / "whole-server.md"
-
-
 def test_the_node_takes_the_settings_of_the_guide(tmp_path: Path) -> None:
     head = (
         'hostname = "mx.example.org"\ndomains = ["example.org"]\n'
         f'contact = "postmaster@example.org"\ndata_dir = "{tmp_path}"\n'
     )
-    blocks = re.findall(r"```toml\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    blocks = settings_of("whole-server.md", "toml")
     assert len(blocks) == 2
     pair = '[tls]\ncertificates = [{ certificate = "mx.pem", key = "mx.key" }]\n'
     for shown in blocks:
@@ -252,7 +250,8 @@ def test_the_node_takes_the_settings_of_the_guide(tmp_path: Path) -> None:
 
 
 def test_dovecot_takes_the_settings_of_the_guide(tmp_path: Path) -> None:
-    (shown,) = re.findall(r"```text\n# /etc/dovecot\S+\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    blocks = settings_of("whole-server.md", "text")
+    (shown,) = (each for each in blocks if each.startswith("# /etc/dovecot"))
     path = tmp_path / "dovecot.conf"
     path.write_text(shown)
     words = command("dovecot", "doveconf", "-n", "-c", path)
