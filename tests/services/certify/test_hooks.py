@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
@@ -68,16 +70,47 @@ async def test_its_time_is_limited(tmp_path: Path) -> None:
 
 async def test_it_is_ended_with_all_it_started(tmp_path: Path) -> None:
     """Here because nobody waits for it any more."""
-    pids = tmp_path / "pids"
-    os.mkfifo(pids)
-    hook = write(tmp_path, f'sleep 1000 & echo "$! $$" > "{pids}"; wait')
+    hook, read_pids = write_parent(tmp_path)
     running = asyncio.ensure_future(run_hook(hook, (), {}, LIMIT))
-    started = (await asyncio.to_thread(pids.read_text)).split()
-    processes = [os.pidfd_open(int(pid)) for pid in started]
+    await end_and_see_the_end(running, await asyncio.to_thread(read_pids))
+
+
+async def test_it_is_ended_with_all_it_started_while_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program may have started others before asyncio says that it runs."""
+    hook, read_pids = write_parent(tmp_path)
+    started: list[list[int]] = []
+    has_started = asyncio.Event()
+    start = asyncio.create_subprocess_exec
+
+    async def start_slowly(*arguments: Any, **options: Any) -> asyncio.subprocess.Process:
+        process = await start(*arguments, **options)
+        started.append(await asyncio.to_thread(read_pids))
+        has_started.set()
+        await asyncio.sleep(0)
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start_slowly)
+    running = asyncio.ensure_future(run_hook(hook, (), {}, LIMIT))
+    await has_started.wait()
+    await end_and_see_the_end(running, started[0])
+
+
+def write_parent(folder: Path) -> tuple[Path, Callable[[], list[int]]]:
+    """Write a hook that starts a program, and say how to wait for the two process numbers."""
+    pids = folder / "pids"
+    os.mkfifo(pids)
+    hook = write(folder, f'sleep 1000 & echo "$! $$" > "{pids}"; wait')
+    return hook, lambda: [int(pid) for pid in pids.read_text().split()]
+
+
+async def end_and_see_the_end(running: asyncio.Future[str | None], pids: list[int]) -> None:
+    processes = [os.pidfd_open(pid) for pid in pids]
+    assert len(processes) == 2
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert len(processes) == 2
     for process in processes:
         await wait_for_end(process)
 

@@ -33,20 +33,36 @@ async def run_hook(
     # A file, not a pipe: what it leaves running behind it may hold a pipe open.
     with tempfile.TemporaryFile() as errors:
         try:
-            process = await asyncio.create_subprocess_exec(
-                str(program),
-                *arguments,
-                env=environment,
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                start_new_session=True,
-            )
+            process = await _start(program, arguments, environment, errors)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             return f"{program} cannot be run: {reason}"
         return await _wait(process, program, errors, limit)
+
+
+async def _start(
+    program: Path, arguments: Sequence[str], environment: dict[str, str], errors: IO[bytes]
+) -> asyncio.subprocess.Process:
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            str(program),
+            *arguments,
+            env=environment,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            start_new_session=True,
+        )
+    )
+    try:
+        # asyncio, when cancelled here, ends the program and not what it may have started by now.
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.wait([starting])
+        if starting.exception() is None:
+            await _end(starting.result())
+        raise
 
 
 async def _wait(
@@ -58,10 +74,7 @@ async def _wait(
         done, _ = await asyncio.wait([waiting], timeout=limit.total_seconds())
     finally:
         if not waiting.done():
-            # It leads its session, so this is all that it started and did not lead away.
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await asyncio.wait([waiting])
+            await _end(process)
     last = _last_line(errors)
     if not done:
         reason = f"{program} was ended: it did not end within {limit}"
@@ -70,6 +83,13 @@ async def _wait(
     else:
         reason = f"{program} {_explain_status(process.returncode or 0)}"
     return f"{reason}: {last}" if last else reason
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    # It leads its session, so this is all that it started and did not lead away.
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
 
 
 def _explain_status(status: int) -> str:
