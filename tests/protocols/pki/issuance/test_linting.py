@@ -26,12 +26,12 @@ from letterlock.protocols.pki.issuance.certificates import (
     draft_server_certificate,
 )
 from letterlock.protocols.pki.issuance.issuers import Places, make_issuer
+from letterlock.protocols.pki.issuance.lint_records import LintRecord
 from letterlock.protocols.pki.issuance.linting import (
     EXCUSED,
     PRIVATE,
     CertificateKind,
     Linter,
-    LintRecord,
 )
 from letterlock.protocols.pki.issuance.profiles import NameRules, Profile, find_name_faults
 from letterlock.protocols.pki.issuance.revocation_lists import (

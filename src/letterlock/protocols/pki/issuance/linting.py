@@ -6,7 +6,6 @@ module: to load pkilint takes most of a second.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.metadata import version
@@ -20,6 +19,7 @@ from pkilint.cabf.serverauth.serverauth_constants import (  # type: ignore[impor
 )
 from pkilint.pkix import certificate  # type: ignore[import-untyped]
 
+from letterlock.protocols.pki.issuance.lint_records import LintRecord
 from letterlock.protocols.pki.issuance.shapes import find_shape
 
 MAX_SHAPES = 4096
@@ -76,21 +76,6 @@ _TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class LintRecord:
-    """What linting said. With a fault the certificate must not be signed.
-
-    `faults` and `excused` are lines, `excused` with its reason. `shape` is the certificate's, in
-    hexadecimal, None where it has none; `is_remembered`: another one of that shape was linted.
-    """
-
-    faults: tuple[str, ...]
-    excused: tuple[str, ...]
-    shape: str | None = None
-    is_remembered: bool = False
-    linter: str = LINTER
-
-
 class Linter:
     """Lints drafts of certificates (DER), servers' once for each shape.
 
@@ -106,13 +91,13 @@ class Linter:
         """Lint a draft as what it is. Where the linter itself fails, that is a fault."""
         shape = find_shape(der) if kind is CertificateKind.SERVER else None
         if shape is None:
-            return LintRecord(*self._lint(der, kind))
+            return LintRecord(*self._lint(der, kind), LINTER)
         if (excused := self._known.get(shape)) is not None:
-            return LintRecord((), excused, shape.hex(), is_remembered=True)
+            return LintRecord((), excused, LINTER, shape.hex(), is_remembered=True)
         faults, excused = self._lint(der, kind)
         if not faults:
             self._remember(shape, excused)
-        return LintRecord(faults, excused, shape.hex())
+        return LintRecord(faults, excused, LINTER, shape.hex())
 
     def _remember(self, shape: bytes, excused: tuple[str, ...]) -> None:
         if len(self._known) >= MAX_SHAPES:

@@ -1,0 +1,1 @@
+"""What the authority keeps: accounts, orders, certificates, revocations, its log of decisions."""
