@@ -118,4 +118,4 @@ def test_the_lock_file_of_this_repository_is_read_whole() -> None:
     text = format_requirements(lock)
     listed = set(re.findall(r"^([\w-]+)==", text, re.MULTILINE))
     assert listed == {package["name"] for package in lock["package"]} - {"letterlock"}
-    assert "http" not in text
+    assert "://" not in text

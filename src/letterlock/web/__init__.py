@@ -1,0 +1,1 @@
+"""HTTP, thin: routes lead to the verbs of services, whose answers are sent."""

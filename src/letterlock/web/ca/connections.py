@@ -1,0 +1,106 @@
+"""Connections to an authority, bounded: how long a request's head is, and how long it takes.
+
+uvicorn reads HTTP/1.1 with httptools, which takes heads of any length and waits for ever for a
+first request (docs/decisions/0009-asgi.md). Bodies are bounded where they are read, by routes.
+"""
+
+import asyncio
+from asyncio import TimerHandle
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+MAX_HEAD_OCTETS = 16 * 1024
+"""Of a request's target and headers: those of ACME clients have less than 500."""
+MAX_HEADERS = 100
+REQUEST_SECONDS = 20.0
+"""From the first octet of a request to its last, and to the first from when a client connects."""
+IDLE_SECONDS = 30
+"""Between two requests (`timeout_keep_alive` of uvicorn): clients that wait for us poll."""
+
+TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n"
+
+
+class BoundedConnection(HttpToolsProtocol):
+    """A client's connection. It is closed when a request breaks a bound."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._head_octets = 0
+        self._headers = 0
+        self._is_head = True
+        self._timer: TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._begin_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        if self._is_head:
+            # What is a head's in these octets is not known yet: it counts where none is complete.
+            self._head_octets += len(data)
+        super().data_received(data)
+        if self._is_head and self._head_octets > MAX_HEAD_OCTETS:
+            self._refuse()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._is_head = True
+        self._headers = 0
+        if self._timer is None:
+            self._begin_timer()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers += 1
+        if self._headers <= MAX_HEADERS:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._is_head = False
+        self._head_octets = 0
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if self._headers > MAX_HEADERS or size > MAX_HEAD_OCTETS:
+            self._refuse()
+            raise ValueError("the head is too long")  # ends the parser, and `send_400_response`
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._is_head = True
+        self._end_timer()
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        if not self.transport.is_closing():
+            super().send_400_response(msg)
+
+    def _refuse(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(TOO_LONG)
+            self.transport.close()
+
+    def _begin_timer(self) -> None:
+        self._timer = self.loop.call_later(REQUEST_SECONDS, self._give_up)
+
+    def _end_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _give_up(self) -> None:
+        self._timer = None
+        if not self.transport.is_closing():
+            self.transport.close()

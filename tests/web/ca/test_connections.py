@@ -1,0 +1,93 @@
+"""What a client may take of a connection."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from starlette.types import Receive, Scope, Send
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from letterlock.web.ca import connections
+from letterlock.web.ca.connections import MAX_HEAD_OCTETS, MAX_HEADERS, BoundedConnection
+
+REQUEST = b"GET /directory HTTP/1.1\r\nHost: ca.example\r\n"
+
+
+async def greet(scope: Scope, receive: Receive, send: Send) -> None:
+    del scope
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            break
+    length = b"%d" % len(body)
+    await send(
+        {"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]}
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+@asynccontextmanager
+async def connect() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    config = Config(greet, log_config=None, access_log=False, ws="none", lifespan="off")
+    state = ServerState()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: BoundedConnection(config, state, {}), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        server.close()
+        await server.wait_closed()
+
+
+async def test_requests_follow_each_other_on_a_connection() -> None:
+    async with connect() as (reader, writer):
+        for body in (b"a" * 1000, b"", b"b" * 100_000):
+            head = REQUEST.replace(b"GET", b"POST") + b"Content-Length: %d\r\n\r\n" % len(body)
+            writer.write(head + body)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            await reader.readuntil(b"\r\n\r\n")
+            assert await reader.readexactly(len(body)) == body
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        REQUEST + b"X-Long: " + b"x" * (MAX_HEAD_OCTETS + 1) + b"\r\n\r\n",
+        REQUEST + b"X-Long: " + b"x" * (MAX_HEAD_OCTETS + 1),
+        b"GET /" + b"x" * (MAX_HEAD_OCTETS + 1) + b" HTTP/1.1\r\n\r\n",
+        b"GET /" + b"x" * (MAX_HEAD_OCTETS + 1),
+        REQUEST + b"X: y\r\n" * MAX_HEADERS + b"\r\n",
+        REQUEST + b"X: y\r\n" * (MAX_HEAD_OCTETS // 5),
+    ],
+    ids=["field", "field without end", "target", "target without end", "count", "many"],
+)
+async def test_a_head_that_is_too_long_is_refused(head: bytes) -> None:
+    async with connect() as (reader, writer):
+        for start in range(0, len(head), 5000):
+            writer.write(head[start : start + 5000])
+        assert await reader.read() == connections.TOO_LONG
+
+
+async def test_what_is_no_request_is_refused() -> None:
+    async with connect() as (reader, writer):
+        writer.write(b"EHLO client.example\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize(
+    "octets", [b"", REQUEST, REQUEST + b"Content-Length: 5\r\n\r\nab"], ids=["none", "head", "body"]
+)
+async def test_who_sends_no_whole_request_in_time_is_left(
+    octets: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.05)
+    async with connect() as (reader, writer):
+        writer.write(octets)
+        assert await reader.read() == b""
