@@ -64,7 +64,10 @@ GOOD: list[tuple[Callable[[str], Any], str, Any]] = [
 ]
 
 BAD: list[tuple[Callable[[str], Any], str]] = [
-    *[(parse_duration, text) for text in ("", "5", "5 m", "5min", "1m1h", "1m1m", "-5m", "٣s")],
+    *[
+        (parse_duration, text)
+        for text in ("", "5", "5 m", "5min", "1m1h", "999999999w", "1m1m", "-5m", "٣s")
+    ],
     *[(parse_size, text) for text in ("", "50", "50MB", "1.5MiB", "-1KiB", "٣B")],
     *[
         (parse_listen_address, text)

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from letterlock.base.config import values
+from letterlock.base.config import authority, authority_parts, values
 from letterlock.base.config.dkim import parse_selector
 from letterlock.base.config.filters import (
     parse_field_name,
@@ -189,6 +189,13 @@ _VALUES: tuple[tuple[Callable[[str], Any], Callable[[Any], str]], ...] = (
     (values.parse_certificate_name, str),
     (parse_mx_pattern, str),
     (parse_report_uri, str),
+    (authority_parts.parse_rate, str),
+    (authority_parts.parse_word, str),
+    (authority_parts.parse_proxy, str),
+    (authority_parts.parse_source, str),
+    (authority.parse_base_url, str),
+    (authority.parse_crl_url, str),
+    (authority.parse_contact, str),
 )
 
 

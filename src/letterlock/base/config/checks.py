@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from letterlock.base.config.authority import CaSection
 from letterlock.base.config.certificates import CertificatesSection
 from letterlock.base.config.choices import ChallengeKind, LogFormat, LogSink, QueueEngine
 from letterlock.base.config.dkim import DkimAlgorithm
@@ -50,6 +51,7 @@ def find_conflicts(config: Config) -> list[Conflict]:
         *_check_dns_changes(config.dns_changes),
         *_check_publishing(config),
         *_check_dkim(config),
+        *_check_authority(config.ca),
         *_check_log(config.log),
     ]
 
@@ -278,6 +280,58 @@ def _check_dns_changes(section: DnsChangesSection) -> Iterator[Conflict]:
     if section.method is DnsChangeMethod.EXEC and section.hook is None:
         message = 'must be given with method = "exec"'
         yield Conflict(("dns_changes", "hook"), message, (("dns_changes", "method"),))
+
+
+def _check_authority(section: CaSection) -> Iterator[Conflict]:
+    names = [each.name for each in section.profiles]
+    if not names:
+        yield Conflict(("ca", "profiles"), "must hold at least one")
+    for index, profile in enumerate(section.profiles):
+        for key in ("keys", "challenges"):
+            if not getattr(profile, key):
+                yield Conflict(("ca", "profiles", index, key), "must hold at least one")
+    if section.default_profile not in (None, *names):
+        message = f"{section.default_profile} is none of profiles"
+        yield Conflict(("ca", "default_profile"), message, (("ca", "profiles"),))
+    places = [each.name for each in section.validation.perspectives]
+    for index in _find_repeated(names):
+        yield Conflict(("ca", "profiles", index, "name"), "stands here twice")
+    for index in _find_repeated(places):
+        yield Conflict(("ca", "validation", "perspectives", index, "name"), "stands here twice")
+    if section.validation.min_remotes > len(places):
+        message = f"{len(places)} are in perspectives: nothing could ever be validated"
+        others: tuple[KeyPath, ...] = (("ca", "validation", "perspectives"),)
+        yield Conflict(("ca", "validation", "min_remotes"), message, others)
+    if not section.listen:
+        yield Conflict(("ca", "listen"), "must hold an address")
+    yield from _check_authority_keys(section)
+    yield from _check_authority_database(section)
+
+
+def _check_authority_keys(section: CaSection) -> Iterator[Conflict]:
+    token = section.pkcs11
+    if token.module is not None and token.token is None:
+        yield Conflict(("ca", "pkcs11", "token"), "must be given with module", (("ca", "pkcs11"),))
+    for index, issuer in enumerate(section.issuers):
+        if (issuer.key is None) == (issuer.token_key is None):
+            yield Conflict(("ca", "issuers", index), "needs either key or token_key")
+        if issuer.token_key is not None and token.module is None:
+            message = "needs module in [ca.pkcs11]"
+            others: tuple[KeyPath, ...] = (("ca", "pkcs11", "module"),)
+            yield Conflict(("ca", "issuers", index, "token_key"), message, others)
+
+
+def _check_authority_database(section: CaSection) -> Iterator[Conflict]:
+    has_url, has_file = section.database_url is not None, section.database_url_file is not None
+    if has_url and has_file:
+        yield Conflict(("ca", "database_url_file"), "must not be given beside database_url")
+    if section.database is QueueEngine.POSTGRES and not (has_url or has_file):
+        others = (("ca", "database_url"), ("ca", "database_url_file"))
+        yield Conflict(("ca", "database"), "needs database_url or database_url_file", others)
+    if section.database is QueueEngine.SQLITE and (has_url or has_file):
+        key = "database_url" if has_url else "database_url_file"
+        message = 'goes with database = "postgres" only'
+        yield Conflict(("ca", key), message, (("ca", "database"),))
 
 
 def _find_repeated(items: Sequence[object]) -> list[int]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, Final, NewType, Union, get_args, get_origin, get_type_hints
 
+from letterlock.base.config.authority_parts import Rate, parse_rate
 from letterlock.base.config.filters import (
     MilterAddress,
     RspamdPlace,
@@ -94,6 +95,7 @@ _PARSERS: Mapping[Any, Callable[[str], Any]] = {
     NextHop: parse_next_hop,
     MilterAddress: parse_milter_address,
     RspamdPlace: parse_rspamd_place,
+    Rate: parse_rate,
     Network: parse_network,
     Address: parse_ip_address,
     IPv4Address: _parse_ipv4,

@@ -16,6 +16,12 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
+from letterlock.base.config.authority_parts import (
+    IssuedProfile,
+    IssuingKey,
+    Rate,
+    RemotePerspective,
+)
 from letterlock.base.config.certificates import Authority, Export
 from letterlock.base.config.convert import format_bounds, join_choices, take_apart
 from letterlock.base.config.filters import Milter, MilterAddress, Rspamd, RspamdPlace
@@ -52,6 +58,7 @@ _KINDS: Mapping[Any, str] = {
     NextHop: "next hop",
     MilterAddress: "milter's address",
     RspamdPlace: "rspamd's address",
+    Rate: "rate",
     IPv4Address: "IPv4 address",
     IPv6Address: "IPv6 address",
     HopPolicy: "policy",
@@ -61,7 +68,10 @@ _INLINE: Mapping[Any, str] = {
     Authority: "authority",
     CertificateFiles: "certificate with key",
     Export: "export",
+    IssuedProfile: "profile",
+    IssuingKey: "issuing key",
     Milter: "milter",
+    RemotePerspective: "perspective",
     Rspamd: "rspamd",
 }
 """Tables that are the elements of a list."""

@@ -4,8 +4,8 @@ The text under each field is the documentation: the example file and the referen
 from it. Types and their markers (`values`) are what the loader checks; what holds between several
 keys is in `checks`. A part of the program is given its own section, never the whole. The sections
 of mail that comes in are in `inbound`, `submission` and `filters`, those of mail that goes out in
-`outbound`, those of what our domains publish in `publishing`, and of counting a Postfix's sessions
-in `collecting`.
+`outbound`, those of what our domains publish in `publishing`, of counting a Postfix's sessions in
+`collecting`, and of an authority of our own in `authority`.
 """
 
 from dataclasses import dataclass, field, replace
@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
+from letterlock.base.config.authority import CaSection
 from letterlock.base.config.bounce import BounceSection
 from letterlock.base.config.certificates import CertificatesSection
 from letterlock.base.config.choices import QueueEngine
@@ -137,6 +138,7 @@ class Config:
     publishing: PublishingSection = field(default_factory=PublishingSection)
     policy_service: PolicyServiceSection = field(default_factory=PolicyServiceSection)
     tlsrpt: TlsrptSection = field(default_factory=TlsrptSection)
+    ca: CaSection = field(default_factory=CaSection)
     dns: DnsSection = field(default_factory=DnsSection)
     log: LogSection = field(default_factory=LogSection)
 
@@ -152,6 +154,8 @@ class Config:
         object.__setattr__(self, "dkim", replace(self.dkim, key_dir=key_dir))
         journal_dir = self.data_dir / self.tlsrpt.journal_dir
         object.__setattr__(self, "tlsrpt", replace(self.tlsrpt, journal_dir=journal_dir))
+        ca_folder = self.data_dir / self.ca.folder
+        object.__setattr__(self, "ca", replace(self.ca, folder=ca_folder))
 
     @property
     def queue_dir(self) -> Path:

@@ -170,7 +170,10 @@ def parse_duration(text: str) -> timedelta:
     units = [unit for _, unit in parts]
     if units != [unit for unit in _SECONDS if unit in units]:
         raise ValueError('a duration with each unit once, the larger first, such as "1h30m"')
-    return timedelta(seconds=sum(int(number) * _SECONDS[unit] for number, unit in parts))
+    try:
+        return timedelta(seconds=sum(int(number) * _SECONDS[unit] for number, unit in parts))
+    except OverflowError:
+        raise ValueError('a duration that somebody lives to see, such as "30d"') from None
 
 
 def format_duration(duration: timedelta) -> str:
