@@ -5,6 +5,7 @@ from tests.fuzz import (
     acme_certificates,
     acme_server,
     addresses,
+    audit,
     backups,
     caa,
     dkim,
@@ -37,6 +38,7 @@ _MODULES = (
     *(https, maps, caa, dns_changes, acme, acme_certificates, operators, explain, dkim, submission),
     *(validation,),
     *(backups, local_mail, filters, milters, proxies, acme_server, incidents, issuance),
+    *(audit,),
 )
 TARGETS: dict[str, Target] = {
     target.name: target for module in _MODULES for target in module.TARGETS

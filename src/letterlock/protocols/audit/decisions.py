@@ -12,7 +12,10 @@ from msgspec import Struct
 
 
 class LoggedAnswer(Struct, frozen=True, omit_defaults=True):
-    """One DNS answer. `left_out` counts records that were too many or too long to keep."""
+    """One DNS answer, with its extended error (RFC 8914).
+
+    `left_out` counts records that were too many or too long to keep.
+    """
 
     name: str
     type: str
@@ -23,6 +26,7 @@ class LoggedAnswer(Struct, frozen=True, omit_defaults=True):
     aliases: tuple[str, ...] = ()
     ttl: int = 0
     reason: str = ""
+    extended_error: int | None = None
     left_out: int = 0
 
 

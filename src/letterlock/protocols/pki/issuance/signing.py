@@ -6,7 +6,7 @@ in a PKCS#11 token, is known to its `Signer` alone.
 """
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -18,16 +18,22 @@ from letterlock.protocols.pki.der import split_elements, wrap_element
 
 AuthorityKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 AuthorityPrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+AuthorityKeyKind = Literal["ec-p256", "ec-p384", "rsa-2048", "rsa-3072", "rsa-4096"]
 
 _TAG_BIT_STRING = 0x03
 _TAG_SEQUENCE = 0x30
 _MIN_RSA_BITS = 2048
 _STAND_IN_RSA_BITS = 2048
 _EXPONENT = 65537
+_PROBE = b"is this the key that belongs to the certificate?"
 
 
 class SigningError(Exception):
     """A signature is not the authority's: nothing may go out. The message is one line."""
+
+
+class KeyUnavailable(Exception):
+    """The authority's key cannot be used now, and may be later. The message is one line."""
 
 
 class Signer(Protocol):
@@ -39,7 +45,10 @@ class Signer(Protocol):
         ...
 
     def sign(self, octets: bytes) -> bytes:
-        """Sign with `digest_of` the key: ECDSA (in DER, not as two numbers) or PKCS #1 v1.5."""
+        """Sign with `digest_of` the key: ECDSA (in DER, not as two numbers) or PKCS #1 v1.5.
+
+        Raises KeyUnavailable.
+        """
         ...
 
 
@@ -90,6 +99,17 @@ def digest_of(key: AuthorityKey) -> hashes.SHA256 | hashes.SHA384:
             raise ValueError(f"an authority's key is on P-256 or P-384, not {key.curve.name}")
 
 
+def make_key(kind: AuthorityKeyKind) -> AuthorityPrivateKey:
+    """Make a private key for an authority. RSA takes seconds."""
+    match kind:
+        case "ec-p256":
+            return ec.generate_private_key(ec.SECP256R1())
+        case "ec-p384":
+            return ec.generate_private_key(ec.SECP384R1())
+        case _:
+            return rsa.generate_private_key(_EXPONENT, int(kind.removeprefix("rsa-")))
+
+
 def make_stand_in(key: AuthorityKey) -> AuthorityPrivateKey:
     """Make a throw-away key that gives signatures of the same algorithm. RSA takes a while."""
     digest_of(key)
@@ -102,15 +122,37 @@ def sign_draft(draft: Draft, signer: Signer) -> bytes:
     """Sign what a draft holds, octet for octet, and give the certificate or CRL in DER.
 
     Raises SigningError where the signature that came does not verify: a wrong key in the token,
-    or a fault while it was made, which may give the key away.
+    or a fault while it was made, which may give the key away. Raises KeyUnavailable.
     """
     tbs, algorithm = _split(draft.der)
     signature = signer.sign(tbs)
-    if not _is_signed(tbs, signature, signer.public_key):
+    if not is_signed_by(tbs, signature, signer.public_key):
         raise SigningError("the authority's key gave a signature that does not verify")
     return wrap_element(
         _TAG_SEQUENCE, tbs + algorithm + wrap_element(_TAG_BIT_STRING, b"\0" + signature)
     )
+
+
+def is_signed_by(octets: bytes, signature: bytes, key: AuthorityKey) -> bool:
+    """Tell whether a signature is that of a key, over these octets."""
+    digest = digest_of(key)
+    try:
+        if isinstance(key, rsa.RSAPublicKey):
+            key.verify(signature, octets, padding.PKCS1v15(), digest)
+        else:
+            key.verify(signature, octets, ec.ECDSA(digest))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def check_signer(signer: Signer) -> None:
+    """Sign what says nothing, and verify it: is it the key that it should be?
+
+    Raises SigningError and KeyUnavailable.
+    """
+    if not is_signed_by(_PROBE, signer.sign(_PROBE), signer.public_key):
+        raise SigningError("the key is another one than it should be")
 
 
 def draft_certificate(builder: x509.CertificateBuilder, stand_in: AuthorityPrivateKey) -> Draft:
@@ -132,15 +174,3 @@ def _split(der: bytes) -> tuple[bytes, bytes]:
     """Give tbs and signatureAlgorithm, each as a whole."""
     (tbs, _), (algorithm, _) = split_elements(split_elements(der, limit=1)[0][1], limit=2)
     return tbs, algorithm
-
-
-def _is_signed(octets: bytes, signature: bytes, key: AuthorityKey) -> bool:
-    digest = digest_of(key)
-    try:
-        if isinstance(key, rsa.RSAPublicKey):
-            key.verify(signature, octets, padding.PKCS1v15(), digest)
-        else:
-            key.verify(signature, octets, ec.ECDSA(digest))
-    except InvalidSignature:
-        return False
-    return True
