@@ -1,0 +1,160 @@
+"""What the verbs work with: the store, the rules, and those who do what is asked for.
+
+Everything that lasts is in the store, so that any process of an authority can answer any request.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from ipaddress import IPv4Address, IPv6Address
+from typing import Protocol
+
+from letterlock.base.clock import Clock
+from letterlock.protocols.acme.directory import Directory
+from letterlock.protocols.acme.jws import ExternalAccount
+from letterlock.protocols.acme.server.new_orders import OrderProfile
+from letterlock.protocols.acme.server.nonces import NonceKeys
+from letterlock.protocols.acme.server.objects import Account, Certificate
+from letterlock.protocols.acme.server.places import Places
+from letterlock.protocols.acme.server.refusals import Refusal
+from letterlock.protocols.acme.server.renewals import Urgency
+from letterlock.protocols.acme.server.replies import Reply
+from letterlock.protocols.acme.server.revocations import Revocation
+from letterlock.protocols.acme.server.signed_requests import SignedRequest
+from letterlock.protocols.audit.records import AuditEntry
+from letterlock.protocols.pki.issuance.profiles import Profile
+from letterlock.protocols.pki.issuance.subject_keys import RefusedKeys
+from letterlock.services.ca.requests.limits import RequestLimits
+from letterlock.services.ca.requests.work import Patience, Works
+from letterlock.storage.ca.changes import Change
+from letterlock.storage.ca.kept import Claimed, Issued
+from letterlock.storage.ca.store import (
+    AccountReads,
+    CertificateReads,
+    Commits,
+    Limits,
+    OrderReads,
+    RevocationReads,
+)
+
+ID_OCTETS = 16
+TOKEN_OCTETS = 32
+NONCE_SECRET = "acme nonces"  # noqa: S105 - what the secret is called, not the secret
+
+Answer = Reply | Refusal
+
+
+class RequestStore(
+    Commits, AccountReads, OrderReads, CertificateReads, RevocationReads, Limits, Protocol
+):
+    """What the verbs ask of `storage.ca.store.AuthorityStore`."""
+
+
+class Revoke(Protocol):
+    """Puts a certificate on its list, with the audit's record (`services.ca.revoking`)."""
+
+    async def __call__(self, issued: Issued, revocation: Revocation, by: str) -> bool:
+        """Do it. False: what is kept of the certificate is not `issued` any more: decide again."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedProfile:
+    """A profile as orders have it, and as certificates have it."""
+
+    order: OrderProfile
+    certificate: Profile
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRules:
+    """What an authority offers, and wants.
+
+    `owner` names this process in leases, and no other. `lease` is how long work that was begun is
+    left to it; `page` explains to people why a name is paused.
+    """
+
+    profiles: Mapping[str, OfferedProfile]
+    default_profile: str
+    owner: str
+    terms: str | None = None
+    website: str | None = None
+    caa_identities: tuple[str, ...] = ()
+    is_external_account_required: bool = False
+    must_agree_anew: bool = False
+    """Whether accounts order nothing while the terms are not those that they agreed to."""
+    limits: RequestLimits = field(default_factory=RequestLimits)
+    patience: Patience = field(default_factory=Patience)
+    lease: timedelta = timedelta(minutes=5)
+    refused_keys: RefusedKeys = field(default_factory=RefusedKeys)
+
+    def make_directory(self, places: Places) -> Directory:
+        orders = [each.order for each in self.profiles.values()]
+        return places.make_directory(
+            terms=self.terms,
+            website=self.website,
+            caa_identities=self.caa_identities,
+            is_external_account_required=self.is_external_account_required,
+            profiles=tuple((each.name, each.description) for each in orders),
+        )
+
+
+FindExternal = Callable[[str], Awaitable[ExternalAccount | None]]
+"""Gives the account elsewhere of a `kid` (RFC 8555 §7.3.4); None: nobody knows that one."""
+FindUrgency = Callable[[Certificate], Awaitable[Urgency | None]]
+"""Gives why a certificate is to be renewed at once, as an incident says; None: it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """All that a verb works with."""
+
+    store: RequestStore
+    clock: Clock
+    places: Places
+    rules: RequestRules
+    works: Works
+    nonce_keys: NonceKeys
+    revoke: Revoke
+    find_external: FindExternal | None = None
+    """None: nobody has an account elsewhere that it knows."""
+    find_urgency: FindUrgency | None = None
+    """None: there are no incidents."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request whose signature is good.
+
+    `account` has signed it; None: the key is in the request. `ids` are the parts of its URL that
+    routes name, in their order. `address` is whose connection it is; None: it is not known.
+    """
+
+    request: SignedRequest
+    account: Account | None
+    ids: tuple[str, ...]
+    address: IPv4Address | IPv6Address | None
+    now: datetime
+
+
+Verb = Callable[[Authority, Asked], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a verb decided: what changes, what is logged, what begins then, what is answered."""
+
+    reply: Reply
+    changes: Sequence[Change] = ()
+    entries: Sequence[AuditEntry] = ()
+    begins: Claimed | None = None
+
+
+def make_id() -> str:
+    """Choose an id: nobody guesses another's URL (RFC 8555 §10.5)."""
+    return secrets.token_urlsafe(ID_OCTETS)
+
+
+def make_token() -> str:
+    """Choose a challenge's token (RFC 8555 §8.3, §11.3)."""
+    return secrets.token_urlsafe(TOKEN_OCTETS)
