@@ -37,6 +37,11 @@ class Peer:
     """Further packages without which the programs above start, but cannot do what tests ask."""
     accounts: tuple[str, ...] = ()
     """Accounts or groups that its package adds; its servers do not start without them."""
+    is_unpacked: bool = False
+    """It is unpacked, though it could be installed: its service would start at the next boot, and
+    only where systemd runs could that be undone."""
+    is_for_proofs: bool = False
+    """Only the long tests need it, and it is large: `make peers-for-proofs` brings it."""
     release: str = ""
     """The release of Debian that it is from, if not the system's own: it is unpacked with all that
     it needs, C library included, and `command` runs it where that is `/usr`."""
@@ -47,6 +52,8 @@ PEERS = {
     for peer in (
         Peer("openssl", "openssl", ("openssl",)),
         Peer("curl", "curl", ("curl",)),
+        # A PKCS#11 token in files.
+        Peer("softhsm", "softhsm2", ("softhsm2-util",)),
         Peer("bsd-mailx", "bsd-mailx", ("bsd-mailx",)),
         Peer("swaks", "swaks", ("swaks",), needs=("libnet-ssleay-perl", "libnet-dns-perl")),
         Peer("msmtp", "msmtp", ("msmtp",)),
@@ -106,6 +113,17 @@ PEERS = {
         Peer("pflogsumm", "pflogsumm", ("pflogsumm",)),
         Peer("fail2ban", "fail2ban", ("fail2ban-regex",)),
         Peer("pebble", "pebble", ("pebble", "pebble-challtestsrv")),
+        Peer("lego", "lego", ("lego",)),
+        Peer("dehydrated", "dehydrated", ("dehydrated",), needs=("curl",)),
+        Peer("caddy", "caddy", ("caddy",), is_unpacked=True),
+        # For a program of ours over x/crypto/acme/autocert.
+        Peer(
+            "go",
+            "golang-go",
+            ("go",),
+            needs=("golang-golang-x-crypto-dev",),
+            is_for_proofs=True,
+        ),
         # The first one in Debian with ARI and profiles.
         Peer("pebble-2.10", "pebble", ("pebble", "pebble-challtestsrv"), release="sid"),
         Peer(
@@ -235,8 +253,8 @@ def require_peer(*names: str) -> None:
         missing = find_missing(name)
         if not missing:
             continue
-        reason = f"{MISSING}{name} (no {', '.join(missing)}): `make peers` brings it"
-        miss_peer(reason)
+        target = "peers-for-proofs" if PEERS[name].is_for_proofs else "peers"
+        miss_peer(f"{MISSING}{name} (no {', '.join(missing)}): `make {target}` brings it")
 
 
 def require_mounts(peer: str) -> None:

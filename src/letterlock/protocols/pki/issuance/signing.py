@@ -32,7 +32,7 @@ class SigningError(Exception):
     """A signature is not the authority's: nothing may go out. The message is one line."""
 
 
-class KeyUnavailable(Exception):
+class KeyUnavailable(Exception):  # noqa: N818 - as StoreUnavailable: it may be back soon
     """The authority's key cannot be used now, and may be later. The message is one line."""
 
 
@@ -147,7 +147,7 @@ def is_signed_by(octets: bytes, signature: bytes, key: AuthorityKey) -> bool:
 
 
 def check_signer(signer: Signer) -> None:
-    """Sign what says nothing, and verify it: is it the key that it should be?
+    """Sign what says nothing, and verify it, to see that it is the key that it should be.
 
     Raises SigningError and KeyUnavailable.
     """
