@@ -15,7 +15,7 @@ from letterlock.protocols.audit.records import (
     hash_record,
     head_of,
 )
-from letterlock.protocols.audit.verifying import Break, ChainReader, find_breaks
+from letterlock.protocols.audit.verifying import Break, ChainVerifier, find_breaks
 from tests.audit_entries import DECISIONS, NOW, make_log
 
 LOG = make_log(24)
@@ -45,7 +45,7 @@ def change(record: AuditRecord, field: str) -> AuditRecord:
 def test_a_log_as_it_was_written_has_no_break() -> None:
     assert find(LOG) == []
     assert list(find_breaks([])) == []
-    reader = ChainReader()
+    reader = ChainVerifier()
     for record in LOG:
         assert reader.receive(record) == ()
     assert reader.finish() == ()
