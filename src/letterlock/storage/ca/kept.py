@@ -85,6 +85,10 @@ class WorkKind(StrEnum):
     """Subject: an authorization. Detail: the type of the challenge."""
     ISSUANCE = "issuance"
     """Subject: an order. Detail: the certificate signing request, in DER."""
+    INCIDENT = "incident"
+    """Subject: an incident that is enabled."""
+    AUDIT = "audit"
+    """Subject: what is audited."""
 
 
 @dataclass(frozen=True, slots=True)
