@@ -47,6 +47,7 @@ class Service(StrEnum):
     POLICY = "policy"
     CERTIFICATES = "certificates"
     TLSRPT = "tlsrpt"
+    CA = "ca"
 
 
 class Log(Protocol):

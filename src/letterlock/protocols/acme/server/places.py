@@ -36,6 +36,10 @@ class Places:
     def account(self, account_id: str) -> str:
         return f"{self.base}/account/{account_id}"
 
+    def list_accounts(self, account_id: str) -> tuple[str, ...]:
+        """Give all URLs by which CAA records may name an account (RFC 8657 §3, §5.4)."""
+        return tuple(f"{base}/account/{account_id}" for base in (self.base, *self.former))
+
     def orders(self, account_id: str, after: str | None = None) -> str:
         """Give the list of an account's orders, or the page behind an order's id."""
         url = f"{self.account(account_id)}/orders"
