@@ -4,7 +4,7 @@ Everything that lasts is in the store, so that any process of an authority can a
 """
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address
@@ -22,13 +22,11 @@ from letterlock.protocols.acme.server.renewals import Urgency
 from letterlock.protocols.acme.server.replies import Reply
 from letterlock.protocols.acme.server.revocations import Revocation
 from letterlock.protocols.acme.server.signed_requests import SignedRequest
-from letterlock.protocols.audit.records import AuditEntry
 from letterlock.protocols.pki.issuance.profiles import Profile
 from letterlock.protocols.pki.issuance.subject_keys import RefusedKeys
 from letterlock.services.ca.requests.limits import RequestLimits
 from letterlock.services.ca.requests.work import Patience, Works
-from letterlock.storage.ca.changes import Change
-from letterlock.storage.ca.kept import Claimed, Issued
+from letterlock.storage.ca.kept import Issued
 from letterlock.storage.ca.store import (
     AccountReads,
     CertificateReads,
@@ -59,22 +57,16 @@ class Revoke(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class OfferedProfile:
-    """A profile as orders have it, and as certificates have it."""
-
-    order: OrderProfile
-    certificate: Profile
-
-
-@dataclass(frozen=True, slots=True)
 class RequestRules:
-    """What an authority offers, and wants.
+    """What an authority offers, and wants. Raises ValueError for what does not belong together.
 
-    `owner` names this process in leases, and no other. `lease` is how long work that was begun is
-    left to it; `page` explains to people why a name is paused.
+    `orders` and `certificates` have the same profiles, by name: what orders are like, and what
+    certificates. `owner` names this process in leases, and no other; `lease` is how long work that
+    was begun is left to it.
     """
 
-    profiles: Mapping[str, OfferedProfile]
+    orders: Mapping[str, OrderProfile]
+    certificates: Mapping[str, Profile]
     default_profile: str
     owner: str
     terms: str | None = None
@@ -88,14 +80,21 @@ class RequestRules:
     lease: timedelta = timedelta(minutes=5)
     refused_keys: RefusedKeys = field(default_factory=RefusedKeys)
 
+    def __post_init__(self) -> None:
+        if (
+            self.orders.keys() != self.certificates.keys()
+            or self.default_profile not in self.orders
+        ):
+            raise ValueError("each profile is one of orders and one of certificates")
+
     def make_directory(self, places: Places) -> Directory:
-        orders = [each.order for each in self.profiles.values()]
+        """Make the directory that clients see."""
         return places.make_directory(
             terms=self.terms,
             website=self.website,
             caa_identities=self.caa_identities,
             is_external_account_required=self.is_external_account_required,
-            profiles=tuple((each.name, each.description) for each in orders),
+            profiles=tuple((each.name, each.description) for each in self.orders.values()),
         )
 
 
@@ -138,16 +137,6 @@ class Asked:
 
 
 Verb = Callable[[Authority, Asked], Awaitable[Answer]]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a verb decided: what changes, what is logged, what begins then, what is answered."""
-
-    reply: Reply
-    changes: Sequence[Change] = ()
-    entries: Sequence[AuditEntry] = ()
-    begins: Claimed | None = None
 
 
 def make_id() -> str:

@@ -1,0 +1,169 @@
+"""Authorizations and their challenges: shown, given up, responded to.
+
+RFC 8555 §7.5 (shown), §7.5.1 (responding: any object, erratum 5729), §7.5.2 (given up), §8.2.
+Validating begins with the commit of the response.
+"""
+
+from datetime import datetime
+
+from letterlock.protocols.acme.fields import ObjectError
+from letterlock.protocols.acme.server.documents import format_authorization, format_challenge
+from letterlock.protocols.acme.server.finalizations import RETRY_AFTER
+from letterlock.protocols.acme.server.objects import Account, Authorization
+from letterlock.protocols.acme.server.payloads import read_payload
+from letterlock.protocols.acme.server.refusals import (
+    ErrorType,
+    Refusal,
+    refuse,
+    refuse_foreign,
+    refuse_unknown,
+)
+from letterlock.protocols.acme.server.replies import (
+    Reply,
+    find_challenge_wait,
+    link_up,
+    reply_document,
+)
+from letterlock.protocols.acme.server.transitions import deactivate_authorization, respond
+from letterlock.protocols.acme.states import AuthorizationStatus, ChallengeStatus
+from letterlock.protocols.audit.decisions import AuthorizationLogged
+from letterlock.protocols.audit.records import AuditEntry
+from letterlock.services.ca.requests.authority import Answer, Asked, Authority
+from letterlock.services.ca.requests.settling import Plan, settle
+from letterlock.storage.ca.changes import AddWork, ChangeAuthorization
+from letterlock.storage.ca.kept import Claimed, Lease, Work, WorkKind
+
+
+async def show_authorization(authority: Authority, asked: Asked) -> Answer:
+    """Show an authorization to its account, or let it be given up (RFC 8555 §7.5.2)."""
+    if not asked.request.is_post_as_get:
+        return await _give_up(authority, asked)
+    found = await _load_own(authority, asked)
+    if isinstance(found, Refusal):
+        return found
+    if _find_tried(found) is not None:
+        found = await _wait(authority, asked, found, authority.rules.patience.validation)
+    return found if isinstance(found, Refusal) else _show(authority, found, asked.now)
+
+
+async def answer_challenge(authority: Authority, asked: Asked) -> Answer:
+    """Show a challenge, or take the client's word that it is ready (RFC 8555 §7.5.1)."""
+    found = await _load_own(authority, asked)
+    if isinstance(found, Refusal):
+        return found
+    kind = asked.ids[1]
+    if found.find_challenge(kind) is None:
+        return refuse_unknown("challenge")
+    patience = authority.rules.patience.validation
+    if not asked.request.is_post_as_get:
+        answer = await _respond(authority, asked, kind)
+        if isinstance(answer, Refusal):
+            return answer
+        patience = authority.rules.patience.response
+        found = await _load_own(authority, asked)
+    if isinstance(found, Authorization) and _find_tried(found) is not None:
+        found = await _wait(authority, asked, found, patience)
+    return found if isinstance(found, Refusal) else _show_challenge(authority, found, kind)
+
+
+async def _respond(authority: Authority, asked: Asked, kind: str) -> Answer:
+    payload = read_payload(asked.request.payload, "response")
+    if isinstance(payload, Refusal):
+        return payload
+
+    async def plan() -> Plan | Refusal:
+        before = await _load_own(authority, asked)
+        if isinstance(before, Refusal):
+            return before
+        after = respond(before, kind, _find_account(asked).key, asked.now)
+        if isinstance(after, Refusal):
+            return after
+        reply = _show_challenge(authority, after, kind)
+        if after == before:
+            return Plan(reply)
+        work = Work(WorkKind.VALIDATION, after.id, asked.now, kind.encode())
+        begins = claim(authority, work)
+        changes = (ChangeAuthorization(before, after), AddWork(work, begins.lease))
+        return Plan(reply, changes, begins=begins)
+
+    return await settle(authority, plan)
+
+
+def claim(authority: Authority, work: Work) -> Claimed:
+    """Give this process the lease of work that begins."""
+    until = work.moment + authority.rules.lease
+    return Claimed(work, Lease(work.kind, work.subject, authority.rules.owner, until))
+
+
+async def _give_up(authority: Authority, asked: Asked) -> Answer:
+    payload = read_payload(asked.request.payload, "authorization")
+    if isinstance(payload, Refusal):
+        return payload
+    try:
+        status = payload.text("status")
+    except ObjectError as error:
+        return refuse(ErrorType.MALFORMED, str(error))
+    if status != AuthorizationStatus.DEACTIVATED:
+        return refuse(ErrorType.MALFORMED, "an authorization can only become deactivated")
+
+    async def plan() -> Plan | Refusal:
+        before = await _load_own(authority, asked)
+        if isinstance(before, Refusal):
+            return before
+        after = deactivate_authorization(before, asked.now)
+        if isinstance(after, Refusal):
+            return after
+        reply = _show(authority, after, asked.now)
+        if after == before:
+            return Plan(reply)
+        decision = AuthorizationLogged(after.id, after.account_id, after.status.value)
+        entry = AuditEntry(asked.now, decision)
+        return Plan(reply, (ChangeAuthorization(before, after),), (entry,))
+
+    return await settle(authority, plan)
+
+
+async def _load_own(authority: Authority, asked: Asked) -> Authorization | Refusal:
+    kept = await authority.store.load_authorization(asked.ids[0])
+    if kept is None:
+        return refuse_unknown("authorization")
+    if kept.authorization.account_id != _find_account(asked).id:
+        return refuse_foreign("authorization")
+    return kept.authorization
+
+
+async def _wait(
+    authority: Authority, asked: Asked, found: Authorization, patience: float
+) -> Authorization | Refusal:
+    """Wait a little for news of what is tried here."""
+    if await authority.works.wait(WorkKind.VALIDATION, found.id, patience):
+        return await _load_own(authority, asked)
+    return found
+
+
+def _find_tried(authorization: Authorization) -> str | None:
+    """Give the type of the challenge that is tried now."""
+    tried = (
+        each.type for each in authorization.challenges if each.status is ChallengeStatus.PROCESSING
+    )
+    return next(tried, None)
+
+
+def _find_account(asked: Asked) -> Account:
+    assert asked.account is not None
+    return asked.account
+
+
+def _show(authority: Authority, authorization: Authorization, now: datetime) -> Reply:
+    document = format_authorization(authorization, authority.places, now)
+    return reply_document(document, retry_after=find_challenge_wait(authorization, RETRY_AFTER))
+
+
+def _show_challenge(authority: Authority, authorization: Authorization, kind: str) -> Reply:
+    challenge = authorization.find_challenge(kind)
+    assert challenge is not None
+    return reply_document(
+        format_challenge(authorization, challenge, authority.places),
+        links=link_up(authorization, authority.places),
+        retry_after=find_challenge_wait(authorization, RETRY_AFTER),
+    )
