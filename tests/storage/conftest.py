@@ -7,10 +7,12 @@ from pathlib import Path
 import asyncpg  # type: ignore[import-untyped]  # it has no types
 import pytest
 
+from letterlock.storage.ca.store import AuthorityStore
 from letterlock.storage.postgres.queue import PostgresQueue
 from letterlock.storage.queue import QueueStore
 from letterlock.storage.sqlite.queue import SqliteQueue
 from tests.fakes import FakeClock
+from tests.storage.authorities import MakeStore, sqlite_store
 from tests.storage.messages import Mail
 from tests.storage.node_stores import MakeNode, NodeStores, emptied_node, postgres_node, sqlite_node
 from tests.storage.postgres_server import PostgresServer
@@ -19,7 +21,7 @@ ENGINES = ["sqlite", pytest.param("postgres", marks=pytest.mark.peer("postgresql
 
 TABLES = (
     *("attempts", "deliveries", "destinations", "recipients"),
-    *("bodies", "messages", "large_bodies", "totals"),
+    *("bodies", "messages", "large_bodies", "totals", "tls_sessions"),
 )
 
 
@@ -86,3 +88,17 @@ async def node(make_node: MakeNode) -> AsyncIterator[NodeStores]:
     await node.certificates.open()
     yield node
     await node.certificates.close()
+
+
+@pytest.fixture
+def make_authority(clock: FakeClock, tmp_path: Path) -> MakeStore:
+    """Give what makes further stores on one empty database, as other processes would."""
+    return partial(sqlite_store, tmp_path / "ca" / "authority.db", clock)
+
+
+@pytest.fixture
+async def authority(make_authority: MakeStore) -> AsyncIterator[AuthorityStore]:
+    store = make_authority()
+    await store.open()
+    yield store
+    await store.close()

@@ -1,9 +1,8 @@
 """What changes in the authority's store, as values: each says what it takes to be there before.
 
 Several of them are committed together, all or none (`store.Commits`). A change that does not fit
-what is there refuses the commit: `before` is not what is kept any more, or a key is taken. An
-engine has one function for each type; who adds a type adds it to both (`storage.sqlite.ca` and
-`storage.postgres.ca`), and a test tells which is missing.
+what is there refuses the commit: `before` is not what is kept any more, or a key is taken. Each
+type has its script in `scripts.committing`, which both engines follow.
 """
 
 from dataclasses import dataclass

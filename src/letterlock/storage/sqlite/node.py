@@ -6,18 +6,15 @@ one of its own in memory.
 """
 
 import asyncio
-import fcntl
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
 import apsw
 
 from letterlock.base.clock import Clock
-from letterlock.storage.durable import make_folder, unavailable
 from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.records import to_micros
 from letterlock.storage.sqlite.connection import (
@@ -28,7 +25,7 @@ from letterlock.storage.sqlite.connection import (
     is_broken,
     translate,
 )
-from letterlock.storage.sqlite.owner import FILE_MODE, NODE_MIGRATIONS, make_private, migrate
+from letterlock.storage.sqlite.owner import NODE_MIGRATIONS, alone, migrate
 
 MEMORY = Path(":memory:")
 """Instead of a file: a database that is this process's alone, and ends with its connection."""
@@ -98,7 +95,7 @@ class NodeDatabase:
             return work(self._connect())
 
     def _open(self) -> None:
-        with self._translated(), self._alone():
+        with self._translated(), nullcontext() if self._path == MEMORY else alone(self._path):
             connection = self._connect()
             now = to_micros(self._clock.now())
             connection.execute("BEGIN IMMEDIATE")
@@ -122,26 +119,6 @@ class NodeDatabase:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Let one process after the other make the file: changing to WAL does not wait."""
-        if self._path == MEMORY:
-            yield
-            return
-        lock = self._path.with_name(f"{self._path.name}.lock")
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        try:
-            make_folder(self._path.parent)
-            descriptor = os.open(lock, flags, FILE_MODE)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-                make_private(self._path)
-                yield
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise unavailable(error) from error
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

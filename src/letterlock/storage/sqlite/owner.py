@@ -3,6 +3,8 @@
 import contextlib
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import apsw
@@ -72,6 +74,27 @@ def make_private(path: Path) -> None:
                 with contextlib.suppress(FileNotFoundError):
                     if name.stat().st_mode & _OTHERS:
                         name.chmod(FILE_MODE)
+    except OSError as error:
+        raise unavailable(error) from error
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Let one process after the other make a file that several use: changing to WAL does not wait.
+
+    The file is there, and private, inside. Raises StoreUnavailable.
+    """
+    lock = path.with_name(f"{path.name}.lock")
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    try:
+        make_folder(path.parent)
+        descriptor = os.open(lock, flags, FILE_MODE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            make_private(path)
+            yield
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise unavailable(error) from error
 

@@ -1,0 +1,47 @@
+"""A commit: its changes in their order, then its log."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from letterlock.protocols.audit.records import AuditEntry
+from letterlock.storage.ca import changes as to
+from letterlock.storage.ca.scripts import certificates, limits, orders, revocations, work
+from letterlock.storage.ca.scripts.auditing import append_entries
+from letterlock.storage.ca.scripts.script import Script
+
+SCRIPTS: Mapping[type[Any], Callable[[Any], Script[None]]] = {
+    to.AddAccount: orders.add_account,
+    to.ChangeAccount: orders.change_account,
+    to.AddAuthorization: orders.add_authorization,
+    to.ChangeAuthorization: orders.change_authorization,
+    to.AddOrder: orders.add_order,
+    to.ChangeOrder: orders.change_order,
+    to.AddWork: work.add_work,
+    to.EndWork: work.end_work,
+    to.PutOffWork: work.put_off_work,
+    to.ProlongLease: work.prolong_lease,
+    to.AddSerial: certificates.add_serial,
+    to.AddCertificate: certificates.add_certificate,
+    to.ChangeCertificate: certificates.change_certificate,
+    to.AddRevocation: revocations.add_revocation,
+    to.ChangeRevocation: revocations.change_revocation,
+    to.PutCrl: revocations.put_crl,
+    to.BlockKey: revocations.block_key,
+    to.UseCounter: limits.use_counter,
+    to.ChangeCounter: limits.change_counter,
+    to.AddPause: limits.add_pause,
+    to.RemovePause: limits.remove_pause,
+    to.ChangeHalt: limits.change_halt,
+}
+"""One for each type of change; a test compares them."""
+
+
+def commit(changes: Sequence[to.Change], entries: Sequence[AuditEntry]) -> Script[None]:
+    """Do changes, and log. Raises Refused in the middle: the engine takes back what was done.
+
+    Nobody else may commit at the same time: what a script finds is so until it ends.
+    """
+    for each in changes:
+        yield from SCRIPTS[type(each)](each)
+    if entries:
+        yield from append_entries(entries)

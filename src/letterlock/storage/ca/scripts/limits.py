@@ -1,0 +1,148 @@
+"""Nonces, secrets, counters, paused names, and the halt switch."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from letterlock.protocols.acme.identifiers import Identifier
+from letterlock.protocols.acme.server.nonces import GoodNonce
+from letterlock.protocols.acme.server.rate_limits import Counter, Exceeded, use
+from letterlock.storage.ca.changes import (
+    AddPause,
+    ChangeCounter,
+    ChangeHalt,
+    RemovePause,
+    UseCounter,
+)
+from letterlock.storage.ca.documents import HALT
+from letterlock.storage.ca.kept import NOT_HALTED, Halt, PausedName
+from letterlock.storage.ca.scripts.keys import counter_text, find_identifier, identifier_text
+from letterlock.storage.ca.scripts.script import Refused, Script, array, require
+from letterlock.storage.records import from_micros, from_optional_micros, to_micros
+
+_SPEND = """
+    INSERT INTO nonces (forgotten, id)
+    SELECT CAST(? AS BIGINT), ? FROM nonce_horizon WHERE moment < CAST(? AS BIGINT)
+    ON CONFLICT DO NOTHING RETURNING 1
+"""
+_MOVE_HORIZON = "UPDATE nonce_horizon SET moment = ? WHERE moment < ?"
+_FORGET = "DELETE FROM nonces WHERE forgotten <= (SELECT moment FROM nonce_horizon)"
+
+_KEEP_SECRET = "INSERT INTO secrets (name, secret) VALUES (?, ?) ON CONFLICT DO NOTHING"  # noqa: S105
+_SECRET = "SELECT secret FROM secrets WHERE name = ?"  # noqa: S105 - a question for one
+
+_COUNTERS = "SELECT counter, empty_at FROM counters WHERE counter IN (SELECT value FROM {each})"
+_PUT_COUNTER = """
+    INSERT INTO counters (counter, empty_at) VALUES (?, ?)
+    ON CONFLICT (counter) DO UPDATE SET empty_at = excluded.empty_at
+"""
+_REMOVE_COUNTER = "DELETE FROM counters WHERE counter = ?"
+_SWEEP_COUNTERS = "DELETE FROM counters WHERE empty_at <= ?"
+
+_PAUSE = """
+    INSERT INTO paused_names (account_id, identifier, since) VALUES (?, ?, ?)
+    ON CONFLICT DO NOTHING
+"""
+_UNPAUSE = """
+    DELETE FROM paused_names WHERE account_id = ? AND identifier = ? AND since = ? RETURNING 1
+"""
+_PAUSED = """
+    SELECT identifier, since FROM paused_names
+    WHERE account_id = ? AND identifier IN (SELECT value FROM {each})
+"""
+
+_HALT = "SELECT document FROM halt"
+_END_HALT = "DELETE FROM halt"
+_PUT_HALT = "INSERT INTO halt (document) VALUES (?)"
+
+
+def spend_nonce(nonce: GoodNonce) -> Script[bool]:
+    forgotten = to_micros(nonce.forgotten)
+    rows = yield _SPEND, (forgotten, nonce.id, forgotten)
+    return bool(rows)
+
+
+def forget_nonces(now: datetime) -> Script[None]:
+    """Forget those that are too old, and refuse all that are as old from now on."""
+    moment = to_micros(now)
+    yield _MOVE_HORIZON, (moment, moment)
+    yield _FORGET, ()
+
+
+def keep_secret(name: str, fresh: bytes) -> Script[bytes]:
+    yield _KEEP_SECRET, (name, fresh)
+    rows = yield _SECRET, (name,)
+    secret: bytes = rows[0][0]
+    return secret
+
+
+def load_counters(counters: Sequence[Counter]) -> Script[tuple[Counter, ...]]:
+    found = yield from _find_counters(counters)
+    return tuple(found)
+
+
+def use_counter(change: UseCounter) -> Script[None]:
+    (kept,) = yield from _find_counters([change.counter])
+    used = use(kept, change.now, change.times)
+    if isinstance(used, Exceeded):
+        raise Refused
+    assert used.empty_at is not None
+    yield _PUT_COUNTER, (counter_text(used), to_micros(used.empty_at))
+
+
+def change_counter(change: ChangeCounter) -> Script[None]:
+    before, after = change.before, change.after
+    if counter_text(before) != counter_text(after):
+        raise ValueError("a counter is changed to another")
+    (kept,) = yield from _find_counters([before])
+    require(kept.empty_at == before.empty_at)
+    if after.empty_at is None:
+        yield _REMOVE_COUNTER, (counter_text(after),)
+    else:
+        yield _PUT_COUNTER, (counter_text(after), to_micros(after.empty_at))
+
+
+def sweep_counters(now: datetime) -> Script[None]:
+    """Forget counters that are empty: they say what no counter says."""
+    yield _SWEEP_COUNTERS, (to_micros(now),)
+
+
+def add_pause(change: AddPause) -> Script[None]:
+    new = change.pause
+    yield _PAUSE, (new.account_id, identifier_text(new.identifier), to_micros(new.since))
+
+
+def remove_pause(change: RemovePause) -> Script[None]:
+    old = change.pause
+    values = (old.account_id, identifier_text(old.identifier), to_micros(old.since))
+    require((yield _UNPAUSE, values))
+
+
+def find_paused(
+    account_id: str, identifiers: Sequence[Identifier]
+) -> Script[tuple[PausedName, ...]]:
+    rows = yield _PAUSED, (account_id, array(identifier_text(each) for each in identifiers))
+    return tuple(
+        PausedName(account_id, find_identifier(name), from_micros(since)) for name, since in rows
+    )
+
+
+def load_halt() -> Script[Halt]:
+    rows = yield _HALT, ()
+    return HALT.read(rows[0][0]) if rows else NOT_HALTED
+
+
+def change_halt(change: ChangeHalt) -> Script[None]:
+    kept = yield from load_halt()
+    require(kept == change.before)
+    yield _END_HALT, ()
+    yield _PUT_HALT, (HALT.write(change.after),)
+
+
+def _find_counters(counters: Sequence[Counter]) -> Script[list[Counter]]:
+    keys = [counter_text(each) for each in counters]
+    kept: dict[str, int] = dict((yield _COUNTERS, (array(keys),)))
+    return [
+        replace(each, empty_at=from_optional_micros(kept.get(key)))
+        for each, key in zip(counters, keys, strict=True)
+    ]
