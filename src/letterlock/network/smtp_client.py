@@ -54,6 +54,8 @@ class TlsFailed:
     dialogue: tuple[str, ...] = ()
     secured: Secured | None = None
     """The handshake that was good enough, where the session broke right behind it."""
+    source: str | None = None
+    """The address that we came from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,11 @@ class Connected:
     @property
     def capabilities(self) -> Capabilities:
         return self._speaker.capabilities
+
+    @property
+    def source(self) -> str | None:
+        """The address that we come from."""
+        return self._speaker.wire.find_own_ip()
 
     @property
     def is_open(self) -> bool:
@@ -160,8 +167,11 @@ class Dialer:
         )
         if isinstance(wire, Lost):
             return Unreachable(wire.detail, is_silent=True)
+        source = wire.find_own_ip()
         try:
             dialled = await self._open(wire, target, driver, requirement, anchors)
+            if isinstance(dialled, TlsFailed):
+                return replace(dialled, source=source)
             if credentials is None or not isinstance(dialled, Connected):
                 return dialled
             return await dialled.log_in(credentials, self._login) or dialled

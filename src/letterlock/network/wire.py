@@ -115,6 +115,11 @@ class Wire(asyncio.Protocol):
             return False
         return self._tls is None or not self._tls.is_closed
 
+    def find_own_ip(self) -> str | None:
+        """Give the address that we come from; None once the connection is gone."""
+        name = None if self._transport is None else self._transport.get_extra_info("sockname")
+        return name[0] if isinstance(name, tuple) else None
+
     def has_unread(self) -> bool:
         """Octets are here that nobody asked for: before TLS they are an injection (RFC 3207 §6).
 

@@ -333,6 +333,7 @@ def remote_settings(config: Config) -> RemoteSettings:
             FallbackRule(deliver.clear_fallback.value), deliver.clear_fallback_after
         ),
         is_verbose=config.log.level is LogLevel.VERBOSE,
+        is_counting=config.tlsrpt.reports,
     )
 
 

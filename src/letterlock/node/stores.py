@@ -136,9 +136,12 @@ class WorkerStores:
         try:
             await self._start_own(tasks)
             await self._free_abandoned()
-            before = self._clock.now() - self._config.queue.keep_stories
+            now = self._clock.now()
+            before = now - self._config.queue.keep_stories
+            first_day = (now - self._config.tlsrpt.keep).date()
             for deliveries in self.all():
                 await deliveries.store.forget_stories(before)
+                await deliveries.store.forget_sessions(first_day)
             if self._config.queue.engine is QueueEngine.SQLITE:
                 await self._give_back()
                 await self._adopt(tasks)

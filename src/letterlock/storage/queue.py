@@ -7,13 +7,14 @@ The engines are `storage.sqlite` and `storage.postgres`; `tests/storage` runs on
 
 from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NewType, Protocol
 
 from msgspec import Struct, field
 
 from letterlock.protocols.smtp.envelope import BodyType, Envelope, Recipient, Ret, TlsDemand
+from letterlock.protocols.tlsrpt.sessions import Session
 
 QueueId = NewType("QueueId", str)
 """Names a message for its whole life: in the 250, in Received, in every log line. Made by
@@ -144,6 +145,8 @@ class Settlement(Struct, frozen=True):
     attempts: tuple[AttemptRecord, ...] = ()
     messages: tuple[NewMessage, ...] = ()
     settled: datetime | None = None
+    sessions: tuple[Session, ...] = ()
+    """What is counted for TLS reports, on the day (UTC) of `settled`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +291,9 @@ class QueueStore(Protocol):
 
     async def forget_stories(self, before: datetime) -> int:
         """Remove the stories of messages finished before a moment."""
+
+    async def forget_sessions(self, before: date) -> int:
+        """Remove what was counted of TLS sessions on days before a day (UTC); gives how much."""
 
     async def free_abandoned(self) -> int:
         """Make claimable what processes that share the store had claimed and are gone.

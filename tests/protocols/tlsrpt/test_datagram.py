@@ -10,15 +10,13 @@ from letterlock.protocols.tlsrpt.datagram import (
     MAX_DATAGRAM_OCTETS,
     MAX_FAILURES,
     MAX_POLICIES,
-    AppliedPolicy,
-    Datagram,
     DatagramError,
     DatagramFault,
-    Outcome,
     parse_datagram,
 )
 from letterlock.protocols.tlsrpt.findings import PolicyType
 from letterlock.protocols.tlsrpt.report import FailureDetails
+from letterlock.protocols.tlsrpt.sessions import AppliedPolicy, Outcome, Session
 from tests.protocols.tlsrpt.datagrams import (
     FAILED_STS,
     PLAIN,
@@ -32,7 +30,7 @@ def test_a_success_without_a_policy() -> None:
     """RFC 8460 §4.2.1; rules 200 and 240."""
     policy = AppliedPolicy(PolicyType.NO_POLICY_FOUND, "example.com")
     record = "v=TLSRPTv1;rua=mailto:reports@example.com"
-    assert parse_datagram(PLAIN.encode()) == Datagram(
+    assert parse_datagram(PLAIN.encode()) == Session(
         "example.com", record, (Outcome(policy, is_failed=False),)
     )
 

@@ -1,4 +1,4 @@
-"""The settings of counting what a Postfix tells of its TLS sessions.
+"""The settings of TLS reports: what is counted, and where a Postfix tells of its sessions.
 
 How sections are written says `sections`.
 """
@@ -19,7 +19,11 @@ from letterlock.base.config.values import (
 
 @dataclass(frozen=True, slots=True)
 class TlsrptSection:
-    """Counting the TLS sessions of a Postfix 3.10 or later: `letterlock tlsrpt collect`."""
+    """Reports on TLS: our own daily ones, and counting the sessions of a Postfix 3.10 or later."""
+
+    reports: bool = True
+    """Whether the node counts its TLS sessions, by day, and reports them to those who ask for it
+    in DNS."""
 
     socket: Path = Path("/var/spool/postfix/run/tlsrpt/tlsrpt.sock")
     """Where Postfix sends what its sessions came to: `smtp_tlsrpt_socket_name =

@@ -18,6 +18,8 @@ from letterlock.protocols.tlsrpt.result_types import ResultType
 
 MX_MISMATCH = "mtasts-policy-mx-mismatch"
 NO_RECORDS = "no-secure-tlsa-records"
+CACHED_POLICY = "fallback-to-cached-policy"
+NO_POLICY = "no-policy"
 
 _MAX_RECORDS_SHOWN = 3
 _MAX_PATTERNS_SHOWN = 3
@@ -176,7 +178,7 @@ def _find_faults(facts: MtaStsFacts) -> tuple[Finding, ...]:
     if facts.result_type is None:
         return ()
     is_cached = facts.policy is not None
-    reason_code = "fallback-to-cached-policy" if is_cached else "no-policy"
+    reason_code = CACHED_POLICY if is_cached else NO_POLICY
     text = f"MTA-STS policy of {facts.domain}: {facts.error or facts.result_type}"
     if is_cached:
         text += "; the cached one holds"

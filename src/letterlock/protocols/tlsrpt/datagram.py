@@ -17,6 +17,14 @@ from letterlock.protocols.tlsrpt.findings import PolicyType
 from letterlock.protocols.tlsrpt.repairs import Names, take_address
 from letterlock.protocols.tlsrpt.report import FailureDetails
 from letterlock.protocols.tlsrpt.result_types import ResultType
+from letterlock.protocols.tlsrpt.sessions import (
+    MAX_POLICY_STRINGS,
+    MAX_TEXT_CHARACTERS,
+    AppliedPolicy,
+    Outcome,
+    Session,
+    clean_text,
+)
 
 MAX_DATAGRAM_OCTETS = 256 * 1024
 """Linux lets a sender have 208 KiB unless it is root; real ones have some hundred octets."""
@@ -24,11 +32,7 @@ MAX_POLICIES = 16
 """In one datagram. Postfix tells one; two where an MTA applies DANE and MTA-STS."""
 MAX_FAILURES = 100
 """Of one policy in one datagram."""
-MAX_POLICY_STRINGS = 500
-"""Lines of an MTA-STS policy, or TLSA records; as many patterns."""
 MAX_RECORD_CHARACTERS = 4000
-MAX_TEXT_CHARACTERS = 1000
-"""Of any other text; what is longer is cut."""
 _MAX_HELO_CHARACTERS = 255
 
 POLICY_TYPES = {1: PolicyType.TLSA, 2: PolicyType.STS, 9: PolicyType.NO_POLICY_FOUND}
@@ -65,36 +69,8 @@ class DatagramError(ValueError):
     """
 
     def __init__(self, fault: DatagramFault, text: str) -> None:
-        super().__init__(f"{fault.value}: {_clean(text, 200)}")
+        super().__init__(f"{fault.value}: {clean_text(text, 200)}")
         self.fault = fault
-
-
-class AppliedPolicy(Struct, frozen=True):
-    """The policy that a session was held to; `domain` is a Policy Domain (RFC 8460 §1.1)."""
-
-    type: PolicyType
-    domain: str
-    strings: tuple[str, ...] = ()
-    mx_hosts: tuple[str, ...] = ()
-
-
-class Outcome(Struct, frozen=True):
-    """How a session fared under one policy. `failures` have no counts: each is of this session.
-
-    A session that did not fail in the end may have failures all the same.
-    """
-
-    policy: AppliedPolicy
-    is_failed: bool
-    failures: tuple[FailureDetails, ...] = ()
-
-
-class Datagram(Struct, frozen=True):
-    """A session's result. `record` is the TLSRPT record of `domain`, as the MTA found it."""
-
-    domain: str
-    record: str
-    outcomes: tuple[Outcome, ...]
 
 
 class WireFailure(Struct, omit_defaults=True):
@@ -132,7 +108,7 @@ class _Datagram(Struct):
 _DECODER = msgspec.json.Decoder(_Datagram)
 
 
-def parse_datagram(octets: bytes) -> Datagram:
+def parse_datagram(octets: bytes) -> Session:
     """Parse one datagram. Raises DatagramError."""
     if len(octets) > MAX_DATAGRAM_OCTETS:
         raise DatagramError(DatagramFault.TOO_LARGE, f"more than {MAX_DATAGRAM_OCTETS} octets")
@@ -142,7 +118,7 @@ def parse_datagram(octets: bytes) -> Datagram:
     except DomainError as error:
         raise DatagramError(DatagramFault.NOT_A_RESULT, f"`d`: {error}") from None
     outcomes = tuple(_make_outcome(policy, domain) for policy in found.policies)
-    return Datagram(domain, _clean(found.pr, MAX_RECORD_CHARACTERS), outcomes)
+    return Session(domain, clean_text(found.pr, MAX_RECORD_CHARACTERS), outcomes)
 
 
 def make_policy(wire: WirePolicy, domain: str) -> AppliedPolicy:
@@ -158,8 +134,8 @@ def make_policy(wire: WirePolicy, domain: str) -> AppliedPolicy:
         if policy_domain is None:
             raise DatagramError(DatagramFault.NOT_A_RESULT, f"`policy-domain`: {why}")
     assert policy_domain is not None
-    strings = tuple(_clean(text, MAX_TEXT_CHARACTERS) for text in wire.policy_string)
-    hosts = (names.take_pattern(_clean(text, MAX_TEXT_CHARACTERS))[0] for text in wire.mx_host)
+    strings = tuple(clean_text(text, MAX_TEXT_CHARACTERS) for text in wire.policy_string)
+    hosts = (names.take_pattern(clean_text(text, MAX_TEXT_CHARACTERS))[0] for text in wire.mx_host)
     return AppliedPolicy(kind, policy_domain, strings, tuple(host for host in hosts if host))
 
 
@@ -202,16 +178,8 @@ def _make_outcome(wire: _Policy, domain: str) -> Outcome:
     return Outcome(make_policy(wire, domain), bool(wire.f), failures)
 
 
-def _clean(text: str, most: int) -> str:
-    """Cut a text, and replace what could end a line or is no character by a blank."""
-    text = text[:most]
-    if text.isprintable():
-        return text
-    return "".join(character if character.isprintable() else " " for character in text)
-
-
 def _clean_or_none(text: str | None) -> str | None:
-    return _clean(text, MAX_TEXT_CHARACTERS).strip() or None if text else None
+    return clean_text(text, MAX_TEXT_CHARACTERS).strip() or None if text else None
 
 
 def _take_address(text: str | None) -> str | None:
@@ -224,4 +192,4 @@ def _take_helo(text: str | None) -> str | None:
         return None
     line = _REPLY_CODE.sub("", text.lstrip()[: 2 * _MAX_HELO_CHARACTERS], count=1)
     words = line.split(maxsplit=1)
-    return _clean(words[0], _MAX_HELO_CHARACTERS) if words else None
+    return clean_text(words[0], _MAX_HELO_CHARACTERS) if words else None

@@ -10,9 +10,9 @@ from itertools import groupby
 import msgspec
 from msgspec import Struct
 
-from letterlock.protocols.tlsrpt.datagram import AppliedPolicy, Datagram
 from letterlock.protocols.tlsrpt.report import FailureDetails, PolicyResult
 from letterlock.protocols.tlsrpt.results import DomainResults
+from letterlock.protocols.tlsrpt.sessions import AppliedPolicy, Session
 
 MAX_FAILURES_OF_POLICY = 1000
 """Different ones; what is more is counted by its result type alone."""
@@ -60,7 +60,7 @@ class _Counts:
 class DayCounts:
     """The counts of one day.
 
-    `sessions` are the datagrams in them. Not in them: `refused` (what came was no result),
+    `sessions` are those in them. Not in them: `refused` (what came was no result),
     `dropped` (they came faster than they could be taken), `beyond` (more than the limits allow).
     """
 
@@ -73,11 +73,11 @@ class DayCounts:
         self.dropped = 0
         self.beyond = 0
 
-    def add(self, datagram: Datagram, count: int = 1) -> None:
-        """Count a session, or several that were told in the same octets."""
+    def add(self, session: Session, count: int = 1) -> None:
+        """Count a session, or several that came to the same."""
         is_counted = False
-        for outcome in datagram.outcomes:
-            counts = self._find((datagram.domain, datagram.record, outcome.policy))
+        for outcome in session.outcomes:
+            counts = self._find((session.domain, session.record, outcome.policy))
             if counts is None:
                 continue
             is_counted = True

@@ -12,7 +12,8 @@ from typing import Protocol
 from letterlock.base.clock import Clock
 from letterlock.base.log import Log, Service
 from letterlock.network.datagram_receiver import Received
-from letterlock.protocols.tlsrpt.datagram import Datagram, DatagramError, parse_datagram
+from letterlock.protocols.tlsrpt.datagram import DatagramError, parse_datagram
+from letterlock.protocols.tlsrpt.sessions import Session
 from letterlock.services.collect.journal import (
     DATAGRAMS_AT_A_TIME,
     Batch,
@@ -61,7 +62,7 @@ class Collector:
         self._pause = pause
         self._known = _KnownDatagrams()
         self._waiting = Batch({})
-        self._parsed: dict[bytes, Datagram] = {}
+        self._parsed: dict[bytes, Session] = {}
         self._waiting_octets = 0
         self._complaints: dict[str, tuple[float, int]] = {}
         self._is_faulty = False
@@ -195,10 +196,10 @@ class _KnownDatagrams:
     """Parses; what came before is known: most sessions differ from another one in nothing."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, Datagram] = {}
+        self._known: dict[bytes, Session] = {}
         self._octets = 0
 
-    def parse(self, octets: bytes) -> Datagram:
+    def parse(self, octets: bytes) -> Session:
         """Do what `parse_datagram` does."""
         known = self._known.get(octets)
         if known is None:

@@ -12,8 +12,9 @@ from itertools import islice
 import msgspec
 from msgspec import Struct
 
-from letterlock.protocols.tlsrpt.datagram import Datagram, DatagramError, parse_datagram
+from letterlock.protocols.tlsrpt.datagram import DatagramError, parse_datagram
 from letterlock.protocols.tlsrpt.results import DomainResults
+from letterlock.protocols.tlsrpt.sessions import Session
 from letterlock.services.collect.aggregate import USUAL_LIMITS, DayCounts, DayLimits, PolicyRow
 from letterlock.storage.day_files import DamagedCounts, DayFiles, StoredDay
 
@@ -68,7 +69,7 @@ class Journal:
         self._whole_octets = sum(map(len, stored.whole))
         self._pause = pause
 
-    def count(self, batch: Batch, parse: Callable[[bytes], Datagram] = parse_datagram) -> None:
+    def count(self, batch: Batch, parse: Callable[[bytes], Session] = parse_datagram) -> None:
         """Count a batch. Raises OSError, and then nothing of it is counted.
 
         `parse` does what `parse_datagram` does.
@@ -149,7 +150,7 @@ def add_up(stored: StoredDay, limits: DayLimits = USUAL_LIMITS) -> DayCounts:
 
 
 def _apply(
-    counts: DayCounts, batch: Batch, parse: Callable[[bytes], Datagram] = parse_datagram
+    counts: DayCounts, batch: Batch, parse: Callable[[bytes], Session] = parse_datagram
 ) -> Iterator[None]:
     """Add a batch; each value that comes says that some time went by."""
     counts.refused += batch.refused

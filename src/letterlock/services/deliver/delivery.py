@@ -55,6 +55,7 @@ class ClaimDelivery:
         return Delivery(
             tuple(outcome for part in parts for outcome in part.outcomes),
             tuple(attempt for part in parts for attempt in part.attempts),
+            tuple(session for part in parts for session in part.sessions),
         )
 
     async def _deliver_way(

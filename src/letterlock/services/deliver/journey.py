@@ -20,6 +20,7 @@ from letterlock.protocols.smtp.status_codes import status_of
 from letterlock.protocols.smtp.transaction_result import RecipientOutcome, Stage
 from letterlock.protocols.tlsrpt.result_types import ResultType
 from letterlock.services.deliver.story import Story
+from letterlock.services.deliver.tally import Tally
 from letterlock.services.discover.routes import MxHost, NoRoute
 from letterlock.services.queue.outcomes import Delivery, Outcome, Result
 from letterlock.storage.queue import AttemptRecord, Claim, ClaimedRecipient, QueueStore
@@ -34,8 +35,11 @@ class Journey:
         store: QueueStore,
         clock: Clock,
         credentials: Credentials | None = None,
+        tally: Tally | None = None,
     ) -> None:
         self.claim = claim
+        self.tally = tally
+        """What connections count as in TLS reports; None: they do not."""
         self.credentials = credentials
         self.store = store
         self.waiting: dict[int, ClaimedRecipient] = {r.number: r for r in claim.recipients}
@@ -195,7 +199,9 @@ class Journey:
                 problem = Outcome(number, Result.DEFERRED, "4.4.3", "no host could be tried")
             self._done.append(problem)
         return Delivery(
-            tuple(self._settle_class(item) for item in self._done), tuple(self._attempts)
+            tuple(self._settle_class(item) for item in self._done),
+            tuple(self._attempts),
+            tuple(self.tally.sessions) if self.tally is not None else (),
         )
 
     def _settle_class(self, outcome: Outcome) -> Outcome:

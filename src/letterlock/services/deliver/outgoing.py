@@ -35,6 +35,8 @@ class RemoteSettings:
     ipv6: SourceAddress
     clear_fallback: ClearFallback
     is_verbose: bool = False
+    is_counting: bool = False
+    """Whether what TLS came to is counted, for reports (RFC 8460)."""
 
     def find_target(self, next_hop: NextHop, host: MxHost, address: HostAddress) -> Target:
         """Say where to dial for one address of a host, and as whom."""

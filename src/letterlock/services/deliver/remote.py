@@ -51,6 +51,7 @@ from letterlock.services.deliver.outgoing import (
 from letterlock.services.deliver.pool import ConnectionKey, ConnectionPool
 from letterlock.services.deliver.sending import Sender
 from letterlock.services.deliver.story import Story, describe_chain
+from letterlock.services.deliver.tally import Tally
 from letterlock.services.deliver.unreachable_hosts import UnreachableHosts
 from letterlock.services.discover.hop_policy import HopPolicy, HostPolicy
 from letterlock.services.discover.next_hop import NextHop
@@ -92,7 +93,7 @@ class RemoteDelivery:
             journey = Journey(claim, store, self.clock)
             journey.defer_for_login(login.reason)
             return journey.end()
-        journey = Journey(claim, store, self.clock, login)
+        journey = Journey(claim, store, self.clock, login, self._make_tally(claim, next_hop))
         route = await self.finder.find(next_hop)
         match route:
             case NoRoute():
@@ -107,6 +108,8 @@ class RemoteDelivery:
         """Try the hosts; once more if they failed by a policy that is not the domain's any more."""
         unmet = await self._try_hosts(journey, route)
         if unmet is not None and await self.policy.has_newer(unmet):
+            if journey.tally is not None:
+                journey.tally.forget()
             await self._try_hosts(journey, route)
 
     async def _try_hosts(self, journey: Journey, route: Route) -> MtaStsFacts | None:
@@ -125,6 +128,8 @@ class RemoteDelivery:
                         route, host, journey.tls_demand, self._find_secret(journey)
                     ),
                 )
+                if journey.tally is not None:
+                    journey.tally.begin_host(*decided)
             requirement, mta_sts = decided[1].decision, decided[1].published.mta_sts
             if isinstance(requirement, RequirementInvalid):
                 journey.defer_for_policy(f"{requirement.where}: {requirement.reason}")
@@ -167,6 +172,8 @@ class RemoteDelivery:
             return True
         journey.start_attempt()
         dialled = await self._dial(key, anchors)
+        if journey.tally is not None:
+            journey.tally.add(key, dialled)
         may_go_clear = self._may_go_clear(journey, key)
         if isinstance(dialled, Connected) and is_starttls_refused(dialled) and not may_go_clear:
             dialled = await keep_from_clear(dialled)
@@ -215,6 +222,12 @@ class RemoteDelivery:
                 journey.defer_for_policy(reason, relay=relay, requirement=key.requirement)
             case _:
                 assert_never(dialled)
+
+    def _make_tally(self, claim: Claim, next_hop: NextHop) -> Tally | None:
+        is_waived = claim.tls_demand is TlsDemand.TLS_REQUIRED_NO
+        if not self.settings.is_counting or is_waived or next_hop.domain is None:
+            return None
+        return Tally(next_hop.domain)
 
     def _find_secret(self, journey: Journey) -> HopSecret:
         if self.logins is None or journey.credentials is None:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from letterlock.protocols.tlsrpt.result_types import ResultType
+from letterlock.protocols.tlsrpt.sessions import Session
 from letterlock.storage.queue import AttemptRecord
 
 LOCAL = "local"
@@ -50,10 +51,14 @@ class Outcome(Struct, frozen=True):
 
 
 class Delivery(Struct, frozen=True):
-    """What all that was tried for a claim came to: one outcome for each of its recipients."""
+    """What all that was tried for a claim came to: one outcome for each of its recipients.
+
+    `sessions` are what its connections count as in TLS reports.
+    """
 
     outcomes: tuple[Outcome, ...]
     attempts: tuple[AttemptRecord, ...] = ()
+    sessions: tuple[Session, ...] = ()
 
 
 def same_for_all(

@@ -239,6 +239,7 @@ class Settlements:
                 attempts=delivery.attempts,
                 messages=tuple(messages.values()),
                 settled=self.clock.now(),
+                sessions=delivery.sessions,
             )
             is_ours = await store.settle(settlement)
         except StoreUnavailable as error:

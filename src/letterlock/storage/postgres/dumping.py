@@ -35,7 +35,7 @@ PART_BYTES = 32 * 1024 * 1024
 TABLES = {
     "queue": (
         *("large_bodies", "body_pieces", "messages", "bodies", "recipients"),
-        *("deliveries", "destinations", "attempts", "totals"),
+        *("deliveries", "destinations", "attempts", "totals", "tls_sessions"),
     ),
     "node": (
         *("policies", "certificates", "certificate_pairs", "certificate_version"),

@@ -14,7 +14,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 
 from letterlock.base.clock import Clock
@@ -27,6 +27,7 @@ from letterlock.storage.postgres.group import Group
 from letterlock.storage.postgres.owners import Owners
 from letterlock.storage.postgres.saving import save_messages
 from letterlock.storage.postgres.settling import extend_lease, settle_claims
+from letterlock.storage.postgres.tls_sessions import forget_sessions
 from letterlock.storage.queue import (
     BodyWriter,
     Claim,
@@ -184,6 +185,9 @@ class PostgresQueue:
                 await self._database.run(changing.forget_destinations)
                 await self._database.run(totals.fold)
                 return forgotten
+
+    async def forget_sessions(self, before: date) -> int:
+        return await self._database.run(lambda connection: forget_sessions(connection, before))
 
     async def free_abandoned(self) -> int:
         return await self._owners.free_abandoned()

@@ -7,6 +7,7 @@ from letterlock.storage.postgres.bodies import remove_bodies
 from letterlock.storage.postgres.connection import Connection
 from letterlock.storage.postgres.due import end_leases, refresh_destinations
 from letterlock.storage.postgres.saving import save_messages
+from letterlock.storage.postgres.tls_sessions import add_sessions
 from letterlock.storage.postgres.totals import add_totals
 from letterlock.storage.queue import (
     AttemptRecord,
@@ -91,6 +92,14 @@ async def settle_claims(
         await refresh_destinations(connection, {destination for _, destination in ended})
         now = max(moment for _, moment in settlements)
         await finish_if_done(connection, [message_id for message_id, _ in ours], now)
+        await add_sessions(
+            connection,
+            [
+                (moment, settlement.sessions)
+                for message_id, (settlement, moment) in zip(locked, settlements, strict=True)
+                if message_id is not None and settlement.sessions
+            ],
+        )
     return [message_id is not None for message_id in locked]
 
 

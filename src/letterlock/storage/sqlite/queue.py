@@ -10,7 +10,7 @@ import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -40,6 +40,7 @@ from letterlock.storage.sqlite.reader import SqliteQueueReader
 from letterlock.storage.sqlite.recent import RecentBodies
 from letterlock.storage.sqlite.saving import Save
 from letterlock.storage.sqlite.settling import Settle, extend_lease
+from letterlock.storage.sqlite.tls_sessions import forget_sessions
 from letterlock.storage.sqlite.transaction import Operation, Transaction
 from letterlock.storage.sqlite.writer import CommitUncertain, Writer
 
@@ -218,6 +219,11 @@ class SqliteQueue:
             forgotten += count
             if count < CHANGED_AT_ONCE:
                 return forgotten
+
+    async def forget_sessions(self, before: date) -> int:
+        return await self._submit(
+            lambda transaction: forget_sessions(transaction.connection, before)
+        )
 
     async def free_abandoned(self) -> int:
         # A file has one owner, and `open` has freed what the one before had claimed.

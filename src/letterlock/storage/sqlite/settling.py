@@ -16,6 +16,7 @@ from letterlock.storage.records import to_duration, to_json, to_micros, to_text
 from letterlock.storage.sqlite.connection import Value
 from letterlock.storage.sqlite.due import end_leases, refresh_destination
 from letterlock.storage.sqlite.saving import save_messages
+from letterlock.storage.sqlite.tls_sessions import add_sessions
 from letterlock.storage.sqlite.transaction import Transaction, execute_rows
 
 FIND_LEASED = """
@@ -98,6 +99,13 @@ def settle_claims(transaction: Transaction, settles: Sequence[Settle]) -> list[b
         ended = [(message_id, settlement.claim.destination) for message_id, settlement in ours]
         end_leases(connection, ended)
         transaction.touched.update(destination for _, destination in ended)
+        counted = [
+            (each.now, each.settlement.sessions)
+            for each, message_id in zip(settles, leased, strict=True)
+            if message_id is not None and each.settlement.sessions
+        ]
+        if counted:
+            add_sessions(connection, counted)
         now = max(each.now for each in settles)
         finish_if_done(transaction, [message_id for message_id, _ in ours], now)
     return [message_id is not None for message_id in leased]
