@@ -14,7 +14,9 @@ from typing import Protocol
 
 from letterlock.base.config.outbound import DnsSection
 from letterlock.base.domains import Domain
-from letterlock.network.dns_exchange import exchange_tcp, exchange_udp
+from letterlock.network.dialing import Dialer
+from letterlock.network.dns_exchange import exchange_dialed, exchange_tcp, exchange_udp
+from letterlock.network.wire import Lost
 from letterlock.protocols.dns.answers import Answer, Security
 from letterlock.protocols.dns.chains import (
     Unfinished,
@@ -75,7 +77,7 @@ class StubResolver:
     whoever can change packets could set it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - they come from one section, and all but two have defaults
         self,
         address: str,
         port: int = 53,
@@ -84,8 +86,11 @@ class StubResolver:
         trust_ad: bool = False,
         timeout: timedelta = timedelta(seconds=5),
         attempts: int = 2,
+        dialer: Dialer | None = None,
     ) -> None:
+        """`dialer`: questions go by TCP alone, over connections that it opens."""
         host = ip_address(address)
+        self._dialer = dialer
         self._server = (address, port)
         self._is_ad_trusted = trust_ad or _is_loopback(host)
         self._random = random
@@ -173,6 +178,8 @@ class StubResolver:
     async def _attempt(self, query: bytes, question: Question, end: float) -> Response | Malformed:
         try:
             async with asyncio.timeout_at(end):
+                if self._dialer is not None:
+                    return await self._ask_tcp(query, question)
                 response = await self._ask_udp(query, question)
                 if isinstance(response, Response) and response.is_truncated:
                     return await self._ask_tcp(query, question)
@@ -197,7 +204,9 @@ class StubResolver:
         return found or Malformed(f"{self} sent nothing but responses to other questions")
 
     async def _ask_tcp(self, query: bytes, question: Question) -> Response | Malformed:
-        message = await exchange_tcp(self._server, query)
+        message = await self._exchange_tcp(query)
+        if isinstance(message, Lost):
+            return Malformed(f"{self} cannot be asked: {message.detail}")
         response = parse_response(message)
         if isinstance(response, Malformed):
             return Malformed(f"{self} sent a malformed response: {response.reason}")
@@ -206,6 +215,11 @@ class StubResolver:
         if response.is_truncated:
             return Malformed(f"{self} sent a truncated response by TCP")
         return response
+
+    async def _exchange_tcp(self, query: bytes) -> bytes | Lost:
+        if self._dialer is None:
+            return await exchange_tcp(self._server, query)
+        return await exchange_dialed(self._dialer, self._server, query, self._timeout)
 
     def __str__(self) -> str:
         return f"resolver {self.address}"

@@ -10,6 +10,9 @@ import socket
 from collections.abc import Callable
 from typing import TypeVar
 
+from letterlock.network.dialing import Dialer
+from letterlock.network.wire import Lost
+
 MAX_STRAY_DATAGRAMS = 64
 """Datagrams passed over while waiting for one that answers; more than that is an attack."""
 
@@ -47,6 +50,27 @@ async def exchange_tcp(server: tuple[str, int], query: bytes) -> bytes:
         return await reader.readexactly(size)
     finally:
         writer.transport.abort()
+
+
+async def exchange_dialed(
+    dialer: Dialer, server: tuple[str, int], query: bytes, seconds: float
+) -> bytes | Lost:
+    """Do as `exchange_tcp`, over a connection that a dialer opens; each wait takes `seconds`."""
+    wire = await dialer.connect(*server, seconds)
+    if isinstance(wire, Lost):
+        return wire
+    try:
+        if lost := await wire.write(len(query).to_bytes(2) + query, seconds):
+            return lost
+        found = b""
+        while len(found) < 2 or len(found) < 2 + int.from_bytes(found[:2]):
+            octets = await wire.read(seconds)
+            if isinstance(octets, Lost):
+                return octets
+            found += octets
+        return found[2 : 2 + int.from_bytes(found[:2])]
+    finally:
+        wire.close()
 
 
 def explain_os_error(error: OSError) -> str:
