@@ -180,13 +180,24 @@ def test_a_revocation_that_nobody_would_see_is_a_fault_of_ours(numbers: tuple[in
 
 
 @pytest.mark.parametrize(
-    ("number", "days"), [(0, 7), (-1, 7), (2**159, 7), (1, 0), (1, -1), (1, 10.1)]
+    ("number", "days"), [(0, 7), (-1, 7), (2**159, 7), (1, 0), (1, -1), (1, 365.1)]
 )
 def test_a_period_keeps_to_its_bounds(number: int, days: float) -> None:
-    """Baseline Requirements 7.2: ten days, and a number of 20 octets."""
+    """Baseline Requirements 7.2: a year at most, and a number of 20 octets."""
     with pytest.raises(ValueError, match="a CRL"):
         CrlPeriod(number, START, START + timedelta(days=days))
-    assert CrlPeriod(2**159 - 1, START, START + timedelta(days=10)).number == 2**159 - 1
+    assert CrlPeriod(2**159 - 1, START, START + timedelta(days=365)).number == 2**159 - 1
+
+
+def test_a_list_of_servers_certificates_counts_for_ten_days_and_one_of_authorities_for_a_year() -> (
+    None
+):
+    """Baseline Requirements 7.2"""
+    assert draft_shard(ISSUER, 3, (), CrlPeriod(1, START, START + 10 * DAY))
+    longer = CrlPeriod(1, START, START + 10.1 * DAY)
+    with pytest.raises(ValueError, match="ten days at most"):
+        draft_shard(ISSUER, 3, (), longer)
+    assert draft_shard(ISSUER, 3, (), longer, is_of_authorities=True)
 
 
 moments = st.datetimes(datetime(2020, 1, 1), datetime(2050, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds it

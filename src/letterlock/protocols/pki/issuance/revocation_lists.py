@@ -17,6 +17,8 @@ from letterlock.protocols.pki.issuance.signing import Draft, draft_crl
 
 MAX_CRL_LIFETIME = timedelta(days=10)
 """Baseline Requirements 7.2: nextUpdate is at most ten days off."""
+MAX_AUTHORITIES_CRL_LIFETIME = timedelta(days=365)
+"""The same: of a root's list, whose key is in a safe, twelve months."""
 MAX_NUMBER = 2**159 - 1
 
 
@@ -71,8 +73,12 @@ class CrlPeriod:
     def __post_init__(self) -> None:
         if not 0 < self.number <= MAX_NUMBER:
             raise ValueError("a CRL's number is positive and has at most 20 octets")
-        if not timedelta() < self.next_update - self.this_update <= MAX_CRL_LIFETIME:
-            raise ValueError("a CRL counts for ten days at most")
+        if not timedelta() < self.lifetime <= MAX_AUTHORITIES_CRL_LIFETIME:
+            raise ValueError("a CRL counts for ten days at most, one of authorities for a year")
+
+    @property
+    def lifetime(self) -> timedelta:
+        return self.next_update - self.this_update
 
 
 def find_reason(number: int) -> Reason | None:
@@ -123,8 +129,10 @@ def draft_shard(
     Takes a second for 40,000 entries: not for an event loop.
     Raises ValueError for a certificate of another shard, and for one that is there twice: either
     would be a certificate that is revoked and not seen to be. `is_of_authorities`: of a root, whose
-    certificates are those of authorities.
+    certificates are those of authorities; for others a period of more than ten days is refused too.
     """
+    if not is_of_authorities and period.lifetime > MAX_CRL_LIFETIME:
+        raise ValueError("a CRL of servers' certificates counts for ten days at most")
     entries = sorted(revoked, key=lambda each: each.serial)
     if wrong := [each.serial for each in entries if find_shard(each.serial) != shard]:
         raise ValueError(f"serial number {wrong[0]:x} is not one of shard {shard}")
