@@ -15,10 +15,10 @@ BIN := .venv/bin
 CODE := src tests tools $(if $(wildcard benchmarks/*.py),benchmarks)
 
 # With CI=true the peers are installed unasked, and a missing one fails its tests.
-CI_PEERS := $(if $(filter true,$(CI)),peers fuzzer dkimpy)
+CI_PEERS := $(if $(filter true,$(CI)),peers fuzzer dkimpy certbot)
 
 .PHONY: help venv demo test check format lint imports types docs coverage bench proof fuzz fuzzer \
-	dkimpy parsedmarc peers peers-unpacked clean
+	dkimpy parsedmarc certbot peers peers-for-proofs peers-unpacked clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -70,7 +70,7 @@ bench: venv ## run the benchmarks
 	@set -e; for file in $(wildcard benchmarks/bench_*.py); do \
 		$(BIN)/python -m benchmarks.$$(basename $$file .py) $(ARGS); done
 
-proof: venv $(CI_PEERS) parsedmarc ## the long tests, and every property with many more examples
+proof: venv $(CI_PEERS) $(if $(CI_PEERS),peers-for-proofs) parsedmarc certbot ## the long tests, and every property with many more examples
 	@$(BIN)/python -m pytest -m "proof or hypothesis" --hypothesis-profile=proof $(ARGS)
 
 fuzz: venv ## look for inputs that break a parser (ARGS="--seconds 60 NAME", "--list")
@@ -85,6 +85,12 @@ dkimpy: venv ## make .venv-dkimpy, with the other side in tests of DKIM (Linux o
 
 parsedmarc: venv ## make .venv-parsedmarc, beside which TLS reports are read (CPython 3.11, x86-64)
 	@$(PYTHON) -m tools.side_environment parsedmarc || echo "going on without parsedmarc"
+
+certbot: venv ## make .venv-certbot, with a client of the authority in tests
+	@$(PYTHON) -m tools.side_environment certbot || echo "going on without certbot"
+
+peers-for-proofs: ## install also what only the long tests talk to: Go (Debian, root)
+	@$(PYTHON) -m tools.install_peers --proofs
 
 peers: ## install the programs that tests talk to (Debian, root); starts no service
 	@$(PYTHON) -m tools.install_peers

@@ -31,12 +31,18 @@ POLICY = Path("/usr/sbin/policy-rc.d")
 
 SERVICES = {
     "bind9": "named",
+    "clamav-daemon": "clamav-daemon",
+    "clamav-milter": "clamav-milter",
     "dovecot-lmtpd": "dovecot",
+    "fail2ban": "fail2ban",
+    "haproxy": "haproxy",
     "knot": "knot",
+    "nginx-light": "nginx",
     "nsd": "nsd",
     "opendkim": "opendkim",
     "postfix": "postfix",
     "postgresql": "postgresql",
+    "rspamd": "rspamd",
     "unbound": "unbound",
 }
 """Packages whose service would start at the next boot."""
@@ -62,13 +68,15 @@ def main(arguments: Sequence[str]) -> None:
     """Install or unpack the peers that are missing. Ends the program with 1 and one line if not."""
     parser = argparse.ArgumentParser(description="Install the programs that tests talk to.")
     parser.add_argument("--unpack", action="store_true", help="into .peers only, without root")
-    unpack_all = parser.parse_args(arguments).unpack
-    missing = [peer for peer in PEERS.values() if find_missing(peer.name)]
+    parser.add_argument("--proofs", action="store_true", help="also those that only proofs need")
+    options = parser.parse_args(arguments)
+    wanted = [peer for peer in PEERS.values() if options.proofs or not peer.is_for_proofs]
+    missing = [peer for peer in wanted if find_missing(peer.name)]
     try:
-        bring(missing, unpack_all=unpack_all)
+        bring(missing, unpack_all=options.unpack)
     except InstallError as error:
         sys.exit(f"letterlock: {error}")
-    print(f"all peers are there: {', '.join(PEERS)}")
+    print(f"all peers are there: {', '.join(peer.name for peer in wanted)}")
 
 
 def bring(peers: Sequence[Peer], *, unpack_all: bool) -> None:
@@ -217,7 +225,8 @@ def _clear_privileges(root: Path) -> None:
 
 
 def _must_be_unpacked(peer: Peer) -> bool:
-    return bool(peer.release) or (peer.is_transfer_agent and peer.name != INSTALLED_AGENT)
+    is_other_agent = peer.is_transfer_agent and peer.name != INSTALLED_AGENT
+    return bool(peer.release) or peer.is_unpacked or is_other_agent
 
 
 def _mirror() -> str:

@@ -72,14 +72,20 @@ class Knobs:
 
 @dataclass
 class Pebble:
-    """A Pebble that runs, and the ways to prove names to it. `tls_port` is its port 443."""
+    """A Pebble that runs, and the ways to prove names to it.
+
+    `http_port` and `tls_port` are its ports 80 and 443; ours are at 127.0.0.1. `resolver` is the
+    name server that it asks.
+    """
 
     directory: Url
     management: Url
     zone: ZoneServer
     http: HttpSolver | WebrootSolver
     tls: AlpnSolver
+    http_port: int
     tls_port: int
+    resolver: str
     dns: DnsSolver
     database: NodeDatabase
 
@@ -173,7 +179,9 @@ async def running_pebble(
             zone=zone,
             http=http,
             tls=tls,
+            http_port=http_port,
             tls_port=tls_port,
+            resolver=f"{host}:{port}",
             database=database,
             dns=_dns_solver(zone, port),
         )
