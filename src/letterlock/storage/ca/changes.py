@@ -12,6 +12,8 @@ from letterlock.protocols.acme.server.objects import Account, Authorization, Cer
 from letterlock.protocols.acme.server.rate_limits import Counter
 from letterlock.protocols.caa.rechecks import CaaCheck
 from letterlock.protocols.pki.issuance.revocation_lists import Revoked
+from letterlock.storage.ca.audits import AuditChange
+from letterlock.storage.ca.incidents import IncidentChange
 from letterlock.storage.ca.kept import (
     BlockedKey,
     Halt,
@@ -217,4 +219,6 @@ Change = (
     | AddPause
     | RemovePause
     | ChangeHalt
+    | IncidentChange
+    | AuditChange
 )

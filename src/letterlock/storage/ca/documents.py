@@ -17,6 +17,8 @@ from letterlock.protocols.acme.server.objects import Account, Authorization, Cer
 from letterlock.protocols.acme.server.public_keys import PublicKey, read_public_key
 from letterlock.protocols.caa.rechecks import CaaCheck, ProvedName
 from letterlock.protocols.pki.issuance.lint_records import LintRecord
+from letterlock.storage.ca.audits import AuditProgress
+from letterlock.storage.ca.incidents import Incident
 from letterlock.storage.ca.kept import Halt
 
 REMEMBERED_KEYS = 10_000
@@ -92,3 +94,5 @@ CERTIFICATE = Form(Certificate)
 CHECK = Form(CaaCheck)
 GROUNDS = Form(Grounds)
 HALT = Form(Halt)
+INCIDENT = Form(Incident)
+PROGRESS = Form(AuditProgress)

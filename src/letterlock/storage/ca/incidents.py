@@ -125,7 +125,7 @@ class MarkTold:
 
 @dataclass(frozen=True, slots=True)
 class ChangeAffected:
-    """Note how an affected certificate stands."""
+    """Note when an affected certificate was replaced, and when it was revoked."""
 
     before: Affected
     after: Affected
@@ -152,9 +152,12 @@ class IncidentReads(Protocol):
     ) -> tuple[Affected, ...]: ...
 
     async def list_standing(
-        self, incident_id: str, now: datetime, after: int, limit: int
+        self, incident_id: str, now: datetime, after: int, limit: int, *, is_changed: bool = False
     ) -> tuple[Standing, ...]:
-        """List those that have not ended and are not revoked in the incident."""
+        """List those that have not ended and are not noted as revoked.
+
+        `is_changed`: only those that an order replaces, or that are revoked.
+        """
 
     async def find_untold_account(self, incident_id: str) -> str | None:
         """Give an account that was not told yet."""

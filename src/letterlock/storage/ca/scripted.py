@@ -10,8 +10,11 @@ from letterlock.protocols.acme.renewal_info import CertificateId
 from letterlock.protocols.acme.server.nonces import GoodNonce
 from letterlock.protocols.acme.server.objects import Account
 from letterlock.protocols.acme.server.rate_limits import Counter
+from letterlock.protocols.audit.heads import SignedHead
 from letterlock.protocols.audit.records import AuditEntry, AuditRecord, Head
+from letterlock.storage.ca.audits import AuditProgress
 from letterlock.storage.ca.changes import Change
+from letterlock.storage.ca.incidents import Affected, Incident, IncidentCounts, Standing
 from letterlock.storage.ca.kept import (
     BlockedKey,
     Claimed,
@@ -29,7 +32,9 @@ from letterlock.storage.ca.kept import (
 )
 from letterlock.storage.ca.scripts import (
     auditing,
+    audits,
     certificates,
+    incidents,
     limits,
     orders,
     revocations,
@@ -204,6 +209,47 @@ class ScriptedStore:
 
     async def find_record_since(self, moment: datetime) -> int | None:
         return await self._engine.list(partial(auditing.find_record_since, moment))
+
+    async def load_incident(self, incident_id: str) -> Incident | None:
+        return await self._engine.read(partial(incidents.load_incident, incident_id))
+
+    async def list_incidents(self) -> tuple[Incident, ...]:
+        return await self._engine.list(incidents.list_incidents)
+
+    async def find_incidents_of(self, name: CertificateId) -> tuple[Incident, ...]:
+        return await self._engine.read(partial(incidents.find_incidents_of, name))
+
+    async def count_affected(self, incident_id: str, now: datetime) -> IncidentCounts:
+        return await self._engine.list(partial(incidents.count_affected, incident_id, now))
+
+    async def list_affected(self, incident_id: str, after: int, limit: int) -> tuple[Affected, ...]:
+        return await self._engine.list(partial(incidents.list_affected, incident_id, after, limit))
+
+    async def list_standing(
+        self, incident_id: str, now: datetime, after: int, limit: int, *, is_changed: bool = False
+    ) -> tuple[Standing, ...]:
+        return await self._engine.list(
+            partial(incidents.list_standing, incident_id, now, after, limit, is_changed=is_changed)
+        )
+
+    async def find_untold_account(self, incident_id: str) -> str | None:
+        return await self._engine.list(partial(incidents.find_untold_account, incident_id))
+
+    async def list_untold(
+        self, incident_id: str, account_id: str, after: int, limit: int
+    ) -> tuple[Standing, ...]:
+        return await self._engine.list(
+            partial(incidents.list_untold, incident_id, account_id, after, limit)
+        )
+
+    async def load_progress(self, name: str) -> AuditProgress:
+        return await self._engine.read(partial(audits.load_progress, name))
+
+    async def load_last_signed_head(self) -> SignedHead | None:
+        return await self._engine.read(audits.load_last_signed_head)
+
+    async def list_signed_heads(self, after: int, limit: int) -> tuple[SignedHead, ...]:
+        return await self._engine.list(partial(audits.list_signed_heads, after, limit))
 
     async def _sweep(self, now: datetime) -> None:
         if self._swept is not None and now - self._swept < SWEEP:

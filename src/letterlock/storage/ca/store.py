@@ -17,7 +17,9 @@ from letterlock.protocols.acme.server.nonces import GoodNonce
 from letterlock.protocols.acme.server.objects import Account
 from letterlock.protocols.acme.server.rate_limits import Counter
 from letterlock.protocols.audit.records import AuditEntry, AuditRecord, Head
+from letterlock.storage.ca.audits import AuditProgressReads
 from letterlock.storage.ca.changes import Change
+from letterlock.storage.ca.incidents import IncidentReads
 from letterlock.storage.ca.kept import (
     BlockedKey,
     Claimed,
@@ -193,6 +195,8 @@ class AuthorityStore(
     WorkClaims,
     Limits,
     AuditReads,
+    IncidentReads,
+    AuditProgressReads,
     Protocol,
 ):
     """All of it, for one process. Nothing else may be asked before `open` and after `close`."""

@@ -4,8 +4,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from letterlock.protocols.audit.records import AuditEntry
+from letterlock.storage.ca import audits as audit
 from letterlock.storage.ca import changes as to
-from letterlock.storage.ca.scripts import certificates, limits, orders, revocations, work
+from letterlock.storage.ca import incidents as incident
+from letterlock.storage.ca.scripts import (
+    audits,
+    certificates,
+    incidents,
+    limits,
+    orders,
+    revocations,
+    work,
+)
 from letterlock.storage.ca.scripts.auditing import append_entries
 from letterlock.storage.ca.scripts.script import Script
 
@@ -32,6 +42,13 @@ SCRIPTS: Mapping[type[Any], Callable[[Any], Script[None]]] = {
     to.AddPause: limits.add_pause,
     to.RemovePause: limits.remove_pause,
     to.ChangeHalt: limits.change_halt,
+    incident.AddIncident: incidents.add_incident,
+    incident.ChangeIncident: incidents.change_incident,
+    incident.AddAffected: incidents.add_affected,
+    incident.MarkTold: incidents.mark_told,
+    incident.ChangeAffected: incidents.change_affected,
+    audit.ChangeProgress: audits.change_progress,
+    audit.AddHead: audits.add_head,
 }
 """One for each type of change; a test compares them."""
 
