@@ -1,7 +1,9 @@
 """Run all tests, shared out over processes; or, given arguments for pytest, those in one.
 
 Tests that start nodes and peers wait half of the time, so there are two processes for each core.
-What a process says is shown when it has ended, and at last a line that counts all.
+What a process says is shown when it has ended, and at last a line that counts all. They keep their
+bytecode, whatever PYTHONDONTWRITEBYTECODE says: without it each of hundreds of processes that tests
+start compiles the program anew, and pytest all tests.
 """
 
 import os
@@ -35,6 +37,7 @@ _NO_TESTS = 5
 
 def main(arguments: Sequence[str]) -> int:
     """Run the tests; gives pytest's exit code, of several the first that tells of a failure."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     pytest = [sys.executable, "-m", "pytest"]
     if arguments:
         return subprocess.call([*pytest, *arguments], cwd=ROOT)

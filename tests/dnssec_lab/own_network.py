@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.dnssec_lab.lab import LOOPBACK
-from tests.journeys.running_node import SOURCE, command_environment
 from tests.peers import miss_peer
+from tests.programs import SOURCE, command_environment
 
 SECONDS = 120.0
 

@@ -27,16 +27,10 @@ from tests.interop.postfix_instance import (
 )
 from tests.interop.proxy_instances import HAPROXY_SOURCE, HaproxyFiles, running_haproxy
 from tests.interop.rspamd_server import GTUBE, Rspamd
-from tests.journeys.running_node import (
-    PATIENCE,
-    NodeFiles,
-    RunningNode,
-    command_environment,
-    mx_certificate,
-    running,
-)
+from tests.journeys.running_node import PATIENCE, NodeFiles, RunningNode, mx_certificate, running
 from tests.network.certificates import authority, issue
 from tests.peers import command, find_program
+from tests.programs import command_environment
 from tests.send.sending import COMMAND
 
 pytestmark = [pytest.mark.peer(name) for name in ("dovecot", "rspamd", "haproxy", "postfix")]

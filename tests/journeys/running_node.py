@@ -12,7 +12,6 @@ import smtplib
 import socket
 import ssl
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,18 +22,13 @@ from typing import Any
 
 from letterlock.protocols.pki.throwaway_ca import Issued
 from tests.network.certificates import authority, issue, write_pair
+from tests.programs import PROGRAM, ForkedProgram, command_environment, run_program
 
-SOURCE = Path(__file__).resolve().parent.parent.parent / "src"
-SERVE = (sys.executable, "-m", "letterlock", "serve", "--config")
 PATIENCE = 60.0
 """Seconds until a wait has failed. On a machine with ten times its load a start alone takes 10."""
 
 Settings = dict[str, dict[str, object]]
 _QUEUED_AS = re.compile(r"queued as (\w+)")
-
-
-def command_environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONWARNINGS": "error"}
 
 
 @dataclass
@@ -107,14 +101,7 @@ class NodeFiles:
 
     def command(self, *arguments: str, timeout: float = PATIENCE) -> Answer:
         """Run `letterlock ARGUMENTS --config ...`."""
-        done = subprocess.run(
-            [sys.executable, "-m", "letterlock", *arguments, "--config", str(self.config)],
-            env=command_environment(),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        done = run_program([*arguments, "--config", str(self.config)], timeout=timeout)
         return Answer(done.returncode, done.stdout, done.stderr)
 
     def mails(self, user: str = "alice", domain: str | None = None) -> list[str]:
@@ -141,8 +128,19 @@ def to_toml_key(key: str) -> str:
     return key if re.fullmatch(r"[\w-]+", key) else json.dumps(key)
 
 
+def _start(command: Sequence[str], popen: dict[str, Any]) -> subprocess.Popen[str] | ForkedProgram:
+    """Start the program: quickly, where nothing is asked that needs a new interpreter."""
+    if not popen and tuple(command[: len(PROGRAM)]) == PROGRAM:
+        return ForkedProgram(command[len(PROGRAM) :])
+    environment = {**command_environment(), **popen.pop("environment", {})}
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, **popen)
+
+
 class RunningNode:
-    """A `serve` process and what it logs."""
+    """A `serve` process and what it logs.
+
+    It is a new interpreter if anything of Popen's is asked for, even an empty `environment`.
+    """
 
     def __init__(
         self, files: NodeFiles, command: Sequence[str] | None = None, **popen: Any
@@ -151,14 +149,7 @@ class RunningNode:
         self.lines: list[str] = []
         self._changed = threading.Condition()
         self._is_over = False
-        environment = {**command_environment(), **popen.pop("environment", {})}
-        self.process = subprocess.Popen(
-            command or [*SERVE, str(files.config)],
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-            **popen,
-        )
+        self.process = _start(command or [*PROGRAM, "serve", "--config", str(files.config)], popen)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self.port = 0

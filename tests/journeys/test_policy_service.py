@@ -15,13 +15,8 @@ import pytest
 
 from tests.interop.background import zones
 from tests.journeys.asking import COMMAND, ask_once, client, find_address, make_files
-from tests.journeys.running_node import (
-    PATIENCE,
-    RunningNode,
-    command_environment,
-    running,
-    started,
-)
+from tests.journeys.running_node import PATIENCE, RunningNode, running, started
+from tests.programs import command_environment
 
 ZONES = {
     "dane.example": f"@ MX 10 mx\nmx A 127.0.0.1\n_25._tcp.mx TLSA 3 1 1 {'11' * 32}\n",

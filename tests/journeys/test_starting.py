@@ -17,14 +17,8 @@ from pathlib import Path
 import pytest
 
 from letterlock.node.shards import MAX_BROKEN
-from tests.journeys.running_node import (
-    SOURCE,
-    NodeFiles,
-    command_environment,
-    mx_certificate,
-    running,
-    started,
-)
+from tests.journeys.running_node import NodeFiles, mx_certificate, running, started
+from tests.programs import SOURCE, command_environment
 
 is_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 

@@ -13,16 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.journeys.running_node import (
-    PATIENCE,
-    NodeFiles,
-    RunningNode,
-    command_environment,
-    mx_certificate,
-    running,
-)
+from tests.journeys.running_node import PATIENCE, NodeFiles, RunningNode, mx_certificate, running
 from tests.network.certificates import authority
 from tests.peers import find_program
+from tests.programs import command_environment
 
 NAME, PASSWORD = "alice", "correct horse, battery"
 TEXT = "From: Alice <alice@example.org>\nTo: postmaster@example.org\nSubject: hello\n\nhello\n"

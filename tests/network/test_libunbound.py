@@ -21,7 +21,7 @@ from letterlock.network.libunbound import LibunboundResolver
 from letterlock.protocols.dns.answers import Existence, Security
 from tests.dnssec_lab.fault_proxy import Fault
 from tests.dnssec_lab.lab import DnssecLab, require_libunbound
-from tests.journeys.running_node import command_environment
+from tests.programs import command_environment
 
 SECURE = Domain("secure.example")
 

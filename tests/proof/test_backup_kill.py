@@ -19,7 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.journeys.running_node import NodeFiles, RunningNode, command_environment, running
+from tests.journeys.running_node import NodeFiles, RunningNode, running
+from tests.programs import command_environment
 from tests.proof.mail_load import RELAYED, Senders, Sink, make_files, sink
 
 ROUNDS = 20

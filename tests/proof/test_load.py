@@ -136,7 +136,7 @@ def carry(files: NodeFiles, senders: int, size: int, *, tls: bool) -> int:
     with digesting_sink() as sink:
         files.change("deliver", routes={"relayed.example": f"[127.0.0.1]:{sink.port}"})
         files.change("deliver", max_connections_per_destination=senders)
-        with running(files) as node:
+        with running(files, environment={}) as node:  # its memory is measured
             start = threading.Barrier(senders)
             began = time.monotonic()
             with ThreadPoolExecutor(senders) as threads:

@@ -16,7 +16,8 @@ from statistics import median, quantiles
 
 import pytest
 
-from tests.journeys.running_node import Client, NodeFiles, command_environment, running
+from tests.journeys.running_node import Client, NodeFiles, running
+from tests.programs import command_environment
 from tests.proof.large_queue import fill_postgres, fill_sqlite, make_deferred
 from tests.storage.postgres_server import PostgresServer
 

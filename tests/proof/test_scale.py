@@ -32,7 +32,8 @@ from letterlock.storage.queue import (
     Settlement,
 )
 from letterlock.storage.sqlite.queue import SqliteQueue
-from tests.journeys.running_node import NodeFiles, command_environment, running
+from tests.journeys.running_node import NodeFiles, running
+from tests.programs import command_environment
 from tests.proof.large_queue import (
     CLOCK,
     fill_postgres,
@@ -185,7 +186,7 @@ def test_a_node_starts_quickly_and_stays_small(shard: Path, tmp_path: Path) -> N
     files = NodeFiles(shard.parent.parent.parent)
     usual = start_seconds(NodeFiles(tmp_path))
     seconds = start_seconds(files)
-    with running(files) as node:
+    with running(files, environment={}) as node:  # its memory is measured
         for _ in range(20):
             node.wait_delivered(node.send())
         status, status_seconds = timed(lambda: files.command("status", "--json"))

@@ -1,5 +1,6 @@
 """All tests in several processes: what each says is shown, and a failure of any is one."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,8 +54,10 @@ def test_arguments_are_pytests(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def call(command: Sequence[str], cwd: Path) -> int:
         calls.append((command[1:], cwd))
+        assert "PYTHONDONTWRITEBYTECODE" not in os.environ
         return 7
 
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setattr("subprocess.call", call)
     assert run_tests.main(["tests/base", "-x"]) == 7
     assert calls == [(["-m", "pytest", "tests/base", "-x"], run_tests.ROOT)]

@@ -7,13 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.journeys.running_node import (
-    PATIENCE,
-    SOURCE,
-    Answer,
-    NodeFiles,
-    command_environment,
-)
+from tests.journeys.running_node import PATIENCE, Answer, NodeFiles
+from tests.programs import SOURCE, command_environment
 from tools.keep_release import FOLDER, unpack
 
 
