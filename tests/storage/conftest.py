@@ -12,7 +12,12 @@ from letterlock.storage.postgres.queue import PostgresQueue
 from letterlock.storage.queue import QueueStore
 from letterlock.storage.sqlite.queue import SqliteQueue
 from tests.fakes import FakeClock
-from tests.storage.authorities import MakeStore, sqlite_store
+from tests.storage.authorities import (
+    MakeStore,
+    emptied_authority,
+    postgres_store,
+    sqlite_store,
+)
 from tests.storage.messages import Mail
 from tests.storage.node_stores import MakeNode, NodeStores, emptied_node, postgres_node, sqlite_node
 from tests.storage.postgres_server import PostgresServer
@@ -90,9 +95,14 @@ async def node(make_node: MakeNode) -> AsyncIterator[NodeStores]:
     await node.certificates.close()
 
 
-@pytest.fixture
-def make_authority(clock: FakeClock, tmp_path: Path) -> MakeStore:
+@pytest.fixture(params=ENGINES)
+async def make_authority(
+    request: pytest.FixtureRequest, clock: FakeClock, tmp_path: Path
+) -> MakeStore:
     """Give what makes further stores on one empty database, as other processes would."""
+    if request.param == "postgres":
+        dsn = await emptied_authority(request.getfixturevalue("node_schema"))
+        return partial(postgres_store, dsn, clock)
     return partial(sqlite_store, tmp_path / "ca" / "authority.db", clock)
 
 

@@ -40,6 +40,8 @@ _HAS_READABLE_FROM = """
     WHERE attrelid = to_regclass($1) AND attname = 'readable_from' AND NOT attisdropped
 """
 
+_HAS_SCHEMA = "SELECT 1 FROM pg_namespace WHERE nspname = $1"
+
 T = TypeVar("T")
 
 
@@ -47,11 +49,13 @@ T = TypeVar("T")
 class Schema:
     """Tables that belong together; the queue's and the node's can share one database.
 
-    `package` has their migrations, the table `versions` has those that were applied.
+    `package` has their migrations, the table `versions` has those that were applied. `name`: the
+    schema of PostgreSQL that they have to themselves, which is made; None: what the DSN leads to.
     """
 
     package: str
     versions: Literal["schema_version", "node_schema_version"]
+    name: str | None = None
 
 
 QUEUE_SCHEMA = Schema("letterlock.storage.postgres.migrations", "schema_version")
@@ -79,6 +83,8 @@ class Database:
         self._schema = schema
         self._pool: Any = None
         self._settings = {"application_name": f"letterlock {node}", "jit": "off", **_KEEPALIVE}
+        if schema.name is not None:
+            self._settings["search_path"] = schema.name
         self._identity: Connection | None = None
         """Held open, since our name is ours as long as it lasts."""
         self._has_name = False
@@ -149,6 +155,14 @@ class Database:
                 if tries == MAX_TRIES or not _lost_deadlock(error.__cause__):
                     raise
         raise AssertionError("the last try returns or raises")
+
+    async def look(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Do work that changes nothing, and that one statement is enough for.
+
+        Raises StoreUnavailable.
+        """
+        async with self._connection() as connection:
+            return await work(connection)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
@@ -227,6 +241,9 @@ async def connected(dsn: str) -> AsyncIterator[Any]:
 
 
 async def _migrate(connection: Connection, schema: Schema, now: int) -> None:
+    # Looked for first: to make one takes a right that the operator need not give where it is there.
+    if schema.name is not None and not await connection.fetchval(_HAS_SCHEMA, schema.name):
+        await connection.execute(f'CREATE SCHEMA "{schema.name}"')
     await make_versions(connection, schema)
     query = f"SELECT version, checksum, readable_from FROM {schema.versions}"  # noqa: S608 - a constant
     rows = await connection.fetch(query)

@@ -1,0 +1,1 @@
+"""The authority's store in PostgreSQL, which processes of several machines may share."""

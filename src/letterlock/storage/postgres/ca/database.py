@@ -1,0 +1,105 @@
+"""The authority's tables in PostgreSQL: how this process reads and changes them.
+
+They have a schema of their own, so that the database may be that of a node, and its role need not
+be. What arrives while one commit runs is committed together by the next, each with a savepoint.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from letterlock.base.clock import Clock
+from letterlock.storage.ca.scripts.script import Refused, Script
+from letterlock.storage.postgres.ca.following import follow, follow_whole
+from letterlock.storage.postgres.connection import Connection, Database, Schema
+from letterlock.storage.postgres.group import Group
+from letterlock.storage.records import to_micros
+
+SCHEMA = Schema(
+    "letterlock.storage.postgres.ca.migrations", "schema_version", "letterlock_authority"
+)
+COMMIT_LOCK = 0x61757468
+"""The first key of the advisory lock that lets one commit after the other, over all processes."""
+
+_TAKE_TURN = "SELECT pg_advisory_xact_lock($1, hashtext(current_schema()))"
+# For this transaction: a crash of the server may lose it, and nothing else.
+_DO_NOT_WAIT = "SET LOCAL synchronous_commit = off"
+
+T = TypeVar("T")
+_Make = Callable[[], Script[Any]]
+_Outcome = tuple[Any, Exception | None]
+
+
+class AuthorityDatabase:
+    """One process's connections. `node` names it. Fulfils `storage.ca.scripted.Engine`."""
+
+    def __init__(self, dsn: str, node: str, clock: Clock) -> None:
+        self._database = Database(dsn, f"{node}/authority", SCHEMA)
+        self._clock = clock
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._commits = Group[_Make, _Outcome](self._commit_all, self._begin)
+        self._changes = Group[_Make, _Outcome](self._change_all, self._begin)
+
+    async def open(self) -> None:
+        """Make the tables or bring them forward. Raises LocalError and StoreUnavailable."""
+        await self._database.open(to_micros(self._clock.now()))
+
+    async def close(self) -> None:
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._database.close()
+
+    async def read(self, make: Callable[[], Script[T]]) -> T:
+        return await self._database.look(lambda connection: follow(connection, make()))
+
+    async def list(self, make: Callable[[], Script[T]]) -> T:
+        return await self.read(make)
+
+    async def commit(self, make: Callable[[], Script[T]]) -> T:
+        return await self._add(self._commits, make)
+
+    async def change(self, make: Callable[[], Script[T]]) -> T:
+        return await self._add(self._changes, make)
+
+    async def _add(self, group: Group[_Make, _Outcome], make: Callable[[], Script[T]]) -> T:
+        self._database.require_open()
+        result, error = await group.add(make)
+        if error is not None:
+            raise error
+        found: T = result
+        return found
+
+    async def _commit_all(self, makes: Sequence[_Make]) -> Sequence[_Outcome]:
+        return await self._database.run(partial(_commit_each, makes))
+
+    async def _change_all(self, makes: Sequence[_Make]) -> Sequence[_Outcome]:
+        return await self._database.run(partial(_change_each, makes))
+
+    def _begin(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
+        # It goes on to its end though who waited for it is cancelled; `close` waits for it.
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+async def _commit_each(makes: Sequence[_Make], connection: Connection) -> list[_Outcome]:
+    await connection.execute(_TAKE_TURN, COMMIT_LOCK)
+    return [await _follow_one(connection, make) for make in makes]
+
+
+async def _change_each(makes: Sequence[_Make], connection: Connection) -> list[_Outcome]:
+    await connection.execute(_DO_NOT_WAIT)
+    return [await _follow_one(connection, make) for make in makes]
+
+
+async def _follow_one(connection: Connection, make: _Make) -> _Outcome:
+    """Give what a script comes to; it takes only itself back, where the connection still works."""
+    try:
+        return await follow_whole(connection, make()), None
+    except Refused as error:
+        return None, error
+    except (ValueError, TypeError, LookupError) as error:
+        # A mistake of who wrote the script or its values, and nobody else's business.
+        return None, error
