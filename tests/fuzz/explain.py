@@ -1,6 +1,14 @@
-"""What `policy explain` is asked, and the mail log that it reads."""
+"""What `policy explain` is asked, and mail logs, as it and `log explain` read them."""
+
+from datetime import UTC, datetime
 
 from letterlock.base.domains import Domain
+from letterlock.protocols.mail_log.causes import SECOND_MX, Cause
+from letterlock.protocols.mail_log.journal import read_export
+from letterlock.protocols.mail_log.lines import read_json_line, read_line
+from letterlock.protocols.mail_log.postfix import read_event
+from letterlock.protocols.mail_log.reading import LogReader
+from letterlock.protocols.mail_log.stamps import read_stamp
 from letterlock.services.deliver.delivery import Routing
 from letterlock.services.discover.next_hop import NextHopError, parse_next_hop
 from letterlock.services.explain.explainer import parse_question
@@ -61,7 +69,73 @@ def _add(parts: tuple[LogSummary, ...]) -> dict[str, int]:
     return {word: sum(part.deliveries.get(word, 0) for part in parts) for word in words}
 
 
+def check_log_deliveries(octets: bytes) -> None:
+    """A log of any form gives deliveries with causes of the list; cut in two files, no more."""
+    lines = octets.decode("utf-8", "replace").splitlines(keepends=True)
+    reader = LogReader()
+    found = list(reader.read(lines))
+    reader.close()
+    assert reader.tally.lines <= len(lines)
+    assert reader.tally.unread <= reader.tally.lines
+    for delivery in found:
+        assert Cause(delivery.cause.removeprefix(SECOND_MX))
+        assert len(delivery.evidence) < 200
+        moment = read_stamp(delivery.stamp, _NOW, UTC)
+        assert moment is None or moment.tzinfo is UTC
+    for line in lines:
+        parts = read_line(line)
+        if parts is not None:
+            read_event(parts.text)
+        read_json_line(line)
+    assert len(list(read_export(lines))) <= len(lines)
+    if not lines or "=" not in lines[0]:
+        parted = LogReader()
+        cut = len(lines) // 2
+        assert [*parted.read(lines[:cut]), *parted.read(lines[cut:])] == found or any(
+            each.startswith("__") for each in lines
+        )
+
+
+_NOW = datetime(2026, 11, 22, tzinfo=UTC)
+_LOGS = (
+    b"""\
+Nov 22 15:25:24 a postfix/smtp[7]: certificate verification failed for m[1.2.3.4]:25: untrusted \
+issuer /CN=x
+Nov 22 15:25:24 a postfix/smtp[7]: Untrusted TLS connection established to m[1.2.3.4]:25: TLSv1.3 \
+with cipher X (256/256 bits)
+Nov 22 15:25:24 a postfix/smtp[7]: 67CF62BC555: to=<b@w.example>, relay=m[1.2.3.4]:25, delay=0.2, \
+delays=0/0/0/0, tls=verify, dsn=4.7.5, status=deferred (Server certificate not verified)
+""",
+    b"""\
+2026-11-22 15:39:22 1xV9f0-0000Aj-1C H=m [1.2.3.4] TLS error on connection (recv): Certificate is \
+required
+2026-11-22 15:39:22 1xV9f0-0000Aj-1C == b@w.example R=r T=t defer (-18) H=m [1.2.3.4]: Remote \
+host closed connection in response to EHLO x
+2026-11-22 15:39:22 1xV9f0-0000Aj-1C => b@w.example R=r T=t H=m [1.2.3.4] X=TLS1.3:X:256 CV=yes \
+C="250 Ok"
+""",
+    b"""\
+__CURSOR=1
+__REALTIME_TIMESTAMP=1700000000000000
+SYSLOG_IDENTIFIER=postfix/smtp
+_PID=7
+MESSAGE=67CF62BC555: to=<b@w.example>, relay=none, delay=1, dsn=4.4.1, status=deferred (connect \
+to m[::1]:25: Connection refused)
+
+""",
+    b"""\
+{"time": "2026-11-22T15:39:22Z", "service": "smtp", "process": 7, "queue_id": "ABCDEFGHIJ1", \
+"text": "to=<b@w.example>, relay=m[1.2.3.4]:25, delay=1, dsn=2.0.0, status=sent (250 ok)"}
+""",
+)
+_LOGS_WORDS = (
+    *(b"smtp[7]: ", b"tlsproxy[7]: ", b"SSL_connect error to ", b"warning: TLS library problem: "),
+    *(b"m[1.2.3.4]:25", b"m2[1.2.3.5]:25", b"conn_use=2, ", b"tls=dane, ", b"Verified ", b"\n"),
+    *(b"Cannot start TLS: handshake failure", b"warning: ", b"H=m [1.2.3.4]", b"Completed"),
+)
+
 TARGETS = (
+    Target("log-deliveries", check_log_deliveries, _LOGS, _LOGS_WORDS, 2048, runs=300),
     Target(
         "policy-question",
         check_question,

@@ -1,0 +1,50 @@
+"""What a log says became of mail: a value for each attempt and recipient, whoever wrote it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """A handshake as the log has it. `trust` is Postfix's word, which is no verdict by itself."""
+
+    trust: str
+    version: str
+    cipher: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedDelivery:
+    """One attempt for one recipient. `cause` is of `causes`, or begins with `SECOND_MX`.
+
+    `stamp` is as the log has it; `level` is empty where the log does not show it; `evidence` are
+    texts of the lines that it rests on, without their beginning.
+    """
+
+    stamp: str
+    queue_id: str
+    recipient: str
+    mx: str
+    ip: str
+    level: str
+    tls: Tls | None
+    status: str
+    dsn: str
+    cause: str
+    evidence: tuple[str, ...] = ()
+
+    @property
+    def domain(self) -> str:
+        """The recipient's domain, in lower case; empty: it has none."""
+        _, found, domain = self.recipient.rpartition("@")
+        return domain.lower().rstrip(".") if found else ""
+
+
+@dataclass(slots=True)
+class Tally:
+    """How much was read, and what could not be tied to a delivery."""
+
+    lines: int = 0
+    unread: int = 0
+    """Lines of no form that is known."""
+    untied: int = 0
+    """Lines about TLS and failures whose delivery is not in the log."""
