@@ -12,7 +12,8 @@ class AuditProgress:
     """How far an audit is. `name` says which; `position` is what it has looked at last.
 
     `round` counts how often it went through all from the beginning; `began` is when it did last.
-    `checked` and `faulty` are of this round, `ended` is when the round before was at its end.
+    `ended` is when it was at the end of all; `checked` and `faulty` count since `began`. `mailed`
+    is when somebody was told of what it found.
     """
 
     name: str
@@ -22,6 +23,7 @@ class AuditProgress:
     ended: datetime | None = None
     checked: int = 0
     faulty: int = 0
+    mailed: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
