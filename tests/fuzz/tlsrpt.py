@@ -3,11 +3,18 @@
 import gzip
 import io
 import zipfile
+from contextlib import suppress
 from datetime import date
 
 from letterlock.protocols.mime.header import Header, decode_words, parse_parameterized
 from letterlock.protocols.mime.parts import MAX_PARTS, decode_base64, find_parts
 from letterlock.protocols.tlsrpt.datagram import DatagramError, parse_datagram
+from letterlock.protocols.tlsrpt.destinations import (
+    DestinationError,
+    HttpsDestination,
+    MailDestination,
+    parse_destination,
+)
 from letterlock.protocols.tlsrpt.fetcher import (
     FetcherError,
     format_details,
@@ -49,6 +56,8 @@ def check_record(octets: bytes) -> None:
             assert all(uri in text for uri in rua)
             assert not any(set(uri) & set(" \t,;!") for uri in rua)
             assert set(record.destinations) <= set(rua)
+            for uri in rua:
+                check_destination(uri)
             if text.startswith("v=TLSRPTv1;"):
                 assert parse_record([*texts, b"v=spf1 -all"]) == record
         case TlsrptRecordError(reason):
@@ -120,6 +129,18 @@ def check_parts(octets: bytes) -> None:
         assert 0 <= part.start <= part.end <= len(part.whole)
         assert part.file_name is None or part.file_name
         part.decode()
+
+
+def check_destination(uri: str) -> None:
+    """A URI is one that mail or a request can go to, or none."""
+    with suppress(DestinationError):
+        match parse_destination(uri):
+            case MailDestination(address):
+                assert address.isascii()
+                assert address.isprintable()
+            case HttpsDestination(host, port, target):
+                assert f"{host}{target}".isprintable()
+                assert 1 <= port <= 0xFFFF
 
 
 def check_datagram(octets: bytes) -> None:
