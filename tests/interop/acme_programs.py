@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests import peers
-from tests.interop.acme_world import ADDRESSES, KID, AcmeWorld
+from tests.interop.acme_world import ADDRESSES, AcmeWorld
 from tests.peers import MISSING, miss_peer
 from tools.side_environment import is_current, side_python
 
@@ -140,7 +140,7 @@ class Lego(Client):
     @property
     def bound(self) -> list[str]:
         """How its account is bound to another one."""
-        return ["--eab", "--kid", KID, "--hmac", self.world.external[KID]]
+        return ["--eab", "--kid", self.world.kid, "--hmac", self.world.mac_key]
 
     def chain(self, name: str) -> Path:
         return self.folder / "certificates" / f"{name.replace('*', '_')}.crt"

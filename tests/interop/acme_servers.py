@@ -21,7 +21,6 @@ from cryptography import x509
 
 from tests import peers
 from tests.interop.acme_programs import PATIENCE, Client, Said, call
-from tests.interop.acme_world import KID
 
 SOURCE = Path(__file__).with_name("autocert_program.go")
 _PACKAGES = "/usr/share/gocode"
@@ -56,7 +55,7 @@ class Autocert(Client):
     @property
     def bound(self) -> list[str]:
         """How its account is bound to another one."""
-        return ["-kid", KID, "-mac", self.world.external[KID]]
+        return ["-kid", self.world.kid, "-mac", self.world.mac_key]
 
     @contextmanager
     def serving(self, *names: str, by_http: bool = False) -> Iterator[None]:
@@ -111,7 +110,7 @@ class Caddy(Client):
             },
         }
         if is_bound:
-            issuer["external_account"] = {"key_id": KID, "mac_key": world.external[KID]}
+            issuer["external_account"] = {"key_id": world.kid, "mac_key": world.mac_key}
         server = {
             "listen": [f"{self.address}:{world.tls_port}"],
             "automatic_https": {"disable_redirects": True},

@@ -6,9 +6,9 @@ which tells a server of the test's.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
@@ -73,7 +73,9 @@ class AcmeWorld:
     """One that is not the default."""
     other_top: str
     """The common name at the top of an alternate chain; empty where there is none."""
-    external: Mapping[str, str] = field(default_factory=lambda: {KID: MAC_KEY})
+    kid: str = KID
+    """An account elsewhere that it knows, by which accounts can be bound, and its key."""
+    mac_key: str = MAC_KEY
 
     def make_folder(self, name: str) -> Path:
         """Make an empty folder for a client."""

@@ -23,7 +23,7 @@ from tests.interop.acme_servers import (
     shown_certificate,
     web_server,
 )
-from tests.interop.acme_world import KID, AcmeWorld, name_of
+from tests.interop.acme_world import AcmeWorld, name_of
 from tests.interop.acme_worlds import NEW_PEBBLE, OLD_PEBBLE, running_world
 from tests.interop.background import in_background
 
@@ -212,7 +212,7 @@ class TestCertbot:
     @pytest.mark.proof
     def test_the_life_of_an_account(self, world: AcmeWorld, certbot: Certbot) -> None:
         """RFC 8555 §7.3.4, §7.3.2, §7.3.6: bound to another one, changed, and closed."""
-        bound = ["--eab-kid", KID, "--eab-hmac-key", world.external[KID]]
+        bound = ["--eab-kid", world.kid, "--eab-hmac-key", world.mac_key]
         certbot.run("register", *bound)
         certbot.run("update_account", "--email", "hostmaster@example.org")
         certbot.run("show_account")
