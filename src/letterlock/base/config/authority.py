@@ -70,6 +70,11 @@ class CaSection:
     name: str = "Letterlock"
     """What it is called in its own certificates, which `letterlock ca init` makes."""
 
+    public: bool = False
+    """Whether the public is to trust it: then nothing of the Baseline Requirements is excused when
+    certificates are linted, and there must be as many perspectives as those want. What else a
+    public authority needs, no program gives."""
+
     url: BaseUrl | None = None
     """The URL that its paths stand behind, as clients have it: `https://ca.example.org`. It stays:
     accounts have it in their names, which stand in CAA records. Unset: `hostname` with the port of

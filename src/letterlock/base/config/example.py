@@ -21,11 +21,16 @@ _HOPS = """\
 """
 
 
-def format_example(given: Mapping[str, object]) -> str:
-    """Write the file. `given` holds the keys that are set, as `section.key`, and their values."""
+def format_example(given: Mapping[str, object], *, only: str | None = None) -> str:
+    """Write the file. `given` holds the keys that are set, as `section.key`, and their values.
+
+    `only` is a section: beside the first keys there are then that one and those below it.
+    """
     unused = set(given)
     parts = [_comment(_HEAD)]
     for section in describe_sections():
+        if only is not None and section.name.partition(".")[0] not in ("", only):
+            continue
         parts.append(_format_section(section, given))
         unused -= {_full_name(section, setting) for setting in section.settings}
     if unused:

@@ -26,14 +26,15 @@ def read_dsn(section: QueueSection) -> str:
         raise refuse_setting(("queue", "url_file"), message) from error
     if not url:
         raise refuse_setting(("queue", "url"), 'is needed with queue.engine = "postgres"')
-    if not _is_url(url):
+    if not is_url(url):
         # It may hold a password: it is not shown.
         key = "url" if section.url_file is None else "url_file"
         raise refuse_setting(("queue", key), "must be postgresql://user@host/name")
     return url
 
 
-def _is_url(text: str) -> bool:
+def is_url(text: str) -> bool:
+    """Whether a text has the form of a database's address."""
     try:
         parts = urlsplit(text)
         # Reading the port is what checks it.

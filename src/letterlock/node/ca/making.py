@@ -1,0 +1,139 @@
+"""Makes an authority: a root, whose key goes into a safe, and the one below it that issues.
+
+RFC 5280 §4, Baseline Requirements 7.1.2.1 and 7.1.2.6. Nothing that is there is written over. The
+root signs one CRL here, for the authority below it, which counts for a year.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from letterlock.base.clock import Clock
+from letterlock.base.config.faults import refuse_setting
+from letterlock.base.config.sections import Config
+from letterlock.base.errors import LocalError
+from letterlock.node.account import acting_as, find_account, find_owner
+from letterlock.node.ca.keys import ISSUING, ROOT, KeyFiles, name_files
+from letterlock.node.ca.rules import find_crl_port, find_crl_url, make_name_rules
+from letterlock.node.ca.stores import open_store
+from letterlock.protocols.pki.issuance.certificates import AuthorityName
+from letterlock.protocols.pki.issuance.issuers import Issuer
+from letterlock.protocols.pki.issuance.linting import EXCUSED, PRIVATE, Linter
+from letterlock.protocols.pki.issuance.revocation_lists import CrlPeriod, draft_shard, next_number
+from letterlock.protocols.pki.issuance.signing import KeySigner, sign_draft
+from letterlock.services.ca.hierarchy.making import (
+    OF_AUTHORITIES_SHARDS,
+    Below,
+    make_authority,
+    make_root,
+    make_root_issuer,
+)
+from letterlock.services.ca.keys.files import make_passphrase_file, write_key_file
+from letterlock.services.ca.publications import find_key_identifier
+from letterlock.storage.ca.changes import PutCrl
+from letterlock.storage.ca.kept import KeptCrl
+from letterlock.storage.durable import make_folder
+from letterlock.storage.queue import StoreUnavailable
+from letterlock.storage.written_once import PUBLIC_MODE, write_once
+
+ROOT_CRL_LIFETIME = timedelta(days=365)
+
+
+@dataclass(frozen=True, slots=True)
+class MadeFiles:
+    """What was made: the files, and the root's CRL, which the store is to have."""
+
+    root: KeyFiles
+    issuing: KeyFiles
+    root_certificate: x509.Certificate
+    root_crl: KeptCrl
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        return (*self.root, *self.issuing)
+
+
+def make_authority_files(config: Config, clock: Clock) -> MadeFiles:
+    """Make keys and certificates in `ca.folder`. Raises LocalError, where there is one already."""
+    section, now = config.ca, clock.now()
+    if section.issuers:
+        raise refuse_setting(("ca", "issuers"), "names keys: nothing is made beside them")
+    root, issuing = (name_files(section.folder, each) for each in (ROOT, ISSUING))
+    for path in (*root, *issuing):
+        if path.exists():
+            raise LocalError(f"{path}: is there already and stays as it is: an authority is made")
+    linter = Linter(EXCUSED if section.public else PRIVATE)
+    root_signer = KeySigner(ec.generate_private_key(ec.SECP384R1()))
+    issuing_key = ec.generate_private_key(ec.SECP256R1())
+    try:
+        made = make_root(_name(config, "Root"), root_signer, linter, now)
+        crl_url = find_crl_url(config, find_crl_port(config))
+        issuer = make_root_issuer(made.certificate, root_signer, crl_url)
+        has_client_auth = any(each.client_auth for each in section.profiles)
+        below = Below(
+            _name(config, "Issuing"),
+            issuing_key.public_key(),
+            rules=make_name_rules(section.names),
+            has_client_auth=has_client_auth,
+        )
+        made_below = make_authority(issuer, below, linter, now)
+    except ValueError as error:
+        raise refuse_setting(("ca",), str(error)) from error
+    for files, key, certificate in (
+        (root, root_signer.key, made.certificate),
+        (issuing, issuing_key, made_below.certificate),
+    ):
+        write_key_file(files.key, key, make_passphrase_file(files.passphrase))
+        write_once(files.certificate, certificate.public_bytes(Encoding.PEM), PUBLIC_MODE)
+    return MadeFiles(root, issuing, made.certificate, sign_root_crl(issuer, clock))
+
+
+def sign_root_crl(issuer: Issuer, clock: Clock, last: int | None = None) -> KeptCrl:
+    """Sign a root's CRL, which is empty: an authority of ours that is revoked is not used any more.
+
+    `last` is the number of the one before.
+    """
+    now = clock.now().replace(microsecond=0)
+    period = CrlPeriod(next_number(last, now), now, now + ROOT_CRL_LIFETIME)
+    draft = draft_shard(issuer, OF_AUTHORITIES_SHARDS, (), period, is_of_authorities=True)
+    identifier = find_key_identifier(issuer.certificate)
+    assert identifier is not None
+    der = sign_draft(draft, issuer.signer)
+    return KeptCrl(identifier, OF_AUTHORITIES_SHARDS, period, 0, der)
+
+
+def _name(config: Config, which: str) -> AuthorityName:
+    return AuthorityName(f"{config.ca.name} {which} {config.hostname}"[:64], config.ca.name[:64])
+
+
+@contextmanager
+def own_folder(config: Config) -> Iterator[None]:
+    """Make the data folder, and go on as who runs the authority, when root. Raises LocalError."""
+    account = find_account(config)
+    try:
+        is_new = not config.data_dir.exists()
+        make_folder(config.data_dir)
+        if is_new and account is not None:
+            os.chown(config.data_dir, account.pw_uid, account.pw_gid, follow_symlinks=False)
+        owner = find_owner(config.data_dir)
+    except OSError as error:
+        message = f"{error.filename or config.data_dir}: {error.strerror}"
+        raise refuse_setting(("data_dir",), message) from error
+    with acting_as(owner):
+        yield
+
+
+async def keep_root_crl(config: Config, crl: KeptCrl, clock: Clock) -> None:
+    """Put the root's CRL where it is served from. Raises LocalError."""
+    try:
+        async with open_store(config, clock) as store:
+            await store.commit([PutCrl(crl, None)])
+    except StoreUnavailable as error:
+        raise LocalError(f"the authority's database: {error}") from error

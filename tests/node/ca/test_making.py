@@ -1,0 +1,112 @@
+"""An authority is made: its files, and that they are what they must be."""
+
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from letterlock.base.clock import SystemClock
+from letterlock.base.config.load import parse_config
+from letterlock.base.config.sections import Config
+from letterlock.base.errors import LocalError
+from letterlock.node.ca.keys import ISSUING, ROOT, load_issuers, name_files
+from letterlock.node.ca.making import keep_root_crl, make_authority_files
+from letterlock.node.ca.stores import open_store
+from letterlock.services.ca.publications import Publications, name_folder
+
+CRLS = "http://ca.example.org/crl/"
+
+
+def read(folder: Path, text: str = "") -> Config:
+    return parse_config(
+        f"""
+        hostname = "ca.example.org"
+        domains = ["example.org"]
+        contact = "postmaster@example.org"
+        data_dir = "{folder}/data"
+        {text}
+        """,
+        folder / "letterlock.toml",
+    )
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    config = read(
+        tmp_path_factory.mktemp("made"),
+        f"[ca]\nname = 'House'\ncrl_url = '{CRLS}'\n"
+        "[ca.names]\npermitted_domains = ['example.org']",
+    )
+    make_authority_files(config, SystemClock())
+    return config
+
+
+def test_what_was_made_issues_and_leads_to_its_root(made: Config) -> None:
+    (issuer,) = load_issuers(made.ca, CRLS)
+    issuer.certificate.verify_directly_issued_by(issuer.root)
+    subject = issuer.certificate.subject.rfc4514_string()
+    assert subject == "CN=House Issuing ca.example.org,O=House"
+    assert issuer.authority.issuer.places.crl_url(1).startswith(CRLS)
+
+
+def test_the_names_it_is_for_bind_its_own_certificate(made: Config) -> None:
+    """RFC 5280 §4.2.1.10."""
+    (issuer,) = load_issuers(made.ca, CRLS)
+    extension = issuer.certificate.extensions.get_extension_for_class(x509.NameConstraints)
+    assert extension.critical
+    assert extension.value.permitted_subtrees == [x509.DNSName("example.org")]
+
+
+def test_keys_are_encrypted_and_nobody_else_can_read_them(made: Config) -> None:
+    for name in (ROOT, ISSUING):
+        files = name_files(made.ca.folder, name)
+        assert b"ENCRYPTED PRIVATE KEY" in files.key.read_bytes()
+        assert {each.stat().st_mode & 0o777 for each in (files.key, files.passphrase)} == {0o600}
+
+
+def test_nothing_that_is_there_is_written_over(made: Config) -> None:
+    before = {path: path.read_bytes() for path in made.ca.folder.iterdir()}
+    with pytest.raises(LocalError, match=r"root\.pem: is there already"):
+        make_authority_files(made, SystemClock())
+    assert {path: path.read_bytes() for path in made.ca.folder.iterdir()} == before
+
+
+def test_without_the_root_s_key_it_still_issues(made: Config, tmp_path: Path) -> None:
+    files = name_files(made.ca.folder, ROOT)
+    away = tmp_path / "safe"
+    files.key.rename(away)
+    try:
+        load_issuers(made.ca, CRLS)
+    finally:
+        away.rename(files.key)
+
+
+def test_an_authority_that_was_not_made_is_told(tmp_path: Path) -> None:
+    with pytest.raises(LocalError, match="there is no authority yet: run letterlock ca init"):
+        load_issuers(read(tmp_path).ca, CRLS)
+
+
+def test_a_key_that_is_not_the_certificate_s_is_refused(made: Config) -> None:
+    root, issuing = (name_files(made.ca.folder, each) for each in (ROOT, ISSUING))
+    text = (
+        f"[ca]\nissuers = [{{ certificate = '{issuing.certificate}', root = '{root.certificate}', "
+        f"key = '{root.key}', passphrase_file = '{root.passphrase}' }}]"
+    )
+    with pytest.raises(LocalError, match="another key than the certificate's"):
+        load_issuers(read(made.data_dir.parent, text).ca, CRLS)
+
+
+async def test_the_root_s_crl_is_published_for_a_year(tmp_path: Path) -> None:
+    """RFC 5280 §5.2.5: it says of itself that it is of authorities."""
+    config, clock = read(tmp_path, f"[ca]\ncrl_url = '{CRLS}'"), SystemClock()
+    made = make_authority_files(config, clock)
+    await keep_root_crl(config, made.root_crl, clock)
+    async with open_store(config, clock) as store:
+        publications = Publications(store, [made.root_certificate])
+        found = await publications.find(name_folder(made.root_crl.issuer), "1.crl")
+    assert found is not None
+    crl = x509.load_der_x509_crl(found.octets)
+    assert crl.is_signature_valid(made.root_certificate.public_key())  # type: ignore[arg-type] # an authority's
+    assert (found.fresh_until - found.made).days == 365
+    scope = crl.extensions.get_extension_for_class(x509.IssuingDistributionPoint).value
+    assert scope.only_contains_ca_certs
