@@ -1,0 +1,1 @@
+"""The work of issuance: an order whose names are proved becomes a certificate, or a problem."""
