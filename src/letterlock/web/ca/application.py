@@ -46,6 +46,13 @@ STORE_WAIT = timedelta(seconds=10)
 """When clients ask again after the database was away."""
 TIMED_OUT = 408
 
+# What a browser asks before it posts a JWS (Fetch, CORS-preflight request).
+_PREFLIGHT = (
+    (b"access-control-allow-methods", b"GET, HEAD, POST"),
+    (b"access-control-allow-headers", b"Content-Type"),
+    (b"access-control-max-age", b"86400"),
+)
+
 Report = Callable[[str, Exception], None]
 """Is told what could not be answered (a method and a path), and why: a defect, or the database."""
 Get = Callable[[Scope], Awaitable[Answer]]
@@ -126,6 +133,7 @@ class Resource:
             make_fresh_nonce(self.authority) if has_nonce else None,
             is_head=method == "HEAD",
             is_directory=self.route is not None and self.route.path == DIRECTORY,
+            more=_PREFLIGHT if method == "OPTIONS" else (),
         )
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:

@@ -4,7 +4,7 @@ Everything that lasts is in the store, so that any process of an authority can a
 """
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address
@@ -12,7 +12,9 @@ from typing import Protocol
 
 from letterlock.base.clock import Clock
 from letterlock.protocols.acme.directory import Directory
+from letterlock.protocols.acme.identifiers import Identifier
 from letterlock.protocols.acme.jws import ExternalAccount
+from letterlock.protocols.acme.renewal_info import CertificateId
 from letterlock.protocols.acme.server.new_orders import OrderProfile
 from letterlock.protocols.acme.server.nonces import NonceKeys
 from letterlock.protocols.acme.server.objects import Account, Certificate
@@ -26,15 +28,8 @@ from letterlock.protocols.pki.issuance.profiles import Profile
 from letterlock.protocols.pki.issuance.subject_keys import RefusedKeys
 from letterlock.services.ca.requests.limits import RequestLimits
 from letterlock.services.ca.requests.work import Patience, Works
-from letterlock.storage.ca.kept import Issued
-from letterlock.storage.ca.store import (
-    AccountReads,
-    CertificateReads,
-    Commits,
-    Limits,
-    OrderReads,
-    RevocationReads,
-)
+from letterlock.storage.ca.kept import BlockedKey, Issued, KeptAuthorization, KeptOrder
+from letterlock.storage.ca.store import Commits, Limits
 
 ID_OCTETS = 16
 TOKEN_OCTETS = 32
@@ -43,10 +38,32 @@ NONCE_SECRET = "acme nonces"  # noqa: S105 - what the secret is called, not the 
 Answer = Reply | Refusal
 
 
-class RequestStore(
-    Commits, AccountReads, OrderReads, CertificateReads, RevocationReads, Limits, Protocol
-):
+class RequestStore(Commits, Limits, Protocol):
     """What the verbs ask of `storage.ca.store.AuthorityStore`."""
+
+    async def load_account(self, account_id: str) -> Account | None: ...
+
+    async def find_account(self, thumbprint: str) -> Account | None: ...
+
+    async def load_order(self, order_id: str) -> KeptOrder | None: ...
+
+    async def load_authorization(self, authorization_id: str) -> KeptAuthorization | None: ...
+
+    async def find_valid_authorizations(
+        self, account_id: str, ordered: Sequence[Identifier], now: datetime
+    ) -> tuple[KeptAuthorization, ...]: ...
+
+    async def list_order_ids(
+        self, account_id: str, after: str | None, limit: int
+    ) -> tuple[str, ...]: ...
+
+    async def load_certificate(self, certificate_id: str) -> Issued | None: ...
+
+    async def find_certificate(self, name: CertificateId) -> Issued | None: ...
+
+    async def load_pem(self, certificate_id: str, chain: int) -> bytes | None: ...
+
+    async def find_blocked_key(self, spki_sha256: bytes) -> BlockedKey | None: ...
 
 
 class Revoke(Protocol):
