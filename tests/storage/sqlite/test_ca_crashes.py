@@ -429,3 +429,15 @@ async def test_only_we_may_read_the_file(path: Path, clock: FakeClock) -> None:
     modes = {each.stat().st_mode & 0o777 for each in path.parent.iterdir()}
     assert modes == {0o600}
     await store.close()
+
+
+async def test_the_log_is_neither_changed_nor_shortened(path: Path, clock: FakeClock) -> None:
+    store = SqliteAuthority(path, clock)
+    await store.open()
+    assert await store.commit([], [logged("a")])
+    await store.close()
+    connection = apsw.Connection(str(path))
+    for sql in ("DELETE FROM audit", "UPDATE audit SET kind = 'x'"):
+        with pytest.raises(apsw.ConstraintError, match="the audit log is not"):
+            connection.execute(sql)
+    connection.close()
