@@ -34,10 +34,12 @@ def run_guided(
     seconds: float | None = None,
     seed: int = 0,
     kept: Path = KEPT,
+    module: str = "tests.fuzz.targets",
 ) -> Iterator[tuple[Target, str | None]]:
     """Run targets; gives each with None, or with what was said when something was found.
 
-    Each ends after `runs`, or after `seconds`, whichever comes first; None is no limit.
+    Each ends after `runs`, or after `seconds`, whichever comes first; None is no limit. `module` is
+    where they all are: what it imports is prepared first, the less the sooner.
     """
     for target in targets:
         _prepare(target, kept / target.name)
@@ -51,10 +53,11 @@ def run_guided(
         *([] if seconds is None else [f"-max_total_time={max(1, round(seconds))}"]),
     ]
     names = [target.name for target in targets]
+    guided: list[str | Path] = [side_python("fuzz"), "-m", "tests.fuzz.guided", module]
     with (
         (kept / "log").open("w", encoding="utf-8") as errors,
         subprocess.Popen(
-            [side_python("fuzz"), "-m", "tests.fuzz.guided", kept, *names, "--", *options],
+            [*guided, kept, *names, "--", *options],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"},
             stdout=subprocess.PIPE,
