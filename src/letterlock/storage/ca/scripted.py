@@ -153,6 +153,9 @@ class ScriptedStore:
     ) -> tuple[ListedCertificate, ...]:
         return await self._engine.list(partial(certificates.list_of_key, spki_sha256, after, limit))
 
+    async def list_of_serials(self, serials: Sequence[int]) -> tuple[ListedCertificate, ...]:
+        return await self._engine.list(partial(certificates.list_of_serials, serials))
+
     async def list_unused_serials(self, before: datetime, limit: int) -> tuple[ReservedSerial, ...]:
         return await self._engine.list(partial(certificates.list_unused_serials, before, limit))
 

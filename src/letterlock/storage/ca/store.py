@@ -111,6 +111,9 @@ class CertificateReads(Protocol):
         self, spki_sha256: bytes, after: int, limit: int
     ) -> tuple[ListedCertificate, ...]: ...
 
+    async def list_of_serials(self, serials: Sequence[int]) -> tuple[ListedCertificate, ...]:
+        """Give those that have one of these serial numbers; others are passed over."""
+
     async def list_unused_serials(self, before: datetime, limit: int) -> tuple[ReservedSerial, ...]:
         """List serial numbers that were taken before a moment and have no certificate.
 

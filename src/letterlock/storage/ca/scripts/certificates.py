@@ -14,7 +14,7 @@ from letterlock.protocols.acme.server.objects import Certificate
 from letterlock.storage.ca.changes import AddCertificate, AddSerial, ChangeCertificate
 from letterlock.storage.ca.documents import CERTIFICATE, GROUNDS, Grounds
 from letterlock.storage.ca.kept import Issued, ListedCertificate, ReservedSerial
-from letterlock.storage.ca.scripts.keys import find_name, identifier_text, name_values
+from letterlock.storage.ca.scripts.keys import find_name, identifier_text, name_values, serial_text
 from letterlock.storage.ca.scripts.script import Row, Script, Value, array, require
 from letterlock.storage.records import from_micros, to_micros
 
@@ -56,6 +56,7 @@ _BY_NAME = f"{_SELECT} WHERE serial = ? AND issuer = ?"
 _UNREPLACED = f"{_SELECT} WHERE is_open = 1 AND not_after > ? {_PAGE}"
 _OF_ACCOUNT = f"{_SELECT} WHERE account_id = ? {_PAGE}"
 _OF_KEY = f"{_SELECT} WHERE spki_sha256 = ? {_PAGE}"
+_OF_SERIALS = f"{_SELECT} WHERE serial IN (SELECT value FROM {{each}}) ORDER BY number"  # noqa: S608
 _OF_NAME = f"{_SELECT} JOIN certificate_names USING (number) WHERE identifier = ? {_PAGE}"
 _LEAF = "SELECT chains, der FROM certificates WHERE certificate_id = ?"
 
@@ -154,6 +155,10 @@ def list_of_key(
     spki_sha256: bytes, after: int, limit: int
 ) -> Script[tuple[ListedCertificate, ...]]:
     return (yield from _load_all(_OF_KEY, spki_sha256, after, limit))
+
+def list_of_serials(serials: Sequence[int]) -> Script[tuple[ListedCertificate, ...]]:
+    return (yield from _load_all(_OF_SERIALS, array(serial_text(each) for each in serials)))
+
 
 
 def _load_one(sql: str, *values: Value) -> Script[Issued | None]:

@@ -1,0 +1,1 @@
+"""Incidents of an authority: certificates that are wrong are found, told, replaced and revoked."""

@@ -1,0 +1,177 @@
+"""What an enabled incident does: it tells, notes what is replaced, and revokes.
+
+Baseline Requirements 4.9.1 (what must be revoked, and by when), 4.9.5. What is replaced is revoked
+a while later, so that its owner has put the new one to use; at the deadline all that is left. It is
+done in steps under a lease, each of which finds in the store what is to be done: a process that is
+killed loses nothing, and another goes on.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from letterlock.base.clock import Clock
+from letterlock.base.log import Log, Service
+from letterlock.protocols.acme.requests import RevocationReason
+from letterlock.protocols.acme.server.objects import Certificate
+from letterlock.protocols.acme.server.revocations import Revocation
+from letterlock.protocols.audit.decisions import IncidentLogged
+from letterlock.protocols.audit.records import AuditEntry
+from letterlock.services.ca.incidents.telling import Teller, TellingStore
+from letterlock.storage.ca.changes import EndWork, PutOffWork
+from letterlock.storage.ca.incidents import (
+    ChangeAffected,
+    ChangeIncident,
+    Incident,
+    IncidentCounts,
+    IncidentState,
+    Standing,
+)
+from letterlock.storage.ca.kept import Claimed, Issued, Lease
+
+LEASE = timedelta(minutes=10)
+LOOK_AGAIN = timedelta(minutes=1)
+MAIL_AGAIN = timedelta(minutes=5)
+PAGE = 200
+MAX_PAGES = 50
+MAX_TOLD = 200
+REVOKED_AT_ONCE = 16
+
+
+class Revoke(Protocol):
+    """Puts a certificate on its list, with the audit's record (`services.ca.revoking`)."""
+
+    async def __call__(self, issued: Issued, revocation: Revocation, by: str) -> bool:
+        """Do it. False: what is kept of the certificate is not `issued` any more: decide again."""
+
+
+class IncidentStore(TellingStore, Protocol):
+    """Of `storage.ca.store.AuthorityStore` what is needed."""
+
+    async def load_incident(self, incident_id: str) -> Incident | None: ...
+
+    async def load_certificate(self, certificate_id: str) -> Issued | None: ...
+
+    async def list_standing(
+        self, incident_id: str, now: datetime, after: int, limit: int, *, is_changed: bool = False
+    ) -> tuple[Standing, ...]: ...
+
+    async def count_affected(self, incident_id: str, now: datetime) -> IncidentCounts: ...
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentRules:
+    """`after_replaced` is how long what is replaced is left to be in use."""
+
+    after_replaced: timedelta = timedelta(hours=1)
+
+
+class IncidentWork:
+    """Does an incident. `do` is for `working.WorkRunner`, with work of the kind INCIDENT."""
+
+    def __init__(
+        self,
+        store: IncidentStore,
+        teller: Teller,
+        revoke: Revoke,
+        rules: IncidentRules,
+        clock: Clock,
+        log: Log,
+    ) -> None:
+        self._store = store
+        self._teller = teller
+        self._revoke = revoke
+        self._rules = rules
+        self._clock = clock
+        self._log = log
+
+    async def do(self, claimed: Claimed) -> datetime | None:
+        """Do a step. Gives when to go on; None: it has ended. Raises StoreUnavailable."""
+        incident = await self._store.load_incident(claimed.work.subject)
+        if incident is None or incident.state is not IncidentState.ENABLED:
+            await self._store.commit((EndWork(claimed.lease),))
+            return None
+        is_told = await self._teller.tell(incident, MAX_TOLD)
+        is_done = await self._revoke_what_is_due(incident)
+        if await self._end(incident, claimed.lease, is_told=is_told is not False):
+            return None
+        due = self._find_due(incident, is_told=is_told, is_done=is_done)
+        return due if await self._store.commit((PutOffWork(claimed.lease, due),)) else None
+
+    def _find_due(self, incident: Incident, *, is_told: bool | None, is_done: bool) -> datetime:
+        now = self._clock.now()
+        if is_told is False or not is_done:
+            return now
+        wait = MAIL_AGAIN if is_told is None else LOOK_AGAIN
+        return min(now + wait, incident.renew_by) if incident.renew_by > now else now + wait
+
+    async def _revoke_what_is_due(self, incident: Incident) -> bool:
+        """Go through what changed, at the deadline through all; gives whether that was all."""
+        after = 0
+        for _ in range(MAX_PAGES):
+            now = self._clock.now()
+            is_deadline = now >= incident.renew_by
+            page = await self._store.list_standing(
+                incident.id, now, after, PAGE, is_changed=not is_deadline
+            )
+            await self._settle(incident, page, now, is_deadline=is_deadline)
+            if len(page) < PAGE:
+                return True
+            after = page[-1].affected.number
+        return False
+
+    async def _settle(
+        self, incident: Incident, page: Sequence[Standing], now: datetime, *, is_deadline: bool
+    ) -> None:
+        slots = asyncio.Semaphore(REVOKED_AT_ONCE)
+
+        async def settle(standing: Standing) -> None:
+            async with slots:
+                await self._settle_one(incident, standing, now, is_deadline=is_deadline)
+
+        async with asyncio.TaskGroup() as tasks:
+            for each in page:
+                tasks.create_task(settle(each))
+
+    async def _settle_one(
+        self, incident: Incident, standing: Standing, now: datetime, *, is_deadline: bool
+    ) -> None:
+        before, certificate = standing.affected, standing.certificate
+        replaced = before.replaced or (now if standing.is_replaced else None)
+        after = replace(before, replaced=replaced, revoked=certificate.revoked)
+        is_due = is_deadline or (
+            replaced is not None and now - replaced >= self._rules.after_replaced
+        )
+        if certificate.revoked is None and is_due and await self._revoke_one(incident, certificate):
+            after = replace(after, revoked=now)
+        if after != before:
+            await self._store.commit((ChangeAffected(before, after),))
+
+    async def _revoke_one(self, incident: Incident, certificate: Certificate) -> bool:
+        """Revoke; False: it was changed meanwhile, and is looked at again."""
+        issued = await self._store.load_certificate(certificate.id)
+        if issued is None or issued.certificate != certificate:
+            return False
+        is_compromise = incident.reason is RevocationReason.KEY_COMPROMISE
+        revoked = replace(certificate, revoked=self._clock.now(), is_key_compromised=is_compromise)
+        revocation = Revocation(revoked, incident.reason, blocks_key=is_compromise)
+        return await self._revoke(issued, revocation, f"incident {incident.id}")
+
+    async def _end(self, incident: Incident, lease: Lease, *, is_told: bool) -> bool:
+        """End the incident where nothing is left of it; gives whether it has ended."""
+        if not is_told:
+            return False
+        now = self._clock.now()
+        counts = await self._store.count_affected(incident.id, now)
+        if counts.left:
+            return False
+        ended = replace(incident, state=IncidentState.ENDED, ended=now)
+        logged = IncidentLogged(incident.id, "ended", "letterlock", counts.revoked)
+        changes = (ChangeIncident(incident, ended), EndWork(lease))
+        if not await self._store.commit(changes, (AuditEntry(now, logged),)):
+            return False
+        text = f"incident {incident.id} has ended: {counts.revoked} of {counts.affected} revoked"
+        self._log.write(Service.CA, text)
+        return True
