@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from letterlock.base.errors import LocalError
-from letterlock.cli import incident_check
+from letterlock.cli import progress
 from letterlock.cli.incident_check import CHECK_KEYS
 from letterlock.cli.root import main
 from letterlock.protocols.pki.throwaway_ca import Shape, ThrowawayCa
@@ -190,7 +190,7 @@ def test_making_an_index_shows_how_far_it_is(
     monkeypatch.setattr(index, "SMALL_OCTETS", 0)
     monkeypatch.setattr("letterlock.storage.serial_lists.source.BLOCK_OCTETS", 100)
     for name in ("PROGRESS_SECONDS", "SELDOM_SECONDS"):
-        monkeypatch.setattr(incident_check, name, 0.0)
+        monkeypatch.setattr(progress, name, 0.0)
     monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal, raising=False)
     assert check("--cert", "free.der") == 0
     shown = capsys.readouterr().err

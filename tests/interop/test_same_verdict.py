@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from letterlock.protocols.mail_log.reading import LogReader
 from tests.interop.background import in_background
+from tests.interop.expected_causes import expected_causes
 from tests.interop.known_differences import known_differences
 from tests.interop.log_verdicts import Told, read_log
 from tests.interop.misconducts import HOST, Case, make_cases
@@ -47,6 +49,9 @@ class Met:
     seen: Seen | None
     theirs: Told
     ours: Told
+    their_cause: str
+    our_cause: str
+    """What `log explain` makes of each log."""
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +73,16 @@ def meetings(postfix_peer: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
         with running_postfix(files) as postfix, running(node) as ours:
             _submit_to_both(ours, port, relays)
             theirs_told, ours_told = _wait_told(postfix, ours, relays)
+            causes = _explain(postfix.lines), _explain(ours.lines)
         yield [
-            Met(case, it.seen if it else None, theirs_told[case.domain], ours_told[case.domain])
+            Met(
+                case,
+                it.seen if it else None,
+                theirs_told[case.domain],
+                ours_told[case.domain],
+                causes[0][case.domain],
+                causes[1][case.domain],
+            )
             for case, it in met.items()
         ]
 
@@ -133,6 +146,17 @@ def _wait_told(
         time.sleep(0.2)
 
 
+def _explain(lines: list[str]) -> dict[str, str]:
+    """Give the cause of each domain's first delivery, as `log explain` has it."""
+    reader = LogReader()
+    causes: dict[str, str] = {}
+    for delivery in reader.read(lines):
+        causes.setdefault(delivery.domain, delivery.cause)
+    reader.close()
+    assert reader.tally.unread == 0
+    return causes
+
+
 def test_both_logs_say_the_same_but_for_the_known_differences(
     meetings: list[Met], postfix_peer: str
 ) -> None:
@@ -141,6 +165,13 @@ def test_both_logs_say_the_same_but_for_the_known_differences(
         met.case.key: (str(met.theirs), str(met.ours)) for met in meetings if met.theirs != met.ours
     }
     assert differences == known_differences(postfix_peer)
+
+
+def test_log_explain_finds_the_cause_in_both_logs(meetings: list[Met], postfix_peer: str) -> None:
+    """Of every server and level."""
+    for met in meetings:
+        found = met.their_cause, met.our_cause
+        assert found == expected_causes(met.case, postfix_peer), met.case.key
 
 
 def test_what_is_compared_is_told(meetings: list[Met]) -> None:

@@ -1,6 +1,5 @@
 """`letterlock incident check`: whether certificates are on a list of affected serial numbers."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +16,9 @@ from letterlock.cli.options import (
     resolver_option,
     take_resolver,
 )
+from letterlock.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
-    from letterlock.base.clock import Clock
     from letterlock.node.incidents import Answer, Question
     from letterlock.services.incidents.results import Result
 
@@ -42,10 +41,6 @@ CHECK_KEYS = {
 }
 MAX_HOSTS = 200
 DEFAULT_SECONDS = 20.0
-BAR_CHARACTERS = 30
-PROGRESS_SECONDS = 0.2
-SELDOM_SECONDS = 5.0
-"""Where nobody looks at a terminal."""
 Taken = TypeVar("Taken")
 
 
@@ -104,6 +99,7 @@ def check(*, as_json: bool, **options: Any) -> int:
     Exit code 1: at least one is affected; 3: none is, and of at least one nobody knows; 0: none is.
     """
     from letterlock.base.clock import SystemClock  # noqa: PLC0415 - lazy, for -h
+    from letterlock.base.log import make_printable  # noqa: PLC0415 - as above
     from letterlock.node.incidents import run  # noqa: PLC0415 - as above
     from letterlock.storage.serial_lists.index import ListUnusable  # noqa: PLC0415 - as above
 
@@ -113,7 +109,7 @@ def check(*, as_json: bool, **options: Any) -> int:
     if address is not None:
         config = replace(config, dns=replace(config.dns, resolver=address))
     clock = SystemClock()
-    bar = _Bar(clock, question.list_path)
+    bar = ProgressBar(clock, make_printable(f"making the index of {question.list_path}"))
     try:
         answer = run(config, question, clock, bar.show)
     except ListUnusable as error:
@@ -201,32 +197,3 @@ def _tell(question: "Question", answer: "Answer") -> None:
             click.echo(line)
     for line in format_summary(question.list_path, answer):
         click.echo(line)
-
-
-class _Bar:
-    """Shows on standard error how far the making of an index is."""
-
-    def __init__(self, clock: "Clock", path: Path) -> None:
-        self._clock = clock
-        self._path = path
-        self._is_live = sys.stderr.isatty()
-        self._last = clock.monotonic()
-        self._is_shown = False
-
-    def show(self, done: int, total: int) -> None:
-        """Show it, if it is time to."""
-        now = self._clock.monotonic()
-        if now - self._last < (PROGRESS_SECONDS if self._is_live else SELDOM_SECONDS):
-            return
-        self._last, self._is_shown = now, True
-        part = min(1.0, done / total) if total else 0.0
-        text = f"making the index of {self._path}: {part:4.0%}"
-        if self._is_live:
-            filled = int(part * BAR_CHARACTERS)
-            text = f"\r\x1b[K[{'#' * filled:{BAR_CHARACTERS}}] {text}"
-        click.echo(text, err=True, nl=not self._is_live)
-
-    def end(self) -> None:
-        """Clear the line, if there is one."""
-        if self._is_live and self._is_shown:
-            click.echo("\r\x1b[K", err=True, nl=False)

@@ -325,6 +325,7 @@ def test_why_a_handshake_failed(errors: tuple[str, ...], cause: str) -> None:
             "delivery temporarily suspended: connect to mx[192.0.2.1]:25: Connection refused",
             "connection-failed",
         ),
+        ("451 4.4.2 timed out (in reply to RCPT TO command)", "conversation-timed-out"),
         ("delivery temporarily suspended: reasons", "not-tried"),
         ("host mx[192.0.2.1] refused to talk to me: 421 busy", "put-off-by-peer"),
         ("host mx[192.0.2.1] refused to talk to me: 554 no", "refused-by-peer"),

@@ -142,7 +142,7 @@ _OUTCOMES = Words(
             r"-- message may be sent more than once",
         ),
     ),
-    (Cause.TIMED_OUT, (r"timed out while",)),
+    (Cause.TIMED_OUT, (r"timed out while", r"^451 4\.4\.2 timed out")),
     (
         Cause.LOST_AFTER_TLS,
         (r"lost connection", r"connection (?:closed|reset) by peer", r"^451 4\.4\.2 "),

@@ -43,6 +43,11 @@ class CauseCount:
             else:
                 self.others += 1
 
+    def name_most(self, counter: Counter[str]) -> list[str]:
+        """Name hosts or domains, those with most deliveries first."""
+        named = sorted(counter, key=lambda name: (-counter[name], name))
+        return named[:MAX_NAMED]
+
     @property
     def fix(self) -> str:
         """What helps, with the names of the host and domain that are concerned most."""

@@ -1,0 +1,51 @@
+"""What a log comes to, for people: what failed first, on one screen where there is little of it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from letterlock.base.log import make_printable
+from letterlock.cli.story_text import tell
+from letterlock.protocols.mail_log.causes import is_ok
+
+MAX_NAMES = 3
+
+Document = Mapping[str, Any]
+
+
+def format_log(causes: Sequence[Document], counts: Mapping[str, int]) -> Iterator[str]:
+    """Tell each cause, and how much was read."""
+    for cause in causes:
+        yield from _tell_cause(cause)
+        yield ""
+    yield _describe_counts(causes, counts)
+
+
+def _tell_cause(cause: Document) -> Iterator[str]:
+    yield make_printable(f"{cause['count']} x {cause['cause']}: {cause['meaning']}")
+    if (names := _name(cause["domains"])) != "":
+        yield from tell("to", names)
+    if not is_ok(cause["cause"]) and (hosts := _name(cause["hosts"])) != "":
+        yield from tell("at", hosts)
+    if cause["first"] is not None:
+        until = "" if cause["first"] == cause["last"] else f" to {cause['last']}"
+        yield from tell("seen", f"{cause['first']}{until}")
+    if cause["fix"]:
+        yield from tell("to do", cause["fix"])
+
+
+def _name(names: Sequence[str]) -> str:
+    more = len(names) - MAX_NAMES
+    return ", ".join(names[:MAX_NAMES]) + (", and others" if more > 0 else "")
+
+
+def _describe_counts(causes: Sequence[Document], counts: Mapping[str, int]) -> str:
+    total = sum(cause["count"] for cause in causes)
+    fine = sum(cause["count"] for cause in causes if is_ok(cause["cause"]))
+    text = f"{total} deliveries in {counts['lines']} lines, {fine} of them delivered"
+    if not total:
+        text = f"no deliveries in {counts['lines']} lines: is it a mail server's log?"
+    if counts["unread"]:
+        text += f"; {counts['unread']} lines have no form that is known"
+    if counts["untied"]:
+        text += f"; {counts['untied']} lines belong to deliveries that are not in the log"
+    return text
