@@ -34,7 +34,12 @@ demo: venv ## show a message's whole journey on loopback (ARGS=--once ends by it
 test: venv $(CI_PEERS) ## run the tests; lists those whose peer is not installed
 	@$(BIN)/python -m tools.run_tests $(ARGS)
 
-check: lint imports types docs test ## what CI runs: form, linter, imports, types, docs, tests
+# Types take a core and half a minute, peers wait for the network: those two go side by side.
+check: lint imports docs ## what CI runs: form, linter, imports, types, docs, tests
+	@$(MAKE) --no-print-directory types & types=$$!; status=0; \
+		$(if $(CI_PEERS),$(MAKE) --no-print-directory $(CI_PEERS) || status=$$?;) \
+		wait $$types && test $$status = 0
+	@$(MAKE) --no-print-directory test
 
 format: venv ## put the code into its form, and mend what the linter can
 	@$(BIN)/ruff format $(CODE)
