@@ -108,7 +108,8 @@ class AddSerial:
 
 @dataclass(frozen=True, slots=True)
 class AddCertificate:
-    """Refused where its serial number was not taken for its order, or has a certificate."""
+    """Refused where its serial number was not taken for its order, has a certificate, or is on a
+    list of revoked ones."""
 
     issued: Issued
 
