@@ -28,7 +28,7 @@ from letterlock.protocols.audit.evidence import (
     read_log,
 )
 from tests.audit_entries import DECISIONS, NOW, make_log
-from tests.grounds import DRAFT, ORDER, Grounds, look_at, validation_of
+from tests.grounds import ACCOUNT, DRAFT, ORDER, Grounds, look_at, validation_of
 
 RULES = EvidenceRules(timedelta(days=10))
 ONE = ("a.example",)
@@ -264,6 +264,18 @@ def test_what_is_taken_away_is_what_is_missing(names: list[str], data: st.DataOb
     found = lacks_of(grounds)
     assert {name for ground, name in found if ground is Ground.VALIDATION} == unproved
     assert {name for ground, name in found if ground is Ground.CAA} == unproved | unseen
+
+
+def test_the_authoritys_own_server_needs_no_order_and_has_no_other_names() -> None:
+    """Its settings stand for the proof; serial number, linting and signature are as for all."""
+    rules = replace(RULES, own_account=ACCOUNT, own_names=frozenset(ONE))
+    grounds = Grounds(ONE, request=None, account="account-2")
+    grounds.validations.clear()
+    assert lacks_of(grounds, rules) == []
+    grounds.lint = None
+    assert lacks_of(grounds, rules) == [(Ground.LINT, None)]
+    foreign = Grounds(("a.example", "b.example"))
+    assert lacks_of(foreign, rules) == [(Ground.VALIDATION, "b.example")]
 
 
 def test_a_record_that_cannot_be_read_proves_nothing() -> None:

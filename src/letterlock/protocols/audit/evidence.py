@@ -72,6 +72,10 @@ class EvidenceRules:
     heeds_ttl: bool = False
     min_remotes: int = 0
     """How many remote perspectives must have agreed on a validation."""
+    own_account: str | None = None
+    """Whose certificates are for the authority's own server: the settings are their proof."""
+    own_names: frozenset[str] = frozenset()
+    """What those may be for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +132,9 @@ def find_lacks(
         return (Lack(Ground.SIGNING, None, reason),)
     before = [each for each in order_log if each.number < signing.number]
     lacks = _find_formal_lacks(certificate, before)
+    if certificate.account_id == rules.own_account:
+        return (*lacks, *_find_foreign(certificate, rules.own_names))
+    lacks += _find_request_lack(before)
     order = _find_order(certificate, before)
     if order is None:
         reason = "there is no order of this account for just these names"
@@ -227,9 +234,6 @@ def _find_signing(certificate: SignedCertificate, log: Sequence[Logged]) -> Logg
 def _find_formal_lacks(certificate: SignedCertificate, before: Sequence[Logged]) -> list[Lack]:
     decisions = [each.decision for each in before]
     lacks: list[Lack] = []
-    if not any(isinstance(each, RequestLogged) and not each.faults for each in decisions):
-        reason = "nothing says that the request and its key were found good"
-        lacks.append(Lack(Ground.REQUEST, None, reason))
     if not any(
         isinstance(each, SerialLogged) and each.serial == certificate.serial for each in decisions
     ):
@@ -240,6 +244,19 @@ def _find_formal_lacks(certificate: SignedCertificate, before: Sequence[Logged])
         reason = "nothing says that what was signed was linted before and found good"
         lacks.append(Lack(Ground.LINT, None, reason))
     return lacks
+
+
+def _find_foreign(certificate: SignedCertificate, own: frozenset[str]) -> list[Lack]:
+    reason = "it was issued to the authority itself, and is no name of its own"
+    return [Lack(Ground.VALIDATION, name, reason) for name in certificate.names if name not in own]
+
+
+def _find_request_lack(before: Sequence[Logged]) -> list[Lack]:
+    for each in before:
+        if isinstance(each.decision, RequestLogged) and not each.decision.faults:
+            return []
+    reason = "nothing says that the request and its key were found good"
+    return [Lack(Ground.REQUEST, None, reason)]
 
 
 def _find_order(certificate: SignedCertificate, before: Sequence[Logged]) -> OrderLogged | None:

@@ -24,6 +24,8 @@ from letterlock.storage.ca.kept import Lease, ListedCertificate, Work, WorkKind
 from letterlock.storage.ca.store import Commits
 
 MAX_WHY_CHARACTERS = 500
+ID_MARK = "{id}"
+"""In a page's URL it becomes the incident's id."""
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _ID_CHARACTERS = 4
 
@@ -80,13 +82,14 @@ async def create(
         id=make_incident_id(now),
         state=IncidentState.COLLECTING,
         why=format_line(new.why, MAX_WHY_CHARACTERS),
-        page=new.page,
+        page="",
         renew_by=new.renew_by,
         reason=new.reason,
         chosen=new.chosen,
         created=now,
         who=new.who,
     )
+    incident = replace(incident, page=new.page.replace(ID_MARK, incident.id))
     if incident.renew_by <= now:
         raise IncidentError("the time to renew by has passed")
     await _commit(store, AddIncident(incident))
@@ -139,7 +142,7 @@ async def load(store: ChangingStore, incident_id: str) -> Incident:
     """Give an incident. Raises IncidentError where there is none of that id."""
     found = await store.load_incident(incident_id)
     if found is None:
-        raise IncidentError(f"there is no incident {incident_id}: `letterlock incident list`")
+        raise IncidentError(f"there is no incident {incident_id}: `letterlock ca incident status`")
     return found
 
 
