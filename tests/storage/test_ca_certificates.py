@@ -115,6 +115,15 @@ async def test_serial_numbers_without_a_certificate_are_listed(authority: Author
     assert await authority.list_unused_serials(START + DAY, 5) == (late,)
 
 
+async def test_a_serial_number_that_was_revoked_gets_no_certificate(
+    authority: AuthorityStore,
+) -> None:
+    """Who was slow finds that somebody took the order for lost."""
+    revoked = Revoked(make_name(1).serial, START, START + DAY)
+    assert await authority.commit([AddSerial(reserve(1)), AddRevocation(ISSUER, revoked)])
+    assert not await authority.commit([AddCertificate(make_issued(1))])
+
+
 async def test_certificates_are_listed_by_what_they_have_in_common(
     authority: AuthorityStore,
 ) -> None:

@@ -182,6 +182,7 @@ class Model:
         certificate = issued.certificate
         reserved, is_used = self.serials.get(certificate.name.serial, (None, True))
         fit(reserved is not None and not is_used)
+        fit(certificate.name.serial not in self.revoked)
         assert reserved is not None
         fit(reserved.order_id == certificate.order_id)
         self.serials[certificate.name.serial] = (reserved, True)

@@ -108,8 +108,7 @@ class AddSerial:
 
 @dataclass(frozen=True, slots=True)
 class AddCertificate:
-    """Refused where its serial number was not taken for its order, has a certificate, or is on a
-    list of revoked ones."""
+    """Refused where its serial number was not taken for its order, has one, or is revoked."""
 
     issued: Issued
 

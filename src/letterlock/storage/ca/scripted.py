@@ -69,7 +69,7 @@ class Engine(Protocol):
         """
 
     async def change(self, make: Callable[[], Script[T]]) -> T:
-        """Follow a script whole or not at all, beside others, and without waiting for the disk."""
+        """Follow a script beside others, each statement for itself; the disk is not waited for."""
 
 
 class ScriptedStore:

@@ -1,7 +1,6 @@
 """Serial numbers, and the certificates that come of them."""
 
 import base64
-import textwrap
 from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
@@ -24,7 +23,10 @@ _ADD_SERIAL = """
 """
 _USE_SERIAL = """
     UPDATE serials SET is_used = 1
-    WHERE serial = ? AND issuer = ? AND order_id = ? AND is_used = 0 RETURNING 1
+    WHERE serial = ? AND issuer = ? AND order_id = ? AND is_used = 0 AND NOT EXISTS (
+        SELECT 1 FROM revocations
+        WHERE revocations.issuer = serials.issuer AND revocations.serial = serials.serial
+    ) RETURNING 1
 """
 _UNUSED_SERIALS = """
     SELECT serials.serial, serials.issuer, order_id, profile, serials.moment, serials.not_after
@@ -56,8 +58,8 @@ _BY_NAME = f"{_SELECT} WHERE serial = ? AND issuer = ?"
 _UNREPLACED = f"{_SELECT} WHERE is_open = 1 AND not_after > ? {_PAGE}"
 _OF_ACCOUNT = f"{_SELECT} WHERE account_id = ? {_PAGE}"
 _OF_KEY = f"{_SELECT} WHERE spki_sha256 = ? {_PAGE}"
-_OF_SERIALS = f"{_SELECT} WHERE serial IN (SELECT value FROM {{each}}) ORDER BY number"  # noqa: S608
 _OF_NAME = f"{_SELECT} JOIN certificate_names USING (number) WHERE identifier = ? {_PAGE}"
+_OF_SERIALS = f"{_SELECT} WHERE serial IN (SELECT value FROM {{each}}) ORDER BY number"  # noqa: S608
 _LEAF = "SELECT chains, der FROM certificates WHERE certificate_id = ?"
 
 PEM_COLUMNS = 64
@@ -156,9 +158,9 @@ def list_of_key(
 ) -> Script[tuple[ListedCertificate, ...]]:
     return (yield from _load_all(_OF_KEY, spki_sha256, after, limit))
 
+
 def list_of_serials(serials: Sequence[int]) -> Script[tuple[ListedCertificate, ...]]:
     return (yield from _load_all(_OF_SERIALS, array(serial_text(each) for each in serials)))
-
 
 
 def _load_one(sql: str, *values: Value) -> Script[Issued | None]:
@@ -199,7 +201,6 @@ def _read_ids(text: str) -> Sequence[str]:
 
 
 def _format_pem(der: bytes) -> bytes:
-    lines = textwrap.wrap(base64.b64encode(der).decode(), PEM_COLUMNS)
-    return "\n".join(
-        ("-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", "")
-    ).encode()
+    text = base64.b64encode(der)
+    lines = [text[at : at + PEM_COLUMNS] for at in range(0, len(text), PEM_COLUMNS)]
+    return b"\n".join((b"-----BEGIN CERTIFICATE-----", *lines, b"-----END CERTIFICATE-----", b""))

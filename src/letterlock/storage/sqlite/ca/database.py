@@ -107,7 +107,7 @@ class AuthorityDatabase:
     async def change(self, make: Callable[[], Script[T]]) -> T:
         if self._writer is None:
             raise _closed()
-        return await self._writer.submit(make, is_synced=False)
+        return await self._writer.submit(make, is_commit=False)
 
     def _start(self, writer: Writer) -> None:
         def prepare(connection: apsw.Connection) -> None:

@@ -1,6 +1,6 @@
 """The thread that writes: what arrives while one commit runs is committed together by the next.
 
-Each script has a savepoint, so that it is done whole or not at all, and one that is refused takes
+Each commit has a savepoint, so that it is done whole or not at all, and one that is refused takes
 nobody with it. When the disk fails, all that were committed together fail. Other processes write to
 the same file: SQLite lets one after the other.
 """
@@ -36,7 +36,7 @@ _Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
 class _Waiting(Struct, frozen=True):
     make: Callable[[], Script[Any]]
     future: "asyncio.Future[Any]"
-    is_synced: bool
+    is_commit: bool
 
 
 class Writer:
@@ -68,17 +68,17 @@ class Writer:
         self._thread.start()
 
     def submit(
-        self, make: Callable[[], Script[T]], *, is_synced: bool = True
+        self, make: Callable[[], Script[T]], *, is_commit: bool = True
     ) -> "asyncio.Future[T]":
         """Have a script followed in the next commit, whether or not the future is cancelled.
 
-        The future has its result, once it is committed; on the disk, unless it need not be.
-        `make` begins the script anew each time it is called.
+        The future has its result, once it is committed, whole and on the disk; one that is not
+        `is_commit` may be there in part, and be lost in a power cut.
         """
         if self._is_closed:
             raise StoreUnavailable("the store is closed")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._gathering.add(_Waiting(make, future, is_synced))
+        self._gathering.add(_Waiting(make, future, is_commit))
         return future
 
     def finish(self) -> None:
@@ -122,7 +122,7 @@ class Writer:
         return outcomes
 
     def _choose_sync(self, connection: apsw.Connection, batch: list[_Waiting]) -> None:
-        is_synced = any(each.is_synced for each in batch)
+        is_synced = any(each.is_commit for each in batch)
         if is_synced is not self._is_synced:
             # A later commit that is synced syncs what was not: they are in one file.
             connection.pragma("synchronous", "full" if is_synced else "normal")
@@ -191,20 +191,22 @@ class Writer:
 
 def _follow_one(connection: apsw.Connection, waiting: _Waiting) -> _Outcome:
     """Follow a script within the transaction. Raises apsw.Error where nothing more can be done."""
-    connection.execute("SAVEPOINT script")
+    if waiting.is_commit:
+        connection.execute("SAVEPOINT script")
     try:
         result = follow(connection, waiting.make())
-    except apsw.Error as error:
-        if not connection.in_transaction or not isinstance(error, apsw.ConstraintError):
+    except Exception as error:
+        if isinstance(error, apsw.Error) and not _is_its_own(connection, error):
             raise
-        return _take_back(connection, waiting, error)
-    except Exception as error:  # noqa: BLE001 - given to the one who waits for it
-        return _take_back(connection, waiting, error)
-    connection.execute("RELEASE script")
+        if waiting.is_commit:
+            connection.execute("ROLLBACK TO script")
+            connection.execute("RELEASE script")
+        return waiting.future, None, error
+    if waiting.is_commit:
+        connection.execute("RELEASE script")
     return waiting.future, result, None
 
 
-def _take_back(connection: apsw.Connection, waiting: _Waiting, error: Exception) -> _Outcome:
-    connection.execute("ROLLBACK TO script")
-    connection.execute("RELEASE script")
-    return waiting.future, None, error
+def _is_its_own(connection: apsw.Connection, error: apsw.Error) -> bool:
+    """Tell whether an error is of one script, and the transaction can go on without it."""
+    return isinstance(error, apsw.ConstraintError) and connection.in_transaction
