@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -174,11 +175,11 @@ class World:
         return answered
 
     def _check(self, method: str, target: str, answered: Answered) -> None:
-        path = target.removeprefix(BASE).partition("?")[0]
+        path = urlsplit(target).path.removeprefix(urlsplit(self.places.base).path)
         nonces = answered.find("Replay-Nonce")
         is_given = path == "/new-nonce" and answered.status in (200, 204)
         assert len(nonces) == (1 if method == "POST" or is_given else 0)
-        index = [] if path == "/directory" else [PLACES.directory]
+        index = [] if path == "/directory" else [self.places.directory]
         assert answered.links("index") == index
         assert answered.one("Access-Control-Allow-Origin") == "*"
         if answered.status >= 400 and method != "HEAD":

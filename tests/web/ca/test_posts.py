@@ -1,5 +1,6 @@
 """What every POST goes through, whatever it asks for."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from datetime import timedelta
@@ -7,11 +8,20 @@ from itertools import product
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from starlette.types import Message, Scope
 
 from letterlock.protocols.acme.base64url import encode_base64url
+from letterlock.protocols.acme.fields import parse_url
+from letterlock.protocols.acme.jws import AccountKey, sign_request
+from letterlock.protocols.acme.server.places import Places
 from letterlock.protocols.acme.server.signed_requests import MAX_REQUEST_OCTETS
+from letterlock.services.ca.requests.posts import load_nonce_keys
+from letterlock.storage.queue import StoreUnavailable
+from letterlock.web.ca import application
+from letterlock.web.ca.application import Resource
 from tests.acme_http import BASE, JOSE, Client, World
 from tests.acme_requests import ACCOUNT_KEY, OTHER_KEY, flatten, public
+from tests.acme_store import WatchedStore
 
 NEW_ORDER = f"{BASE}/new-order"
 ED_KEY = ed25519.Ed25519PrivateKey.from_private_bytes(b"e" * 32)
@@ -29,6 +39,19 @@ async def send(world: World, jws: Mapping[str, object], url: str = NEW_ORDER) ->
     """Give the type of the problem; empty: there is none."""
     answered = await world.ask("POST", url, json.dumps(jws).encode())
     return answered.problem.type if answered.status >= 400 else ""
+
+
+def make_scope(headers: list[tuple[bytes, bytes]]) -> Scope:
+    """A POST by a client whose address is not known."""
+    return {
+        "type": "http",
+        "method": "POST",
+        "path": "/new-order",
+        "root_path": "",
+        "query_string": b"",
+        "headers": headers,
+        "client": ("not an address", 1),
+    }
 
 
 async def test_a_request_is_taken_and_each_answer_has_a_nonce(client: Client) -> None:
@@ -357,3 +380,97 @@ async def test_the_key_in_a_request_counts_where_it_is_wanted(world: World) -> N
     answered = await world.ask("POST", url, json.dumps(flatten(header, {})).encode())
     assert answered.problem.type == "badPublicKey"
     assert "x has not 32 octets" in answered.problem.detail
+
+
+async def test_the_database_is_away_and_comes_back(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request is not answered by half: the client asks again, with the nonce of the answer."""
+    world = client.world
+
+    async def fail(*_: object) -> bool:
+        raise StoreUnavailable("the disk is full", is_full=True)
+
+    for name in ("spend_nonce", "load_account", "commit"):
+        with monkeypatch.context() as patch:
+            body = await client.sign(NEW_ORDER, {"identifiers": [{"type": "dns", "value": "a.ex"}]})
+            patch.setattr(world.store, name, fail)
+            answered = await world.ask("POST", NEW_ORDER, body)
+            assert (answered.status, answered.problem.type) == (503, "serverInternal")
+            assert answered.one("Retry-After") == "10"
+    assert [str(error) for _, error in world.reports] == ["the disk is full"] * 3
+    assert (await client.order("a.example")).status == 201
+
+
+async def test_who_goes_away_before_the_end_is_not_answered(world: World) -> None:
+    scope = make_scope([(b"content-type", JOSE.encode())])
+    parts: list[Message] = [
+        {"type": "http.request", "body": b"{", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> Message:
+        return parts.pop(0)
+
+    async def send(message: Message) -> None:
+        raise AssertionError(message)
+
+    await world.app(scope, receive, send)
+    assert world.reports == []
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(application, "BODY_SECONDS", 0.001)
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await world.app(make_scope([]), receive, send)
+    assert sent[0]["status"] == 408
+
+
+async def test_nothing_but_http_is_spoken(world: World) -> None:
+    async def receive() -> Message:
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        raise AssertionError(message)
+
+    resource = Resource(world.authority, lambda *_: None, None, None, "")
+    with pytest.raises(LookupError):
+        await resource({"type": "lifespan"}, receive, send)
+
+
+async def test_processes_share_the_key_of_nonces(store: WatchedStore) -> None:
+    """RFC 8555 §6.5: any of them knows the nonces of the others again."""
+    first, second = await load_nonce_keys(store), await load_nonce_keys(store)
+    assert first.keys == second.keys
+    assert len(first.keys[0]) == 32
+
+
+async def test_an_authority_may_have_a_path_of_its_own(store: WatchedStore) -> None:
+    """It is behind other things on one host: URLs are made from its base, whatever Host says."""
+    world = World(store, places=Places("https://ca.example/acme/v2"))
+    answered = await world.ask("GET", "/acme/v2/directory")
+    assert answered.document["newOrder"] == "https://ca.example/acme/v2/new-order"
+    elsewhere = await world.ask("GET", "/elsewhere/directory")
+    assert elsewhere.status == 404
+    client = Client(world)
+    url = "https://ca.example/acme/v2/new-account"
+    nonce = await world.ask("GET", "/acme/v2/new-nonce")
+    body = sign_request(
+        AccountKey(client.key),
+        parse_url(url),
+        nonce.one("Replay-Nonce"),
+        {"termsOfServiceAgreed": True},
+        None,
+    )
+    opened = await world.ask("POST", "/acme/v2/new-account", body)
+    assert opened.one("Location").startswith("https://ca.example/acme/v2/account/")
