@@ -6,6 +6,7 @@ from letterlock.cli.lazy import LazyCommand, LazyGroup
 
 COMMANDS = {
     "init": LazyCommand("ca_init:init", "Make an authority: settings, a root, an issuing key."),
+    "serve": LazyCommand("ca_serve:serve", "Run the authority."),
 }
 
 

@@ -161,9 +161,14 @@ def _parse_host(text: str | None) -> "Domain":
 
     name = text or os.uname().nodename
     try:
-        return parse_domain(name)
+        host = parse_domain(name)
     except DomainError as error:
         raise CommandFailed(f"HOSTNAME {name!r}: {error}", ExitCode.WRONG_USAGE) from None
+    if "." not in host:
+        # RFC 3986 lets it be in a URL; linters of certificates, and many programs, do not.
+        message = f"HOSTNAME {name!r}: give the whole name by which clients reach it, with a dot"
+        raise CommandFailed(message, ExitCode.WRONG_USAGE)
+    return host
 
 
 def _take_permitted(host: "Domain", permitted: object) -> dict[str, object]:

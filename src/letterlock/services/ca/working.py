@@ -64,6 +64,11 @@ class WorkRunner:
         self._look_soon = asyncio.Event()
         self._is_draining = False
 
+    @property
+    def kind(self) -> WorkKind:
+        """What it does."""
+        return self._kind
+
     def begin(self, claimed: Claimed) -> asyncio.Future[None]:
         """Begin what was stored just now. The future is done when this try is, however it ended.
 
