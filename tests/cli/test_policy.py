@@ -267,25 +267,40 @@ def test_what_the_log_says_is_added(
 ) -> None:
     log = tmp_path / "mail.log"
     relay = "mx.plain.example[127.0.0.1]:25"
-    log.write_bytes(
-        f"Nov 22 02:39:05 a b[1]: Trusted TLS connection established to {relay}: TLSv1.3\n"
-        f"Nov 22 02:39:05 a b[1]: to=<bob@plain.example>, relay={relay}, status=sent (ok \xff)\n"
-        f"Nov 22 02:39:06 a b[1]: to=<bob@plain.example>, relay={relay}, status=deferred (no)\n"
-        f"Nov 22 02:39:07 a b[1]: to=<bob@plain.example>, relay={relay}, status=sent (ok)\n"
-        "".encode("latin-1")
+    text = (
+        f"Nov 22 02:39:05 a postfix/smtp[1]: Trusted TLS connection established to {relay}: "
+        "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)\n"
+        + "".join(
+            f"Nov 22 02:39:0{second} a postfix/smtp[1]: {second}F: to=<bob@plain.example>, "
+            f"relay={relay}, status={status} ({reason})\n"
+            for second, status, reason in (
+                (5, "sent", "ok \xff"),
+                (6, "deferred", "no"),
+                (7, "sent", "ok"),
+            )
+        )
     )
+    log.write_bytes(text.encode("latin-1"))
     arguments = ("explain", "plain.example", "--resolver", resolver, "--log", str(log))
     _, document = ask(capsys, *arguments)
     assert document["log"] == {
         "file": str(log),
         "deliveries": {"sent": 2, "deferred": 1},
         "tls": {"Trusted": 1},
-        "last": {"time": "Nov 22 02:39:07", "relay": relay, "status": "sent", "reason": "ok"},
+        "causes": {"ok": 1, "unknown": 1, "ok-plaintext-by-policy": 1},
+        "last": {
+            "time": "Nov 22 02:39:07",
+            "relay": relay,
+            "status": "sent",
+            "reason": "ok",
+            "cause": "ok-plaintext-by-policy",
+        },
         "last_trouble": {
             "time": "Nov 22 02:39:06",
             "relay": relay,
             "status": "deferred",
             "reason": "no",
+            "cause": "unknown",
         },
     }
     assert main(["policy", *arguments]) == 0

@@ -81,8 +81,9 @@ EXPLAIN_KEYS = {
     "log": "only with --log",
     "log.file": "the file that was read",
     "log.deliveries": "how many attempts ended with each status: sent, deferred, bounced",
-    "log.tls": "connections to the domain's hosts: Verified, Trusted, Untrusted, Anonymous",
-    "log.last": "time, relay, status and reason of the last attempt; or null",
+    "log.tls": "how many of them had TLS: Verified, Trusted, Untrusted, Anonymous",
+    "log.causes": "how many ended so, by the causes of `log explain`",
+    "log.last": "time, relay, status, reason and cause of the last attempt; or null",
     "log.last_trouble": "the same of the last one that was not sent; or null",
 }
 DEMANDS = ("normal", "requiretls", "tls-required-no")
@@ -103,7 +104,7 @@ def _question(command: Decorated) -> Decorated:
             "log_path",
             type=click.Path(path_type=Path),
             metavar="FILE",
-            help="Add what this mail log, in Postfix's shape, says of the domain.",
+            help="Add what this mail log (see `log explain`) says of the domain.",
         ),
         click.option(
             "--sender",

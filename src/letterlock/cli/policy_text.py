@@ -187,7 +187,8 @@ def _format_log(log: Mapping[str, Any]) -> Iterator[str]:
     counts = ", ".join(f"{count} {status}" for status, count in log["deliveries"].items())
     yield from tell("deliveries", counts)
     words = ", ".join(f"{count} {word}" for word, count in log["tls"].items())
-    yield from tell("TLS", f"connections to its hosts: {words or 'none with TLS'}")
+    yield from tell("TLS", words or "none with TLS")
+    yield from tell("why", ", ".join(f"{count} {cause}" for cause, count in log["causes"].items()))
     for key, label in (("last", "last"), ("last_trouble", "trouble")):
         if (shown := log[key]) is not None and (key == "last" or shown != log["last"]):
             text = f"{shown['time']} {shown['relay']}: {shown['status']}: {shown['reason']}"

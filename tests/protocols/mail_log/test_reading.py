@@ -80,7 +80,10 @@ def test_what_is_told_of_a_delivery() -> None:
         status="sent",
         dsn="2.0.0",
         cause="ok-dane",
+        reason="250 2.0.0 Ok",
+        port="25",
     )
+    assert found.relay == PEER
     assert found.domain == "peer.example"
 
 
@@ -511,7 +514,9 @@ def test_a_mailbox_elsewhere_by_a_socket() -> None:
     (found,) = read(end(relay="mail.example.org[/run/dovecot/lmtp]"))
     assert (found.mx, found.ip) == ("mail.example.org", "/run/dovecot/lmtp")
     (found,) = read(end(relay="mail.example.org"))
-    assert (found.mx, found.ip) == ("mail.example.org", "")
+    assert (found.mx, found.ip, found.relay) == ("mail.example.org", "", "mail.example.org")
+    (found,) = read(deferred("no", relay="none"))
+    assert found.relay == "none"
 
 
 def test_memory_is_bounded() -> None:
@@ -545,6 +550,7 @@ def test_what_exim_says_of_a_delivery() -> None:
         status="sent",
         dsn="",
         cause="ok-verified",
+        reason=f'Bob <bob@peer.example> R=x T=y {EXIM_HOST} {X} CV=yes C="250 2.0.0 Ok"',
     )
 
 

@@ -30,7 +30,16 @@ class LoggedDelivery:
     status: str
     dsn: str
     cause: str
+    reason: str = ""
+    """The log's own words behind the status."""
     evidence: tuple[str, ...] = ()
+    port: str = ""
+
+    @property
+    def relay(self) -> str:
+        """The host with its address and port, as Postfix writes it, or `none`."""
+        port = f":{self.port}" if self.port else ""
+        return f"{self.mx}[{self.ip}]{port}" if self.ip else self.mx or "none"
 
     @property
     def domain(self) -> str:

@@ -162,6 +162,7 @@ class EximTier:
             status,
             (code["dsn"] or "") if code else "",
             cause,
+            text,
             (*before, *(() if status == "sent" else (text,))),
         )
 

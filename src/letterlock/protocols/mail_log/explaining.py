@@ -37,7 +37,7 @@ _SENT = "sent"
 def explain(stamp: str, ended: Ended, events: Iterable[Said]) -> LoggedDelivery:
     """Give the delivery that ended, with its cause; `events` are in the order of the log."""
     facts = _Facts(ended, events)
-    host, ip = split_relay(ended.relay)
+    host, ip, port = split_relay(ended.relay)
     cause = facts.explain_sent() if ended.status == _SENT else facts.explain_failure()
     return LoggedDelivery(
         stamp,
@@ -50,7 +50,9 @@ def explain(stamp: str, ended: Ended, events: Iterable[Said]) -> LoggedDelivery:
         ended.status,
         ended.dsn,
         cause,
+        ended.text,
         facts.evidence(),
+        port,
     )
 
 
@@ -119,12 +121,12 @@ class _Facts:
 
     def _find_failed_host(self) -> Cause | None:
         """Find why an MX host before this one failed; other addresses of this one don't count."""
-        taken, _ = split_relay(self._ended.relay)
+        taken = split_relay(self._ended.relay)[0]
         for event, _ in self._events:
             if not isinstance(event, HostFailed) or (not event.peer and not event.queue_id):
                 continue
             peer = event.peer or self._find_last_peer(event)
-            host, _ = split_relay(peer)
+            host = split_relay(peer)[0]
             if host and host.lower() != taken.lower():
                 return self._explain(event.text, peer)
         return None

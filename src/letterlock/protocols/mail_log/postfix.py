@@ -107,12 +107,12 @@ def read_event(text: str) -> Event | None:
     return Noted(text) if _VERBOSE.search(text) else None
 
 
-def split_relay(relay: str) -> tuple[str, str]:
-    """Give host and address of `mx.example.org[192.0.2.1]:25`; empty texts where there are none."""
+def split_relay(relay: str) -> tuple[str, str, str]:
+    """Give host, address and port of `mx.example.org[192.0.2.1]:25`; empty where there are none."""
     found = _RELAY.match(relay)
     if found is None:
-        return ("", "") if relay == "none" else (relay, "")
-    return found["host"], found["ip"]
+        return ("", "", "") if relay == "none" else (relay, "", "")
+    return found["host"], found["ip"], found["port"] or ""
 
 
 def find_subject(event: Event) -> str:

@@ -1,44 +1,35 @@
-"""What a mail log in Postfix's shape tells of a domain: how deliveries ended, and with what TLS.
+"""What a mail log says of one domain: how deliveries ended, why, and with what TLS.
 
-Counted, and no more: the lines are Postfix's `status=` and `TLS connection established`, which our
-own log has too.
+Whose log it is, which lines belong together and what they mean is `protocols.mail_log`'s; here it
+is counted for `policy explain`.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from letterlock.base.domains import Domain
+from letterlock.protocols.mail_log.deliveries import LoggedDelivery
+from letterlock.protocols.mail_log.reading import LogReader
 
-MAX_LINE_CHARACTERS = 8192
-MAX_RELAYS = 10_000
-"""Hosts whose connections are counted; those of a domain are known when all lines are read."""
 MAX_STATUSES = 20
-
-_STAMP = re.compile(r"[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}T\S{1,30}")
-_RECIPIENT = re.compile(r"\bto=<[^>]{0,300}@([^>@]{1,300})>")
-_RELAY = re.compile(r" relay=([^, ]{1,400}),")
-_STATUS = re.compile(r" status=([a-z]{1,20}) \((.*)\)")
-_TLS = re.compile(
-    r"\b(Verified|Trusted|Untrusted|Anonymous) TLS connection (?:established|reused) to "
-    r"([^ ]{1,400}): "
-)
+SENT = "sent"
 
 
 @dataclass(frozen=True, slots=True)
-class LoggedDelivery:
-    """The end of one attempt, as the log has it."""
+class LoggedAttempt:
+    """The end of one attempt, as the log has it; `cause` is of `protocols.mail_log.causes`."""
 
     time: str
     relay: str
     status: str
     reason: str
+    cause: str
 
 
 @dataclass(frozen=True, slots=True)
 class LogSummary:
-    """What was found. `tls` counts connections to the hosts that the domain's mail went to.
+    """What was found. `tls` counts the deliveries that had TLS by the log's word for it.
 
     Its words are Postfix's: Verified, Trusted, Untrusted, Anonymous. `last` is the last attempt,
     `last_trouble` the last one that did not end with `sent`.
@@ -46,43 +37,36 @@ class LogSummary:
 
     deliveries: Mapping[str, int]
     tls: Mapping[str, int]
-    last: LoggedDelivery | None = None
-    last_trouble: LoggedDelivery | None = None
+    causes: Mapping[str, int]
+    last: LoggedAttempt | None = None
+    last_trouble: LoggedAttempt | None = None
 
 
 def summarize_log(lines: Iterable[str], domain: Domain) -> LogSummary:
     """Count what a log says of mail to a domain."""
     statuses: Counter[str] = Counter()
-    by_relay: dict[str, Counter[str]] = {}
-    relays: set[str] = set()
-    last = last_trouble = None
-    for whole in lines:
-        line = whole[:MAX_LINE_CHARACTERS]
-        if (found := _TLS.search(line)) is not None:
-            word, relay = found.groups()
-            if relay in by_relay or len(by_relay) < MAX_RELAYS:
-                by_relay.setdefault(relay, Counter())[word] += 1
-        elif (delivery := _read_delivery(line, domain)) is not None:
-            last = delivery
-            last_trouble = delivery if delivery.status != "sent" else last_trouble
-            if len(relays) < MAX_RELAYS:
-                relays.add(delivery.relay)
-            if delivery.status in statuses or len(statuses) < MAX_STATUSES:
-                statuses[delivery.status] += 1
     words: Counter[str] = Counter()
-    for relay in relays & by_relay.keys():
-        words += by_relay[relay]
-    return LogSummary(dict(statuses), dict(words), last, last_trouble)
+    causes: Counter[str] = Counter()
+    last = last_trouble = None
+    for delivery in LogReader().read(lines):
+        if delivery.domain != domain:
+            continue
+        last = delivery
+        causes[delivery.cause] += 1
+        if delivery.status != SENT:
+            last_trouble = delivery
+        if delivery.tls is not None:
+            words[delivery.tls.trust] += 1
+        if delivery.status in statuses or len(statuses) < MAX_STATUSES:
+            statuses[delivery.status] += 1
+    return LogSummary(
+        dict(statuses), dict(words), dict(causes), _describe(last), _describe(last_trouble)
+    )
 
 
-def _read_delivery(line: str, domain: Domain) -> LoggedDelivery | None:
-    recipient = _RECIPIENT.search(line)
-    if recipient is None or recipient[1].lower().rstrip(".") != domain:
+def _describe(delivery: LoggedDelivery | None) -> LoggedAttempt | None:
+    if delivery is None:
         return None
-    status = _STATUS.search(line)
-    if status is None:
-        return None
-    relay, stamp = _RELAY.search(line), _STAMP.match(line)
-    return LoggedDelivery(
-        stamp[0] if stamp else "", relay[1] if relay else "none", status[1], status[2]
+    return LoggedAttempt(
+        delivery.stamp, delivery.relay, delivery.status, delivery.reason, str(delivery.cause)
     )
