@@ -26,5 +26,5 @@ def test_each_rule_of_the_authority_has_tests_that_there_are() -> None:
         assert tests, row[0]
         for test in tests:
             source = (ROOT / test["path"]).read_text(encoding="utf-8")
-            found = re.search(rf"^(?:(?:async )?def )?{test['name']}\b", source, re.MULTILINE)
+            found = re.search(rf"^ *(?:(?:async )?def )?{test['name']}\b", source, re.MULTILINE)
             assert found, test[0]
