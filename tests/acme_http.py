@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from hashlib import sha256
+from secrets import token_bytes
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -34,24 +35,25 @@ from letterlock.protocols.acme.server.places import Places
 from letterlock.protocols.acme.server.public_keys import make_public_key
 from letterlock.protocols.acme.server.refusals import ErrorType
 from letterlock.protocols.acme.server.revocations import Revocation
+from letterlock.protocols.pki.issuance.issuers import SERIAL_RANDOM_OCTETS, make_serial
 from letterlock.protocols.pki.issuance.lint_records import LintRecord
 from letterlock.protocols.pki.issuance.profiles import Profile
 from letterlock.protocols.pki.issuance.subject_keys import encode_spki
 from letterlock.protocols.pki.throwaway_ca import ThrowawayCa
 from letterlock.services.ca.requests.authority import Authority, RequestRules, RequestStore
 from letterlock.services.ca.requests.work import Patience, Works
+from letterlock.services.ca.revoking import Revoker, RevokingStore
 from letterlock.storage.ca.changes import (
     AddCertificate,
     AddSerial,
     ChangeAuthorization,
-    ChangeCertificate,
     ChangeOrder,
     EndWork,
 )
 from letterlock.storage.ca.kept import Claimed, Issued, ReservedSerial, WorkKind
 from letterlock.web.ca.application import make_application
 from tests.acme_requests import ACCOUNT_KEY, OTHER_KEY
-from tests.fakes import START, FakeClock
+from tests.fakes import START, FakeClock, FakeLog
 
 BASE = "https://ca.example"
 PLACES = Places(BASE, ("https://old.example/acme",))
@@ -103,7 +105,7 @@ class Answered:
         return parse_problem(self.status, self.body)
 
 
-class Store(RequestStore, Protocol):
+class Store(RequestStore, RevokingStore, Protocol):
     """The one that a test gives."""
 
 
@@ -128,6 +130,7 @@ class World:
     def make(self, **more: Any) -> None:
         """Make the authority again, as another process over the same store would."""
         self.more |= more
+        self.revoker = Revoker(self.store, self.clock, FakeLog(), lambda: None)
         self.authority = Authority(
             self.store,
             self.clock,
@@ -150,8 +153,7 @@ class World:
         return self.running[key]
 
     async def _revoke(self, issued: Issued, revocation: Revocation, by: str) -> bool:
-        change = ChangeCertificate(issued.certificate, revocation.certificate)
-        is_done = await self.store.commit((change,))
+        is_done = await self.revoker(issued, revocation, by)
         if is_done:
             self.revoked.append((revocation, by))
         return is_done
@@ -236,7 +238,7 @@ def make_issued(world: World, claimed: Claimed, account_id: str) -> Issued:
     identifier = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(subject.value)
     certificate = (
         x509.CertificateBuilder(issuer.certificate.subject, x509.Name([]), key)
-        .serial_number((1 << 136) + x509.random_serial_number() % (1 << 128))
+        .serial_number(make_serial(token_bytes(SERIAL_RANDOM_OCTETS), 1))
         .not_valid_before(now)
         .not_valid_after(now + timedelta(days=90))
         .add_extension(names.value, critical=True)

@@ -722,6 +722,9 @@ class TestRevoking:
         assert revocation.reason == 1
         assert revocation.blocks_key
         assert by == "key"
+        ready = await client.ready("b.example")
+        refused = await client.finalize(ready, OTHER_KEY)
+        assert "known to be compromised" in refused.problem.detail
 
     async def test_who_has_all_of_its_names_may(self, client: Client, world: World) -> None:
         _, issued = await client.obtain("a.example", "b.example")
