@@ -105,16 +105,28 @@ class CrlPublisher:
                 self._hurried.clear()
 
     async def publish_due(self) -> int:
-        """Publish what is due now, and give how many it was. Raises StoreUnavailable."""
+        """Publish what is due now, and give how many it was; what fails is told.
+
+        Raises StoreUnavailable.
+        """
         count = 0
         for authority in self._authorities:
             for shard in await self._find_due(authority):
-                try:
-                    count += await self.publish(authority, shard)
-                except (KeyUnavailable, SigningError, CrlError) as error:
-                    text = f"error: CRL {shard} of {authority.key_identifier.hex()}: {error}"
-                    self._log.write(Service.CA, text)
+                count += await self._try(authority, shard)
         return count
+
+    async def _try(self, authority: IssuingAuthority, shard: int) -> bool:
+        try:
+            return await self.publish(authority, shard)
+        except StoreUnavailable:
+            raise
+        except (KeyUnavailable, SigningError, CrlError) as error:
+            why = str(error)
+        except Exception as error:  # noqa: BLE001 - one shard's defect is not the others'
+            why = f"a defect of letterlock, {type(error).__name__}: {str(error)[:200]}"
+        what = f"CRL {shard} of {authority.key_identifier.hex()}"
+        self._log.write(Service.CA, f"error: {what} was not made anew: {why}")
+        return False
 
     async def publish(self, authority: IssuingAuthority, shard: int) -> bool:
         """Sign a shard's CRL and keep it. False: another process has just done so.

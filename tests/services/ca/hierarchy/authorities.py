@@ -1,6 +1,7 @@
 """A root and an authority below it, made as `ca init` does."""
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from cryptography import x509
 
@@ -39,21 +40,25 @@ class World:
 
 
 def make_world(
-    signer: Signer | None = None, rules: NameRules | None = None, linter: Linter = LINTER
+    signer: Signer | None = None,
+    rules: NameRules | None = None,
+    linter: Linter = LINTER,
+    now: datetime = START,
 ) -> World:
     signer = signer or KeySigner(make_key("ec-p256"))
     root, other = (
-        _make_root(name, linter) for name in (ROOT_NAME, replace(ROOT_NAME, common_name="Root 2"))
+        _make_root(name, linter, now)
+        for name in (ROOT_NAME, replace(ROOT_NAME, common_name="Root 2"))
     )
     below = Below(ISSUER_NAME, signer.public_key, rules=rules or NameRules())
-    first, second = (make_authority(each, below, linter, START) for each in (root, other))
+    first, second = (make_authority(each, below, linter, now) for each in (root, other))
     chains = ([first.certificate], [second.certificate])
     authority = join_authority(signer, FOLDER_URL, chains, root.certificate)
     return World(root, other, below, signer, first.certificate, second.certificate, authority)
 
 
-def _make_root(name: AuthorityName, linter: Linter) -> Issuer:
+def _make_root(name: AuthorityName, linter: Linter, now: datetime) -> Issuer:
     signer = KeySigner(make_key("ec-p384"))
-    made = make_root(name, signer, linter, START)
+    made = make_root(name, signer, linter, now)
     assert made.lint.faults == ()
     return make_root_issuer(made.certificate, signer, FOLDER_URL)

@@ -166,8 +166,12 @@ class WatchedSigner:
         signature = self._inner.sign(octets)
         bits = wrap_element(0x03, b"\0" + signature)
         whole = wrap_element(0x30, octets + _ECDSA_SHA256 + bits)
-        made = Signature(self._clock.now(), x509.load_der_x509_certificate(whole))
-        self._steps.note("sign", made)
+        try:
+            made = Signature(self._clock.now(), x509.load_der_x509_certificate(whole))
+        except ValueError:
+            self._steps.note("sign-crl", x509.load_der_x509_crl(whole))
+        else:
+            self._steps.note("sign", made)
         self._steps.begin("signed")
         return self.spoil(signature)
 
