@@ -6,6 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from letterlock.protocols.acme.base64url import Base64UrlError, decode_base64url, encode_base64url
 from letterlock.protocols.acme.contacts import find_contact_fault
 from letterlock.protocols.acme.fields import Fields, ObjectError, parse_object
@@ -45,7 +48,10 @@ from letterlock.protocols.acme.server.signed_requests import (
     verify_request,
 )
 from letterlock.protocols.acme.states import AccountStatus
+from letterlock.protocols.pki.throwaway_ca import Shape, ThrowawayCa
+from letterlock.services.ca.requests.revoking import read_name
 from tests.acme_requests import encode, flatten, mac, public
+from tests.fakes import START
 from tests.fuzz.target import Target, take_choices
 
 URL = "https://ca.example/new-account"
@@ -198,6 +204,22 @@ def check_texts(octets: bytes) -> None:
         assert len(fault.detail) < 200
 
 
+def check_revoked(octets: bytes) -> None:
+    """What is to be revoked: a certificate has a name that ARI knows too, anything else none."""
+    name = read_name(octets)
+    if name is not None:
+        assert parse_certificate_id(str(name)) == name
+
+
+def _make_certificate() -> bytes:
+    authority = ThrowawayCa("A", START)
+    key = authority.issued.key.public_key()
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(key)
+    shape = Shape(extensions=(identifier,), serial=7)
+    return authority.issue(["a.example"], now=START, shape=shape).der
+
+
 _KEY = json.dumps(public().jwk).encode()
 _BINDING = {"alg": "HS256", "kid": "x", "url": URL}
 _INNER = {"alg": "ES256", "jwk": public().jwk, "url": URL}
@@ -251,5 +273,13 @@ TARGETS = (
         (b"aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE", b"mailto:a.b@c.example"),
         (b"=", b".", b"AA", b"mailto:", b"@", b",", b"?", b"%40", b"\r\n", b"xn--", b"\xc3\xa9"),
         200,
+    ),
+    Target(
+        "acme-revoked",
+        check_revoked,
+        (_make_certificate(),),
+        (b"\x02\x01\x07", b"\x06\x03\x55\x1d\x23", b"\x30\x80", b"\x04\x00", b"\x80\x14"),
+        1024,
+        runs=200,
     ),
 )

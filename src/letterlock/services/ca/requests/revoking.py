@@ -9,13 +9,16 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.utils import CryptographyDeprecationWarning
 
-from letterlock.protocols.acme.renewal_info import CertificateId
+from letterlock.protocols.acme.renewal_info import MAX_KEY_IDENTIFIER_OCTETS, CertificateId
 from letterlock.protocols.acme.server import revocations as rules
 from letterlock.protocols.acme.server.refusals import ErrorType, Refusal, refuse, refuse_unknown
 from letterlock.protocols.acme.server.replies import OK, Reply
 from letterlock.services.ca.requests.authority import Answer, Asked, Authority
 from letterlock.services.ca.requests.settling import MAX_TRIES, refuse_busy
 from letterlock.storage.ca.kept import Issued
+
+MAX_SERIAL = 1 << 160
+"""RFC 5280 §4.1.2.2: at most 20 octets; ours are less."""
 
 _UNREADABLE = (
     ValueError,
@@ -59,8 +62,9 @@ def read_name(der: bytes) -> CertificateId | None:
             found = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
     except _UNREADABLE:
         return None
-    key = found.value.key_identifier
-    return CertificateId(key, serial) if key and serial > 0 else None
+    key = found.value.key_identifier or b""
+    is_one = 0 < len(key) <= MAX_KEY_IDENTIFIER_OCTETS and 0 < serial < MAX_SERIAL
+    return CertificateId(key, serial) if is_one else None
 
 
 async def _decide(
