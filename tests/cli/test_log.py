@@ -201,6 +201,16 @@ def test_nothing_of_a_log_can_steer_the_terminal(
     assert all(each.isprintable() for each in shown.replace("\n", ""))
 
 
+def test_lines_are_the_same_wherever_the_file_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path, BAD.rstrip("\n"))
+    whole = explain_json(capsys, path)
+    for size in (1, 2, 3, 7, 64, 129):
+        monkeypatch.setattr(log_files, "PIECE_CHARACTERS", size)
+        assert explain_json(capsys, path) == whole
+
+
 @pytest.mark.parametrize("is_terminal", [True, False])
 def test_it_shows_how_far_it_is(
     is_terminal: bool,
@@ -208,7 +218,7 @@ def test_it_shows_how_far_it_is(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(log_files, "LINES_A_LOOK", 2)
+    monkeypatch.setattr(log_files, "PIECE_CHARACTERS", 20)
     for name in ("PROGRESS_SECONDS", "SELDOM_SECONDS"):
         monkeypatch.setattr(progress, name, 0.0)
     monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal, raising=False)

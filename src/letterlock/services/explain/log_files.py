@@ -17,7 +17,7 @@ from letterlock.protocols.mail_log.lines import MAX_CHARACTERS
 
 STDIN = "-"
 GZIP = b"\x1f\x8b"
-LINES_A_LOOK = 50_000
+PIECE_CHARACTERS = 1 << 19
 
 Tell = Callable[[int, int], None]
 """Is told of octets that were read, and of all there are; 0: nobody knows."""
@@ -39,7 +39,7 @@ class LogError(Exception):
 
 @contextmanager
 def open_log(name: str, tell: Tell) -> Iterator[Iterator[str]]:
-    """Give the lines of a file, with their ends. Raises LogError, also while they are read."""
+    """Give the lines of a file. Raises LogError, also while they are read."""
     try:
         if name == STDIN:
             yield _read(name, cast(_Stream, sys.stdin.buffer), 0, tell)
@@ -55,15 +55,16 @@ def _read(name: str, file: _Stream, size: int, tell: Tell) -> Iterator[str]:
     whole = io.BufferedReader(_Rejoined(beginning, file))
     octets = gzip.GzipFile(fileobj=whole) if beginning == GZIP else whole
     text = io.TextIOWrapper(octets, encoding="utf-8", errors="replace", newline="\n")
-    readline = text.readline
-    count = 0
+    rest = ""
     try:
-        while line := readline(MAX_CHARACTERS):
-            count += 1
-            if count == LINES_A_LOOK:
-                count = 0
-                tell(file.tell() if size else 0, size)
-            yield line
+        while piece := text.read(PIECE_CHARACTERS):
+            lines = (rest + piece).split("\n")
+            # A line that does not end is cut, and takes no more memory than that.
+            rest = lines.pop()[:MAX_CHARACTERS]
+            tell(file.tell() if size else 0, size)
+            yield from lines
+        if rest:
+            yield rest
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise LogError(f"{name}: the gzip in it is broken: {error}") from None
 
