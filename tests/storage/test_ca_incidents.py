@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from letterlock.protocols.acme.requests import RevocationReason
 from letterlock.protocols.acme.states import OrderStatus
 from letterlock.protocols.audit.heads import sign_head
 from letterlock.protocols.audit.records import Head
+from letterlock.protocols.pki.issuance.revocation_lists import Reason
 from letterlock.protocols.pki.issuance.signing import KeySigner
 from letterlock.storage.ca.audits import AddHead, AuditProgress, ChangeProgress
 from letterlock.storage.ca.changes import (
@@ -52,7 +52,7 @@ INCIDENT = Incident(
     why="CAA was looked up for one name of each order",
     page="https://ca.example/incidents/20260301-abcd",
     renew_by=START + 5 * DAY,
-    reason=RevocationReason.SUPERSEDED,
+    reason=Reason.SUPERSEDED,
     chosen="missing caa",
     created=START,
     who="postmaster",

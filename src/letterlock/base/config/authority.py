@@ -11,6 +11,8 @@ from typing import Annotated
 
 from letterlock.base.config.authority_parts import (
     USUAL_PROFILES,
+    CaAuditSection,
+    CaIncidentsSection,
     CaLimitsSection,
     CaNamesSection,
     CaTokenSection,
@@ -159,6 +161,8 @@ class CaSection:
     validation: CaValidationSection = field(default_factory=CaValidationSection)
     limits: CaLimitsSection = field(default_factory=CaLimitsSection)
     pkcs11: CaTokenSection = field(default_factory=CaTokenSection)
+    incidents: CaIncidentsSection = field(default_factory=CaIncidentsSection)
+    audit: CaAuditSection = field(default_factory=CaAuditSection)
 
     def read_database_url(self) -> str | None:
         """Give the database's address, from `database_url_file` if that is set; raises OSError."""

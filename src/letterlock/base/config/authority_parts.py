@@ -19,6 +19,7 @@ from letterlock.base.config.values import (
     ResolverAddress,
     format_duration,
     lasting,
+    parse_address,
     parse_duration,
     parse_ip_address,
     parse_listen_address,
@@ -308,3 +309,37 @@ class CaTokenSection:
 
 
 USUAL_PROFILES = _usual_profiles()
+
+
+@dataclass(frozen=True, slots=True)
+class CaIncidentsSection:
+    """What is done about certificates that an incident affects: `letterlock ca incident`."""
+
+    after_replaced: Annotated[timedelta, lasting("1s", "5d")] = timedelta(hours=1)
+    """How long after its replacement was issued a certificate is revoked: by then its owner's
+    servers use the new one. At the incident's deadline all that is left is revoked."""
+
+    mail: bool = True
+    """Whether the contacts of accounts get a mail, through this machine's node: it is left in
+    `drop_dir` of `[send]`."""
+
+    sender: Annotated[str, Parsed(parse_address, "mail address")] | None = None
+    """The address that mails come from, and answers go to; the audit's alarms, too. Unset: the
+    first of `contacts` that is a mail address, else `contact`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaAuditSection:
+    """The authority's own audit: each certificate against the log of decisions, and that log."""
+
+    enabled: bool = True
+    """Whether it runs."""
+
+    every: Annotated[timedelta, lasting("10m", "30d")] = timedelta(days=1)
+    """How often all certificates that have not ended, and the whole log, are gone through. What is
+    new is looked at within a minute."""
+
+    halt: bool = False
+    """Whether issuing stops when it finds something. It is told in the log and by mail in any
+    case."""
+

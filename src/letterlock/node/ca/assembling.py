@@ -14,6 +14,7 @@ from letterlock.base.clock import Clock
 from letterlock.base.config.sections import Config
 from letterlock.base.log import Log, Service
 from letterlock.network.dns import Backend
+from letterlock.node.ca.caring import Care, CareTools, make_care
 from letterlock.node.ca.keys import LoadedIssuer, load_issuers
 from letterlock.node.ca.own_certificate import make_own_profile
 from letterlock.node.ca.perspectives import make_own_resolver, make_validator
@@ -36,6 +37,7 @@ from letterlock.protocols.pki.issuance.subject_keys import RefusedKeys, SubjectK
 from letterlock.services.ca.caa_rechecks import CaaRechecker
 from letterlock.services.ca.crls import CrlPublisher, CrlRules
 from letterlock.services.ca.external_accounts import ExternalAccounts
+from letterlock.services.ca.incidents.urgency import make_find_urgency
 from letterlock.services.ca.issuances import Issuances
 from letterlock.services.ca.issuing.drafting import Drafter
 from letterlock.services.ca.issuing.judging import IssuingRules
@@ -86,6 +88,7 @@ class Assembled:
     publisher: CrlPublisher
     places: Places
     own_profile: Profile
+    care: Care
 
     @property
     def host(self) -> str:
@@ -98,6 +101,7 @@ class Assembled:
             for each in self.runners:
                 tasks.create_task(each.run())
             tasks.create_task(self.publisher.run())
+            tasks.create_task(self.care.prepare())
 
     async def drain(self, seconds: float) -> None:
         """Take nothing more, and wait so long for what is under way."""
@@ -114,8 +118,10 @@ def assemble(config: Config, around: Surroundings) -> Assembled:
     refused = RefusedKeys(authorities=_list_own_keys(issuers))
     rules = _make_rules(config, around.owner, refused)
     tools = _make_tools(config, around, issuers[0], issuances, resolver)
-    runners = _make_runners(config, around, tools, resolver, now)
     publisher = _make_publisher(config, around, issuers)
+    revoker = Revoker(around.store, around.clock, around.log, publisher.hurry)
+    care = _make_care(config, around, places, issuers[0], revoker)
+    runners = (*_make_runners(config, around, tools, resolver, now), *care.runners)
     begin = {each.kind: each.begin for each in runners}
     authority = Authority(
         store=around.store,
@@ -124,8 +130,9 @@ def assemble(config: Config, around: Surroundings) -> Assembled:
         rules=rules,
         works=Works(lambda claimed: begin[claimed.work.kind](claimed)),
         nonce_keys=around.nonce_keys,
-        revoke=Revoker(around.store, around.clock, around.log, publisher.hurry),
+        revoke=revoker,
         find_external=ExternalAccounts(around.store).find,
+        find_urgency=make_find_urgency(around.store),
     )
     published = [each for issuer in issuers for each in issuer.published]
     return Assembled(
@@ -138,6 +145,7 @@ def assemble(config: Config, around: Surroundings) -> Assembled:
         publisher=publisher,
         places=places,
         own_profile=make_own_profile(make_name_rules(section.names)),
+        care=care,
     )
 
 
@@ -209,6 +217,21 @@ def _make_runners(
         WorkRunner(WorkKind.VALIDATION, store, validations.do, validating, clock, log),
         WorkRunner(WorkKind.ISSUANCE, store, Issuing(tools).do, issuing, clock, log),
     )
+
+
+def _make_care(
+    config: Config, around: Surroundings, places: Places, issuer: LoadedIssuer, revoker: Revoker
+) -> Care:
+    tools = CareTools(
+        store=around.store,
+        clock=around.clock,
+        log=around.log,
+        owner=around.owner,
+        places=places,
+        signer=issuer.authority.issuer.signer,
+        revoke=revoker.revoke,
+    )
+    return make_care(config, tools)
 
 
 def _make_publisher(

@@ -11,8 +11,8 @@ from enum import StrEnum
 from typing import Protocol
 
 from letterlock.protocols.acme.renewal_info import CertificateId
-from letterlock.protocols.acme.requests import RevocationReason
 from letterlock.protocols.acme.server.objects import Certificate
+from letterlock.protocols.pki.issuance.revocation_lists import Reason
 
 
 class IncidentState(StrEnum):
@@ -38,7 +38,7 @@ class Incident:
     why: str
     page: str
     renew_by: datetime
-    reason: RevocationReason
+    reason: Reason
     chosen: str
     created: datetime
     who: str

@@ -4,11 +4,10 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from letterlock.protocols.acme.requests import RevocationReason
 from letterlock.protocols.acme.server.objects import Account
 from letterlock.protocols.acme.server.places import Places
-from letterlock.protocols.acme.server.revocations import Revocation
 from letterlock.protocols.acme.states import OrderStatus
+from letterlock.protocols.pki.issuance.revocation_lists import Reason
 from letterlock.services.ca.incidents.changing import NewIncident, create, enable
 from letterlock.services.ca.incidents.choosing import Chosen
 from letterlock.services.ca.incidents.telling import Sender, Teller
@@ -63,7 +62,7 @@ class Scene:
         self.clock = clock
         self.log = FakeLog()
         self.mail = FakeMail()
-        self.revocations: list[tuple[str, RevocationReason, str, bool]] = []
+        self.revocations: list[tuple[str, Reason, str, bool]] = []
         self.is_refusing = False
 
     async def issue(self, *owners: int) -> list[Issued]:
@@ -101,14 +100,17 @@ class Scene:
             ]
         )
 
-    async def revoke(self, issued: Issued, revocation: Revocation, by: str) -> bool:
+    async def revoke(
+        self, issued: Issued, reason: Reason, by: str, *, blocks_key: bool = False
+    ) -> bool:
         """Do what `services.ca.revoking` does, as far as an incident sees it."""
         if self.is_refusing:
             return False
-        before, after = issued.certificate, revocation.certificate
+        before = issued.certificate
+        after = replace(before, revoked=self.clock.now())
         if not await self.store.commit((ChangeCertificate(before, after),)):
             return False
-        self.revocations.append((before.id, revocation.reason, by, revocation.blocks_key))
+        self.revocations.append((before.id, reason, by, blocks_key))
         return True
 
     def make_work(
@@ -120,7 +122,7 @@ class Scene:
             self.store, teller, self.revoke, rules or IncidentRules(), self.clock, self.log
         )
 
-    def describe(self, reason: RevocationReason = RevocationReason.SUPERSEDED) -> NewIncident:
+    def describe(self, reason: Reason = Reason.SUPERSEDED) -> NewIncident:
         return NewIncident(
             why="CAA was looked up for one name of each order",
             page="https://ca.example/incident",
@@ -130,16 +132,14 @@ class Scene:
             who="postmaster",
         )
 
-    async def create(
-        self, reason: RevocationReason = RevocationReason.SUPERSEDED, size: int = 200
-    ) -> Incident:
+    async def create(self, reason: Reason = Reason.SUPERSEDED, size: int = 200) -> Incident:
         """Make an incident of all certificates, in pages of a size."""
         now = self.clock.now()
         return await create(
             self.store, self.describe(reason), self.pages(size), now, lambda _: None
         )
 
-    async def enable(self, reason: RevocationReason = RevocationReason.SUPERSEDED) -> Incident:
+    async def enable(self, reason: Reason = Reason.SUPERSEDED) -> Incident:
         incident = await self.create(reason)
         return await enable(self.store, incident.id, "postmaster", self.clock.now())
 

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Protocol
 
 from letterlock.protocols.acme.fields import format_line
-from letterlock.protocols.acme.requests import RevocationReason
 from letterlock.protocols.audit.decisions import IncidentLogged
 from letterlock.protocols.audit.records import AuditEntry
+from letterlock.protocols.pki.issuance.revocation_lists import Reason
 from letterlock.services.ca.incidents.choosing import Chosen
 from letterlock.storage.ca.changes import AddWork
 from letterlock.storage.ca.incidents import (
@@ -47,7 +47,7 @@ class NewIncident:
     why: str
     page: str
     renew_by: datetime
-    reason: RevocationReason
+    reason: Reason
     chosen: str
     who: str
 

@@ -14,11 +14,10 @@ from typing import Protocol
 
 from letterlock.base.clock import Clock
 from letterlock.base.log import Log, Service
-from letterlock.protocols.acme.requests import RevocationReason
 from letterlock.protocols.acme.server.objects import Certificate
-from letterlock.protocols.acme.server.revocations import Revocation
 from letterlock.protocols.audit.decisions import IncidentLogged
 from letterlock.protocols.audit.records import AuditEntry
+from letterlock.protocols.pki.issuance.revocation_lists import Reason
 from letterlock.services.ca.incidents.telling import Teller, TellingStore
 from letterlock.storage.ca.changes import EndWork, PutOffWork
 from letterlock.storage.ca.incidents import (
@@ -41,9 +40,11 @@ REVOKED_AT_ONCE = 16
 
 
 class Revoke(Protocol):
-    """Puts a certificate on its list, with the audit's record (`services.ca.revoking`)."""
+    """Puts a certificate on its list, with the audit's record (`services.ca.revoking.Revoker`)."""
 
-    async def __call__(self, issued: Issued, revocation: Revocation, by: str) -> bool:
+    async def __call__(
+        self, issued: Issued, reason: Reason, by: str, *, blocks_key: bool = False
+    ) -> bool:
         """Do it. False: what is kept of the certificate is not `issued` any more: decide again."""
 
 
@@ -154,10 +155,8 @@ class IncidentWork:
         issued = await self._store.load_certificate(certificate.id)
         if issued is None or issued.certificate != certificate:
             return False
-        is_compromise = incident.reason is RevocationReason.KEY_COMPROMISE
-        revoked = replace(certificate, revoked=self._clock.now(), is_key_compromised=is_compromise)
-        revocation = Revocation(revoked, incident.reason, blocks_key=is_compromise)
-        return await self._revoke(issued, revocation, f"incident {incident.id}")
+        by, is_compromise = f"incident {incident.id}", incident.reason is Reason.KEY_COMPROMISE
+        return await self._revoke(issued, incident.reason, by, blocks_key=is_compromise)
 
     async def _end(self, incident: Incident, lease: Lease, *, is_told: bool) -> bool:
         """End the incident where nothing is left of it; gives whether it has ended."""

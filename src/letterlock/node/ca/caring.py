@@ -1,0 +1,156 @@
+"""What an authority does about itself: incidents and its audit, put together from its settings."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from letterlock.base.clock import Clock
+from letterlock.base.config.sections import Config
+from letterlock.base.log import Log, Service
+from letterlock.node.ca.rules import make_order_profiles
+from letterlock.protocols.acme.fields import parse_url
+from letterlock.protocols.acme.server.places import Places
+from letterlock.protocols.audit.evidence import EvidenceRules
+from letterlock.protocols.incidents.notices import Fields, format_mail
+from letterlock.protocols.pki.issuance.signing import Signer
+from letterlock.services.ca.auditing import certificates, log
+from letterlock.services.ca.auditing.alarms import Alarm, AlarmRules, SendMail
+from letterlock.services.ca.auditing.certificates import CertificateAudit
+from letterlock.services.ca.auditing.log import LogAudit
+from letterlock.services.ca.auditing.work import LEASE as AUDIT_LEASE
+from letterlock.services.ca.auditing.work import AuditWork
+from letterlock.services.ca.incidents.telling import LeaveMail, Sender, Teller
+from letterlock.services.ca.incidents.work import LEASE as INCIDENT_LEASE
+from letterlock.services.ca.incidents.work import IncidentRules, IncidentWork, Revoke
+from letterlock.services.ca.own_certificates import OWN_ACCOUNT
+from letterlock.services.ca.working import WorkBounds, WorkRunner
+from letterlock.storage.ca.kept import WorkKind
+from letterlock.storage.ca.store import AuthorityStore
+from letterlock.storage.drop import DropError
+from letterlock.storage.mail_drop import leave_mail
+from letterlock.storage.queue import StoreUnavailable
+
+INCIDENTS_AT_ONCE = 4
+AUDITS_AT_ONCE = 2
+PREPARE_AGAIN_SECONDS = 30.0
+ISSUING_TIME = timedelta(hours=1)
+"""Between the last look at an order's authorizations and its signature, at most."""
+_MAILTO = "mailto:"
+
+
+@dataclass(frozen=True, slots=True)
+class CareTools:
+    """What it works with. `signer` is the key of the issuer that signs."""
+
+    store: AuthorityStore
+    clock: Clock
+    log: Log
+    owner: str
+    places: Places
+    signer: Signer
+    revoke: Revoke
+
+
+@dataclass(frozen=True, slots=True)
+class Care:
+    """What runs. `prepare` stores the audit's work, which is there for ever then."""
+
+    runners: tuple[WorkRunner, ...]
+    audit: AuditWork | None
+    tools: CareTools
+
+    async def prepare(self) -> None:
+        """Store what is to be done, as soon as the store can be reached."""
+        while self.audit is not None:
+            try:
+                await self.audit.prepare(self.tools.owner)
+                break
+            except StoreUnavailable as error:
+                self.tools.log.write(Service.CA, f"warning: the audit waits: {error}")
+            await asyncio.sleep(PREPARE_AGAIN_SECONDS)
+
+
+def make_care(config: Config, tools: CareTools) -> Care:
+    """Put it together; nothing runs yet."""
+    runners = [_make_incidents(config, tools)]
+    audit = _make_audit(config, tools) if config.ca.audit.enabled else None
+    if audit is not None:
+        bounds = WorkBounds(tools.owner, AUDIT_LEASE, AUDITS_AT_ONCE)
+        runners.append(
+            WorkRunner(WorkKind.AUDIT, tools.store, audit.do, bounds, tools.clock, tools.log)
+        )
+    return Care(tuple(runners), audit, tools)
+
+
+def make_evidence_rules(config: Config, places: Places) -> EvidenceRules:
+    """Give what the log must say of each certificate."""
+    section = config.ca
+    profiles = make_order_profiles(section).values()
+    longest = max(max(each.reuse, each.order_lifetime) for each in profiles)
+    bases = (places.base, *places.former)
+    return EvidenceRules(
+        validation_age=longest + ISSUING_TIME,
+        own_account=OWN_ACCOUNT,
+        own_names=frozenset(parse_url(each).host for each in bases),
+    )
+
+
+def find_sender(config: Config) -> str:
+    """Give the address that mails of the authority come from."""
+    if config.ca.incidents.sender is not None:
+        return config.ca.incidents.sender
+    addresses = (each for each in config.ca.contacts if each.startswith(_MAILTO))
+    return next(addresses, config.contact).removeprefix(_MAILTO)
+
+
+def make_leave_mail(folder: Path) -> LeaveMail:
+    """Give what leaves mail in the drop folder."""
+
+    async def leave(sender: str, recipients: Sequence[str], octets: bytes) -> str | None:
+        try:
+            await asyncio.to_thread(leave_mail, folder, sender, tuple(recipients), octets)
+        except OSError as error:
+            return f"{folder}: {error.strerror}"
+        except DropError as error:
+            return str(error)
+        return None
+
+    return leave
+
+
+def _make_incidents(config: Config, tools: CareTools) -> WorkRunner:
+    section = config.ca.incidents
+    sender = Sender(config.ca.name, find_sender(config), config.hostname)
+    leave = make_leave_mail(config.send.drop_dir) if section.mail else None
+    teller = Teller(tools.store, sender, tools.places, leave, tools.clock, tools.log)
+    rules = IncidentRules(section.after_replaced)
+    work = IncidentWork(tools.store, teller, tools.revoke, rules, tools.clock, tools.log)
+    bounds = WorkBounds(tools.owner, INCIDENT_LEASE, INCIDENTS_AT_ONCE)
+    return WorkRunner(WorkKind.INCIDENT, tools.store, work.do, bounds, tools.clock, tools.log)
+
+
+def _make_audit(config: Config, tools: CareTools) -> AuditWork:
+    section, store, clock = config.ca.audit, tools.store, tools.clock
+    send = _make_send(config, clock) if config.ca.incidents.mail else None
+    alarm = Alarm(store, AlarmRules(section.halt), clock, tools.log, send)
+    rules = make_evidence_rules(config, tools.places)
+    of_certificates = CertificateAudit(store, rules, alarm, clock, rounds=section.every)
+    of_log = LogAudit(store, tools.signer, alarm, clock, tools.log, rounds=section.every)
+    steps = {certificates.NAME: of_certificates.step, log.NAME: of_log.step}
+    return AuditWork(store, steps, clock)
+
+
+def _make_send(config: Config, clock: Clock) -> SendMail:
+    """Give what mails the authority's own people."""
+    leave, sender = make_leave_mail(config.send.drop_dir), find_sender(config)
+
+    async def send(subject: str, lines: Sequence[str]) -> str | None:
+        now = clock.now()
+        message_id = f"<audit.{now:%Y%m%d%H%M%S.%f}@{config.hostname}>"
+        text = "\n".join((f"The audit of {config.ca.name} found:", "", *lines, ""))
+        fields = Fields(sender, (sender,), now, message_id)
+        return await leave(sender, (sender,), format_mail(subject, text, fields))
+
+    return send
