@@ -1,0 +1,107 @@
+"""What was seen of a domain from outside: hosts, their addresses, and what each shows to whom.
+
+RFC 5321 §5.1 (hosts), RFC 6066 §3 (a server may show another certificate to clients that send no
+name, or another one), RFC 3207 §4. Nothing is judged here but whether there is an answer at all: a
+host that refuses to talk to us has not failed.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address
+
+from letterlock.base.domains import Domain
+from letterlock.protocols.dns.answers import Security
+from letterlock.protocols.policy.facts import MtaStsFacts, TlsaFacts
+from letterlock.protocols.smtp.replies import Reply
+from letterlock.protocols.tls.client_hello import KeyType
+from letterlock.protocols.tls.handshake import Handshake, HandshakeFailed
+
+IpAddress = IPv4Address | IPv6Address
+
+
+class AskedSni(StrEnum):
+    """Which server name a probe sends."""
+
+    OWN = "own"
+    """As a correct sender does: the TLSA base domain, else the MX host's name."""
+    NONE = "none"
+    WRONG = "wrong"
+    """A name that the host cannot know."""
+
+
+class State(StrEnum):
+    """What came of a probe."""
+
+    OK = "ok"
+    FINDING = "finding"
+    """It was answered, and something is wrong."""
+    BLOCKED = "blocked"
+    """We were put off or refused: 421, 450, greylisting, a tarpit, a policy. It tells of us."""
+    UNREACHABLE = "unreachable"
+    NOT_TESTED = "not tested"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One question to one address, and the answer.
+
+    `key` None: whichever type of key the server prefers. `sni` is the name that was sent, None for
+    none. `handshake` is None where it did not come so far: then `starttls` is the reply to
+    STARTTLS, None where it was not offered. `detail` says in one line what came of it.
+    """
+
+    asked: AskedSni
+    state: State
+    sni: str | None = None
+    key: KeyType | None = None
+    handshake: Handshake | HandshakeFailed | None = None
+    starttls: Reply | None = None
+    is_starttls_offered: bool = False
+    offers_requiretls: bool = False
+    """Under TLS, in the second EHLO."""
+    detail: str = ""
+    transcript: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AddressFacts:
+    """One address of a host, with the DNSSEC state of the answer that it came in."""
+
+    ip: IpAddress
+    security: Security
+    state: State
+    probes: tuple[Probe, ...] = ()
+    detail: str = ""
+
+    def find(self, asked: AskedSni, key: KeyType | None = None) -> Probe | None:
+        """Find the probe that asked so; None: it was not asked."""
+        return next((each for each in self.probes if each.asked is asked and each.key is key), None)
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """One MX host. `tlsa` None: it has no name, or was not looked up."""
+
+    name: Domain | None
+    preference: int
+    addresses: tuple[AddressFacts, ...] = ()
+    tlsa: TlsaFacts | None = None
+    error: str | None = None
+    is_undecided: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DomainFacts:
+    """A domain as it is seen from outside.
+
+    `mx_security` None: there are no MX records, and the domain is its own host. `no_route` says why
+    there is nowhere to go; None: there is.
+    """
+
+    domain: Domain
+    hosts: tuple[HostFacts, ...]
+    mx_security: Security | None
+    mta_sts: MtaStsFacts | None = None
+    expanded_domain: Domain | None = None
+    no_route: str | None = None
+    is_no_route_permanent: bool = False
