@@ -13,6 +13,7 @@ from letterlock.storage.ca.changes import (
     ChangeCounter,
     ChangeHalt,
     RemovePause,
+    RemoveSecret,
     UseCounter,
 )
 from letterlock.storage.ca.kept import NOT_HALTED, Halt, PausedName
@@ -62,6 +63,9 @@ async def test_the_first_secret_of_a_name_is_everybodys(make_authority: MakeStor
     assert await one.keep_secret("nonces", b"first") == b"first"
     assert await other.keep_secret("nonces", b"second") == b"first"
     assert await other.keep_secret("another", b"second") == b"second"
+    assert await other.commit([RemoveSecret("nonces")])
+    assert await one.keep_secret("nonces", b"third") == b"third"
+    assert await one.keep_secret("another", b"third") == b"second"
     await one.close()
     await other.close()
 

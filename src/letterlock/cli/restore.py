@@ -136,7 +136,7 @@ def _find_place(config_path: Path | None, folder: Path | None) -> "Place":
     from letterlock.base.config.load import ConfigErrors, find_config  # noqa: PLC0415 - lazy, -h
     from letterlock.node.building import find_database  # noqa: PLC0415 - as above
     from letterlock.node.restoring import Place  # noqa: PLC0415 - as above
-    from letterlock.storage.backup.manifest import DKIM, DROP, MAIL  # noqa: PLC0415 - as above
+    from letterlock.storage.backup.manifest import CA, DKIM, DROP, MAIL  # noqa: PLC0415 - as above
 
     config: Config | None = None
     try:
@@ -152,8 +152,11 @@ def _find_place(config_path: Path | None, folder: Path | None) -> "Place":
         dsn = find_database(config) if config is not None and config_path is not None else None
         return Place(folder.absolute(), _find_owner(folder, config), dsn)
     folders = {
-        DROP: config.send.drop_dir, DKIM: config.dkim.key_dir, MAIL: config.local.mail_dir
-    }  # fmt: skip
+        DROP: config.send.drop_dir,
+        DKIM: config.dkim.key_dir,
+        MAIL: config.local.mail_dir,
+        CA: config.ca.folder,
+    }
     elsewhere = {name: path for name, path in folders.items() if path != config.data_dir / name}
     owner = _find_owner(config.data_dir, config)
     return Place(config.data_dir, owner, find_database(config), elsewhere)

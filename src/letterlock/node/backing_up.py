@@ -7,8 +7,6 @@ meanwhile may be in both, and be sent twice after a restore.
 
 import asyncio
 import os
-import stat
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,8 +16,11 @@ from letterlock.base.config.choices import QueueEngine
 from letterlock.base.config.sections import Config
 from letterlock.node.account import acting_as, find_owner, find_writer
 from letterlock.node.building import find_database
+from letterlock.node.ca.archiving import AuthorityParts
+from letterlock.node.kept_files import scan
 from letterlock.node.named_files import list_named_files
 from letterlock.storage.backup.manifest import (
+    CA,
     DKIM,
     DROP,
     FORMAT,
@@ -95,10 +96,13 @@ class Backup:
                 self._add(archive, LOG_KEY, self.config.data_dir / LOG_KEY)
                 if self.has_mailboxes:
                     self._add_tree(archive, MAIL, self.config.local.mail_dir)
-            manifest = archive.finish(self._describe(kept))
+            authority = AuthorityParts(self.config, archive, self.on_progress)
+            authority_schema = authority.add()
+            self._skipped += authority.skipped
+            manifest = archive.finish(self._describe(kept, authority_schema))
         return Made(target, target.stat().st_size, manifest, tuple(self._skipped))
 
-    def _describe(self, kept: _Kept) -> Manifest:
+    def _describe(self, kept: _Kept, authority_schema: int) -> Manifest:
         config = self.config
         return Manifest(
             format=FORMAT,
@@ -115,9 +119,11 @@ class Backup:
                 DROP: str(config.send.drop_dir),
                 DKIM: str(config.dkim.key_dir),
                 MAIL: str(config.local.mail_dir),
+                CA: str(config.ca.folder),
             },
             settings=str(self.settings.absolute()),
             has_mailboxes=self.has_mailboxes,
+            authority_schema=authority_schema,
         )
 
     def _add_settings(self, archive: ArchiveWriter) -> None:
@@ -132,7 +138,7 @@ class Backup:
     def _add_dropped(self, archive: ArchiveWriter) -> None:
         """Add what the node has not picked up yet. What is gone by now is in the queue."""
         limit = self.config.receive.max_message_bytes + MAX_ENVELOPE_OCTETS
-        for path, status in _scan(self.config.send.drop_dir):
+        for path, status in scan(self.config.send.drop_dir):
             is_whole = path.name.startswith(WHOLE) and status.st_nlink == 1
             if is_whole and status.st_size <= limit:
                 self._add(archive, f"{DROP}/{path.name}", path, status.st_uid)
@@ -184,7 +190,7 @@ class Backup:
         return schema
 
     def _add_tree(self, archive: ArchiveWriter, name: str, folder: Path) -> None:
-        for path, _ in _scan(folder):
+        for path, _ in scan(folder):
             self._add(archive, f"{name}/{path.relative_to(folder)}", path)
 
     def _add(self, archive: ArchiveWriter, name: str, path: Path, owner: int | None = None) -> None:
@@ -198,23 +204,3 @@ class Backup:
             self._skipped.append(f"{path}: no permission to read it")
         except UnicodeEncodeError:
             self._skipped.append(f"{str(path)!a}: its name is not UTF-8")
-
-
-def _scan(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Give the files below a folder; no links, and not what is being written into a Maildir.
-
-    `new` comes before `cur`: so what is read by its owner meanwhile is found in one of them.
-    """
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: (entry.name != "new", entry.name))
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return
-    for entry in entries:
-        try:
-            status = entry.stat(follow_symlinks=False)
-        except FileNotFoundError:
-            continue
-        if stat.S_ISDIR(status.st_mode) and entry.name != "tmp":
-            yield from _scan(Path(entry.path))
-        elif stat.S_ISREG(status.st_mode):
-            yield Path(entry.path), status

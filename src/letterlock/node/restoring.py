@@ -18,7 +18,9 @@ from letterlock import __version__
 from letterlock.base.clock import Clock
 from letterlock.base.errors import LocalError
 from letterlock.node.account import acting_as
+from letterlock.node.ca.archiving import open_restored
 from letterlock.storage.backup.manifest import (
+    CA,
     DKIM,
     DROP,
     MAIL,
@@ -36,6 +38,7 @@ from letterlock.storage.durable import make_folder, sync_folder
 from letterlock.storage.migrations import find_latest, load_migrations
 from letterlock.storage.queue import QueueStore
 from letterlock.storage.records import to_micros
+from letterlock.storage.sqlite.ca.database import MIGRATIONS as AUTHORITY_MIGRATIONS
 from letterlock.storage.sqlite.node import NodeDatabase
 from letterlock.storage.sqlite.owner import NODE_MIGRATIONS, QUEUE_MIGRATIONS
 from letterlock.storage.sqlite.queue import SqliteQueue
@@ -79,10 +82,10 @@ class Restored:
 
 def require_restorable(manifest: Manifest, place: Place) -> None:
     """Raise LocalError for a backup that this release, or this place, can't take."""
-    queue, node = (
-        find_latest(load_migrations(package)) for package in (QUEUE_MIGRATIONS, NODE_MIGRATIONS)
-    )
-    if manifest.queue_schema > queue or manifest.node_schema > node:
+    packages = (QUEUE_MIGRATIONS, NODE_MIGRATIONS, AUTHORITY_MIGRATIONS)
+    known = [find_latest(load_migrations(package)) for package in packages]
+    schemas = (manifest.queue_schema, manifest.node_schema, manifest.authority_schema)
+    if any(schema > latest for schema, latest in zip(schemas, known, strict=True)):
         raise LocalError(
             f"the backup is of release {manifest.release[:40]!r}, whose database is newer than "
             f"what this one ({__version__}) knows: restore it with that release or a later one"
@@ -202,6 +205,11 @@ class Restore:
 
     async def _open_stores(self, manifest: Manifest) -> int:
         """Bring the databases forward, and see that they can be used; gives how many are held."""
+        if await open_restored(self.place.find_folder(CA), self.clock):
+            self._notes.append(
+                "the authority knows nothing of certificates that it issued, and of what was "
+                f"revoked, after {manifest.moment[:20]}: see docs/guide/backup.md"
+            )
         if self.place.dsn is not None:
             return await self._load_postgres(self.place.dsn, manifest)
         held = 0
@@ -246,7 +254,7 @@ class Restore:
             "use, and copy what is needed to where it was"
         )
         names = {part.name.partition("/")[0] for part in manifest.parts}
-        for name in sorted(names & {DKIM, MAIL, DROP}):
+        for name in sorted(names & {DKIM, MAIL, DROP, CA}):
             before, now = Path(manifest.folders.get(name, "")), place.find_folder(name)
             if name == DROP and self.is_held:
                 text = (

@@ -20,14 +20,14 @@ MAX_COMPONENT_OCTETS = 255
 MAX_USER = 2**32 - 1
 """Numbers of users are below it."""
 
-SETTINGS, QUEUE, DROP, DKIM, MAIL, POSTGRES = (
+SETTINGS, QUEUE, DROP, DKIM, MAIL, POSTGRES, CA = (
     *("settings", "queue", "drop"),
-    *("dkim", "mail", "postgres"),
+    *("dkim", "mail", "postgres", "ca"),
 )
 NODE_DATABASE = "node.sqlite"
 LOG_KEY = "log.key"
 """By which the log makes pseudonyms; who removes it makes those there were anonymous."""
-_FOLDERS = {SETTINGS, QUEUE, DROP, DKIM, MAIL, POSTGRES}
+_FOLDERS = {SETTINGS, QUEUE, DROP, DKIM, MAIL, POSTGRES, CA}
 _SHARD = re.compile(r"queue/shard-\d{3}\.db\Z")
 _BODY = re.compile(r"queue/bodies/shard-\d{3}/[0-9a-f]{8,64}\Z")
 _TABLE = re.compile(r"postgres/(?:queue|node)/[a-z_]{1,40}/\d{6}\Z")
@@ -65,11 +65,13 @@ class Manifest(Struct, frozen=True):
     """That wait in the queue."""
     data_dir: str
     folders: dict[str, str]
-    """Where the parts of these folders were: drop, dkim, mail."""
+    """Where the parts of these folders were: drop, dkim, mail, ca."""
     settings: str
     """Where the settings file was."""
     has_mailboxes: bool
     parts: tuple[Part, ...] = ()
+    authority_schema: int = 0
+    """Of the authority's database in SQLite; 0: it is not in here."""
 
     @property
     def size(self) -> int:

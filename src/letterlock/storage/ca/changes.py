@@ -191,6 +191,13 @@ class RemovePause:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoveSecret:
+    """Let the next who asks for a secret make a new one: of nonces, all that are out end so."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeHalt:
     before: Halt
     after: Halt
@@ -218,6 +225,7 @@ Change = (
     | ChangeCounter
     | AddPause
     | RemovePause
+    | RemoveSecret
     | ChangeHalt
     | IncidentChange
     | AuditChange

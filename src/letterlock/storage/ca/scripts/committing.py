@@ -41,6 +41,7 @@ SCRIPTS: Mapping[type[Any], Callable[[Any], Script[None]]] = {
     to.ChangeCounter: limits.change_counter,
     to.AddPause: limits.add_pause,
     to.RemovePause: limits.remove_pause,
+    to.RemoveSecret: limits.remove_secret,
     to.ChangeHalt: limits.change_halt,
     incident.AddIncident: incidents.add_incident,
     incident.ChangeIncident: incidents.change_incident,

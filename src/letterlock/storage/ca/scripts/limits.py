@@ -12,6 +12,7 @@ from letterlock.storage.ca.changes import (
     ChangeCounter,
     ChangeHalt,
     RemovePause,
+    RemoveSecret,
     UseCounter,
 )
 from letterlock.storage.ca.documents import HALT
@@ -30,6 +31,8 @@ _FORGET = "DELETE FROM nonces WHERE forgotten <= (SELECT moment FROM nonce_horiz
 
 _KEEP_SECRET = "INSERT INTO secrets (name, secret) VALUES (?, ?) ON CONFLICT DO NOTHING"  # noqa: S105
 _SECRET = "SELECT secret FROM secrets WHERE name = ?"  # noqa: S105 - a question for one
+
+_REMOVE_SECRET = "DELETE FROM secrets WHERE name = ?"  # noqa: S105 - as above
 
 _COUNTERS = "SELECT counter, empty_at FROM counters WHERE counter IN (SELECT value FROM {each})"
 _PUT_COUNTER = """
@@ -74,6 +77,10 @@ def keep_secret(name: str, fresh: bytes) -> Script[bytes]:
     rows = yield _SECRET, (name,)
     secret: bytes = rows[0][0]
     return secret
+
+
+def remove_secret(change: RemoveSecret) -> Script[None]:
+    yield _REMOVE_SECRET, (change.name,)
 
 
 def load_counters(counters: Sequence[Counter]) -> Script[tuple[Counter, ...]]:
