@@ -5,10 +5,14 @@ that stands still and no TLS: its application is called as ASGI, its parts are a
 """
 
 import asyncio
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +72,32 @@ class AuthorityFiles(NodeFiles):
         return self.keys / "root.pem"
 
     def make(self, extra: str = "") -> "AuthorityFiles":
-        """Write the settings, and have `ca init` make the keys."""
+        """Write the settings, and have `ca init` make the keys.
+
+        Keys are made once for tests with the same settings: linting them takes a second.
+        """
         self.write(extra)
-        answer = self.command("ca", "init")
-        assert answer.code == 0, answer.error
+        decisive = (self.hostname, self.settings["ca"].get("crl_url"), "ca.names" in self.settings)
+        if extra or decisive != (HOST, CRL_URL, False):
+            _make(self)
+        else:
+            shutil.copytree(_usual_keys(), self.keys)
         return self
+
+
+def _make(files: AuthorityFiles) -> None:
+    answer = files.command("ca", "init")
+    assert answer.code == 0, answer.error
+
+
+@cache
+def _usual_keys() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="letterlock-authority-"))
+    atexit.register(shutil.rmtree, folder)
+    files = AuthorityFiles(folder)
+    files.write()
+    _make(files)
+    return files.keys
 
 
 class RunningAuthority(RunningNode):

@@ -4,10 +4,12 @@ RFC 8555 §7; what the commands say is `letterlock.cli`'s, what happens is seen 
 """
 
 import asyncio
+import urllib.request
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
@@ -22,7 +24,7 @@ from letterlock.network.zone_server import ZoneServer
 from letterlock.protocols.acme.challenges import dns_name, dns_value
 from letterlock.protocols.acme.fields import parse_url
 from letterlock.protocols.acme.identifiers import ChallengeType, parse_identifier
-from letterlock.protocols.acme.jws import make_account_key
+from letterlock.protocols.acme.jws import ExternalAccount, make_account_key, parse_mac_key
 from letterlock.protocols.acme.requests import OrderRequest
 from letterlock.protocols.pki.anchors import TrustAnchors
 from letterlock.services.certify.authority import Authority, Terms, open_account
@@ -74,6 +76,22 @@ class Scene:
         assert isinstance(found, Issued), f"{found.lines}\n{self.authority.log}"
         return found.chain.leaf
 
+    async def wait_revoked(self, certificate: x509.Certificate) -> x509.RevokedCertificate:
+        """Wait until the CRL that a certificate names has it."""
+        points = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+        names = points[0].full_name
+        assert names is not None
+        path = urlsplit(names[0].value).path
+        url = f"http://127.0.0.1:{self.authority.crl_port}{path}"
+        async with asyncio.timeout(60):
+            while True:
+                der = await asyncio.to_thread(lambda: urllib.request.urlopen(url).read())
+                crl = x509.load_der_x509_crl(der)
+                found = crl.get_revoked_certificate_by_serial_number(certificate.serial_number)
+                if found is not None:
+                    return found
+                await asyncio.sleep(0.05)
+
     async def command(self, *words: str) -> Answer:
         return await asyncio.to_thread(self.authority.files.command, "ca", *words)
 
@@ -112,3 +130,80 @@ async def test_our_own_client_gets_a_certificate(scene: Scene) -> None:
         (scene.authority.files.keys / "issuing.pem").read_bytes()
     )
     certificate.verify_directly_issued_by(issuer)
+
+
+async def test_what_was_issued_is_listed(scene: Scene) -> None:
+    certificate = await scene.issue("listed.example.org")
+    answer = await scene.command("list", "--name", "listed.example.org", "--json")
+    (found,) = answer.document["certificates"]
+    assert int(found["serial"], 16) == certificate.serial_number
+    assert found["names"] == ["listed.example.org"]
+    assert (found["status"], found["profile"]) == ("valid", "default")
+    everything = (await scene.command("list")).output
+    assert found["serial"] in everything
+    # Its own certificate is one as all others are.
+    assert "localhost" in everything
+
+
+async def test_what_an_operator_revokes_is_in_the_crl(scene: Scene) -> None:
+    """RFC 5280 §5; by the file of a certificate, or by its number."""
+    certificate = await scene.issue("lost.example.org")
+    number = f"{certificate.serial_number:x}"
+    answer = await scene.command("revoke", number, "--reason", "key-compromise", "--json")
+    assert answer.code == 0, answer.error
+    assert answer.document["certificate"]["status"] == "revoked"
+    assert answer.document["others"] == 0
+    scene.authority.reload()  # sooner than by itself
+    entry = await scene.wait_revoked(certificate)
+    assert entry.extensions.get_extension_for_class(x509.CRLReason).value.reason is (
+        x509.ReasonFlags.key_compromise
+    )
+    left = (await scene.command("list", "--name", "lost.example.org", "--json")).document
+    assert left["certificates"] == []
+    unknown = await scene.command("revoke", "01ab")
+    assert (unknown.code, unknown.error) == (
+        1,
+        "letterlock: 01ab: our authority issued no such certificate\n",
+    )
+
+
+async def test_a_halt_holds_at_once_and_says_why(scene: Scene) -> None:
+    answer = await scene.command("halt", "--why", "a fault is looked for", "--json")
+    assert answer.document["halted"] is True
+    assert answer.document["who"].startswith("operator ")
+    found = await scene.order("halted.example.org")
+    assert isinstance(found, NotIssued)
+    assert "a fault is looked for" in "".join(found.lines)
+    assert (await scene.command("resume", "--json")).document["halted"] is False
+    await scene.issue("halted.example.org")
+
+
+async def test_who_was_given_a_key_opens_an_account_where_one_is_needed(scene: Scene) -> None:
+    """RFC 8555 §7.3.4; the settings are read again while it runs."""
+    files = scene.authority.files
+    files.change("ca", needs_external_account=True)
+    files.write()
+    scene.authority.reload()
+    client = make_client(scene.authority)
+    refused = await open_account(client, make_account_key(), TERMS)
+    assert not isinstance(refused, Authority)
+    given = (await scene.command("account-key", "alice", "--json")).document
+    external = ExternalAccount(given["key_id"], parse_mac_key(given["key"]))
+    terms = Terms(TERMS.contacts, is_agreed=True, external=external)
+    assert isinstance(await open_account(client, make_account_key(), terms), Authority)
+    wrong = Terms(
+        TERMS.contacts, is_agreed=True, external=ExternalAccount(given["key_id"], b"x" * 32)
+    )
+    assert not isinstance(await open_account(client, make_account_key(), wrong), Authority)
+
+
+async def test_settings_that_cannot_be_used_leave_the_old_ones(scene: Scene) -> None:
+    files = scene.authority.files
+    since = len(scene.authority.lines)
+    files.change("ca", folder="elsewhere")
+    files.write()
+    scene.authority.reload()
+    scene.authority.wait_log(r"reload: .*ca\.folder: a change needs a restart", since=since)
+    del files.settings["ca"]["folder"]
+    files.write()
+    await scene.issue("after.example.org")

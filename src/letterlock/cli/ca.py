@@ -7,6 +7,11 @@ from letterlock.cli.lazy import LazyCommand, LazyGroup
 COMMANDS = {
     "init": LazyCommand("ca_init:init", "Make an authority: settings, a root, an issuing key."),
     "serve": LazyCommand("ca_serve:serve", "Run the authority."),
+    "list": LazyCommand("ca_certificates:list_", "List the certificates that it issued."),
+    "revoke": LazyCommand("ca_certificates:revoke", "Revoke a certificate."),
+    "halt": LazyCommand("ca_halt:halt", "Stop issuing, on all machines at once."),
+    "resume": LazyCommand("ca_halt:resume", "Issue again."),
+    "account-key": LazyCommand("ca_account_key:account_key", "Make a key for an account (EAB)."),
 }
 
 

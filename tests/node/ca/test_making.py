@@ -9,7 +9,7 @@ from letterlock.base.clock import SystemClock
 from letterlock.base.config.load import parse_config
 from letterlock.base.config.sections import Config
 from letterlock.base.errors import LocalError
-from letterlock.node.ca.keys import ISSUING, ROOT, load_issuers, name_files
+from letterlock.node.ca.keys import ISSUING, ROOT, load_issuers, name_files, require_authority
 from letterlock.node.ca.making import keep_root_crl, make_authority_files
 from letterlock.node.ca.stores import open_store
 from letterlock.services.ca.publications import Publications, name_folder
@@ -83,7 +83,7 @@ def test_without_the_root_s_key_it_still_issues(made: Config, tmp_path: Path) ->
 
 def test_an_authority_that_was_not_made_is_told(tmp_path: Path) -> None:
     with pytest.raises(LocalError, match="there is no authority yet: run letterlock ca init"):
-        load_issuers(read(tmp_path).ca, CRLS)
+        require_authority(read(tmp_path).ca)
 
 
 def test_a_key_that_is_not_the_certificate_s_is_refused(made: Config) -> None:

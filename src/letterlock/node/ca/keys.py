@@ -70,13 +70,16 @@ def list_issuers(section: CaSection) -> tuple[IssuingKey, ...]:
     return (IssuingKey(files.certificate, root.certificate, files.key, files.passphrase),)
 
 
+def require_authority(section: CaSection) -> None:
+    """See that there is one, before anything is made beside it. Raises LocalError."""
+    certificate = list_issuers(section)[0].certificate
+    if not section.issuers and not certificate.exists():
+        raise LocalError(f"{certificate}: there is no authority yet: run letterlock ca init")
+
+
 def load_issuers(section: CaSection, crl_url: str) -> tuple[LoadedIssuer, ...]:
     """Load all of them, and sign with each once; the first issues. Raises LocalError."""
     settings = list_issuers(section)
-    if not settings[0].certificate.exists() and not section.issuers:
-        raise LocalError(
-            f"{settings[0].certificate}: there is no authority yet: run letterlock ca init"
-        )
     token = _open_token(section.pkcs11, settings)
     return tuple(
         _load(each, token, crl_url, ("ca", "issuers", index)) for index, each in enumerate(settings)

@@ -25,6 +25,7 @@ from letterlock.base.waiting import wait_for_event
 from letterlock.network.http_server import HttpServer
 from letterlock.node.account import drop_privileges
 from letterlock.node.ca.assembling import NONCE_OCTETS, Assembled, Surroundings, assemble
+from letterlock.node.ca.keys import require_authority
 from letterlock.node.ca.making import own_folder
 from letterlock.node.ca.own_certificate import OwnCertificate
 from letterlock.node.ca.publishing import Published
@@ -57,6 +58,7 @@ def serve_authority(config: Config, found: FoundConfig) -> int:
     with own_folder(config):
         log = make_log(config, clock)
     with ExitStack() as stack:
+        require_authority(config.ca)
         acme = stack.enter_context(closing(Listeners(key=_LISTEN)))
         plain = stack.enter_context(closing(Listeners(key=_CRL_LISTEN)))
         acme.open(config.ca.listen, 1)
