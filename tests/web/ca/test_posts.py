@@ -1,6 +1,5 @@
 """What every POST goes through, whatever it asks for."""
 
-import asyncio
 import json
 from collections.abc import Mapping
 from datetime import timedelta
@@ -17,7 +16,6 @@ from letterlock.protocols.acme.server.places import Places
 from letterlock.protocols.acme.server.signed_requests import MAX_REQUEST_OCTETS
 from letterlock.services.ca.requests.posts import load_nonce_keys
 from letterlock.storage.queue import StoreUnavailable
-from letterlock.web.ca import application
 from letterlock.web.ca.application import Resource
 from tests.acme_http import BASE, JOSE, Client, World
 from tests.acme_requests import ACCOUNT_KEY, OTHER_KEY, flatten, public
@@ -41,7 +39,7 @@ async def send(world: World, jws: Mapping[str, object], url: str = NEW_ORDER) ->
     return answered.problem.type if answered.status >= 400 else ""
 
 
-def make_scope(headers: list[tuple[bytes, bytes]]) -> Scope:
+def make_scope() -> Scope:
     """A POST by a client whose address is not known."""
     return {
         "type": "http",
@@ -49,7 +47,7 @@ def make_scope(headers: list[tuple[bytes, bytes]]) -> Scope:
         "path": "/new-order",
         "root_path": "",
         "query_string": b"",
-        "headers": headers,
+        "headers": [(b"content-type", JOSE.encode())],
         "client": ("not an address", 1),
     }
 
@@ -403,7 +401,7 @@ async def test_the_database_is_away_and_comes_back(
 
 
 async def test_who_goes_away_before_the_end_is_not_answered(world: World) -> None:
-    scope = make_scope([(b"content-type", JOSE.encode())])
+    scope = make_scope()
     parts: list[Message] = [
         {"type": "http.request", "body": b"{", "more_body": True},
         {"type": "http.disconnect"},
@@ -417,23 +415,6 @@ async def test_who_goes_away_before_the_end_is_not_answered(world: World) -> Non
 
     await world.app(scope, receive, send)
     assert world.reports == []
-
-
-async def test_a_body_that_does_not_come_is_not_waited_for(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(application, "BODY_SECONDS", 0.001)
-    sent: list[Message] = []
-
-    async def receive() -> Message:
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    await world.app(make_scope([]), receive, send)
-    assert sent[0]["status"] == 408
 
 
 async def test_nothing_but_http_is_spoken(world: World) -> None:

@@ -2,25 +2,36 @@
 
 from starlette.types import Message
 
-from letterlock.protocols.acme.server.places import Places
 from letterlock.protocols.acme.server.refusals import refuse_unknown
-from letterlock.protocols.acme.server.replies import reply_refusal
+from letterlock.protocols.acme.server.replies import Reply, reply_refusal
 from letterlock.web.ca.sending import send_reply
 
-PLACES = Places("https://ca.example")
+
+async def send(reply: Reply, *, is_head: bool) -> tuple[Message, Message]:
+    sent: list[Message] = []
+
+    async def keep(message: Message) -> None:
+        sent.append(message)
+
+    await send_reply(keep, reply, [("Replay-Nonce", "abc")], is_head=is_head)
+    start, body = sent
+    return start, body
 
 
 async def test_head_has_the_length_and_not_the_body() -> None:
     """RFC 9110 §9.3.2"""
-    sent: list[Message] = []
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
     reply = reply_refusal(refuse_unknown("order"))
-    await send_reply(send, reply, PLACES, "abc", is_head=True)
-    start, body = sent
+    start, body = await send(reply, is_head=True)
     assert start["status"] == 404
-    assert (b"replay-nonce", b"abc") in start["headers"]
-    assert (b"content-length", b"%d" % len(reply.body)) in start["headers"]
+    assert start["headers"] == [
+        (b"replay-nonce", b"abc"),
+        (b"content-length", b"%d" % len(reply.body)),
+    ]
+    assert body["body"] == b""
+
+
+async def test_what_has_no_content_has_no_length() -> None:
+    """RFC 9110 §8.6"""
+    start, body = await send(Reply(204), is_head=False)
+    assert start["headers"] == [(b"replay-nonce", b"abc")]
     assert body["body"] == b""

@@ -1,11 +1,10 @@
 """An authority's routes as an ASGI application: ACME, thin over `services.ca.requests`.
 
 RFC 8555 §6.1 (browsers may ask from anywhere), §6.2 (content type), §6.3 (which methods), §6.4 (the
-URL that is signed is made from our own base, never from Host). Bodies are bounded in octets and
-time; heads are in `connections`.
+URL that is signed is made from our own base, never from Host). Bodies are bounded in octets here;
+heads, and the time for both, in `connections`.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,7 +26,9 @@ from letterlock.protocols.acme.server.refusals import (
 )
 from letterlock.protocols.acme.server.replies import (
     NO_CONTENT,
+    OK,
     Reply,
+    format_headers,
     reply_document,
     reply_nonce,
     reply_refusal,
@@ -41,16 +42,14 @@ from letterlock.services.ca.requests.settling import refuse_unavailable
 from letterlock.storage.queue import StoreUnavailable
 from letterlock.web.ca.sending import send_reply
 
-BODY_SECONDS = 15.0
 STORE_WAIT = timedelta(seconds=10)
 """When clients ask again after the database was away."""
-TIMED_OUT = 408
 
 # What a browser asks before it posts a JWS (Fetch, CORS-preflight request).
 _PREFLIGHT = (
-    (b"access-control-allow-methods", b"GET, HEAD, POST"),
-    (b"access-control-allow-headers", b"Content-Type"),
-    (b"access-control-max-age", b"86400"),
+    ("Access-Control-Allow-Methods", "GET, HEAD, POST"),
+    ("Access-Control-Allow-Headers", "Content-Type"),
+    ("Access-Control-Max-Age", "86400"),
 )
 
 Report = Callable[[str, Exception], None]
@@ -124,17 +123,18 @@ class Resource:
             self.report(f"{method} {scope['path']}", error)
             answer = refuse(ErrorType.SERVER_INTERNAL, "something is wrong here, and was noted")
         reply = reply_refusal(answer) if isinstance(answer, Refusal) else answer
-        is_nonce = self.route is not None and self.route.path == NEW_NONCE
-        has_nonce = method == "POST" or (is_nonce and self._is_allowed(method))
-        await send_reply(
-            send,
+        await send_reply(send, reply, self._find_headers(method, reply), is_head=method == "HEAD")
+
+    def _find_headers(self, method: str, reply: Reply) -> tuple[tuple[str, str], ...]:
+        path = self.route.path if self.route is not None else None
+        has_nonce = method == "POST" or (path == NEW_NONCE and reply.status in (OK, NO_CONTENT))
+        headers = format_headers(
             reply,
             self.authority.places,
             make_fresh_nonce(self.authority) if has_nonce else None,
-            is_head=method == "HEAD",
-            is_directory=self.route is not None and self.route.path == DIRECTORY,
-            more=_PREFLIGHT if method == "OPTIONS" else (),
+            is_directory=path == DIRECTORY,
         )
+        return headers + _PREFLIGHT if method == "OPTIONS" else headers
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         allowed = self._find_methods()
@@ -157,9 +157,6 @@ class Resource:
         posts = ("POST",) if self.route is not None else ()
         return (*gets, *posts)
 
-    def _is_allowed(self, method: str) -> bool:
-        return method in self._find_methods()
-
     def _read_post(self, scope: Scope, body: bytes) -> Posted:
         # As it was written: another spelling of a path, or a query, is another URL.
         raw: bytes = scope.get("raw_path") or scope["path"].encode("ascii", "replace")
@@ -175,34 +172,20 @@ class Resource:
 
 
 async def read_body(scope: Scope, receive: Receive) -> bytes | Refusal:
-    """Read a request's body, at most MAX_REQUEST_OCTETS, in at most BODY_SECONDS.
-
-    Raises ClientGone.
-    """
+    """Read a request's body, at most MAX_REQUEST_OCTETS. Raises ClientGone."""
     length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
     if not length.isdigit() or int(length[:20]) > MAX_REQUEST_OCTETS:
         return _refuse_length()
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            return await _read_parts(receive)
-    except TimeoutError:
-        return refuse(ErrorType.MALFORMED, "the request did not come in time", status=TIMED_OUT)
-
-
-async def _read_parts(receive: Receive) -> bytes | Refusal:
-    parts: list[bytes] = []
-    size = 0
+    body = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
-        part: bytes = message.get("body", b"")
-        size += len(part)
-        if size > MAX_REQUEST_OCTETS:
+        body += message.get("body", b"")
+        if len(body) > MAX_REQUEST_OCTETS:
             return _refuse_length()
-        parts.append(part)
         if not message.get("more_body", False):
-            return parts[0] if len(parts) == 1 else b"".join(parts)
+            return bytes(body)
 
 
 def _refuse_length() -> Refusal:

@@ -41,32 +41,32 @@ async def show_authorization(authority: Authority, asked: Asked) -> Answer:
     found = await _load_own(authority, asked)
     if isinstance(found, Refusal):
         return found
-    if _find_tried(found) is not None:
-        found = await _wait(authority, asked, found, authority.rules.patience.validation)
+    patience = authority.rules.patience.validation
+    if _is_tried(found) and await _wait(authority, asked, patience):
+        found = await _load_own(authority, asked)
     return found if isinstance(found, Refusal) else _show(authority, found, asked.now)
 
 
 async def answer_challenge(authority: Authority, asked: Asked) -> Answer:
     """Show a challenge, or take the client's word that it is ready (RFC 8555 §7.5.1)."""
+    patience = authority.rules.patience
+    if not asked.request.is_post_as_get:
+        answer = await _respond(authority, asked)
+        if isinstance(answer, Refusal) or not await _wait(authority, asked, patience.response):
+            return answer
     found = await _load_own(authority, asked)
     if isinstance(found, Refusal):
         return found
-    kind = asked.ids[1]
-    if found.find_challenge(kind) is None:
+    if found.find_challenge(asked.ids[1]) is None:
         return refuse_unknown("challenge")
-    patience = authority.rules.patience.validation
-    if not asked.request.is_post_as_get:
-        answer = await _respond(authority, asked, kind)
-        if isinstance(answer, Refusal):
-            return answer
-        patience = authority.rules.patience.response
+    if asked.request.is_post_as_get and _is_tried(found):
+        await _wait(authority, asked, patience.validation)
         found = await _load_own(authority, asked)
-    if isinstance(found, Authorization) and _find_tried(found) is not None:
-        found = await _wait(authority, asked, found, patience)
-    return found if isinstance(found, Refusal) else _show_challenge(authority, found, kind)
+    return found if isinstance(found, Refusal) else _show_challenge(authority, found, asked.ids[1])
 
 
-async def _respond(authority: Authority, asked: Asked, kind: str) -> Answer:
+async def _respond(authority: Authority, asked: Asked) -> Answer:
+    kind = asked.ids[1]
     payload = read_payload(asked.request.payload, "response")
     if isinstance(payload, Refusal):
         return payload
@@ -75,6 +75,8 @@ async def _respond(authority: Authority, asked: Asked, kind: str) -> Answer:
         before = await _load_own(authority, asked)
         if isinstance(before, Refusal):
             return before
+        if before.find_challenge(kind) is None:
+            return refuse_unknown("challenge")
         after = respond(before, kind, _find_account(asked).key, asked.now)
         if isinstance(after, Refusal):
             return after
@@ -132,21 +134,13 @@ async def _load_own(authority: Authority, asked: Asked) -> Authorization | Refus
     return kept.authorization
 
 
-async def _wait(
-    authority: Authority, asked: Asked, found: Authorization, patience: float
-) -> Authorization | Refusal:
-    """Wait a little for news of what is tried here."""
-    if await authority.works.wait(WorkKind.VALIDATION, found.id, patience):
-        return await _load_own(authority, asked)
-    return found
+async def _wait(authority: Authority, asked: Asked, patience: float) -> bool:
+    """Wait a little for news of what is tried here. False: nothing is."""
+    return await authority.works.wait(WorkKind.VALIDATION, asked.ids[0], patience)
 
 
-def _find_tried(authorization: Authorization) -> str | None:
-    """Give the type of the challenge that is tried now."""
-    tried = (
-        each.type for each in authorization.challenges if each.status is ChallengeStatus.PROCESSING
-    )
-    return next(tried, None)
+def _is_tried(authorization: Authorization) -> bool:
+    return any(each.status is ChallengeStatus.PROCESSING for each in authorization.challenges)
 
 
 def _find_account(asked: Asked) -> Account:

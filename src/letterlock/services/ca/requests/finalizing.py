@@ -36,7 +36,7 @@ from letterlock.services.ca.requests.orders import (
     find_halt_refusal,
     format_reply,
     load_own_order,
-    reply_order,
+    wait_for_issuance,
 )
 from letterlock.services.ca.requests.settling import Plan, settle
 from letterlock.storage.ca.changes import AddWork, ChangeOrder
@@ -67,10 +67,10 @@ async def finalize(authority: Authority, asked: Asked) -> Answer:
         return Plan(format_reply(authority, begun), changes, (entry,), begins)
 
     answer = await settle(authority, plan)
-    if isinstance(answer, Refusal):
+    if isinstance(answer, Refusal) or not await wait_for_issuance(authority, asked.ids[0]):
         return answer
     found = await load_own_order(authority, asked)
-    return found if isinstance(found, Refusal) else await reply_order(authority, asked, found[1])
+    return found if isinstance(found, Refusal) else format_reply(authority, found[1])
 
 
 async def _judge(

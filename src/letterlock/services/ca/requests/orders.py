@@ -92,10 +92,13 @@ async def show_order(authority: Authority, asked: Asked) -> Answer:
     found = await load_own_order(authority, asked)
     if isinstance(found, Refusal):
         return found
-    _, order = found
     if (refusal := refuse_payload(asked.request)) is not None:
         return refusal
-    return await reply_order(authority, asked, order)
+    _, order = found
+    if order.status is OrderStatus.PROCESSING and await wait_for_issuance(authority, order.id):
+        again = await load_own_order(authority, asked)
+        return again if isinstance(again, Refusal) else format_reply(authority, again[1])
+    return format_reply(authority, order)
 
 
 async def load_own_order(authority: Authority, asked: Asked) -> tuple[KeptOrder, Order] | Refusal:
@@ -107,17 +110,10 @@ async def load_own_order(authority: Authority, asked: Asked) -> tuple[KeptOrder,
     return found if found[1].account_id == asked.account.id else refuse_foreign("order")
 
 
-async def reply_order(authority: Authority, asked: Asked, order: Order) -> Answer:
-    """Answer with an order; while it is processed here, first wait a little."""
-    works, patience = authority.works, authority.rules.patience.issuance
-    if order.status is OrderStatus.PROCESSING and await works.wait(
-        WorkKind.ISSUANCE, order.id, patience
-    ):
-        found = await load_own_order(authority, asked)
-        if isinstance(found, Refusal):
-            return found
-        _, order = found
-    return format_reply(authority, order)
+async def wait_for_issuance(authority: Authority, order_id: str) -> bool:
+    """Wait a little for a certificate that is issued here. False: none is."""
+    patience = authority.rules.patience.issuance
+    return await authority.works.wait(WorkKind.ISSUANCE, order_id, patience)
 
 
 def format_reply(authority: Authority, order: Order, *, is_new: bool = False) -> Reply:

@@ -41,20 +41,21 @@ async def give_nonce(authority: Authority, asked: Asked) -> Answer:
     return refuse_payload(asked.request) or reply_nonce(is_head=False)
 
 
+# Routers look at one after another: what is asked for each certificate comes first.
 ROUTES = (
+    Route("order/{order}", KeyField.KID, show_order),
+    Route("authorization/{authorization}", KeyField.KID, show_authorization),
+    Route("challenge/{authorization}/{kind}", KeyField.KID, answer_challenge),
+    Route("new-order", KeyField.KID, order),
+    Route("order/{order}/finalize", KeyField.KID, finalize),
+    Route("certificate/{certificate}", KeyField.KID, show_certificate),
+    Route("certificate/{certificate}/{chain}", KeyField.KID, show_certificate),
+    Route("new-account", KeyField.JWK, open_account),
     Route(DIRECTORY, KeyField.KID, show_directory),
     Route(NEW_NONCE, KeyField.KID, give_nonce),
-    Route("new-account", KeyField.JWK, open_account),
-    Route("new-order", KeyField.KID, order),
-    Route("revoke-cert", KeyField.EITHER, revoke),
-    Route("key-change", KeyField.KID, replace_key),
     Route("account/{account}", KeyField.KID, show_account),
     Route("account/{account}/orders", KeyField.KID, list_orders),
     Route("account/{account}/orders/after/{order}", KeyField.KID, list_orders),
-    Route("order/{order}", KeyField.KID, show_order),
-    Route("order/{order}/finalize", KeyField.KID, finalize),
-    Route("authorization/{authorization}", KeyField.KID, show_authorization),
-    Route("challenge/{authorization}/{kind}", KeyField.KID, answer_challenge),
-    Route("certificate/{certificate}", KeyField.KID, show_certificate),
-    Route("certificate/{certificate}/{chain}", KeyField.KID, show_certificate),
+    Route("key-change", KeyField.KID, replace_key),
+    Route("revoke-cert", KeyField.EITHER, revoke),
 )
