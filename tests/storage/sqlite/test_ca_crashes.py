@@ -245,6 +245,7 @@ async def test_a_power_cut_at_any_place_leaves_the_commits_before_it(
 
 STRANGER = b"something else, and longer than a header of SQLite would be" * 20
 FAULTS: list[tuple[str, Callable[[], BaseException], bool]] = [
+    ("write", lambda: apsw.CorruptError("database disk image is malformed"), False),
     ("write", lambda: apsw.FullError("database or disk is full"), True),
     ("write", lambda: apsw.IOError("disk I/O error"), False),
     ("sync", lambda: apsw.IOError("disk I/O error"), False),
@@ -382,10 +383,11 @@ async def test_processes_share_a_file(path: Path, clock: FakeClock) -> None:
     await store.close()
 
 
-async def test_the_wal_is_copied_in_idle_moments(
-    path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("when", ["IDLE_PAGES", "BUSY_PAGES"])
+async def test_the_wal_is_copied_in_idle_moments_and_when_it_is_large(
+    path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    monkeypatch.setattr(writer, "IDLE_PAGES", 1)
+    monkeypatch.setattr(writer, when, 1)
     store = SqliteAuthority(path, clock)
     await store.open()
     size = find_size(path)
@@ -395,6 +397,30 @@ async def test_the_wal_is_copied_in_idle_moments(
         while find_size(path) < size + 200_000:  # noqa: ASYNC110 - a thread does it
             await asyncio.sleep(0.001)
     await store.close()
+
+
+async def test_a_commit_that_nobody_waits_for_is_done_all_the_same(
+    path: Path, clock: FakeClock
+) -> None:
+    store = SqliteAuthority(path, clock)
+    await store.open()
+    waiting = asyncio.ensure_future(store.commit([AddSerial(reserve(1))]))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    assert await store.commit([AddSerial(reserve(2))])
+    assert len(await store.list_unused_serials(START + DAY, 9)) == 2
+    await store.close()
+
+
+async def test_a_store_that_ends_leaves_one_file(path: Path, clock: FakeClock) -> None:
+    store = SqliteAuthority(path, clock)
+    await store.open()
+    assert await store.commit([AddSerial(reserve(1))])
+    assert len(await store.list_unused_serials(START + DAY, 9)) == 1
+    assert await store.load_account("account-1") is None
+    await store.close()
+    names = sorted(each.name for each in path.parent.iterdir())
+    assert names == ["authority.db", "authority.db.lock"]
 
 
 async def test_a_store_that_is_not_open_says_so(path: Path, clock: FakeClock) -> None:

@@ -80,13 +80,14 @@ class AuthorityDatabase:
     async def close(self) -> None:
         writer, self._writer = self._writer, None
         thread, self._thread = self._thread, None
-        if writer is not None:
-            writer.finish()
-            await asyncio.to_thread(writer.close)
         if thread is not None:
             await asyncio.get_running_loop().run_in_executor(thread, self._lister.close)
             thread.shutdown()
         self._reader.close()
+        if writer is not None:
+            # Last: who may write and is alone then copies the WAL, and removes it.
+            writer.finish()
+            await asyncio.to_thread(writer.close)
 
     async def read(self, make: Callable[[], Script[T]]) -> T:
         if self._writer is None:
