@@ -39,6 +39,7 @@ from letterlock.node.notifying import build_notices, build_schedule
 from letterlock.node.own_queue import OwnQueue
 from letterlock.node.pickup import Pickup, build_pickup
 from letterlock.node.policy import LoadedPolicy
+from letterlock.node.reporting import ReportBuilder, Reporting
 from letterlock.node.sessions import build_proxies, build_sessions
 from letterlock.node.signing import make_key_maker, make_signer
 from letterlock.node.stores import WorkerStores, name_process
@@ -142,6 +143,11 @@ class Worker:
         )
         # One worker makes what is missing, for all.
         self._key_maker = make_key_maker(common.config, common.log) if place == 0 else None
+        # One worker of a node sends the reports that all have counted for.
+        self._reporting: Reporting | None = None
+        if common.config.tlsrpt.reports and place == 0:
+            name = f"{name_process(common.config, self._number)}/reports"
+            self._reporting = Reporting(self._report_builder(), name)
         self._pickup: Pickup | None = None
         self._started = common.clock.now()
 
@@ -202,6 +208,8 @@ class Worker:
                     others.append(tasks.create_task(self._mta_sts.run(is_refreshing=is_first)))
                 if submission_service is not None:
                     others.append(tasks.create_task(submission_service.run()))
+                if self._reporting is not None:
+                    others.append(tasks.create_task(self._report(self._reporting)))
                 if self._key_maker is not None:
                     others.append(tasks.create_task(self._key_maker.run()))
                 tell_ready()
@@ -271,6 +279,15 @@ class Worker:
             common.clock,
             build_proxies(config.receive.proxy_from, "receive.proxy_from", common.log),
         )
+
+    async def _report(self, reporting: Reporting) -> None:
+        mail = self._report_builder().make_mail_carrier(
+            self._builder.resolver, self._stores, self._ids.make, self._tables
+        )
+        await reporting.run(self._builder.resolver, self._builder.anchors.load, mail)
+
+    def _report_builder(self) -> ReportBuilder:
+        return ReportBuilder(self._common.config, self._common.clock, self._common.log)
 
     def _control_path(self) -> Path:
         path = self._common.config.node.control_socket

@@ -13,8 +13,26 @@ from letterlock.base.config.values import (
     Parsed,
     lasting,
     parse_account,
+    parse_address,
     parse_file_mode,
 )
+
+MAX_ORGANIZATION_CHARACTERS = 200
+
+
+def take_report_contact(text: str) -> str:
+    """Take a mail address in ASCII: header fields of reports hold it as it is."""
+    address = parse_address(text)
+    if not address.isascii():
+        raise ValueError('a mail address in ASCII such as "tls-reports@example.org"')
+    return address
+
+
+def take_organization(text: str) -> str:
+    """Take a name of one line."""
+    if not text.strip() or not text.isprintable() or len(text) > MAX_ORGANIZATION_CHARACTERS:
+        raise ValueError(f"a name of one line, at most {MAX_ORGANIZATION_CHARACTERS} characters")
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +42,24 @@ class TlsrptSection:
     reports: bool = True
     """Whether the node counts its TLS sessions, by day, and reports them to those who ask for it
     in DNS."""
+
+    contact: Annotated[str, Parsed(take_report_contact, "mail address")] | None = None
+    """The mail address that reports come from, and name as that of who sends them. Its domain's
+    DKIM keys sign them. Unset: postmaster at the first of `domains`."""
+
+    organization: Annotated[str, Parsed(take_organization, "name")] | None = None
+    """The name that reports give of who sends them. Unset: the domain of `contact`."""
+
+    send_within: Annotated[timedelta, lasting("0s", "12h")] = timedelta(hours=4)
+    """Reports on a day leave at random moments within so long after its end, midnight in UTC."""
+
+    mail_program: Path | None = None
+    """A program that reports are handed to that go by mail, such as `/usr/sbin/sendmail`: where a
+    Postfix is there and no node of ours. Unset: they go into the node's queue."""
+
+    private_addresses: bool = False
+    """Whether reports may go by HTTPS to loopback, private and other special addresses. For
+    networks of their own."""
 
     socket: Path = Path("/var/spool/postfix/run/tlsrpt/tlsrpt.sock")
     """Where Postfix sends what its sessions came to: `smtp_tlsrpt_socket_name =

@@ -1,0 +1,200 @@
+"""How a report gets to one destination: as a signed mail, or by POST over HTTPS.
+
+RFC 8460 §5.3 (mail: signed, in spite of failures of TLS), §5.4 (POST: any 2xx is success). Each
+carrier says whether a report was taken, or why not, in one line; when it is tried again is
+`sending`'s. Mail counts as taken when it is in the queue, which gives up after 24 hours (§5.5).
+Nobody is told of mail that cannot be delivered: there is no second report about a report.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Protocol
+
+from letterlock.base.clock import Clock
+from letterlock.network.http_exchange import (
+    HttpBounds,
+    HttpFailed,
+    HttpRequest,
+    HttpResponse,
+)
+from letterlock.protocols.smtp.envelope import Envelope, Notify, Recipient, TlsDemand
+from letterlock.protocols.smtp.header_fields import format_date
+from letterlock.protocols.tlsrpt.destinations import HttpsDestination, MailDestination
+from letterlock.protocols.tlsrpt.file_names import FileName
+from letterlock.protocols.tlsrpt.mail import GZIP_TYPE, ReportMail, format_report_mail, pack
+from letterlock.services.report.composing import Submitter
+from letterlock.storage.queue import BodyWriter, NewMessage, QueueId
+
+LIFETIME = timedelta(hours=24)
+"""RFC 8460 §5.5: redelivery for up to 24 hours."""
+POST_SECONDS = 30.0
+_BOUNDS = HttpBounds(POST_SECONDS, max_body_octets=64 * 1024, max_received_octets=256 * 1024)
+_SHOWN_POLICIES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A report on its way; `octets` are the JSON."""
+
+    report_id: str
+    domain: str
+    day: date
+    octets: bytes
+
+
+class MailCarrier(Protocol):
+    """Has a report delivered as mail. `number` tells the destinations of a report apart."""
+
+    async def send(self, report: Outgoing, destination: MailDestination, number: int) -> str | None:
+        """Give None when it was taken, or else why not. Raises StoreUnavailable."""
+
+
+class Outbox(Protocol):
+    """Where mail is put that is to be sent."""
+
+    def write_body(self) -> BodyWriter: ...
+
+    async def save(self, message: NewMessage) -> None: ...
+
+    def wake(self, destinations: Collection[str]) -> None: ...
+
+
+class Asker(Protocol):
+    """Asks a server over HTTPS."""
+
+    async def ask(
+        self,
+        request: HttpRequest,
+        bounds: HttpBounds,
+        wants_body: Callable[[HttpResponse], bool],
+    ) -> HttpResponse | HttpFailed: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReportWriter:
+    """Writes the mail that carries a report.
+
+    `sign` puts our signatures in front, if we have any; `check` says why nobody would take them.
+
+    The same report to the same destination has the same Message-ID each time.
+    """
+
+    submitter: Submitter
+    sign: Callable[[bytes], bytes]
+    check: Callable[[bytes, datetime], Awaitable[str | None]]
+
+    async def write(
+        self, report: Outgoing, destination: MailDestination, number: int, now: datetime
+    ) -> bytes | str:
+        """Give a mail, or why it cannot be written."""
+        start = datetime.combine(report.day, time(), UTC)
+        begin = int(start.timestamp())
+        left, _, right = report.report_id.partition("@")
+        name = FileName(
+            self.submitter.domain, report.domain, begin, begin + 86_399, left.rpartition(".")[2]
+        )
+        mail = ReportMail(
+            sender=self.submitter.contact,
+            recipient=destination.address,
+            date=format_date(now),
+            message_id=f"<{left}.{number}@{right}>",
+            report_id=report.report_id,
+            file_name=name,
+            octets=report.octets,
+            text=self._describe(report),
+        )
+        try:
+            content = format_report_mail(mail)
+        except ValueError as error:
+            return str(error)
+        signed = self.sign(content)
+        fault = await self.check(signed, now)
+        return signed if fault is None else fault
+
+    def _describe(self, report: Outgoing) -> str:
+        lines = [
+            f"This is a report on TLS (RFC 8460) about mail from {self.submitter.organization}",
+            f"to {report.domain} on {report.day.isoformat()}, a day of UTC.",
+            "",
+        ]
+        policies = json.loads(report.octets)["policies"]
+        for each in policies[:_SHOWN_POLICIES]:
+            summary = each["summary"]
+            failed = summary["total-failure-session-count"]
+            total = summary["total-successful-session-count"] + failed
+            policy = each["policy"]
+            lines.append(
+                f"{policy['policy-type']} {policy['policy-domain']}: "
+                f"{failed} of {total} sessions failed"
+            )
+        if len(policies) > _SHOWN_POLICIES:
+            lines.append("...")
+        return "\n".join([*lines, "", "All of it is attached, as JSON packed by gzip."])
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCarrier:
+    """Puts reports into the queue of this node."""
+
+    writer: ReportWriter
+    outbox: Outbox
+    clock: Clock
+    make_id: Callable[[], QueueId]
+    redirect: Callable[[Envelope], Envelope] = lambda envelope: envelope
+    """Follows the aliases of those who get a report here."""
+
+    async def send(self, report: Outgoing, destination: MailDestination, number: int) -> str | None:
+        now = self.clock.now()
+        content = await self.writer.write(report, destination, number, now)
+        if isinstance(content, str):
+            return content
+        envelope = self.redirect(
+            Envelope(
+                self.writer.submitter.contact,
+                (Recipient(destination.address, frozenset({Notify.NEVER})),),
+                tls_demand=TlsDemand.TLS_REQUIRED_NO,
+            )
+        )
+        body = self.outbox.write_body()
+        if (waiting := body.write(content)) is not None:
+            await waiting
+        domains = tuple(item.address.rpartition("@")[2] for item in envelope.recipients)
+        await self.outbox.save(
+            NewMessage(
+                queue_id=self.make_id(),
+                envelope=envelope,
+                destinations=domains,
+                body=await body.finish(),
+                received=now,
+                expires=now + LIFETIME,
+                origin={"client": "local", "helo": "", "tls": "", "report": report.report_id},
+            )
+        )
+        self.outbox.wake(domains)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpsCarrier:
+    """Posts reports. The server has to prove its name, and no redirect is followed."""
+
+    client: Asker
+
+    async def post(self, report: Outgoing, destination: HttpsDestination) -> str | None:
+        """Give None when it was taken, or else why not."""
+        request = HttpRequest(
+            destination.host,
+            destination.target,
+            destination.port,
+            "POST",
+            (("Content-Type", GZIP_TYPE),),
+            pack(report.octets),
+        )
+        answer = await self.client.ask(request, _BOUNDS, lambda _: False)
+        if isinstance(answer, HttpFailed):
+            return answer.reason
+        if 200 <= answer.status < 300:
+            return None
+        return f"{destination.host}: HTTP status {answer.status}"
