@@ -18,6 +18,7 @@ from typing import Any
 
 from cryptography import x509
 
+from letterlock.base.config.authority import CaSection
 from letterlock.base.config.load import load_config
 from letterlock.base.config.sections import Config
 from letterlock.node.ca.assembling import Assembled, Surroundings, assemble
@@ -25,8 +26,10 @@ from letterlock.node.ca.making import keep_root_crl, make_authority_files
 from letterlock.node.ca.rules import find_crl_url
 from letterlock.node.ca.stores import make_store, name_owner
 from letterlock.protocols.acme.server.nonces import NonceKeys
+from letterlock.services.ca.requests.authority import NONCE_SECRET
 from letterlock.storage.ca.store import AuthorityStore
-from tests.fakes import FakeClock, FakeLog
+from tests.acme_http import JOSE, Answered, send
+from tests.fakes import START, FakeClock, FakeLog
 from tests.journeys.running_node import NodeFiles, RunningNode
 from tests.programs import PROGRAM
 
@@ -145,6 +148,17 @@ class InnerAuthority:
     store: AuthorityStore
     assembled: Assembled
 
+    async def ask(
+        self, method: str, target: str, body: bytes = b"", content_type: str = JOSE
+    ) -> Answered:
+        """Ask as a client does; `target` may be a URL. With this it is a `World` of `acme_http`."""
+        headers = [(b"content-type", content_type.encode())] if method == "POST" else []
+        asked = (method, target.removeprefix(self.assembled.places.base))
+        return await send(self.application, asked, body, headers)
+
+    async def nonce(self) -> str:
+        return (await self.ask("HEAD", "/new-nonce")).one("Replay-Nonce")
+
     @property
     def application(self) -> Any:
         return self.assembled.application
@@ -163,11 +177,33 @@ class InnerSettings:
     sections: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
 
+_inner_keys: list[Path] = []
+"""Those that were made with the usual settings, at START."""
+
+
+async def _make_within(files: AuthorityFiles, config: Config, clock: FakeClock) -> None:
+    """Make keys as `ca init` does, or take those that were made before."""
+    is_usual = clock.now() == START and "ca.names" not in files.settings
+    is_usual = is_usual and config.ca.crl_url == CRL_URL and config.ca.name == CaSection().name
+    if not is_usual or not _inner_keys:
+        made = make_authority_files(config, clock)
+        await keep_root_crl(config, made.root_crl, clock)
+        if is_usual:
+            kept = Path(tempfile.mkdtemp(prefix="letterlock-authority-"))
+            atexit.register(shutil.rmtree, kept)
+            _inner_keys.append(Path(shutil.copytree(files.keys, kept / "ca")))
+    else:
+        shutil.copytree(_inner_keys[0], files.keys)
+
+
 @asynccontextmanager
 async def inner_authority(
     folder: Path, settings: InnerSettings | None = None, clock: FakeClock | None = None
 ) -> AsyncIterator[InnerAuthority]:
-    """Run one within this event loop: its workers and publisher too, no sockets."""
+    """Run one within this event loop: its workers and publisher too, no sockets.
+
+    In a folder that has one already it is a further process over the same store.
+    """
     settings, clock, log = settings or InnerSettings(), clock or FakeClock(), FakeLog()
     files = AuthorityFiles(
         folder, hostname="ca.example", resolver=settings.resolver, ports=settings.ports
@@ -175,8 +211,8 @@ async def inner_authority(
     for section, values in settings.sections.items():
         files.change(section, **values)
     config = load_config(files.write())
-    made = make_authority_files(config, clock)
-    await keep_root_crl(config, made.root_crl, clock)
+    if not files.root.exists():
+        await _make_within(files, config, clock)
     store = make_store(config, clock)
     await store.open()
     try:
@@ -185,7 +221,7 @@ async def inner_authority(
             clock=clock,
             log=log,
             owner=name_owner(),
-            nonce_keys=NonceKeys((os.urandom(32),)),
+            nonce_keys=NonceKeys((await store.keep_secret(NONCE_SECRET, os.urandom(32)),)),
             port=443,
             crl_url=find_crl_url(config, 80),
         )
