@@ -160,7 +160,6 @@ def _make_rules(config: Config, owner: str, refused: RefusedKeys) -> RequestRule
         website=section.website,
         caa_identities=section.caa_identities or (config.hostname,),
         is_external_account_required=section.needs_external_account,
-        must_agree_anew=section.terms is not None,
         limits=make_limits(section),
         lease=_find_lease(config),
         refused_keys=refused,

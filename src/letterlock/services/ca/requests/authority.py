@@ -79,7 +79,8 @@ class RequestRules:
 
     `orders` and `certificates` have the same profiles, by name: what orders are like, and what
     certificates. `owner` names this process in leases, and no other; `lease` is how long work that
-    was begun is left to it.
+    was begun is left to it. `terms` are for new accounts: those that agreed to former ones go on,
+    as ACME has no request by which a client could agree anew (RFC 8555 §7.3.3).
     """
 
     orders: Mapping[str, OrderProfile]
@@ -90,8 +91,6 @@ class RequestRules:
     website: str | None = None
     caa_identities: tuple[str, ...] = ()
     is_external_account_required: bool = False
-    must_agree_anew: bool = False
-    """Whether accounts order nothing while the terms are not those that they agreed to."""
     limits: RequestLimits = field(default_factory=RequestLimits)
     patience: Patience = field(default_factory=Patience)
     lease: timedelta = timedelta(minutes=5)

@@ -11,7 +11,6 @@ from ipaddress import ip_address
 from letterlock.protocols.acme.identifiers import DNS, Identifier
 from letterlock.protocols.acme.server import new_orders as rules
 from letterlock.protocols.acme.server import rate_limits, renewals
-from letterlock.protocols.acme.server.accounts import find_terms_refusal
 from letterlock.protocols.acme.server.documents import format_order
 from letterlock.protocols.acme.server.finalizations import RETRY_AFTER
 from letterlock.protocols.acme.server.objects import Account, Authorization, Certificate, Order
@@ -66,10 +65,6 @@ async def order(authority: Authority, asked: Asked) -> Answer:
     """Answer newOrder."""
     account = asked.account
     assert account is not None
-    if authority.rules.must_agree_anew:
-        refusal = find_terms_refusal(account, authority.rules.terms)
-        if refusal is not None:
-            return refusal
     request = rules.parse_order_request(
         asked.request.payload, authority.rules.orders, authority.rules.default_profile, asked.now
     )
