@@ -15,7 +15,8 @@ _PAGE = "number > ? ORDER BY number LIMIT ?"
 _ALL = f"{_SELECT} WHERE {_PAGE}"
 _OF_KIND = f"{_SELECT} WHERE kind = ? AND {_PAGE}"
 _ABOUT = f"{_SELECT} WHERE subject = ? AND {_PAGE}"
-_SINCE = "SELECT min(number) FROM audit WHERE moment >= ?"
+# With the sign SQLite goes through the records since then, by their times, not all before.
+_SINCE = "SELECT min(+number) FROM audit WHERE moment >= ?"
 
 
 def append_entries(entries: Sequence[AuditEntry]) -> Script[None]:

@@ -58,7 +58,11 @@ _BY_NAME = f"{_SELECT} WHERE serial = ? AND issuer = ?"
 _UNREPLACED = f"{_SELECT} WHERE is_open = 1 AND not_after > ? {_PAGE}"
 _OF_ACCOUNT = f"{_SELECT} WHERE account_id = ? {_PAGE}"
 _OF_KEY = f"{_SELECT} WHERE spki_sha256 = ? {_PAGE}"
-_OF_NAME = f"{_SELECT} JOIN certificate_names USING (number) WHERE identifier = ? {_PAGE}"
+_OF_NAME = f"""
+    {_SELECT} JOIN certificate_names USING (number)
+    WHERE identifier = ? AND certificate_names.number > ?
+    ORDER BY certificate_names.number LIMIT ?
+"""
 _OF_SERIALS = f"{_SELECT} WHERE serial IN (SELECT value FROM {{each}}) ORDER BY number"  # noqa: S608
 _LEAF = "SELECT chains, der FROM certificates WHERE certificate_id = ?"
 

@@ -96,8 +96,10 @@ CREATE TABLE revocations (
     not_after BIGINT NOT NULL,
     reason BIGINT NOT NULL,
     invalid_since BIGINT,       -- NULL: not said
-    PRIMARY KEY (issuer, shard, serial)
+    PRIMARY KEY (serial, issuer)
 );
+
+CREATE INDEX revocations_shard ON revocations (issuer, shard);
 
 -- Each change of a shard's revocations gives it the next revision.
 CREATE TABLE shards (

@@ -96,8 +96,10 @@ CREATE TABLE revocations (
     not_after INTEGER NOT NULL,
     reason INTEGER NOT NULL,
     invalid_since INTEGER,       -- NULL: not said
-    PRIMARY KEY (issuer, shard, serial)
+    PRIMARY KEY (serial, issuer)
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX revocations_shard ON revocations (issuer, shard);
 
 -- Each change of a shard's revocations gives it the next revision.
 CREATE TABLE shards (
