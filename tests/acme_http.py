@@ -61,6 +61,7 @@ TERMS = "https://ca.example/terms"
 JOSE = "application/jose+json"
 ISSUER = ThrowawayCa("Test Issuer", START)
 REUSE = timedelta(days=10)
+HOUR = timedelta(hours=1)
 NO_WAIT = Patience(0, 0, 0)
 
 ORDERS = {

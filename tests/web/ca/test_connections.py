@@ -31,19 +31,27 @@ async def greet(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @asynccontextmanager
-async def connect() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+async def serve() -> AsyncIterator[int]:
+    """A server's port."""
     config = Config(greet, log_config=None, access_log=False, ws="none", lifespan="off")
     state = ServerState()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: BoundedConnection(config, state, {}), "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        yield reader, writer
+        yield server.sockets[0].getsockname()[1]
     finally:
-        writer.close()
         server.close()
         await server.wait_closed()
+
+
+@asynccontextmanager
+async def connect() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    async with serve() as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
 
 
 async def test_requests_follow_each_other_on_a_connection() -> None:
@@ -91,3 +99,31 @@ async def test_who_sends_no_whole_request_in_time_is_left(
     async with connect() as (reader, writer):
         writer.write(octets)
         assert await reader.read() == b""
+
+
+async def test_one_address_has_not_all_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MAX_OF_SITE", 2)
+    async with serve() as port:
+        streams = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        for reader, writer in streams[:2]:
+            writer.write(REQUEST + b"\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        assert await streams[2][0].read() == b""
+        for _, writer in streams:
+            writer.close()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        (("192.0.2.1", 1), ("192.0.2.1", 2), True),
+        (("192.0.2.1", 1), ("192.0.2.2", 1), False),
+        (("2001:db8::1", 1), ("2001:db8:0:1::2", 1), True),
+        (("2001:db8::1", 1), ("2001:db8:1::1", 1), False),
+        (None, ("a socket", 1), True),
+    ],
+)
+def test_what_is_one_client(
+    one: tuple[str, int] | None, other: tuple[str, int], is_same: bool
+) -> None:
+    assert (connections._find_site(one) == connections._find_site(other)) == is_same

@@ -1,4 +1,4 @@
-"""Connections to an authority, bounded: how long a request's head is, and how long it takes.
+"""Connections to an authority, bounded: how many, how long a request's head, how long it takes.
 
 uvicorn reads HTTP/1.1 with httptools, which takes heads of any length and waits for ever for a
 first request (docs/decisions/0009-asgi.md). Bodies are bounded where they are read, by routes.
@@ -6,17 +6,22 @@ first request (docs/decisions/0009-asgi.md). Bodies are bounded where they are r
 
 import asyncio
 from asyncio import TimerHandle
+from ipaddress import ip_address
 from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from letterlock.protocols.acme.server.rate_limits import find_address_keys
+
 MAX_HEAD_OCTETS = 16 * 1024
 """Of a request's target and headers: those of ACME clients have less than 500."""
 MAX_HEADERS = 100
 REQUEST_SECONDS = 20.0
 """From the first octet of a request to its last, and to the first from when a client connects."""
+MAX_OF_SITE = 1024
+"""Connections of one address, and of IPv6 of one /48: a quarter of what a server takes."""
 IDLE_SECONDS = 30
 """Between two requests (`timeout_keep_alive` of uvicorn): clients that wait for us poll."""
 
@@ -38,9 +43,14 @@ class BoundedConnection(HttpToolsProtocol):
         self._headers = 0
         self._is_head = True
         self._timer: TimerHandle | None = None
+        self._site = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._site = _find_site(self.client)
+        if self._is_crowded():
+            transport.close()
+            return
         self._begin_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -87,6 +97,12 @@ class BoundedConnection(HttpToolsProtocol):
         if not self.transport.is_closing():
             super().send_400_response(msg)
 
+    def _is_crowded(self) -> bool:
+        if len(self.connections) <= MAX_OF_SITE:
+            return False
+        sites = [each._site for each in self.connections if isinstance(each, BoundedConnection)]  # noqa: SLF001
+        return sites.count(self._site) > MAX_OF_SITE
+
     def _refuse(self) -> None:
         if not self.transport.is_closing():
             self.transport.write(TOO_LONG)
@@ -104,3 +120,11 @@ class BoundedConnection(HttpToolsProtocol):
         self._timer = None
         if not self.transport.is_closing():
             self.transport.close()
+
+
+def _find_site(client: tuple[str, int] | None) -> str:
+    """Give what one client is taken to have; empty: it is not known."""
+    try:
+        return find_address_keys(ip_address(client[0]))[-1] if client else ""
+    except ValueError:
+        return ""
