@@ -11,6 +11,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from datetime import timedelta
 from socket import socket
 
 import uvloop
@@ -27,7 +28,7 @@ from letterlock.node.account import drop_privileges
 from letterlock.node.ca.assembling import NONCE_OCTETS, Assembled, Surroundings, assemble
 from letterlock.node.ca.keys import require_authority
 from letterlock.node.ca.making import own_folder
-from letterlock.node.ca.own_certificate import OwnCertificate
+from letterlock.node.ca.own_certificate import RETRY_EVERY, OwnCertificate
 from letterlock.node.ca.publishing import Published
 from letterlock.node.ca.rules import HTTP_PORT, find_crl_url
 from letterlock.node.ca.server import CurrentApplication, make_server
@@ -37,7 +38,7 @@ from letterlock.node.listeners import Listeners
 from letterlock.node.logs import find_changed, make_log, require_log_folder
 from letterlock.node.systemd import Notifier
 from letterlock.protocols.acme.server.nonces import NonceKeys
-from letterlock.services.ca.requests.authority import NONCE_SECRET
+from letterlock.storage.ca.kept import NONCE_SECRET
 from letterlock.storage.queue import StoreUnavailable
 
 DRAIN_SECONDS = 30.0
@@ -131,7 +132,7 @@ class AuthorityProgram:
     async def _serve(self, tell_ready: Callable[[str], None]) -> None:
         around = await self._find_surroundings()
         current = assemble(self._config, around)
-        own = OwnCertificate(self._config.ca, current.host, self._clock, self._log)
+        own = self._make_own(current)
         wait = await own.ensure(current.tools, current.own_profile)
         application = CurrentApplication(current.application)
         server = make_server(application, own.files)
@@ -156,15 +157,27 @@ class AuthorityProgram:
                         application.application = fresh.application
                         published.publications = fresh.publications
                         tasks.create_task(_end(current, old))
-                        current = fresh
+                        current, own = fresh, self._make_own(fresh)
                     tell_ready("READY=1")
-                wait = await own.ensure(current.tools, current.own_profile)
+                wait = await self._renew(own, current)
                 own.show(server.context)
             tell_ready("STOPPING=1")
             server.should_exit = True
             await asyncio.wait([serving])
             await _end(current, working)
             publishing.cancel()
+
+    def _make_own(self, current: Assembled) -> OwnCertificate:
+        return OwnCertificate(self._config.ca, current.host, self._clock, self._log)
+
+    async def _renew(self, own: OwnCertificate, current: Assembled) -> timedelta:
+        """Renew our own certificate where it is time; gives when to look again."""
+        try:
+            return await own.ensure(current.tools, current.own_profile)
+        except (LocalError, StoreUnavailable) as error:
+            # It has ended: clients see that, and who runs it; CRLs go on.
+            self._log.write(Service.CA, f"error: {error}")
+            return RETRY_EVERY
 
     async def _find_surroundings(self) -> Surroundings:
         secret = await self._store.keep_secret(NONCE_SECRET, secrets.token_bytes(NONCE_OCTETS))
