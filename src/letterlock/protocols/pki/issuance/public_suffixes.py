@@ -10,7 +10,7 @@ from publicsuffixlist import PublicSuffixList
 
 
 class PublicSuffixes:
-    """`co.uk` is in it, `example.co.uk` is not. The first one reads the list: for the start only."""
+    """`co.uk` is in it, `example.co.uk` is not. The first reads the list: for the start only."""
 
     def __init__(self) -> None:
         self._list = _read_list()
