@@ -3,19 +3,27 @@
 RFC 8460 §4.2, §4.3; libtlsrpt's datagrams, as Postfix 3.10 and 3.11 send them.
 """
 
+import asyncio
 import os
 import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from letterlock.base.clock import SystemClock
+from letterlock.base.domains import Domain
+from letterlock.protocols.mta_sts.cache import CachedPolicy, CacheEntry
+from letterlock.protocols.mta_sts.policy import MtaStsPolicy, parse_policy
 from letterlock.protocols.pki.throwaway_ca import Issued, self_signed
 from letterlock.services.collect.journal import load_day
 from letterlock.storage.day_files import DayFiles
+from letterlock.storage.sqlite.node import NodeDatabase
+from letterlock.storage.sqlite.policies import SqlitePolicies
 from tests.interop.background import in_background, zones
 from tests.interop.postfix_instance import (
     PostfixInstance,
@@ -25,7 +33,7 @@ from tests.interop.postfix_instance import (
     running_postfix,
     submit,
 )
-from tests.journeys.running_node import NodeFiles, RunningNode
+from tests.journeys.running_node import NodeFiles, RunningNode, running
 from tests.misbehaving import Conduct, serving
 from tests.network.certificates import NOW, authority, issue
 from tests.peers import require_mounts
@@ -55,11 +63,15 @@ EXPECTED = {
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A Postfix that has sent to all domains, and what was counted. `answers`: delivery status."""
+    """A Postfix that has sent to all domains, and what was counted. `answers`: delivery status.
+
+    `ours` is what a node of ours would report that has sent to the same hosts.
+    """
 
     postfix: PostfixInstance
     answers: dict[str, str]
     days: list[dict[str, Any]]
+    ours: list[dict[str, Any]]
 
 
 def make_conducts() -> dict[str, Conduct]:
@@ -82,6 +94,9 @@ def make_zones(ips: dict[str, str], port: int, conducts: dict[str, Conduct]) -> 
         lines = ["@ MX 10 mx", f"mx A {ip}"]
         if name != "unreported":
             lines.append(f'_smtp._tls TXT "{RECORD}"')
+        if name in STS:
+            # What our node has in its cache, so that nothing is fetched.
+            lines.append('_mta-sts TXT "v=STSv1; id=1;"')
         certificate = conducts[name].certificate
         if name in DANE:
             assert certificate is not None
@@ -132,7 +147,8 @@ def told(
                     )
                 finally:
                     collector.stop()
-                yield Told(instance, answers, show(files))
+                ours = send_by_ours(tmp_path_factory.mktemp("ours"), f"{resolver}:53", target)
+                yield Told(instance, answers, show(files), ours)
 
 
 def configure(postfix: Any, resolver: str, target: int) -> None:
@@ -157,12 +173,59 @@ def configure(postfix: Any, resolver: str, target: int) -> None:
     }
 
 
+def make_policy_lines(name: str) -> tuple[str, ...]:
+    return ("version: STSv1", "mode: enforce", f"mx: mx.{name}.example", "max_age: 86400")
+
+
+def send_by_ours(folder: Path, resolver: str, port: int) -> list[dict[str, Any]]:
+    """Let a node of ours, which has the same policies, send once to each domain."""
+    files = NodeFiles(folder)
+    trust = folder / "ca.pem"
+    trust.write_bytes(authority().pem)
+    files.change("dns", resolver=resolver)
+    files.change("deliver", port=port, timeouts={"handshake": "5s"})
+    files.change("policy", trust_files=[str(trust)])
+    asyncio.run(keep_policies(files.data / "node.sqlite"))
+    with running(files) as node:
+        for name in (*STS, *DANE, *PLAIN):
+            queue_id = node.send(to=f"alice@{name}.example")
+            node.wait_log(rf"{queue_id}: to=<.*status=")
+            node.wait_for(lambda: not is_claimed(files), "its settlement")
+    reports: list[dict[str, Any]] = []
+    today = SystemClock().now().date()
+    for day in (today - timedelta(days=1), today):
+        command = ("tlsrpt", "send", "--dry-run", "--day", str(day), "--json")
+        reports += files.command(*command).document["reports"]
+    return reports
+
+
+def is_claimed(files: NodeFiles) -> bool:
+    document = files.command("status", "--json").document
+    return bool(document["queue"]["claimed"])
+
+
+async def keep_policies(path: Path) -> None:
+    """Put policies into a node's cache, as if it had fetched them."""
+    clock = SystemClock()
+    now = clock.now()
+    store = SqlitePolicies(NodeDatabase(path, clock))
+    await store.open()
+    for name in STS:
+        text = "".join(f"{line}\r\n" for line in make_policy_lines(name))
+        policy = parse_policy(text.encode())
+        assert isinstance(policy, MtaStsPolicy)
+        lease = await store.claim_fetch(Domain(f"{name}.example"), now, now + timedelta(minutes=1))
+        assert lease is not None
+        await store.settle_fetch(lease, CacheEntry(CachedPolicy("1", policy, text, now), None))
+    await store.close()
+
+
 def make_level(name: str) -> str:
     if name in DANE:
         return "dane-only"
     if name in PLAIN:
         return "may"
-    lines = ("version: STSv1", "mode: enforce", f"mx: mx.{name}.example", "max_age: 86400")
+    lines = make_policy_lines(name)
     policy = " ".join(f"{{ policy_string = {line} }}" for line in lines)
     return (
         f"secure match=mx.{name}.example servername=hostname policy_type=sts "
@@ -244,6 +307,41 @@ def test_what_postfix_tells_is_all_there(told: Told) -> None:
     assert dane["strings"] == ["3 1 1 " + "11" * 32]
     records = {each["record"] for day in told.days for each in day["domains"]}
     assert records == {RECORD}
+
+
+OTHER_WORDS = {
+    # domain: Postfix's word, ours
+    "untrusted.example": ("validation-failure", "certificate-not-trusted"),
+    "bad-dane.example": ("certificate-not-trusted", "validation-failure"),
+}
+"""Where RFC 8460 §4.3.1 leaves a choice: a certificate that signs itself leads to no authority, and
+one that no TLSA record has is no matter of trust, the records being valid."""
+
+
+def test_a_node_of_ours_counts_what_postfix_counts(told: Told) -> None:
+    """RFC 8460 §4.2, §4.3: the same hosts, policies, outcomes and words; rule 200."""
+    ours = {each["domain"]: each for each in told.ours if each["policies"]}
+    theirs = find_policies(told)
+    hosts = {f"mx.{name}.example" for name in DANE}
+    # We count for all, and see later who wants a report; hosts with TLSA records may, too.
+    assert set(ours) == {*theirs, *hosts, "unreported.example"}
+    assert {name for name, each in ours.items() if each["state"] == "planned"} == set(theirs)
+    for name, expected in theirs.items():
+        (found,) = ours[name]["policies"]
+        words = [failure["result_type"] for failure in found["failures"]]
+        told_words = [failure["result_type"] for failure in expected["failures"]]
+        if name in OTHER_WORDS:
+            assert ([told_words[0]], words) == ([OTHER_WORDS[name][0]], [OTHER_WORDS[name][1]])
+        else:
+            assert words == told_words, name
+        for key in ("type", "domain", "mx_hosts", "successful", "failed"):
+            assert found[key] == expected[key], (name, key)
+        assert [text.lower() for text in found["strings"]] == [
+            text.lower() for text in expected["strings"]
+        ]
+        for mine, other in zip(found["failures"], expected["failures"], strict=True):
+            for key in ("receiving_mx_hostname", "receiving_ip"):
+                assert mine[key] == other[key], (name, key)
 
 
 def test_a_domain_without_a_record_is_not_told_of(told: Told) -> None:
