@@ -26,7 +26,7 @@ from letterlock.node.ca.making import keep_root_crl, make_authority_files
 from letterlock.node.ca.rules import find_crl_url
 from letterlock.node.ca.stores import make_store, name_owner
 from letterlock.protocols.acme.server.nonces import NonceKeys
-from letterlock.services.ca.requests.authority import NONCE_SECRET
+from letterlock.storage.ca.kept import NONCE_SECRET
 from letterlock.storage.ca.store import AuthorityStore
 from tests.acme_http import JOSE, Answered, send
 from tests.fakes import START, FakeClock, FakeLog

@@ -13,8 +13,8 @@ from letterlock.base.domains import Domain
 from letterlock.base.errors import LocalError
 from letterlock.node.backing_up import Backup, Made
 from letterlock.node.restoring import Place, Restore, Restored, require_restorable
-from letterlock.services.ca.requests.authority import NONCE_SECRET
 from letterlock.storage.ca.changes import AddAccount
+from letterlock.storage.ca.kept import NONCE_SECRET
 from letterlock.storage.ca.store import AuthorityStore
 from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.sqlite.ca.store import SqliteAuthority

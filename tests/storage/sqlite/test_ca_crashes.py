@@ -26,10 +26,10 @@ from letterlock.storage.ca.changes import (
     Change,
     EndWork,
 )
-from letterlock.storage.ca.kept import Lease, Work, WorkKind
+from letterlock.storage.ca.kept import NONCE_SECRET, Lease, Work, WorkKind
 from letterlock.storage.ca.store import AuthorityStore
 from letterlock.storage.queue import StoreUnavailable
-from letterlock.storage.sqlite.ca import writer
+from letterlock.storage.sqlite.ca import database, writer
 from letterlock.storage.sqlite.ca.store import SqliteAuthority
 from tests.fakes import START, FakeClock
 from tests.storage.authorities import (
@@ -446,6 +446,34 @@ async def test_a_file_that_is_none_of_ours_is_not_touched(tmp_path: Path, clock:
 def make_stranger(path: Path) -> Path:
     path.write_bytes(STRANGER)
     return path
+
+
+async def test_nonces_of_before_a_restart_of_the_machine_are_worth_nothing(
+    path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RFC 8555 §6.5: what was spent last before a power cut may not have reached the disk."""
+    run = path.parent.parent / "boot_id"
+    monkeypatch.setattr(database, "_BOOT_ID", run)
+    for number, (text, expected) in enumerate(
+        [("one", b"0"), ("one", b"0"), ("two", b"2"), ("two", b"2"), ("one", b"4")]
+    ):
+        run.write_text(text)
+        store = SqliteAuthority(path, clock)
+        await store.open()
+        assert await store.keep_secret(NONCE_SECRET, b"%d" % number) == expected
+        assert await store.keep_secret("another", b"%d" % number) == b"0"
+        await store.close()
+
+
+async def test_each_process_has_its_nonces_where_the_machine_does_not_say(
+    path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_BOOT_ID", path.parent / "nowhere")
+    for fresh in (b"one", b"two"):
+        store = SqliteAuthority(path, clock)
+        await store.open()
+        assert await store.keep_secret(NONCE_SECRET, fresh) == fresh
+        await store.close()
 
 
 async def test_only_we_may_read_the_file(path: Path, clock: FakeClock) -> None:

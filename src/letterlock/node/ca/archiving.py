@@ -12,10 +12,10 @@ from letterlock.base.config.sections import Config
 from letterlock.node.account import acting_as, find_owner
 from letterlock.node.ca.stores import DATABASE
 from letterlock.node.kept_files import scan
-from letterlock.services.ca.requests.authority import NONCE_SECRET
 from letterlock.storage.backup.manifest import CA
 from letterlock.storage.backup.writing import ArchiveWriter, OnProgress
 from letterlock.storage.ca.changes import RemoveSecret
+from letterlock.storage.ca.kept import NONCE_SECRET
 from letterlock.storage.sqlite.ca.store import SqliteAuthority
 from letterlock.storage.sqlite.snapshot import STAGING, copy_frozen, frozen_file, staging_folder
 

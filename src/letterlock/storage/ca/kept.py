@@ -16,6 +16,9 @@ from letterlock.protocols.caa.rechecks import CaaCheck, ProvedName
 from letterlock.protocols.pki.issuance.lint_records import LintRecord
 from letterlock.protocols.pki.issuance.revocation_lists import CrlPeriod, Revoked
 
+NONCE_SECRET = "acme nonces"  # noqa: S105 - what the secret is called, not the secret
+"""By which the processes know each other's nonces."""
+
 
 @dataclass(frozen=True, slots=True)
 class KeptAuthorization:

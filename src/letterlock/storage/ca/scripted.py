@@ -69,7 +69,7 @@ class Engine(Protocol):
         """
 
     async def change(self, make: Callable[[], Script[T]]) -> T:
-        """Follow a script beside others, each statement for itself; the disk is not waited for."""
+        """Follow a script beside others, each statement for itself. The disk may have it later."""
 
 
 class ScriptedStore:

@@ -154,8 +154,8 @@ class Limits(Protocol):
     async def spend_nonce(self, nonce: GoodNonce, now: datetime) -> bool:
         """Take a nonce, once over all processes. False: it was taken, or nobody knows any more.
 
-        It is not waited for the disk: after a power cut, and only then, what was spent in its last
-        moments may be good once more.
+        It need not be waited for the disk: then the secret of nonces ends with the machine's run,
+        and all of before a power cut are worth nothing.
         """
 
     async def keep_secret(self, name: str, fresh: bytes) -> bytes:

@@ -28,12 +28,12 @@ from letterlock.protocols.pki.issuance.profiles import Profile
 from letterlock.protocols.pki.issuance.subject_keys import RefusedKeys
 from letterlock.services.ca.requests.limits import RequestLimits
 from letterlock.services.ca.requests.work import Patience, Works
+from letterlock.storage.ca.kept import NONCE_SECRET as NONCE_SECRET  # noqa: PLC0414
 from letterlock.storage.ca.kept import BlockedKey, Issued, KeptAuthorization, KeptOrder
 from letterlock.storage.ca.store import Commits, Limits
 
 ID_OCTETS = 16
 TOKEN_OCTETS = 32
-NONCE_SECRET = "acme nonces"  # noqa: S105 - what the secret is called, not the secret
 
 Answer = Reply | Refusal
 

@@ -25,13 +25,13 @@ from letterlock.protocols.acme.server.signed_requests import (
     verify_request,
 )
 from letterlock.services.ca.requests.authority import (
-    NONCE_SECRET,
     Answer,
     Asked,
     Authority,
     RequestStore,
     Verb,
 )
+from letterlock.storage.ca.kept import NONCE_SECRET
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from letterlock.storage.ca.changes import (
     UseCounter,
 )
 from letterlock.storage.ca.documents import HALT
-from letterlock.storage.ca.kept import NOT_HALTED, Halt, PausedName
+from letterlock.storage.ca.kept import NONCE_SECRET, NOT_HALTED, Halt, PausedName
 from letterlock.storage.ca.scripts.keys import counter_text, find_identifier, identifier_text
 from letterlock.storage.ca.scripts.script import Refused, Script, array, require
 from letterlock.storage.records import from_micros, from_optional_micros, to_micros
@@ -33,6 +33,8 @@ _KEEP_SECRET = "INSERT INTO secrets (name, secret) VALUES (?, ?) ON CONFLICT DO 
 _SECRET = "SELECT secret FROM secrets WHERE name = ?"  # noqa: S105 - a question for one
 
 _REMOVE_SECRET = "DELETE FROM secrets WHERE name = ?"  # noqa: S105 - as above
+
+_RUN = "run of the machine"
 
 _COUNTERS = "SELECT counter, empty_at FROM counters WHERE counter IN (SELECT value FROM {each})"
 _PUT_COUNTER = """
@@ -81,6 +83,18 @@ def keep_secret(name: str, fresh: bytes) -> Script[bytes]:
 
 def remove_secret(change: RemoveSecret) -> Script[None]:
     yield _REMOVE_SECRET, (change.name,)
+
+
+def begin_run(run: str) -> Script[None]:
+    """Note which run of the machine it is; one after another begins with a new secret of nonces.
+
+    What was spent in the last moments before a power cut may not be on the disk.
+    """
+    rows = yield _SECRET, (_RUN,)
+    if not rows or rows[0][0] != run.encode():
+        yield _REMOVE_SECRET, (NONCE_SECRET,)
+        yield _REMOVE_SECRET, (_RUN,)
+        yield _KEEP_SECRET, (_RUN, run.encode())
 
 
 def load_counters(counters: Sequence[Counter]) -> Script[tuple[Counter, ...]]:

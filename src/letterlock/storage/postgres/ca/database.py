@@ -23,8 +23,6 @@ COMMIT_LOCK = 0x61757468
 """The first key of the advisory lock that lets one commit after the other, over all processes."""
 
 _TAKE_TURN = "SELECT pg_advisory_xact_lock($1, hashtext(current_schema()))"
-# For this transaction: a crash of the server may lose it, and nothing else.
-_DO_NOT_WAIT = "SET LOCAL synchronous_commit = off"
 
 T = TypeVar("T")
 _Make = Callable[[], Script[Any]]
@@ -90,7 +88,6 @@ async def _commit_each(makes: Sequence[_Make], connection: Connection) -> list[_
 
 
 async def _change_each(makes: Sequence[_Make], connection: Connection) -> list[_Outcome]:
-    await connection.execute(_DO_NOT_WAIT)
     return [await _follow_one(connection, make) for make in makes]
 
 

@@ -6,6 +6,7 @@ Lists are made in a thread of their own.
 """
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -15,6 +16,7 @@ from typing import TypeVar
 import apsw
 
 from letterlock.base.clock import Clock
+from letterlock.storage.ca.scripts.limits import begin_run
 from letterlock.storage.ca.scripts.script import Script
 from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.records import to_micros
@@ -28,6 +30,8 @@ from letterlock.storage.sqlite.connection import (
 from letterlock.storage.sqlite.owner import alone, migrate
 
 MIGRATIONS = "letterlock.storage.sqlite.ca.migrations"
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 T = TypeVar("T")
 
@@ -113,12 +117,22 @@ class AuthorityDatabase:
     def _start(self, writer: Writer) -> None:
         def prepare(connection: apsw.Connection) -> None:
             migrate(connection, self._path, to_micros(self._clock.now()), MIGRATIONS)
+            follow(connection, begin_run(_find_run()))
 
         try:
             with alone(self._path):
                 writer.start(prepare)
         except apsw.Error as error:
             raise translate(error, self._path) from error
+
+
+def _find_run() -> str:
+    """Name the run of this machine, since it was started last."""
+    try:
+        return _BOOT_ID.read_text("ascii").strip()
+    except OSError:
+        # A system that does not say: each process takes itself for the first.
+        return secrets.token_hex(16)
 
 
 def _closed() -> StoreUnavailable:
