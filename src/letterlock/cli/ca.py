@@ -11,6 +11,8 @@ COMMANDS = {
     "revoke": LazyCommand("ca_certificates:revoke", "Revoke a certificate."),
     "halt": LazyCommand("ca_halt:halt", "Stop issuing, on all machines at once."),
     "resume": LazyCommand("ca_halt:resume", "Issue again."),
+    "incident": LazyCommand("ca_incident:incident", "Certificates that are to be revoked."),
+    "audit": LazyCommand("ca_audit:audit", "The log of all that was decided."),
     "account-key": LazyCommand("ca_account_key:account_key", "Make a key for an account (EAB)."),
 }
 

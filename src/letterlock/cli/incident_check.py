@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -50,9 +51,11 @@ Taken = TypeVar("Taken")
     "list_path",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    required=True,
     help="The affected serial numbers: one a line, CSV, Let's Encrypt's text of 2020, or a CRL; "
     "also packed by gzip.",
+)
+@click.option(
+    "--incident", metavar="ID", help="Instead of a list: an incident of our own authority."
 )
 @click.option(
     "--cert",
@@ -98,6 +101,19 @@ def check(*, as_json: bool, **options: Any) -> int:
 
     Exit code 1: at least one is affected; 3: none is, and of at least one nobody knows; 0: none is.
     """
+    if (options["list_path"] is None) is (options["incident"] is None):
+        raise click.UsageError("give --list FILE, or --incident ID of our own authority")
+    if options["incident"] is None:
+        return _check(options, as_json=as_json)
+    from letterlock.cli.ca_incident_status import write_list  # noqa: PLC0415 - lazy, for -h
+
+    with NamedTemporaryFile("w+", encoding="utf-8", suffix=".csv") as file:
+        write_list(options["config_path"], options["incident"], file)
+        file.flush()
+        return _check({**options, "list_path": Path(file.name)}, as_json=as_json)
+
+
+def _check(options: dict[str, Any], *, as_json: bool) -> int:
     from letterlock.base.clock import SystemClock  # noqa: PLC0415 - lazy, for -h
     from letterlock.base.log import make_printable  # noqa: PLC0415 - as above
     from letterlock.node.incidents import run  # noqa: PLC0415 - as above
@@ -116,6 +132,8 @@ def check(*, as_json: bool, **options: Any) -> int:
         raise CommandFailed(str(error)) from None
     finally:
         bar.end()
+    if options["incident"] is not None:
+        question = replace(question, list_path=Path(f"incident {options['incident']}"))
     if as_json:
         print_json(_describe(question, answer))
     else:

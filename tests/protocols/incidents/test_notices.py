@@ -39,7 +39,7 @@ FIELDS = Fields("ca@ca.example", ("a@a.example", "b@a.example"), BY, "<1@ca.exam
 def test_a_notice_says_all_that_is_needed() -> None:
     mail = message_from_bytes(format_notice(NOTICE, FIELDS), policy=SMTP)
     assert (mail["From"], mail["To"]) == ("ca@ca.example", "a@a.example, b@a.example")
-    assert mail["Subject"] == "Renew 1 certificate by 6 March 2026, 12:05 UTC (a.example, ...)"
+    assert mail["Subject"] == "Renew 1 certificate by 6 March 2026, 12:05 UTC: a.example"
     assert mail["Auto-Submitted"] == "auto-generated"
     assert (mail["Message-ID"], mail["Date"]) == (
         "<1@ca.example>",
@@ -68,7 +68,7 @@ def test_a_list_is_cut_and_says_so() -> None:
 
 def test_a_subject_is_short() -> None:
     long = replace(ONE, names=("a" * 250,))
-    assert len(format_subject(replace(NOTICE, certificates=(long,)))) < 130
+    assert format_subject(replace(NOTICE, certificates=(long,))).endswith("12:05 UTC")
     assert format_subject(replace(NOTICE, count=7, certificates=())).startswith("Renew 7 certif")
 
 

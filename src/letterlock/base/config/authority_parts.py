@@ -342,4 +342,3 @@ class CaAuditSection:
     halt: bool = False
     """Whether issuing stops when it finds something. It is told in the log and by mail in any
     case."""
-

@@ -84,16 +84,16 @@ def make_care(config: Config, tools: CareTools) -> Care:
     return Care(tuple(runners), audit, tools)
 
 
-def make_evidence_rules(config: Config, places: Places) -> EvidenceRules:
+def make_evidence_rules(config: Config) -> EvidenceRules:
     """Give what the log must say of each certificate."""
     section = config.ca
     profiles = make_order_profiles(section).values()
     longest = max(max(each.reuse, each.order_lifetime) for each in profiles)
-    bases = (places.base, *places.former)
+    urls = (section.url or f"https://{config.hostname}", *section.former_urls)
     return EvidenceRules(
         validation_age=longest + ISSUING_TIME,
         own_account=OWN_ACCOUNT,
-        own_names=frozenset(parse_url(each).host for each in bases),
+        own_names=frozenset(parse_url(each).host for each in urls),
     )
 
 
@@ -135,7 +135,7 @@ def _make_audit(config: Config, tools: CareTools) -> AuditWork:
     section, store, clock = config.ca.audit, tools.store, tools.clock
     send = _make_send(config, clock) if config.ca.incidents.mail else None
     alarm = Alarm(store, AlarmRules(section.halt), clock, tools.log, send)
-    rules = make_evidence_rules(config, tools.places)
+    rules = make_evidence_rules(config)
     of_certificates = CertificateAudit(store, rules, alarm, clock, rounds=section.every)
     of_log = LogAudit(store, tools.signer, alarm, clock, tools.log, rounds=section.every)
     steps = {certificates.NAME: of_certificates.step, log.NAME: of_log.step}

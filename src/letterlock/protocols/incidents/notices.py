@@ -14,7 +14,8 @@ from textwrap import fill
 
 MAX_LISTED = 100
 MAX_NAMES = 5
-_MAX_SUBJECT_NAME = 60
+_MAX_SUBJECT = 68
+"""So that no line is folded."""
 _WIDTH = 72
 _WHAT_COMES = (
     "What is left then is revoked, and clients refuse it. What you renew before is revoked a while "
@@ -81,11 +82,12 @@ def format_mail(subject: str, text: str, fields: Fields) -> bytes:
 
 
 def format_subject(notice: Notice) -> str:
-    """One line: how many, of what, until when."""
-    names = [name for each in notice.certificates for name in each.names]
-    of = f" ({names[0][:_MAX_SUBJECT_NAME]}{', ...' if len(names) > 1 else ''})" if names else ""
+    """One line: how many, until when, of which name where there is room."""
     what = "1 certificate" if notice.count == 1 else f"{notice.count} certificates"
-    return f"Renew {what} by {format_moment(notice.renew_by)}{of}"
+    subject = f"Renew {what} by {format_moment(notice.renew_by)}"
+    name = next((name for each in notice.certificates for name in each.names), "")
+    longer = f"{subject}: {name}"
+    return longer if name and len(longer) <= _MAX_SUBJECT else subject
 
 
 def format_text(notice: Notice) -> str:

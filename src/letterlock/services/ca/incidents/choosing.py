@@ -21,6 +21,7 @@ from letterlock.protocols.audit.evidence import (
     read_log,
 )
 from letterlock.services.ca.auditing.grounds import MAX_RECORDS, LogReads, look_at_grounds
+from letterlock.services.ca.own_certificates import OWN_ACCOUNT
 from letterlock.storage.ca.kept import Issued, ListedCertificate
 
 PAGE = 200
@@ -32,7 +33,8 @@ class Choice:
 
     `lacks`: at least one of these is missing in the audit log. `issued_from` is the first moment,
     `issued_until` the first that is not meant any more. `under` is a domain, with all below it.
-    `method` and `perspective` are those of a validation that one of its names rests on.
+    `method` and `perspective` are those of a validation that one of its names rests on. What the
+    authority issued to its own server is chosen by its account alone: it renews that itself.
     """
 
     lacks: tuple[Ground, ...] = ()
@@ -116,12 +118,16 @@ def _is_meant(issued: Issued, choice: Choice) -> bool:
     return (
         (choice.issued_from is None or issued.issued >= choice.issued_from)
         and (choice.issued_until is None or issued.issued < choice.issued_until)
-        and choice.account_id in (None, certificate.account_id)
+        and certificate.account_id == (choice.account_id or _not_own(certificate.account_id))
         and choice.profile in (None, issued.profile)
         and (
             choice.under is None or any(_is_under(n, choice.under) for n in certificate.identifiers)
         )
     )
+
+
+def _not_own(account_id: str) -> str | None:
+    return None if account_id == OWN_ACCOUNT else account_id
 
 
 def _is_under(identifier: Identifier, domain: Domain) -> bool:

@@ -32,7 +32,6 @@ from letterlock.storage.ca.kept import Claimed, Issued, Lease
 
 LEASE = timedelta(minutes=10)
 LOOK_AGAIN = timedelta(minutes=1)
-MAIL_AGAIN = timedelta(minutes=5)
 PAGE = 200
 MAX_PAGES = 50
 MAX_TOLD = 200
@@ -95,60 +94,58 @@ class IncidentWork:
             await self._store.commit((EndWork(claimed.lease),))
             return None
         is_told = await self._teller.tell(incident, MAX_TOLD)
-        is_done = await self._revoke_what_is_due(incident)
+        next_due = await self._revoke_what_is_due(incident)
         if await self._end(incident, claimed.lease, is_told=is_told is not False):
             return None
-        due = self._find_due(incident, is_told=is_told, is_done=is_done)
+        due = self._clock.now() if is_told is False else next_due
         return due if await self._store.commit((PutOffWork(claimed.lease, due),)) else None
 
-    def _find_due(self, incident: Incident, *, is_told: bool | None, is_done: bool) -> datetime:
-        now = self._clock.now()
-        if is_told is False or not is_done:
-            return now
-        wait = MAIL_AGAIN if is_told is None else LOOK_AGAIN
-        return min(now + wait, incident.renew_by) if incident.renew_by > now else now + wait
-
-    async def _revoke_what_is_due(self, incident: Incident) -> bool:
-        """Go through what changed, at the deadline through all; gives whether that was all."""
+    async def _revoke_what_is_due(self, incident: Incident) -> datetime:
+        """Go through what changed, at the deadline through all; gives when to go on."""
         after = 0
+        now = self._clock.now()
+        due = [now + LOOK_AGAIN]
+        if incident.renew_by > now:
+            due.append(incident.renew_by)
         for _ in range(MAX_PAGES):
             now = self._clock.now()
             is_deadline = now >= incident.renew_by
             page = await self._store.list_standing(
                 incident.id, now, after, PAGE, is_changed=not is_deadline
             )
-            await self._settle(incident, page, now, is_deadline=is_deadline)
+            due += await self._settle(incident, page, now, is_deadline=is_deadline)
             if len(page) < PAGE:
-                return True
+                return max(min(due), now)
             after = page[-1].affected.number
-        return False
+        return now
 
     async def _settle(
         self, incident: Incident, page: Sequence[Standing], now: datetime, *, is_deadline: bool
-    ) -> None:
+    ) -> list[datetime]:
+        """Settle certificates; gives when some of them are due that are not yet."""
         slots = asyncio.Semaphore(REVOKED_AT_ONCE)
 
-        async def settle(standing: Standing) -> None:
+        async def settle(standing: Standing) -> datetime | None:
             async with slots:
-                await self._settle_one(incident, standing, now, is_deadline=is_deadline)
+                return await self._settle_one(incident, standing, now, is_deadline=is_deadline)
 
         async with asyncio.TaskGroup() as tasks:
-            for each in page:
-                tasks.create_task(settle(each))
+            done = [tasks.create_task(settle(each)) for each in page]
+        return [due for each in done if (due := each.result()) is not None]
 
     async def _settle_one(
         self, incident: Incident, standing: Standing, now: datetime, *, is_deadline: bool
-    ) -> None:
+    ) -> datetime | None:
         before, certificate = standing.affected, standing.certificate
         replaced = before.replaced or (now if standing.is_replaced else None)
         after = replace(before, replaced=replaced, revoked=certificate.revoked)
-        is_due = is_deadline or (
-            replaced is not None and now - replaced >= self._rules.after_replaced
-        )
-        if certificate.revoked is None and is_due and await self._revoke_one(incident, certificate):
+        due = replaced + self._rules.after_replaced if replaced is not None else None
+        is_due = certificate.revoked is None and (is_deadline or (due is not None and due <= now))
+        if is_due and await self._revoke_one(incident, certificate):
             after = replace(after, revoked=now)
         if after != before:
             await self._store.commit((ChangeAffected(before, after),))
+        return due if after.revoked is None and not is_due else None
 
     async def _revoke_one(self, incident: Incident, certificate: Certificate) -> bool:
         """Revoke; False: it was changed meanwhile, and is looked at again."""
