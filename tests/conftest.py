@@ -11,8 +11,9 @@ from tests.storage.postgres_server import PostgresServer, postgres_server
 
 pytest_plugins = ["pytester"]
 
-# How long one example takes says more of the machine's other work than of ours.
-settings.register_profile("test", deadline=None)
+# How long one example takes says more of the machine's other work than of ours. `make test` sees if
+# a property still holds; `make proof` and `make fuzz` look for what breaks it.
+settings.register_profile("test", deadline=None, max_examples=40)
 settings.register_profile("proof", deadline=None, max_examples=10_000)
 settings.load_profile("test")
 

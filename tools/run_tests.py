@@ -18,15 +18,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 APART = {
+    "tests/storage": 1,
+    "tests/protocols": 1,
+    "tests/services": 2,
     "tests/journeys": 4,
     "tests/interop": 3,
-    "tests/services": 1,
-    "tests/storage": 1,
     "tests/upgrade": 1,
     "tests/proof": 1,
 }
 """Folders that are processes of their own, as many as are said here, the longest ones first. All
-other tests are in one more, which takes longest."""
+other tests are in one more, which takes longest: some 2 minutes of a core."""
 
 _SUMMARY = re.compile(rb"^[^\n]*\b\d+ [a-z]+[^\n]* in \d+\.\d+s[^\n]*$", re.MULTILINE)
 _COUNTS = re.compile(rb"(\d+) (passed|failed|errors?|skipped|deselected|xfailed)\b")

@@ -8,6 +8,7 @@ import pwd
 import smtplib
 import ssl
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,12 +65,19 @@ def _accounts() -> dict[str, str]:
 
 
 @contextmanager
-def running_dovecot(folder: Path, settings: str = SETTINGS) -> Iterator[Path]:
+def running_dovecot(settings: str = SETTINGS) -> Iterator[Path]:
     """Run it with the account alice@example.org; gives the socket of its login service."""
-    # Not below pytest's own folder: a socket's path has 107 octets at most, and dovecot's users
-    # must be able to go there.
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(0o755)
+    # Not below pytest's own folder, which each pytest that starts closes to others: a socket's path
+    # has 107 octets at most, and users of Dovecot and Postfix must be able to go there.
+    with tempfile.TemporaryDirectory(prefix="letterlock-dovecot-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with _running_dovecot(folder, settings) as socket:
+            yield socket
+
+
+@contextmanager
+def _running_dovecot(folder: Path, settings: str) -> Iterator[Path]:
     (folder / "passwords").write_text("alice@example.org:{PLAIN}correct horse\n")
     (folder / "dovecot.conf").write_text(settings.format(folder=folder, **_accounts()))
     command = [str(find_program("dovecot")), "-F", "-c", str(folder / "dovecot.conf")]
@@ -83,8 +91,8 @@ def running_dovecot(folder: Path, settings: str = SETTINGS) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def auth_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with running_dovecot(tmp_path_factory.mktemp("dovecot")) as socket:
+def auth_socket() -> Iterator[Path]:
+    with running_dovecot() as socket:
         yield socket
 
 

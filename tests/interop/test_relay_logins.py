@@ -39,12 +39,11 @@ class Relayhost:
 
 
 @pytest.fixture(scope="module")
-def relayhost(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relayhost]:
+def relayhost() -> Iterator[Relayhost]:
     require_root()
-    folder = tmp_path_factory.mktemp("dovecot")
     settings = SETTINGS.replace("plain login", "plain login scram-sha-256")
     settings = settings.replace("mode = 0600", "mode = 0666") + "auth_failure_delay = 0 secs\n"
-    with running_dovecot(folder, settings) as socket, postfix_files() as files:
+    with running_dovecot(settings) as socket, postfix_files() as files:
         files.settings |= {
             **files.add_certificate(issue((HOST,)), "mx"),
             "smtpd_sasl_type": "dovecot",
