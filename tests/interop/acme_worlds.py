@@ -1,22 +1,33 @@
 """The authorities that other's clients are tried at: ours, and a Pebble to compare it with."""
 
+import asyncio
 import json
 import ssl
+import time
 import urllib.request
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from tests.interop.acme_world import KID, MAC_KEY, AcmeWorld, add_names, dns_hook
-from tests.interop.pebble import PATIENCE, Knobs, Pebble, running_pebble
+from letterlock.base.clock import SystemClock
+from letterlock.network.zone_server import ZoneServer
+from letterlock.protocols.pki.throwaway_ca import ThrowawayCa
+from tests.authority_running import AuthorityFiles, running_authority
+from tests.interop.acme_world import KID, MAC_KEY, ZONE, AcmeWorld, add_names, dns_hook
+from tests.interop.pebble import PATIENCE, Knobs, Pebble, find_free_port, running_pebble
 from tests.network.certificates import authority
 from tests.peers import is_foreign, require_mounts, require_peer
 
+OURS = "letterlock"
 NEW_PEBBLE = "pebble-2.10"
 """With profiles and renewal information. Two clients of Debian cannot have certificates from it:
 its answer to finalize has no Location, where x/crypto 0.4 reads the order's place; and its
@@ -25,6 +36,7 @@ RFC 8555 §7.4 only shows a Location there, and RFC 9110 §10.2.3 has both forms
 OLD_PEBBLE = "pebble"
 
 _PROFILE = "shortlived"
+_OTHER_ROOT = "Another Root"
 _KNOBS = Knobs(
     # certbot tries once more only, lego's and acmez' patience is small too.
     nonce_refusals=0,
@@ -43,10 +55,123 @@ _KNOBS = Knobs(
 
 def running_world(name: str, folder: Path) -> AbstractAsyncContextManager[AcmeWorld]:
     """Run the authority of this name, and what clients need around it."""
+    if name == OURS:
+        return _own_world(folder)
     require_peer(name)
     if is_foreign(name):
         require_mounts(name)
     return _pebble_world(name, folder)
+
+
+@asynccontextmanager
+async def _own_world(folder: Path) -> AsyncIterator[AcmeWorld]:
+    zone = ZoneServer({ZONE: "@ A 127.0.0.1"})
+    host, port = await zone.start()
+    add_names(zone)
+    ports = (find_free_port(), find_free_port())
+    files = AuthorityFiles(folder / "authority", resolver=f"{host}:{port}", ports=ports)
+    other_root = await asyncio.to_thread(_make, files)
+    own = _Own(files)
+    async with dns_hook(zone, folder) as hook:
+        loop = asyncio.get_running_loop()
+        context = running_authority(files)
+        running = await loop.run_in_executor(None, context.__enter__)
+        try:
+            own.crl_port = running.crl_port
+            external = await asyncio.to_thread(own.make_account_key)
+            roots = folder / "roots.pem"
+            roots.write_bytes(files.root.read_bytes() + other_root.pem)
+            yield AcmeWorld(
+                authority=OURS,
+                folder=folder,
+                directory=running.directory,
+                trust=files.root,
+                roots=roots,
+                resolver=f"{host}:{port}",
+                http_port=ports[0],
+                tls_port=ports[1],
+                hook=hook,
+                is_revoked=own.is_revoked,
+                hasten=own.hasten,
+                profile=_PROFILE,
+                other_top=_OTHER_ROOT,
+                kid=external["key_id"],
+                mac_key=external["key"],
+            )
+        finally:
+            await loop.run_in_executor(None, context.__exit__, None, None, None)
+            await zone.close()
+
+
+def _make(files: AuthorityFiles) -> ThrowawayCa:
+    """Make an authority of ours, whose certificates can be had with another root's chain too."""
+    files.make()
+    now = SystemClock().now()
+    other, issuing = ThrowawayCa(_OTHER_ROOT, now), files.keys / "issuing.pem"
+    (files.keys / "cross.pem").write_bytes(_certify(other, issuing, now))
+    key = {"certificate": str(issuing), "root": str(files.root)}
+    key |= {"key": str(files.keys / "issuing.key")}
+    key |= {"passphrase_file": str(files.keys / "issuing.passphrase")}
+    files.change("ca", issuers=[{**key, "alternates": [str(files.keys / "cross.pem")]}])
+    files.write()
+    return other
+
+
+def _certify(root: ThrowawayCa, path: Path, now: datetime) -> bytes:
+    """Certify an authority by another root: the same name, key and extensions."""
+    issuing = x509.load_pem_x509_certificate(path.read_bytes())
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(issuing.subject)
+        .issuer_name(root.issued.certificate.subject)
+        .public_key(issuing.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(issuing.not_valid_before_utc)
+        .not_valid_after(now + timedelta(days=365))
+    )
+    authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(root.issued.key.public_key())
+    for each in issuing.extensions:
+        is_other = isinstance(each.value, x509.AuthorityKeyIdentifier)
+        builder = builder.add_extension(authority_key if is_other else each.value, each.critical)
+    key = root.issued.key
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+class _Own:
+    """What our authority's operator does, and what those see who verify."""
+
+    def __init__(self, files: AuthorityFiles) -> None:
+        self._files = files
+        self.crl_port = 0
+
+    def make_account_key(self) -> dict[str, Any]:
+        return self._command("ca", "account-key", "somebody")
+
+    def hasten(self, certificate: x509.Certificate) -> None:
+        """Have an incident of it."""
+        words = ("--why", "a test", "--renew-by", "5d", "--enable")
+        self._command("ca", "incident", "create", f"{certificate.serial_number:x}", *words)
+
+    def is_revoked(self, certificate: x509.Certificate) -> bool:
+        """Look into the CRL that the certificate names, until it is there: soon."""
+        points = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+        path = urlsplit(str((points[0].full_name or [])[0].value)).path
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.crl_port}{path}", timeout=PATIENCE
+            ) as response:
+                crl = x509.load_der_x509_crl(response.read())
+            if crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
+                return True
+            time.sleep(0.05)
+        return False
+
+    def _command(self, *words: str) -> dict[str, Any]:
+        answer = self._files.command(*words, "--json")
+        assert answer.code == 0, answer
+        return answer.document
 
 
 @asynccontextmanager

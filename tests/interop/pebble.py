@@ -151,7 +151,7 @@ async def running_pebble(
         http_port, http = await _open_http(stack, store, folder, knobs)
         tls_port = await stack.enter_async_context(listening(_tls_listener(store, folder, knobs)))
         tls = AlpnSolver(store, SystemClock(), _own(tls_port))
-        listen, manage = _free_port(), _free_port()
+        listen, manage = find_free_port(), find_free_port()
         certificate, key = write_pair(folder, issue(("localhost",)), "api")
         settings = {
             "listenAddress": f"127.0.0.1:{listen}",
@@ -229,7 +229,7 @@ def _dns_solver(zone: ZoneServer, port: int) -> DnsSolver:
 @asynccontextmanager
 async def _web_server(root: Path) -> AsyncIterator[int]:
     """Run a web server that knows nothing of us: Python's."""
-    port = _free_port()
+    port = find_free_port()
     words = ("-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(root))
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -287,7 +287,8 @@ async def _wait_for(port: int) -> None:
                 return
 
 
-def _free_port() -> int:
+def find_free_port() -> int:
+    """Find one that nobody has now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port

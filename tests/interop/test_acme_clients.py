@@ -24,15 +24,15 @@ from tests.interop.acme_servers import (
     web_server,
 )
 from tests.interop.acme_world import AcmeWorld, name_of
-from tests.interop.acme_worlds import NEW_PEBBLE, OLD_PEBBLE, running_world
+from tests.interop.acme_worlds import NEW_PEBBLE, OLD_PEBBLE, OURS, running_world
 from tests.interop.background import in_background
 
 NUMBERS = count(1)
 
 
-def at(*names: str) -> pytest.MarkDecorator:
-    """Have tests run at these authorities; only in the long tests at a Pebble."""
-    worlds = [pytest.param(name, marks=pytest.mark.proof) for name in names]
+def at(pebble: str) -> pytest.MarkDecorator:
+    """Have tests run at our authority; in the long tests at a Pebble too."""
+    worlds = [OURS, pytest.param(pebble, marks=pytest.mark.proof)]
     return pytest.mark.parametrize("world", worlds, indirect=True)
 
 
