@@ -1,5 +1,6 @@
 """An authority is made: its files, and that they are what they must be."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,12 @@ from letterlock.base.config.load import parse_config
 from letterlock.base.config.sections import Config
 from letterlock.base.errors import LocalError
 from letterlock.node.ca.keys import ISSUING, ROOT, load_issuers, name_files, require_authority
-from letterlock.node.ca.making import keep_root_crl, make_authority_files
+from letterlock.node.ca.making import keep_root_crl, make_authority_files, renew_root_crl
+from letterlock.node.ca.root_watch import RootWatch
 from letterlock.node.ca.stores import open_store
+from letterlock.services.ca.keys.opening import KeyFile
 from letterlock.services.ca.publications import Publications, name_folder
+from tests.fakes import FakeClock, FakeLog
 
 CRLS = "http://ca.example.org/crl/"
 
@@ -110,3 +114,30 @@ async def test_the_root_s_crl_is_published_for_a_year(tmp_path: Path) -> None:
     assert (found.fresh_until - found.made).days == 365
     scope = crl.extensions.get_extension_for_class(x509.IssuingDistributionPoint).value
     assert scope.only_contains_ca_certs
+
+
+async def test_the_root_signs_its_crl_again_with_the_next_number(tmp_path: Path) -> None:
+    """RFC 5280 §5.2.3. Its key is out of the safe for that, and only for that."""
+    config, clock = read(tmp_path, f"[ca]\ncrl_url = '{CRLS}'"), FakeClock()
+    made = make_authority_files(config, clock)
+    await keep_root_crl(config, made.root_crl, clock)
+    safe = KeyFile(made.root.key, made.root.passphrase)
+    log = FakeLog()
+    async with open_store(config, clock) as store:
+        watch = RootWatch(store, clock, log)
+        issuers = load_issuers(config.ca, CRLS)
+        await watch.look(issuers)
+        assert log.texts == []
+        clock.move(timedelta(days=310))
+        await watch.look(issuers)
+        await watch.look(issuers)
+        (line,) = log.texts
+        assert "it ends on 2027-03-01: letterlock ca root-crl" in line
+        after = await renew_root_crl(config, store, safe, clock)
+        assert after.period.number > made.root_crl.period.number
+        clock.move(timedelta(days=1))
+        await watch.look(issuers)
+        assert len(log.texts) == 1
+        wrong = KeyFile(made.issuing.key, made.issuing.passphrase)
+        with pytest.raises(LocalError, match="another key than the certificate's"):
+            await renew_root_crl(config, store, wrong, clock)

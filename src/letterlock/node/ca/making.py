@@ -20,7 +20,7 @@ from letterlock.base.config.faults import refuse_setting
 from letterlock.base.config.sections import Config
 from letterlock.base.errors import LocalError
 from letterlock.node.account import acting_as, find_account, find_owner
-from letterlock.node.ca.keys import ISSUING, ROOT, KeyFiles, name_files
+from letterlock.node.ca.keys import ISSUING, ROOT, KeyFiles, list_issuers, name_files
 from letterlock.node.ca.rules import find_crl_port, find_crl_url, make_name_rules
 from letterlock.node.ca.stores import open_store
 from letterlock.protocols.pki.issuance.certificates import AuthorityName
@@ -28,6 +28,7 @@ from letterlock.protocols.pki.issuance.issuers import Issuer
 from letterlock.protocols.pki.issuance.linting import EXCUSED, PRIVATE, Linter
 from letterlock.protocols.pki.issuance.revocation_lists import CrlPeriod, draft_shard, next_number
 from letterlock.protocols.pki.issuance.signing import KeySigner, sign_draft
+from letterlock.services.ca.hierarchy.chains import find_authority_key, load_certificates
 from letterlock.services.ca.hierarchy.making import (
     OF_AUTHORITIES_SHARDS,
     Below,
@@ -36,9 +37,11 @@ from letterlock.services.ca.hierarchy.making import (
     make_root_issuer,
 )
 from letterlock.services.ca.keys.files import make_passphrase_file, write_key_file
+from letterlock.services.ca.keys.opening import KeyFile, open_signer
 from letterlock.services.ca.publications import find_key_identifier
 from letterlock.storage.ca.changes import PutCrl
 from letterlock.storage.ca.kept import KeptCrl
+from letterlock.storage.ca.store import AuthorityStore
 from letterlock.storage.durable import make_folder
 from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.written_once import PUBLIC_MODE, write_once
@@ -93,6 +96,30 @@ def make_authority_files(config: Config, clock: Clock) -> MadeFiles:
         write_key_file(files.key, key, make_passphrase_file(files.passphrase))
         write_once(files.certificate, certificate.public_bytes(Encoding.PEM), PUBLIC_MODE)
     return MadeFiles(root, issuing, made.certificate, sign_root_crl(issuer, clock))
+
+
+async def renew_root_crl(
+    config: Config, store: AuthorityStore, place: KeyFile, clock: Clock
+) -> KeptCrl:
+    """Have the root, whose key came out of the safe, sign its CRL for another year.
+
+    Raises LocalError and StoreUnavailable.
+    """
+    (certificate, *_) = load_certificates(list_issuers(config.ca)[0].root)
+    try:
+        signer = open_signer(place, find_authority_key(certificate))
+        crl_url = find_crl_url(config, find_crl_port(config))
+        issuer = make_root_issuer(certificate, signer, crl_url)
+    except ValueError as error:
+        raise LocalError(f"{place.path}: {error}") from error
+    identifier = find_key_identifier(certificate)
+    assert identifier is not None
+    last = await store.load_crl(identifier, OF_AUTHORITIES_SHARDS)
+    number = last.period.number if last is not None else None
+    crl = sign_root_crl(issuer, clock, number)
+    if not await store.commit([PutCrl(crl, number)]):
+        raise LocalError("another has just signed the root's CRL")
+    return crl
 
 
 def sign_root_crl(issuer: Issuer, clock: Clock, last: int | None = None) -> KeptCrl:

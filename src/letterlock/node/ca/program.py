@@ -30,6 +30,7 @@ from letterlock.node.ca.keys import require_authority
 from letterlock.node.ca.making import own_folder
 from letterlock.node.ca.own_certificate import RETRY_EVERY, OwnCertificate
 from letterlock.node.ca.publishing import Published
+from letterlock.node.ca.root_watch import RootWatch
 from letterlock.node.ca.rules import HTTP_PORT, find_crl_url
 from letterlock.node.ca.server import CurrentApplication, make_server
 from letterlock.node.ca.stores import make_store, name_owner
@@ -44,7 +45,10 @@ from letterlock.storage.queue import StoreUnavailable
 DRAIN_SECONDS = 30.0
 """For what was begun when SIGTERM came."""
 _LISTEN, _CRL_LISTEN = ("ca", "listen"), ("ca", "crl_listen")
-_FIXED = ("folder", "database", "database_url", "database_url_file", "listen", "crl_listen")
+_FIXED = (
+    *("folder", "database", "database_url", "database_url_file"),
+    *("listen", "crl_listen", "crl_url"),
+)
 """What of `[ca]` holds until the authority is started anew."""
 
 
@@ -132,6 +136,7 @@ class AuthorityProgram:
     async def _serve(self, tell_ready: Callable[[str], None]) -> None:
         around = await self._find_surroundings()
         current = assemble(self._config, around)
+        roots = RootWatch(self._store, self._clock, self._log)
         own = self._make_own(current)
         wait = await own.ensure(current.tools, current.own_profile)
         application = CurrentApplication(current.application)
@@ -147,6 +152,7 @@ class AuthorityProgram:
             self._log.write(Service.CA, f"answering ACME at {current.places.directory}")
             tell_ready("READY=1")
             while not self._stopping.is_set():
+                await roots.look(current.issuers)
                 await wait_for_event(self._look, wait.total_seconds())
                 self._look.clear()
                 if self._reloading.is_set():
