@@ -17,7 +17,7 @@ from letterlock.services.collect.journal import Batch, Journal
 from letterlock.services.sign.keys import KeyPlan, make_missing_key
 from letterlock.storage.day_files import DayFiles
 from letterlock.storage.dkim_keys import DkimKeyFiles
-from tests.interop.background import zones
+from tests.interop.background import in_background, zones
 from tests.journeys.running_node import (
     Answer,
     NodeFiles,
@@ -28,6 +28,7 @@ from tests.journeys.running_node import (
 )
 from tests.journeys.test_clock import NODE_WITH_CLOCK, SetClock
 from tests.network.certificates import authority
+from tests.policy_host import Conduct, policy_host, respond
 from tests.protocols.tlsrpt.datagrams import make_datagram
 
 POSTGRES = pytest.param("postgres", marks=[pytest.mark.peer("postgresql"), pytest.mark.proof])
@@ -163,37 +164,57 @@ def test_a_days_report_arrives_and_agrees_with_what_was_counted(
     assert told.counted_after.document["reports"] == []
 
 
-def test_without_a_node_the_command_hands_over_what_was_collected(tmp_path: Path) -> None:
-    """A Postfix keeps port 25; `tlsrpt collect` counts, and its sendmail sends; rules 200 and 240."""
-    files = NodeFiles(tmp_path / "sender", hostname="relay.example.net", domains=(SENDER,))
-    program = tmp_path / "sendmail"
-    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls; cat >> {tmp_path}/mail\n')
-    program.chmod(0o755)
-    today = SystemClock().now().date()
+def make_collected(files: NodeFiles, record: str) -> None:
+    """Leave five sessions of three days ago, as `tlsrpt collect` keeps them."""
     folder = files.data / "tlsrpt"
     folder.mkdir(parents=True)
-    record = "v=TLSRPTv1; rua=mailto:alice@example.org,https://127.0.0.1:9/"
-    with zones(make_keys(files)) as resolver:
+    journal = Journal(DayFiles(folder), SystemClock().now().date() - timedelta(days=3))
+    journal.count(Batch({make_datagram(ABOUT, pr=record): 5}))
+    journal.close()
+
+
+def test_without_a_node_the_command_hands_over_what_was_collected(tmp_path: Path) -> None:
+    """A Postfix keeps port 25; `tlsrpt collect` counts, and its sendmail sends.
+
+    RFC 8460 §3, §5.4: each place that is named gets it; rules 200, 204 and 240.
+    """
+    files = NodeFiles(tmp_path / "sender", hostname="relay.example.net", domains=(SENDER,))
+    program, trust = tmp_path / "sendmail", tmp_path / "ca.pem"
+    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls; cat >> {tmp_path}/mail\n')
+    program.chmod(0o755)
+    trust.write_bytes(authority().pem)
+    files.change("policy", trust_files=[str(trust)])
+    records = make_keys(files)
+    records[ABOUT] = "r A 127.0.0.1\n"
+    certificate = mx_certificate("r.example.org")
+    with (
+        zones(records) as resolver,
+        in_background(policy_host(certificate, Conduct([respond(b"")]))) as good,
+        in_background(policy_host(certificate, Conduct([respond(b"", status="503 Oh")]))) as bad,
+    ):
+        posted = [f"https://r.example.org:{each.port}/a" for each in (good, bad)]
+        uris = ("mailto:alice@example.org", *posted)
+        record = f"v=TLSRPTv1; rua={','.join(uris)}"
+        make_collected(files, record)
         files.change("dns", resolver=resolver)
-        files.change("tlsrpt", mail_program=str(program))
+        files.change("tlsrpt", mail_program=str(program), private_addresses=True)
         files.write()
-        days = DayFiles(folder)
-        journal = Journal(days, today - timedelta(days=3))
-        journal.count(Batch({make_datagram(ABOUT, pr=record): 5}))
-        journal.close()
         first = files.command("tlsrpt", "send", "--json")
         again = files.command("tlsrpt", "send")
+        assert (good.connections, bad.connections) == (1, 1)
+        head, _, body = good.requests[0].partition(b"\r\n\r\n")
     (report,) = first.document["reports"]
     assert (report["domain"], report["record"], report["state"]) == (ABOUT, record, "waiting")
-    mailed, posted = report["destinations"]
-    assert (mailed["state"], posted["state"]) == ("sent", "waiting")
-    # No report gets into our own network, unless we say so.
-    assert posted["reason"] is not None
-    assert posted["next"] is not None
+    assert [each["uri"] for each in report["destinations"]] == list(uris)
+    assert [each["state"] for each in report["destinations"]] == ["sent", "sent", "waiting"]
+    assert report["destinations"][2]["reason"] == "r.example.org: HTTP status 503"
     calls = (tmp_path / "calls").read_text().splitlines()
     assert calls == ["-i -f postmaster@example.net -- alice@example.org"]
-    (read,) = read_file((tmp_path / "mail").read_bytes())
-    assert isinstance(read, ReadReport)
-    assert (read.report.policies[0].successful, read.repairs) == (5, ())
+    assert head.startswith(b"POST /a HTTP/1.1\r\n")
+    for octets in ((tmp_path / "mail").read_bytes(), body):
+        (read,) = read_file(octets)
+        assert isinstance(read, ReadReport)
+        assert (read.report.policies[0].successful, read.repairs) == (5, ())
+        assert read.report.report_id == report["report_id"]
     assert "1 reports, and 0 domains or hosts that get none" in again.output
-    assert "waiting https://127.0.0.1:9/, again " in again.output
+    assert f"waiting {uris[2]}, again " in again.output

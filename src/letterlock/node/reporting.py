@@ -126,6 +126,13 @@ class Reporting:
         """Be the one named so among all processes that share a database."""
         self._builder = builder
         self._store = builder.make_store(name)
+        self._sending: Sending | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Why reports wait here, on one line; None: nothing is known to keep them."""
+        reason = self._sending.problem if self._sending is not None else None
+        return None if reason is None else f"TLS reports by mail wait: {reason}"
 
     async def run(self, resolver: Resolver, find_anchors: FindAnchors, mail: MailCarrier) -> None:
         """Send until cancelled."""
@@ -133,7 +140,8 @@ class Reporting:
         await self._open()
         try:
             tools = self._builder.make_tools(self._store, resolver, find_anchors, mail)
-            await Sending(tools).run()
+            self._sending = Sending(tools)
+            await self._sending.run()
         finally:
             await self._store.close()
 

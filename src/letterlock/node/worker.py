@@ -301,6 +301,8 @@ class Worker:
         problems = [*common.policy.problems, *common.problems, *notices, *self._stores.problems]
         if self._key_maker is not None and self._key_maker.problem is not None:
             problems.append(self._key_maker.problem)
+        if self._reporting is not None and self._reporting.problem is not None:
+            problems.append(self._reporting.problem)
         if self._filters is not None:
             problems += self._filters.problems
         resolver = self._resolver_check.state

@@ -74,6 +74,8 @@ class Sending:
         self._sources: Mapping[str, CountSource] = {each.name: each for each in tools.sources}
         self._loaded: tuple[str, DayReports] | None = None
         self._posts = asyncio.Semaphore(_POSTS_AT_A_TIME)
+        self.problem: str | None = None
+        """Why the last report by mail was not taken, on one line; None: it was."""
         self._fault = ""
         self._forgotten: date | None = None
 
@@ -232,7 +234,8 @@ class Sending:
     async def _carry(self, report: Outgoing, uri: str, number: int) -> str | None:
         match parse_destination(uri):
             case MailDestination() as address:
-                return await self._tools.mail.send(report, address, number)
+                self.problem = await self._tools.mail.send(report, address, number)
+                return self.problem
             case HttpsDestination() as server:
                 async with self._posts:
                     return await self._tools.https.post(report, server)
