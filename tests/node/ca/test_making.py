@@ -17,6 +17,7 @@ from letterlock.node.ca.stores import open_store
 from letterlock.services.ca.keys.opening import KeyFile
 from letterlock.services.ca.publications import Publications, name_folder
 from tests.fakes import FakeClock, FakeLog
+from tests.services.ca.keys.tokens import LABEL, PIN, find_module, softhsm
 
 CRLS = "http://ca.example.org/crl/"
 
@@ -141,3 +142,26 @@ async def test_the_root_signs_its_crl_again_with_the_next_number(tmp_path: Path)
         wrong = KeyFile(made.issuing.key, made.issuing.passphrase)
         with pytest.raises(LocalError, match="another key than the certificate's"):
             await renew_root_crl(config, store, wrong, clock)
+
+
+@pytest.mark.peer("softhsm")
+def test_the_key_that_issues_is_made_in_a_token_and_stays_there(tmp_path: Path) -> None:
+    pin = tmp_path / "pin"
+    pin.write_text(f"{PIN}\n")
+    pin.chmod(0o600)
+    with softhsm(tmp_path):
+        text = f"[ca.pkcs11]\nmodule = '{find_module()}'\ntoken = '{LABEL}'\npin_file = '{pin}'"
+        config = read(tmp_path, f"[ca]\ncrl_url = '{CRLS}'\n{text}")
+        made = make_authority_files(config, SystemClock())
+        assert [path.name for path in made.paths] == [
+            *("root.pem", "root.key", "root.passphrase", "issuing.pem"),
+        ]
+        assert not made.issuing.key.exists()
+        (issuer,) = load_issuers(config.ca, CRLS)
+        assert issuer.authority.issuer.signer.sign(b"octets")
+        made.issuing.certificate.unlink()
+        made.root.certificate.unlink()
+        made.root.key.unlink()
+        made.root.passphrase.unlink()
+        with pytest.raises(LocalError, match="there is a key letterlock-issuing already"):
+            make_authority_files(config, SystemClock())

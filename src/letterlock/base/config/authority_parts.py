@@ -296,7 +296,7 @@ class CaLimitsSection:
 
 @dataclass(frozen=True, slots=True)
 class CaTokenSection:
-    """A PKCS#11 token (HSM) that keeps the authority's keys."""
+    """A PKCS#11 token (HSM) that keeps the key that issues: `letterlock ca init` makes it there."""
 
     module: Path | None = None
     """The token's library, such as `/usr/lib/softhsm/libsofthsm2.so`. Unset: keys are in files."""
@@ -342,3 +342,17 @@ class CaAuditSection:
     halt: bool = False
     """Whether issuing stops when it finds something. It is told in the log and by mail in any
     case."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaStatusSection:
+    """The page on which everybody sees how the authority stands: `status`, below its URL."""
+
+    page: bool = True
+    """Whether there is one: whether certificates are issued, incidents with their progress, and
+    the signed head of the audit log."""
+
+    host_checks: bool = True
+    """Whether people can ask there if a host is affected. It is then asked from here which
+    certificates it shows, at addresses of the Internet and those of `networks` in
+    `[ca.validation]`, at most ten times an hour for each of them."""

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from letterlock.network.pkcs11_token import Token
 
 ROOT, ISSUING = "root", "issuing"
+TOKEN_LABEL = "letterlock-issuing"  # noqa: S105 - what a key is called
+"""Of the key that `ca init` makes in a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ def list_issuers(section: CaSection) -> tuple[IssuingKey, ...]:
     if section.issuers:
         return section.issuers
     files, root = name_files(section.folder, ISSUING), name_files(section.folder, ROOT)
+    if section.pkcs11.module is not None:
+        return (IssuingKey(files.certificate, root.certificate, token_key=TOKEN_LABEL),)
     return (IssuingKey(files.certificate, root.certificate, files.key, files.passphrase),)
 
 
@@ -110,8 +114,13 @@ def _find_place(setting: IssuingKey, token: "Token | None") -> KeyFile | TokenKe
 
 
 def _open_token(section: CaTokenSection, settings: tuple[IssuingKey, ...]) -> "Token | None":
-    if all(each.token_key is None for each in settings):
-        return None
+    is_used = any(each.token_key is not None for each in settings)
+    return open_section_token(section) if is_used else None
+
+
+def open_section_token(section: CaTokenSection) -> "Token":
+    """Give the token of `[ca.pkcs11]`; nothing is asked of it yet. Raises LocalError."""
+    # `checks` saw to both.
     assert section.module is not None
     assert section.token is not None
     if section.pin_file is None:

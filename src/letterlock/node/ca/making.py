@@ -16,18 +16,32 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from letterlock.base.clock import Clock
+from letterlock.base.config.authority import CaSection
 from letterlock.base.config.faults import refuse_setting
 from letterlock.base.config.sections import Config
 from letterlock.base.errors import LocalError
 from letterlock.node.account import acting_as, find_account, find_owner
-from letterlock.node.ca.keys import ISSUING, ROOT, KeyFiles, list_issuers, name_files
+from letterlock.node.ca.keys import (
+    ISSUING,
+    ROOT,
+    TOKEN_LABEL,
+    KeyFiles,
+    list_issuers,
+    name_files,
+    open_section_token,
+)
 from letterlock.node.ca.rules import find_crl_port, find_crl_url, make_name_rules
 from letterlock.node.ca.stores import open_store
 from letterlock.protocols.pki.issuance.certificates import AuthorityName
 from letterlock.protocols.pki.issuance.issuers import Issuer
 from letterlock.protocols.pki.issuance.linting import EXCUSED, PRIVATE, Linter
 from letterlock.protocols.pki.issuance.revocation_lists import CrlPeriod, draft_shard, next_number
-from letterlock.protocols.pki.issuance.signing import KeySigner, sign_draft
+from letterlock.protocols.pki.issuance.signing import (
+    AuthorityKey,
+    KeySigner,
+    KeyUnavailable,
+    sign_draft,
+)
 from letterlock.services.ca.hierarchy.chains import find_authority_key, load_certificates
 from letterlock.services.ca.hierarchy.making import (
     OF_AUTHORITIES_SHARDS,
@@ -51,51 +65,87 @@ ROOT_CRL_LIFETIME = timedelta(days=365)
 
 @dataclass(frozen=True, slots=True)
 class MadeFiles:
-    """What was made: the files, and the root's CRL, which the store is to have."""
+    """What was made: the files, and the root's CRL, which the store is to have.
+
+    Where the issuing key is in a token, `issuing` has but its certificate's file.
+    """
 
     root: KeyFiles
     issuing: KeyFiles
     root_certificate: x509.Certificate
     root_crl: KeptCrl
+    is_in_token: bool = False
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        return (*self.root, *self.issuing)
+        issuing = (self.issuing.certificate,) if self.is_in_token else tuple(self.issuing)
+        return (*self.root, *issuing)
 
 
 def make_authority_files(config: Config, clock: Clock) -> MadeFiles:
-    """Make keys and certificates in `ca.folder`. Raises LocalError, where there is one already."""
-    section, now = config.ca, clock.now()
+    """Make keys and certificates in `ca.folder`. Raises LocalError, where there is one already.
+
+    With a module in `[ca.pkcs11]` the key that issues is made in the token, and stays there.
+    """
+    section = config.ca
     if section.issuers:
         raise refuse_setting(("ca", "issuers"), "names keys: nothing is made beside them")
     root, issuing = (name_files(section.folder, each) for each in (ROOT, ISSUING))
     for path in (*root, *issuing):
         if path.exists():
             raise LocalError(f"{path}: is there already and stays as it is: an authority is made")
-    linter = Linter(EXCUSED if section.public else PRIVATE)
-    root_signer = KeySigner(ec.generate_private_key(ec.SECP384R1()))
-    issuing_key = ec.generate_private_key(ec.SECP256R1())
+    root_key = ec.generate_private_key(ec.SECP384R1())
+    issuing_key = _make_issuing_key(section)
+    public = issuing_key if isinstance(issuing_key, AuthorityKey) else issuing_key.public_key()
     try:
-        made = make_root(_name(config, "Root"), root_signer, linter, now)
-        crl_url = find_crl_url(config, find_crl_port(config))
-        issuer = make_root_issuer(made.certificate, root_signer, crl_url)
-        has_client_auth = any(each.client_auth for each in section.profiles)
-        below = Below(
-            _name(config, "Issuing"),
-            issuing_key.public_key(),
-            rules=make_name_rules(section.names),
-            has_client_auth=has_client_auth,
-        )
-        made_below = make_authority(issuer, below, linter, now)
+        issuer, below = _certify(config, KeySigner(root_key), public, clock)
     except ValueError as error:
         raise refuse_setting(("ca",), str(error)) from error
-    for files, key, certificate in (
-        (root, root_signer.key, made.certificate),
-        (issuing, issuing_key, made_below.certificate),
-    ):
+    _write(root, root_key, issuer.certificate)
+    _write(issuing, None if isinstance(issuing_key, AuthorityKey) else issuing_key, below)
+    return MadeFiles(
+        root,
+        issuing,
+        issuer.certificate,
+        sign_root_crl(issuer, clock),
+        is_in_token=isinstance(issuing_key, AuthorityKey),
+    )
+
+
+def _make_issuing_key(section: CaSection) -> ec.EllipticCurvePrivateKey | AuthorityKey:
+    """Make the key; of one in a token only its public half can be had."""
+    if section.pkcs11.module is None:
+        return ec.generate_private_key(ec.SECP256R1())
+    try:
+        return open_section_token(section.pkcs11).make_key(TOKEN_LABEL, "ec-p256")
+    except KeyUnavailable as error:
+        raise LocalError(str(error)) from error
+
+
+def _certify(
+    config: Config, root_signer: KeySigner, key: AuthorityKey, clock: Clock
+) -> tuple[Issuer, x509.Certificate]:
+    """Make the root's certificate and the one below it. Raises ValueError and LocalError."""
+    section, now = config.ca, clock.now()
+    linter = Linter(EXCUSED if section.public else PRIVATE)
+    made = make_root(_name(config, "Root"), root_signer, linter, now)
+    crl_url = find_crl_url(config, find_crl_port(config))
+    issuer = make_root_issuer(made.certificate, root_signer, crl_url)
+    below = Below(
+        _name(config, "Issuing"),
+        key,
+        rules=make_name_rules(section.names),
+        has_client_auth=any(each.client_auth for each in section.profiles),
+    )
+    return issuer, make_authority(issuer, below, linter, now).certificate
+
+
+def _write(
+    files: KeyFiles, key: ec.EllipticCurvePrivateKey | None, certificate: x509.Certificate
+) -> None:
+    if key is not None:
         write_key_file(files.key, key, make_passphrase_file(files.passphrase))
-        write_once(files.certificate, certificate.public_bytes(Encoding.PEM), PUBLIC_MODE)
-    return MadeFiles(root, issuing, made.certificate, sign_root_crl(issuer, clock))
+    write_once(files.certificate, certificate.public_bytes(Encoding.PEM), PUBLIC_MODE)
 
 
 async def renew_root_crl(
