@@ -10,7 +10,12 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from letterlock.web.ca import connections
-from letterlock.web.ca.connections import MAX_HEAD_OCTETS, MAX_HEADERS, BoundedConnection
+from letterlock.web.ca.connections import (
+    MAX_HEAD_OCTETS,
+    MAX_HEADERS,
+    BoundedConnection,
+    JoinedWrites,
+)
 
 REQUEST = b"GET /directory HTTP/1.1\r\nHost: ca.example\r\n"
 
@@ -90,7 +95,9 @@ async def test_what_is_no_request_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "octets", [b"", REQUEST, REQUEST + b"Content-Length: 5\r\n\r\nab"], ids=["none", "head", "body"]
+    "octets",
+    [b"", b"\r\n", REQUEST, REQUEST + b"Content-Length: 5\r\n\r\nab"],
+    ids=["none", "empty line", "head", "body"],
 )
 async def test_who_sends_no_whole_request_in_time_is_left(
     octets: bytes, monkeypatch: pytest.MonkeyPatch
@@ -111,6 +118,45 @@ async def test_one_address_has_not_all_connections(monkeypatch: pytest.MonkeyPat
         assert await streams[2][0].read() == b""
         for _, writer in streams:
             writer.close()
+
+
+async def test_a_second_request_comes_in_time_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with connect() as (reader, writer):
+        writer.write(REQUEST + b"\r\n" + REQUEST)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        await reader.readuntil(b"\r\n\r\n")
+        monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.05)
+        writer.write(b"\r\n")
+        assert await reader.read() == b""
+
+
+async def test_a_response_is_written_as_one() -> None:
+    written: list[bytes] = []
+
+    class Transport(asyncio.Transport):
+        def write(self, data: object) -> None:
+            assert isinstance(data, bytes)
+            written.append(data)
+
+        def is_closing(self) -> bool:
+            return False
+
+        def close(self) -> None:
+            written.append(b"closed")
+
+    joined = JoinedWrites(Transport(), asyncio.get_running_loop())
+    for part in (b"a", b"b"):
+        joined.write(part)
+    assert written == []
+    await asyncio.sleep(0)
+    assert written == [b"ab"]
+    joined.write(b"c")
+    joined.close()
+    await asyncio.sleep(0)
+    assert written == [b"ab", b"c", b"closed"]
 
 
 @pytest.mark.parametrize(

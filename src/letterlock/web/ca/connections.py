@@ -28,6 +28,37 @@ IDLE_SECONDS = 30
 TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n"
 
 
+class JoinedWrites:
+    """A transport by which what is written in one turn of the loop goes out as one.
+
+    A response is then one TLS record in one packet: uvicorn writes its head apart.
+    """
+
+    __slots__ = ("_loop", "_parts", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        if not self._parts:
+            self._loop.call_soon(self._send)
+        self._parts.append(data)
+
+    def close(self) -> None:
+        self._send()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def _send(self) -> None:
+        parts, self._parts = self._parts, []
+        if parts and not self._transport.is_closing():
+            self._transport.write(b"".join(parts))
+
+
 class BoundedConnection(HttpToolsProtocol):
     """A client's connection. It is closed when a request breaks a bound."""
 
@@ -42,11 +73,13 @@ class BoundedConnection(HttpToolsProtocol):
         self._head_octets = 0
         self._headers = 0
         self._is_head = True
+        self._is_whole = True
+        """Whether what came last was a request's end."""
         self._timer: TimerHandle | None = None
         self._site = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(JoinedWrites(transport, self.loop))  # type: ignore[arg-type]
         self._site = _find_site(self.client)
         if self._is_crowded():
             transport.close()
@@ -63,16 +96,21 @@ class BoundedConnection(HttpToolsProtocol):
         if self._is_head:
             # What is a head's in these octets is not known yet: it counts where none is complete.
             self._head_octets += len(data)
+        self._is_whole = False
         super().data_received(data)
+        # Most requests come whole, and need no timer.
+        if self._is_whole:
+            self._end_timer()
+        elif self._timer is None:
+            self._begin_timer()
         if self._is_head and self._head_octets > MAX_HEAD_OCTETS:
             self._refuse()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._is_head = True
+        self._is_whole = False
         self._headers = 0
-        if self._timer is None:
-            self._begin_timer()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers += 1
@@ -89,8 +127,7 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        self._is_head = True
-        self._end_timer()
+        self._is_head = self._is_whole = True
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
