@@ -35,18 +35,16 @@ class _Curve:
     curve: ec.EllipticCurve
     name: str
     algorithm: str
-    hash: hashes.HashAlgorithm
-
-    @property
-    def octets(self) -> int:
-        return (self.curve.key_size + 7) // 8
+    signing: ec.ECDSA
+    octets: int
+    """Of a coordinate, and of each half of a signature."""
 
 
 # RFC 7518 §3.4: each curve has its algorithm.
 _CURVES = (
-    _Curve(ec.SECP256R1(), "P-256", "ES256", hashes.SHA256()),
-    _Curve(ec.SECP384R1(), "P-384", "ES384", hashes.SHA384()),
-    _Curve(ec.SECP521R1(), "P-521", "ES512", hashes.SHA512()),
+    _Curve(ec.SECP256R1(), "P-256", "ES256", ec.ECDSA(hashes.SHA256()), 32),
+    _Curve(ec.SECP384R1(), "P-384", "ES384", ec.ECDSA(hashes.SHA384()), 48),
+    _Curve(ec.SECP521R1(), "P-521", "ES512", ec.ECDSA(hashes.SHA512()), 66),
 )
 _BY_NAME = {each.name: each for each in _CURVES}
 _BY_CURVE = {each.curve.name: each for each in _CURVES}
@@ -186,15 +184,15 @@ def _take_number(fields: Fields, member: str) -> int:
 
 
 def _verify(key: VerifyingKey, signature: bytes, signed: bytes) -> None:
-    if isinstance(key, rsa.RSAPublicKey):
-        key.verify(signature, signed, padding.PKCS1v15(), hashes.SHA256())
-    elif isinstance(key, ed25519.Ed25519PublicKey):
-        key.verify(signature, signed)
-    else:
+    if isinstance(key, ec.EllipticCurvePublicKey):
         curve = _BY_CURVE[key.curve.name]
         # RFC 7518 §3.4: r and s, each of the curve's length.
         if len(signature) != 2 * curve.octets:
             raise InvalidSignature
         r, s = signature[: curve.octets], signature[curve.octets :]
         pair = encode_dss_signature(int.from_bytes(r, "big"), int.from_bytes(s, "big"))
-        key.verify(pair, signed, ec.ECDSA(curve.hash))
+        key.verify(pair, signed, curve.signing)
+    elif isinstance(key, ed25519.Ed25519PublicKey):
+        key.verify(signature, signed)
+    else:
+        key.verify(signature, signed, padding.PKCS1v15(), hashes.SHA256())
