@@ -23,8 +23,7 @@ QUEUE = "queue"
 def make_submitter(config: Config) -> Submitter:
     """Say who reports: the settings, or what follows from the domains."""
     section = config.tlsrpt
-    domain = config.domains[0] if config.domains else config.hostname
-    contact = section.contact or f"postmaster@{domain}"
+    contact = section.contact or f"postmaster@{config.domains[0]}"
     organization = section.organization or contact.rpartition("@")[2]
     return Submitter(organization, contact, config.hostname)
 
