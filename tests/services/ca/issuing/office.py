@@ -98,6 +98,7 @@ class WatchedStore:
         self._steps = steps
         self.before: Committed = do_nothing
         self.after: Committed = do_nothing
+        self.halt: kept.Halt | None = None
 
     async def commit(
         self, steps: Sequence[changes.Change], entries: Sequence[AuditEntry] = ()
@@ -118,7 +119,7 @@ class WatchedStore:
 
     async def load_halt(self) -> kept.Halt:
         self._steps.begin("load_halt")
-        found = await self._inner.load_halt()
+        found = self.halt or await self._inner.load_halt()
         self._steps.note("halt", found.is_halted)
         return found
 
