@@ -7,6 +7,7 @@ import time
 import urllib.request
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ RFC 8555 §7.4 only shows a Location there, and RFC 9110 §10.2.3 has both forms
 OLD_PEBBLE = "pebble"
 
 _PROFILE = "shortlived"
-_OTHER_ROOT = "Another Root"
+OTHER_ROOT = "Another Root"
 _KNOBS = Knobs(
     # certbot tries once more only, lego's and acmez' patience is small too.
     nonce_refusals=0,
@@ -64,50 +65,61 @@ def running_world(name: str, folder: Path) -> AbstractAsyncContextManager[AcmeWo
 
 
 @asynccontextmanager
+async def running_own(
+    folder: Path, resolver: str, ports: tuple[int, int]
+) -> AsyncIterator["OwnOperator"]:
+    """Run an authority of ours, whose certificates can be had with two chains.
+
+    `ports` are where it looks for http-01 and tls-alpn-01.
+    """
+    files = AuthorityFiles(folder / "authority", resolver=resolver, ports=ports)
+    other = await asyncio.to_thread(_make, files)
+    context = running_authority(files)
+    running = await asyncio.to_thread(context.__enter__)
+    try:
+        yield OwnOperator(files, running.directory, running.crl_port, other.pem)
+    finally:
+        await asyncio.to_thread(context.__exit__, None, None, None)
+
+
+@asynccontextmanager
 async def _own_world(folder: Path) -> AsyncIterator[AcmeWorld]:
     zone = ZoneServer({ZONE: "@ A 127.0.0.1"})
     host, port = await zone.start()
     add_names(zone)
-    ports = (find_free_port(), find_free_port())
-    files = AuthorityFiles(folder / "authority", resolver=f"{host}:{port}", ports=ports)
-    other_root = await asyncio.to_thread(_make, files)
-    own = _Own(files)
-    async with dns_hook(zone, folder) as hook:
-        loop = asyncio.get_running_loop()
-        context = running_authority(files)
-        running = await loop.run_in_executor(None, context.__enter__)
-        try:
-            own.crl_port = running.crl_port
-            external = await asyncio.to_thread(own.make_account_key)
-            roots = folder / "roots.pem"
-            roots.write_bytes(files.root.read_bytes() + other_root.pem)
-            yield AcmeWorld(
-                authority=OURS,
-                folder=folder,
-                directory=running.directory,
-                trust=files.root,
-                roots=roots,
-                resolver=f"{host}:{port}",
-                http_port=ports[0],
-                tls_port=ports[1],
-                hook=hook,
-                is_revoked=own.is_revoked,
-                hasten=own.hasten,
-                profile=_PROFILE,
-                other_top=_OTHER_ROOT,
-                kid=external["key_id"],
-                mac_key=external["key"],
-            )
-        finally:
-            await loop.run_in_executor(None, context.__exit__, None, None, None)
-            await zone.close()
+    resolver, ports = f"{host}:{port}", (find_free_port(), find_free_port())
+    async with (
+        running_own(folder, resolver, ports) as operator,
+        dns_hook(zone, folder) as hook,
+    ):
+        external = await operator.make_account_key()
+        roots = folder / "roots.pem"
+        roots.write_bytes(operator.files.root.read_bytes() + operator.other_root)
+        yield AcmeWorld(
+            authority=OURS,
+            folder=folder,
+            directory=operator.directory,
+            trust=operator.files.root,
+            roots=roots,
+            resolver=resolver,
+            http_port=ports[0],
+            tls_port=ports[1],
+            hook=hook,
+            is_revoked=operator.is_revoked,
+            hasten=operator.hasten,
+            profile=_PROFILE,
+            other_top=OTHER_ROOT,
+            kid=external["key_id"],
+            mac_key=external["key"],
+        )
+    await zone.close()
 
 
 def _make(files: AuthorityFiles) -> ThrowawayCa:
     """Make an authority of ours, whose certificates can be had with another root's chain too."""
     files.make()
     now = SystemClock().now()
-    other, issuing = ThrowawayCa(_OTHER_ROOT, now), files.keys / "issuing.pem"
+    other, issuing = ThrowawayCa(OTHER_ROOT, now), files.keys / "issuing.pem"
     (files.keys / "cross.pem").write_bytes(_certify(other, issuing, now))
     key = {"certificate": str(issuing), "root": str(files.root)}
     key |= {"key": str(files.keys / "issuing.key")}
@@ -138,15 +150,27 @@ def _certify(root: ThrowawayCa, path: Path, now: datetime) -> bytes:
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
-class _Own:
-    """What our authority's operator does, and what those see who verify."""
+@dataclass
+class OwnOperator:
+    """An authority of ours that runs: what its operator does, and what those see who verify.
 
-    def __init__(self, files: AuthorityFiles) -> None:
-        self._files = files
-        self.crl_port = 0
+    `other_root` is the second root that its certificates can lead to, in PEM.
+    """
 
-    def make_account_key(self) -> dict[str, Any]:
-        return self._command("ca", "account-key", "somebody")
+    files: AuthorityFiles
+    directory: str
+    crl_port: int
+    other_root: bytes
+
+    async def make_account_key(self) -> dict[str, Any]:
+        """Give a `key_id` and a `key` for an account."""
+        return await asyncio.to_thread(self._command, "ca", "account-key", "somebody")
+
+    async def is_revoked_soon(self, certificate: x509.Certificate) -> bool:
+        return await asyncio.to_thread(self.is_revoked, certificate)
+
+    async def hasten_soon(self, certificate: x509.Certificate) -> None:
+        await asyncio.to_thread(self.hasten, certificate)
 
     def hasten(self, certificate: x509.Certificate) -> None:
         """Have an incident of it."""
@@ -169,7 +193,7 @@ class _Own:
         return False
 
     def _command(self, *words: str) -> dict[str, Any]:
-        answer = self._files.command(*words, "--json")
+        answer = self.files.command(*words, "--json")
         assert answer.code == 0, answer
         return answer.document
 
@@ -194,9 +218,9 @@ async def _pebble_world(peer: str, folder: Path) -> AsyncIterator[AcmeWorld]:
             directory=pebble.directory.text,
             trust=trust,
             roots=roots,
-            resolver=pebble.resolver,
-            http_port=pebble.http_port,
-            tls_port=pebble.tls_port,
+            resolver=pebble.around.resolver,
+            http_port=pebble.around.http_port,
+            tls_port=pebble.around.tls_port,
             hook=hook,
             is_revoked=asking.is_revoked,
             hasten=asking.hasten,

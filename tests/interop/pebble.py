@@ -71,15 +71,13 @@ class Knobs:
 
 
 @dataclass
-class Pebble:
-    """A Pebble that runs, and the ways to prove names to it.
+class Surroundings:
+    """Ways to prove names: a zone, and listeners at 127.0.0.1.
 
-    `http_port` and `tls_port` are its ports 80 and 443; ours are at 127.0.0.1. `resolver` is the
-    name server that it asks.
+    `http_port` and `tls_port` are ports 80 and 443 for an authority, `resolver` is the name server
+    that it asks.
     """
 
-    directory: Url
-    management: Url
     zone: ZoneServer
     http: HttpSolver | WebrootSolver
     tls: AlpnSolver
@@ -96,6 +94,44 @@ class Pebble:
         assert row is not None
         return int(row[0] or 0)
 
+    def add(self, *names: str) -> None:
+        """Give names an address: ours."""
+        for name in names:
+            self.zone.set(name, "A", "127.0.0.1")
+
+
+@dataclass
+class Tried:
+    """An authority that our client is tried at. `trust` is who its server is trusted by, PEM."""
+
+    directory: Url
+    trust: bytes
+    around: Surroundings
+
+    @property
+    def http(self) -> HttpSolver | WebrootSolver:
+        return self.around.http
+
+    @property
+    def tls(self) -> AlpnSolver:
+        return self.around.tls
+
+    @property
+    def dns(self) -> DnsSolver:
+        return self.around.dns
+
+    @property
+    def zone(self) -> ZoneServer:
+        return self.around.zone
+
+    def add(self, *names: str) -> None:
+        """Give names an address: ours."""
+        self.around.add(*names)
+
+    async def count_proofs(self) -> int:
+        """Count what is in the database for the listeners."""
+        return await self.around.count_proofs()
+
     def client(self) -> AcmeClient:
         """Give a client, with the trust and the names that this needs."""
         return AcmeClient(self.https(), self.directory, SystemClock())
@@ -106,10 +142,17 @@ class Pebble:
         return HttpsClient(
             resolver,
             ClientContexts(),
-            lambda: TrustAnchors.from_pem(authority().pem),
+            lambda: TrustAnchors.from_pem(self.trust),
             SystemClock(),
             has_private_addresses=True,
         )
+
+
+@dataclass
+class Pebble(Tried):
+    """A Pebble that runs."""
+
+    management: Url
 
     async def manage(self, path: str, document: object = None) -> HttpResponse:
         """Ask Pebble's other side: what it did, or to do something else."""
@@ -126,10 +169,30 @@ class Pebble:
         assert isinstance(response, HttpResponse), response
         return response
 
-    def add(self, *names: str) -> None:
-        """Give names an address: ours."""
-        for name in names:
-            self.zone.set(name, "A", "127.0.0.1")
+
+@asynccontextmanager
+async def surroundings(folder: Path, knobs: Knobs = Knobs()) -> AsyncIterator[Surroundings]:
+    """Run a name server, and listeners for proofs."""
+    async with AsyncExitStack() as stack:
+        zone = ZoneServer({ZONE: "@ A 127.0.0.1"})
+        host, port = await zone.start()
+        stack.push_async_callback(zone.close)
+        database = NodeDatabase(folder / "node.sqlite", SystemClock())
+        await database.open()
+        stack.push_async_callback(database.close)
+        store = SqliteChallenges(database)
+        http_port, http = await _open_http(stack, store, folder, knobs)
+        tls_port = await stack.enter_async_context(listening(_tls_listener(store, folder, knobs)))
+        yield Surroundings(
+            zone=zone,
+            http=http,
+            tls=AlpnSolver(store, SystemClock(), _own(tls_port)),
+            http_port=http_port,
+            tls_port=tls_port,
+            resolver=f"{host}:{port}",
+            dns=_dns_solver(zone, port),
+            database=database,
+        )
 
 
 @asynccontextmanager
@@ -141,16 +204,7 @@ async def running_pebble(
     `name_server` (address and port) is asked instead of ours, where others have the zones.
     """
     async with AsyncExitStack() as stack:
-        zone = ZoneServer({ZONE: "@ A 127.0.0.1"})
-        host, port = await zone.start()
-        stack.push_async_callback(zone.close)
-        database = NodeDatabase(folder / "node.sqlite", SystemClock())
-        await database.open()
-        stack.push_async_callback(database.close)
-        store = SqliteChallenges(database)
-        http_port, http = await _open_http(stack, store, folder, knobs)
-        tls_port = await stack.enter_async_context(listening(_tls_listener(store, folder, knobs)))
-        tls = AlpnSolver(store, SystemClock(), _own(tls_port))
+        around = await stack.enter_async_context(surroundings(folder, knobs))
         listen, manage = find_free_port(), find_free_port()
         certificate, key = write_pair(folder, issue(("localhost",)), "api")
         settings = {
@@ -158,8 +212,8 @@ async def running_pebble(
             "managementListenAddress": f"127.0.0.1:{manage}",
             "certificate": str(certificate),
             "privateKey": str(key),
-            "httpPort": http_port,
-            "tlsPort": tls_port,
+            "httpPort": around.http_port,
+            "tlsPort": around.tls_port,
             "ocspResponderURL": "",
             "externalAccountBindingRequired": False,
             # Only newer ones know it; it is at least a second.
@@ -168,22 +222,16 @@ async def running_pebble(
         }
         config = folder / "pebble.json"
         config.write_text(json.dumps({"pebble": settings}), encoding="utf-8")
-        words = ["-config", config, "-dnsserver", name_server or f"{host}:{port}"]
+        words = ["-config", config, "-dnsserver", name_server or around.resolver]
         if knobs.is_strict:
             words.append("-strict")
         await stack.enter_async_context(_process(peer, folder, words, knobs))
         await _wait_for(listen)
         yield Pebble(
             directory=parse_url(f"https://localhost:{listen}/dir"),
+            trust=authority().pem,
+            around=around,
             management=parse_url(f"https://localhost:{manage}/"),
-            zone=zone,
-            http=http,
-            tls=tls,
-            http_port=http_port,
-            tls_port=tls_port,
-            resolver=f"{host}:{port}",
-            database=database,
-            dns=_dns_solver(zone, port),
         )
 
 

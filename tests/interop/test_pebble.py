@@ -13,22 +13,19 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from letterlock.base.clock import SystemClock
 from letterlock.network.acme_client import AcmeFailed
-from letterlock.protocols.acme.identifiers import ChallengeType, parse_identifier
 from letterlock.protocols.acme.jws import (
     AccountKey,
     ExternalAccount,
-    SigningKey,
     make_account_key,
     parse_mac_key,
 )
 from letterlock.protocols.acme.renewal_info import find_certificate_id
-from letterlock.protocols.acme.requests import OrderRequest, RevocationReason
+from letterlock.protocols.acme.requests import RevocationReason
 from letterlock.services.certify.authority import (
     Authority,
     RenewalAdvice,
@@ -37,8 +34,20 @@ from letterlock.services.certify.authority import (
     open_account,
     revoke,
 )
-from letterlock.services.certify.issuing import Issued, Issuer, NotIssued, Patience
-from letterlock.services.certify.solvers import Proof, Solver
+from letterlock.services.certify.issuing import Issued, Issuer, NotIssued
+from tests.interop.own_client import (
+    AGREED,
+    CHALLENGES,
+    PATIENCE,
+    Forgetful,
+    account,
+    ask,
+    issue,
+    make_key,
+    names_of,
+    order,
+    solver,
+)
 from tests.interop.pebble import POLICY, POLICY_HOST, Knobs, Pebble, running_pebble
 from tests.network.certificates import authority
 from tests.peers import is_foreign, require_mounts, require_peer
@@ -47,9 +56,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PEBBLES = ("pebble", "pebble-2.10")
 NEW_PEBBLE = "pebble-2.10"
-AGREED = Terms(contacts=("mailto:postmaster@example.org",), is_agreed=True)
-PATIENCE = Patience(shortest=timedelta(milliseconds=20), longest=timedelta(milliseconds=100))
-CHALLENGES = ("http-01", "dns-01", "tls-alpn-01")
 
 KID = "kid-1"
 MAC_KEY = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
@@ -82,57 +88,6 @@ async def pebble(
 
 
 only_new = pytest.mark.parametrize("pebble", [NEW_PEBBLE], indirect=True)
-
-
-async def account(pebble: Pebble) -> Authority:
-    opened = await open_account(pebble.client(), make_account_key(), AGREED)
-    assert isinstance(opened, Authority), opened
-    return opened
-
-
-def solver(pebble: Pebble, kind: str) -> Solver:
-    return next(each for each in (pebble.http, pebble.dns, pebble.tls) if each.kind == kind)
-
-
-class Forgetful:
-    """Says that a proof is there, and does nothing."""
-
-    kind: ChallengeType = "http-01"
-
-    async def present(self, proof: Proof) -> str | None:
-        del proof
-        return None
-
-    async def cleanup(self, proof: Proof) -> None:
-        del proof
-
-
-def order(*names: str) -> OrderRequest:
-    return OrderRequest(frozenset(parse_identifier(name) for name in names))
-
-
-def make_key() -> ec.EllipticCurvePrivateKey:
-    return ec.generate_private_key(ec.SECP256R1())
-
-
-async def ask(
-    authority: Authority, by: Solver, request: OrderRequest, key: SigningKey | None = None
-) -> Issued | NotIssued:
-    issuer = Issuer(authority, [by], SystemClock(), PATIENCE)
-    return await issuer.issue(request, key or make_key())
-
-
-async def issue(
-    authority: Authority, by: Solver, request: OrderRequest, key: SigningKey | None = None
-) -> Issued:
-    issued = await ask(authority, by, request, key)
-    assert isinstance(issued, Issued), issued.lines
-    return issued
-
-
-def names_of(certificate: x509.Certificate) -> set[str]:
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return {str(each.value) for each in names}
 
 
 @pytest.mark.parametrize("kind", CHALLENGES)
@@ -184,8 +139,8 @@ async def fetch_until(done: asyncio.Event, pebble: Pebble, folder: Path) -> list
     trust.write_bytes(authority().pem)
     words = (
         *("curl", "--silent", "--show-error", "--fail", "--cacert", str(trust)),
-        *("--resolve", f"{POLICY_HOST}:{pebble.tls_port}:127.0.0.1"),
-        f"https://{POLICY_HOST}:{pebble.tls_port}/.well-known/mta-sts.txt",
+        *("--resolve", f"{POLICY_HOST}:{pebble.around.tls_port}:127.0.0.1"),
+        f"https://{POLICY_HOST}:{pebble.around.tls_port}/.well-known/mta-sts.txt",
     )
     seen: list[bytes] = []
     while not done.is_set() or not seen:
