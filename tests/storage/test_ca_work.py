@@ -50,6 +50,23 @@ async def test_who_lost_the_lease_ends_nothing(authority: AuthorityStore) -> Non
     assert await authority.find_next_due(VALIDATION) is None
 
 
+async def test_what_was_put_off_can_be_claimed_before_it_is_due(authority: AuthorityStore) -> None:
+    """By one alone; what somebody works at, by nobody."""
+
+    async def claim_early(owner: str) -> Claimed | None:
+        return await authority.claim_put_off(VALIDATION, WORK.subject, owner, UNTIL)
+
+    assert await claim_early("two") is None
+    assert await authority.commit([AddWork(WORK, LEASE)])
+    assert await claim_early("two") is None
+    assert await authority.commit([PutOffWork(LEASE, START + 9 * MINUTE)])
+    claimed = await claim_early("two")
+    assert claimed == Claimed(WORK, Lease(VALIDATION, WORK.subject, "two", UNTIL, 2))
+    assert await claim_early("three") is None
+    assert await authority.claim_put_off(WorkKind.ISSUANCE, WORK.subject, "x", UNTIL) is None
+    assert await authority.commit([EndWork(claimed.lease)])
+
+
 async def test_there_is_one_work_of_a_kind_for_a_subject(authority: AuthorityStore) -> None:
     assert await authority.commit([AddWork(WORK, LEASE)])
     assert not await authority.commit([AddWork(WORK, replace(LEASE, owner="two"))])

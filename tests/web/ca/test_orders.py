@@ -27,7 +27,7 @@ from letterlock.protocols.pki.issuance.subject_keys import digest_spki
 from letterlock.protocols.pki.throwaway_ca import ThrowawayCa
 from letterlock.services.ca.requests.limits import RequestLimits, count_failure
 from letterlock.services.ca.requests.work import Patience
-from letterlock.storage.ca.changes import AddPause, BlockKey, UseCounter
+from letterlock.storage.ca.changes import AddPause, BlockKey, PutOffWork, UseCounter
 from letterlock.storage.ca.kept import BlockedKey, Halt, PausedName, WorkKind
 from letterlock.web.ca.application import make_application
 from tests.acme_http import BASE, CERTIFICATES, Answered, Client, World, with_rules
@@ -384,6 +384,27 @@ class TestAuthorizations:
             assert answered.document["status"] == "processing"
         assert len(world.begun) == 1
         assert (await client.post(challenges["http-01"], {})).problem.type == "malformed"
+
+    async def test_a_response_that_is_repeated_after_a_failed_try_hurries_the_next(
+        self, client: Client, world: World, store: WatchedStore
+    ) -> None:
+        """RFC 8555 §8.2"""
+        url, challenges = await self.open(client)
+        await client.post(challenges["dns-01"], {})
+        ((key, claimed),) = world.begun.items()
+        due = world.clock.now() + timedelta(minutes=5)
+        assert await store.commit((PutOffWork(claimed.lease, due),))
+        world.begun.clear()
+        assert (await client.post(challenges["dns-01"])).document["status"] == "processing"
+        assert world.begun == {}
+        for _ in range(2):
+            again = await client.post(challenges["dns-01"], {})
+            assert again.document["status"] == "processing"
+        assert world.begun[key].work == claimed.work
+        assert world.begun[key].lease.number == 2
+        await world.validate(url.rpartition("/")[2])
+        assert (await client.post(challenges["dns-01"], {})).document["status"] == "valid"
+        assert world.begun == {}
 
     async def test_what_was_validated_is_told(self, client: Client, world: World) -> None:
         """RFC 8555 §7.1.4, §8"""

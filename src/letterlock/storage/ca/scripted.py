@@ -176,6 +176,12 @@ class ScriptedStore:
     ) -> tuple[Claimed, ...]:
         return await self._engine.change(partial(work.claim_work, kind, owner, now, until, limit))
 
+    async def claim_put_off(
+        self, kind: WorkKind, subject: str, owner: str, until: datetime
+    ) -> Claimed | None:
+        make = partial(work.claim_put_off, kind, subject, owner, until)
+        return await self._engine.change(make)
+
     async def find_next_due(self, kind: WorkKind) -> datetime | None:
         return await self._engine.read(partial(work.find_next_due, kind))
 

@@ -144,6 +144,11 @@ class WorkClaims(Protocol):
         Two that claim at a time get none in common.
         """
 
+    async def claim_put_off(
+        self, kind: WorkKind, subject: str, owner: str, until: datetime
+    ) -> Claimed | None:
+        """Claim work that was given back, before it is due. None: none was, or somebody has it."""
+
     async def find_next_due(self, kind: WorkKind) -> datetime | None:
         """Give when the first lease runs out; None: there is no work."""
 

@@ -29,7 +29,14 @@ from letterlock.protocols.pki.issuance.subject_keys import RefusedKeys
 from letterlock.services.ca.requests.limits import RequestLimits
 from letterlock.services.ca.requests.work import Patience, Works
 from letterlock.storage.ca.kept import NONCE_SECRET as NONCE_SECRET  # noqa: PLC0414
-from letterlock.storage.ca.kept import BlockedKey, Issued, KeptAuthorization, KeptOrder
+from letterlock.storage.ca.kept import (
+    BlockedKey,
+    Claimed,
+    Issued,
+    KeptAuthorization,
+    KeptOrder,
+    WorkKind,
+)
 from letterlock.storage.ca.store import Commits, Limits
 
 ID_OCTETS = 16
@@ -62,6 +69,10 @@ class RequestStore(Commits, Limits, Protocol):
     async def find_certificate(self, name: CertificateId) -> Issued | None: ...
 
     async def load_pem(self, certificate_id: str, chain: int) -> bytes | None: ...
+
+    async def claim_put_off(
+        self, kind: WorkKind, subject: str, owner: str, until: datetime
+    ) -> Claimed | None: ...
 
     async def find_blocked_key(self, spki_sha256: bytes) -> BlockedKey | None: ...
 

@@ -82,13 +82,28 @@ async def _respond(authority: Authority, asked: Asked) -> Answer:
             return after
         reply = _show_challenge(authority, after, kind)
         if after == before:
-            return Plan(reply)
+            return Plan(reply, begins=await _try_again(authority, asked, before))
         work = Work(WorkKind.VALIDATION, after.id, asked.now, kind.encode())
         begins = claim(authority, work)
         changes = (ChangeAuthorization(before, after), AddWork(work, begins.lease))
         return Plan(reply, changes, begins=begins)
 
     return await settle(authority, plan)
+
+
+async def _try_again(
+    authority: Authority, asked: Asked, authorization: Authorization
+) -> Claimed | None:
+    """Claim the next try, which the client wants now (RFC 8555 §8.2): they are not many.
+
+    None: nothing is tried, or it is being tried.
+    """
+    if not _is_tried(authorization):
+        return None
+    until = asked.now + authority.rules.lease
+    return await authority.store.claim_put_off(
+        WorkKind.VALIDATION, authorization.id, authority.rules.owner, until
+    )
 
 
 def claim(authority: Authority, work: Work) -> Claimed:

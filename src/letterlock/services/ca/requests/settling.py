@@ -38,9 +38,8 @@ async def settle(
         plan = await make_plan()
         if isinstance(plan, Refusal):
             return plan
-        if not plan.changes and not plan.entries:
-            return plan.reply
-        if await authority.store.commit(plan.changes, plan.entries):
+        has_changes = bool(plan.changes or plan.entries)
+        if not has_changes or await authority.store.commit(plan.changes, plan.entries):
             if plan.begins is not None:
                 authority.works.begin(plan.begins)
             return plan.reply

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from letterlock.storage.ca.changes import AddWork, EndWork, ProlongLease, PutOffWork
 from letterlock.storage.ca.kept import Claimed, Lease, Work, WorkKind
-from letterlock.storage.ca.scripts.script import Script, Value, require
+from letterlock.storage.ca.scripts.script import Row, Script, Value, require
 from letterlock.storage.records import from_micros, to_micros
 
 _ADD = """
@@ -22,6 +22,11 @@ _CLAIM = """
         SELECT subject FROM work WHERE kind = ? AND until <= ?
         ORDER BY until LIMIT ? {skip_locked}
     )
+    RETURNING subject, moment, detail, number
+"""
+_CLAIM_PUT_OFF = """
+    UPDATE work SET owner = ?, until = ?, number = number + 1
+    WHERE kind = ? AND subject = ? AND owner = ''
     RETURNING subject, moment, detail, number
 """
 _NEXT_DUE = "SELECT min(until) FROM work WHERE kind = ?"
@@ -52,19 +57,26 @@ def claim_work(
 ) -> Script[tuple[Claimed, ...]]:
     values = (owner, to_micros(until), kind.value, kind.value, to_micros(now), limit)
     rows = yield _CLAIM, values
-    found = [
-        Claimed(
-            Work(kind, subject, from_micros(moment), detail),
-            Lease(kind, subject, owner, until, number),
-        )
-        for subject, moment, detail, number in rows
-    ]
+    found = [_read(kind, owner, until, row) for row in rows]
     return tuple(sorted(found, key=lambda each: each.work.moment))
+
+
+def claim_put_off(
+    kind: WorkKind, subject: str, owner: str, until: datetime
+) -> Script[Claimed | None]:
+    rows = yield _CLAIM_PUT_OFF, (owner, to_micros(until), kind.value, subject)
+    return _read(kind, owner, until, rows[0]) if rows else None
 
 
 def find_next_due(kind: WorkKind) -> Script[datetime | None]:
     rows = yield _NEXT_DUE, (kind.value,)
     return None if rows[0][0] is None else from_micros(rows[0][0])
+
+
+def _read(kind: WorkKind, owner: str, until: datetime, row: Row) -> Claimed:
+    subject, moment, detail, number = row
+    work = Work(kind, subject, from_micros(moment), detail)
+    return Claimed(work, Lease(kind, subject, owner, until, number))
 
 
 def _ours(lease: Lease) -> tuple[Value, ...]:
