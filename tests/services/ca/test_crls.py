@@ -134,7 +134,7 @@ async def test_each_shard_has_a_crl_from_the_start(office: Office) -> None:
 
 
 async def test_what_is_revoked_is_in_the_next_crl_of_its_shard_alone(office: Office) -> None:
-    """RFC 5280 §5.2.3, §5.3.1"""
+    """RFC 5280 §5.2.3, §5.3.1. Rule 248"""
     publisher = make_publisher(office)
     issued = await issue(office)
     await publisher.publish_due()
@@ -156,8 +156,18 @@ async def test_what_is_revoked_is_in_the_next_crl_of_its_shard_alone(office: Off
     assert (logged.shard, logged.entries, logged.number) == (shard, 1, number_of(after))
 
 
+async def test_no_reason_is_said_by_saying_nothing(office: Office) -> None:
+    """RFC 5280 §5.3.1, RFC 8555 §7.6"""
+    publisher = make_publisher(office)
+    issued = await issue(office)
+    await revoke(office, issued, publisher, Reason.UNSPECIFIED)
+    await publisher.publish_due()
+    (entry,) = await load(office, find_crl_shard(issued))
+    assert list(entry.extensions) == []
+
+
 async def test_a_crl_is_made_anew_in_time(office: Office) -> None:
-    """Half of its life, and four days at most (Baseline Requirements 4.9.7)."""
+    """RFC 5280 §5.1.2.5; four days at most (Baseline Requirements 4.9.7). Rule 248"""
     publisher = make_publisher(office)
     await publisher.publish_due()
     office.clock.move(3.5 * DAY - timedelta(seconds=1))
@@ -196,7 +206,7 @@ async def test_an_entry_stays_for_one_crl_behind_its_certificates_end(office: Of
 
 
 async def test_two_processes_publish_one_and_none_with_less_in_it(office: Office) -> None:
-    """Who is overtaken while he signs has an older list: it must not replace the newer one."""
+    """Who is overtaken while he signs has an older list, which replaces nothing. Rule 248"""
     store = Interrupted(office.kept)
     publisher, other = make_publisher(office, store=store), make_publisher(office)
     issued = await issue(office)

@@ -118,7 +118,7 @@ async def test_what_changed_meanwhile_is_decided_again(desk: Desk) -> None:
 
 
 async def test_a_key_that_is_shown_takes_all_its_certificates_along(desk: Desk) -> None:
-    """Baseline Requirements 4.9.1.1, 6.1.1.3; nobody gets one for it any more."""
+    """Baseline Requirements 4.9.1.1, 6.1.1.3; nobody gets one for it any more. Rule 249"""
     first, second = await desk.issue("a.example"), await desk.issue("b.example")
     revocation = await desk.decide_by_key(first)
     assert await desk.revoker(first, revocation, "key")

@@ -26,6 +26,7 @@ async def kill_behind_the_signature(office: Office) -> int:
 
 
 async def test_what_may_have_been_signed_is_revoked_when_it_is_old_enough(office: Office) -> None:
+    """RFC 5280 §5.3. Rule 247"""
     serial = await kill_behind_the_signature(office)
     office.clock.move(AFTER)
     assert await revoke_unused(office.kept, office.clock, office.log) == 0
@@ -45,7 +46,7 @@ async def test_what_may_have_been_signed_is_revoked_when_it_is_old_enough(office
 
 
 async def test_a_number_that_is_on_a_list_becomes_no_certificate_any_more(office: Office) -> None:
-    """However late the process is that signed with it: the database refuses."""
+    """However late the process is that signed with it: the database refuses. Rule 247"""
     claimed = await office.add_order("mx.example")
     is_late = False
 

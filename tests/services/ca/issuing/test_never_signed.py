@@ -157,8 +157,11 @@ class Run:
             claimed = await office.claim_again()
         return first
 
-    def _disturb(self, number: int, _: str) -> None:
+    def _disturb(self, number: int, step: str) -> None:
         found = self._plan.get(number)
+        if found is not None and found.what in STEPS and step in ("sign", "signed"):
+            # Between the last look at the clock and the signature is no time.
+            return
         match found.what if found is not None else "":
             case "kill":
                 raise KilledError
@@ -168,8 +171,8 @@ class Run:
                 self._is_key_away = True
             case "halt":
                 self.office.store.halt = kept.Halt(is_halted=True, why="a key was lost")
-            case "hours" | "minutes" | "back" as step:
-                self.office.clock.move(STEPS[step])
+            case "hours" | "minutes" | "back" as much:
+                self.office.clock.move(STEPS[much])
             case "zone":
                 assert found is not None
                 assert isinstance(self.office.resolver, ChangingZones)
@@ -233,6 +236,7 @@ def check_signature(run: Run, looks: Sequence[Look], made: Signature) -> None:
 async def test_no_name_is_signed_that_was_not_allowed_within_its_time(
     names: list[OrderedName], at_first: dict[str, str], plan: list[Disturbance]
 ) -> None:
+    """RFC 8659 §3. Rules 245 and 246"""
     with tempfile.TemporaryDirectory() as folder:
         clock = FakeClock()
         store = SqliteAuthority(Path(folder) / "authority.db", clock)

@@ -96,7 +96,7 @@ async def test_an_order_becomes_a_certificate_for_its_names_and_key(office: Offi
 async def test_its_number_its_looks_and_its_lint_are_kept_before_it_is_signed(
     office: Office,
 ) -> None:
-    """Baseline Requirements 4.3.1, 5.4.1"""
+    """Baseline Requirements 4.3.1, 5.4.1. Rule 245"""
     office.resolver.set("old.example", "CAA", ALLOWS)
     claimed = await office.add_order("mx.example", OrderedName("old.example", OLD))
     await office.issuing().do(claimed)
@@ -316,7 +316,7 @@ async def test_nothing_is_issued_while_it_is_halted_and_clients_are_told_why(
 
 
 async def test_the_switch_is_looked_at_again_right_before_the_signature(office: Office) -> None:
-    """The serial number is taken by then: it goes onto its CRL."""
+    """The serial number is taken by then: it goes onto its CRL. Rule 246"""
     claimed = await office.add_order("mx.example")
 
     async def after(steps: Sequence[changes.Change], _: object) -> None:
@@ -548,7 +548,7 @@ async def test_work_that_another_claimed_is_not_gone_on_with(office: Office) -> 
 
 
 async def test_what_was_found_is_too_old_after_a_long_sleep(office: Office) -> None:
-    """Baseline Requirements 3.2.2.8: the age counts at the signature, not at the look."""
+    """Baseline Requirements 3.2.2.8: the age counts at the signature. Rule 246"""
     claimed = await office.add_order(OrderedName("a.example", timedelta(hours=6, minutes=59)))
     office.resolver.set("a.example", "CAA", FORBIDS)
 
@@ -601,7 +601,7 @@ async def test_work_whose_order_is_gone_is_ended(office: Office) -> None:
 async def test_a_process_that_is_killed_anywhere_leaves_what_another_can_go_on_with(
     office: Office,
 ) -> None:
-    """At each step: at most one certificate, no signature that is nowhere, the order issued."""
+    """At each step: one certificate in the end, and no signature that is nowhere. Rule 245"""
     office.resolver.set("old.example", "CAA", ALLOWS)
     at = 0
     while True:

@@ -34,6 +34,7 @@ def test_a_key_comes_back_and_signs(tmp_path: Path, kind: AuthorityKeyKind) -> N
 
 
 def test_a_key_and_its_passphrase_are_for_their_owner_alone(tmp_path: Path) -> None:
+    """RFC 5958 §3. Rule 250"""
     passphrase = make_passphrase_file(tmp_path / "passphrase")
     write_key_file(tmp_path / "issuer.pem", make_key("ec-p256"), passphrase)
     assert load_passphrase(tmp_path / "passphrase") == passphrase

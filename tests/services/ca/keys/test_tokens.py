@@ -50,6 +50,7 @@ def test_a_key_signs_in_its_token(made: dict[str, AuthorityKey], token: Token, k
 
 
 def test_a_key_never_leaves_its_token(made: dict[str, AuthorityKey], token: Token) -> None:
+    """Rule 250"""
     del made, token
     session = pkcs11.lib(str(find_module())).get_token(token_label=LABEL).open(user_pin=PIN)
     with session:
@@ -126,7 +127,7 @@ def test_two_tokens_of_one_place_share_its_login(
 def test_a_wrong_pin_is_tried_once_only(
     made: dict[str, AuthorityKey], token: Token, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Tokens lock themselves after few."""
+    """Tokens lock themselves after few. Rule 250"""
     del made
     wrong = Token(TokenPlace(token.place.module, LABEL, "0000"))
     with pytest.raises(KeyUnavailable, match="the PIN was refused"):
