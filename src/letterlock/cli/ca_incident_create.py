@@ -99,7 +99,7 @@ def create(*, as_json: bool, config_path: Path | None, is_enabled: bool, **optio
     return ExitCode.FINE if found["affected"] else ExitCode.BAD_NEWS
 
 
-def parse_time(text: str, now: datetime) -> datetime:
+def find_time(text: str, now: datetime) -> datetime:
     """Parse a moment in UTC, or a duration from now. Raises ValueError."""
     from letterlock.base.config.values import parse_duration  # noqa: PLC0415 - not loaded for -h
 
@@ -147,7 +147,7 @@ def _take(options: dict[str, Any], now: datetime) -> "Asked":
     ]
     return Asked(
         why=options["why"],
-        renew_by=_parse("--renew-by", options["renew_by"], lambda text: parse_time(text, now)),
+        renew_by=_parse("--renew-by", options["renew_by"], lambda text: find_time(text, now)),
         reason=Reason[options["reason"].replace("-", "_").upper()],
         choice=_take_choice(options, now),
         page=url,
@@ -163,7 +163,7 @@ def _take_choice(options: dict[str, Any], now: datetime) -> "Choice":
 
     def take_time(option: str, key: str) -> datetime | None:
         text = options[key]
-        return None if text is None else _parse(option, text, lambda each: parse_time(each, now))
+        return None if text is None else _parse(option, text, lambda each: find_time(each, now))
 
     under = options["under"]
     return Choice(

@@ -24,8 +24,8 @@ from letterlock.protocols.audit.evidence import (
     Lack,
     Logged,
     find_authorizations,
+    find_decisions,
     find_lacks,
-    read_log,
 )
 from tests.audit_entries import DECISIONS, NOW, make_log
 from tests.grounds import ACCOUNT, DRAFT, ORDER, Grounds, look_at, validation_of
@@ -281,14 +281,14 @@ def test_the_authoritys_own_server_needs_no_order_and_has_no_other_names() -> No
 def test_a_record_that_cannot_be_read_proves_nothing() -> None:
     log = make_log()
     damaged = replace(log[2], document="{}")
-    found = read_log([log[0], damaged, log[2]])
+    found = find_decisions([log[0], damaged, log[2]])
     assert [each.number for each in found] == [1, 3]
     assert found[1].decision == DECISIONS[2]
     assert found[1].moment == log[2].moment
 
 
 def test_authorizations_are_those_of_the_order() -> None:
-    log = read_log(make_log())
+    log = find_decisions(make_log())
     assert find_authorizations(log) == ("authz-1",)
     assert find_authorizations([Logged(1, NOW, HaltLogged(is_halted=True, why="", who=""))]) == ()
 

@@ -15,6 +15,7 @@ from letterlock.base.config.authority_parts import (
     CaIncidentsSection,
     CaLimitsSection,
     CaNamesSection,
+    CaStatusSection,
     CaTokenSection,
     CaValidationSection,
     IssuedProfile,
@@ -171,5 +172,6 @@ class CaSection:
         return self.database_url_file.read_text("utf-8").partition("\n")[0].strip()
 
     def find_profile(self) -> str:
+    status: CaStatusSection = field(default_factory=CaStatusSection)
         """Give the name of the profile that is used where none is asked for."""
         return self.default_profile or self.profiles[0].name

@@ -28,6 +28,7 @@ from letterlock.node.ca.rules import (
     make_validation_rules,
 )
 from letterlock.protocols.acme.fields import parse_url
+from letterlock.node.ca.status_page import make_status_routes
 from letterlock.protocols.acme.server.nonces import NonceKeys
 from letterlock.protocols.acme.server.places import Places
 from letterlock.protocols.caa.rechecks import RecheckRule
@@ -137,7 +138,8 @@ def assemble(config: Config, around: Surroundings) -> Assembled:
     published = [each for issuer in issuers for each in issuer.published]
     return Assembled(
         config=config,
-        application=make_application(authority, _make_report(around.log)),
+    status = make_status_routes(config, around.store, around.clock, places, resolver)
+        application=make_application(authority, _make_report(around.log), status),
         publications=Publications(around.store, published),
         issuers=issuers,
         tools=tools,

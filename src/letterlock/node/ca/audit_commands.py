@@ -8,7 +8,7 @@ from letterlock.base.config.sections import Config
 from letterlock.base.errors import LocalError
 from letterlock.node.ca.keys import load_issuers
 from letterlock.node.ca.rules import find_crl_port, find_crl_url
-from letterlock.protocols.audit.evidence import find_authorizations, read_log
+from letterlock.protocols.audit.evidence import find_authorizations, find_decisions
 from letterlock.protocols.audit.heads import MAX_HEAD_OCTETS, HeadError, SignedHead, parse_head
 from letterlock.protocols.audit.records import AuditRecord
 from letterlock.services.ca.auditing import certificates, log
@@ -62,7 +62,7 @@ async def list_records(
 async def list_records_about(store: AuthorityStore, subject: str) -> list[AuditRecord]:
     """Give the records about one thing; of an order with those of its authorizations."""
     records = list(await store.list_records_about(subject, 0, MAX_RECORDS))
-    for each in find_authorizations(read_log(records)):
+    for each in find_authorizations(find_decisions(records)):
         records += await store.list_records_about(each, 0, MAX_RECORDS)
     return sorted(records, key=lambda each: each.number)
 

@@ -99,7 +99,7 @@ class Logged:
     decision: Decision
 
 
-def read_log(records: Iterable[AuditRecord]) -> tuple[Logged, ...]:
+def find_decisions(records: Iterable[AuditRecord]) -> tuple[Logged, ...]:
     """Give the decisions of records. One that cannot be read proves nothing, and is left out."""
     found: list[Logged] = []
     for record in records:

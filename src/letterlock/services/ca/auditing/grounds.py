@@ -15,8 +15,8 @@ from letterlock.protocols.audit.evidence import (
     Logged,
     SignedCertificate,
     find_authorizations,
+    find_decisions,
     find_lacks,
-    read_log,
 )
 from letterlock.protocols.audit.records import AuditRecord
 from letterlock.protocols.incidents.serials import format_serial
@@ -80,4 +80,4 @@ def describe(issued: Issued) -> SignedCertificate | None:
 
 
 async def _read_log(store: LogReads, subject: str) -> tuple[Logged, ...]:
-    return read_log(await store.list_records_about(subject, 0, MAX_RECORDS))
+    return find_decisions(await store.list_records_about(subject, 0, MAX_RECORDS))

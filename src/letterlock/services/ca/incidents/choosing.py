@@ -18,7 +18,7 @@ from letterlock.protocols.audit.evidence import (
     Ground,
     Logged,
     find_authorizations,
-    read_log,
+    find_decisions,
 )
 from letterlock.services.ca.auditing.grounds import MAX_RECORDS, LogReads, look_at_grounds
 from letterlock.services.ca.own_certificates import OWN_ACCOUNT
@@ -158,7 +158,7 @@ async def _find_validations(store: LogReads, order_id: str) -> list[ValidationLo
 
 
 async def _read(store: LogReads, subject: str) -> tuple[Logged, ...]:
-    return read_log(await store.list_records_about(subject, 0, MAX_RECORDS))
+    return find_decisions(await store.list_records_about(subject, 0, MAX_RECORDS))
 
 
 def _is_of(validation: ValidationLogged, choice: Choice) -> bool:

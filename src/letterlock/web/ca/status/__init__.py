@@ -1,0 +1,1 @@
+"""What an authority shows to everybody in a browser: how it stands, and whose host is affected."""
