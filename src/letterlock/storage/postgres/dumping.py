@@ -41,7 +41,7 @@ TABLES = {
         *("policies", "certificates", "certificate_pairs", "certificate_version"),
         *("issued_certificates", "acme_accounts", "challenges", "served_policies"),
         *("watched_certificates", "users", "user_decoys"),
-        *("own_reports", "own_report_days"),
+        *("own_reports", "own_report_days", "received_reports", "received_results"),
     ),
 }
 """In an order in which they can be filled."""

@@ -1,0 +1,118 @@
+"""The reports on TLS that others send, in SQLite."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+import apsw
+
+from letterlock.storage.received_reports import (
+    LISTED_COLUMNS,
+    REPORT_COLUMNS,
+    RESULT_COLUMNS,
+    DomainCount,
+    KeptResult,
+    ListedReport,
+    ReceivedReport,
+    make_report_row,
+    make_result_rows,
+    take_domain_row,
+    take_listed_row,
+    take_result_row,
+    unpack_octets,
+)
+from letterlock.storage.sqlite.connection import Value, fetch_rows
+from letterlock.storage.sqlite.node import NodeDatabase
+
+_ADD = f"""
+    INSERT INTO received_reports ({", ".join(REPORT_COLUMNS)})
+    VALUES ({", ".join("?" for _ in REPORT_COLUMNS)})
+    ON CONFLICT (fingerprint) DO UPDATE SET copies = copies + 1
+    RETURNING id, copies
+"""  # noqa: S608 - constants
+_ADD_RESULT = f"""
+    INSERT INTO received_results ({", ".join(RESULT_COLUMNS)})
+    VALUES ({", ".join("?" for _ in RESULT_COLUMNS)})
+"""  # noqa: S608 - constants
+_LIST = f"""
+    SELECT {", ".join(LISTED_COLUMNS)} FROM received_reports
+    WHERE day >= ?1 AND (?2 IS NULL OR id < ?2) AND (?3 IS NULL OR id IN (
+        SELECT report FROM received_results WHERE domain = ?3 AND day >= ?1))
+    ORDER BY id DESC LIMIT ?4
+"""  # noqa: S608 - constants
+_OCTETS = "SELECT octets FROM received_reports WHERE id = ?"
+_RESULTS = """
+    SELECT result.day, submitter, type, successful, failed, policy, failures
+    FROM received_results AS result JOIN received_reports AS report ON report.id = result.report
+    WHERE domain = ? AND result.day >= ? AND result.day < ? AND standing = 'counted'
+        AND (failures IS NOT NULL OR failed > 0 OR NOT ?)
+    ORDER BY result.day, submitter, report.id, place
+"""
+_DOMAINS = """
+    SELECT domain, count(DISTINCT report), count(DISTINCT submitter), min(result.day),
+        max(result.day)
+    FROM received_results AS result JOIN received_reports AS report ON report.id = result.report
+    WHERE result.day >= ? AND standing = 'counted' AND domain <> ''
+    GROUP BY domain ORDER BY domain
+"""
+_FORGET_RESULTS = "DELETE FROM received_results WHERE report IN (SELECT id {})"
+_FORGET = "FROM received_reports WHERE day < ?"
+
+
+class SqliteReceived:
+    """Fulfils `storage.received_reports.ReceivedStore`."""
+
+    def __init__(self, database: NodeDatabase) -> None:
+        self._database = database
+
+    async def open(self) -> None:
+        await self._database.open()
+
+    async def close(self) -> None:
+        await self._database.close()
+
+    async def keep(self, reports: Sequence[ReceivedReport]) -> list[bool]:
+        # Hashing and packing are no work for a transaction.
+        rows = [make_report_row(each) for each in reports]
+
+        def keep(connection: apsw.Connection) -> list[bool]:
+            are_new = []
+            for row, report in zip(rows, reports, strict=True):
+                ((number, copies),) = fetch_rows(connection, _ADD, row)
+                if not copies:
+                    connection.executemany(_ADD_RESULT, make_result_rows(number, report))
+                are_new.append(not copies)
+            return are_new
+
+        return await self._database.run(keep)
+
+    async def list_reports(
+        self, *, domain: str | None, since: date, limit: int, below: int | None = None
+    ) -> list[ListedReport]:
+        rows = await self._read(_LIST, since.isoformat(), below, domain, limit)
+        return [take_listed_row(row) for row in rows]
+
+    async def load_octets(self, number: int) -> bytes | None:
+        rows = await self._read(_OCTETS, number)
+        return unpack_octets(rows[0][0]) if rows else None
+
+    async def list_results(
+        self, domain: str, since: date, until: date, *, only_failing: bool = False
+    ) -> list[KeptResult]:
+        values = (domain, since.isoformat(), until.isoformat(), only_failing)
+        return [take_result_row(row) for row in await self._read(_RESULTS, *values)]
+
+    async def list_domains(self, since: date) -> list[DomainCount]:
+        return [take_domain_row(row) for row in await self._read(_DOMAINS, since.isoformat())]
+
+    async def forget(self, before: date) -> int:
+        def forget(connection: apsw.Connection) -> int:
+            # Not by the foreign key: SQLite looks at those only where a connection asks for it.
+            connection.execute(_FORGET_RESULTS.format(_FORGET), (before.isoformat(),))
+            connection.execute(f"DELETE {_FORGET}", (before.isoformat(),))
+            return connection.changes()
+
+        return await self._database.run(forget)
+
+    async def _read(self, sql: str, *values: Value) -> list[tuple[Any, ...]]:
+        return await self._database.read(lambda connection: fetch_rows(connection, sql, values))

@@ -1,0 +1,215 @@
+"""The reports that others send, in both engines: kept once, as they came, and found by domain."""
+
+from collections.abc import AsyncIterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from letterlock.protocols.tlsrpt.reading import parse_report
+from letterlock.protocols.tlsrpt.report import FailureDetails
+from letterlock.storage.postgres import node as postgres
+from letterlock.storage.postgres.received_reports import PostgresReceived
+from letterlock.storage.received_reports import (
+    MAX_DOMAINS,
+    ReceivedReport,
+    ReceivedStore,
+    Standing,
+    Way,
+)
+from letterlock.storage.sqlite import node as sqlite
+from letterlock.storage.sqlite.received_reports import SqliteReceived
+from tests.fakes import START, FakeClock
+from tests.protocols.tlsrpt.corpus import encode, make_document, make_failure, make_result
+from tests.storage.conftest import ENGINES
+from tests.storage.node_stores import emptied_node
+
+DAY = date(2026, 4, 1)
+NEXT_DAY = date(2026, 4, 2)
+EVER = date(2000, 1, 1)
+DOMAIN = "company-y.example"
+
+
+@pytest.fixture(params=ENGINES)
+async def store(
+    request: pytest.FixtureRequest, clock: FakeClock, tmp_path: Path
+) -> AsyncIterator[ReceivedStore]:
+    store: ReceivedStore
+    if request.param == "sqlite":
+        store = SqliteReceived(sqlite.NodeDatabase(tmp_path / "node.sqlite", clock))
+    else:
+        dsn = await emptied_node(request.getfixturevalue("node_schema"))
+        store = PostgresReceived(postgres.NodeDatabase(dsn, "one", clock))
+    await store.open()
+    yield store
+    await store.close()
+
+
+def received(standing: Standing = Standing.COUNTED, **changes: Any) -> ReceivedReport:
+    read = parse_report(encode(make_document(**changes)))
+    return ReceivedReport(
+        *(START, Way.IMPORT, standing, "company-x.example"), read.report, read.raw, read.repairs
+    )
+
+
+def on(day: date, **changes: Any) -> ReceivedReport:
+    dates = {
+        "start-datetime": f"{day}T00:00:00Z",
+        "end-datetime": f"{day}T23:59:59Z",
+    }
+    return received(**{"date-range": dates, **changes})
+
+
+async def count(store: ReceivedStore) -> int:
+    return len(await store.list_reports(domain=None, since=EVER, limit=1000))
+
+
+async def test_a_report_is_kept_octet_for_octet_and_as_what_it_says(store: ReceivedStore) -> None:
+    report = replace(received(), repairs=("x: was mended",))
+    assert await store.keep([report]) == [True]
+    (listed,) = await store.list_reports(domain=None, since=EVER, limit=10)
+    assert await store.load_octets(listed.id) == report.octets
+    assert (listed.day, listed.received, listed.way) == (DAY, START, Way.IMPORT)
+    assert (listed.standing, listed.submitter) == (Standing.COUNTED, "company-x.example")
+    assert listed.facts.organization_name == "Company-X"
+    assert listed.facts.domains == (DOMAIN,)
+    assert listed.facts.repairs == report.repairs
+    (result,) = await store.list_results(DOMAIN, DAY, NEXT_DAY)
+    assert report.report is not None
+    (policy,) = report.report.policies
+    assert (result.type, result.strings, result.mx_hosts) == (
+        policy.type, policy.strings, policy.mx_hosts
+    )  # fmt: skip
+    assert (result.successful, result.failed, result.failures) == (5326, 303, policy.failures)
+    assert await store.load_octets(listed.id + 1) is None
+
+
+async def test_the_same_report_is_kept_once_and_its_copies_are_counted(
+    store: ReceivedStore,
+) -> None:
+    """By submitter, id, dates and domains: however it is packed, and whatever has changed."""
+    assert await store.keep([received(), received()]) == [True, False]
+    assert await store.keep([replace(received(), way=Way.MAIL, octets=b"other octets")]) == [False]
+    (listed,) = await store.list_reports(domain=None, since=EVER, limit=10)
+    assert listed.copies == 2
+    assert len(await store.list_results(DOMAIN, EVER, NEXT_DAY)) == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"report-id": "another"},
+        {"date-range": {"start-datetime": "2026-04-02T00:00:00Z", "end-datetime": ""}},
+        {"policies": [make_result({"policy-domain": "other.example"})]},
+    ],
+    ids=["id", "dates", "domains"],
+)
+async def test_what_differs_in_one_of_these_is_another_report(
+    store: ReceivedStore, changes: dict[str, Any]
+) -> None:
+    """Ids are not unique over senders, nor over the domains of one."""
+    other = received(**changes)
+    assert await store.keep([received(), other]) == [True, True]
+    assert await store.keep([replace(other, submitter="company-z.example")]) == [True]
+
+
+async def test_a_report_that_anybody_may_have_written_takes_no_place_of_a_proved_one(
+    store: ReceivedStore,
+) -> None:
+    forged = received(Standing.UNAUTHENTICATED, policies=[make_result(failure_details=[])])
+    assert await store.keep([forged]) == [True]
+    assert await store.list_results(DOMAIN, EVER, NEXT_DAY) == []
+    assert await store.list_domains(EVER) == []
+    assert await store.keep([received()]) == [True]
+    (result,) = await store.list_results(DOMAIN, EVER, NEXT_DAY)
+    assert result.failures != ()
+    assert await store.keep([forged]) == [False]
+
+
+async def test_reports_without_an_id_are_the_same_when_their_octets_are(
+    store: ReceivedStore,
+) -> None:
+    nameless = received(Standing.COUNTED, **{"report-id": ...})
+    assert nameless.report is not None
+    assert nameless.report.report_id is None
+    assert await store.keep([nameless, nameless]) == [True, False]
+    assert await store.keep([replace(nameless, octets=b"others")]) == [True]
+
+
+async def test_what_was_refused_is_kept_with_the_reason(store: ReceivedStore) -> None:
+    refused = ReceivedReport(START, Way.MAIL, Standing.REFUSED, "x.example", None, b"{", note="why")
+    assert await store.keep([refused, refused]) == [True, False]
+    (listed,) = await store.list_reports(domain=None, since=EVER, limit=10)
+    assert (listed.standing, listed.note, listed.day) == (Standing.REFUSED, "why", START.date())
+
+
+async def test_a_list_has_pages_and_begins_with_the_last(store: ReceivedStore) -> None:
+    for days in range(3):
+        await store.keep([on(DAY + timedelta(days))])
+    await store.keep([on(DAY, policies=[make_result({"policy-domain": "other.example"})])])
+    listed = await store.list_reports(domain=None, since=DAY, limit=3)
+    assert [each.day for each in listed] == [DAY, date(2026, 4, 3), NEXT_DAY]
+    below = await store.list_reports(domain=None, since=DAY, limit=3, below=listed[-1].id)
+    assert [each.day for each in below] == [DAY]
+    of_one = await store.list_reports(domain=DOMAIN, since=NEXT_DAY, limit=10)
+    assert [each.day for each in of_one] == [date(2026, 4, 3), NEXT_DAY]
+
+
+async def test_results_are_found_by_domain_and_day(store: ReceivedStore) -> None:
+    fine = make_result(summary={"total-failure-session-count": 0}, failure_details=[])
+    tlsa = make_result({"policy-type": "tlsa", "policy-domain": "mx.company-y.example"})
+    await store.keep([on(DAY), on(NEXT_DAY, policies=[fine, tlsa])])
+    found = await store.list_results(DOMAIN, DAY, date(2026, 4, 3))
+    assert [each.day for each in found] == [DAY, NEXT_DAY]
+    assert await store.list_results(DOMAIN, DAY, DAY) == []
+    failing = await store.list_results(DOMAIN, DAY, date(2026, 4, 3), only_failing=True)
+    assert [each.day for each in failing] == [DAY]
+    domains = await store.list_domains(DAY)
+    assert [(each.domain, each.reports, each.first, each.last) for each in domains] == [
+        (DOMAIN, 2, DAY, NEXT_DAY), ("mx.company-y.example", 1, NEXT_DAY, NEXT_DAY)
+    ]  # fmt: skip
+
+
+async def test_what_a_report_does_not_tell_stays_unknown(store: ReceivedStore) -> None:
+    policy = make_result(
+        {"policy-type": ..., "policy-string": ...},
+        {"total-successful-session-count": ..., "total-failure-session-count": 2**53 - 1},
+        failure_details=[make_failure(failed_session_count=...)],
+    )
+    await store.keep([received(policies=[policy])])
+    (result,) = await store.list_results(DOMAIN, EVER, NEXT_DAY)
+    assert (result.type, result.successful, result.failed) == (None, None, 2**53 - 1)
+    assert result.failures[0].count is None
+
+
+async def test_any_words_of_a_peer_can_be_kept(store: ReceivedStore) -> None:
+    strange = "a\0b \ud800 \u2028 ü"
+    report = received()
+    assert report.report is not None
+    failure = FailureDetails(strange, 1, None, None, strange)
+    (policy,) = report.report.policies
+    policy = replace(policy, strings=(strange,), failures=(failure,), type=strange)
+    changed = replace(report.report, organization_name=strange, policies=(policy,))
+    assert await store.keep([replace(report, report=changed, submitter=strange)]) == [True]
+    (result,) = await store.list_results(DOMAIN, EVER, NEXT_DAY)
+    assert result.type == "a?b ? \u2028 ü"
+    assert result.strings == ("a\0b ? \u2028 ü",)
+
+
+async def test_ten_thousand_policies_are_survived(store: ReceivedStore) -> None:
+    policies = [make_result({"policy-domain": f"{n}.example"}) for n in range(10_000)]
+    await store.keep([received(policies=policies)])
+    (listed,) = await store.list_reports(domain="7.example", since=EVER, limit=10)
+    assert listed.facts.policies == 10_000
+    assert len(listed.facts.domains) == MAX_DOMAINS
+    assert len(await store.list_domains(EVER)) == 10_000
+
+
+async def test_old_ones_are_forgotten(store: ReceivedStore) -> None:
+    await store.keep([on(DAY), on(NEXT_DAY)])
+    assert await store.forget(NEXT_DAY) == 1
+    assert await count(store) == 1
+    assert [each.day for each in await store.list_results(DOMAIN, EVER, NEXT_DAY)] == []
+    assert await store.keep([on(DAY)]) == [True]
