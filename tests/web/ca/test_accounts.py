@@ -12,8 +12,9 @@ from letterlock.protocols.acme.jws import (
     make_key_change,
 )
 from letterlock.protocols.acme.server.rate_limits import Limit
+from letterlock.protocols.acme.states import OrderStatus
 from letterlock.protocols.audit.decisions import AccountLogged
-from letterlock.services.ca.requests import accounts
+from letterlock.services.ca.requests import accounts, ended_orders
 from letterlock.services.ca.requests.limits import RequestLimits
 from tests.acme_http import BASE, TERMS, Client, World, with_rules
 from tests.acme_requests import ACCOUNT_KEY, OTHER_KEY
@@ -136,6 +137,17 @@ async def test_closing_an_account_ends_what_it_ordered(client: Client, store: Wa
     assert states == ["valid", "invalid", "invalid", "processing"]
     assert (await store.certificate(issued.certificate.id)).revoked is None
     assert await actions(store) == ["opened", "closed"]
+
+
+async def test_closing_goes_through_all_pages_of_orders(
+    client: Client, store: WatchedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ended_orders, "PAGE", 2)
+    places = [(await client.order(f"{n}.example")).one("Location") for n in "abcde"]
+    assert client.url is not None
+    await client.post(client.url, {"status": "deactivated"})
+    states = {(await store.order(each.rpartition("/")[2])).status for each in places}
+    assert states == {OrderStatus.INVALID}
 
 
 async def test_orders_are_listed_page_by_page(

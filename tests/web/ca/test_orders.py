@@ -606,6 +606,23 @@ class TestFinalizing:
         world.clock.move(timedelta(days=7))
         assert (await client.finalize(ready)).problem.type == "orderNotReady"
 
+    async def test_that_an_order_ended_is_kept_once_however_many_look(
+        self, client: Client, world: World, store: WatchedStore
+    ) -> None:
+        made = await client.order("a.example")
+        world.clock.move(timedelta(days=7))
+        store.loses = 7
+        assert (await client.post(made.one("Location"))).document["status"] == "invalid"
+        assert store.loses == 0
+        ended = [each for each in await store.logged() if isinstance(each, OrderEndedLogged)]
+        assert len(ended) == 1
+        assert (await store.order(find_id(made))).error is not None
+        other = await client.order("b.example")
+        world.clock.move(timedelta(days=7))
+        store.loses = 8
+        assert (await client.post(other.one("Location"))).status == 503
+        assert [what for what, _ in world.reports] == [f"POST /order/{find_id(other)}"]
+
     async def test_a_profile_that_is_gone_is_told(self, client: Client, world: World) -> None:
         ready = await client.ready("a.example", profile="web")
         orders = {"a": world.rules.orders["a"]}

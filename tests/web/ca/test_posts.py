@@ -455,3 +455,13 @@ async def test_an_authority_may_have_a_path_of_its_own(store: WatchedStore) -> N
     )
     opened = await world.ask("POST", "/acme/v2/new-account", body)
     assert opened.one("Location").startswith("https://ca.example/acme/v2/account/")
+
+
+async def test_who_brings_a_key_signs_with_it(world: World, store: WatchedStore) -> None:
+    """RFC 8555 §6.2: else anybody could open an account with another's key."""
+    url = f"{BASE}/new-account"
+    header = {"alg": "ES256", "jwk": public(OTHER_KEY).jwk, "url": url}
+    header["nonce"] = await world.nonce()
+    jws = flatten(header, {"termsOfServiceAgreed": True}, ACCOUNT_KEY)
+    assert await send(world, jws, url) == "malformed"
+    assert await store.accounts() == ()
