@@ -22,7 +22,7 @@ from letterlock.base.config.authority import CaSection
 from letterlock.base.config.load import load_config
 from letterlock.base.config.sections import Config
 from letterlock.node.ca.assembling import Assembled, Surroundings, assemble
-from letterlock.node.ca.making import keep_root_crl, make_authority_files
+from letterlock.node.ca.making import make_authority_with_store
 from letterlock.node.ca.rules import find_crl_url
 from letterlock.node.ca.stores import make_store, name_owner
 from letterlock.protocols.acme.server.nonces import NonceKeys
@@ -186,8 +186,7 @@ async def _make_within(files: AuthorityFiles, config: Config, clock: FakeClock) 
     is_usual = clock.now() == START and "ca.names" not in files.settings
     is_usual = is_usual and config.ca.crl_url == CRL_URL and config.ca.name == CaSection().name
     if not is_usual or not _inner_keys:
-        made = make_authority_files(config, clock)
-        await keep_root_crl(config, made.root_crl, clock)
+        await make_authority_with_store(config, clock)
         if is_usual:
             kept = Path(tempfile.mkdtemp(prefix="letterlock-authority-"))
             atexit.register(shutil.rmtree, kept)

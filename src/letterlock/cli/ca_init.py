@@ -106,19 +106,18 @@ def init(
 def _make(config: "Config") -> tuple[tuple[Path, ...], str]:
     """Make keys, certificates and the database; gives the files, and the directory's URL."""
     try:
-        from letterlock.node.ca.making import make_authority_files  # noqa: PLC0415 - not for -h
+        from letterlock.node.ca.making import own_folder  # noqa: PLC0415 - not for -h
     except ModuleNotFoundError as error:
         raise CommandFailed(
             f"{error.name} is not installed: pip install 'letterlock[ca]'", ExitCode.WRONG_USAGE
         ) from None
     from letterlock.base.clock import SystemClock  # noqa: PLC0415 - not for -h
-    from letterlock.node.ca.making import keep_root_crl, own_folder  # noqa: PLC0415 - as above
+    from letterlock.node.ca.making import make_authority_with_store  # noqa: PLC0415 - as above
     from letterlock.node.ca.rules import find_port, find_url  # noqa: PLC0415 - as above
 
     clock = SystemClock()
     with own_folder(config):
-        made = make_authority_files(config, clock)
-        asyncio.run(keep_root_crl(config, made.root_crl, clock))
+        made = asyncio.run(make_authority_with_store(config, clock))
     return made.paths, f"{find_url(config, find_port(config))}/directory"
 
 

@@ -31,6 +31,9 @@ def with_store(
         raise CommandFailed(
             f"{error.name} is not installed: pip install 'letterlock[ca]'", ExitCode.WRONG_USAGE
         ) from None
+    from letterlock.node.ca.stores import load_late  # noqa: PLC0415 - as above
+
+    load_late()
     act_as_owner(config.data_dir)
     clock = SystemClock()
 

@@ -11,7 +11,11 @@ from letterlock.base.config.load import parse_config
 from letterlock.base.config.sections import Config
 from letterlock.base.errors import LocalError
 from letterlock.node.ca.keys import ISSUING, ROOT, load_issuers, name_files, require_authority
-from letterlock.node.ca.making import keep_root_crl, make_authority_files, renew_root_crl
+from letterlock.node.ca.making import (
+    make_authority_files,
+    make_authority_with_store,
+    renew_root_crl,
+)
 from letterlock.node.ca.root_watch import RootWatch
 from letterlock.node.ca.stores import open_store
 from letterlock.services.ca.keys.opening import KeyFile
@@ -104,8 +108,7 @@ def test_a_key_that_is_not_the_certificate_s_is_refused(made: Config) -> None:
 async def test_the_root_s_crl_is_published_for_a_year(tmp_path: Path) -> None:
     """RFC 5280 §5.2.5: it says of itself that it is of authorities."""
     config, clock = read(tmp_path, f"[ca]\ncrl_url = '{CRLS}'"), SystemClock()
-    made = make_authority_files(config, clock)
-    await keep_root_crl(config, made.root_crl, clock)
+    made = await make_authority_with_store(config, clock)
     async with open_store(config, clock) as store:
         publications = Publications(store, [made.root_certificate])
         found = await publications.find(name_folder(made.root_crl.issuer), "1.crl")
@@ -120,8 +123,7 @@ async def test_the_root_s_crl_is_published_for_a_year(tmp_path: Path) -> None:
 async def test_the_root_signs_its_crl_again_with_the_next_number(tmp_path: Path) -> None:
     """RFC 5280 §5.2.3. Its key is out of the safe for that, and only for that."""
     config, clock = read(tmp_path, f"[ca]\ncrl_url = '{CRLS}'"), FakeClock()
-    made = make_authority_files(config, clock)
-    await keep_root_crl(config, made.root_crl, clock)
+    made = await make_authority_with_store(config, clock)
     safe = KeyFile(made.root.key, made.root.passphrase)
     log = FakeLog()
     async with open_store(config, clock) as store:

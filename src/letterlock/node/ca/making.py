@@ -31,7 +31,7 @@ from letterlock.node.ca.keys import (
     open_section_token,
 )
 from letterlock.node.ca.rules import find_crl_port, find_crl_url, make_name_rules
-from letterlock.node.ca.stores import open_store
+from letterlock.node.ca.stores import load_late, open_store
 from letterlock.protocols.pki.issuance.certificates import AuthorityName
 from letterlock.protocols.pki.issuance.issuers import Issuer
 from letterlock.protocols.pki.issuance.linting import EXCUSED, PRIVATE, Linter
@@ -193,6 +193,7 @@ def _name(config: Config, which: str) -> AuthorityName:
 @contextmanager
 def own_folder(config: Config) -> Iterator[None]:
     """Make the data folder, and go on as who runs the authority, when root. Raises LocalError."""
+    load_late()
     account = find_account(config)
     try:
         is_new = not config.data_dir.exists()
@@ -207,10 +208,15 @@ def own_folder(config: Config) -> Iterator[None]:
         yield
 
 
-async def keep_root_crl(config: Config, crl: KeptCrl, clock: Clock) -> None:
-    """Put the root's CRL where it is served from. Raises LocalError."""
+async def make_authority_with_store(config: Config, clock: Clock) -> MadeFiles:
+    """Make all of it: the database first, so that without one there are no keys.
+
+    Raises LocalError.
+    """
     try:
         async with open_store(config, clock) as store:
-            await store.commit([PutCrl(crl, None)])
+            made = make_authority_files(config, clock)
+            await store.commit([PutCrl(made.root_crl, None)])
+            return made
     except StoreUnavailable as error:
         raise LocalError(f"the authority's database: {error}") from error

@@ -54,7 +54,10 @@ def make_validator(config: Config, resolver: Backend, clock: Clock, now: datetim
             may_lack_dnssec=not section.needs_dnssec,
         )
     except ValueError as error:
-        message = f"{error}; see needs_dnssec"
+        message = (
+            f"{error}: ask a validating resolver on this machine, or set needs_dnssec = false, "
+            "for names that are private"
+        )
         raise refuse_setting(("ca", "validation", "resolver"), message) from error
     seconds = section.timeout.total_seconds()
     bounds = ValidationBounds(seconds, min(seconds, 10.0), section.networks)

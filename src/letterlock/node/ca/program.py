@@ -33,7 +33,7 @@ from letterlock.node.ca.publishing import Published
 from letterlock.node.ca.root_watch import RootWatch
 from letterlock.node.ca.rules import HTTP_PORT, find_crl_url
 from letterlock.node.ca.server import CurrentApplication, make_server
-from letterlock.node.ca.stores import make_store, name_owner
+from letterlock.node.ca.stores import load_late, make_store, name_owner
 from letterlock.node.descriptors import allow_descriptors
 from letterlock.node.listeners import Listeners
 from letterlock.node.logs import find_changed, make_log, require_log_folder
@@ -60,6 +60,7 @@ def serve_authority(config: Config, found: FoundConfig) -> int:
     """
     clock = SystemClock()
     allow_descriptors()
+    load_late()
     with own_folder(config):
         log = make_log(config, clock)
     with ExitStack() as stack:

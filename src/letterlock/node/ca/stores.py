@@ -1,5 +1,6 @@
 """The authority's store that the settings name."""
 
+import codecs
 import os
 import secrets
 import socket
@@ -12,8 +13,17 @@ from letterlock.base.config.choices import QueueEngine
 from letterlock.base.config.faults import refuse_setting
 from letterlock.base.config.sections import Config
 from letterlock.storage.ca.store import AuthorityStore
+from letterlock.storage.migrations import load_migrations
 
 DATABASE = "authority.db"
+
+
+def load_late() -> None:
+    """Load what is else loaded when it is used: by then we may be one who cannot read it."""
+    for codec in ("ascii", "idna", "latin-1", "punycode"):
+        codecs.lookup(codec)
+    for engine in ("sqlite", "postgres"):
+        load_migrations(f"letterlock.storage.{engine}.ca.migrations")
 
 
 def name_owner() -> str:

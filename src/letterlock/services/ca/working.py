@@ -10,12 +10,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from letterlock.base.clock import Clock
 from letterlock.base.log import Log, Service
 from letterlock.base.waiting import wait_for_event
 from letterlock.storage.ca.kept import Claimed, WorkKind
-from letterlock.storage.ca.store import WorkClaims
 from letterlock.storage.queue import StoreUnavailable
 
 LOOK_SECONDS = 30.0
@@ -25,6 +25,16 @@ MAX_CLAIMED = 64
 
 Do = Callable[[Claimed], Awaitable[datetime | None]]
 """Do it, within its lease. Gives when it is to be gone on with; None: it has ended."""
+
+
+class ClaimStore(Protocol):
+    """Of `storage.ca.store.AuthorityStore` what is needed."""
+
+    async def claim_work(
+        self, kind: WorkKind, owner: str, now: datetime, until: datetime, limit: int
+    ) -> tuple[Claimed, ...]: ...
+
+    async def find_next_due(self, kind: WorkKind) -> datetime | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +55,7 @@ class WorkRunner:
     def __init__(
         self,
         kind: WorkKind,
-        store: WorkClaims,
+        store: ClaimStore,
         do: Do,
         bounds: WorkBounds,
         clock: Clock,
