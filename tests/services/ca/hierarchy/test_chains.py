@@ -75,7 +75,7 @@ def test_a_key_that_is_not_the_certificates_is_refused() -> None:
 def test_the_key_of_an_authority_is_one_of_ours() -> None:
     assert find_authority_key(OWN) == WORLD.signer.public_key
     for key, reason in (
-        (ec.generate_private_key(ec.SECP521R1()), "P-251 or P-384"),
+        (ec.generate_private_key(ec.SECP521R1()), "P-256 or P-384"),
         (ed25519.Ed25519PrivateKey.generate(), "ECDSA or RSA"),
     ):
         certificate = ThrowawayCa("odd", START, key=key).issued.certificate
