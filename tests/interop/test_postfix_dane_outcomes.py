@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.checked_domains import OURS, POSTFIX_DANE, check_domains, find_outcome
 from tests.interop.known_differences import known_dane_differences
 from tests.interop.logging_process import LoggingProcess
 from tests.interop.postfix_instance import free_port, postfix_files, running_postfix, submit
@@ -94,12 +95,33 @@ def _write_authority(folder: Path) -> Path:
     return path
 
 
-def test_what_comes_of_dane_is_the_same(both: Both, postfix_peer: str) -> None:
+@pytest.fixture(scope="module")
+def outcomes(both: Both) -> dict[str, tuple[str, str]]:
+    """Give what came of each domain by Postfix, and by us."""
+    return {domain: (both.send_by_postfix(domain), both.send_by_us(domain)) for domain in DOMAINS}
+
+
+def test_what_comes_of_dane_is_the_same(
+    both: Both, outcomes: dict[str, tuple[str, str]], postfix_peer: str
+) -> None:
     """RFC 7672 §2.1.2, §2.2, §3.2; rules 27, 29, 32, 33, 34, 48 and 152."""
-    found = {}
-    for domain in DOMAINS:
-        theirs, ours = both.send_by_postfix(domain), both.send_by_us(domain)
-        if theirs != ours:
-            found[domain, "dane"] = (theirs, ours)
+    found = {(domain, "dane"): told for domain, told in outcomes.items() if told[0] != told[1]}
     assert found == known_dane_differences(postfix_peer)
     assert both.domains.find_clear_mails() == []
+
+
+def test_the_checker_says_what_comes_of_both(
+    both: Both, outcomes: dict[str, tuple[str, str]]
+) -> None:
+    """Its sender `postfix-dane` is a real Postfix, and the one that is ours a real node."""
+    checked = check_domains(both.node.files, *DOMAINS)
+    said = {domain: (each[POSTFIX_DANE], each[OURS]) for domain, each in checked.items()}
+    came = {domain: (_read(theirs), _read(ours)) for domain, (theirs, ours) in outcomes.items()}
+    assert {
+        domain: (said[domain], told) for domain, told in came.items() if said[domain] != told
+    } == {}
+
+
+def _read(told: str) -> str:
+    status, *rest = told.split(", ")
+    return find_outcome(status, rest[0] if len(rest) > 1 else "")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.checked_domains import OURS, check_domains, find_outcome
 from tests.dnssec_lab.lab import require_libunbound
 from tests.journeys.running_node import RunningNode, running
 from tests.network.certificates import issue
@@ -255,3 +256,15 @@ def test_with_a_validator_of_its_own_a_node_does_the_same(sending: Sending, tmp_
             assert find_word(node.lines[since:], domain) == expected.word
             served = [expected.server] if expected.server else []
             assert sending.domains.find_mails(sender) == served
+
+
+def test_the_checker_says_beforehand_what_becomes_of_mail(sending: Sending) -> None:
+    """By the same code: RFC 7672 §2.2, RFC 8461 §5. Of each domain, and it sends nothing."""
+    mails = [len(server.seen.mails) for server in sending.domains.servers.values()]
+    checked = check_domains(sending.node.files, *EXPECTED)
+    assert mails == [len(server.seen.mails) for server in sending.domains.servers.values()]
+    said = {domain: outcomes[OURS] for domain, outcomes in checked.items()}
+    assert said == {
+        domain: find_outcome(expected.status, expected.word)
+        for domain, expected in EXPECTED.items()
+    }

@@ -30,6 +30,7 @@ COMMANDS = {
     "policy": LazyCommand("policy:policy", "Serve what TLS a destination must have to Postfix."),
     "cert": LazyCommand("cert:cert", "Look after our own certificates."),
     "dns": LazyCommand("dns:dns", "Give the DNS records to publish, check those published."),
+    "check": LazyCommand("check:check", "Check any domain as its senders see it."),
     "log": LazyCommand("log:log", "Tell what mail logs say, and what to mend."),
     "tlsrpt": LazyCommand("tlsrpt:tlsrpt", "Tell what reports on TLS say."),
     "ca": LazyCommand("ca:ca", "Run an authority of our own."),

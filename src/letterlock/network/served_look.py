@@ -88,14 +88,15 @@ async def look_over_tls(
 
 
 async def _see(wire: Wire, asked: AskedName, seconds: float) -> bytes | Unseen:
-    driver = TlsDriver.client(_make_context(asked), asked.sni)
+    driver = TlsDriver.client(make_look_context(asked), asked.sni)
     handshake = await wire.start_tls(driver, 2 * seconds)
     if isinstance(handshake, HandshakeFailed):
         return Unseen(handshake.detail, is_answered=True, handshake=handshake)
     return handshake.chain[0]
 
 
-def _make_context(asked: AskedName) -> SSL.Context:
+def make_look_context(asked: AskedName) -> SSL.Context:
+    """Make what a client speaks TLS with that asks so."""
     oldest, newest, ciphers = "TLSv1.2", None, RECOMMENDED_CIPHERS
     by_cipher = asked.key_type if not asked.is_tls_1_3 else None
     if by_cipher is not None:

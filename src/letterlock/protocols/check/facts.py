@@ -47,7 +47,9 @@ class Probe:
 
     `key` None: whichever type of key the server prefers. `sni` is the name that was sent, None for
     none. `handshake` is None where it did not come so far: then `starttls` is the reply to
-    STARTTLS, None where it was not offered. `detail` says in one line what came of it.
+    STARTTLS, None where it was not offered. `strict_failure`: how the handshake failed for a client
+    that insists on TLS 1.2 and good ciphers, where one of any age came through. `detail` says in
+    one line what came of it.
     """
 
     asked: AskedSni
@@ -55,6 +57,7 @@ class Probe:
     sni: str | None = None
     key: KeyType | None = None
     handshake: Handshake | HandshakeFailed | None = None
+    strict_failure: HandshakeFailed | None = None
     starttls: Reply | None = None
     is_starttls_offered: bool = False
     offers_requiretls: bool = False

@@ -39,7 +39,7 @@ from letterlock.protocols.policy.requirement import (
 from letterlock.protocols.policy.table import PolicyTable, TableEntry
 from letterlock.protocols.policy.verdict import Outcome, Verdict
 from letterlock.protocols.smtp.envelope import TlsDemand
-from letterlock.protocols.tls.handshake import Handshake, HandshakeFailed
+from letterlock.protocols.tls.handshake import Handshake
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,17 +136,15 @@ def judge_host(
         expanded_domain=domain.expanded_domain,
     )
     decision = decide(domain.domain, domain.domain, name, sender.table, published, sender.demand)
-    match decision:
-        case RequirementInvalid(reason=reason):
-            return [SenderVerdict(sender, None, reason, name)]
-        case HostUnusable():
-            verdict = judge_unusable(decision)
-            return [SenderVerdict(sender, verdict, verdict.reason, name)]
-        case Requirement():
-            return [
-                _judge_address(sender, decision, f"{name}[{each.ip}]", each, anchors, now)
-                for each in host.addresses
-            ]
+    # A table without entries has no wrong ones, and every host here has a name or an address.
+    assert not isinstance(decision, RequirementInvalid)
+    if isinstance(decision, HostUnusable):
+        verdict = judge_unusable(decision)
+        return [SenderVerdict(sender, verdict, verdict.reason, name)]
+    return [
+        _judge_address(sender, decision, f"{name}[{each.ip}]", each, anchors, now)
+        for each in host.addresses
+    ]
 
 
 def _judge_address(
@@ -158,7 +156,10 @@ def _judge_address(
     now: datetime,
 ) -> SenderVerdict:
     sends_sni = sender.sends_sni or requirement.dane is not None
-    probe = address.find(AskedSni.OWN if sends_sni else AskedSni.NONE)
+    probe = address.find(AskedSni.OWN)
+    if not sends_sni and (probe is None or probe.handshake is not None):
+        # Where there is no TLS, no name is sent.
+        probe = address.find(AskedSni.NONE)
     if probe is None or probe.state in (State.BLOCKED, State.UNREACHABLE, State.NOT_TESTED):
         said = probe.detail if probe is not None else address.detail
         reason = said or "it was not asked in this sender's way"
@@ -170,24 +171,24 @@ def _judge_address(
 def _judge_probe(
     sender: Sender, requirement: Requirement, probe: Probe, anchors: TrustAnchors, now: datetime
 ) -> Verdict:
-    match probe.handshake:
-        case Handshake():
-            verdict = judge(requirement, probe.handshake, anchors, now)
-            is_lacking = sender.demand is TlsDemand.REQUIRETLS and not probe.offers_requiretls
-            if verdict.may_send and is_lacking:
-                reason = "REQUIRETLS: the host does not offer it"
-                return Verdict(Outcome.BOUNCE, None, "requiretls-not-offered", reason)
-            return verdict
-        case HandshakeFailed():
-            failed = judge_failure(requirement, probe.handshake, anchors, now)
-            if not may_fall_back(requirement, ClearFallback(), timedelta.max):
-                return failed
-            reason = f"in clear, after {failed.reason}"
-            return Verdict(
-                Outcome.CLEAR, failed.result_type, failed.reason_code, reason, failed.findings
-            )
-        case None:
-            return judge_no_starttls(requirement, probe.starttls)
+    handshake = probe.handshake
+    if probe.strict_failure is not None and requirement.level.is_tls_required:
+        # RFC 9325 §3.1.1, §4.2: where TLS is a must, old versions and ciphers are none.
+        handshake = probe.strict_failure
+    if handshake is None:
+        return judge_no_starttls(requirement, probe.starttls)
+    if isinstance(handshake, Handshake):
+        verdict = judge(requirement, handshake, anchors, now)
+        is_lacking = sender.demand is TlsDemand.REQUIRETLS and not probe.offers_requiretls
+        if verdict.may_send and is_lacking:
+            reason = "REQUIRETLS: the host does not offer it"
+            return Verdict(Outcome.BOUNCE, None, "requiretls-not-offered", reason)
+        return verdict
+    failed = judge_failure(requirement, handshake, anchors, now)
+    if not may_fall_back(requirement, ClearFallback(), timedelta.max):
+        return failed
+    reason = f"in clear, after {failed.reason}"
+    return Verdict(Outcome.CLEAR, failed.result_type, failed.reason_code, reason, failed.findings)
 
 
 def _choose(sender: Sender, found: Sequence[SenderVerdict]) -> SenderVerdict:

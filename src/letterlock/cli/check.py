@@ -1,0 +1,229 @@
+"""`letterlock check`: any domain as its senders see it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from letterlock.cli.failures import ExitCode
+from letterlock.cli.options import (
+    config_option,
+    find_config_or_defaults,
+    json_option,
+    resolver_option,
+    take_resolver,
+)
+from letterlock.cli.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from letterlock.services.discover.next_hop import NextHop
+
+CHECK_KEYS = {
+    "domain": "the domain; with several, the answer is a list of such documents",
+    "mx_status": "the DNSSEC state of its MX records: secure, insecure, bogus, failed; null: none",
+    "no_route": "why there is nowhere to deliver to, or null",
+    "hosts[].name": "an MX host; null: the domain's own address",
+    "hosts[].preference": "of its MX record",
+    "hosts[].error": "why it has no address, or null",
+    "hosts[].tlsa": "its TLSA records, as in a zone file",
+    "hosts[].tlsa_status": "usable, unusable, none, insecure or failed; null: not looked up",
+    "hosts[].addresses[].ip": "an address of it",
+    "hosts[].addresses[].state": "ok, finding, blocked (by it), unreachable or not tested",
+    "hosts[].addresses[].detail": "what came of it, in one line",
+    "hosts[].addresses[].probes[].asked": "own (as a correct sender does), none or wrong",
+    "hosts[].addresses[].probes[].sni": "the server name that was sent, or null",
+    "hosts[].addresses[].probes[].key": "ecdsa or rsa where only that was taken, or null",
+    "hosts[].addresses[].probes[].state": "as of the address",
+    "hosts[].addresses[].probes[].detail": "what came of it, in one line",
+    "hosts[].addresses[].probes[].starttls": "whether STARTTLS was offered",
+    "hosts[].addresses[].probes[].requiretls": "whether REQUIRETLS was offered under TLS",
+    "hosts[].addresses[].probes[].handshake": "a handshake; null: it did not come so far",
+    "hosts[].addresses[].probes[].transcript[]": "what was said",
+    "mta_sts": "the record and the policy, or null",
+    "tlsrpt": "the record, where reports go, what is wrong with it; or null",
+    "findings[].id": "what was found; the words stay",
+    "findings[].severity": "critical, warning, notice or info",
+    "findings[].where": "a host with its address, a host, or a name in DNS",
+    "findings[].evidence": "what was seen",
+    "findings[].rfc": "where it is said how it should be, or null",
+    "findings[].fix": "what to do, or empty",
+    "verdicts[].sender": "a kind of sender",
+    "verdicts[].who": "who sends so",
+    "verdicts[].relay": "the host that it rests on, or null",
+    "verdicts[].outcome": "authenticated, encrypted, clear, defer, bounce or undecidable",
+    "verdicts[].result_type": "what that sender would report (RFC 8460), or null",
+    "verdicts[].reason_code": "the same, more exactly, or null",
+    "verdicts[].reason": "why",
+    "verdicts[].is_chain_trusted": "whether the certificates lead to an authority that is trusted",
+    "verdicts[].matched_name": "the certificate's name that was wanted, or null",
+    "verdicts[].tlsa": "the TLSA record that was met, or null",
+    "undecided[]": "lookups that nobody answered",
+    "resolver": "what was asked, and whether its word on DNSSEC counts",
+}
+MAX_DOMAINS = 10_000
+_BAD = frozenset({"critical", "warning"})
+
+
+@click.command()
+@click.argument("domains", nargs=-1, metavar="DOMAIN...")
+@click.option(
+    "--file",
+    "list_path",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Check the domains in this file, too: one a line.",
+)
+@click.option(
+    "--days",
+    type=click.IntRange(min=0, max=1000),
+    default=21,
+    metavar="N",
+    help="Tell of certificates that end within N days. Default: 21.",
+)
+@click.option(
+    "--connections",
+    type=click.IntRange(min=1, max=12),
+    default=3,
+    metavar="N",
+    help="Make at most N connections to one address. Default: 3.",
+)
+@click.option(
+    "--pace",
+    type=click.FloatRange(min=0, max=60),
+    default=1.0,
+    metavar="SECONDS",
+    help="Wait so long between two connections to one address. Default: 1.",
+)
+@click.option(
+    "--timeout",
+    "seconds",
+    type=click.FloatRange(min=0.1, max=300),
+    default=20.0,
+    metavar="SECONDS",
+    help="How long a step of a connection may take. Default: 20.",
+)
+@json_option(CHECK_KEYS)
+@resolver_option
+@config_option
+def check(  # noqa: PLR0913 - each is an option
+    domains: tuple[str, ...],
+    *,
+    list_path: Path | None,
+    days: int,
+    connections: int,
+    pace: float,
+    seconds: float,
+    resolver: str | None,
+    config_path: Path | None,
+    as_json: bool,
+) -> int:
+    """Check domains as their senders see them.
+
+    Each MX host is asked on each of its addresses, as a correct sender asks, without SNI and with a
+    name that it cannot know; what is published is looked up; and for each kind of sender it is said
+    whether its mail would arrive, by the code that delivers. MAIL is never said.
+
+    Exit code 1: something is wrong (critical or warning); 3: it could not be told; 0: nothing is.
+    """
+    from dataclasses import replace  # noqa: PLC0415 - lazy, for -h
+
+    from letterlock.base.clock import SystemClock  # noqa: PLC0415 - as above
+    from letterlock.node.checking import CheckOptions, run  # noqa: PLC0415 - as above
+
+    address = take_resolver(resolver)
+    config, notes = find_config_or_defaults(config_path)
+    next_hops = _take_domains(domains, list_path, config.deliver.port)
+    if address is not None:
+        config = replace(config, dns=replace(config.dns, resolver=address))
+    clock = SystemClock()
+    teller = _Teller(len(next_hops), ProgressBar(clock, "checking"), as_json=as_json)
+    try:
+        run(config, next_hops, CheckOptions(connections, pace, seconds, days), clock, teller.tell)
+    finally:
+        teller.end()
+    for note in notes:
+        click.echo(f"letterlock: note: {note}", err=True)
+    return teller.code
+
+
+def _take_domains(domains: tuple[str, ...], list_path: Path | None, port: int) -> "list[NextHop]":
+    from letterlock.services.discover.next_hop import (  # noqa: PLC0415 - lazy, for -h
+        NextHopError,
+        parse_next_hop,
+    )
+
+    texts = dict.fromkeys([*domains, *_read_list(list_path)])
+    if not texts:
+        raise click.UsageError("give a domain, or --file")
+    if len(texts) > MAX_DOMAINS:
+        raise click.UsageError(f"more than {MAX_DOMAINS} domains in one run")
+    found = []
+    for text in texts:
+        try:
+            next_hop = parse_next_hop(text.rpartition("@")[2], port)
+        except NextHopError as error:
+            raise click.UsageError(f"{text}: {error}") from None
+        if next_hop.domain is None or next_hop.is_bracketed or next_hop.is_port_given:
+            raise click.UsageError(f"{text}: not a domain")
+        found.append(next_hop)
+    return found
+
+
+def _read_list(path: Path | None) -> Iterator[str]:
+    if path is None:
+        return
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        text = line.partition("#")[0].strip()
+        if text:
+            yield text
+
+
+class _Teller:
+    """Prints each document as it comes, and knows what they come to."""
+
+    def __init__(self, total: int, bar: ProgressBar, *, as_json: bool) -> None:
+        self._total = total
+        self._bar = bar
+        self._as_json = as_json
+        self._done = 0
+        self._is_bad = False
+        self._is_undecided = False
+
+    @property
+    def code(self) -> ExitCode:
+        if self._is_bad:
+            return ExitCode.BAD_NEWS
+        return ExitCode.UNDECIDED if self._is_undecided else ExitCode.FINE
+
+    def tell(self, document: dict[str, Any]) -> None:
+        self._done += 1
+        self._bar.end()
+        self._is_bad |= any(each["severity"] in _BAD for each in document["findings"])
+        self._is_undecided |= all(each["outcome"] == "undecidable" for each in document["verdicts"])
+        if self._as_json:
+            self._tell_json(document)
+        else:
+            self._tell_story(document)
+        self._bar.show(self._done, self._total)
+
+    def end(self) -> None:
+        self._bar.end()
+        if self._as_json and self._total > 1:
+            click.echo("\n]" if self._done else "[]")
+
+    def _tell_json(self, document: dict[str, Any]) -> None:
+        text = json.dumps(document, indent=2, ensure_ascii=True)
+        if self._total == 1:
+            click.echo(text)
+        else:
+            click.echo(("[\n" if self._done == 1 else ",\n") + text, nl=False)
+
+    def _tell_story(self, document: dict[str, Any]) -> None:
+        from letterlock.cli.check_text import format_check  # noqa: PLC0415 - lazy, for -h
+
+        if self._done > 1:
+            click.echo()
+        for line, style in format_check(document):
+            click.secho(line, **style)

@@ -1,0 +1,86 @@
+"""A check for people: the worst first, on one screen; colours only on a terminal."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from letterlock.base.log import make_printable
+from letterlock.cli.story_text import tell
+
+MAX_FINDINGS = 12
+MAX_EVIDENCE = 240
+
+Document = Mapping[str, Any]
+Styled = tuple[str, dict[str, Any]]
+
+_STYLES: Mapping[str, dict[str, Any]] = {
+    "critical": {"fg": "red", "bold": True},
+    "warning": {"fg": "yellow"},
+    "defer": {"fg": "red"},
+    "bounce": {"fg": "red"},
+    "clear": {"fg": "yellow"},
+    "authenticated": {"fg": "green"},
+}
+_WORDS = {
+    "authenticated": "arrives, verified",
+    "encrypted": "arrives, encrypted",
+    "clear": "arrives in CLEAR",
+    "defer": "WAITS",
+    "bounce": "is RETURNED",
+    "undecidable": "not known",
+}
+
+
+def format_check(document: Document) -> Iterator[Styled]:
+    """Tell what senders would meet, what is wrong, and what was seen."""
+    yield make_printable(document["domain"]), {"bold": True}
+    for verdict in document["verdicts"]:
+        yield from _tell_verdict(verdict)
+    shown = [each for each in document["findings"] if each["severity"] != "info"]
+    for finding in shown[:MAX_FINDINGS]:
+        yield from _tell_finding(finding)
+    if len(shown) > MAX_FINDINGS:
+        yield from _plain(tell("", f"and {len(shown) - MAX_FINDINGS} more; --json has them all"))
+    infos = [each["id"] for each in document["findings"] if each["severity"] == "info"]
+    if infos:
+        yield from _plain(tell("info", ", ".join(dict.fromkeys(infos))))
+    for host in document["hosts"]:
+        yield from _tell_host(host)
+    if document["undecided"]:
+        yield from _plain(tell("not asked", "; ".join(document["undecided"][:3])))
+
+
+def _tell_verdict(verdict: Document) -> Iterator[Styled]:
+    outcome = verdict["outcome"]
+    text = f"{verdict['who']}: {_WORDS[outcome]}"
+    if outcome not in ("authenticated", "encrypted"):
+        text += f": {verdict['reason']}"
+    if verdict["result_type"] and outcome in ("defer", "bounce"):
+        text += f" (reports {verdict['result_type']})"
+    style = _STYLES.get(outcome, {})
+    yield from ((line, style) for line in tell("mail", _shorten(text)))
+
+
+def _tell_finding(finding: Document) -> Iterator[Styled]:
+    style = _STYLES.get(finding["severity"], {})
+    text = f"{finding['id']} at {finding['where']}: {finding['evidence']}"
+    yield from ((line, style) for line in tell(finding["severity"], _shorten(text)))
+    if finding["fix"]:
+        yield from _plain(tell("", f"to do: {finding['fix']}"))
+
+
+def _tell_host(host: Document) -> Iterator[Styled]:
+    for address in host["addresses"]:
+        place = f"{host['name'] or 'the domain itself'} {address['ip']}"
+        yield from _plain(tell("host", f"{place}: {address['state']}, {address['detail']}"))
+    if not host["addresses"]:
+        yield from _plain(tell("host", f"{host['name']}: {host['error'] or 'no address'}"))
+    if host["tlsa"]:
+        yield from _plain(tell("", f"TLSA ({host['tlsa_status']}): {len(host['tlsa'])} records"))
+
+
+def _plain(lines: Iterator[str]) -> Iterator[Styled]:
+    return ((line, {}) for line in lines)
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= MAX_EVIDENCE else f"{text[:MAX_EVIDENCE]}..."

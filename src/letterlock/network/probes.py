@@ -1,0 +1,134 @@
+"""One question to one address: a session up to TLS, and what each part of it showed.
+
+RFC 5321 §4.1.1.1, RFC 3207 §4, RFC 6066 §3. MAIL is never said. A host that does not want to talk
+to us is told apart from one that fails: what it would say to others is not known then.
+"""
+
+from dataclasses import dataclass, fields, replace
+from datetime import timedelta
+
+from OpenSSL import SSL
+
+from letterlock.network.served_look import AskedName, make_look_context
+from letterlock.network.smtp_speaker import Refused, Speaker, Target
+from letterlock.network.tls import TlsDriver
+from letterlock.network.wire import Lost, connect
+from letterlock.protocols.check.facts import AskedSni, Probe, State
+from letterlock.protocols.smtp.replies import Reply
+from letterlock.protocols.smtp.timeouts import ClientTimeouts
+from letterlock.protocols.tls.client_hello import KeyType
+from letterlock.protocols.tls.handshake import FailureCause, HandshakeFailed
+
+PROBE_SECONDS = 20.0
+"""For each step that has no limit of its own."""
+
+_READY = 220  # RFC 3207 §4
+_CLOSING = 421
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeQuestion:
+    """What is asked: with which server name, for which type of key.
+
+    `is_old_welcome`: TLS of any age is taken, and not only what strict senders take.
+    """
+
+    asked: AskedSni
+    sni: str | None
+    key: KeyType | None = None
+    is_old_welcome: bool = False
+
+
+async def probe_smtp(
+    ip: str, port: int, helo: str, question: ProbeQuestion, seconds: float = PROBE_SECONDS
+) -> Probe:
+    """Ask. Whatever the host does is in the answer."""
+    begun = Probe(question.asked, State.NOT_TESTED, question.sni, question.key)
+    wire = await connect(ip, port, seconds)
+    if isinstance(wire, Lost):
+        return replace(begun, state=State.UNREACHABLE, detail=wire.detail)
+    speaker = Speaker(wire, Target(ip, ip, port, helo), _make_timeouts(seconds))
+    try:
+        probe = await _ask(speaker, question, begun, seconds)
+    finally:
+        wire.close()
+    return replace(probe, transcript=speaker.dialogue.take())
+
+
+async def _ask(speaker: Speaker, question: ProbeQuestion, begun: Probe, seconds: float) -> Probe:
+    failed = await speaker.greet()
+    if isinstance(failed, Refused):
+        return replace(begun, state=State.BLOCKED, detail=f"it said {_show(failed.reply)}")
+    if failed is not None:
+        # It took the connection: somebody is there, who does not talk to us.
+        return replace(begun, state=State.BLOCKED, detail=failed.detail)
+    if not speaker.capabilities.starttls:
+        await speaker.quit()
+        return replace(begun, state=State.FINDING, detail="STARTTLS is not offered")
+    begun = replace(begun, is_starttls_offered=True)
+    return await _start_tls(speaker, question, begun, seconds)
+
+
+async def _start_tls(
+    speaker: Speaker, question: ProbeQuestion, begun: Probe, seconds: float
+) -> Probe:
+    ready = await speaker.ask("STARTTLS", speaker.timeouts.helo)
+    if not isinstance(ready, Reply):
+        gone = speaker.gone(ready, "STARTTLS")
+        return replace(begun, state=State.FINDING, detail=gone.detail)
+    if ready.code != _READY:
+        state = State.BLOCKED if ready.code == _CLOSING else State.FINDING
+        await speaker.quit()
+        detail = f"STARTTLS is refused: {_show(ready)}"
+        return replace(begun, state=state, starttls=ready, detail=detail)
+    if speaker.has_unread():
+        # RFC 3207 §6: plain text after the 220 was put there by somebody else.
+        detail = "plain text came between the 220 and the handshake"
+        failure = HandshakeFailed(FailureCause.NOT_TLS, detail, sni=question.sni)
+        return replace(begun, state=State.FINDING, handshake=failure, detail=detail)
+    return await _shake_hands(speaker, question, begun, seconds)
+
+
+async def _shake_hands(
+    speaker: Speaker, question: ProbeQuestion, begun: Probe, seconds: float
+) -> Probe:
+    driver = TlsDriver.client(_find_context(question), question.sni)
+    outcome = await speaker.wire.start_tls(driver, seconds)
+    if isinstance(outcome, HandshakeFailed):
+        speaker.dialogue.add("!", f"TLS handshake failed: {outcome.detail}")
+        return replace(begun, state=State.FINDING, handshake=outcome, detail=outcome.detail)
+    text = f"TLS: {outcome.version} {outcome.cipher}"
+    speaker.dialogue.add("!", text)
+    done = replace(begun, state=State.OK, handshake=outcome, detail=text)
+    return await _finish(speaker, question, done)
+
+
+async def _finish(speaker: Speaker, question: ProbeQuestion, done: Probe) -> Probe:
+    """Ask what is offered under TLS, where that is asked for, and leave."""
+    if question.asked is not AskedSni.OWN or question.key is not None:
+        await speaker.quit()
+        return done
+    failed = await speaker.hello_again()
+    if failed is None:
+        offers = speaker.capabilities.requiretls
+        await speaker.quit()
+        return replace(done, offers_requiretls=offers)
+    if (failure := speaker.wire.tls_failure) is not None:
+        # In TLS 1.3 a server refuses the client after the client's handshake is complete.
+        return replace(done, state=State.FINDING, handshake=failure, detail=failure.detail)
+    return done
+
+
+def _make_timeouts(seconds: float) -> ClientTimeouts:
+    """Be as patient at each step: somebody is looking on."""
+    step = timedelta(seconds=seconds)
+    return ClientTimeouts(**{each.name: step for each in fields(ClientTimeouts)})
+
+
+def _find_context(question: ProbeQuestion) -> SSL.Context:
+    is_old_welcome = question.is_old_welcome
+    return make_look_context(AskedName(question.sni, question.key, is_old_welcome=is_old_welcome))
+
+
+def _show(reply: Reply) -> str:
+    return reply.text[:200]

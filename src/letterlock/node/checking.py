@@ -1,0 +1,133 @@
+"""What checks domains for `letterlock check`, as the settings say, without a node."""
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from letterlock.base.clock import Clock
+from letterlock.base.config.sections import Config
+from letterlock.base.errors import LocalError
+from letterlock.network.dns_backends import make_backend
+from letterlock.network.dns_cache import CachingResolver
+from letterlock.network.probes import ProbeQuestion, probe_smtp
+from letterlock.node.building import DeliveryBuilder
+from letterlock.node.explaining import Silence
+from letterlock.node.mta_sts import make_fetcher, make_finder
+from letterlock.protocols.check.facts import Probe
+from letterlock.protocols.check.live import Terms
+from letterlock.protocols.pki.anchors import TrustAnchors
+from letterlock.protocols.policy.requirement import Level
+from letterlock.protocols.policy.table import PolicyTable, TableEntry
+from letterlock.services.check.asking import Asker
+from letterlock.services.check.document import describe_checked
+from letterlock.services.check.looking import DomainChecker
+from letterlock.services.deliver.anchors import AnchorFiles
+from letterlock.services.discover.authorities import AuthorityFinder
+from letterlock.services.discover.next_hop import NextHop
+from letterlock.services.discover.resolver_check import ResolverState, SelfTest, check_resolver
+from letterlock.services.publish.looking import Looker
+from letterlock.storage.sqlite.node import MEMORY, NodeDatabase
+from letterlock.storage.sqlite.policies import SqlitePolicies
+
+DOMAINS_AT_ONCE = 16
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOptions:
+    """How it is asked: connections to an address, seconds between them, days looked ahead."""
+
+    connections: int
+    pace: float
+    seconds: float
+    days: int
+
+
+def run(
+    config: Config, next_hops: Sequence[NextHop], options: CheckOptions, clock: Clock, tell: Tell
+) -> None:
+    """Check domains; `tell` gets the document of each when it is done, in no order.
+
+    Raises LocalError for settings that can't be used.
+    """
+    asyncio.run(check_domains(config, next_hops, options, clock, tell))
+
+
+async def check_domains(
+    config: Config, next_hops: Sequence[NextHop], options: CheckOptions, clock: Clock, tell: Tell
+) -> None:
+    """Do `run` in an event loop that is there."""
+    files = AnchorFiles(config.policy.trust_files)
+    anchors = files.load()
+    if not isinstance(anchors, TrustAnchors):
+        raise LocalError(anchors.reason)
+    config = _look_at_everything(config)
+    # What anybody's mail meets, not ours: none of the operator's own entries.
+    table = PolicyTable({}, TableEntry("*", Level.MAY, "letterlock check"))
+    builder = DeliveryBuilder(config, table, clock, Silence(), workers=1)
+    state = await check_resolver(builder.backend, config.dns.signed_name, config.dns.bogus_name)
+    store = SqlitePolicies(NodeDatabase(MEMORY, clock))
+    await store.open()
+    finder = make_finder(config, builder.resolver, store, builder.anchors.load, clock, Silence())
+    helo = config.deliver.helo_ipv4 or config.hostname
+    asker = Asker(
+        partial(_probe, helo=helo, seconds=options.seconds),
+        clock,
+        connections=options.connections,
+        pace=options.pace,
+    )
+    looker = _make_looker(config, builder, state, files, clock)
+    checker = DomainChecker(
+        builder.route_finder(), builder.policy(finder), builder.resolver, looker, asker
+    )
+    terms = Terms(anchors, clock.now(), options.days)
+
+    async def check(next_hop: NextHop) -> None:
+        checked = await checker.check(next_hop, terms)
+        tell(describe_checked(checked) | {"resolver": state.describe()})
+
+    try:
+        await _do_all(check, next_hops)
+    finally:
+        await finder.close()
+        await store.close()
+
+
+async def _do_all(
+    check: Callable[[NextHop], Coroutine[Any, Any, None]], next_hops: Sequence[NextHop]
+) -> None:
+    """Check a few at a time, however many there are."""
+    left = iter(next_hops)
+
+    async def work() -> None:
+        for next_hop in left:
+            await check(next_hop)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(DOMAINS_AT_ONCE, len(next_hops))):
+            group.create_task(work())
+
+
+async def _probe(
+    ip: str, port: int, question: ProbeQuestion, *, helo: str, seconds: float
+) -> Probe:
+    return await probe_smtp(ip, port, helo, question, seconds)
+
+
+def _make_looker(
+    config: Config, builder: DeliveryBuilder, state: ResolverState, files: AnchorFiles, clock: Clock
+) -> Looker:
+    is_validating = builder.backend.is_trusted and state.self_test is not SelfTest.FAILED
+    resolver = CachingResolver(make_backend(config.dns, random.SystemRandom()), clock)
+    fetcher = make_fetcher(config, resolver, files.load, clock)
+    authorities = AuthorityFinder(resolver, config.dns_changes.port)
+    return Looker(resolver, fetcher, clock, authorities, is_validating=is_validating)
+
+
+def _look_at_everything(config: Config) -> Config:
+    """Look up what senders of any kind go by, whatever this node follows."""
+    return replace(config, policy=replace(config.policy, dane=True, mta_sts=True))

@@ -1,0 +1,119 @@
+"""What is wrong with a domain, as its senders see it: each finding has an id that does not change.
+
+What DNS and MTA-STS say by themselves is found by `services.publish`, whose codes are ids here too;
+these are the ids of what only a connection shows.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """How bad it is, worst first."""
+
+    CRITICAL = "critical"
+    """Mail of some senders is deferred, returned or refused, or a protection that is announced
+    does not work."""
+    WARNING = "warning"
+    """Senders that verify without being told to would not deliver, or something soon goes wrong."""
+    NOTICE = "notice"
+    """A protection is missing, or something is untidy."""
+    INFO = "info"
+
+
+class FindingId(StrEnum):
+    """What a connection shows."""
+
+    NO_ROUTE = "no-route"
+    UNREACHABLE = "host-unreachable"
+    BLOCKED = "host-blocked-us"
+    NO_STARTTLS = "starttls-not-offered"
+    STARTTLS_REFUSED = "starttls-refused"
+    HANDSHAKE_FAILED = "handshake-failed"
+    NO_SNI_REFUSED = "handshake-fails-without-sni"
+    WRONG_SNI_REFUSED = "handshake-fails-for-unknown-sni"
+    OLD_TLS = "old-tls-only"
+    NO_POST_QUANTUM = "no-post-quantum-group"
+
+    NO_CERTIFICATE = "no-certificate"
+    UNREADABLE = "certificate-unreadable"
+    SELF_SIGNED = "certificate-self-signed"
+    UNTRUSTED = "certificate-untrusted"
+    MISSING_INTERMEDIATE = "intermediate-not-sent"
+    EXPIRED = "certificate-expired"
+    EXPIRES_SOON = "certificate-expires-soon"
+    NOT_YET_VALID = "certificate-not-yet-valid"
+    NAME_MISMATCH = "certificate-name-mismatch"
+    WILDCARD_TOO_HIGH = "wildcard-covers-one-label"
+    WRONG_PURPOSE = "certificate-not-for-servers"
+    WEAK = "certificate-weak"
+    CHAIN_ORDER = "chain-out-of-order"
+    ROOT_SENT = "root-sent"
+    NO_SNI_CERTIFICATE = "other-certificate-without-sni"
+    WRONG_SNI_CERTIFICATE = "other-certificate-for-unknown-sni"
+    ADDRESSES_DIFFER = "addresses-differ"
+
+    TLSA_NO_MATCH = "tlsa-no-match-served"
+    TLSA_RENEWAL_BREAKS = "tlsa-breaks-at-renewal"
+    TLSA_DUPLICATE = "tlsa-duplicate"
+    TLSA_UNRELATED = "tlsa-unrelated"
+    MTA_STS_FAILS = "mta-sts-host-fails"
+    DANE_STS_CONFLICT = "dane-and-mta-sts-disagree"
+    CAA_FORBIDS_SEEN = "caa-forbids-issuer-seen"
+    REVOKED = "certificate-revoked"
+
+
+RFCS = {
+    FindingId.NO_ROUTE: "RFC 5321 §5.1",
+    FindingId.UNREACHABLE: "RFC 5321 §5.1",
+    FindingId.BLOCKED: "RFC 5321 §4.2.5",
+    FindingId.NO_STARTTLS: "RFC 3207 §4",
+    FindingId.STARTTLS_REFUSED: "RFC 3207 §4",
+    FindingId.HANDSHAKE_FAILED: "RFC 3207 §4.1",
+    FindingId.NO_SNI_REFUSED: "RFC 7672 §8.1",
+    FindingId.WRONG_SNI_REFUSED: "RFC 7672 §8.1",
+    FindingId.OLD_TLS: "RFC 8996 §4",
+    FindingId.NO_POST_QUANTUM: "RFC 8446 §4.2.7",
+    FindingId.NO_CERTIFICATE: "RFC 7435 §3",
+    FindingId.UNREADABLE: "RFC 5280 §4.1",
+    FindingId.SELF_SIGNED: "RFC 5280 §6",
+    FindingId.UNTRUSTED: "RFC 5280 §6",
+    FindingId.MISSING_INTERMEDIATE: "RFC 8446 §4.4.2",
+    FindingId.EXPIRED: "RFC 5280 §4.1.2.5",
+    FindingId.EXPIRES_SOON: "RFC 5280 §4.1.2.5",
+    FindingId.NOT_YET_VALID: "RFC 5280 §4.1.2.5",
+    FindingId.NAME_MISMATCH: "RFC 9525 §6.3",
+    FindingId.WILDCARD_TOO_HIGH: "RFC 9525 §6.3",
+    FindingId.WRONG_PURPOSE: "RFC 5280 §4.2.1.12",
+    FindingId.WEAK: "RFC 9325 §4.5",
+    FindingId.CHAIN_ORDER: "RFC 8446 §4.4.2",
+    FindingId.ROOT_SENT: "RFC 8446 §4.4.2",
+    FindingId.NO_SNI_CERTIFICATE: "RFC 6066 §3",
+    FindingId.WRONG_SNI_CERTIFICATE: "RFC 6066 §3",
+    FindingId.ADDRESSES_DIFFER: "RFC 5321 §5.1",
+    FindingId.TLSA_NO_MATCH: "RFC 7672 §3.2",
+    FindingId.TLSA_RENEWAL_BREAKS: "RFC 7671 §8",
+    FindingId.TLSA_DUPLICATE: "RFC 6698 §2.1",
+    FindingId.TLSA_UNRELATED: "RFC 7671 §8",
+    FindingId.MTA_STS_FAILS: "RFC 8461 §4.1",
+    FindingId.DANE_STS_CONFLICT: "RFC 8461 §2",
+    FindingId.CAA_FORBIDS_SEEN: "RFC 8659 §3",
+    FindingId.REVOKED: "RFC 5280 §5",
+}
+"""Where it is said how it should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was found. `evidence` and `fix` are one line each; `fix` may be empty.
+
+    `where` is a host with its address, a host, or a name in DNS. `id` is of `FindingId`, or a code
+    of `services.publish.findings`.
+    """
+
+    id: str
+    severity: Severity
+    where: str
+    evidence: str
+    rfc: str
+    fix: str = ""

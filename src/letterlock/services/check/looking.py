@@ -1,0 +1,144 @@
+"""Looks at one domain from outside: its route, what it publishes, and what its hosts show.
+
+RFC 5321 §5.1, RFC 7672 §2.2, RFC 8461 §3. By the code that finds the way of a delivery; what only
+DNS tells is found by `services.publish`, as for a domain of our own.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from letterlock.network.dns import Resolver
+from letterlock.protocols.check.facts import AddressFacts, DomainFacts, HostFacts, Probe, State
+from letterlock.protocols.check.findings import Finding, Severity
+from letterlock.protocols.check.live import Terms, find_live, rank
+from letterlock.protocols.check.senders import SENDERS, SenderVerdict, judge_domain
+from letterlock.protocols.policy.facts import Published
+from letterlock.services.check.asking import Asker, Door
+from letterlock.services.discover.hop_policy import HopPolicy
+from letterlock.services.discover.next_hop import NextHop
+from letterlock.services.discover.routes import HostAddress, MxHost, NoRoute, Route, RouteFinder
+from letterlock.services.discover.tlsrpt import TlsrptFacts, find_tlsrpt
+from letterlock.services.publish import findings as publishing
+from letterlock.services.publish.check import check
+from letterlock.services.publish.looking import Looker
+
+MAX_HOSTS = 20
+MAX_ADDRESSES = 20
+"""Of one host: somebody else may have put any number there."""
+
+_SENDING = ("spf-", "dkim-", "dmarc-", "ptr-")
+"""What is published for one's own sending: it keeps nobody's mail from arriving."""
+_SEVERITIES = {
+    publishing.Severity.ERROR: Severity.CRITICAL,
+    publishing.Severity.WARNING: Severity.NOTICE,
+    publishing.Severity.NOTE: Severity.INFO,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """All that was found out about a domain. `undecided`: lookups that nobody answered."""
+
+    facts: DomainFacts
+    tlsrpt: TlsrptFacts | None
+    findings: tuple[Finding, ...]
+    verdicts: tuple[SenderVerdict, ...]
+    undecided: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DomainChecker:
+    """Checks domains, any number at a time; they share what addresses showed."""
+
+    finder: RouteFinder
+    policy: HopPolicy
+    resolver: Resolver
+    looker: Looker
+    asker: Asker
+
+    async def check(self, next_hop: NextHop, terms: Terms) -> Checked:
+        """Check a domain."""
+        assert next_hop.domain is not None
+        async with asyncio.TaskGroup() as group:
+            looking = group.create_task(self.looker.look(next_hop.domain, None))
+            tlsrpt = group.create_task(find_tlsrpt(self.resolver, next_hop.domain))
+            facts = group.create_task(self._look(next_hop))
+        observed, seen = looking.result(), facts.result()
+        report = check(observed, None, terms.now, terms.anchors)
+        published = [each for each in report.findings if not each.code.startswith(_SENDING)]
+        findings = rank((*find_live(seen, terms), *map(_translate, published)))
+        verdicts = tuple(judge_domain(sender, seen, terms.anchors, terms.now) for sender in SENDERS)
+        return Checked(seen, tlsrpt.result(), findings, verdicts, report.undecided)
+
+    async def _look(self, next_hop: NextHop) -> DomainFacts:
+        assert next_hop.domain is not None
+        route = await self.finder.find(next_hop)
+        if isinstance(route, NoRoute):
+            return DomainFacts(
+                next_hop.domain,
+                tuple(
+                    HostFacts(each.name, each.preference, error=each.error) for each in route.hosts
+                ),
+                route.mx_security,
+                await self.policy.find_mta_sts(next_hop),
+                no_route=route.reason,
+                is_no_route_permanent=route.is_permanent,
+            )
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self._look_at_host(route, host))
+                for host in route.hosts[:MAX_HOSTS]
+            ]
+        expanded = route.mx_aliases[-1].target if route.mx_aliases else None
+        return DomainFacts(
+            next_hop.domain,
+            tuple(task.result() for task in tasks),
+            route.mx_security,
+            await self.policy.find_mta_sts(next_hop),
+            expanded,
+        )
+
+    async def _look_at_host(self, route: Route, host: MxHost) -> HostFacts:
+        if not host.addresses:
+            return HostFacts(
+                host.name, host.preference, error=host.error, is_undecided=host.is_undecided
+            )
+        published = await self.policy.find_published(route, host)
+        sni = _find_sni(host, published)
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self._look_at_address(route, address, sni))
+                for address in host.addresses[:MAX_ADDRESSES]
+            ]
+        addresses = tuple(task.result() for task in tasks)
+        return HostFacts(host.name, host.preference, addresses, published.tlsa)
+
+    async def _look_at_address(
+        self, route: Route, address: HostAddress, sni: str | None
+    ) -> AddressFacts:
+        door = Door(address.ip, route.next_hop.port, sni)
+        probes = await self.asker.ask(door)
+        state = _find_state(probes)
+        return AddressFacts(address.ip, address.security, state, probes, probes[0].detail)
+
+
+def _find_sni(host: MxHost, published: Published) -> str | None:
+    """Give the name that a correct sender sends: RFC 7672 §8.1, RFC 8461 §7.1."""
+    if published.tlsa is not None and published.tlsa.base_domain is not None:
+        return published.tlsa.base_domain
+    return host.name
+
+
+def _find_state(probes: tuple[Probe, ...]) -> State:
+    """Say what an address comes to: the worst of its probes that were made."""
+    made = [probe.state for probe in probes if probe.state is not State.NOT_TESTED]
+    for state in (State.UNREACHABLE, State.BLOCKED, State.FINDING):
+        if made and (made[0] is state or (state is State.FINDING and state in made)):
+            return state
+    return State.OK if made else State.NOT_TESTED
+
+
+def _translate(found: publishing.Finding) -> Finding:
+    return Finding(
+        str(found.code), _SEVERITIES[found.severity], found.name, found.text, "", found.fix
+    )

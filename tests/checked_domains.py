@@ -1,0 +1,29 @@
+"""What `letterlock check` says of domains, beside what a log says of deliveries to them."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tests.journeys.running_node import NodeFiles
+
+OURS, POSTFIX_DANE = "dane-and-mta-sts", "postfix-dane"
+"""Senders: what a node of ours is, and Postfix at level `dane`."""
+
+_BY_WORD = {"Verified": "authenticated", "": "clear"}
+
+
+def check_domains(files: NodeFiles, *domains: str) -> Mapping[str, Mapping[str, str]]:
+    """Give the outcome for each of several domains and each sender. No mail is sent."""
+    assert len(domains) > 1, "one alone is no list"
+    found = files.command("check", "--json", "--pace", "0", *domains)
+    assert found.code in (0, 1), found.error
+    documents: list[dict[str, Any]] = json.loads(found.output)
+    return {
+        document["domain"]: {each["sender"]: each["outcome"] for each in document["verdicts"]}
+        for document in documents
+    }
+
+
+def find_outcome(status: str, word: str) -> str:
+    """Give the outcome of a delivery by its log: its status, and the word of its TLS line."""
+    return _BY_WORD.get(word, "encrypted") if status == "sent" else "defer"

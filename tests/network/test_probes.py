@@ -1,0 +1,154 @@
+"""One question to one address, asked of servers that misbehave."""
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from letterlock.network.probes import ProbeQuestion, probe_smtp
+from letterlock.protocols.check.facts import AskedSni, Probe, State
+from letterlock.protocols.tls.client_hello import KeyType
+from letterlock.protocols.tls.handshake import FailureCause, Handshake, HandshakeFailed
+from tests.misbehaving import GOOD_EXTENSIONS, Act, Conduct, Server, TlsConduct, serving
+from tests.network.certificates import issue
+
+HOST = "mx.peer.example"
+OWN = ProbeQuestion(AskedSni.OWN, HOST)
+
+
+@asynccontextmanager
+async def one(conduct: Conduct) -> AsyncIterator[Server]:
+    async with serving(conduct) as (server,):
+        yield server
+
+
+async def ask(server: Server, question: ProbeQuestion = OWN, seconds: float = 20.0) -> Probe:
+    return await probe_smtp(server.ip, server.port, "checker.example", question, seconds)
+
+
+def good(**parts: object) -> Conduct:
+    return replace(Conduct(issue((HOST,), "ec")), **parts)  # type: ignore[arg-type] # passed on
+
+
+async def test_a_good_server_is_asked_no_more_than_is_needed() -> None:
+    async with one(good(extensions=(*GOOD_EXTENSIONS, "REQUIRETLS"))) as server:
+        probe = await ask(server)
+    assert (probe.state, probe.sni, probe.key) == (State.OK, HOST, None)
+    assert isinstance(probe.handshake, Handshake)
+    assert probe.handshake.chain[0] == issue((HOST,), "ec").der
+    assert probe.is_starttls_offered
+    assert probe.offers_requiretls
+    verbs = [line.split()[0] for line, _ in server.seen.commands]
+    assert verbs == ["EHLO", "STARTTLS", "EHLO", "QUIT"]
+    assert any("TLS: TLSv1.3" in line for line in probe.transcript)
+
+
+@pytest.mark.parametrize("sni", [None, "unknown.invalid"])
+async def test_other_names_are_sent_as_they_are_asked_for(sni: str | None) -> None:
+    asked = AskedSni.NONE if sni is None else AskedSni.WRONG
+    async with one(good()) as server:
+        probe = await ask(server, ProbeQuestion(asked, sni))
+    assert (probe.state, probe.asked, server.seen.snis) == (State.OK, asked, [sni])
+    assert [line.split()[0] for line, _ in server.seen.commands] == ["EHLO", "STARTTLS", "QUIT"]
+
+
+async def test_a_key_of_one_type_can_be_asked_for() -> None:
+    both = good(tls=TlsConduct(second=issue((HOST,), "rsa")))
+    async with one(both) as server:
+        for key, issued in (
+            (KeyType.RSA, issue((HOST,), "rsa")),
+            (KeyType.ECDSA, issue((HOST,), "ec")),
+        ):
+            probe = await ask(server, ProbeQuestion(AskedSni.OWN, HOST, key))
+            assert isinstance(probe.handshake, Handshake)
+            assert probe.handshake.chain[0] == issued.der
+    async with one(good()) as server:
+        probe = await ask(server, ProbeQuestion(AskedSni.OWN, HOST, KeyType.RSA))
+    assert isinstance(probe.handshake, HandshakeFailed)
+
+
+@pytest.mark.parametrize(
+    ("answers", "detail"),
+    [
+        ({"banner": "421 4.3.2 too many connections"}, "it said 421 4.3.2 too many"),
+        ({"banner": "554 5.7.1 you are listed"}, "it said 554 5.7.1 you are"),
+        ({"EHLO": "450 4.7.1 greylisted"}, "it said 450 4.7.1"),
+        ({"banner": Act.CLOSE}, "closed"),
+        ({"banner": "hello"}, "not SMTP"),
+        ({"STARTTLS": "421 4.3.2 going down"}, "STARTTLS is refused: 421"),
+    ],
+)
+async def test_who_does_not_want_to_talk_to_us_is_blocked(
+    answers: dict[str, str | Act], detail: str
+) -> None:
+    async with one(good(answers=answers)) as server:
+        probe = await ask(server)
+    assert probe.state is State.BLOCKED
+    assert detail in probe.detail
+
+
+async def test_a_tarpit_is_told_from_a_host_that_is_not_there() -> None:
+    async with one(good(answers={"banner": Act.SILENCE})) as server:
+        probe = await ask(server, seconds=0.2)
+        assert probe.state is State.BLOCKED
+        gone = await probe_smtp("127.0.0.1", 1, "checker.example", OWN, 5)
+    assert (gone.state, gone.handshake) == (State.UNREACHABLE, None)
+
+
+@pytest.mark.parametrize(
+    ("conduct", "is_offered", "detail"),
+    [
+        (Conduct(has_starttls=False), False, "STARTTLS is not offered"),
+        (good(answers={"STARTTLS": "454 4.7.0 no TLS"}), True, "STARTTLS is refused: 454"),
+        (good(answers={"STARTTLS": Act.CLOSE}), True, "waiting for STARTTLS"),
+    ],
+)
+async def test_a_host_without_tls(conduct: Conduct, is_offered: bool, detail: str) -> None:
+    async with one(conduct) as server:
+        probe = await ask(server)
+    assert (probe.state, probe.handshake) == (State.FINDING, None)
+    assert probe.is_starttls_offered is is_offered
+    assert detail in probe.detail
+
+
+@pytest.mark.parametrize(
+    ("conduct", "cause"),
+    [
+        (good(tls=TlsConduct(is_sni_refused=True)), FailureCause.ALERT_RECEIVED),
+        (good(instead_of_tls=b"no TLS at all\r\n"), FailureCause.NOT_TLS),
+        (good(instead_of_tls=Act.CLOSE), FailureCause.CLOSED),
+        (good(injected=b"250 injected\r\n"), FailureCause.NOT_TLS),
+        (
+            good(tls=TlsConduct(client_ca=issue((HOST,)).certificate_pem)),
+            FailureCause.ALERT_RECEIVED,
+        ),
+    ],
+)
+async def test_a_handshake_that_fails(conduct: Conduct, cause: FailureCause) -> None:
+    """RFC 3207 §6, too: what comes behind the 220 in clear is no TLS."""
+    async with one(conduct) as server:
+        probe = await ask(server)
+    assert probe.state is State.FINDING
+    assert isinstance(probe.handshake, HandshakeFailed)
+    assert probe.handshake.cause is cause
+
+
+async def test_tls_of_any_age_is_seen_where_it_is_welcome() -> None:
+    old = TlsConduct(
+        versions=(ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1), ciphers="ALL:@SECLEVEL=0"
+    )
+    async with one(Conduct(issue((HOST,), "rsa"), tls=old)) as server:
+        strict = await ask(server)
+        seen = await ask(server, replace(OWN, is_old_welcome=True))
+    assert isinstance(strict.handshake, HandshakeFailed)
+    assert isinstance(seen.handshake, Handshake)
+    assert seen.handshake.version == "TLSv1"
+
+
+async def test_a_host_that_hangs_up_under_tls_has_shown_its_certificate() -> None:
+    async with one(good(under_tls={"EHLO": Act.CLOSE})) as server:
+        probe = await ask(server)
+    assert isinstance(probe.handshake, Handshake)
+    assert not probe.offers_requiretls
