@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import textwrap
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,12 +21,19 @@ from letterlock.network.dns import Resolver
 from letterlock.network.dns_backends import make_backend
 from letterlock.network.dns_cache import CachingResolver
 from letterlock.node.building import build_certificates
+from letterlock.node.explaining import Silence
 from letterlock.node.listeners import Listeners
 from letterlock.node.policy import load_policy
+from letterlock.node.reporting import ReportBuilder
+from letterlock.node.signing import make_key_plan
 from letterlock.node.worker import Common, Worker
 from letterlock.protocols.dns.answers import Answer
 from letterlock.protocols.mta_sts.cache import CachedPolicy
+from letterlock.services.deliver.anchors import AnchorFiles
 from letterlock.services.receive.session import COUNTERS
+from letterlock.services.report.sending import Sending
+from letterlock.services.sign.keys import make_missing_key
+from letterlock.storage.dkim_keys import DkimKeyFiles
 from letterlock.storage.queue import MessageStory, QueueId
 from letterlock.storage.sqlite.policies import read_policy
 from letterlock.storage.sqlite.reader import SqliteQueueReader
@@ -35,6 +43,8 @@ MAIL_LOG_NAME = "mail.log"
 PATIENCE_SECONDS = 10.0
 """How long a delivery may take: nothing here is further away than loopback."""
 MAX_ANSWERS = 100
+MAX_TEXT_OCTETS = 255
+"""Of one string of a TXT record (RFC 1035 §3.3.14)."""
 _LOOK_SECONDS = 0.01
 
 
@@ -71,6 +81,25 @@ class Node:
     certificate_names: tuple[str, ...]
     counters: NamedCounters
     lookups: Lookups
+    worker: Worker
+
+    async def send_reports(self, clock: Clock) -> None:
+        """Send the reports on TLS of all days that are over by a clock, as nodes do by their own.
+
+        Raises StoreUnavailable.
+        """
+        builder = ReportBuilder(self.config, clock, Silence())
+        store = builder.make_store("demo")
+        find_anchors = AnchorFiles(self.config.policy.trust_files).load
+        mail = self.worker.make_report_carrier()
+        await store.open()
+        try:
+            sending = Sending(builder.make_tools(store, self.lookups, find_anchors, mail))
+            await sending.plan(is_hurried=True)
+            while await sending.work():
+                pass
+        finally:
+            await store.close()
 
     @property
     def config_file(self) -> Path:
@@ -129,25 +158,40 @@ async def running(folder: Path, listeners: Listeners, clock: Clock) -> AsyncIter
     lookups = Lookups(CachingResolver(backend, clock))
     certificates = build_certificates(config, clock.now())
     assert certificates is not None, "both configurations have one"
-    node = Node(folder, config, certificates.names, NamedCounters(COUNTERS, 1), lookups)
-    with _open_log(node.mail_log) as stream:
+    counters = NamedCounters(COUNTERS, 1)
+    with _open_log(folder / MAIL_LOG_NAME) as stream:
         common = Common(
             config=config,
             policy=load_policy(config.policy),
             certificates=certificates,
             clients=SharedCounters(1, secrets.token_bytes(32)),
-            counters=node.counters,
+            counters=counters,
             clock=clock,
             log=make_stream_log(clock, config.hostname, stream=stream),
             resolver=lookups,
         )
         worker = Worker(common, 0)
+        node = Node(folder, config, certificates.names, counters, lookups, worker)
         async with asyncio.TaskGroup() as tasks:
             is_ready = asyncio.Event()
             tasks.create_task(worker.run(listeners.groups[0], is_ready.set))
             await is_ready.wait()
             yield node
             worker.stop()
+
+
+def make_signing_keys(folder: Path) -> dict[str, str]:
+    """Make the DKIM keys of the node whose configuration is there; gives names and their TXT."""
+    config = load_config(folder / CONFIG_NAME)
+    files = DkimKeyFiles(config.dkim.key_dir)
+    records = {}
+    for which in make_key_plan(config).list_all():
+        key = make_missing_key(files, which)
+        if key is not None:
+            texts = textwrap.wrap(key.record, MAX_TEXT_OCTETS)
+            name = f"{which.selector}._domainkey.{which.domain}"
+            records[name] = " ".join(f'"{text}"' for text in texts)
+    return records
 
 
 def _make_folders(config: Config) -> None:

@@ -1,7 +1,8 @@
 """The demo from its beginning to its end, in the order in which it is shown.
 
 Five messages, each for a domain with another reason for the TLS that it must have: three go, to
-hosts that are proved; two wait. Exit codes: 0 when every claim held, 1 when one did not.
+hosts that are proved; two wait. Last comes what the sender reports of it. Exit codes: 0 when every
+claim held, 1 when one did not.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from letterlock.base.clock import Clock, SystemClock
 from letterlock.base.errors import LocalError
 from letterlock.demo.facts import Attempt
 from letterlock.demo.invitation import invite
+from letterlock.demo.reports import show_reports
 from letterlock.demo.screen import Screen
 from letterlock.demo.setting import Setting
 from letterlock.demo.stage import Stage, set_up
@@ -55,8 +57,8 @@ async def _play(screen: Screen, folder: Path, setting: Setting, *, once: bool) -
     began = clock.monotonic()
     screen.say(
         "Two mail servers on this machine's loopback, and five messages from one to the other. "
-        "Three go, over channels that were verified; two wait, as theirs can't be. Nothing leaves "
-        "this machine."
+        "Three go, over channels that were verified; two wait, as theirs can't be. The day after, "
+        "the domains hear of it. Nothing leaves this machine."
     )
     async with set_up(folder, setting, clock) as stage:
         try:
@@ -74,6 +76,7 @@ async def _play(screen: Screen, folder: Path, setting: Setting, *, once: bool) -
 async def _show_all(screen: Screen, stage: Stage, clock: Clock) -> list[MessageStory]:
     await show_stage(screen, stage)
     stories = [await show(screen, stage, clock) for show in MESSAGES]
+    await show_reports(screen, stage, clock)
     claim_nothing_in_clear(screen, stage)
     return stories
 

@@ -41,15 +41,20 @@ RECIPIENTS = (ALICE, BOB, CAROL, DAVE, ERIN)
 AUTHORITY = "Letterlock demo CA"
 
 _STS = f'_mta-sts TXT "v=STSv1; id=1"\nmta-sts A {POLICY_HOST_IP}'
+TLSRPT = f"v=TLSRPTv1; rua=mailto:{ALICE}"
+"""The record of the domains that want reports: they are those with MTA-STS policies."""
+_ASKING = f'{_STS}\n_smtp._tls TXT "{TLSRPT}"'
 ZONES = {
+    SENDER_DOMAIN: f"@ MX 10 {SENDER_HOST}.\n{SENDER_HOST}. A {SENDER_IP}",
     RIGHT_DOMAIN: f"@ MX 10 {RIGHT_HOST}.\n{RIGHT_HOST}. A {RIGHT_IP}",
     WRONG_DOMAIN: f"@ MX 10 {WRONG_HOST}.\n{WRONG_HOST}. A {WRONG_IP}",
     SIGNED_DOMAIN: f"@ MX 10 {SIGNED_HOST}.\n{SIGNED_HOST}. A {RIGHT_IP}",
-    LISTED_DOMAIN: f"@ MX 10 {LISTED_HOST}.\n{LISTED_HOST}. A {RIGHT_IP}\n{_STS}",
-    UNLISTED_DOMAIN: f"@ MX 10 {RIGHT_HOST}.\n{_STS}",
+    LISTED_DOMAIN: f"@ MX 10 {LISTED_HOST}.\n{LISTED_HOST}. A {RIGHT_IP}\n{_ASKING}",
+    UNLISTED_DOMAIN: f"@ MX 10 {RIGHT_HOST}.\n{_ASKING}",
     BROKEN_DOMAIN: f"@ MX 10 {RIGHT_HOST}.",
 }
-"""As zone files have it: `@` is the domain itself. The TLSA record is added when there is a key."""
+"""As zone files have it: `@` is the domain itself. The TLSA record is added when there is a key,
+and so are the sender's DKIM keys."""
 
 
 @dataclass(frozen=True, slots=True)

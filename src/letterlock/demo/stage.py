@@ -16,7 +16,7 @@ from letterlock.base.config.values import ListenAddress
 from letterlock.base.errors import LocalError
 from letterlock.demo.certificates import make_certificates, name_files
 from letterlock.demo.configs import format_receiver, format_sender
-from letterlock.demo.nodes import CONFIG_NAME, Node, running
+from letterlock.demo.nodes import CONFIG_NAME, Node, make_signing_keys, running
 from letterlock.demo.setting import (
     BROKEN_DOMAIN,
     POLICY_HOST_IP,
@@ -70,6 +70,8 @@ async def set_up(folder: Path, setting: Setting, clock: Clock) -> AsyncIterator[
             "sender": format_sender(own, str(resolver), policy_host.port, setting.level),
         }
         _write(folder, {f"{node}/{CONFIG_NAME}": text for node, text in configs.items()})
+        for name, record in (await asyncio.to_thread(make_signing_keys, folder / "sender")).items():
+            zones.set(name, "TXT", record)
         receiver = await stack.enter_async_context(running(folder / "receiver", receiving, clock))
         sender = await stack.enter_async_context(running(folder / "sender", sending, clock))
         yield Stage(folder, resolver, policy_host, certificates.authority, receiver, sender)

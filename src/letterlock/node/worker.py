@@ -54,6 +54,7 @@ from letterlock.services.receive.names import ClientNames
 from letterlock.services.receive.opening import ResultsGuard
 from letterlock.services.receive.recipients import RelayClients
 from letterlock.services.receive.session import Receiver, ReceivingSession
+from letterlock.services.report.carrying import MailCarrier
 from letterlock.storage.ids import QueueIds
 
 DRAIN = timedelta(minutes=10)
@@ -281,10 +282,14 @@ class Worker:
         )
 
     async def _report(self, reporting: Reporting) -> None:
-        mail = self._report_builder().make_mail_carrier(
+        mail = self.make_report_carrier()
+        await reporting.run(self._builder.resolver, self._builder.anchors.load, mail)
+
+    def make_report_carrier(self) -> MailCarrier:
+        """Make what puts reports into this worker's queue."""
+        return self._report_builder().make_mail_carrier(
             self._builder.resolver, self._stores, self._ids.make, self._tables
         )
-        await reporting.run(self._builder.resolver, self._builder.anchors.load, mail)
 
     def _report_builder(self) -> ReportBuilder:
         return ReportBuilder(self._common.config, self._common.clock, self._common.log)
