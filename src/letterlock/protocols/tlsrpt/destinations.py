@@ -70,7 +70,7 @@ def _parse_mailto(rest: str) -> MailDestination:
     address = _ENCODED.sub(lambda found: chr(int(found[1], 16)), rest.partition("?")[0])
     found = _ADDRESS.match(address)
     if found is None:
-        raise DestinationError(f"not one mail address: {ascii(address[:80])}")
+        raise DestinationError(f"not one mail address: {address[:80]!a}")
     try:
         return MailDestination(f"{found['local']}@{_parse_host_name(found['domain'])}")
     except DomainError as error:
