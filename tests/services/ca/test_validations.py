@@ -3,6 +3,7 @@
 RFC 8555 §7.5.1, §8.2; Baseline Requirements 3.2.2.8, 5.4.1.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -15,7 +16,7 @@ from letterlock.protocols.acme.problems import Problem
 from letterlock.protocols.acme.server.objects import Authorization, Challenge
 from letterlock.protocols.acme.server.places import Places
 from letterlock.protocols.acme.server.public_keys import make_public_key
-from letterlock.protocols.acme.server.rate_limits import Limit
+from letterlock.protocols.acme.server.rate_limits import Counter, Limit
 from letterlock.protocols.acme.server.refusals import ErrorType, Refusal
 from letterlock.protocols.acme.server.transitions import deactivate_authorization, respond
 from letterlock.protocols.acme.states import AuthorizationStatus, ChallengeStatus
@@ -26,11 +27,11 @@ from letterlock.protocols.caa.decide import Issuance
 from letterlock.protocols.caa.rechecks import RecheckRule, find_due
 from letterlock.protocols.dns.answers import CaaRecord
 from letterlock.services.ca.issuances import Issuances
-from letterlock.services.ca.requests.limits import RequestLimits
+from letterlock.services.ca.requests.limits import RequestLimits, count_in_a_row
 from letterlock.services.ca.validating.perspectives import Perspectives
 from letterlock.services.ca.validating.validate import Validation, Validator
 from letterlock.services.ca.validations import ValidationRules, Validations
-from letterlock.storage.ca.kept import Claimed, KeptAuthorization, Lease, Work, WorkKind
+from letterlock.storage.ca.kept import Claimed, KeptAuthorization, Lease, PausedName, Work, WorkKind
 from letterlock.storage.queue import StoreUnavailable
 from tests.fakes import FakeClock, FakeLog
 from tests.services.ca.validating.scene import BOUNDS, TOKEN, Scene
@@ -288,3 +289,48 @@ async def test_failures_of_a_name_are_counted_and_successes_are_not() -> None:
     authority.publish()
     await authority.try_once()
     assert list(authority.store.counters.values()) == [counter]
+
+
+async def test_a_name_that_fails_for_months_is_paused_and_a_success_empties_the_count() -> None:
+    limits = RequestLimits(page="https://ca.example/paused")
+    authority = Authority(rules=replace(RULES, limits=limits))
+    identifier = authority.kept.authorization.identifier
+    counter = count_in_a_row("an-account-id-00", identifier)
+    full = authority.clock.now() + timedelta(days=3599, hours=12)
+    authority.store.counters[counter.limit.name, counter.key] = replace(counter, empty_at=full)
+    authority.scene.resolver.set("_acme-challenge.a.example", "TXT", b"other")
+    await authority.try_once()
+    assert authority.store.paused == [
+        PausedName("an-account-id-00", identifier, authority.clock.now())
+    ]
+    authority.respond("a.example")
+    authority.publish()
+    assert (await authority.try_once()).status is ChallengeStatus.VALID
+    (kept,) = await authority.store.load_counters([counter])
+    assert kept.empty_at is None
+    authority.respond("a.example")
+    authority.scene.resolver.set("_acme-challenge.a.example", "TXT", b"other")
+    await authority.try_once()
+    assert len(authority.store.paused) == 1
+
+
+async def test_who_counts_on_the_same_limit_meanwhile_does_not_hold_up_the_outcome() -> None:
+    limits = RequestLimits(page="https://ca.example/paused")
+    authority = Authority(rules=replace(RULES, limits=limits))
+    authority.scene.resolver.set("_acme-challenge.a.example", "TXT", b"other")
+    store, counter = (
+        authority.store,
+        count_in_a_row("an-account-id-00", authority.kept.authorization.identifier),
+    )
+    real = store.load_counters
+
+    async def be_overtaken_once(counters: Sequence[Counter]) -> tuple[Counter, ...]:
+        found = await real(counters)
+        store.counters[counter.limit.name, counter.key] = replace(
+            counter, empty_at=authority.clock.now() + timedelta(days=2)
+        )
+        return found
+
+    store.load_counters = be_overtaken_once  # type: ignore[method-assign] # as another would
+    assert (await authority.try_once()).status is ChallengeStatus.INVALID
+    assert len(authority.logged) == 1

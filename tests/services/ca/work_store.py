@@ -7,14 +7,16 @@ from datetime import datetime
 from letterlock.protocols.acme.server.rate_limits import Counter, Exceeded, use
 from letterlock.protocols.audit.records import AuditEntry
 from letterlock.storage.ca.changes import (
+    AddPause,
     AddWork,
     Change,
     ChangeAuthorization,
+    ChangeCounter,
     EndWork,
     PutOffWork,
     UseCounter,
 )
-from letterlock.storage.ca.kept import Claimed, KeptAuthorization, WorkKind
+from letterlock.storage.ca.kept import Claimed, KeptAuthorization, PausedName, WorkKind
 from letterlock.storage.queue import StoreUnavailable
 
 
@@ -26,6 +28,7 @@ class WorkStore:
         self.authorizations: dict[str, KeptAuthorization] = {}
         self.counters: dict[tuple[str, str], Counter] = {}
         self.entries: list[AuditEntry] = []
+        self.paused: list[PausedName] = []
         self.is_away = False
         self.commits = 0
 
@@ -56,8 +59,20 @@ class WorkStore:
                 held = self.authorizations[before.id]
                 self.authorizations[before.id] = KeptAuthorization(after, check or held.check)
                 return held.authorization == before
+            case _:
+                return self._count(change)
+
+    def _count(self, change: Change) -> bool:
+        match change:
             case UseCounter(counter, now):
                 return self._use(counter, now)
+            case ChangeCounter(before, after):
+                held = self._find(before)
+                self.counters[after.limit.name, after.key] = after
+                return held == before
+            case AddPause(pause):
+                self.paused.append(pause)
+                return True
             case _:
                 raise NotImplementedError(change)
 

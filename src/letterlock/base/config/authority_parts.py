@@ -21,6 +21,7 @@ from letterlock.base.config.values import (
     lasting,
     parse_address,
     parse_duration,
+    parse_https_url,
     parse_ip_address,
     parse_listen_address,
 )
@@ -289,9 +290,10 @@ class CaLimitsSection:
     failures_per_name: Rate | None = field(default=Rate(60, timedelta(hours=1)))
     """Failed validations of one name by one account."""
 
-    pause_failing: bool = False
-    """Whether names that fail for months, and never succeed, are paused until their account's
-    holder is spoken to."""
+    pause_page: Annotated[str, Parsed(parse_https_url, "https URL")] | None = None
+    """A page of yours that tells whom to write to. With it, names that fail day after day for
+    months, and never succeed, are paused: who orders one again is sent there, until
+    `letterlock ca unpause`."""
 
 
 @dataclass(frozen=True, slots=True)

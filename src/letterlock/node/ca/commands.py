@@ -8,7 +8,7 @@ import getpass
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from letterlock.base.clock import Clock
@@ -27,7 +27,9 @@ from letterlock.services.ca import halting
 from letterlock.services.ca.external_accounts import ExternalAccounts
 from letterlock.services.ca.hierarchy.chains import load_certificates
 from letterlock.services.ca.publications import find_key_identifier
+from letterlock.services.ca.requests.limits import count_in_a_row
 from letterlock.services.ca.revoking import Revoker
+from letterlock.storage.ca.changes import ChangeCounter, RemovePause
 from letterlock.storage.ca.kept import Halt, Issued, ListedCertificate
 from letterlock.storage.ca.store import AuthorityStore
 
@@ -107,6 +109,16 @@ async def halt(store: AuthorityStore, why: str, clock: Clock) -> Halt:
 async def resume(store: AuthorityStore, clock: Clock) -> Halt:
     """Let it go on. Raises StoreUnavailable."""
     return await halting.resume(store, f"operator {find_operator()}", clock.now())
+
+
+async def unpause(store: AuthorityStore, account_id: str, name: Identifier) -> bool:
+    """Let an account order a name again. False: it is not paused. Raises StoreUnavailable."""
+    name = Identifier(name.type, name.base)
+    for pause in await store.find_paused(account_id, [name]):
+        (counter,) = await store.load_counters([count_in_a_row(account_id, name)])
+        emptied = ChangeCounter(counter, replace(counter, empty_at=None))
+        return await store.commit([RemovePause(pause), emptied])
+    return False
 
 
 async def make_account_key(store: AuthorityStore, name: str) -> ExternalAccount:

@@ -105,6 +105,7 @@ def make_limits(section: CaSection) -> RequestLimits:
             spares_replacements=True,
         ),
         failures_per_name=_make_limit("failed validations of a name", limits.failures_per_name),
+        page=limits.pause_page,
     )
 
 

@@ -14,7 +14,7 @@ from letterlock.base.clock import Clock
 from letterlock.base.log import Log, Service
 from letterlock.protocols.acme.problems import Problem
 from letterlock.protocols.acme.server.objects import Authorization, Challenge
-from letterlock.protocols.acme.server.rate_limits import Counter, Exceeded, use
+from letterlock.protocols.acme.server.rate_limits import Counter, Exceeded, note_validation, use
 from letterlock.protocols.acme.server.refusals import ErrorType
 from letterlock.protocols.acme.server.transitions import (
     accept_challenge,
@@ -31,20 +31,22 @@ from letterlock.protocols.caa.decide import Issuance
 from letterlock.protocols.caa.rechecks import CaaCheck
 from letterlock.services.ca.audit_entries import describe_validation
 from letterlock.services.ca.issuances import Issuances
-from letterlock.services.ca.requests.limits import RequestLimits, count_failure
+from letterlock.services.ca.requests.limits import RequestLimits, count_failure, count_in_a_row
 from letterlock.services.ca.validating.validate import Validation
 from letterlock.storage.ca.changes import (
+    AddPause,
     Change,
     ChangeAuthorization,
+    ChangeCounter,
     EndWork,
     PutOffWork,
     UseCounter,
 )
-from letterlock.storage.ca.kept import Claimed, KeptAuthorization, Lease
+from letterlock.storage.ca.kept import Claimed, KeptAuthorization, Lease, PausedName
 from letterlock.storage.ca.store import Commits
 
 MAX_COMMITS = 5
-"""An authorization changes meanwhile only when its client gives it up."""
+"""Its client may give an authorization up meanwhile, or count on the same limit elsewhere."""
 
 _WORTH_ANOTHER_TRY = frozenset(
     {ErrorType.CONNECTION, ErrorType.DNS, ErrorType.TLS, ErrorType.SERVER_INTERNAL}
@@ -163,16 +165,15 @@ class Validations:
             after = self._conclude(before, challenge, tried, now, is_further=is_further)
             changes: list[Change] = [ChangeAuthorization(before, after, tried.check)]
             changes.append(PutOffWork(lease, due) if due is not None else EndWork(lease))
-            if tried.problem is not None and due is None:
-                changes += await self._count_failure(before, now)
+            if due is None:
+                changes += await self._count(before, now, is_valid=tried.problem is None)
             if await self._store.commit(changes, [entry]):
                 self._tell(after, challenge, tried.problem, is_further=is_further)
                 return due
             kept = await self._store.load_authorization(before.id)
-            if kept is None or kept.authorization == before:
-                # The lease was another's, who does it anew.
-                return None
+            assert kept is not None, "authorizations stay"
             before = kept.authorization
+        # The lease is another's, who does it anew.
         return None
 
     def _is_further(self, problem: Problem | None, lease: Lease) -> bool:
@@ -198,15 +199,25 @@ class Validations:
             return note_failed_try(before, challenge.type, tried.problem)
         return fail_challenge(before, challenge.type, tried.problem)
 
-    async def _count_failure(self, authorization: Authorization, now: datetime) -> list[Change]:
-        """Count on the limit of failures; one that is reached already counts no further."""
-        counter = count_failure(
-            self._rules.limits, authorization.account_id, authorization.identifier
-        )
-        if counter is None:
-            return []
-        (kept,) = await self._store.load_counters([counter])
-        return [] if isinstance(use(kept, now), Exceeded) else [UseCounter(counter, now)]
+    async def _count(
+        self, authorization: Authorization, now: datetime, *, is_valid: bool
+    ) -> list[Change]:
+        """Count on the limit of failures, and on what pauses names that never succeed."""
+        limits, changes = self._rules.limits, list[Change]()
+        account, identifier = authorization.account_id, authorization.identifier
+        counter = count_failure(limits, account, identifier)
+        if counter is not None and not is_valid:
+            (kept,) = await self._store.load_counters([counter])
+            # One that is reached already counts no further.
+            changes += [] if isinstance(use(kept, now), Exceeded) else [UseCounter(counter, now)]
+        if limits.page is not None:
+            (kept,) = await self._store.load_counters([count_in_a_row(account, identifier)])
+            after = note_validation(kept, now, is_valid=is_valid)
+            if isinstance(after, Exceeded):
+                changes.append(AddPause(PausedName(account, identifier, now)))
+            elif after != kept:
+                changes.append(ChangeCounter(kept, after))
+        return changes
 
     def _tell(
         self,

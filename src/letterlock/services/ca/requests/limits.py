@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from letterlock.protocols.acme.identifiers import Identifier
 from letterlock.protocols.acme.server.rate_limits import (
+    PAUSING,
     Counter,
     Limit,
     find_address_keys,
@@ -61,3 +62,8 @@ def count_failure(limits: RequestLimits, account_id: str, identifier: Identifier
     if limits.failures_per_name is None:
         return None
     return Counter(limits.failures_per_name, f"{account_id} {identifier.value}")
+
+
+def count_in_a_row(account_id: str, identifier: Identifier) -> Counter:
+    """Give the counter of failures in a row: it pauses a name that never succeeds."""
+    return Counter(PAUSING, f"{account_id} {identifier.value}")
