@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pkcs11
 import pytest
+from cryptography import x509
 
 from letterlock.base.errors import LocalError
 from letterlock.network import pkcs11_token
@@ -17,8 +18,11 @@ from letterlock.protocols.pki.issuance.signing import (
     is_signed_by,
     make_key,
 )
+from letterlock.services.ca.crls import CrlPublisher, CrlRules
 from letterlock.services.ca.keys.opening import TokenKey, open_signer, open_token
 from tests.peers import require_peer
+from tests.services.ca.hierarchy.authorities import make_world
+from tests.services.ca.issuing.office import Office
 from tests.services.ca.keys.tokens import LABEL, PIN, find_module, softhsm
 
 KINDS: tuple[AuthorityKeyKind, ...] = ("ec-p256", "ec-p384", "rsa-2048")
@@ -167,6 +171,27 @@ def test_a_token_that_hangs_makes_nobody_wait_for_ever(
     monkeypatch.setattr(pkcs11_token, "PATIENCE_SECONDS", 0.01)
     with token._lock, pytest.raises(KeyUnavailable, match="does not answer"):
         token.sign("ec-p256", bytes(32), pkcs11.Mechanism.ECDSA)
+
+
+async def test_an_authority_whose_key_is_in_a_token_issues_and_revokes(
+    made: dict[str, AuthorityKey], token: Token, office: Office
+) -> None:
+    """Its session is lost in between: nobody sees it."""
+    world = make_world(TokenSigner(token, "ec-p256", made["ec-p256"]))
+    office = Office(office.kept, office.clock, world)
+    office.signer = world.signer  # type: ignore[assignment]
+    office.authority = world.authority
+    for name in ("a.example", "b.example"):
+        claimed = await office.add_order(name)
+        assert await office.issuing().do(claimed) is None
+        issued = await office.find_issued(claimed)
+        assert issued is not None
+        leaf = x509.load_der_x509_certificate(issued.der)
+        leaf.verify_directly_issued_by(world.certificate)
+        pkcs11.lib(str(find_module())).reinitialize()
+    rules = CrlRules(shards=1)
+    publisher = CrlPublisher(office.kept, [office.authority], rules, office.clock, office.log)
+    assert await publisher.publish_due() == 1
 
 
 def test_a_key_in_a_token_is_that_of_its_certificate(
