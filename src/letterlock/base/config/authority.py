@@ -122,6 +122,14 @@ class CaSection:
     default_profile: Annotated[str, Parsed(parse_word, "word")] | None = None
     """The one that a client gets that asks for none. Unset: the first."""
 
+    compromised_keys: tuple[Path, ...] = ()
+    """Lists of keys that nobody gets a certificate for, as anybody may have them: a line for each,
+    the SHA-256 of its SubjectPublicKeyInfo in hexadecimal."""
+
+    debian_weak_keys: tuple[Path, ...] = ()
+    """Lists of the RSA keys that Debian's OpenSSL made in 2006 to 2008, in the form of Debian's
+    package `openssl-blacklist`, such as `blacklist.RSA-2048`."""
+
     caa_identities: tuple[Domain, ...] = ()
     """The names by which CAA records mean this authority. Unset: `hostname`."""
 
@@ -164,6 +172,7 @@ class CaSection:
     pkcs11: CaTokenSection = field(default_factory=CaTokenSection)
     incidents: CaIncidentsSection = field(default_factory=CaIncidentsSection)
     audit: CaAuditSection = field(default_factory=CaAuditSection)
+    status: CaStatusSection = field(default_factory=CaStatusSection)
 
     def read_database_url(self) -> str | None:
         """Give the database's address, from `database_url_file` if that is set; raises OSError."""
@@ -172,6 +181,5 @@ class CaSection:
         return self.database_url_file.read_text("utf-8").partition("\n")[0].strip()
 
     def find_profile(self) -> str:
-    status: CaStatusSection = field(default_factory=CaStatusSection)
         """Give the name of the profile that is used where none is asked for."""
         return self.default_profile or self.profiles[0].name

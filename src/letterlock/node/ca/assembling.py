@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from starlette.types import ASGIApp
 
 from letterlock.base.clock import Clock
+from letterlock.base.config.authority import CaSection
 from letterlock.base.config.sections import Config
 from letterlock.base.log import Log, Service
 from letterlock.network.dns import Backend
@@ -27,8 +28,8 @@ from letterlock.node.ca.rules import (
     make_places,
     make_validation_rules,
 )
-from letterlock.protocols.acme.fields import parse_url
 from letterlock.node.ca.status_page import make_status_routes
+from letterlock.protocols.acme.fields import parse_url
 from letterlock.protocols.acme.server.nonces import NonceKeys
 from letterlock.protocols.acme.server.places import Places
 from letterlock.protocols.caa.rechecks import RecheckRule
@@ -44,6 +45,7 @@ from letterlock.services.ca.issuing.drafting import Drafter
 from letterlock.services.ca.issuing.judging import IssuingRules
 from letterlock.services.ca.issuing.orders import Issuing
 from letterlock.services.ca.issuing.tools import IssuingTools
+from letterlock.services.ca.keys.refused import load_compromised_keys, load_debian_keys
 from letterlock.services.ca.publications import Publications
 from letterlock.services.ca.requests.authority import (
     Authority,
@@ -116,9 +118,9 @@ def assemble(config: Config, around: Surroundings) -> Assembled:
     resolver = make_own_resolver(config)
     places = make_places(config, around.port)
     issuances = Issuances(section.caa_identities or (config.hostname,), places)
-    refused = RefusedKeys(authorities=_list_own_keys(issuers))
+    refused = _load_refused_keys(section, issuers)
     rules = _make_rules(config, around.owner, refused)
-    tools = _make_tools(config, around, issuers[0], issuances, resolver)
+    tools = _make_tools(config, around, (issuers[0], refused), issuances, resolver)
     publisher = _make_publisher(config, around, issuers)
     revoker = Revoker(around.store, around.clock, around.log, publisher.hurry)
     care = _make_care(config, around, places, issuers[0], revoker)
@@ -136,9 +138,9 @@ def assemble(config: Config, around: Surroundings) -> Assembled:
         find_urgency=make_find_urgency(around.store),
     )
     published = [each for issuer in issuers for each in issuer.published]
+    status = make_status_routes(config, around.store, around.clock, places, resolver)
     return Assembled(
         config=config,
-    status = make_status_routes(config, around.store, around.clock, places, resolver)
         application=make_application(authority, _make_report(around.log), status),
         publications=Publications(around.store, published),
         issuers=issuers,
@@ -171,14 +173,14 @@ def _make_rules(config: Config, owner: str, refused: RefusedKeys) -> RequestRule
 def _make_tools(
     config: Config,
     around: Surroundings,
-    issuer: LoadedIssuer,
+    keys: tuple[LoadedIssuer, RefusedKeys],
     issuances: Issuances,
     resolver: Backend,
 ) -> IssuingTools:
-    section = config.ca
+    section, (issuer, refused) = config.ca, keys
     own = make_own_profile(make_name_rules(section.names))
     profiles = {**make_certificate_profiles(section), own.name: own}
-    rules = IssuingRules(profiles, section.find_profile(), section.crl_shards)
+    rules = IssuingRules(profiles, section.find_profile(), section.crl_shards, refused)
     linter = Linter(EXCUSED if section.public else PRIVATE)
     rule = RecheckRule(section.caa_max_age)
     finder = CaaFinder(resolver, around.clock, may_lack_top=section.validation.private_names)
@@ -245,6 +247,14 @@ def _make_publisher(
 
 def _find_lease(config: Config) -> timedelta:
     return max(find_lease(config.ca), LEAST_LEASE)
+
+
+def _load_refused_keys(section: CaSection, issuers: tuple[LoadedIssuer, ...]) -> RefusedKeys:
+    return RefusedKeys(
+        authorities=_list_own_keys(issuers),
+        compromised=load_compromised_keys(section.compromised_keys),
+        debian=load_debian_keys(section.debian_weak_keys),
+    )
 
 
 def _list_own_keys(issuers: tuple[LoadedIssuer, ...]) -> frozenset[bytes]:
