@@ -135,6 +135,7 @@ EDITS = st.lists(
 
 @given(EDITS)
 def test_no_edit_of_a_log_goes_unseen(edits: list[tuple[str, int, int]]) -> None:
+    """BR 5.4.1; rule 252"""
     log = list(LOG)
     for kind, one, other in edits:
         at, to = one % len(log), other % len(log)

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from letterlock import __version__
 from letterlock.base.clock import Clock
 from letterlock.base.config.sections import Config
 from letterlock.base.log import Log, Service
 from letterlock.node.ca.rules import make_order_profiles
 from letterlock.protocols.acme.fields import parse_url
 from letterlock.protocols.acme.server.places import Places
+from letterlock.protocols.audit.decisions import StartLogged
 from letterlock.protocols.audit.evidence import EvidenceRules
+from letterlock.protocols.audit.records import AuditEntry
 from letterlock.protocols.incidents.notices import Fields, format_mail
 from letterlock.protocols.pki.issuance.signing import Signer
 from letterlock.services.ca.auditing import certificates, log
@@ -62,13 +65,17 @@ class Care:
     tools: CareTools
 
     async def prepare(self) -> None:
-        """Store what is to be done, as soon as the store can be reached."""
-        while self.audit is not None:
+        """Log that we work, and store what is to be done, as soon as the store can be reached."""
+        tools = self.tools
+        began = AuditEntry(tools.clock.now(), StartLogged(tools.owner, "began", __version__))
+        while True:
             try:
-                await self.audit.prepare(self.tools.owner)
+                await tools.store.commit((), (began,))
+                if self.audit is not None:
+                    await self.audit.prepare(tools.owner)
                 break
             except StoreUnavailable as error:
-                self.tools.log.write(Service.CA, f"warning: the audit waits: {error}")
+                tools.log.write(Service.CA, f"warning: the audit waits: {error}")
             await asyncio.sleep(PREPARE_AGAIN_SECONDS)
 
 

@@ -316,13 +316,11 @@ class FindingLogged(Struct, frozen=True, omit_defaults=True, tag_field="kind", t
 
 
 class StartLogged(Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="start"):
-    """A process of the authority began or ended its work, or the log was begun."""
+    """A process of the authority began its work, with the settings as they are now."""
 
     process: str
     action: str
     version: str
-    settings: str | None = None
-    """SHA-256 of the settings that hold."""
 
     @property
     def subject(self) -> str:

@@ -66,7 +66,7 @@ async def test_what_rests_on_all_is_found_good(archive: Archive) -> None:
 
 
 async def test_the_fault_of_2020_is_found_within_a_minute(archive: Archive) -> None:
-    """N names are due, one is looked up N times, and a record that forbids goes unseen."""
+    """N names are due, one is looked up N times, and a record that forbids goes unseen. Rule 253"""
     names = [f"n{number}.example" for number in range(10)]
     for name in names:
         archive.office.resolver.set(name, "CAA", FORBIDS)

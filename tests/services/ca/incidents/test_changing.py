@@ -98,6 +98,13 @@ async def test_of_several_incidents_the_first_that_was_enabled_is_told(scene: Sc
     assert urgency.since == scene.clock.now()
 
 
+async def test_what_affects_nothing_is_no_incident(scene: Scene) -> None:
+    incident = await create(scene.store, scene.describe(), scene.pages(1), START, lambda _: None)
+    assert incident.state is IncidentState.WITHDRAWN
+    with pytest.raises(IncidentError, match="is withdrawn already"):
+        await enable(scene.store, incident.id, "me", START)
+
+
 async def test_each_step_is_taken_once(scene: Scene) -> None:
     await scene.issue(1)
     incident = await scene.enable()

@@ -115,6 +115,7 @@ async def test_an_order_that_has_no_certificate_yet_replaces_nothing(scene: Scen
 async def test_at_the_deadline_all_that_is_left_is_revoked_and_the_incident_ends(
     scene: Scene,
 ) -> None:
+    """BR 4.9.1.1; rule 254"""
     await scene.issue(1, 2, 2)
     incident = await scene.enable()
     work = scene.make_work()

@@ -176,6 +176,7 @@ async def test_a_host_is_asked_ten_times_an_hour_by_whomever(scene: Scene) -> No
 
 
 async def test_all_together_have_a_limit_over_all_processes(scene: Scene) -> None:
+    """RFC 8555 §10.3; rule 256"""
     few = CheckLimits(for_all=Limit("host checks", 2, 2, HOUR))
     kept, clock = scene.office.kept, scene.office.clock
     one, other = (HostChecker(kept, scene.look, clock, few) for _ in range(2))
@@ -218,7 +219,7 @@ SPECIAL = (
 async def test_no_special_address_is_connected_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
-    """Whether it is given, or a name leads there: server-side request forgery."""
+    """Whether it is given, or a name leads there: server-side request forgery. Rule 255"""
     from letterlock.node.ca import status_page  # noqa: PLC0415 - its names are changed here
 
     async def connect(*_: object) -> bytes | Unseen:

@@ -14,12 +14,14 @@ from letterlock.services.ca.halting import halt
 from letterlock.services.ca.incidents.changing import NewIncident, create, enable
 from letterlock.services.ca.incidents.choosing import Choice, choose
 from letterlock.services.ca.incidents.public import KEPT, StatusKeeper
+from letterlock.storage.ca.changes import AddCertificate, AddSerial
 from letterlock.storage.queue import StoreUnavailable
 from letterlock.web.ca.status.checking import HostChecker
 from letterlock.web.ca.status.pages import HEADERS, Pages
 from letterlock.web.ca.status.routes import StatusRoutes
 from tests.authority_running import InnerAuthority, InnerSettings, inner_authority
 from tests.fakes import FakeClock
+from tests.storage.authorities import make_issued, reserve
 from tests.web.ca.status.asgi import ask
 
 
@@ -42,6 +44,7 @@ async def test_the_status_is_there_for_everybody(inner: InnerAuthority) -> None:
 
 
 async def test_an_incident_has_its_page_while_it_is_one(inner: InnerAuthority) -> None:
+    assert await inner.store.commit([AddSerial(reserve(1)), AddCertificate(make_issued(1))])
     now = inner.clock.now()
     until = now + timedelta(days=1)
     page = "https://ca.example/status/incident/{id}"

@@ -73,7 +73,7 @@ async def create(
     now: datetime,
     on_progress: Callable[[Collected], None],
 ) -> Incident:
-    """Make an incident of all that is chosen; gives it, ready to be enabled.
+    """Make an incident of all that is chosen; gives it, ready to be enabled where that is any.
 
     Nothing is told to anybody before it is enabled. One that was broken off stays `collecting`,
     and does nothing. Raises IncidentError and StoreUnavailable.
@@ -101,7 +101,9 @@ async def create(
             rows = tuple(_describe(incident, each) for each in page.certificates)
             await _commit(store, AddAffected(incident.id, rows))
         on_progress(Collected(looked_at, affected))
-    ready = replace(incident, state=IncidentState.READY)
+    # One that affects nothing is none.
+    state = IncidentState.READY if affected else IncidentState.WITHDRAWN
+    ready = replace(incident, state=state, ended=None if affected else now)
     entry = _log(ready, "created", new.who, now, affected)
     await _commit(store, ChangeIncident(incident, ready), entry)
     return ready
