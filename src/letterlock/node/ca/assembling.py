@@ -92,6 +92,7 @@ class Assembled:
     places: Places
     own_profile: Profile
     care: Care
+    resolver: Backend
 
     @property
     def host(self) -> str:
@@ -105,6 +106,12 @@ class Assembled:
                 tasks.create_task(each.run())
             tasks.create_task(self.publisher.run())
             tasks.create_task(self.care.prepare())
+
+    def close(self) -> None:
+        """Give back what its resolver holds, as libunbound does a thread."""
+        close = getattr(self.resolver, "close", None)
+        if close is not None:
+            close()
 
     async def drain(self, seconds: float) -> None:
         """Take nothing more, and wait so long for what is under way."""
@@ -150,6 +157,7 @@ def assemble(config: Config, around: Surroundings) -> Assembled:
         places=places,
         own_profile=make_own_profile(make_name_rules(section.names)),
         care=care,
+        resolver=resolver,
     )
 
 

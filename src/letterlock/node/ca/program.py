@@ -219,6 +219,7 @@ async def _end(assembled: Assembled, working: "asyncio.Task[None]") -> None:
     await assembled.drain(DRAIN_SECONDS)
     working.cancel()
     await asyncio.wait([working])
+    assembled.close()
 
 
 async def _run_with_signals(

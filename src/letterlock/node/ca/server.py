@@ -61,6 +61,8 @@ def make_server(application: ASGIApp, files: ServerFiles) -> Server:
         interface="asgi3",
         lifespan="off",
         log_config=None,
+        # What clients do wrong is not news, and whatever we do wrong is told by `web`.
+        log_level="critical",
         access_log=False,
         server_header=False,
         proxy_headers=False,

@@ -21,6 +21,8 @@ from letterlock.storage.queue import StoreUnavailable
 LOOK_SECONDS = 30.0
 """What another process gives back is seen so soon."""
 MIN_LOOK_SECONDS = 0.05
+FULL_SECONDS = 1.0
+"""While as much is under way as may be."""
 MAX_CLAIMED = 64
 
 Do = Callable[[Claimed], Awaitable[datetime | None]]
@@ -145,7 +147,7 @@ class WorkRunner:
         """Claim what is due, and give the seconds until more is."""
         room = min(self._bounds.at_once - len(self._under_way), MAX_CLAIMED)
         if room <= 0:
-            return LOOK_SECONDS
+            return FULL_SECONDS
         now = self._clock.now()
         until = now + self._bounds.lease
         claimed = await self._store.claim_work(self._kind, self._bounds.owner, now, until, room)
