@@ -34,7 +34,7 @@ CHECK_KEYS = {
     "hosts[].addresses[].detail": "what came of it, in one line",
     "hosts[].addresses[].probes[].asked": "own (as a correct sender does), none or wrong",
     "hosts[].addresses[].probes[].sni": "the server name that was sent, or null",
-    "hosts[].addresses[].probes[].key": "ecdsa or rsa where only that was taken, or null",
+    "hosts[].addresses[].probes[].key": "ECDSA or RSA where only that was taken, or null",
     "hosts[].addresses[].probes[].state": "as of the address",
     "hosts[].addresses[].probes[].detail": "what came of it, in one line",
     "hosts[].addresses[].probes[].starttls": "whether STARTTLS was offered",

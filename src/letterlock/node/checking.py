@@ -17,7 +17,7 @@ from letterlock.node.building import DeliveryBuilder
 from letterlock.node.explaining import Silence
 from letterlock.node.mta_sts import make_fetcher, make_finder
 from letterlock.protocols.check.facts import Probe
-from letterlock.protocols.check.live import Terms
+from letterlock.protocols.check.terms import Terms
 from letterlock.protocols.pki.anchors import TrustAnchors
 from letterlock.protocols.policy.requirement import Level
 from letterlock.protocols.policy.table import PolicyTable, TableEntry

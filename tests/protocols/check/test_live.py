@@ -18,9 +18,11 @@ from letterlock.protocols.check.facts import (
     Probe,
     State,
 )
-from letterlock.protocols.check.findings import RFCS, FindingId, Severity
-from letterlock.protocols.check.live import Terms, find_live, rank
+from letterlock.protocols.check.findings import RFCS, FindingId, Severity, rank
+from letterlock.protocols.check.live import find_live
+from letterlock.protocols.check.policies import find_policies
 from letterlock.protocols.check.senders import SENDERS, judge_domain, judge_host
+from letterlock.protocols.check.terms import Terms
 from letterlock.protocols.dns.answers import Security, TlsaRecord
 from letterlock.protocols.mta_sts.policy import MtaStsMode, MtaStsPolicy
 from letterlock.protocols.pki.anchors import TrustAnchors
@@ -415,3 +417,97 @@ def test_worst_first_and_each_once() -> None:
 
 def test_every_id_says_where_it_is_written() -> None:
     assert set(RFCS) == set(FindingId)
+
+
+def find_published(domain: DomainFacts) -> dict[str, Severity]:
+    found = rank(find_policies(domain, Terms(anchors(), NOW)))
+    assert all(each.rfc == RFCS[FindingId(each.id)] for each in found)
+    return {each.id: each.severity for each in found}
+
+
+@cache
+def other_key() -> Chain:
+    return leaf(HOST).chain_der
+
+
+def test_records_for_the_keys_in_use_and_the_next_one_are_right() -> None:
+    without_sni = replace(own(shake(other_key())), asked=AskedSni.NONE, sni=None)
+    address = make_address(own(shake(good())), without_sni)
+    next_key = ee(other_key())
+    assert find_published(make_domain(address, tlsa=[ee(good()), next_key])) == {
+        "tlsa-unrelated": Severity.INFO
+    }
+    anchor = TlsaRecord(2, 0, 0, authority().der)
+    assert find_published(make_domain(address, tlsa=[anchor])) == {}
+    assert find_published(make_domain(address, tlsa=[ee(good())])) == {
+        "tlsa-breaks-at-renewal": Severity.NOTICE
+    }
+    assert find_published(make_domain(address)) == {}
+
+
+def test_each_address_and_each_type_of_key_must_match_a_record() -> None:
+    """RFC 7672 §3.2: whichever answers, with whichever certificate."""
+    both = make_address(own(shake(good())), replace(own(shake(other_key())), key=KeyType.RSA))
+    domain = make_domain(both, tlsa=[ee(good())])
+    (mismatch, *_) = rank(find_policies(domain, Terms(anchors(), NOW)))
+    assert (mismatch.id, mismatch.severity) == ("tlsa-no-match-served", Severity.CRITICAL)
+    assert mismatch.where == f"{HOST}[{IP}] RSA"
+    assert f"3 1 1 {ee(other_key()).association.hex()}" in mismatch.fix
+    second = make_address(own(shake(other_key())), ip="192.0.2.2")
+    there = make_domain(make_address(own(shake(good()))), second, tlsa=[ee(good())])
+    assert find_published(there).keys() >= {"tlsa-no-match-served"}
+    nothing = make_domain(make_address(own(shake(()))), tlsa=[ee(good())])
+    assert find_published(nothing).keys() >= {"tlsa-no-match-served"}
+
+
+def test_records_that_are_repeated_or_cannot_be_used() -> None:
+    address = make_address(own(shake(good())))
+    twice = make_domain(address, tlsa=[ee(good()), ee(good()), ee(other_key())])
+    assert find_published(twice) == {
+        "tlsa-duplicate": Severity.NOTICE,
+        "tlsa-unrelated": Severity.INFO,
+    }
+    unusable = make_domain(address, tlsa=[TlsaRecord(1, 1, 1, bytes(32))])
+    assert find_published(unusable) == {}
+    silent = make_domain(make_address(state=State.UNREACHABLE), tlsa=[ee(good())])
+    assert find_published(silent) == {}
+
+
+def test_where_dane_and_mta_sts_do_not_say_the_same() -> None:
+    """RFC 8461 §2: neither cancels the other."""
+    chain = self_signed([HOST], now=NOW).chain_der
+    fine_by_dane = make_domain(
+        make_address(own(shake(chain))), tlsa=[ee(chain), OTHER], sts=ENFORCE
+    )
+    assert find_published(fine_by_dane) == {
+        "mta-sts-host-fails": Severity.CRITICAL,
+        "dane-and-mta-sts-disagree": Severity.CRITICAL,
+        "tlsa-unrelated": Severity.INFO,
+    }
+    fine_by_sts = make_domain(make_address(own(shake(good()))), tlsa=[OTHER], sts=ENFORCE)
+    assert find_published(fine_by_sts).keys() == {
+        "tlsa-no-match-served",
+        "dane-and-mta-sts-disagree",
+        "tlsa-unrelated",
+    }
+    both = make_domain(make_address(own(shake(good()))), tlsa=[ee(good()), OTHER], sts=ENFORCE)
+    assert find_published(both) == {"tlsa-unrelated": Severity.INFO}
+    without = make_domain(make_address(own(shake(chain))), sts=ENFORCE)
+    assert find_published(without) == {"mta-sts-host-fails": Severity.CRITICAL}
+    blocked = make_domain(
+        make_address(Probe(AskedSni.OWN, State.BLOCKED, HOST), state=State.BLOCKED), sts=ENFORCE
+    )
+    assert find_published(blocked) == {}
+    testing = MtaStsPolicy(MtaStsMode.TESTING, (f"*.{DOMAIN}",), timedelta(days=7))
+    assert find_published(make_domain(make_address(own(shake(chain))), sts=testing)) == {}
+
+
+def test_behind_an_insecure_mx_only_the_hosts_own_name_counts() -> None:
+    """RFC 7672 §3.2.2."""
+    named = leaf(str(DOMAIN)).chain_der
+    domain = make_domain(
+        make_address(own(shake(named))), tlsa=[TlsaRecord(2, 0, 0, authority().der)]
+    )
+    assert find_published(domain) == {}
+    insecure = replace(domain, mx_security=Security.INSECURE)
+    assert find_published(insecure).keys() >= {"tlsa-no-match-served"}

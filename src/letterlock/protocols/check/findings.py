@@ -4,6 +4,7 @@ What DNS and MTA-STS say by themselves is found by `services.publish`, whose cod
 these are the ids of what only a connection shows.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -22,7 +23,7 @@ class Severity(StrEnum):
 
 
 class FindingId(StrEnum):
-    """What a connection shows."""
+    """What a connection shows, alone or beside what is published."""
 
     NO_ROUTE = "no-route"
     UNREACHABLE = "host-unreachable"
@@ -59,8 +60,6 @@ class FindingId(StrEnum):
     TLSA_UNRELATED = "tlsa-unrelated"
     MTA_STS_FAILS = "mta-sts-host-fails"
     DANE_STS_CONFLICT = "dane-and-mta-sts-disagree"
-    CAA_FORBIDS_SEEN = "caa-forbids-issuer-seen"
-    REVOKED = "certificate-revoked"
 
 
 RFCS = {
@@ -97,8 +96,6 @@ RFCS = {
     FindingId.TLSA_UNRELATED: "RFC 7671 §8",
     FindingId.MTA_STS_FAILS: "RFC 8461 §4.1",
     FindingId.DANE_STS_CONFLICT: "RFC 8461 §2",
-    FindingId.CAA_FORBIDS_SEEN: "RFC 8659 §3",
-    FindingId.REVOKED: "RFC 5280 §5",
 }
 """Where it is said how it should be."""
 
@@ -117,3 +114,16 @@ class Finding:
     evidence: str
     rfc: str
     fix: str = ""
+
+
+def make_finding(
+    found: FindingId, severity: Severity, where: str, evidence: str, fix: str = ""
+) -> Finding:
+    """Make a finding of ours; where it is said how it should be is known by its id."""
+    return Finding(found, severity, where, evidence, RFCS[found], fix)
+
+
+def rank(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Put the worst first, each once."""
+    order = list(Severity)
+    return tuple(sorted(dict.fromkeys(findings), key=lambda each: order.index(each.severity)))

@@ -6,9 +6,8 @@ the host's HELO name and the mail domain do not count (RFC 8461 §4.1, RFC 7672 
 fault is depends on who would fail by it: that is asked of `senders`.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Iterator
+from datetime import timedelta
 from itertools import pairwise
 
 from letterlock.protocols.check.facts import (
@@ -19,16 +18,15 @@ from letterlock.protocols.check.facts import (
     Probe,
     State,
 )
-from letterlock.protocols.check.findings import RFCS, Finding, FindingId, Severity
+from letterlock.protocols.check.findings import Finding, FindingId, Severity
+from letterlock.protocols.check.findings import make_finding as _make
 from letterlock.protocols.check.senders import SENDERS, judge_host
-from letterlock.protocols.pki.anchors import TrustAnchors
+from letterlock.protocols.check.terms import Terms
 from letterlock.protocols.pki.certificate import CertificateFacts, read_certificate
 from letterlock.protocols.pki.chain import compare_names, judge_chain
 from letterlock.protocols.pki.names import CertificateNames
 from letterlock.protocols.tls.handshake import Handshake, HandshakeFailed
 
-DEFAULT_DAYS = 21
-"""How long before its end a certificate is told of."""
 POST_QUANTUM = "MLKEM"
 _OLD_VERSIONS = frozenset({"SSLv3", "TLSv1", "TLSv1.1"})
 _FOLLOWING = tuple(
@@ -63,15 +61,6 @@ _FIXES = {
     FindingId.WRONG_PURPOSE: "get one with the extended key usage serverAuth",
     FindingId.WEAK: "use RSA of 2048 bits or an elliptic curve, signed with SHA-256 or better",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """By what is judged: whom senders trust, when, and how many days ahead is looked."""
-
-    anchors: TrustAnchors
-    now: datetime
-    days: int = DEFAULT_DAYS
 
 
 def find_live(domain: DomainFacts, terms: Terms) -> Iterator[Finding]:
@@ -275,15 +264,3 @@ def _compare_addresses(host: HostFacts) -> Iterator[Finding]:
         )
         fix = "load the same certificate into every server behind that name"
         yield _make(FindingId.ADDRESSES_DIFFER, Severity.INFO, str(host.name), evidence, fix)
-
-
-def rank(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Put the worst first, each once."""
-    order = list(Severity)
-    return tuple(sorted(dict.fromkeys(findings), key=lambda each: order.index(each.severity)))
-
-
-def _make(
-    found: FindingId, severity: Severity, where: str, evidence: str, fix: str = ""
-) -> Finding:
-    return Finding(found, severity, where, evidence, RFCS[found], fix)

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 from letterlock.network.dns import Resolver
 from letterlock.protocols.check.facts import AddressFacts, DomainFacts, HostFacts, Probe, State
-from letterlock.protocols.check.findings import Finding, Severity
-from letterlock.protocols.check.live import Terms, find_live, rank
+from letterlock.protocols.check.findings import Finding, Severity, rank
+from letterlock.protocols.check.live import find_live
+from letterlock.protocols.check.policies import find_policies
 from letterlock.protocols.check.senders import SENDERS, SenderVerdict, judge_domain
+from letterlock.protocols.check.terms import Terms
 from letterlock.protocols.policy.facts import Published
 from letterlock.services.check.asking import Asker, Door
 from letterlock.services.discover.hop_policy import HopPolicy
@@ -66,7 +68,8 @@ class DomainChecker:
         observed, seen = looking.result(), facts.result()
         report = check(observed, None, terms.now, terms.anchors)
         published = [each for each in report.findings if not each.code.startswith(_SENDING)]
-        findings = rank((*find_live(seen, terms), *map(_translate, published)))
+        live = (*find_live(seen, terms), *find_policies(seen, terms))
+        findings = rank((*live, *map(_translate, published)))
         verdicts = tuple(judge_domain(sender, seen, terms.anchors, terms.now) for sender in SENDERS)
         return Checked(seen, tlsrpt.result(), findings, verdicts, report.undecided)
 
