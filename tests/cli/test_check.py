@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from letterlock.cli.check import CHECK_KEYS
+from letterlock.cli.check_html import format_page
 from letterlock.cli.root import main
 from letterlock.protocols.check.senders import SENDERS
 from tests.interop.background import in_background, zones
@@ -144,6 +146,72 @@ def test_the_story_says_who_gets_through_and_what_to_do(
     assert "to do: switch TLS on" in story
     assert "blocked, it said 421 4.3.2 too many connections" in story
     assert "\x1b" not in captured.out
+
+
+class _Reader(HTMLParser):
+    """Collects elements, and the text between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [name for name, _ in attrs]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def _read_page(page: str) -> _Reader:
+    reader = _Reader()
+    reader.feed(page)
+    return reader
+
+
+def test_the_page_has_all_of_it_and_runs_nothing(config: str, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    assert check(config, "clear.example", "null.example", "--html", str(path)) == 1
+    page = _read_page(path.read_text())
+    assert "script" not in page.tags
+    assert not {each for each in page.attributes if each in ("src", "href", "style", "onclick")}
+    assert "default-src 'none'" in path.read_text()
+    for said in ("clear.example", "arrives in clear", "starttls-not-offered", "is returned"):
+        assert said in page.text
+
+
+def test_nothing_from_outside_is_markup() -> None:
+    """Names, replies and certificates are strangers' words."""
+    evil = "<script>alert(1)</script>\"'&\x1b[31m"
+    finding = dict.fromkeys(("id", "where", "evidence", "rfc", "fix"), evil)
+    verdict = dict.fromkeys(("who", "reason", "result_type"), evil)
+    probe = {"asked": "own", "key": None, "state": evil, "detail": evil}
+    address = {"ip": evil, "state": evil, "detail": evil, "probes": [probe]}
+    document = {
+        "domain": evil,
+        "no_route": evil,
+        "verdicts": [verdict | {"outcome": "defer"}],
+        "findings": [finding | {"severity": each} for each in ("critical", "info")],
+        "hosts": [
+            {"name": evil, "error": None, "addresses": [address]},
+            {"name": None, "error": evil, "addresses": []},
+            {"name": None, "error": None, "addresses": [address | {"probes": []}]},
+        ],
+    }
+    page = format_page([document], "2026-11-22T00:00:00Z")
+    reader = _read_page(page)
+    assert "script" not in reader.tags
+    assert reader.text.count("<script>alert(1)</script>\"'&?[31m") > 12
+    assert "Nothing." in format_page([document | {"findings": []}, document], "now")
+
+
+def test_a_page_that_cannot_be_written_is_one_line(
+    config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(config, "null.example", "--html", str(tmp_path / "none" / "x.html")) != 0
+    assert "cannot be written: No such file or directory" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

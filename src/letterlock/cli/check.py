@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from letterlock.cli.failures import ExitCode
+from letterlock.cli.failures import CommandFailed, ExitCode
 from letterlock.cli.options import (
     config_option,
     find_config_or_defaults,
@@ -18,6 +18,7 @@ from letterlock.cli.options import (
 from letterlock.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
+    from letterlock.base.clock import Clock
     from letterlock.services.discover.next_hop import NextHop
 
 CHECK_KEYS = {
@@ -104,6 +105,13 @@ _BAD = frozenset({"critical", "warning"})
     metavar="SECONDS",
     help="How long a step of a connection may take. Default: 20.",
 )
+@click.option(
+    "--html",
+    "html_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the answer to this file, too, as a page: without scripts, and for printing.",
+)
 @json_option(CHECK_KEYS)
 @resolver_option
 @config_option
@@ -115,6 +123,7 @@ def check(  # noqa: PLR0913 - each is an option
     connections: int,
     pace: float,
     seconds: float,
+    html_path: Path | None,
     resolver: str | None,
     config_path: Path | None,
     as_json: bool,
@@ -138,11 +147,15 @@ def check(  # noqa: PLR0913 - each is an option
     if address is not None:
         config = replace(config, dns=replace(config.dns, resolver=address))
     clock = SystemClock()
-    teller = _Teller(len(next_hops), ProgressBar(clock, "checking"), as_json=as_json)
+    is_kept = html_path is not None
+    bar = ProgressBar(clock, "checking")
+    teller = _Teller(len(next_hops), bar, as_json=as_json, is_kept=is_kept)
     try:
         run(config, next_hops, CheckOptions(connections, pace, seconds, days), clock, teller.tell)
     finally:
         teller.end()
+    if html_path is not None:
+        _write_page(html_path, teller.documents, clock)
     for note in notes:
         click.echo(f"letterlock: note: {note}", err=True)
     return teller.code
@@ -180,10 +193,24 @@ def _read_list(path: Path | None) -> Iterator[str]:
             yield text
 
 
+def _write_page(path: Path, documents: list[dict[str, Any]], clock: "Clock") -> None:
+    from letterlock.base.clock import format_time  # noqa: PLC0415 - lazy, for -h
+    from letterlock.cli.check_html import format_page  # noqa: PLC0415 - as above
+
+    try:
+        path.write_text(format_page(documents, format_time(clock.now())), encoding="utf-8")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CommandFailed(f"{path}: cannot be written: {reason}") from None
+
+
 class _Teller:
     """Prints each document as it comes, and knows what they come to."""
 
-    def __init__(self, total: int, bar: ProgressBar, *, as_json: bool) -> None:
+    def __init__(self, total: int, bar: ProgressBar, *, as_json: bool, is_kept: bool) -> None:
+        self.documents: list[dict[str, Any]] = []
+        """Those that were told, where they are wanted again."""
+        self._is_kept = is_kept
         self._total = total
         self._bar = bar
         self._as_json = as_json
@@ -199,6 +226,8 @@ class _Teller:
 
     def tell(self, document: dict[str, Any]) -> None:
         self._done += 1
+        if self._is_kept:
+            self.documents.append(document)
         self._bar.end()
         self._is_bad |= any(each["severity"] in _BAD for each in document["findings"])
         self._is_undecided |= all(each["outcome"] == "undecidable" for each in document["verdicts"])

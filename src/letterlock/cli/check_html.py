@@ -1,0 +1,132 @@
+"""A check as one HTML file: no scripts, nothing loaded from elsewhere, and it prints well.
+
+Everything in it came from outside and is escaped here, once; the policy in the page's head keeps a
+browser from running anything even if it were not.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from letterlock.base.log import make_printable
+
+Document = Mapping[str, Any]
+
+_STYLE = """\
+:root { color-scheme: light dark; font: 16px/1.45 system-ui, sans-serif; }
+body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; margin: 2.5rem 0 .5rem; }
+h2 { font-size: 1.1rem; margin: 1.5rem 0 .4rem; }
+table { border-collapse: collapse; width: 100%; }
+td, th { text-align: left; vertical-align: top; padding: .35rem .8rem .35rem 0;
+  border-bottom: 1px solid #8884; }
+td { overflow-wrap: anywhere; }
+th { font-weight: 600; white-space: nowrap; }
+code { font-size: .9em; }
+.mark { display: inline-block; min-width: 6.5em; font-weight: 600; white-space: nowrap; }
+.critical, .defer, .bounce { color: #b00020; }
+.warning, .clear { color: #9a5b00; }
+.authenticated { color: #11692f; }
+.fix { margin-top: .2rem; }
+@media (prefers-color-scheme: dark) {
+  .critical, .defer, .bounce { color: #ff8a8a; }
+  .warning, .clear { color: #ffc46b; }
+  .authenticated { color: #7ddc9a; }
+}
+@media print { body { margin: 0; max-width: none; } h1, tr { break-inside: avoid; } }
+"""
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+_WORDS = {
+    "authenticated": "arrives, verified",
+    "encrypted": "arrives, encrypted",
+    "clear": "arrives in clear",
+    "defer": "waits",
+    "bounce": "is returned",
+    "undecidable": "not known",
+}
+
+
+def format_page(documents: Sequence[Document], moment: str) -> str:
+    """Make the page of one domain or several; `moment` is when they were checked."""
+    title = documents[0]["domain"] if len(documents) == 1 else f"{len(documents)} domains"
+    return "".join(
+        (
+            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n',
+            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n',
+            '<meta name="referrer" content="no-referrer">\n',
+            f"<title>{_show(title)}: mail as senders see it</title>\n",
+            f"<style>\n{_STYLE}</style>\n</head>\n<body>\n",
+            *(part for document in documents for part in _format_domain(document)),
+            f"<p>Checked at {_show(moment)} by Letterlock.</p>\n</body>\n</html>\n",
+        )
+    )
+
+
+def _format_domain(document: Document) -> Iterator[str]:
+    yield f"<h1>{_show(document['domain'])}</h1>\n"
+    if document["no_route"]:
+        yield f"<p>{_show(document['no_route'])}</p>\n"
+    yield "<h2>Would mail arrive?</h2>\n"
+    yield from _table(("who sends", "mail", "why"), map(_verdict_row, document["verdicts"]))
+    yield "<h2>What is wrong, and what to do</h2>\n"
+    findings = [each for each in document["findings"] if each["severity"] != "info"]
+    if findings:
+        yield from _table(("how bad", "what", "where"), map(_finding_row, findings))
+    else:
+        yield "<p>Nothing.</p>\n"
+    yield "<h2>What was seen</h2>\n"
+    rows = [row for host in document["hosts"] for row in _host_rows(host)]
+    yield from _table(("host", "address", "asked", "answer"), rows)
+    infos = [each for each in document["findings"] if each["severity"] == "info"]
+    if infos:
+        yield "<h2>To be known</h2>\n"
+        yield from _table(("how bad", "what", "where"), map(_finding_row, infos))
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Make a table; the cells are HTML already."""
+    yield "<table>\n<tr>" + "".join(f"<th>{head}</th>" for head in heads) + "</tr>\n"
+    for row in rows:
+        yield "<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>\n"
+    yield "</table>\n"
+
+
+def _verdict_row(verdict: Document) -> Sequence[str]:
+    outcome = verdict["outcome"]
+    reason = _show(verdict["reason"])
+    if verdict["result_type"] and outcome in ("defer", "bounce"):
+        reason += f" <code>{_show(verdict['result_type'])}</code>"
+    return _show(verdict["who"]), _mark(outcome, _WORDS[outcome]), reason
+
+
+def _finding_row(finding: Document) -> Sequence[str]:
+    what = f"<code>{_show(finding['id'])}</code> {_show(finding['evidence'])}"
+    if finding["rfc"]:
+        what += f" ({_show(finding['rfc'])})"
+    if finding["fix"]:
+        what += f'<div class="fix">To do: {_show(finding["fix"])}</div>'
+    return _mark(finding["severity"], finding["severity"]), what, _show(finding["where"])
+
+
+def _host_rows(host: Document) -> Iterator[Sequence[str]]:
+    name = _show(host["name"] or "the domain itself")
+    if not host["addresses"]:
+        yield name, "", "", _show(host["error"] or "no address")
+    for address in host["addresses"]:
+        probes = address["probes"] or [address | {"asked": "", "key": None}]
+        for probe in probes:
+            asked = " ".join(filter(None, (_ASKED.get(probe["asked"], ""), probe["key"])))
+            answer = f"{_show(probe['state'])}: {_show(probe['detail'])}"
+            yield name, _show(address["ip"]), _show(asked), answer
+
+
+_ASKED = {"own": "with its name", "none": "without SNI", "wrong": "with an unknown name"}
+
+
+def _mark(kind: str, words: str) -> str:
+    return f'<span class="mark {_show(kind)}">{_show(words)}</span>'
+
+
+def _show(text: object) -> str:
+    return escape(make_printable(str(text)), quote=True)
