@@ -20,7 +20,9 @@ async def test_a_record_is_found() -> None:
     """Rule 180."""
     text = "v=TLSRPTv1; rua=mailto:a@x.example,https://x.example/"
     rua = ("mailto:a@x.example", "https://x.example/")
-    assert await find(text.encode(), b"v=spf1 -all") == TlsrptFacts(NAME, text, rua)
+    assert await find(text.encode(), b"v=spf1 -all") == TlsrptFacts(
+        NAME, text, rua, destinations=rua
+    )
 
 
 @pytest.mark.parametrize("texts", [(), (b"v=spf1 -all",)])
@@ -52,4 +54,4 @@ async def test_a_lookup_that_fails_is_told() -> None:
     resolver = FixtureResolver()
     resolver.fail(OWNER, "TXT")
     facts = await find_tlsrpt(resolver, NAME)
-    assert facts == TlsrptFacts(NAME, error=f"TXT of {OWNER}: no answer")
+    assert facts == TlsrptFacts(NAME, error=f"TXT of {OWNER}: no answer", is_passing=True)

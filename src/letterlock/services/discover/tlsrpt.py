@@ -25,6 +25,8 @@ class TlsrptFacts:
     error: str | None = None
     is_passing: bool = False
     """Nobody could say: another time there may be one."""
+    destinations: tuple[str, ...] = ()
+    """Those of `rua` that a report can be sent to."""
 
 
 async def find_tlsrpt(resolver: Resolver, domain: Domain) -> TlsrptFacts | None:
@@ -44,4 +46,6 @@ async def find_tlsrpt(resolver: Resolver, domain: Domain) -> TlsrptFacts | None:
             error = None
             if not record.destinations:
                 error = "no report can be sent to any of its rua: they are neither mailto nor https"
-            return TlsrptFacts(domain, record.text, record.rua, error)
+            return TlsrptFacts(
+                domain, record.text, record.rua, error, destinations=record.destinations
+            )

@@ -51,9 +51,9 @@ class Addressing:
             facts = await find_tlsrpt(self._resolver, Domain(topic.domain))
         if facts is None:
             return Unwanted(f"{topic.domain} has no TLSRPT record")
-        if facts.error is not None or facts.record is None:
-            return Unwanted(facts.error or "no record", facts.is_passing)
-        return _judge(facts.record)
+        if facts.error is not None:
+            return Unwanted(facts.error, facts.is_passing)
+        return Wanted(_shorten(facts.destinations))
 
     async def find_told(self, day: DayReports, topic: Topic, wanted: Wanted) -> frozenset[Topic]:
         """Find the guests of a host that hear of their sessions at all its places themselves."""

@@ -60,6 +60,8 @@ class DayReports:
 
     def __init__(self, day: date, counts: DayCounts) -> None:
         self.day = day
+        self.beyond = counts.beyond
+        """Sessions that are in no report: they were more than is kept of a day."""
         self._results: dict[Topic, DomainResults] = {}
         self._at_hosts: dict[Topic, list[tuple[Topic, PolicyResult]]] = defaultdict(list)
         for results in counts.list_results():

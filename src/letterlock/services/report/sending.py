@@ -150,7 +150,9 @@ class Sending:
             key = ReportKey(source.name, day, topic.domain, topic.record)
             planned.append(OwnReport(key, report_id, max(moment, now)))
         if await tools.store.plan(source.name, day, planned):
-            self._log(f"{day.isoformat()} is over: {len(planned)} domains and hosts to report to")
+            more = f"; {reports.beyond} sessions are in none of them" if reports.beyond else ""
+            text = f"{day.isoformat()} is over: {len(planned)} domains and hosts to report to{more}"
+            self._log(text)
 
     async def _load(self, source: str, day: date) -> DayReports:
         """Give a day's reports; the last one is kept at hand."""
