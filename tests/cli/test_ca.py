@@ -1,0 +1,147 @@
+"""`letterlock ca list, revoke, halt, resume, account-key, unpause, root-crl`: what they say."""
+
+import asyncio
+import json
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from letterlock.base.clock import SystemClock
+from letterlock.base.config.load import load_config
+from letterlock.cli.root import main
+from letterlock.node.ca.own_certificate import make_own_profile
+from letterlock.node.ca.stores import open_store
+from letterlock.protocols.acme.identifiers import parse_identifier
+from letterlock.protocols.pki.issuance.profiles import NameRules
+from letterlock.services.ca.own_certificates import issue_own
+from letterlock.services.ca.requests.limits import count_in_a_row
+from letterlock.storage.ca.changes import AddPause, ChangeCounter
+from letterlock.storage.ca.kept import PausedName
+from tests.authority_running import AuthorityFiles, InnerSettings, inner_authority
+from tests.fakes import FakeClock
+
+ACCOUNT = "an-account-id-00"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> AuthorityFiles:
+    """An authority that has issued two certificates, and does not run."""
+    folder = tmp_path_factory.mktemp("ca")
+    files = AuthorityFiles(folder, hostname="ca.example")
+
+    async def prepare() -> None:
+        clock = FakeClock(SystemClock().now())
+        async with inner_authority(folder, InnerSettings(), clock) as inner:
+            for name in ("one.example", "two.example"):
+                await issue_own(inner.assembled.tools, name, make_own_profile(NameRules()))
+
+    asyncio.run(prepare())
+    files.write()
+    return files
+
+
+class Commands:
+    """What commands give for one authority."""
+
+    def __init__(self, files: AuthorityFiles, capsys: pytest.CaptureFixture[str]) -> None:
+        self.files = files
+        self._capsys = capsys
+
+    def run(self, *words: str, code: int = 0) -> str:
+        """Run one; gives what it says, on standard error where it failed."""
+        assert main(["ca", *words, "--config", str(self.files.config)]) == code
+        said = self._capsys.readouterr()
+        return said.err if code else said.out
+
+    def ask(self, *words: str) -> Any:
+        return json.loads(self.run(*words, "--json"))
+
+
+@pytest.fixture
+def commands(files: AuthorityFiles, capsys: pytest.CaptureFixture[str]) -> Commands:
+    return Commands(files, capsys)
+
+
+def test_certificates_are_listed(commands: Commands) -> None:
+    listed = commands.ask("list")["certificates"]
+    assert [each["names"] for each in listed] == [["one.example"], ["two.example"]]
+    text = commands.run("list", "--name", "two.example")
+    assert text.startswith(f"{listed[1]['serial']}  {listed[1]['not_after']}  valid    two.example")
+    assert commands.run("list", "--account", "nobody") == ""
+    assert "--name 'no name': a name, a wildcard, or an IP address" in commands.run(
+        "list", "--name", "no name", code=2
+    )
+
+
+def test_one_is_revoked_and_stays_so(commands: Commands) -> None:
+    (listed,) = commands.ask("list", "--name", "one.example")["certificates"]
+    said = commands.run("revoke", listed["serial"], "--reason", "superseded")
+    assert said.startswith(f"{listed['serial']}: revoked at ")
+    (again,) = commands.ask("list", "--name", "one.example", "--all")["certificates"]
+    assert again["status"] == "revoked"
+    found = commands.ask("revoke", listed["serial"])
+    assert found["certificate"]["revoked"] == again["revoked"]
+    assert "our authority issued no such certificate" in commands.run("revoke", "0badc0de", code=1)
+    assert "and no file" in commands.run("revoke", "xyz", code=2)
+
+
+def test_issuance_is_halted_and_goes_on(commands: Commands) -> None:
+    assert "a fault is looked for" in commands.run("halt", "--why", "a fault is looked for")
+    # Who halts what is halted is told why it is.
+    assert commands.ask("halt", "--why", "another reason")["why"] == "a fault is looked for"
+    assert commands.run("resume") == "issuing\n"
+    assert commands.ask("resume")["halted"] is False
+
+
+def test_a_key_for_an_account_is_shown_and_each_is_another(commands: Commands) -> None:
+    first, second = (commands.ask("account-key", "alice") for _ in range(2))
+    assert first["key_id"].startswith("alice:")
+    assert first["key_id"] != second["key_id"]
+    assert first["key"] != second["key"]
+    assert first["key_id"].split(":")[0] in commands.run("account-key", "alice")
+    assert "NAME 'a b': a name of letters" in commands.run("account-key", "a b", code=2)
+
+
+def test_a_paused_name_may_be_ordered_again(commands: Commands) -> None:
+    config, clock = load_config(commands.files.config), SystemClock()
+    name = parse_identifier("a.example")
+
+    async def pause() -> None:
+        async with open_store(config, clock) as store:
+            counter = count_in_a_row(ACCOUNT, name)
+            full = replace(counter, empty_at=clock.now() + timedelta(days=3000))
+            steps = (AddPause(PausedName(ACCOUNT, name, clock.now())), ChangeCounter(counter, full))
+            assert await store.commit(steps)
+
+    asyncio.run(pause())
+    assert "may order it again" in commands.run("unpause", ACCOUNT, "a.example")
+    assert "it is not paused" in commands.run("unpause", ACCOUNT, "a.example", code=1)
+    assert "NAME 'a b'" in commands.run("unpause", ACCOUNT, "a b", code=2)
+    asyncio.run(pause())
+    assert commands.ask("unpause", ACCOUNT, "a.example") == {
+        "account": ACCOUNT,
+        "name": "a.example",
+    }
+
+
+def test_the_root_s_crl_is_signed_again(commands: Commands) -> None:
+    keys = commands.files.keys
+    safe = ("--key", str(keys / "root.key"), "--passphrase-file", str(keys / "root.passphrase"))
+    first = commands.ask("root-crl", *safe)
+    assert f"CRL {first['number'] + 1} of the root counts until" in commands.run("root-crl", *safe)
+    other = ("--key", str(keys / "issuing.key"), "--passphrase-file", str(keys / "root.key"))
+    assert "issuing.key: no key could be read" in commands.run("root-crl", *other, code=2)
+
+
+def test_a_database_that_cannot_be_opened_is_told(tmp_path: Path, commands: Commands) -> None:
+    broken = AuthorityFiles(tmp_path, hostname="ca.example")
+    broken.write()
+    broken.keys.mkdir(parents=True)
+    broken.root.write_bytes(commands.files.root.read_bytes())
+    (broken.keys / "issuing.pem").write_bytes((commands.files.keys / "issuing.pem").read_bytes())
+    (broken.keys / "authority.db").mkdir()
+    commands.files = broken
+    assert "authority.db" in commands.run("list", code=3)
