@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import resource
 import shlex
 import signal
 import smtplib
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from letterlock.base.config.values import ListenAddress
 from letterlock.base.errors import LocalError
 from letterlock.demo import stage
 from letterlock.demo.play import run
-from letterlock.demo.setting import RIGHT_HOST, WRONG_HOST, WRONG_IP, Setting
+from letterlock.demo.setting import RIGHT_HOST, WRONG_IP, Setting
 from letterlock.node.listeners import Listeners
 from letterlock.protocols.mta_sts.policy import MtaStsMode
 
@@ -52,10 +54,18 @@ def staying_demo(folder: Path) -> Iterator[tuple["subprocess.Popen[str]", list[s
             process.kill()
 
 
+@dataclass(frozen=True)
+class Played:
+    """A demo that was run to its end: what it showed, and the seconds of the CPU that it took."""
+
+    text: str
+    cpu: float
+
+
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Run the demo to its end; gives what it shows."""
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     folder = tmp_path_factory.mktemp("demo")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [*DEMO, "--once"],
         env=environment(folder),
@@ -66,15 +76,23 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> str:
     )
     assert (done.stderr, done.returncode) == ("", 0)
     assert list(folder.iterdir()) == []
-    return done.stdout
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Played(done.stdout, cpu)
 
 
-def test_every_step_holds_in_less_than_10_seconds(shown: str) -> None:
-    summary = re.search(r"All (\d+) claims held, in ([\d.]+) s", shown)
+@pytest.fixture
+def shown(played: Played) -> str:
+    return played.text
+
+
+def test_every_step_holds_in_less_than_10_seconds_of_the_cpu(played: Played) -> None:
+    """On a machine with nothing else to do it takes no longer."""
+    summary = re.search(r"All (\d+) claims held, in ([\d.]+) s", played.text)
     assert summary is not None
-    assert int(summary[1]) == shown.count("\n   holds  ")
-    assert "DOES NOT HOLD" not in shown
-    assert float(summary[2]) < 10
+    assert int(summary[1]) == played.text.count("\n   holds  ")
+    assert "DOES NOT HOLD" not in played.text
+    assert played.cpu < 10
 
 
 def test_lines_fit_a_terminal(shown: str) -> None:
@@ -88,6 +106,9 @@ def test_lines_fit_a_terminal(shown: str) -> None:
 def test_each_decision_is_told_with_what_it_rests_on(shown: str) -> None:
     flat = " ".join(shown.split())
     for pattern in (
+        r"issued for mx\.demo\.example, by http-01; CAA: allow mx\.listed\.example, ",
+        r"4 certificates, 4 names, 4 looks at CAA",
+        r"refused mx\.wrong\.example: caa: .* it allows another\.example, not ca\.authority\.",
         r"holds in the queue when the client heard 250, as \w+ ",
         r"looked up MX demo\.example: 10 mx\.demo\.example \(insecure\)",
         r"required verify, by policy table: demo\.example verify",
@@ -153,7 +174,7 @@ def leave_out_what_differs(shown: str) -> str:
     ("setting", "complaint"),
     [
         pytest.param(
-            Setting(certificate_names=(RIGHT_HOST, WRONG_HOST)),
+            Setting(is_wrong_host_certified=True),
             "DOES NOT HOLD it is not mx.wrong.example: a certificate-host-mismatch",
             id="a right certificate where the wrong one should be",
         ),
@@ -206,7 +227,10 @@ def test_it_can_be_played_with_until_ctrl_c(tmp_path: Path) -> None:
         server = next(iter(re.findall(r"--server (\S+):(\d+)", "".join(lines))))
         send_by_hand(*server)
         wait_for_messages(folder / "receiver" / "data" / "mail" / "demo.example" / "alice", 2)
-        explained, tried, listing, retried, status = map(run_as_shown, find_commands(lines))
+        explained, tried, listing, retried, certified, status = map(
+            run_as_shown, find_commands(lines)
+        )
+        assert "mx.demo.example" in certified
         assert "not usable MTA-STS: the policy of unlisted.example (enforce)" in explained
         assert "verdict    authenticated: verified: TLSA record" in tried
         assert "bob@wrong.example" in listing
@@ -262,7 +286,7 @@ def run_as_shown(command: str) -> str:
 def find_commands(lines: Sequence[str]) -> list[str]:
     """Find the letterlock commands, each on a line of its own."""
     found = [line.strip() for line in lines if " -m letterlock " in line]
-    assert len(found) == 5
+    assert len(found) == 6
     return found
 
 

@@ -1,60 +1,33 @@
-"""The demo's certificates: those of its authority, and one that signs itself, for DANE."""
+"""Certificates that sign themselves: the sender's, and one of the receiver's, for DANE."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePath
 
-from letterlock.demo.setting import (
-    AUTHORITY,
-    LISTED_HOST,
-    SENDER_HOST,
-    SIGNED_HOST,
-    Setting,
-)
-from letterlock.network.https import HOST_LABEL
+from letterlock.demo.setting import SENDER_HOST, SIGNED_HOST, Setting
 from letterlock.protocols.pki.certificate import CertificateFacts, read_certificate
-from letterlock.protocols.pki.throwaway_ca import Issued, ThrowawayCa, self_signed
+from letterlock.protocols.pki.throwaway_ca import Issued, self_signed
 
-AUTHORITY_FILE = "authority.pem"
-RECEIVER_CERTIFICATES = ("first", "listed", "signed")
-"""In the order in which the receiver has them: the first is for whoever asks for another name."""
+SENDER_PAIR = (PurePath("sender/certificate.pem"), PurePath("sender/certificate.key"))
 
 
 @dataclass(frozen=True, slots=True)
-class Certificates:
-    """All there are. `files` are to be written, each by its path; `tlsa` is what is published."""
+class OwnCertificates:
+    """`files` are to be written, each by its path; `tlsa` is what is published for SIGNED_HOST."""
 
-    authority: Issued
-    files: Mapping[str, str]
+    signed: Issued = field(repr=False)
+    files: Mapping[str, str] = field(repr=False)
     tlsa: str
 
 
-def make_certificates(setting: Setting, now: datetime) -> Certificates:
-    """Make the authority, all certificates and all keys."""
-    authority = ThrowawayCa(AUTHORITY, now)
-    trusted = authority if setting.is_authority_trusted else ThrowawayCa(AUTHORITY, now)
-    policy_hosts = [f"{HOST_LABEL}.{domain}" for domain in setting.policies]
-    signed = self_signed((SIGNED_HOST,), now=now)
-    issued = {
-        "sender/certificate": authority.issue((SENDER_HOST,), now=now),
-        "receiver/first": authority.issue(setting.certificate_names, now=now),
-        "receiver/listed": authority.issue((LISTED_HOST,), now=now),
-        "receiver/signed": signed,
-        "policy-host/certificate": authority.issue(policy_hosts, now=now),
-    }
-    files = {AUTHORITY_FILE: trusted.pem.decode()}
-    for name, each in issued.items():
-        certificate, key = name_files(name)
-        files[str(certificate)] = each.chain_pem.decode()
-        files[str(key)] = each.key_pem.decode()
-    published = signed if setting.is_right_key_published else issued["receiver/first"]
-    return Certificates(authority.issued, files, _make_tlsa(published))
-
-
-def name_files(name: str) -> tuple[PurePath, PurePath]:
-    """Name the files of a certificate: its chain, and its key."""
-    return PurePath(f"{name}.pem"), PurePath(f"{name}.key")
+def make_certificates(setting: Setting, now: datetime) -> OwnCertificates:
+    """Make them, with new keys."""
+    sender, signed = (self_signed((host,), now=now) for host in (SENDER_HOST, SIGNED_HOST))
+    texts = (sender.chain_pem.decode(), sender.key_pem.decode())
+    files = {str(path): text for path, text in zip(SENDER_PAIR, texts, strict=True)}
+    published = signed if setting.is_right_key_published else sender
+    return OwnCertificates(signed, files, _make_tlsa(published))
 
 
 def _make_tlsa(issued: Issued) -> str:

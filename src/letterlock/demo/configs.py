@@ -1,11 +1,14 @@
-"""The configurations of the demo's two nodes, as their operators would write them."""
+"""The configurations of the demo's authority and its two nodes, as operators would write them."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from letterlock.base.config.values import ListenAddress
-from letterlock.demo.certificates import RECEIVER_CERTIFICATES
 from letterlock.demo.setting import (
     ALICE,
+    AUTHORITY,
+    AUTHORITY_DOMAIN,
+    AUTHORITY_HOST,
     BROKEN_DOMAIN,
     RECIPIENTS,
     RIGHT_DOMAIN,
@@ -18,6 +21,28 @@ from letterlock.demo.setting import (
     WRONG_DOMAIN,
 )
 
+_AUTHORITY = """\
+# The authority of `letterlock demo`. Paths start at this file's folder.
+hostname = "{host}"
+domains = ["{domain}"]
+contact = "postmaster@{domain}"
+data_dir = "data"
+
+[ca]
+name = "{name}"
+listen = ["{listen}"]
+crl_listen = ["{crl_listen}"]
+
+[ca.validation]
+http_port = {http_port} # instead of 80, which needs root
+networks = ["127.0.0.0/8"] # all hosts are on loopback
+private_names = true # nobody on the Internet has these
+needs_dnssec = false
+
+[dns]
+resolver = "{resolver}"
+"""
+
 _RECEIVER = """\
 # The receiving node of `letterlock demo`. Paths start at this file's folder.
 hostname = "{host}"
@@ -29,17 +54,17 @@ data_dir = "data"
 listen = [{listen}]
 relay_from = []
 
-[tls]
-certificates = [
-{certificates}
-]
+[certificates]
+authorities = [{{ directory = "{directory}", trust_file = "../root.pem" }}]
+names = [{names}] # and the hostname
+http_listen = [{http_listen}] # not port 80, which needs root
 
 [local]
 mailboxes = [{mailboxes}]
 postmaster = "{postmaster}"
 
 [policy]
-trust_files = ["../authority.pem"]
+trust_files = ["../root.pem"]
 
 [dns]
 resolver = "{resolver}"
@@ -70,7 +95,7 @@ port = {port} # instead of 25, which needs root
 families = ["ipv4"]
 
 [policy]
-trust_files = ["../authority.pem"]
+trust_files = ["../trusted.pem"]
 
 [policy.hops."{right}"]
 level = "{level}"
@@ -89,18 +114,40 @@ bogus_name = "{broken}"
 """
 
 
-def format_receiver(listen: Sequence[ListenAddress], resolver: str) -> str:
+def format_authority(
+    listen: ListenAddress, crl_listen: ListenAddress, http_port: int, resolver: str
+) -> str:
+    """Write the authority's letterlock.toml."""
+    return _AUTHORITY.format(
+        host=AUTHORITY_HOST,
+        domain=AUTHORITY_DOMAIN,
+        name=AUTHORITY,
+        listen=listen,
+        crl_listen=crl_listen,
+        http_port=http_port,
+        resolver=resolver,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Certifying:
+    """How the receiver gets its certificates; `names` are those beside its own."""
+
+    directory: str
+    names: Sequence[str]
+    http_listen: Sequence[ListenAddress]
+
+
+def format_receiver(listen: Sequence[ListenAddress], certifying: Certifying, resolver: str) -> str:
     """Write the receiver's letterlock.toml. It would take mail for every domain of the demo."""
-    certificates = [
-        f'    {{ certificate = "{name}.pem", key = "{name}.key" }},'
-        for name in RECEIVER_CERTIFICATES
-    ]
     return _RECEIVER.format(
         host=RIGHT_HOST,
         domain=RIGHT_DOMAIN,
         domains=_quote(recipient.partition("@")[2] for recipient in RECIPIENTS),
         listen=_quote(listen),
-        certificates="\n".join(certificates),
+        directory=certifying.directory,
+        names=_quote(certifying.names),
+        http_listen=_quote(certifying.http_listen),
         mailboxes=_quote(RECIPIENTS),
         postmaster=ALICE,
         resolver=resolver,

@@ -1,10 +1,9 @@
 """What can be tried with the demo's nodes while they stay up."""
 
-from letterlock.demo.certificates import AUTHORITY_FILE
 from letterlock.demo.commands import format_command
 from letterlock.demo.screen import Screen
 from letterlock.demo.setting import CAROL, ERIN, SIGNED_DOMAIN, SIGNED_HOST, UNLISTED_DOMAIN, WRITER
-from letterlock.demo.stage import Stage
+from letterlock.demo.stage import TRUSTED_FILE, Stage
 from letterlock.network.https import HOST_LABEL, PATH
 
 
@@ -27,7 +26,7 @@ def invite(screen: Screen, stage: Stage) -> None:
     screen.offer(
         "ask for what is published",
         f"dig @{resolver.host} -p {resolver.port} TLSA _{server.port}._tcp.{SIGNED_HOST} +dnssec",
-        f"curl --cacert {stage.folder / AUTHORITY_FILE} --resolve {site}:{policy_host.host} "
+        f"curl --cacert {stage.folder / TRUSTED_FILE} --resolve {site}:{policy_host.host} "
         f"https://{site}{PATH}",
     )
     screen.offer(
@@ -40,6 +39,8 @@ def invite(screen: Screen, stage: Stage) -> None:
         format_command("queue", "list", "--config", config),
         format_command("queue", "retry", "--all", "--config", config),
     )
+    authority = stage.authority.config_file
+    screen.offer("see what was certified", format_command("ca", "list", "--config", authority))
     screen.offer("see the node on one screen", format_command("status", "--config", config))
     screen.offer(
         "follow the mail logs", f"tail -f {stage.sender.mail_log} {stage.receiver.mail_log}"

@@ -5,7 +5,7 @@ import secrets
 import textwrap
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import SystemRandom
@@ -15,24 +15,34 @@ from letterlock.base.clock import Clock
 from letterlock.base.config.load import load_config
 from letterlock.base.config.sections import Config
 from letterlock.base.domains import Domain
-from letterlock.base.log import make_stream_log
+from letterlock.base.errors import LocalError
+from letterlock.base.log import Log, make_stream_log
 from letterlock.base.shared_counters import NamedCounters, SharedCounters
 from letterlock.network.dns import Resolver
 from letterlock.network.dns_backends import make_backend
 from letterlock.network.dns_cache import CachingResolver
+from letterlock.network.key_pairs import find_server_names
+from letterlock.network.server_certificates import ServerCertificates
 from letterlock.node.building import build_certificates
+from letterlock.node.certificates import CertificateProcess, CertificateService
+from letterlock.node.certifying import list_wanted
 from letterlock.node.explaining import Silence
 from letterlock.node.listeners import Listeners
 from letterlock.node.policy import load_policy
 from letterlock.node.reporting import ReportBuilder
 from letterlock.node.signing import make_key_plan
+from letterlock.node.web_listeners import WebListeners
 from letterlock.node.worker import Common, Worker
 from letterlock.protocols.dns.answers import Answer
 from letterlock.protocols.mta_sts.cache import CachedPolicy
+from letterlock.protocols.pki.throwaway_ca import Issued
+from letterlock.protocols.tls.client_hello import KeyType
 from letterlock.services.deliver.anchors import AnchorFiles
 from letterlock.services.receive.session import COUNTERS
 from letterlock.services.report.sending import Sending
 from letterlock.services.sign.keys import make_missing_key
+from letterlock.storage.certificate_files import CertificateFiles
+from letterlock.storage.certificates import CertificateId, KeptPair
 from letterlock.storage.dkim_keys import DkimKeyFiles
 from letterlock.storage.queue import MessageStory, QueueId
 from letterlock.storage.sqlite.policies import read_policy
@@ -46,6 +56,7 @@ MAX_ANSWERS = 100
 MAX_TEXT_OCTETS = 255
 """Of one string of a TXT record (RFC 1035 §3.3.14)."""
 _LOOK_SECONDS = 0.01
+_LOOKS = 3000
 
 
 @dataclass(slots=True)
@@ -78,7 +89,7 @@ class Node:
 
     folder: Path
     config: Config
-    certificate_names: tuple[str, ...]
+    certificates: ServerCertificates
     counters: NamedCounters
     lookups: Lookups
     worker: Worker
@@ -112,6 +123,14 @@ class Node:
     def count(self, name: str) -> int:
         """Give one of the counts that `letterlock status` shows."""
         return self.counters.of_worker(0)[name]
+
+    async def wait_until_equal(self, one: str, other: str) -> bool:
+        """Wait until two counts are equal, for a while; what they count goes on meanwhile."""
+        for _ in range(_LOOKS):
+            if self.count(one) == self.count(other):
+                return True
+            await asyncio.sleep(_LOOK_SECONDS)
+        return False
 
     def mailbox(self, address: str) -> Path:
         """Give the Maildir of an address."""
@@ -147,37 +166,70 @@ class Node:
 
 
 @asynccontextmanager
-async def running(folder: Path, listeners: Listeners, clock: Clock) -> AsyncIterator[Node]:
+async def running(
+    folder: Path, listeners: Listeners, clock: Clock, signed: Issued | None = None
+) -> AsyncIterator[Node]:
     """Run the node whose configuration is in a folder, while the block runs.
 
-    Raises LocalError; what comes up once it runs, and what the block raises, is in a group.
+    One that gets certificates has them before it takes mail; `signed` is put beside them. Raises
+    LocalError; what comes up once it runs, and what the block raises, is in a group.
     """
     config = load_config(folder / CONFIG_NAME)
     _make_folders(config)
-    backend = make_backend(config.dns, SystemRandom())
-    lookups = Lookups(CachingResolver(backend, clock))
-    certificates = build_certificates(config, clock.now())
-    assert certificates is not None, "both configurations have one"
-    counters = NamedCounters(COUNTERS, 1)
-    with _open_log(folder / MAIL_LOG_NAME) as stream:
-        common = Common(
-            config=config,
-            policy=load_policy(config.policy),
-            certificates=certificates,
-            clients=SharedCounters(1, secrets.token_bytes(32)),
-            counters=counters,
-            clock=clock,
-            log=make_stream_log(clock, config.hostname, stream=stream),
-            resolver=lookups,
-        )
-        worker = Worker(common, 0)
-        node = Node(folder, config, certificates.names, counters, lookups, worker)
+    with closing(WebListeners()) as web, _open_log(folder / MAIL_LOG_NAME) as stream:
+        log = make_stream_log(clock, config.hostname, stream=stream)
         async with asyncio.TaskGroup() as tasks:
+            keeping: CertificateProcess | None = None
+            if config.certificates.authorities:
+                web.open(config)
+                service = CertificateService(config, web, None, clock, log)
+                keeping = CertificateProcess(service, 1)
+                tasks.create_task(keeping.run(lambda: None))
+                await _wait_for_certificates(config, signed)
+            node, worker = _make_node(folder, config, clock, log)
             is_ready = asyncio.Event()
             tasks.create_task(worker.run(listeners.groups[0], is_ready.set))
             await is_ready.wait()
             yield node
             worker.stop()
+            if keeping is not None:
+                keeping.stop()
+
+
+def _make_node(folder: Path, config: Config, clock: Clock, log: Log) -> tuple[Node, Worker]:
+    backend = make_backend(config.dns, SystemRandom())
+    lookups = Lookups(CachingResolver(backend, clock))
+    certificates = build_certificates(config, clock.now())
+    assert certificates is not None, "both configurations have one"
+    counters = NamedCounters(COUNTERS, 1)
+    common = Common(
+        config=config,
+        policy=load_policy(config.policy),
+        certificates=certificates,
+        clients=SharedCounters(1, secrets.token_bytes(32)),
+        counters=counters,
+        clock=clock,
+        log=log,
+        resolver=lookups,
+    )
+    worker = Worker(common, 0)
+    return Node(folder, config, certificates, counters, lookups, worker), worker
+
+
+async def _wait_for_certificates(config: Config, signed: Issued | None) -> None:
+    """Wait until the node has all that it wants, then put `signed` beside. Raises LocalError."""
+    files = CertificateFiles(config.certificates_dir)
+    paths = [files.paths(which)[0] for which in list_wanted(config)]
+    for _ in range(_LOOKS):
+        if all(path.exists() for path in paths):
+            break
+        await asyncio.sleep(_LOOK_SECONDS)
+    else:
+        raise LocalError(f"{config.hostname} has no certificates: why is in its log")
+    if signed is not None:
+        (name,) = find_server_names(signed.certificate)
+        which = CertificateId(name, KeyType.ECDSA)
+        files.write(which, KeptPair(signed.chain_pem, signed.key_pem))
 
 
 def make_signing_keys(folder: Path) -> dict[str, str]:

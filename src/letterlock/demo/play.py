@@ -1,8 +1,9 @@
 """The demo from its beginning to its end, in the order in which it is shown.
 
-Five messages, each for a domain with another reason for the TLS that it must have: three go, to
-hosts that are proved; two wait. Last comes what the sender reports of it. Exit codes: 0 when every
-claim held, 1 when one did not.
+An authority certifies hosts whose names were proved, and looks at CAA. Then five messages, each for
+a domain with another reason for the TLS that it must have: three go, to hosts that are proved; two
+wait. Last comes what the sender reports of it. Exit codes: 0 when every claim held, 1 when one did
+not.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from letterlock.demo.setting import Setting
 from letterlock.demo.stage import Stage, set_up
 from letterlock.demo.steps import (
     claim_nothing_in_clear,
+    show_certificates,
     show_dane,
     show_mta_sts,
     show_stage,
@@ -75,9 +77,10 @@ async def _play(screen: Screen, folder: Path, setting: Setting, *, once: bool) -
 
 async def _show_all(screen: Screen, stage: Stage, clock: Clock) -> list[MessageStory]:
     await show_stage(screen, stage)
+    await show_certificates(screen, stage, clock)
     stories = [await show(screen, stage, clock) for show in MESSAGES]
     await show_reports(screen, stage, clock)
-    claim_nothing_in_clear(screen, stage)
+    await claim_nothing_in_clear(screen, stage)
     return stories
 
 

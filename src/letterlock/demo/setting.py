@@ -1,7 +1,8 @@
 """Who is in the demo: names, addresses, zones, policies; and what tests change, to see it noticed.
 
 Five domains, one for each message. What TLS they must have is in the sender's own table for the
-first two, in DNSSEC for the third, in an MTA-STS policy for the last two.
+first two, in DNSSEC for the third, in an MTA-STS policy for the last two. The authority is in a
+domain of its own; two say by CAA who may issue for them.
 """
 
 from dataclasses import dataclass
@@ -38,7 +39,14 @@ DAVE = f"dave@{LISTED_DOMAIN}"
 ERIN = f"erin@{UNLISTED_DOMAIN}"
 RECIPIENTS = (ALICE, BOB, CAROL, DAVE, ERIN)
 
-AUTHORITY = "Letterlock demo CA"
+AUTHORITY = "Letterlock demo"
+AUTHORITY_DOMAIN = "authority.example"
+AUTHORITY_HOST = "ca.authority.example"
+"""Also what CAA records call it."""
+OTHER_AUTHORITY = "another.example"
+"""The one that WRONG_DOMAIN wants its certificates from."""
+AUTHORITY_IP = SENDER_IP
+POLICY_HOSTS = (f"mta-sts.{LISTED_DOMAIN}", f"mta-sts.{UNLISTED_DOMAIN}")
 
 _STS = f'_mta-sts TXT "v=STSv1; id=1"\nmta-sts A {POLICY_HOST_IP}'
 TLSRPT = f"v=TLSRPTv1; rua=mailto:{ALICE}"
@@ -46,8 +54,13 @@ TLSRPT = f"v=TLSRPTv1; rua=mailto:{ALICE}"
 _ASKING = f'{_STS}\n_smtp._tls TXT "{TLSRPT}"'
 ZONES = {
     SENDER_DOMAIN: f"@ MX 10 {SENDER_HOST}.\n{SENDER_HOST}. A {SENDER_IP}",
-    RIGHT_DOMAIN: f"@ MX 10 {RIGHT_HOST}.\n{RIGHT_HOST}. A {RIGHT_IP}",
-    WRONG_DOMAIN: f"@ MX 10 {WRONG_HOST}.\n{WRONG_HOST}. A {WRONG_IP}",
+    AUTHORITY_DOMAIN: f"{AUTHORITY_HOST}. A {AUTHORITY_IP}",
+    RIGHT_DOMAIN: (
+        f'@ MX 10 {RIGHT_HOST}.\n@ CAA 0 issue "{AUTHORITY_HOST}"\n{RIGHT_HOST}. A {RIGHT_IP}'
+    ),
+    WRONG_DOMAIN: (
+        f'@ MX 10 {WRONG_HOST}.\n@ CAA 0 issue "{OTHER_AUTHORITY}"\n{WRONG_HOST}. A {WRONG_IP}'
+    ),
     SIGNED_DOMAIN: f"@ MX 10 {SIGNED_HOST}.\n{SIGNED_HOST}. A {RIGHT_IP}",
     LISTED_DOMAIN: f"@ MX 10 {LISTED_HOST}.\n{LISTED_HOST}. A {RIGHT_IP}\n{_ASKING}",
     UNLISTED_DOMAIN: f"@ MX 10 {RIGHT_HOST}.\n{_ASKING}",
@@ -61,8 +74,8 @@ and so are the sender's DKIM keys."""
 class Setting:
     """What the demo is played with; each default is what makes all claims hold."""
 
-    certificate_names: tuple[str, ...] = (RIGHT_HOST,)
-    """What the receiver's first certificate is for: all that have none of their own get it."""
+    is_wrong_host_certified: bool = False
+    """CAA of WRONG_DOMAIN lets the authority issue for WRONG_HOST, and the receiver asks for it."""
     level: str = "verify"
     """What the sender's table says."""
     is_authority_trusted: bool = True
@@ -71,6 +84,20 @@ class Setting:
     policy_mode: MtaStsMode = MtaStsMode.ENFORCE
     other_host: str = f"mx.{UNLISTED_DOMAIN}"
     """What the policy of UNLISTED_DOMAIN lists."""
+
+    @property
+    def certified(self) -> tuple[str, ...]:
+        """Give the names that the receiver has certificates for, its own name first."""
+        more = (WRONG_HOST,) if self.is_wrong_host_certified else ()
+        return (RIGHT_HOST, LISTED_HOST, *POLICY_HOSTS, *more)
+
+    @property
+    def zones(self) -> dict[str, str]:
+        """Give the records of each zone, as its file has them."""
+        if not self.is_wrong_host_certified:
+            return ZONES
+        permitted = ZONES[WRONG_DOMAIN].replace(OTHER_AUTHORITY, AUTHORITY_HOST)
+        return {**ZONES, WRONG_DOMAIN: permitted}
 
     @property
     def policies(self) -> dict[str, bytes]:

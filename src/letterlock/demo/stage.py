@@ -1,4 +1,4 @@
-"""The demo's stage: an authority, a resolver, a policy host, a receiving and a sending node.
+"""The demo's stage: a resolver, an authority, a policy host, a receiving and a sending node.
 
 All files are in one folder, the caller's to remove. Every host is an address of loopback, and all
 that take mail have the same port, since port 25 needs root.
@@ -6,18 +6,21 @@ that take mail have the same port, since port 25 needs root.
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from letterlock.base.clock import Clock
 from letterlock.base.config.values import ListenAddress
 from letterlock.base.errors import LocalError
-from letterlock.demo.certificates import make_certificates, name_files
-from letterlock.demo.configs import format_receiver, format_sender
+from letterlock.demo.authority import DemoAuthority, running_authority
+from letterlock.demo.certificates import make_certificates
+from letterlock.demo.configs import Certifying, format_receiver, format_sender
+from letterlock.demo.files import write_files
 from letterlock.demo.nodes import CONFIG_NAME, Node, make_signing_keys, running
 from letterlock.demo.setting import (
+    AUTHORITY,
     BROKEN_DOMAIN,
     POLICY_HOST_IP,
     RIGHT_IP,
@@ -25,7 +28,6 @@ from letterlock.demo.setting import (
     SIGNED_DOMAIN,
     SIGNED_HOST,
     WRONG_IP,
-    ZONES,
     Setting,
 )
 from letterlock.network.policy_host import PolicyHost
@@ -34,19 +36,26 @@ from letterlock.network.validating_server import ValidatingServer
 from letterlock.network.zone_server import ZoneServer
 from letterlock.network.zone_signing import make_key
 from letterlock.node.listeners import Listeners
-from letterlock.protocols.pki.throwaway_ca import Issued
+from letterlock.protocols.pki.throwaway_ca import ThrowawayCa
+
+ROOT_FILE, TRUSTED_FILE = "root.pem", "trusted.pem"
+"""Who the authority's own server is trusted by, and who the sender trusts: one and the same."""
 
 _PORT_TRIES = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What there is. The nodes trust the authority's certificates and no others."""
+    """What there is. The nodes trust the authority's certificates and no others.
+
+    `wanted` are the names that the receiver asks it for.
+    """
 
     folder: Path
     resolver: ListenAddress
     policy_host: ListenAddress
-    authority: Issued
+    authority: DemoAuthority
+    wanted: tuple[str, ...]
     receiver: Node
     sender: Node
 
@@ -58,31 +67,53 @@ async def set_up(folder: Path, setting: Setting, clock: Clock) -> AsyncIterator[
     What a node or the caller's block raises comes in an exception group.
     """
     async with AsyncExitStack() as stack:
-        certificates = make_certificates(setting, clock.now())
+        own = make_certificates(setting, clock.now())
         sending, receiving = stack.enter_context(listening())
-        own = sending.addresses[0]
-        zones, resolver = await stack.enter_async_context(_resolver(clock))
-        zones.set(f"_{own.port}._tcp.{SIGNED_HOST}", "TLSA", certificates.tlsa)
-        _write(folder, certificates.files)
-        policy_host = await stack.enter_async_context(_policy_host(folder, setting, clock))
-        configs = {
-            "receiver": format_receiver(receiving.addresses, str(resolver)),
-            "sender": format_sender(own, str(resolver), policy_host.port, setting.level),
-        }
-        _write(folder, {f"{node}/{CONFIG_NAME}": text for node, text in configs.items()})
+        zones, resolver = await stack.enter_async_context(_resolver(setting, clock))
+        place = sending.addresses[0]
+        zones.set(f"_{place.port}._tcp.{SIGNED_HOST}", "TLSA", own.tlsa)
+        http_port = find_free_port()
+        authority = await stack.enter_async_context(
+            running_authority(folder / "authority", resolver, http_port, clock)
+        )
+        write_files(folder, {**own.files, **_make_trust(setting, authority, clock)})
+        certifying = Certifying(
+            authority.directory,
+            setting.certified[1:],
+            [ListenAddress(ip, http_port) for ip in (RIGHT_IP, WRONG_IP, POLICY_HOST_IP)],
+        )
+        text = format_receiver(receiving.addresses, certifying, str(resolver))
+        write_files(folder / "receiver", {CONFIG_NAME: text})
+        receiver = await stack.enter_async_context(
+            running(folder / "receiver", receiving, clock, own.signed)
+        )
+        policy_host = await stack.enter_async_context(
+            _policy_host(receiver.certificates, setting, clock)
+        )
+        text = format_sender(place, str(resolver), policy_host.port, setting.level)
+        write_files(folder / "sender", {CONFIG_NAME: text})
         for name, record in (await asyncio.to_thread(make_signing_keys, folder / "sender")).items():
             zones.set(name, "TXT", record)
-        receiver = await stack.enter_async_context(running(folder / "receiver", receiving, clock))
         sender = await stack.enter_async_context(running(folder / "sender", sending, clock))
-        yield Stage(folder, resolver, policy_host, certificates.authority, receiver, sender)
+        yield Stage(folder, resolver, policy_host, authority, setting.certified, receiver, sender)
+
+
+def _make_trust(setting: Setting, authority: DemoAuthority, clock: Clock) -> dict[str, str]:
+    """Give the files of those that are trusted: by who asks the authority, and by the sender."""
+    trusted = authority.root_pem
+    if not setting.is_authority_trusted:
+        trusted = ThrowawayCa(AUTHORITY, clock.now()).pem.decode()
+    return {ROOT_FILE: authority.root_pem, TRUSTED_FILE: trusted}
 
 
 @asynccontextmanager
-async def _resolver(clock: Clock) -> AsyncIterator[tuple[ZoneServer, ListenAddress]]:
+async def _resolver(
+    setting: Setting, clock: Clock
+) -> AsyncIterator[tuple[ZoneServer, ListenAddress]]:
     """Serve the zones, two of them signed, and validate them in front of that by one key."""
     key = make_key()
     keys = {SIGNED_DOMAIN: key, BROKEN_DOMAIN: make_key()}
-    zones = ZoneServer(ZONES, keys=keys, now=clock.now())
+    zones = ZoneServer(setting.zones, keys=keys, now=clock.now())
     anchors = dict.fromkeys(keys, key.dnskey)
     resolver = ValidatingServer(zones.respond, anchors, clock)
     try:
@@ -93,11 +124,9 @@ async def _resolver(clock: Clock) -> AsyncIterator[tuple[ZoneServer, ListenAddre
 
 @asynccontextmanager
 async def _policy_host(
-    folder: Path, setting: Setting, clock: Clock
+    certificates: ServerCertificates, setting: Setting, clock: Clock
 ) -> AsyncIterator[ListenAddress]:
-    """Serve the MTA-STS policies over HTTPS."""
-    certificate, key = name_files("policy-host/certificate")
-    certificates = ServerCertificates([(folder / certificate, folder / key)])
+    """Serve the MTA-STS policies over HTTPS, with the receiver's certificates."""
     host = PolicyHost(setting.policies.get, certificates, clock)
     listeners = Listeners()
     listeners.open([ListenAddress(POLICY_HOST_IP, 0)], workers=1)
@@ -121,13 +150,13 @@ def listening() -> Iterator[tuple[Listeners, Listeners]]:
         receiving.close()
 
 
-def _write(folder: Path, files: Mapping[str, str]) -> None:
-    """Write files that nobody else can read."""
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(text, encoding="utf-8")
+def find_free_port() -> int:
+    """Find one that nobody has now, at any address that proves a name."""
+    with closing(Listeners()) as first, closing(Listeners()) as others:
+        first.open([ListenAddress(RIGHT_IP, 0)], workers=1)
+        port = first.addresses[0].port
+        others.open([ListenAddress(ip, port) for ip in (WRONG_IP, POLICY_HOST_IP)], workers=1)
+        return port
 
 
 def _open_listeners() -> tuple[Listeners, Listeners]:

@@ -5,6 +5,7 @@ from random import SystemRandom
 
 from letterlock.base.clock import Clock
 from letterlock.base.domains import Domain
+from letterlock.demo.asking import ask_in_vain
 from letterlock.demo.commands import format_command, run_command
 from letterlock.demo.facts import Attempt, find_last_hop
 from letterlock.demo.screen import Screen
@@ -17,6 +18,7 @@ from letterlock.demo.setting import (
     ERIN,
     LISTED_DOMAIN,
     LISTED_HOST,
+    OTHER_AUTHORITY,
     RIGHT_HOST,
     SIGNED_DOMAIN,
     SIGNED_HOST,
@@ -46,11 +48,11 @@ from letterlock.storage.queue import MessageStory
 
 async def show_stage(screen: Screen, stage: Stage) -> None:
     """Tell what was set up."""
-    certificate = stage.authority.certificate
+    root = stage.authority.root
     receiver, sender = stage.receiver.config, stage.sender.config
     levels = ", ".join(f"{key} {hop.fields['level']}" for key, hop in sender.policy.hops.items())
     screen.begin_step("The stage, all of it made a moment ago")
-    screen.tell("authority", f"{certificate.subject.rfc4514_string()}; no other is trusted")
+    screen.tell("authority", f"{root.subject.rfc4514_string()}; no other is trusted")
     screen.tell(
         "resolver",
         f"{stage.resolver}, with DNSSEC: {SIGNED_DOMAIN} is secure, {BROKEN_DOMAIN} bogus, all "
@@ -60,7 +62,6 @@ async def show_stage(screen: Screen, stage: Stage) -> None:
     screen.tell(
         "receiver",
         f"{receiver.hostname} on {' and '.join(map(str, receiver.receive.listen))}",
-        f"has certificates for {', '.join(stage.receiver.certificate_names)}",
     )
     screen.tell(
         "sender",
@@ -75,6 +76,38 @@ async def show_stage(screen: Screen, stage: Stage) -> None:
         "signatures are wrong",
         holds=resolver.self_test is SelfTest.PASSED,
     )
+
+
+async def show_certificates(screen: Screen, stage: Stage, clock: Clock) -> None:
+    """Show how the receiver came to its certificates, and what it cannot have."""
+    screen.begin_step("The receiver's certificates, by ACME: who may have one for a name?")
+    screen.explain(
+        "Who controls the name: the authority fetches a file from its host (http-01). And whom the "
+        "name's owner lets issue: it asks DNS for CAA records, for each name by itself."
+    )
+    issued = await stage.authority.list_issued(clock)
+    proved = {name.identifier.value: name for each in issued for name in each.names}
+    looks = {name: each.check for name, each in proved.items() if each.check is not None}
+    told = [
+        f"{name}, by {look.issuance.method}; CAA: {look.decision}"
+        for name in stage.wanted
+        if (look := looks.get(name)) is not None
+    ]
+    screen.tell("issued for", *told)
+    screen.claim(
+        f"{len(issued)} certificates, {len(proved)} names, {len(looks)} looks at CAA: one for each "
+        "name",
+        holds=set(proved) == set(stage.wanted)
+        and all(look.issuance.name == name for name, look in looks.items())
+        and len(issued) == len(proved) == len(looks),
+    )
+    if WRONG_HOST not in stage.wanted:
+        refusal = await ask_in_vain(stage, WRONG_HOST, clock)
+        screen.tell("refused", refusal or f"{WRONG_HOST} was certified")
+        screen.claim(
+            f"none for {WRONG_HOST}, by whoever controls it: its owner wants another authority",
+            holds=refusal is not None and OTHER_AUTHORITY in refusal,
+        )
 
 
 async def show_table(screen: Screen, stage: Stage, clock: Clock) -> MessageStory:
@@ -184,7 +217,7 @@ async def show_unlisted(screen: Screen, stage: Stage, clock: Clock) -> MessageSt
         f"The MX record says {RIGHT_HOST}, a host that can prove its name. But so could the host "
         "of whoever forged that record: the policy counts."
     )
-    messages, connections = (stage.receiver.count(name) for name in ("messages", "connections"))
+    messages = stage.receiver.count("messages")
     story = await hand_in(screen, stage, ERIN, clock)
     attempt = Attempt(story.attempts[0])
     tell_lookups(screen, stage.sender)
@@ -193,19 +226,19 @@ async def show_unlisted(screen: Screen, stage: Stage, clock: Clock) -> MessageSt
     screen.claim(
         f"{RIGHT_HOST} is not in the policy: no connection, no MAIL",
         holds=f"does not list {RIGHT_HOST}" in attempt.record.summary
-        and not attempt.dialogue
-        and stage.receiver.count("connections") == connections,
+        and not attempt.handshake
+        and not attempt.dialogue,
     )
     claim_waits(screen, stage, story, messages_before=messages)
     return story
 
 
-def claim_nothing_in_clear(screen: Screen, stage: Stage) -> None:
-    """Claim it from the receiver's own counters."""
-    tls, all_connections = stage.receiver.count("tls"), stage.receiver.count("connections")
+async def claim_nothing_in_clear(screen: Screen, stage: Stage) -> None:
+    """Claim it from the receiver's own counters; it may be looking at its own listeners now."""
+    is_all_tls = await stage.receiver.wait_until_equal("tls", "connections")
     screen.claim(
-        f"of {all_connections} connections to the receiver {tls} had TLS, none was clear",
-        holds=tls == all_connections,
+        "no connection to the receiver was without TLS",
+        holds=is_all_tls,
     )
 
 
