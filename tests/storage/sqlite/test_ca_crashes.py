@@ -295,13 +295,13 @@ async def test_commits_that_wait_share_one_and_each_is_its_own(
 ) -> None:
     """One that is refused, and one that is a mistake, take nobody with them."""
     batches = []
-    execute = writer.Writer._execute
+    take = writer.Writer._take
 
-    def record(self: writer.Writer, batch: list[writer._Waiting]) -> list[writer._Outcome]:
+    def record(self: writer.Writer, batch: list[writer._Waiting]) -> None:
         batches.append(len(batch))
-        return execute(self, batch)
+        take(self, batch)
 
-    monkeypatch.setattr(writer.Writer, "_execute", record)
+    monkeypatch.setattr(writer.Writer, "_take", record)
     store = SqliteAuthority(path, clock)
     await store.open()
     commits = [
@@ -396,6 +396,33 @@ async def test_the_wal_is_copied_in_idle_moments_and_when_it_is_large(
     async with asyncio.timeout(10):
         while find_size(path) < size + 200_000:  # noqa: ASYNC110 - a thread does it
             await asyncio.sleep(0.001)
+    await store.close()
+
+
+async def test_who_waits_for_another_process_holds_up_nobody(
+    path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop goes on, and reads; who waits for too long is told."""
+    store = SqliteAuthority(path, clock)
+    await store.open()
+    other = apsw.Connection(str(path))
+    other.execute("BEGIN IMMEDIATE")
+    waiting = asyncio.ensure_future(store.commit([AddSerial(reserve(1))]))
+    nonce = asyncio.ensure_future(store.spend_nonce(GoodNonce(b"n", START + DAY), START))
+    for _ in range(5):
+        await asyncio.sleep(0.001)
+        assert await store.list_unused_serials(START + DAY, 9) == ()
+    assert not waiting.done()
+    other.execute("COMMIT")
+    assert await waiting
+    assert await nonce
+    monkeypatch.setattr(writer, "BUSY_MILLISECONDS", 1)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable, match="locked"):
+        await store.commit([AddSerial(reserve(2))])
+    other.execute("ROLLBACK")
+    other.close()
+    assert await store.commit([AddSerial(reserve(2))])
     await store.close()
 
 

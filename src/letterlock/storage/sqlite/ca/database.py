@@ -90,8 +90,7 @@ class AuthorityDatabase:
         self._reader.close()
         if writer is not None:
             # Last: who may write and is alone then copies the WAL, and removes it.
-            writer.finish()
-            await asyncio.to_thread(writer.close)
+            await writer.close()
 
     async def read(self, make: Callable[[], Script[T]]) -> T:
         if self._writer is None:

@@ -1,14 +1,22 @@
-"""The thread that writes: what arrives while one commit runs is committed together by the next.
+"""The connection that writes: what arrives while one commit runs is committed together by the next.
 
 Each commit has a savepoint, so that it is done whole or not at all, and one that is refused takes
 nobody with it. When the disk fails, all that were committed together fail. Other processes write to
 the same file: SQLite lets one after the other.
+
+Statements take microseconds and are executed on the event loop's own thread; what waits, for the
+disk or for another process, has a thread. Were they executed there, each would let go of the
+interpreter's lock and wait to get it back from a loop that is busy: that cost more than all else.
 """
 
 import asyncio
+import contextlib
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,12 +26,17 @@ from msgspec import Struct
 from letterlock.storage.ca.scripts.script import Script
 from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.sqlite.ca.following import follow
-from letterlock.storage.sqlite.connection import connect_writer, is_broken, translate
+from letterlock.storage.sqlite.connection import (
+    BUSY_MILLISECONDS,
+    connect_writer,
+    is_broken,
+    translate,
+)
 from letterlock.storage.sqlite.gathering import Gathering
 
 IDLE_SECONDS = 0.05
 IDLE_PAGES = 1000
-"""In an idle moment, a WAL grown by so many pages is copied into the database."""
+"""After a moment without a commit, a WAL grown by so many pages is copied into the database."""
 BUSY_PAGES = 8000
 """Without one it is at so many: 32 MB."""
 
@@ -39,24 +52,34 @@ class _Waiting(Struct, frozen=True):
     is_commit: bool
 
 
+_Batch = list[_Waiting]
+_Then = Callable[[BaseException | None], None]
+
+
 class Writer:
-    """Owns this process's connection that writes. `submit` is the event loop's."""
+    """Owns this process's connection that writes. To be used from the loop's thread.
+
+    A batch goes through `_begin`, `_perform`, `_commit` and `_end`; the first and the third may
+    wait, and do so in the thread. One batch is at work at a time.
+    """
 
     def __init__(self, path: Path, *, vfs: str | None = None) -> None:
         self._path = path
         self._vfs = vfs
         self._loop = asyncio.get_running_loop()
-        self._queue: queue.SimpleQueue[list[_Waiting] | None] = queue.SimpleQueue()
-        self._gathering = Gathering(self._loop, self._queue.put)
-        self._connection: apsw.Connection | None = None
+        self._gathering = Gathering(self._loop, self._take)
+        self._batches: deque[_Batch] = deque()
+        self._is_at_work = False
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._is_closed = False
+        self._connection: apsw.Connection | None = None
         self._is_synced = True
-        self._pages = 0
-        self._copied_pages = 0
-        self._thread = threading.Thread(target=self._run, name="authority-writer", daemon=True)
+        self._thread = _Thread(self._loop)
+        self._wal = _Wal(path, vfs)
 
     def start(self, prepare: Prepare) -> None:
-        """Open the file, do `prepare` in a transaction, then start the thread. Blocks."""
+        """Open the file, and do `prepare` in a transaction. Blocks, in any thread."""
         try:
             connection = self._connect()
             connection.execute("BEGIN IMMEDIATE")
@@ -65,7 +88,6 @@ class Writer:
         except BaseException:
             self._disconnect()
             raise
-        self._thread.start()
 
     def submit(
         self, make: Callable[[], Script[T]], *, is_commit: bool = True
@@ -81,54 +103,104 @@ class Writer:
         self._gathering.add(_Waiting(make, future, is_commit))
         return future
 
-    def finish(self) -> None:
-        """Take nothing more, and do what was submitted; `close` waits for it."""
+    async def close(self) -> None:
+        """Take nothing more, do what was submitted, and close the file."""
         if not self._is_closed:
             self._is_closed = True
             self._gathering.finish()
-            self._queue.put(None)
+        await self._idle.wait()
+        self._thread.end()
+        await asyncio.to_thread(self._disconnect)
+        self._wal.close()
 
-    def close(self) -> None:
-        """Close the file, after `finish`. Blocks; the loop must go on running."""
-        self._thread.join()
+    def _take(self, batch: _Batch) -> None:
+        self._batches.append(batch)
+        self._idle.clear()
+        if not self._is_at_work:
+            self._go_on()
 
-    def _run(self) -> None:
-        while (batch := self._next_batch()) is not None:
-            outcomes = self._execute(batch)
-            self._loop.call_soon_threadsafe(self._end_batch, outcomes)
-            if self._grew_by(BUSY_PAGES):
-                self._checkpoint()
-        self._disconnect()
-
-    def _next_batch(self) -> list[_Waiting] | None:
+    def _go_on(self) -> None:
+        """Begin with the next batch, at once where no other process writes."""
+        self._is_at_work = True
+        batch = self._batches.popleft()
         try:
-            return self._queue.get(timeout=IDLE_SECONDS if self._grew_by(IDLE_PAGES) else None)
-        except queue.Empty:
-            self._checkpoint()
-            return self._queue.get()
-
-    def _execute(self, batch: list[_Waiting]) -> list[_Outcome]:
-        try:
-            connection = self._connect()
-            self._choose_sync(connection, batch)
-            connection.execute("BEGIN IMMEDIATE")
-            outcomes = [_follow_one(connection, each) for each in batch]
-            connection.execute("COMMIT")
+            self._begin(0, batch)
+        except apsw.BusyError:
+            begin = partial(self._begin, BUSY_MILLISECONDS, batch)
+            self._thread.do(begin, partial(self._perform, batch))
         except apsw.Error as error:
-            self._roll_back(error)
-            found = translate(error, self._path)
-            found.__cause__ = error
-            return [(each.future, None, found) for each in batch]
-        return outcomes
+            self._perform(batch, error)
+        else:
+            self._perform(batch, None)
 
-    def _choose_sync(self, connection: apsw.Connection, batch: list[_Waiting]) -> None:
+    def _begin(self, milliseconds: int, batch: _Batch) -> None:
+        """Begin a transaction, waiting so long for another process. Raises apsw.Error."""
+        connection = self._connect()
         is_synced = any(each.is_commit for each in batch)
         if is_synced is not self._is_synced:
             # A later commit that is synced syncs what was not: they are in one file.
             connection.pragma("synchronous", "full" if is_synced else "normal")
             self._is_synced = is_synced
+        connection.set_busy_timeout(milliseconds)
+        connection.execute("BEGIN IMMEDIATE")
 
-    def _roll_back(self, error: apsw.Error) -> None:
+    def _perform(self, batch: _Batch, failure: BaseException | None) -> None:
+        """Follow a batch's scripts, and have that committed."""
+        if failure is None:
+            connection = self._connect()
+            try:
+                outcomes = [_follow_one(connection, each) for each in batch]
+            except apsw.Error as error:
+                failure = error
+            else:
+                self._have_committed(connection, outcomes)
+                return
+        self._end([(each.future, None, None) for each in batch], failure)
+
+    def _have_committed(self, connection: apsw.Connection, outcomes: list[_Outcome]) -> None:
+        """Commit in the thread; here, where it need not wait for the disk."""
+        commit, end = partial(self._commit, connection), partial(self._end, outcomes)
+        if self._is_synced:
+            self._thread.do(commit, end)
+            return
+        try:
+            commit()
+        except apsw.Error as error:
+            end(error)
+        else:
+            end(None)
+
+    def _commit(self, connection: apsw.Connection) -> None:
+        """Commit what was done. Blocks where it is synced. Raises apsw.Error."""
+        connection.execute("COMMIT")
+        if self._is_synced:
+            self._wal.copy_rest(connection)
+
+    def _end(self, outcomes: list[_Outcome], failure: BaseException | None) -> None:
+        """Tell each who waits, and go on."""
+        if failure is not None:
+            self._roll_back(failure)
+            found = failure
+            if isinstance(failure, apsw.Error):
+                found = translate(failure, self._path)
+                found.__cause__ = failure
+            outcomes = [(future, None, found) for future, _, _ in outcomes]
+        for future, result, error in outcomes:
+            if future.done():
+                continue
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+        self._is_at_work = False
+        self._gathering.note_done()
+        if self._batches and not self._is_at_work:
+            self._go_on()
+        elif not self._is_at_work:
+            self._idle.set()
+        self._wal.look(self._loop)
+
+    def _roll_back(self, error: BaseException) -> None:
         # The file stays open where it can: the next commit overwrites what one that failed left in
         # the WAL. Opened anew, SQLite would count it as done, though who asked was told otherwise.
         connection = self._connection
@@ -141,20 +213,10 @@ class Writer:
         if is_broken(error):
             self._disconnect()
 
-    def _end_batch(self, outcomes: list[_Outcome]) -> None:
-        for future, result, error in outcomes:
-            if future.done():
-                continue
-            if error is None:
-                future.set_result(result)
-            else:
-                future.set_exception(error)
-        self._gathering.note_done()
-
     def _connect(self) -> apsw.Connection:
         if self._connection is None:
             connection = connect_writer(self._path, self._vfs)
-            connection.set_wal_hook(self._count_pages)
+            connection.set_wal_hook(self._wal.note_pages)
             self._connection = connection
             self._is_synced = True
         return self._connection
@@ -168,25 +230,94 @@ class Writer:
             except apsw.Error:
                 connection.close(force=True)
 
-    def _count_pages(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+
+class _Thread:
+    """Does what waits. Cheaper than an executor, which makes two futures for each thing done."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._queue: queue.SimpleQueue[tuple[Callable[[], None], _Then] | None]
+        self._queue = queue.SimpleQueue()
+        threading.Thread(target=self._run, name="authority-commit", daemon=True).start()
+
+    def do(self, work: Callable[[], None], then: _Then) -> None:
+        """Do work; then, on the loop, `then` is given its error."""
+        self._queue.put((work, then))
+
+    def end(self) -> None:
+        self._queue.put(None)
+
+    def _run(self) -> None:
+        while (item := self._queue.get()) is not None:
+            work, then = item
+            failure = None
+            try:
+                work()
+            except Exception as error:  # noqa: BLE001 - given to those who wait for it
+                failure = error
+            self._loop.call_soon_threadsafe(then, failure)
+
+
+class _Wal:
+    """Copies the WAL into the database, beside the commits, when it has grown."""
+
+    def __init__(self, path: Path, vfs: str | None) -> None:
+        self._path = path
+        self._vfs = vfs
+        self._pages = 0
+        self._copied_pages = 0
+        self._has_rest = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="authority-checkpoint")
+        self._copying: asyncio.Future[None] | None = None
+
+    def note_pages(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        """Take from SQLite how many pages there are after a commit."""
         if pages < self._pages:
             self._copied_pages = 0
         self._pages = pages
         return apsw.SQLITE_OK
 
+    def look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Say that a commit ended: now or in a moment without one, copy what there is."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._copying is not None and not self._copying.done():
+            return
+        if self._grew_by(BUSY_PAGES):
+            self._begin(loop)
+        elif self._grew_by(IDLE_PAGES):
+            self._timer = loop.call_later(IDLE_SECONDS, self._begin, loop)
+
+    def copy_rest(self, connection: apsw.Connection) -> None:
+        """Copy what came while the WAL was copied, so that it begins anew. Blocks."""
+        if self._has_rest:
+            self._has_rest = False
+            with contextlib.suppress(apsw.Error):
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._thread.shutdown()
+
     def _grew_by(self, pages: int) -> bool:
         return self._pages - self._copied_pages >= pages
 
-    def _checkpoint(self) -> None:
-        """Copy the WAL into the database; readers and other processes are not held up."""
-        if self._connection is not None:
-            try:
-                self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-            except apsw.Error as error:
-                if is_broken(error):
-                    self._disconnect()
-        # Where somebody held it up, the rest is copied next time: at once would not help.
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         self._copied_pages = self._pages
+        self._copying = loop.run_in_executor(self._thread, self._copy)
+
+    def _copy(self) -> None:
+        # Where this fails, a commit meets the same error soon, and tells it.
+        with contextlib.suppress(apsw.Error):
+            connection = connect_writer(self._path, self._vfs)
+            try:
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            finally:
+                connection.close(force=True)
+        self._has_rest = True
 
 
 def _follow_one(connection: apsw.Connection, waiting: _Waiting) -> _Outcome:
