@@ -13,7 +13,11 @@ from letterlock.cli import progress
 from letterlock.cli.log_explain import EXPLAIN_KEYS
 from letterlock.cli.root import main
 from letterlock.protocols.mail_log.causes import REMEDIES
+from letterlock.protocols.pki.throwaway_ca import self_signed
 from letterlock.services.explain import log_files
+from tests.interop.background import in_background
+from tests.misbehaving import Conduct, TlsConduct, serving
+from tests.network.certificates import NOW, authority, issue
 
 PEER = "mx.peer.example[192.0.2.1]:25"
 STAMP = "2026-11-22T15:25:24+00:00 mail postfix/smtp[7]: "
@@ -127,7 +131,8 @@ def test_each_key_of_the_document_is_in_the_reference(
 
     document = explain_json(capsys, write(tmp_path, BAD))
     found = {path.removeprefix(".").removesuffix("[]") for path in paths(document, "")}
-    assert found == EXPLAIN_KEYS.keys() - {"deliveries[].tls"}
+    probed = {path for path in EXPLAIN_KEYS if path.startswith("probes")}
+    assert found == EXPLAIN_KEYS.keys() - {"deliveries[].tls"} - probed
 
 
 @pytest.mark.parametrize(("log", "code"), [(FINE, 0), (BAD, 1), ("", 3), ("hello\n", 3)])
@@ -251,3 +256,40 @@ def test_little_is_known_of_some_deliveries(
     story = capsys.readouterr().out
     assert "  at " not in story
     assert "  seen " not in story
+
+
+def test_hosts_are_asked_what_the_log_cannot_tell(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The provider whose certificate for clients without SNI says so."""
+    host = "mx.peer.example"
+    stranger = self_signed(["invalid2.invalid"], now=NOW)
+    conduct = Conduct(stranger, tls=TlsConduct(by_sni=((host, issue((host,))),)))
+    (tmp_path / "ca.pem").write_bytes(authority().pem)
+    config = tmp_path / "letterlock.toml"
+    config.write_text(
+        f"""\
+hostname = "mx.example.net"
+domains = ["example.net"]
+contact = "postmaster@example.net"
+data_dir = "{tmp_path / "data"}"
+[policy]
+trust_files = ["{tmp_path / "ca.pem"}"]
+"""
+    )
+    with in_background(serving(conduct)) as (server,):
+        peer = f"{host}[{server.ip}]:{server.port}"
+        log = make_log(UP, FAULT.replace("certificate has expired", "self-signed certificate"))
+        path = write(tmp_path, (log + make_log(DEFERRED)).replace(PEER, peer))
+        arguments = ["log", "explain", "--probe", "--config", str(config), path]
+        assert main([*arguments, "--json"]) == 1
+        (probe,) = json.loads(capsys.readouterr().out)["probes"]
+        assert (probe["logged"], probe["cause"], probe["answered"]) == (
+            "self-signed-certificate",
+            "no-sni-selfsigned",
+            True,
+        )
+        assert main(arguments) == 1
+        assert f"asked {host}[{server.ip}]: no-sni-selfsigned" in capsys.readouterr().out
+    assert main(arguments) == 1
+    assert f"asked {host}[{server.ip}]: not known" in capsys.readouterr().out

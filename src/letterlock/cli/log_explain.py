@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from letterlock.cli.failures import ExitCode
-from letterlock.cli.options import config_option, json_option
+from letterlock.cli.options import config_option, find_config_or_defaults, json_option
 from letterlock.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -42,17 +42,33 @@ EXPLAIN_KEYS = {
     "causes[].first": "when it was seen first",
     "causes[].last": "when it was seen last",
     "causes[].fix": "what helps, with the names of those it concerned most",
+    "probes[].mx": "only with --probe: a host of which the log may not know all",
+    "probes[].ip": "its address",
+    "probes[].logged": "the cause by the log",
+    "probes[].cause": "the cause by what it shows now; null: nothing is wrong, or it is not known",
+    "probes[].answered": "whether it could be asked",
+    "probes[].detail": "what it showed",
     "lines": "how many lines were read",
     "unread": "lines of no form that is known",
     "untied": "lines about TLS and failures whose delivery is not in the log",
 }
+MAX_PROBED = 20
+SMTP_PORT = 25
 
 
 @click.command()
 @click.argument("files", nargs=-1, metavar="[FILE...]")
+@click.option(
+    "--probe",
+    "is_probing",
+    is_flag=True,
+    help="Ask hosts of which the log may not know all, with SNI and without.",
+)
 @json_option(EXPLAIN_KEYS)
 @config_option
-def explain(files: tuple[str, ...], *, as_json: bool, config_path: Path | None) -> int:
+def explain(
+    files: tuple[str, ...], *, is_probing: bool, as_json: bool, config_path: Path | None
+) -> int:
     """Tell what became of the mail in a log, why, and what to mend.
 
     FILE is a log of Postfix (2.11 to 3.12), Exim or Letterlock, oldest first: plain or packed by
@@ -60,36 +76,76 @@ def explain(files: tuple[str, ...], *, as_json: bool, config_path: Path | None) 
     export`, `-o json`). Without FILE, and for `-`, it is standard input. What the lines do not tie
     to a delivery is counted, never guessed.
 
+    Nobody is asked, except with --probe: then up to 20 hosts, twice each.
+
     Exit code 0: all mail was delivered; 1: some was put off or refused; 3: a log cannot be read, or
     has no deliveries in it.
     """
     from letterlock.protocols.mail_log.reading import LogReader  # noqa: PLC0415 - lazy, for -h
     from letterlock.protocols.mail_log.summary import Summary  # noqa: PLC0415 - as above
 
-    del config_path  # every command takes one; what a log says depends on none
     reader, summary, failures = LogReader(), Summary(), list[str]()
     describer = _make_describer()
     found = _read_all(reader, files or ("-",), failures)
     if as_json:
         click.echo('{\n  "deliveries": [', nl=False)
+    uncertain: dict[tuple[str, str], LoggedDelivery] = {}
     for number, delivery in enumerate(found):
         summary.add(delivery)
+        if is_probing and len(uncertain) < MAX_PROBED:
+            _note_uncertain(delivery, uncertain)
         if as_json:
             document = json.dumps(describer.describe_delivery(delivery))
             click.echo(f"{',' if number else ''}\n    {document}", nl=False)
     causes = [describer.describe_cause(counted) for counted in summary.causes]
+    probes = _probe(list(uncertain.values()), config_path) if uncertain else []
     tally = reader.tally
     counts = {"lines": tally.lines, "unread": tally.unread, "untied": tally.untied}
     if as_json:
-        rest = json.dumps({"causes": causes, **counts}, indent=2)
+        answers = {"probes": probes} if is_probing else {}
+        rest = json.dumps({"causes": causes, **answers, **counts}, indent=2)
         click.echo("\n  ],\n" + rest.removeprefix("{\n"))
     else:
-        _tell(causes, counts)
+        _tell(causes, probes, counts)
     for failure in failures:
         click.echo(f"letterlock: {failure}", err=True)
     if summary.has_failures:
         return ExitCode.BAD_NEWS
     return ExitCode.UNDECIDED if failures or not causes else ExitCode.FINE
+
+
+def _note_uncertain(
+    delivery: "LoggedDelivery", uncertain: "dict[tuple[str, str], LoggedDelivery]"
+) -> None:
+    from letterlock.protocols.check.second_look import UNCERTAIN  # noqa: PLC0415 - lazy, for -h
+    from letterlock.protocols.pki.names import parse_ip  # noqa: PLC0415 - as above
+
+    if delivery.cause in UNCERTAIN and delivery.mx and parse_ip(delivery.ip) is not None:
+        uncertain[delivery.mx, delivery.ip] = delivery
+
+
+def _probe(deliveries: "list[LoggedDelivery]", config_path: Path | None) -> list[dict[str, Any]]:
+    from letterlock.base.clock import SystemClock  # noqa: PLC0415 - lazy, for -h
+    from letterlock.node.log_probing import LoggedHost, run  # noqa: PLC0415 - as above
+    from letterlock.protocols.mail_log.causes import Cause  # noqa: PLC0415 - as above
+
+    config, _ = find_config_or_defaults(config_path)
+    hosts = [
+        LoggedHost(each.mx, each.ip, int(each.port or SMTP_PORT), Cause(each.cause))
+        for each in deliveries
+    ]
+    looks = run(config, hosts, SystemClock())
+    return [
+        {
+            "mx": host.mx,
+            "ip": host.ip,
+            "logged": host.cause,
+            "cause": look.cause,
+            "answered": look.is_answered,
+            "detail": look.detail,
+        }
+        for host, look in zip(hosts, looks, strict=True)
+    ]
 
 
 def _make_describer() -> "Describer":
@@ -124,8 +180,10 @@ def _read_all(
     reader.close()
 
 
-def _tell(causes: list[dict[str, Any]], counts: dict[str, int]) -> None:
+def _tell(
+    causes: list[dict[str, Any]], probes: list[dict[str, Any]], counts: dict[str, int]
+) -> None:
     from letterlock.cli.log_text import format_log  # noqa: PLC0415 - lazy, for -h
 
-    for line in format_log(causes, counts):
+    for line in format_log(causes, probes, counts):
         click.echo(line)

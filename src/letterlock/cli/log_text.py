@@ -12,10 +12,18 @@ MAX_NAMES = 3
 Document = Mapping[str, Any]
 
 
-def format_log(causes: Sequence[Document], counts: Mapping[str, int]) -> Iterator[str]:
-    """Tell each cause, and how much was read."""
+def format_log(
+    causes: Sequence[Document], probes: Sequence[Document], counts: Mapping[str, int]
+) -> Iterator[str]:
+    """Tell each cause, what hosts showed that were asked, and how much was read."""
     for cause in causes:
         yield from _tell_cause(cause)
+        yield ""
+    for probe in probes:
+        now = probe["cause"] or ("nothing is wrong now" if probe["answered"] else "not known")
+        yield make_printable(f"asked {probe['mx']}[{probe['ip']}]: {now}")
+        yield from tell("logged", probe["logged"])
+        yield from tell("seen", probe["detail"])
         yield ""
     yield _describe_counts(causes, counts)
 

@@ -101,7 +101,7 @@ class Remedy:
     result_type: ResultType | None = None
 
 
-_ASK = "run `letterlock policy test {domain}` for what the host shows now"
+_ASK = "run `letterlock check {domain}` for what the host shows now"
 _THEIRS = f"it is the receiving side's to mend: {_ASK}"
 _LINE = "`{domain} verify servername=hostname`"
 
@@ -132,13 +132,13 @@ REMEDIES: Mapping[Cause, Remedy] = {
     Cause.SELF_SIGNED: Remedy(
         "the certificate is self-signed",
         "the host needs one of a public authority, or DANE; some hosts show a self-signed one only "
-        f"to clients without SNI: there {_LINE} helps. {_ASK}, with SNI",
+        f"to clients without SNI: `--probe` tells, and there {_LINE} helps",
         ResultType.CERTIFICATE_NOT_TRUSTED,
     ),
     Cause.UNTRUSTED_ISSUER: Remedy(
         "the certificate's issuer is none that this sender trusts",
         "either the host does not send its intermediate certificate, or its authority is not in "
-        f"smtp_tls_CAfile here. {_ASK}",
+        f"smtp_tls_CAfile here: `--probe` tells which. {_ASK}",
         ResultType.CERTIFICATE_NOT_TRUSTED,
     ),
     Cause.MISSING_INTERMEDIATE: Remedy(
@@ -363,7 +363,7 @@ REMEDIES: Mapping[Cause, Remedy] = {
     ),
     Cause.NOT_SMTP: Remedy(
         "what the host says is not SMTP",
-        "see what listens there: `letterlock policy test {domain}`",
+        "see what listens there: `letterlock check {domain}`",
     ),
     Cause.PUT_OFF: Remedy(
         "the host put the mail off (4xx)", "its reply says why; the mail is tried again"
