@@ -1,11 +1,9 @@
 """`letterlock tlsrpt show`: the reports in files and mails, for people and as JSON."""
 
 import json
-import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -42,7 +40,6 @@ SHOW_KEYS = {
     "[].report.policies[].failures[].additional_information": "a URI with more about it",
     "[].report.policies[].failures[].reason_code": "the sender's words for it",
 }
-STDIN = "-"
 
 
 @click.command()
@@ -59,6 +56,7 @@ def show(files: tuple[str, ...], *, as_json: bool, config_path: Path | None) -> 
     Exit code 0: all were read; 1: one or more were refused; 3: a file cannot be read.
     """
     from letterlock.base.log import make_printable  # noqa: PLC0415 - lazy, for -h
+    from letterlock.cli.report_files import make_line  # noqa: PLC0415 - as above
 
     del config_path  # every command takes one; what a file says depends on none
     documents: list[dict[str, Any]] = []
@@ -72,7 +70,7 @@ def show(files: tuple[str, ...], *, as_json: bool, config_path: Path | None) -> 
         except OSError as error:
             unreadable = True
             reason = error.strerror or str(error)
-            line = make_printable(f"letterlock: {_make_line(file)}: cannot be read: {reason}")
+            line = make_printable(f"letterlock: {make_line(file)}: cannot be read: {reason}")
             click.echo(line, err=True)
     if as_json:
         click.echo(json.dumps(documents, indent=2, ensure_ascii=True))
@@ -83,37 +81,11 @@ def show(files: tuple[str, ...], *, as_json: bool, config_path: Path | None) -> 
 
 def _read(file: str) -> Iterator[dict[str, Any]]:
     """Give the document of each report in a file. Raises OSError."""
-    if file == STDIN:
-        yield from _read_stream(file, sys.stdin.buffer)
-        return
-    with open(file, "rb") as stream:  # noqa: PTH123 - the name as it was given
-        yield from _read_stream(file, stream)
-
-
-def _read_stream(file: str, stream: BinaryIO) -> Iterator[dict[str, Any]]:
-    from letterlock.protocols.mime.mbox import is_mbox, split_mbox  # noqa: PLC0415 - lazy, for -h
+    from letterlock.cli.report_files import read_messages  # noqa: PLC0415 - lazy, for -h
     from letterlock.protocols.tlsrpt.finding import read_file  # noqa: PLC0415 - as above
-    from letterlock.protocols.tlsrpt.limits import MAX_MAIL_OCTETS  # noqa: PLC0415 - as above
 
-    name = _make_line(file)
-    first = stream.readline(MAX_MAIL_OCTETS + 1)
-    if not is_mbox(first):
-        octets = first + stream.read(max(0, MAX_MAIL_OCTETS + 1 - len(first)))
+    for name, octets in read_messages(file):
         yield from (_describe(name, found) for found in read_file(octets))
-        return
-    lines = iter(lambda: stream.readline(MAX_MAIL_OCTETS + 1), b"")
-    for number, message in enumerate(split_mbox(_chain(first, lines), MAX_MAIL_OCTETS), 1):
-        yield from (_describe(f"{name}:{number}", found) for found in read_file(message))
-
-
-def _chain(first: bytes, lines: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from lines
-
-
-def _make_line(file: str) -> str:
-    """Give a file's name as it can be shown: octets that are no UTF-8 are replaced."""
-    return os.fsencode(file).decode("utf-8", "replace")
 
 
 def _describe(name: str, found: "Found") -> dict[str, Any]:

@@ -1,0 +1,283 @@
+"""`letterlock tlsrpt summary`: what kept reports say, added up."""
+
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from letterlock.cli.failures import ExitCode
+from letterlock.cli.options import (
+    act_as_owner,
+    config_option,
+    json_option,
+    load_config_or_fail,
+    print_json,
+)
+from letterlock.cli.report_store import (
+    find_since,
+    find_today,
+    since_option,
+    take_domain,
+    with_store,
+)
+
+if TYPE_CHECKING:
+    from letterlock.services.intake.summary import (
+        FailingKind,
+        SeenPolicy,
+        Sessions,
+        SubmitterDays,
+        Summary,
+    )
+    from letterlock.storage.received_reports import DomainCount, ReceivedStore
+
+SUMMARY_KEYS = {
+    "since": "the first day that counts, in UTC",
+    "domains[]": "only without DOMAIN: each policy domain with `domain`, `reports`, `submitters`, "
+    "`first` and `last`",
+    "domain": "the policy domain; of DANE it is the MX host, or what its name stands for",
+    "reports": "results that count",
+    "totals[].type": "sts, tlsa, no-policy-found, or another word; types count the same sessions",
+    "totals[].successful": "sessions that met the policy, as far as it is told",
+    "totals[].failed": "sessions that failed, as far as it is told",
+    "totals[].unknown": "results that do not tell one of the two",
+    "days[]": "the same for each day, with `day` and `submitters`",
+    "failures[].type": "the policy's type",
+    "failures[].result_type": "in RFC 8460's words; null where no detail is told",
+    "failures[].receiving_mx_hostname": "at which MX host, or null",
+    "failures[].reason_code": "the sender's words, or null",
+    "failures[].count": "in how many sessions; at least, where `exact` is false",
+    "failures[].exact": "whether each report told its count",
+    "failures[].first": "the first day with it",
+    "failures[].last": "the last one",
+    "failures[].new": "whether the last week saw it first",
+    "failures[].submitters[]": "who reported it",
+    "failures[].sending_mta_ips[]": "from where, at most 20",
+    "failures[].means": "what that is, and whose business it usually is",
+    "submitters[].submitter": "who reports",
+    "submitters[].days": "on how many days",
+    "submitters[].first": "the first one",
+    "submitters[].last": "the last one",
+    "submitters[].silent_days": "since when nothing comes of one who reported each day, or null",
+    "submitters[].totals[]": "as above",
+    "policies[].type": "sts or tlsa",
+    "policies[].strings[]": "the policy as senders saw it, in one order",
+    "policies[].first": "the first day on which somebody did",
+    "policies[].last": "the last one",
+    "policies[].submitters[]": "who did",
+}
+EVER = date(1, 1, 1)
+MAX_SHOWN = 10
+TYPES = {"sts": "MTA-STS", "tlsa": "DANE", "no-policy-found": "no policy", "": "a type not told"}
+
+
+@click.command()
+@click.argument("domain", required=False)
+@since_option
+@json_option(SUMMARY_KEYS)
+@config_option
+def summary(
+    *, domain: str | None, since: datetime | None, as_json: bool, config_path: Path | None
+) -> int:
+    """Add up what kept reports say of a policy DOMAIN; without one, list the domains.
+
+    Sessions under MTA-STS and under DANE may be the same ones, and are not added up. What DANE came
+    to is under the name of the MX host.
+
+    Exit code 0: no failures are told; 1: there are some.
+    """
+    config = load_config_or_fail(config_path)
+    act_as_owner(config.data_dir)
+    first, until = find_since(since), find_today() + timedelta(1)
+    if domain is None:
+        _print_domains(first, with_store(config, lambda store: store.list_domains(first)), as_json)
+        return ExitCode.FINE
+    name = take_domain(domain)
+
+    async def load(store: "ReceivedStore") -> "Summary":
+        from letterlock.services.intake.summary import summarize  # noqa: PLC0415 - lazy, for -h
+
+        results = await store.list_results(name, first, until)
+        before = await store.list_results(name, EVER, first, only_failing=True)
+        return summarize(name, results, before, first, until)
+
+    found = with_store(config, load)
+    if as_json:
+        print_json(_describe(found))
+    else:
+        _print(found)
+    return ExitCode.BAD_NEWS if found.failures else ExitCode.FINE
+
+
+_NOT_TOLD = "the report tells no more. Whose: not known. Do: ask the sender, at contact-info."
+
+
+def _print_domains(since: date, found: list["DomainCount"], as_json: bool) -> None:  # noqa: FBT001
+    if as_json:
+        domains = [
+            {
+                "domain": each.domain,
+                "reports": each.reports,
+                "submitters": each.submitters,
+                "first": each.first.isoformat(),
+                "last": each.last.isoformat(),
+            }
+            for each in found
+        ]
+        print_json({"since": since.isoformat(), "domains": domains})
+        return
+    for each in found:
+        who = f"{each.submitters} sender{'s' * (each.submitters != 1)}"
+        click.echo(f"{each.domain}: {each.reports} reports of {who}, {each.first} to {each.last}")
+    if not found:
+        click.echo(f"No reports count for days from {since.isoformat()} on.")
+
+
+def describe_sessions(kind: str, sessions: "Sessions") -> dict[str, Any]:
+    """Give sessions under one type of policy as they are told in JSON."""
+    return {
+        "type": kind,
+        "successful": sessions.successful,
+        "failed": sessions.failed,
+        "unknown": sessions.unknown,
+    }
+
+
+def _describe(found: "Summary") -> dict[str, Any]:
+    return {
+        "domain": found.domain,
+        "since": found.since.isoformat(),
+        "reports": found.reports,
+        "totals": [describe_sessions(*each) for each in found.totals.items()],
+        "days": [
+            {
+                "day": each.day.isoformat(),
+                **describe_sessions(each.type, each.sessions),
+                "submitters": each.submitters,
+            }
+            for each in found.days
+        ],
+        "failures": [describe_failing(each) for each in found.failures],
+        "submitters": [_describe_submitter(each) for each in found.submitters],
+        "policies": [describe_seen(each) for each in found.policies],
+    }
+
+
+def describe_failing(failing: "FailingKind") -> dict[str, Any]:
+    """Give failures that are alike as they are told in JSON."""
+    from letterlock.protocols.tlsrpt.meanings import find_meaning  # noqa: PLC0415 - lazy, for -h
+
+    kind = failing.kind
+    means = _NOT_TOLD
+    if kind.result_type:
+        meaning = find_meaning(kind.result_type)
+        means = f"{meaning.what}. Whose: {meaning.whose}. Do: {meaning.remedy}."
+    return {
+        "type": kind.type,
+        "result_type": kind.result_type or None,
+        "receiving_mx_hostname": kind.host or None,
+        "reason_code": kind.reason or None,
+        "count": failing.count,
+        "exact": failing.is_count_known,
+        "first": failing.first.isoformat(),
+        "last": failing.last.isoformat(),
+        "new": failing.is_new,
+        "submitters": list(failing.submitters),
+        "sending_mta_ips": list(failing.senders),
+        "means": means,
+    }
+
+
+def _describe_submitter(submitter: "SubmitterDays") -> dict[str, Any]:
+    return {
+        "submitter": submitter.submitter,
+        "days": submitter.days,
+        "first": submitter.first.isoformat(),
+        "last": submitter.last.isoformat(),
+        "silent_days": submitter.silent_days,
+        "totals": [describe_sessions(*each) for each in submitter.by_type.items()],
+    }
+
+
+def describe_seen(policy: "SeenPolicy") -> dict[str, Any]:
+    """Give a policy that senders saw as it is told in JSON."""
+    return {
+        "type": policy.type,
+        "strings": list(policy.strings),
+        "first": policy.first.isoformat(),
+        "last": policy.last.isoformat(),
+        "submitters": list(policy.submitters),
+    }
+
+
+def _print(found: "Summary") -> None:
+    from letterlock.base.log import make_printable  # noqa: PLC0415 - lazy, for -h
+    from letterlock.cli.story_text import tell  # noqa: PLC0415 - as above
+
+    click.echo(make_printable(f"{found.domain}, from {found.since} on"))
+    if not found.reports:
+        click.echo("  no reports count")
+        return
+    for kind, sessions in found.totals.items():
+        label = "FAILED" if sessions.failed else "fine"
+        _echo(tell(label, f"{format_type(kind)}: {format_sessions(sessions)}"))
+    for failing in found.failures[:MAX_SHOWN]:
+        _echo(tell("new" if failing.is_new else "", format_failing(failing)))
+    _echo_more(len(found.failures), "kinds of failures")
+    for place, submitter in enumerate(found.submitters[:MAX_SHOWN]):
+        _echo(tell("" if place else "senders", _format_submitter(submitter)))
+    _echo_more(len(found.submitters), "senders")
+    for place, policy in enumerate(found.policies[:MAX_SHOWN]):
+        _echo(tell("" if place else "policies", format_seen(policy)))
+    _echo_more(len(found.policies), "policies")
+
+
+def _echo(lines: Any) -> None:
+    for line in lines:
+        click.echo(line)
+
+
+def _echo_more(number: int, what: str) -> None:
+    if number > MAX_SHOWN:
+        click.echo(f"  and {number - MAX_SHOWN} {what} more; --json has them all")
+
+
+def format_type(kind: str) -> str:
+    """Name a type of policies for people."""
+    return TYPES.get(kind, kind)
+
+
+def format_sessions(sessions: "Sessions") -> str:
+    """Tell how sessions fared."""
+    share = f", {sessions.failed / sessions.total:.2%}" if sessions.failed else ""
+    unknown = f"; {sessions.unknown} results do not tell all" if sessions.unknown else ""
+    return f"{sessions.failed} of {sessions.total} sessions failed{share}{unknown}"
+
+
+def format_failing(failing: "FailingKind") -> str:
+    """Tell failures that are alike, with what they mean."""
+    told = describe_failing(failing)
+    words = [f"{'' if failing.is_count_known else 'at least '}{failing.count}"]
+    words.append(told["result_type"] or "of a kind not told")
+    if host := told["receiving_mx_hostname"]:
+        words.append(f"at {host}")
+    if reason := told["reason_code"]:
+        words.append(f"({reason})")
+    words.append(f"under {format_type(failing.kind.type)}, {failing.first} to {failing.last},")
+    words.append(f"told by {', '.join(failing.submitters)}")
+    return f"{' '.join(words)} = {told['means']}"
+
+
+def _format_submitter(submitter: "SubmitterDays") -> str:
+    silent = submitter.silent_days
+    end = "" if silent is None else f": it has STOPPED, nothing for {silent} days"
+    who = submitter.submitter or "not told"
+    return f"{who}, {submitter.days} days, the last {submitter.last}{end}"
+
+
+def format_seen(policy: "SeenPolicy") -> str:
+    """Tell a policy as senders saw it."""
+    lines = "; ".join(policy.strings)
+    who = ", ".join(policy.submitters)
+    return f"{format_type(policy.type)}, {policy.first} to {policy.last}, by {who}: {lines}"

@@ -1,0 +1,93 @@
+"""What a file or mail with reports comes to: the reports that are kept, and what cannot be read.
+
+RFC 8460 §4.4, §5. Whose report it is decides what is the same report: the domain of its contact,
+which is also what signs its mails; or its organization's name, where it tells no contact.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from letterlock.base.clock import Clock
+from letterlock.protocols.tlsrpt.finding import read_file
+from letterlock.protocols.tlsrpt.report import Fault, ReadReport, Report, ReportError
+from letterlock.storage.received_reports import ReceivedReport, ReceivedStore, Standing, Way
+
+BATCH_REPORTS = 200
+BATCH_OCTETS = 8 * 1024 * 1024
+"""Reports are kept together, one commit for so many or for so much."""
+MAX_SUBMITTER_CHARACTERS = 255
+
+
+def find_submitter(report: Report) -> str:
+    """Say whose report it is, by what it says itself; "" where it does not."""
+    _, at, domain = (report.contact_info or "").rpartition("@")
+    name = domain if at else report.organization_name or ""
+    return name.strip().rstrip(".").lower()[:MAX_SUBMITTER_CHARACTERS]
+
+
+@dataclass(slots=True)
+class ImportCounts:
+    """What an import came to so far. `refused` are lines, each with the file's name."""
+
+    files: int = 0
+    new: int = 0
+    copies: int = 0
+    without: int = 0
+    """Files and mails that have no report, by that name."""
+    refused: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Importing:
+    """Keeps the reports of files that the operator vouches for: all of them count."""
+
+    def __init__(self, store: ReceivedStore, clock: Clock) -> None:
+        self.counts = ImportCounts()
+        self._store = store
+        self._clock = clock
+        self._waiting: list[ReceivedReport] = []
+        self._octets = 0
+
+    async def add(self, name: str, octets: bytes) -> None:
+        """Read one file or mail, and keep what is in it, soon. Raises StoreUnavailable."""
+        self.counts.files += 1
+        for found in read_file(octets):
+            if isinstance(found, ReadReport):
+                self._waiting.append(self._make(found))
+                self._octets += len(found.raw)
+            else:
+                self._refuse(name, found)
+        if len(self._waiting) >= BATCH_REPORTS or self._octets >= BATCH_OCTETS:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Keep what waits. Raises StoreUnavailable."""
+        waiting, self._waiting, self._octets = self._waiting, [], 0
+        if waiting:
+            are_new = await self._store.keep(waiting)
+            self.counts.new += sum(are_new)
+            self.counts.copies += len(are_new) - sum(are_new)
+
+    def _make(self, read: ReadReport) -> ReceivedReport:
+        return ReceivedReport(
+            *(self._clock.now(), Way.IMPORT, Standing.COUNTED, find_submitter(read.report)),
+            *(read.report, read.raw, read.repairs),
+        )
+
+    def _refuse(self, name: str, error: ReportError) -> None:
+        if error.fault is Fault.NO_REPORT:
+            self.counts.without += 1
+        else:
+            self.counts.refused.append((name, str(error)))
+
+
+@asynccontextmanager
+async def importing(store: ReceivedStore, clock: Clock) -> AsyncIterator[Importing]:
+    """Open the store and import; what waits at the end is kept. Raises StoreUnavailable."""
+    await store.open()
+    try:
+        work = Importing(store, clock)
+        yield work
+        await work.flush()
+    finally:
+        await store.close()

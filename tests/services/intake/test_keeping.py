@@ -1,0 +1,104 @@
+"""What the operator vouches for is kept: in few commits, once, and what it is not is told."""
+
+from collections.abc import Sequence
+from datetime import date
+
+import pytest
+
+from letterlock.protocols.tlsrpt.report import Report
+from letterlock.services.intake import keeping
+from letterlock.services.intake.keeping import Importing, find_submitter
+from letterlock.storage.received_reports import ReceivedReport, Standing, Way
+from tests.fakes import START, FakeClock
+from tests.protocols.tlsrpt.corpus import encode, make_document, make_mail
+
+
+class Kept:
+    """A store that keeps in memory."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[ReceivedReport]] = []
+
+    async def keep(self, reports: Sequence[ReceivedReport]) -> list[bool]:
+        self.batches.append(list(reports))
+        return [each.report is not None and each.report.report_id != "old" for each in reports]
+
+
+@pytest.fixture
+def store() -> Kept:
+    return Kept()
+
+
+@pytest.fixture
+def work(store: Kept, clock: FakeClock) -> Importing:
+    return Importing(store, clock)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+def make_report(contact: str | None, organization: str | None = None) -> Report:
+    return Report(organization, "id", START, START, contact, ())
+
+
+@pytest.mark.parametrize(
+    ("contact", "organization", "submitter"),
+    [
+        ("Reports@Google.Example.", "Google Inc.", "google.example"),
+        ("https://example.org", "Some One", "some one"),
+        (None, " Some One ", "some one"),
+        (None, None, ""),
+        ("a@" + 300 * "x", None, 255 * "x"),
+    ],
+)
+def test_whose_report_it_is(contact: str | None, organization: str | None, submitter: str) -> None:
+    assert find_submitter(make_report(contact, organization)) == submitter
+
+
+async def test_a_report_counts_with_its_octets_as_they_came(work: Importing, store: Kept) -> None:
+    octets = encode(make_document())
+    await work.add("mail", make_mail(octets))
+    assert store.batches == []
+    await work.flush()
+    ((kept,),) = store.batches
+    assert (kept.way, kept.standing, kept.submitter) == (
+        Way.IMPORT, Standing.COUNTED, "company-x.example"
+    )  # fmt: skip
+    assert (kept.octets, kept.received, kept.day) == (octets, START, date(2026, 4, 1))
+    await work.flush()
+    assert len(store.batches) == 1
+
+
+async def test_new_ones_and_copies_are_counted(work: Importing) -> None:
+    for name in ("new", "old", "newer"):
+        await work.add(name, encode(make_document(**{"report-id": name})))
+    await work.flush()
+    assert (work.counts.files, work.counts.new, work.counts.copies) == (3, 2, 1)
+
+
+async def test_what_has_no_report_is_no_fault_and_a_bad_one_is_named(work: Importing) -> None:
+    await work.add("plain", b"Subject: hello\n\nhello\n")
+    await work.add("bad", b'{"policies": ')
+    assert work.counts.without == 1
+    ((name, error),) = work.counts.refused
+    assert (name, error.partition(":")[0]) == ("bad", "not JSON")
+
+
+async def test_many_are_kept_together(
+    work: Importing, store: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "BATCH_REPORTS", 3)
+    for number in range(7):
+        await work.add("x", encode(make_document(**{"report-id": str(number)})))
+    await work.flush()
+    assert [len(batch) for batch in store.batches] == [3, 3, 1]
+
+
+async def test_large_ones_do_not_wait_for_many(
+    work: Importing, store: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "BATCH_OCTETS", 100)
+    await work.add("x", encode(make_document()))
+    assert len(store.batches) == 1
