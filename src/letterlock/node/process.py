@@ -40,9 +40,7 @@ def run_process(name: str, log: LineLog, start: Start, supervisor_gone: int) -> 
 
     `name` is for the log.
     """
-    # What was made before the fork stays: no use in looking it through again and again.
-    gc.freeze()
-    gc.set_threshold(GARBAGE_OBJECTS, 10, 10)
+    spare_what_stays()
     code = 0
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -52,6 +50,12 @@ def run_process(name: str, log: LineLog, start: Start, supervisor_gone: int) -> 
             log.write(Service.NODE, f"error: {name}: {error}")
         code = 1
     return code
+
+
+def spare_what_stays() -> None:
+    """Let the collector pass over what was made until now: it stays, and looking takes long."""
+    gc.freeze()
+    gc.set_threshold(GARBAGE_OBJECTS, 10, 10)
 
 
 async def _run(start: Start, log: LineLog, supervisor_gone: int) -> None:

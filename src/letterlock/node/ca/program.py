@@ -37,6 +37,7 @@ from letterlock.node.ca.stores import load_late, make_store, name_owner
 from letterlock.node.descriptors import allow_descriptors
 from letterlock.node.listeners import Listeners
 from letterlock.node.logs import find_changed, make_log, require_log_folder
+from letterlock.node.process import spare_what_stays
 from letterlock.node.systemd import Notifier
 from letterlock.protocols.acme.server.nonces import NonceKeys
 from letterlock.storage.ca.kept import NONCE_SECRET
@@ -143,6 +144,7 @@ class AuthorityProgram:
         application = CurrentApplication(current.application)
         server = make_server(application, own.files)
         published = Published(around.crl_url, current.publications, self._log)
+        spare_what_stays()
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(server.answer(self._sockets.acme))
             plain = HttpServer(published.find, self._clock)
