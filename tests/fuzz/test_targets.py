@@ -40,6 +40,7 @@ NOT_FROM_OUTSIDE = {
     "read_user_row": "reads our own database",
     "read_states": "reads our own database",
     "read_served_row": "reads our own database; the policy in it is parsed anew",
+    "read_messages": "gives a file's octets, or those of its mails, which `read_file` gets",
     "read_files": "reads files, whose octets `read_bundle` gets",
     "read_dsn": "takes a setting, which `urllib` reads; it is only checked",
     "read_trace": "reads our own log, for the demo",
