@@ -1,5 +1,6 @@
 """Counts of TLS sessions, in both engines: each once, by day, domain and result."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -132,3 +133,15 @@ async def test_a_shard_that_is_damaged_says_so(tmp_path: Path) -> None:
     path.write_bytes(b"no database at all, but long enough to be looked at" * 100)
     with pytest.raises(StoreUnavailable, match="shard-000"):
         await sqlite.load_session_days(path)
+
+
+async def test_of_a_batch_only_what_is_ours_counts(counting: Counting) -> None:
+    """The same claim settled twice at once: one commit for both."""
+    mail = counting.mail
+    await mail.save()
+    claim = await mail.claim_one()
+    done = RecipientResult(claim.recipients[0].number, RecipientState.DELIVERED, "2.0.0", "250")
+    settlement = Settlement(claim, (done,), settled=NOON, sessions=(GOOD, BAD))
+    settled = await asyncio.gather(*(mail.store.settle(settlement) for _ in range(3)))
+    assert sorted(settled) == [False, False, True]
+    assert await counting.read(DAY) == {GOOD: 1, BAD: 1}
