@@ -173,3 +173,42 @@ def test_what_is_one_client(
     one: tuple[str, int] | None, other: tuple[str, int], is_same: bool
 ) -> None:
     assert (connections._find_site(one) == connections._find_site(other)) == is_same
+
+
+async def test_a_body_may_come_in_chunks() -> None:
+    head = REQUEST.replace(b"GET", b"POST") + b"Transfer-Encoding: chunked\r\n\r\n"
+    async with connect() as (reader, writer):
+        writer.write(head + b"3\r\nabc\r\n")
+        await writer.drain()
+        writer.write(b"2;x=y\r\nde\r\n0\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readexactly(5) == b"abcde"
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
+        b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+        b"Content-Length: +3\r\n\r\nabc",
+        b"Content-Length: 3, 3\r\n\r\nabc",
+        b"Content-Length: 99999999999999999999999\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n",
+        b"Transfer-Encoding: identity, chunked, x\r\n\r\n0\r\n\r\n",
+        b"X: a\0b\r\n\r\n",
+        b"X y: a\r\n\r\n",
+        b"X: a\r\n b: c\r\n\r\n\x00",
+    ],
+    ids=range(12),
+)
+async def test_what_two_readers_could_read_in_two_ways_is_refused(octets: bytes) -> None:
+    """RFC 9112 §6.3, §11.2: whatever follows it on the connection is no request."""
+    async with connect() as (reader, writer):
+        writer.write(REQUEST.replace(b"GET", b"POST") + octets)
+        writer.write(REQUEST + b"\r\n")
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 400") or answer == b""
+    assert b"HTTP/1.1 200" not in answer
