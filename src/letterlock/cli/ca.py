@@ -14,6 +14,7 @@ COMMANDS = {
     "incident": LazyCommand("ca_incident:incident", "Certificates that are to be revoked."),
     "audit": LazyCommand("ca_audit:audit", "The log of all that was decided."),
     "unpause": LazyCommand("ca_unpause:unpause", "Let an account order a paused name again."),
+    "new-issuer": LazyCommand("ca_new_issuer:new_issuer", "Make a further issuing key."),
     "root-crl": LazyCommand("ca_root_crl:root_crl", "Have the root sign its CRL for a year."),
     "account-key": LazyCommand("ca_account_key:account_key", "Make a key for an account (EAB)."),
 }

@@ -11,12 +11,9 @@ from letterlock.base.config.load import parse_config
 from letterlock.base.config.sections import Config
 from letterlock.base.errors import LocalError
 from letterlock.node.ca.keys import ISSUING, ROOT, load_issuers, name_files, require_authority
-from letterlock.node.ca.making import (
-    make_authority_files,
-    make_authority_with_store,
-    renew_root_crl,
-)
+from letterlock.node.ca.making import make_authority_files, make_authority_with_store
 from letterlock.node.ca.root_watch import RootWatch
+from letterlock.node.ca.root_work import RootPlace, renew_root_crl
 from letterlock.node.ca.stores import open_store
 from letterlock.services.ca.keys.opening import KeyFile
 from letterlock.services.ca.publications import Publications, name_folder
@@ -124,7 +121,7 @@ async def test_the_root_signs_its_crl_again_with_the_next_number(tmp_path: Path)
     """RFC 5280 §5.2.3. Its key is out of the safe for that, and only for that."""
     config, clock = read(tmp_path, f"[ca]\ncrl_url = '{CRLS}'"), FakeClock()
     made = await make_authority_with_store(config, clock)
-    safe = KeyFile(made.root.key, made.root.passphrase)
+    safe = RootPlace(KeyFile(made.root.key, made.root.passphrase))
     log = FakeLog()
     async with open_store(config, clock) as store:
         watch = RootWatch(store, clock, log)
@@ -141,7 +138,7 @@ async def test_the_root_signs_its_crl_again_with_the_next_number(tmp_path: Path)
         clock.move(timedelta(days=1))
         await watch.look(issuers)
         assert len(log.texts) == 1
-        wrong = KeyFile(made.issuing.key, made.issuing.passphrase)
+        wrong = RootPlace(KeyFile(made.issuing.key, made.issuing.passphrase))
         with pytest.raises(LocalError, match="another key than the certificate's"):
             await renew_root_crl(config, store, wrong, clock)
 

@@ -26,7 +26,6 @@ from letterlock.node.ca.keys import (
     ROOT,
     TOKEN_LABEL,
     KeyFiles,
-    list_issuers,
     name_files,
     open_section_token,
 )
@@ -42,7 +41,6 @@ from letterlock.protocols.pki.issuance.signing import (
     KeyUnavailable,
     sign_draft,
 )
-from letterlock.services.ca.hierarchy.chains import find_authority_key, load_certificates
 from letterlock.services.ca.hierarchy.making import (
     OF_AUTHORITIES_SHARDS,
     Below,
@@ -51,11 +49,9 @@ from letterlock.services.ca.hierarchy.making import (
     make_root_issuer,
 )
 from letterlock.services.ca.keys.files import make_passphrase_file, write_key_file
-from letterlock.services.ca.keys.opening import KeyFile, open_signer
 from letterlock.services.ca.publications import find_key_identifier
 from letterlock.storage.ca.changes import PutCrl
 from letterlock.storage.ca.kept import KeptCrl
-from letterlock.storage.ca.store import AuthorityStore
 from letterlock.storage.durable import make_folder
 from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.written_once import PUBLIC_MODE, write_once
@@ -128,11 +124,11 @@ def _certify(
     """Make the root's certificate and the one below it. Raises ValueError and LocalError."""
     section, now = config.ca, clock.now()
     linter = Linter(EXCUSED if section.public else PRIVATE)
-    made = make_root(_name(config, "Root"), root_signer, linter, now)
+    made = make_root(name_authority(config, "Root"), root_signer, linter, now)
     crl_url = find_crl_url(config, find_crl_port(config))
     issuer = make_root_issuer(made.certificate, root_signer, crl_url)
     below = Below(
-        _name(config, "Issuing"),
+        name_authority(config, "Issuing"),
         key,
         rules=make_name_rules(section.names),
         has_client_auth=any(each.client_auth for each in section.profiles),
@@ -148,37 +144,10 @@ def _write(
     write_once(files.certificate, certificate.public_bytes(Encoding.PEM), PUBLIC_MODE)
 
 
-async def renew_root_crl(
-    config: Config, store: AuthorityStore, place: KeyFile, clock: Clock
-) -> KeptCrl:
-    """Have the root, whose key came out of the safe, sign its CRL for another year.
-
-    Raises LocalError and StoreUnavailable.
-    """
-    (certificate, *_) = load_certificates(list_issuers(config.ca)[0].root)
-    try:
-        signer = open_signer(place, find_authority_key(certificate))
-        crl_url = find_crl_url(config, find_crl_port(config))
-        issuer = make_root_issuer(certificate, signer, crl_url)
-    except ValueError as error:
-        raise LocalError(f"{place.path}: {error}") from error
-    identifier = find_key_identifier(certificate)
-    assert identifier is not None
-    last = await store.load_crl(identifier, OF_AUTHORITIES_SHARDS)
-    number = last.period.number if last is not None else None
-    crl = sign_root_crl(issuer, clock, number)
-    if not await store.commit([PutCrl(crl, number)]):
-        raise LocalError("another has just signed the root's CRL")
-    return crl
-
-
-def sign_root_crl(issuer: Issuer, clock: Clock, last: int | None = None) -> KeptCrl:
-    """Sign a root's CRL, which is empty: an authority of ours that is revoked is not used any more.
-
-    `last` is the number of the one before.
-    """
+def sign_root_crl(issuer: Issuer, clock: Clock) -> KeptCrl:
+    """Sign a new root's first CRL, which is empty."""
     now = clock.now().replace(microsecond=0)
-    period = CrlPeriod(next_number(last, now), now, now + ROOT_CRL_LIFETIME)
+    period = CrlPeriod(next_number(None, now), now, now + ROOT_CRL_LIFETIME)
     draft = draft_shard(issuer, OF_AUTHORITIES_SHARDS, (), period, is_of_authorities=True)
     identifier = find_key_identifier(issuer.certificate)
     assert identifier is not None
@@ -186,7 +155,8 @@ def sign_root_crl(issuer: Issuer, clock: Clock, last: int | None = None) -> Kept
     return KeptCrl(identifier, OF_AUTHORITIES_SHARDS, period, 0, der)
 
 
-def _name(config: Config, which: str) -> AuthorityName:
+def name_authority(config: Config, which: str) -> AuthorityName:
+    """Give the name of an authority of ours; `which` says which."""
     return AuthorityName(f"{config.ca.name} {which} {config.hostname}"[:64], config.ca.name[:64])
 
 

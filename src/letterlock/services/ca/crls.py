@@ -144,7 +144,7 @@ class CrlPublisher:
         der = await self._sign(authority, shard, entries, period)
         crl = KeptCrl(issuer, shard, period, found.revision, der)
         change = PutCrl(crl, last.period.number if last else None)
-        logged = _log_crl(crl, len(entries))
+        logged = log_crl(crl, len(entries))
         return await self._store.commit((change,), (AuditEntry(self._clock.now(), logged),))
 
     async def _find_due(self, authority: IssuingAuthority) -> list[int]:
@@ -191,7 +191,8 @@ def find_ending(crl: KeptCrl | None, now: datetime, warned_before: timedelta) ->
     return f"it ended on {ends}" if left <= timedelta() else f"it ends on {ends}"
 
 
-def _log_crl(crl: KeptCrl, entries: int) -> CrlLogged:
+def log_crl(crl: KeptCrl, entries: int) -> CrlLogged:
+    """Write down that a CRL with so many entries was signed."""
     return CrlLogged(
         issuer=crl.issuer.hex(),
         shard=crl.shard,

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pkcs11
+
 from tests.peers import environment, find_program, program
 
 LABEL = "authority"
@@ -23,7 +25,7 @@ def find_module() -> Path:
 
 @contextmanager
 def softhsm(folder: Path) -> Iterator[Path]:
-    """Make a token, and give the folder that it is in; its library reads where from once."""
+    """Make a token, and give the folder that it is in. There is one at a time."""
     tokens = folder / "tokens"
     tokens.mkdir()
     settings = folder / "softhsm2.conf"
@@ -38,6 +40,8 @@ def softhsm(folder: Path) -> Iterator[Path]:
             check=True,
             capture_output=True,
         )
+        # A process reads its settings when it begins with the library: others had theirs before.
+        pkcs11.lib(str(find_module())).reinitialize()
         yield tokens
     finally:
         if before is None:

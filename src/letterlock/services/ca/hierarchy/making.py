@@ -94,8 +94,12 @@ def make_authority(root: Issuer, below: Below, linter: Linter, now: datetime) ->
     """Make an authority below a root.
 
     The same name and key below a second root is the same authority: what it issues is trusted by
-    whoever has either root, each by a chain of its own. Raises as `make_root`.
+    whoever has either root, each by a chain of its own. Raises as `make_root`, ValueError also for
+    an issuer that may certify no authorities (RFC 5280 §4.2.1.9).
     """
+    constraints = root.certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+    if constraints.value.path_length == 0:
+        raise ValueError("its certificate does not let it certify authorities: it is no root")
     new = NewAuthority(below.name, below.key, _make_serial(), now, below.lifetime)
     draft = draft_intermediate(root, new, below.rules, has_client_auth=below.has_client_auth)
     is_constrained = _has_constraints(draft)
