@@ -88,6 +88,7 @@ class WorkStore:
         return self.authorizations.get(authorization_id)
 
     async def load_counters(self, counters: Sequence[Counter]) -> tuple[Counter, ...]:
+        self._require()
         return tuple(self._find(each) for each in counters)
 
     async def claim_work(

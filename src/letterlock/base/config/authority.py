@@ -136,6 +136,10 @@ class CaSection:
     caa_max_age: Annotated[timedelta, lasting("1m", "8h")] = timedelta(hours=7)
     """How old a look at CAA may be when a certificate is issued; then there is another look."""
 
+    report_prevented: bool = False
+    """Whether domains that ask for it in their CAA records (`iodef`) are told what these have
+    prevented: by HTTPS, or by mail through this machine's node; a host once a day at most."""
+
     terms: Annotated[str, Parsed(parse_https_url, "https URL")] | None = None
     """The URL of the terms that clients agree to. Unset: there are none."""
 

@@ -6,7 +6,7 @@ A reload puts another together, over the same store and sockets.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from starlette.types import ASGIApp
 
@@ -19,6 +19,7 @@ from letterlock.node.ca.caring import Care, CareTools, make_care
 from letterlock.node.ca.keys import LoadedIssuer, load_issuers
 from letterlock.node.ca.own_certificate import make_own_profile
 from letterlock.node.ca.perspectives import make_own_resolver, make_validator
+from letterlock.node.ca.prevented import make_prevented_reports
 from letterlock.node.ca.rules import (
     find_lease,
     make_certificate_profiles,
@@ -46,6 +47,11 @@ from letterlock.services.ca.issuing.judging import IssuingRules
 from letterlock.services.ca.issuing.orders import Issuing
 from letterlock.services.ca.issuing.tools import IssuingTools
 from letterlock.services.ca.keys.refused import load_compromised_keys, load_debian_keys
+from letterlock.services.ca.prevented import (
+    PreventedReports,
+    TellingRechecker,
+    TellingValidator,
+)
 from letterlock.services.ca.publications import Publications
 from letterlock.services.ca.requests.authority import (
     Authority,
@@ -53,7 +59,7 @@ from letterlock.services.ca.requests.authority import (
 )
 from letterlock.services.ca.requests.work import Works
 from letterlock.services.ca.revoking import Revoker
-from letterlock.services.ca.validations import Validations
+from letterlock.services.ca.validations import Validates, Validations
 from letterlock.services.ca.working import WorkBounds, WorkRunner
 from letterlock.services.discover.caa import CaaFinder
 from letterlock.storage.ca.kept import WorkKind
@@ -93,6 +99,7 @@ class Assembled:
     own_profile: Profile
     care: Care
     resolver: Backend
+    reports: PreventedReports | None
 
     @property
     def host(self) -> str:
@@ -106,6 +113,8 @@ class Assembled:
                 tasks.create_task(each.run())
             tasks.create_task(self.publisher.run())
             tasks.create_task(self.care.prepare())
+            if self.reports is not None:
+                tasks.create_task(self.reports.run())
 
     def close(self) -> None:
         """Give back what its resolver holds, as libunbound does a thread."""
@@ -127,11 +136,17 @@ def assemble(config: Config, around: Surroundings) -> Assembled:
     issuances = Issuances(section.caa_identities or (config.hostname,), places)
     refused = _load_refused_keys(section, issuers)
     rules = _make_rules(config, around.owner, refused)
+    store, clock, log = around.store, around.clock, around.log
+    reports = make_prevented_reports(config, store, resolver, clock, log)
     tools = _make_tools(config, around, (issuers[0], refused), issuances, resolver)
+    validator: Validates = make_validator(config, resolver, clock, now)
+    if reports is not None:
+        tools = replace(tools, rechecks=TellingRechecker(tools.rechecks, reports.tell))
+        validator = TellingValidator(validator, reports.tell)
     publisher = _make_publisher(config, around, issuers)
     revoker = Revoker(around.store, around.clock, around.log, publisher.hurry)
     care = _make_care(config, around, places, issuers[0], revoker)
-    runners = (*_make_runners(config, around, tools, resolver, now), *care.runners)
+    runners = (*_make_runners(config, around, tools, validator), *care.runners)
     begin = {each.kind: each.begin for each in runners}
     authority = Authority(
         store=around.store,
@@ -158,6 +173,7 @@ def assemble(config: Config, around: Surroundings) -> Assembled:
         own_profile=make_own_profile(make_name_rules(section.names)),
         care=care,
         resolver=resolver,
+        reports=reports,
     )
 
 
@@ -209,10 +225,8 @@ def _make_runners(
     config: Config,
     around: Surroundings,
     tools: IssuingTools,
-    resolver: Backend,
-    now: datetime,
+    validator: Validates,
 ) -> tuple[WorkRunner, ...]:
-    validator = make_validator(config, resolver, around.clock, now)
     validations = Validations(
         around.store,
         validator,
