@@ -379,7 +379,15 @@ class SqliteMachine(AuthorityMachine):
 
 
 TestSqliteModel = SqliteMachine.TestCase
-TestSqliteModel.settings = settings(max_examples=15, stateful_step_count=30, deadline=None)
+TestSqliteModel.settings = settings(max_examples=10, stateful_step_count=30, deadline=None)
+
+
+@pytest.mark.proof
+def test_sqlite_model_at_length() -> None:
+    run_state_machine_as_test(
+        SqliteMachine,
+        settings=settings(max_examples=200, stateful_step_count=50, deadline=None),
+    )
 
 
 @pytest.mark.peer("postgresql")
@@ -392,5 +400,5 @@ def test_postgres_model(postgres: PostgresServer) -> None:
 
     run_state_machine_as_test(
         PostgresMachine,
-        settings=settings(max_examples=4, stateful_step_count=25, deadline=None),
+        settings=settings(max_examples=3, stateful_step_count=25, deadline=None),
     )

@@ -29,7 +29,7 @@ from letterlock.storage.ca.changes import (
 from letterlock.storage.ca.kept import NONCE_SECRET, Lease, Work, WorkKind
 from letterlock.storage.ca.store import AuthorityStore
 from letterlock.storage.queue import StoreUnavailable
-from letterlock.storage.sqlite.ca import database, writer
+from letterlock.storage.sqlite.ca import copying, database, writer
 from letterlock.storage.sqlite.ca.store import SqliteAuthority
 from tests.fakes import START, FakeClock
 from tests.storage.authorities import (
@@ -96,7 +96,7 @@ async def check_chain(store: AuthorityStore) -> int:
 CHILD = """
 import asyncio, os, shutil, signal, sys
 from pathlib import Path
-from letterlock.storage.sqlite.ca import database, writer
+from letterlock.storage.sqlite.ca import copying, database, writer
 from letterlock.storage.sqlite.ca.store import SqliteAuthority
 from tests.fakes import FakeClock
 from tests.storage.sqlite.test_ca_crashes import CHANGES, ENTRIES
@@ -387,7 +387,7 @@ async def test_processes_share_a_file(path: Path, clock: FakeClock) -> None:
 async def test_the_wal_is_copied_in_idle_moments_and_when_it_is_large(
     path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    monkeypatch.setattr(writer, when, 1)
+    monkeypatch.setattr(copying, when, 1)
     store = SqliteAuthority(path, clock)
     await store.open()
     size = find_size(path)
