@@ -33,7 +33,7 @@ def with_store(
         ) from None
     from letterlock.node.ca.stores import load_late  # noqa: PLC0415 - as above
 
-    load_late()
+    load_late(config)
     act_as_owner(config.data_dir)
     clock = SystemClock()
 

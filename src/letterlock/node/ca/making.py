@@ -163,7 +163,7 @@ def name_authority(config: Config, which: str) -> AuthorityName:
 @contextmanager
 def own_folder(config: Config) -> Iterator[None]:
     """Make the data folder, and go on as who runs the authority, when root. Raises LocalError."""
-    load_late()
+    load_late(config)
     account = find_account(config)
     try:
         is_new = not config.data_dir.exists()

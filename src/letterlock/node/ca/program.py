@@ -61,7 +61,7 @@ def serve_authority(config: Config, found: FoundConfig) -> int:
     """
     clock = SystemClock()
     allow_descriptors()
-    load_late()
+    load_late(config)
     with own_folder(config):
         log = make_log(config, clock)
     with ExitStack() as stack:

@@ -5,21 +5,29 @@ import os
 import secrets
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from letterlock.base.clock import Clock
 from letterlock.base.config.choices import QueueEngine
 from letterlock.base.config.faults import refuse_setting
 from letterlock.base.config.sections import Config
+from letterlock.base.errors import LocalError
 from letterlock.storage.ca.store import AuthorityStore
 from letterlock.storage.migrations import load_migrations
+
+if TYPE_CHECKING:
+    from letterlock.storage.postgres.ca.store import PostgresAuthority
 
 DATABASE = "authority.db"
 
 
-def load_late() -> None:
+def load_late(config: Config) -> None:
     """Load what is else loaded when it is used: by then we may be one who cannot read it."""
+    if config.ca.database is QueueEngine.POSTGRES:
+        with suppress(LocalError):  # Whoever opens it tells that.
+            _load_postgres()
     for codec in ("ascii", "idna", "latin-1", "punycode"):
         codecs.lookup(codec)
     for engine in ("sqlite", "postgres"):
@@ -42,10 +50,7 @@ def make_store(config: Config, clock: Clock) -> AuthorityStore:
         from letterlock.storage.sqlite.ca.store import SqliteAuthority  # noqa: PLC0415 - one of two
 
         return SqliteAuthority(find_database_file(config), clock)
-    # asyncpg is an extra: only loaded where it is used.
-    from letterlock.storage.postgres.ca.store import PostgresAuthority  # noqa: PLC0415
-
-    return PostgresAuthority(_read_url(config), name_owner(), clock)
+    return _load_postgres()(_read_url(config), name_owner(), clock)
 
 
 @asynccontextmanager
@@ -57,6 +62,13 @@ async def open_store(config: Config, clock: Clock) -> AsyncIterator[AuthoritySto
         yield store
     finally:
         await store.close()
+
+
+def _load_postgres() -> "type[PostgresAuthority]":
+    """Load it: asyncpg is an extra. Raises LocalError where that is not there."""
+    from letterlock.storage.postgres.ca.store import PostgresAuthority  # noqa: PLC0415
+
+    return PostgresAuthority
 
 
 def _read_url(config: Config) -> str:
