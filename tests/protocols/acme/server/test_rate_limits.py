@@ -159,3 +159,5 @@ def test_an_address_counts_for_itself_and_for_its_site() -> None:
         "2001:db8:1:2::3",
         "2001:db8:1::/48",
     )
+    assert find_address_keys(ip_address("::ffff:192.0.2.1")) == ("192.0.2.1",)
+    assert find_address_keys(ip_address("fe80::1%eth0")) == ("fe80::1%eth0", "fe80::/48")

@@ -142,7 +142,12 @@ def find_names_key(names: Iterable[Identifier]) -> str:
 
 
 def find_address_keys(address: IPv4Address | IPv6Address) -> tuple[str, ...]:
-    """Give the keys of an address: itself, and of IPv6 its site."""
+    """Give the keys of an address: itself, and of IPv6 its site.
+
+    An IPv4 address that is written as one of IPv6 is what it is: else all would be one site.
+    """
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or address
     if isinstance(address, IPv4Address):
         return (str(address),)
     return str(address), str(ip_network((address, SITE_BITS), strict=False))
