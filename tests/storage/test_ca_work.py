@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -94,6 +95,18 @@ async def test_a_lease_can_be_kept_for_longer(authority: AuthorityStore) -> None
     assert await authority.commit([ProlongLease(LEASE, later)])
     assert await claim(authority, minutes=2) == []
     assert await authority.commit([EndWork(replace(LEASE, until=later))])
+
+
+async def test_a_clock_that_was_ahead_keeps_no_work_back(authority: AuthorityStore) -> None:
+    ahead = replace(LEASE, until=START + timedelta(days=400))
+    assert await authority.commit([AddWork(WORK, ahead)])
+    (claimed,) = await claim(authority)
+    assert claimed.lease.number == 2
+    assert not await authority.commit([EndWork(ahead)])
+    day = replace(WORK, subject="in time")
+    lease = replace(LEASE, subject="in time", until=START + timedelta(days=1))
+    assert await authority.commit([AddWork(day, lease)])
+    assert await claim(authority, "three") == []
 
 
 async def test_what_waits_longest_is_claimed_first(authority: AuthorityStore) -> None:

@@ -85,7 +85,7 @@ class EndWork:
 
 @dataclass(frozen=True, slots=True)
 class PutOffWork:
-    """Give work back: from `due` on whoever asks gets it. Refused as EndWork is."""
+    """Give work back: from `due` on whoever asks gets it, within a day. Refused as EndWork is."""
 
     lease: Lease
     due: datetime

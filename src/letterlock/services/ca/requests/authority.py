@@ -28,7 +28,6 @@ from letterlock.protocols.pki.issuance.profiles import Profile
 from letterlock.protocols.pki.issuance.subject_keys import RefusedKeys
 from letterlock.services.ca.requests.limits import RequestLimits
 from letterlock.services.ca.requests.work import Patience, Works
-from letterlock.storage.ca.kept import NONCE_SECRET as NONCE_SECRET  # noqa: PLC0414
 from letterlock.storage.ca.kept import (
     BlockedKey,
     Claimed,

@@ -1,6 +1,6 @@
 """Work behind requests, and whose it is."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from letterlock.storage.ca.changes import AddWork, EndWork, ProlongLease, PutOffWork
 from letterlock.storage.ca.kept import Claimed, Lease, Work, WorkKind
@@ -29,7 +29,12 @@ _CLAIM_PUT_OFF = """
     WHERE kind = ? AND subject = ? AND owner = ''
     RETURNING subject, moment, detail, number
 """
+_SET_BACK = "UPDATE work SET until = ? WHERE kind = ? AND until > ?"
 _NEXT_DUE = "SELECT min(until) FROM work WHERE kind = ?"
+
+
+LONGEST = timedelta(days=1)
+"""No lease is longer, and no work is put off for longer."""
 
 
 def add_work(change: AddWork) -> Script[None]:
@@ -55,6 +60,8 @@ def prolong_lease(change: ProlongLease) -> Script[None]:
 def claim_work(
     kind: WorkKind, owner: str, now: datetime, until: datetime, limit: int
 ) -> Script[tuple[Claimed, ...]]:
+    # What nobody is to do for longer than that was put off by a clock that was ahead.
+    yield _SET_BACK, (to_micros(now), kind.value, to_micros(now + LONGEST))
     values = (owner, to_micros(until), kind.value, kind.value, to_micros(now), limit)
     rows = yield _CLAIM, values
     found = [_read(kind, owner, until, row) for row in rows]
