@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from letterlock.base.clock import SystemClock
 from letterlock.protocols.audit.decisions import CrlLogged
 from letterlock.protocols.audit.records import AuditEntry, read_decision
+from letterlock.protocols.pki import crl
 from letterlock.protocols.pki.issuance.issuers import Issuer, Places, find_shard, make_serial
 from letterlock.protocols.pki.issuance.revocation_lists import (
     CrlPeriod,
@@ -418,3 +419,14 @@ def test_the_end_of_a_roots_crl_is_told_in_time() -> None:
     assert find_ending(crl, START, 30 * DAY) is None
     assert find_ending(crl, START + 335 * DAY, 30 * DAY) == "it ends on 2027-03-01"
     assert find_ending(crl, START + 365 * DAY, 30 * DAY) == "it ended on 2027-03-01"
+
+
+async def test_a_list_that_is_longer_than_we_would_fetch_is_published(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What others' CRLs may have is no bound for how many of ours are revoked."""
+    publisher = make_publisher(office)
+    issued = await issue(office)
+    await revoke(office, issued, publisher)
+    monkeypatch.setattr(crl, "MAX_CRL_OCTETS", 10)
+    assert await publisher.publish(office.authority, find_crl_shard(issued))

@@ -87,14 +87,21 @@ def find_crl_urls(leaf: x509.Certificate) -> tuple[CrlUrl, ...]:
 
 
 def read_crl(
-    der: bytes, url: CrlUrl, issuer: x509.Certificate, serials: Iterable[int]
+    der: bytes,
+    url: CrlUrl,
+    issuer: x509.Certificate,
+    serials: Iterable[int],
+    *,
+    limit: int | None = None,
 ) -> Revocations | CrlUnusable:
     """Find which serial numbers a CRL has. `issuer` is that of the certificates, `url` its place.
 
     Takes a second for the longest: not for an event loop. Never raises, whatever the octets are.
+    `limit` is how many there may be; None: MAX_CRL_OCTETS.
     """
-    if len(der) > MAX_CRL_OCTETS:
-        return CrlUnusable(f"a CRL of more than {MAX_CRL_OCTETS} octets")
+    limit = MAX_CRL_OCTETS if limit is None else limit
+    if len(der) > limit:
+        return CrlUnusable(f"a CRL of more than {limit} octets")
     try:
         crl = x509.load_der_x509_crl(der)
         if (fault := _find_fault(crl, url, issuer)) is not None:

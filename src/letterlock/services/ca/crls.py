@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from typing import Protocol
 
@@ -40,6 +41,8 @@ LOOK_SECONDS = 30.0
 """So soon it is seen what another process revoked, a command too."""
 GATHER_SECONDS = 0.5
 """Revocations that come together are published together."""
+GATHER_TIMES = 4
+"""Of what the last time took: while a million are revoked, CRLs must not be all that is done."""
 _MARGIN = timedelta(hours=2)
 
 
@@ -95,13 +98,15 @@ class CrlPublisher:
     async def run(self) -> None:
         """Publish until cancelled. What fails is told, and tried again."""
         while True:
+            began = self._clock.monotonic()
             try:
                 await revoke_unused(self._store, self._clock, self._log)
                 await self.publish_due()
             except StoreUnavailable as error:
                 self._log.write(Service.CA, f"error: no CRL can be published: {error}")
+            took = self._clock.monotonic() - began
             if await wait_for_event(self._hurried, LOOK_SECONDS):
-                await asyncio.sleep(GATHER_SECONDS)
+                await asyncio.sleep(max(GATHER_SECONDS, GATHER_TIMES * took))
                 self._hurried.clear()
 
     async def publish_due(self) -> int:
@@ -172,7 +177,9 @@ class CrlPublisher:
         der = await sign(draft, issuer.signer)
         place = CrlUrl(issuer.places.crl_url(shard), "", HTTP_PORT, "/")
         serials = frozenset(each.serial for each in entries)
-        read = await asyncio.to_thread(read_crl, der, place, issuer.certificate, serials)
+        # However many are revoked: it is ours.
+        bound = partial(read_crl, limit=len(der))
+        read = await asyncio.to_thread(bound, der, place, issuer.certificate, serials)
         if isinstance(read, CrlUnusable):
             raise CrlError(f"what was signed is no good: {read.reason}")
         if read.found.keys() != serials or read.ends != period.next_update:
