@@ -95,6 +95,7 @@ class Outbound:
     max_recipients: int = 100
     max_uses: int = 100
     is_verbose: bool = False
+    is_counting: bool = False
     own_addresses: frozenset[str] = frozenset()
     is_dane: bool = False
     mta_sts: MtaStsFinder | None = None
@@ -152,7 +153,9 @@ class Outbound:
             unreachable=self.unreachable,
             policy=HopPolicy(PolicyTable(self.entries, default), tlsa, self.mta_sts, self.clock),
             anchors=AnchorFiles((anchor_file,)),
-            settings=RemoteSettings(own, own, self.fallback, is_verbose=self.is_verbose),
+            settings=RemoteSettings(
+                own, own, self.fallback, is_verbose=self.is_verbose, is_counting=self.is_counting
+            ),
             clock=self.clock,
             log=self.log,
             logins=self.logins,

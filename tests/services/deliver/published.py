@@ -50,6 +50,8 @@ class Hosts:
     servers: list[Server]
     source: FakeSource
     policies: SqlitePolicies
+    latest: Delivery | None = None
+    """What `send_another` came to."""
 
     def publish_tlsa(
         self, host: str, *records: TlsaRecord, security: Security = Security.SECURE
@@ -81,7 +83,8 @@ class Hosts:
             self.node.clock.now(), limit=1000, lease=timedelta(minutes=15)
         )
         (claim,) = [each for each in claims if each.queue_id == queue_id]
-        return only(await self.node.deliver(claim))
+        self.latest = await self.node.deliver(claim)
+        return only(self.latest)
 
     @property
     def mails(self) -> list[int]:

@@ -15,6 +15,7 @@ from letterlock.base.domains import Domain
 from letterlock.protocols.dns.answers import TlsaRecord
 from letterlock.protocols.mta_sts.cache import CacheEntry, find_valid
 from letterlock.protocols.mta_sts.policy import MtaStsMode, MtaStsPolicy, find_mx_pattern
+from letterlock.protocols.tlsrpt.findings import PolicyType
 from letterlock.services.queue.outcomes import Result
 from tests.misbehaving import Conduct
 from tests.services.deliver.outbound import DOMAIN, HOST, leaf
@@ -94,7 +95,7 @@ class World:
     async def send_and_check(self) -> None:
         """Send, and compare what the server was told with what holds."""
         seen = self.hosts.servers[0].seen
-        mails, clear = len(seen.mails), len(seen.mails_in_clear)
+        mails, clear, connections = len(seen.mails), len(seen.mails_in_clear), seen.connections
         before = await self.find_policy()
         outcome = await self.hosts.send_another()
         after = await self.find_policy()
@@ -108,6 +109,35 @@ class World:
         may_be = before == after and self.is_open
         if may_be and not self.is_forbidden(after):
             assert is_told, told
+        if may_be:
+            self.check_session(after, seen.connections - connections, told)
+
+    def check_session(self, policy: MtaStsPolicy | None, connections: int, told: str) -> None:
+        """Compare what is counted for reports (RFC 8460 §4.2) with what holds; rule 200."""
+        assert self.hosts.latest is not None
+        sessions = self.hosts.latest.sessions
+        is_used_again = not connections and self.hosts.latest.outcomes[0].result is Result.DELIVERED
+        assert len(sessions) == (0 if is_used_again else 1), told
+        for session in sessions:
+            found = {each.policy.type: each.is_failed for each in session.outcomes}
+            if policy is None or policy.mode is MtaStsMode.NONE:
+                # What is told of MTA-STS then is that there was trouble with it.
+                assert found.pop(PolicyType.STS, True), told
+            assert found == self.expect(policy) or not found, told
+
+    def expect(self, policy: MtaStsPolicy | None) -> dict[PolicyType, bool]:
+        """Say by which policies a session counts now, and whether it failed."""
+        if self.tlsa == "failed":
+            return {PolicyType.TLSA: True}
+        expected = {}
+        if policy is not None and policy.mode is not MtaStsMode.NONE:
+            is_listed = find_mx_pattern(policy, Domain(HOST)) is not None
+            expected[PolicyType.STS] = not (is_listed and self.server == "good")
+            if policy.mode is MtaStsMode.ENFORCE and not is_listed:
+                return expected
+        if self.tlsa in ("match", "other", "unusable"):
+            expected[PolicyType.TLSA] = self.tlsa != "match" or self.server == "plain"
+        return expected or {PolicyType.NO_POLICY_FOUND: self.server == "plain"}
 
     def is_forbidden(self, published: MtaStsPolicy | None) -> bool:
         """Say if the server must get no mail, by its TLSA records and by this policy."""
@@ -124,6 +154,7 @@ async def play(folder: Path, server: str, seed: int) -> None:
     issued = untrusted() if server == "own" else leaf()
     conduct = Conduct(issued, has_starttls=server != "plain")
     async with going_to(folder, conduct) as hosts:
+        hosts.node.is_counting = True
         world = World(hosts, server, tlsa(issued), random.Random(seed))
         for _ in range(STEPS):
             await world.change()
@@ -134,7 +165,7 @@ async def play(folder: Path, server: str, seed: int) -> None:
 
 @pytest.mark.parametrize("server", SERVERS)
 async def test_mail_never_goes_below_what_holds(server: str, tmp_path: Path) -> None:
-    """Rules 29, 32, 33, 48, 59, 73, 78, 145, 147, 152 and 153."""
+    """Rules 29, 32, 33, 48, 59, 73, 78, 145, 147, 152, 153 and 200."""
     await play(tmp_path, server, seed=1)
 
 

@@ -4,7 +4,6 @@ RFC 8460 §4.2: what was negotiated in compliance with the policy, and what was 
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -35,9 +34,8 @@ Told = list[tuple[str, bool, list[str]]]
 
 
 def counting(node: Outbound) -> None:
-    """Switch it on, for what is published by now."""
-    remote = node.remote
-    node._remote = replace(remote, settings=replace(remote.settings, is_counting=True))
+    """Switch it on, before the first delivery."""
+    node.is_counting = True
 
 
 def tell(sessions: tuple[Session, ...]) -> list[Told]:
