@@ -11,10 +11,13 @@ from letterlock.protocols.tlsrpt.destinations import HttpsDestination, MailDesti
 from letterlock.protocols.tlsrpt.findings import PolicyType
 from letterlock.protocols.tlsrpt.sessions import AppliedPolicy, Outcome, Session
 from letterlock.services.collect.aggregate import DayCounts
-from letterlock.services.report.sending import find_next_try
+from letterlock.services.report.sending import Sending, find_next_try
+from letterlock.storage.postgres.node import NodeDatabase
+from letterlock.storage.postgres.own_reports import PostgresOwnReports
 from letterlock.storage.queue import StoreUnavailable
 from tests.fakes import START
 from tests.services.report.scene import DAY, scene_in, states
+from tests.storage.postgres_server import PostgresServer
 
 HOUR = timedelta(hours=1)
 MIDNIGHT = START.replace(hour=0)
@@ -320,3 +323,39 @@ def test_the_last_try_is_a_day_after_the_first() -> None:
     end = START + timedelta(hours=24)
     assert find_next_try(START, 9, end - HOUR) == end
     assert find_next_try(START, 10, end) is None
+
+
+@pytest.mark.proof
+@pytest.mark.peer("postgresql")
+async def test_nodes_that_work_at_the_same_time_share_a_database(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    """Each has connections of its own; every report is sent once."""
+    dsn = postgres.create_schema()
+    domains = [f"d{number}.example" for number in range(400)]
+    async with scene_in(tmp_path, *domains) as scene:
+        stores = [
+            PostgresOwnReports(NodeDatabase(dsn, f"node{number}", scene.clock))
+            for number in range(3)
+        ]
+        for store in stores:
+            await store.open()
+        nodes = []
+        for store in stores:
+            scene.store = store
+            nodes.append(scene.make_sending())
+        await asyncio.gather(*(node.plan() for node in nodes))
+        worked = await asyncio.gather(*map(work_on_all, nodes))
+        for store in stores:
+            await store.close()
+        assert sorted(report.domain for report, _ in scene.mail.taken) == sorted(domains)
+    assert sum(worked) >= 4
+    assert min(worked) > 0
+
+
+async def work_on_all(sending: Sending) -> int:
+    """Work until nothing is due; gives how often there was something."""
+    count = 0
+    while await sending.work():
+        count += 1
+    return count
