@@ -16,6 +16,7 @@ from letterlock.base.clock import Clock, SystemClock
 from letterlock.base.config.load import FoundConfig, load_config
 from letterlock.base.errors import LocalError
 from letterlock.node.ca import own_certificate
+from letterlock.node.ca.making import make_authority_with_store
 from letterlock.node.ca.own_certificate import OwnCertificate, ServerFiles, make_own_profile
 from letterlock.node.ca.program import AuthorityProgram, Sockets
 from letterlock.protocols.pki.issuance.profiles import NameRules
@@ -61,6 +62,13 @@ class Program:
         return answer
 
 
+async def make(folder: Path) -> AuthorityFiles:
+    """Do what `ca init` does, in this process."""
+    files = AuthorityFiles(folder)
+    await make_authority_with_store(load_config(files.write()), SystemClock())
+    return files
+
+
 def listen() -> socket:
     return create_server(("127.0.0.1", 0))
 
@@ -80,7 +88,7 @@ async def running(files: AuthorityFiles) -> AsyncIterator[Program]:
 
 
 async def test_it_tells_how_it_is_serves_what_it_published_and_reloads(tmp_path: Path) -> None:
-    files = AuthorityFiles(tmp_path).make()
+    files = await make(tmp_path)
     async with running(files) as program:
         first = await program.look()
         # The CRL of its own certificate is where that says it is.
@@ -108,7 +116,7 @@ async def test_it_tells_how_it_is_serves_what_it_published_and_reloads(tmp_path:
 
 
 async def test_files_that_are_given_are_shown_and_nothing_is_issued(tmp_path: Path) -> None:
-    files = AuthorityFiles(tmp_path).make()
+    files = await make(tmp_path)
     certificate, key = write_pair(tmp_path, issue(("localhost",)), "given")
     files.change("ca", server_certificate={"certificate": str(certificate), "key": str(key)})
     files.write()
