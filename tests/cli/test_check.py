@@ -148,6 +148,23 @@ def test_the_story_says_who_gets_through_and_what_to_do(
     assert "\x1b" not in captured.out
 
 
+def test_one_service_is_asked_about_by_host_and_port(
+    config: str, servers: list[Server], capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = f"{HOSTS[0]}:{servers[0].port}"
+    assert check(config, "--json", place, "--starttls", "smtp") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["domain"], document["verdicts"]) == (place, [])
+    assert [each["severity"] for each in document["findings"] if each["severity"] != "info"] == []
+    by_address = f"[{servers[0].ip}]:{servers[0].port}"
+    assert check(config, by_address, "--starttls", "smtp") == 0
+    # It speaks SMTP first, which is no TLS.
+    assert check(config, place, "--tls") == 1
+    assert "handshake-failed" in capsys.readouterr().out
+    busy = f"{HOSTS[2]}:{servers[2].port}"
+    assert check(config, busy, "--starttls", "smtp") == 3
+
+
 class _Reader(HTMLParser):
     """Collects elements, and the text between them."""
 
@@ -218,8 +235,8 @@ def test_a_page_that_cannot_be_written_is_one_line(
     ("arguments", "said"),
     [
         ((), "give a domain"),
-        (("good.example:25",), "not a domain"),
-        (("[192.0.2.1]",), "not a domain"),
+        (("mail.good.example:4190",), "say what is spoken there"),
+        (("mail.good.example:993", "--tls", "--starttls", "imap"), "cannot both be"),
         (("a..b",), "a..b"),
     ],
 )

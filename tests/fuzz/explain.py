@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from letterlock.base.domains import Domain
+from letterlock.protocols.check.openings import OpeningReader, Refused, Say, Speech
 from letterlock.protocols.mail_log.causes import SECOND_MX, Cause
 from letterlock.protocols.mail_log.journal import read_export
 from letterlock.protocols.mail_log.lines import read_json_line, read_line
@@ -125,7 +126,25 @@ _LOGS_WORDS = (
     *(b"Cannot start TLS: handshake failure", b"warning: ", b"H=m [1.2.3.4]", b"Completed"),
 )
 
+
+def check_opening(octets: bytes) -> None:
+    """What a server says before TLS ends in TLS, in a refusal, or in waiting for more."""
+    for speech in (Speech.IMAP, Speech.POP3):
+        reader = OpeningReader(speech)
+        steps = [reader.receive(octets[at : at + 3]) for at in range(0, len(octets), 3)]
+        assert sum(isinstance(step, Say) for step in steps) <= 1
+        for step in steps:
+            assert not isinstance(step, Refused) or len(step.text) < 300
+
+
 TARGETS = (
+    Target(
+        "opening",
+        check_opening,
+        (b"* OK hello\r\na1 OK go\r\n", b"+OK hello\r\n+OK go\r\n"),
+        (b"* OK", b"* BYE", b"a1 ", b"+OK", b"-ERR", b"\r\n", b"\n"),
+        300,
+    ),
     Target("log-deliveries", check_log_deliveries, _LOGS, _LOGS_WORDS, 2048, runs=300),
     Target(
         "policy-question",

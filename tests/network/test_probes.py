@@ -1,14 +1,16 @@
 """One question to one address, asked of servers that misbehave."""
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 import pytest
 
-from letterlock.network.probes import ProbeQuestion, probe_smtp
+from letterlock.network.probes import ProbeQuestion, probe_service, probe_smtp
 from letterlock.protocols.check.facts import AskedSni, Probe, State
+from letterlock.protocols.check.openings import Speech
 from letterlock.protocols.tls.client_hello import KeyType
 from letterlock.protocols.tls.handshake import FailureCause, Handshake, HandshakeFailed
 from tests.misbehaving import GOOD_EXTENSIONS, Act, Conduct, Server, TlsConduct, serving
@@ -152,3 +154,52 @@ async def test_a_host_that_hangs_up_under_tls_has_shown_its_certificate() -> Non
         probe = await ask(server)
     assert isinstance(probe.handshake, Handshake)
     assert not probe.offers_requiretls
+
+
+@asynccontextmanager
+async def talking(*lines: bytes) -> AsyncIterator[int]:
+    """A server that says these, each after something was said to it, but for the first; no TLS."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # On 3.11 a handler that is cancelled when the server closes would be logged as an error.
+        with suppress(asyncio.CancelledError, ConnectionError):
+            writer.write(lines[0])
+            for line in lines[1:]:
+                await reader.readline()
+                writer.write(line)
+            while await reader.read(4096):
+                pass
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("speech", "lines", "state", "detail"),
+    [
+        (Speech.IMAP, (b"* BYE busy\r\n",), State.BLOCKED, "it said * BYE busy"),
+        (Speech.IMAP, (b"* OK hi\r\n", b"a1 BAD no\r\n"), State.FINDING, "refused: a1 BAD no"),
+        (Speech.POP3, (b"+OK hi\r\n", b"-ERR no\r\n"), State.FINDING, "refused: -ERR no"),
+        (Speech.POP3, (b"+OK hi\r\n", b"+OK\r\n", b"no TLS at all\r\n"), State.FINDING, "not TLS"),
+        (Speech.IMAP, (b"* ",), State.BLOCKED, "timed out before TLS"),
+        (Speech.TLS, (b"220 hello\r\n",), State.FINDING, "not TLS"),
+    ],
+)
+async def test_a_service_that_speaks_something_else_first(
+    speech: Speech, lines: tuple[bytes, ...], state: State, detail: str
+) -> None:
+    async with talking(*lines) as port:
+        probe = await probe_service(("127.0.0.1", port), speech, "x.example", OWN, 0.5)
+    assert probe.state is state, probe.detail
+    assert detail in probe.detail
+
+
+async def test_tls_at_once_and_a_host_that_is_not_there() -> None:
+    async with one(good(is_implicit_tls=True)) as server:
+        place = server.ip, server.port
+        probe = await probe_service(place, Speech.TLS, "x.example", OWN)
+        assert isinstance(probe.handshake, Handshake)
+    gone = await probe_service(("127.0.0.1", 1), Speech.IMAP, "x.example", OWN, 5)
+    assert gone.state is State.UNREACHABLE

@@ -19,10 +19,10 @@ from letterlock.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
     from letterlock.base.clock import Clock
-    from letterlock.services.discover.next_hop import NextHop
+    from letterlock.node.checking import Asked
 
 CHECK_KEYS = {
-    "domain": "the domain; with several, the answer is a list of such documents",
+    "domain": "the domain or HOST:PORT; with several, the answer is a list of such documents",
     "mx_status": "the DNSSEC state of its MX records: secure, insecure, bogus, failed; null: none",
     "no_route": "why there is nowhere to deliver to, or null",
     "hosts[].name": "an MX host; null: the domain's own address",
@@ -68,7 +68,13 @@ _BAD = frozenset({"critical", "warning"})
 
 
 @click.command()
-@click.argument("domains", nargs=-1, metavar="DOMAIN...")
+@click.argument("domains", nargs=-1, metavar="DOMAIN... | HOST:PORT...")
+@click.option(
+    "--starttls",
+    type=click.Choice(["smtp", "imap", "pop3"]),
+    help="What HOST:PORT speaks before TLS. Default: as is usual on that port.",
+)
+@click.option("--tls", "is_tls", is_flag=True, help="On HOST:PORT TLS comes first.")
 @click.option(
     "--file",
     "list_path",
@@ -118,6 +124,8 @@ _BAD = frozenset({"critical", "warning"})
 def check(  # noqa: PLR0913 - each is an option
     domains: tuple[str, ...],
     *,
+    starttls: str | None,
+    is_tls: bool,
     list_path: Path | None,
     days: int,
     connections: int,
@@ -134,6 +142,8 @@ def check(  # noqa: PLR0913 - each is an option
     name that it cannot know; what is published is looked up; and for each kind of sender it is said
     whether its mail would arrive, by the code that delivers. MAIL is never said.
 
+    HOST:PORT is one service, which need not be an MX host's: certificates and names alone.
+
     Exit code 1: something is wrong (critical or warning); 3: it could not be told; 0: nothing is.
     """
     from dataclasses import replace  # noqa: PLC0415 - lazy, for -h
@@ -143,15 +153,18 @@ def check(  # noqa: PLR0913 - each is an option
 
     address = take_resolver(resolver)
     config, notes = find_config_or_defaults(config_path)
-    next_hops = _take_domains(domains, list_path, config.deliver.port)
+    if starttls and is_tls:
+        raise click.UsageError("--starttls and --tls cannot both be")
+    speech = "tls" if is_tls else starttls
+    asked = _take_all([*domains, *_read_list(list_path)], config.deliver.port, speech)
     if address is not None:
         config = replace(config, dns=replace(config.dns, resolver=address))
     clock = SystemClock()
     is_kept = html_path is not None
     bar = ProgressBar(clock, "checking")
-    teller = _Teller(len(next_hops), bar, as_json=as_json, is_kept=is_kept)
+    teller = _Teller(len(asked), bar, as_json=as_json, is_kept=is_kept)
     try:
-        run(config, next_hops, CheckOptions(connections, pace, seconds, days), clock, teller.tell)
+        run(config, asked, CheckOptions(connections, pace, seconds, days), clock, teller.tell)
     finally:
         teller.end()
     if html_path is not None:
@@ -161,27 +174,35 @@ def check(  # noqa: PLR0913 - each is an option
     return teller.code
 
 
-def _take_domains(domains: tuple[str, ...], list_path: Path | None, port: int) -> "list[NextHop]":
-    from letterlock.services.discover.next_hop import (  # noqa: PLC0415 - lazy, for -h
+def _take_all(texts: list[str], port: int, speech: str | None) -> "list[Asked]":
+    unique = dict.fromkeys(texts)
+    if not unique:
+        raise click.UsageError("give a domain, a HOST:PORT, or --file")
+    if len(unique) > MAX_DOMAINS:
+        raise click.UsageError(f"more than {MAX_DOMAINS} in one run")
+    return [_take(text, port, speech) for text in unique]
+
+
+def _take(text: str, port: int, speech: str | None) -> "Asked":
+    from letterlock.node.checking import Asked  # noqa: PLC0415 - lazy, for -h
+    from letterlock.protocols.check.openings import PORTS, Speech  # noqa: PLC0415 - as above
+    from letterlock.services.discover.next_hop import (  # noqa: PLC0415 - as above
         NextHopError,
         parse_next_hop,
     )
 
-    texts = dict.fromkeys([*domains, *_read_list(list_path)])
-    if not texts:
-        raise click.UsageError("give a domain, or --file")
-    if len(texts) > MAX_DOMAINS:
-        raise click.UsageError(f"more than {MAX_DOMAINS} domains in one run")
-    found = []
-    for text in texts:
-        try:
-            next_hop = parse_next_hop(text.rpartition("@")[2], port)
-        except NextHopError as error:
-            raise click.UsageError(f"{text}: {error}") from None
-        if next_hop.domain is None or next_hop.is_bracketed or next_hop.is_port_given:
-            raise click.UsageError(f"{text}: not a domain")
-        found.append(next_hop)
-    return found
+    try:
+        next_hop = parse_next_hop(text.rpartition("@")[2], port)
+        if next_hop.domain is not None and not next_hop.is_bracketed and not next_hop.is_port_given:
+            return Asked(next_hop.key, next_hop)
+        host = next_hop.domain or next_hop.address
+        service = parse_next_hop(f"[{host}]:{next_hop.port}")
+    except NextHopError as error:
+        raise click.UsageError(f"{text}: {error}") from None
+    found = Speech(speech) if speech is not None else PORTS.get(service.port)
+    if found is None:
+        raise click.UsageError(f"{text}: say what is spoken there: --starttls or --tls")
+    return Asked(text, service, found)
 
 
 def _read_list(path: Path | None) -> Iterator[str]:
@@ -230,7 +251,11 @@ class _Teller:
             self.documents.append(document)
         self._bar.end()
         self._is_bad |= any(each["severity"] in _BAD for each in document["findings"])
-        self._is_undecided |= all(each["outcome"] == "undecidable" for each in document["verdicts"])
+        outcomes = {each["outcome"] for each in document["verdicts"]}
+        states = {
+            address["state"] for host in document["hosts"] for address in host["addresses"]
+        }
+        self._is_undecided |= outcomes == {"undecidable"} or states == {"blocked"}
         if self._as_json:
             self._tell_json(document)
         else:

@@ -12,8 +12,10 @@ from OpenSSL import SSL
 from letterlock.network.served_look import AskedName, make_look_context
 from letterlock.network.smtp_speaker import Refused, Speaker, Target
 from letterlock.network.tls import TlsDriver
-from letterlock.network.wire import Lost, connect
+from letterlock.network.wire import Lost, Wire, connect
+from letterlock.protocols.check import openings as opening
 from letterlock.protocols.check.facts import AskedSni, Probe, State
+from letterlock.protocols.check.openings import Speech
 from letterlock.protocols.smtp.replies import Reply
 from letterlock.protocols.smtp.timeouts import ClientTimeouts
 from letterlock.protocols.tls.client_hello import KeyType
@@ -53,6 +55,52 @@ async def probe_smtp(
     finally:
         wire.close()
     return replace(probe, transcript=speaker.dialogue.take())
+
+
+async def probe_service(
+    place: tuple[str, int],
+    speech: Speech,
+    helo: str,
+    question: ProbeQuestion,
+    seconds: float = PROBE_SECONDS,
+) -> Probe:
+    """Ask a service, at an address and a port, that may speak something else than SMTP first."""
+    ip, port = place
+    if speech is Speech.SMTP:
+        return await probe_smtp(ip, port, helo, question, seconds)
+    begun = Probe(question.asked, State.NOT_TESTED, question.sni, question.key)
+    wire = await connect(ip, port, seconds)
+    if isinstance(wire, Lost):
+        return replace(begun, state=State.UNREACHABLE, detail=wire.detail)
+    try:
+        refused = None if speech is Speech.TLS else await _open(wire, speech, seconds)
+        if refused is not None:
+            state = State.BLOCKED if refused.is_blocked else State.FINDING
+            return replace(begun, state=state, detail=refused.text)
+        driver = TlsDriver.client(_find_context(question), question.sni)
+        outcome = await wire.start_tls(driver, seconds)
+    finally:
+        wire.close()
+    begun = replace(begun, is_starttls_offered=True, handshake=outcome)
+    if isinstance(outcome, HandshakeFailed):
+        return replace(begun, state=State.FINDING, detail=outcome.detail)
+    return replace(begun, state=State.OK, detail=f"TLS: {outcome.version} {outcome.cipher}")
+
+
+async def _open(wire: Wire, speech: Speech, seconds: float) -> opening.Refused | None:
+    """Talk until TLS may begin; else give why it does not."""
+    reader = opening.OpeningReader(speech)
+    while True:
+        octets = await wire.read(seconds)
+        if isinstance(octets, Lost):
+            return opening.Refused(f"{octets.detail} before TLS", is_blocked=True)
+        step = reader.receive(octets)
+        if isinstance(step, opening.Say):
+            await wire.write(step.octets, seconds)
+        elif isinstance(step, opening.Refused):
+            return step
+        elif step is not None:
+            return None
 
 
 async def _ask(speaker: Speaker, question: ProbeQuestion, begun: Probe, seconds: float) -> Probe:

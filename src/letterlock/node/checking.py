@@ -1,4 +1,4 @@
-"""What checks domains for `letterlock check`, as the settings say, without a node."""
+"""What checks domains and services for `letterlock check`, as the settings say, without a node."""
 
 import asyncio
 import random
@@ -12,16 +12,17 @@ from letterlock.base.config.sections import Config
 from letterlock.base.errors import LocalError
 from letterlock.network.dns_backends import make_backend
 from letterlock.network.dns_cache import CachingResolver
-from letterlock.network.probes import ProbeQuestion, probe_smtp
+from letterlock.network.probes import ProbeQuestion, probe_service
 from letterlock.node.building import DeliveryBuilder
 from letterlock.node.explaining import Silence
 from letterlock.node.mta_sts import make_fetcher, make_finder
 from letterlock.protocols.check.facts import Probe
+from letterlock.protocols.check.openings import Speech
 from letterlock.protocols.check.terms import Terms
 from letterlock.protocols.pki.anchors import TrustAnchors
 from letterlock.protocols.policy.requirement import Level
 from letterlock.protocols.policy.table import PolicyTable, TableEntry
-from letterlock.services.check.asking import Asker
+from letterlock.services.check.asking import Asker, Door
 from letterlock.services.check.document import describe_checked
 from letterlock.services.check.looking import DomainChecker
 from letterlock.services.deliver.anchors import AnchorFiles
@@ -38,6 +39,18 @@ Tell = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What is checked: a domain; or, where it is said what is spoken, one service of a host.
+
+    `name` is as it was asked for.
+    """
+
+    name: str
+    next_hop: NextHop
+    speech: Speech | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CheckOptions:
     """How it is asked: connections to an address, seconds between them, days looked ahead."""
 
@@ -48,17 +61,17 @@ class CheckOptions:
 
 
 def run(
-    config: Config, next_hops: Sequence[NextHop], options: CheckOptions, clock: Clock, tell: Tell
+    config: Config, asked: Sequence[Asked], options: CheckOptions, clock: Clock, tell: Tell
 ) -> None:
     """Check domains; `tell` gets the document of each when it is done, in no order.
 
     Raises LocalError for settings that can't be used.
     """
-    asyncio.run(check_domains(config, next_hops, options, clock, tell))
+    asyncio.run(check_domains(config, asked, options, clock, tell))
 
 
 async def check_domains(
-    config: Config, next_hops: Sequence[NextHop], options: CheckOptions, clock: Clock, tell: Tell
+    config: Config, asked: Sequence[Asked], options: CheckOptions, clock: Clock, tell: Tell
 ) -> None:
     """Do `run` in an event loop that is there."""
     files = AnchorFiles(config.policy.trust_files)
@@ -86,36 +99,38 @@ async def check_domains(
     )
     terms = Terms(anchors, clock.now(), options.days)
 
-    async def check(next_hop: NextHop) -> None:
-        checked = await checker.check(next_hop, terms)
-        tell(describe_checked(checked) | {"resolver": state.describe()})
+    async def check(asked: Asked) -> None:
+        if asked.speech is None:
+            document = describe_checked(await checker.check(asked.next_hop, terms))
+        else:
+            service = await checker.check_service(asked.next_hop, asked.speech, terms)
+            document = describe_checked(service) | {"domain": asked.name}
+        tell(document | {"resolver": state.describe()})
 
     try:
-        await _do_all(check, next_hops)
+        await _do_all(check, asked)
     finally:
         await finder.close()
         await store.close()
 
 
 async def _do_all(
-    check: Callable[[NextHop], Coroutine[Any, Any, None]], next_hops: Sequence[NextHop]
+    check: Callable[[Asked], Coroutine[Any, Any, None]], asked: Sequence[Asked]
 ) -> None:
     """Check a few at a time, however many there are."""
-    left = iter(next_hops)
+    left = iter(asked)
 
     async def work() -> None:
-        for next_hop in left:
-            await check(next_hop)
+        for each in left:
+            await check(each)
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(min(DOMAINS_AT_ONCE, len(next_hops))):
+        for _ in range(min(DOMAINS_AT_ONCE, len(asked))):
             group.create_task(work())
 
 
-async def _probe(
-    ip: str, port: int, question: ProbeQuestion, *, helo: str, seconds: float
-) -> Probe:
-    return await probe_smtp(ip, port, helo, question, seconds)
+async def _probe(door: Door, question: ProbeQuestion, *, helo: str, seconds: float) -> Probe:
+    return await probe_service((str(door.ip), door.port), door.speech, helo, question, seconds)
 
 
 def _make_looker(

@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from ipaddress import ip_address
 
 from letterlock.base.clock import Clock
 from letterlock.base.config.sections import Config
 from letterlock.base.errors import LocalError
-from letterlock.network.probes import probe_smtp
+from letterlock.network.probes import ProbeQuestion, probe_smtp
+from letterlock.protocols.check.facts import Probe
 from letterlock.protocols.check.second_look import SecondLook, look_again
 from letterlock.protocols.check.terms import Terms
 from letterlock.protocols.mail_log.causes import Cause
@@ -45,12 +45,11 @@ async def probe_hosts(
     if not isinstance(anchors, TrustAnchors):
         raise LocalError(anchors.reason)
     helo = config.deliver.helo_ipv4 or config.hostname
-    ask = partial(probe_smtp, helo=helo, seconds=SECONDS)
-    asker = Asker(
-        lambda ip, port, question: ask(ip, port, question=question),
-        clock,
-        connections=CONNECTIONS,
-    )
+
+    async def probe(door: Door, question: ProbeQuestion) -> Probe:
+        return await probe_smtp(str(door.ip), door.port, helo, question, SECONDS)
+
+    asker = Asker(probe, clock, connections=CONNECTIONS)
     terms = Terms(anchors, clock.now())
 
     async def look(host: LoggedHost) -> SecondLook:

@@ -36,8 +36,8 @@ class World:
     asked: list[ProbeQuestion] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
 
-    async def probe(self, ip: str, port: int, question: ProbeQuestion) -> Probe:
-        assert (ip, port) == (str(DOOR.ip), DOOR.port)
+    async def probe(self, door: Door, question: ProbeQuestion) -> Probe:
+        assert (door.ip, door.port) == (DOOR.ip, DOOR.port)
         self.asked.append(question)
         self.times.append(self.clock.monotonic())
         return self.answer(question)

@@ -13,6 +13,7 @@ from letterlock.base.clock import Clock
 from letterlock.base.domains import Domain
 from letterlock.network.probes import ProbeQuestion
 from letterlock.protocols.check.facts import AskedSni, IpAddress, Probe, State
+from letterlock.protocols.check.openings import Speech
 from letterlock.protocols.pki.certificate import CertificateFacts, KeyKind, read_certificate
 from letterlock.protocols.tls.client_hello import KeyType
 from letterlock.protocols.tls.handshake import FailureCause, Handshake, HandshakeFailed
@@ -26,7 +27,6 @@ MAX_KEPT = 20_000
 UNKNOWN_NAME = Domain("unknown.invalid")
 """RFC 6761 §6.4: no host is called so."""
 
-Probing = Callable[[str, int, ProbeQuestion], Awaitable[Probe]]
 Wait = Callable[[float], Awaitable[None]]
 
 _TYPES = {KeyKind.RSA: KeyType.RSA, KeyKind.EC: KeyType.ECDSA}
@@ -42,11 +42,15 @@ _PARAMETERS = (
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What is asked: an address, a port, and the name that a correct sender sends."""
+    """What is asked: an address, a port, the name that a correct sender sends, what is spoken."""
 
     ip: IpAddress
     port: int
     sni: str | None
+    speech: Speech = Speech.SMTP
+
+
+Probing = Callable[[Door, ProbeQuestion], Awaitable[Probe]]
 
 
 class Asker:
@@ -115,7 +119,7 @@ class Asker:
         if last is not None and (left := last + self._pace - self._clock.monotonic()) > 0:
             await self._wait(left)
         async with self._slots:
-            probe = await self._probe(str(door.ip), door.port, question)
+            probe = await self._probe(door, question)
         self._last[place] = self._clock.monotonic()
         return probe
 

@@ -7,10 +7,12 @@ DNS tells is found by `services.publish`, as for a domain of our own.
 import asyncio
 from dataclasses import dataclass
 
+from letterlock.base.domains import Domain
 from letterlock.network.dns import Resolver
 from letterlock.protocols.check.facts import AddressFacts, DomainFacts, HostFacts, Probe, State
 from letterlock.protocols.check.findings import Finding, Severity, rank
 from letterlock.protocols.check.live import find_live
+from letterlock.protocols.check.openings import Speech
 from letterlock.protocols.check.policies import find_policies
 from letterlock.protocols.check.senders import SENDERS, SenderVerdict, judge_domain
 from letterlock.protocols.check.terms import Terms
@@ -73,6 +75,18 @@ class DomainChecker:
         verdicts = tuple(judge_domain(sender, seen, terms.anchors, terms.now) for sender in SENDERS)
         return Checked(seen, tlsrpt.result(), findings, verdicts, report.undecided)
 
+    async def check_service(self, next_hop: NextHop, speech: Speech, terms: Terms) -> Checked:
+        """Check one service, `[host]:port`. It is nobody's mail, so there are no verdicts."""
+        name = next_hop.domain or Domain(str(next_hop.address))
+        route = await self.finder.find(next_hop)
+        if isinstance(route, NoRoute):
+            seen = DomainFacts(name, (), None, no_route=route.reason)
+        else:
+            hosts = tuple([await self._look_at_host(route, host, speech) for host in route.hosts])
+            seen = DomainFacts(name, hosts, None)
+        findings = rank((*find_live(seen, terms), *find_policies(seen, terms)))
+        return Checked(seen, None, findings, ())
+
     async def _look(self, next_hop: NextHop) -> DomainFacts:
         assert next_hop.domain is not None
         route = await self.finder.find(next_hop)
@@ -101,25 +115,26 @@ class DomainChecker:
             expanded,
         )
 
-    async def _look_at_host(self, route: Route, host: MxHost) -> HostFacts:
+    async def _look_at_host(
+        self, route: Route, host: MxHost, speech: Speech = Speech.SMTP
+    ) -> HostFacts:
         if not host.addresses:
             return HostFacts(
                 host.name, host.preference, error=host.error, is_undecided=host.is_undecided
             )
         published = await self.policy.find_published(route, host)
-        sni = _find_sni(host, published)
+        sni, port = _find_sni(host, published), route.next_hop.port
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(self._look_at_address(route, address, sni))
+                group.create_task(
+                    self._look_at_address(Door(address.ip, port, sni, speech), address)
+                )
                 for address in host.addresses[:MAX_ADDRESSES]
             ]
         addresses = tuple(task.result() for task in tasks)
         return HostFacts(host.name, host.preference, addresses, published.tlsa)
 
-    async def _look_at_address(
-        self, route: Route, address: HostAddress, sni: str | None
-    ) -> AddressFacts:
-        door = Door(address.ip, route.next_hop.port, sni)
+    async def _look_at_address(self, door: Door, address: HostAddress) -> AddressFacts:
         probes = await self.asker.ask(door)
         state = _find_state(probes)
         return AddressFacts(address.ip, address.security, state, probes, probes[0].detail)
