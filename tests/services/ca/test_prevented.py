@@ -95,6 +95,7 @@ async def test_nobody_elsewhere_is_written_to() -> None:
 
 
 async def test_a_host_is_written_to_once_a_day_by_all_processes_together() -> None:
+    """Rule 259"""
     world = World()
     verdict = await world.find(FORBIDS, BY_MAIL)
     assert await world.report(verdict) == 1

@@ -147,7 +147,7 @@ async def test_a_wrong_answer_is_the_last_look() -> None:
 
 
 async def test_what_dns_does_not_answer_is_looked_for_again_until_it_is_there() -> None:
-    """RFC 8555 §8.2: processing meanwhile, with the error of the last try."""
+    """RFC 8555 §8.2: processing meanwhile, with the error of the last try. Rule 257"""
     authority = Authority()
     authority.scene.resolver.fail("_acme-challenge.a.example", "TXT")
     challenge = await authority.try_once()
@@ -246,6 +246,7 @@ async def test_whose_lease_another_took_changes_nothing() -> None:
 
 
 async def test_nothing_becomes_valid_while_the_audit_log_cannot_be_written() -> None:
+    """Rule 258"""
     authority = Authority()
     authority.publish()
     claimed = authority.store.work["an-authorization-id"]
