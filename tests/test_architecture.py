@@ -106,7 +106,7 @@ def _texts() -> list[Path]:
     folders = ("src", "tests", "tools", "docs", "changes", "benchmarks", ".ci")
     paths = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
     paths += [ROOT / "Makefile", ROOT / "pyproject.toml", *ROOT.glob("*.md")]
-    return [path for path in paths if path.suffix not in {".pyc", ".der", ".bin", ".xz"}]
+    return [path for path in paths if path.suffix not in {".pyc", ".der", ".bin", ".xz", ".png"}]
 
 
 def _read_toml(name: str) -> dict[str, Any]:
