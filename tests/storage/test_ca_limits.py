@@ -129,6 +129,10 @@ async def test_the_halt_switch_is_everybodys(make_authority: MakeStore) -> None:
     assert await one.commit([ChangeHalt(NOT_HALTED, halted)])
     assert await other.load_halt() == halted
     assert not await other.commit([ChangeHalt(NOT_HALTED, halted)])
+    # With the same twice it is only looked at, in the commit of something else.
+    assert not await other.commit([ChangeHalt(NOT_HALTED, NOT_HALTED)])
+    assert await other.commit([ChangeHalt(halted, halted)])
+    assert await one.load_halt() == halted
     assert await other.commit([ChangeHalt(halted, NOT_HALTED)])
     assert await one.load_halt() == NOT_HALTED
     await one.close()

@@ -199,6 +199,8 @@ class RemoveSecret:
 
 @dataclass(frozen=True, slots=True)
 class ChangeHalt:
+    """With both the same nothing changes: it is only seen that the switch stands as it did."""
+
     before: Halt
     after: Halt
 

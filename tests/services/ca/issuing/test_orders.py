@@ -103,7 +103,7 @@ async def test_its_number_its_looks_and_its_lint_are_kept_before_it_is_signed(
     kinds = [what for what, _ in office.steps.done if what != "ask"]
     assert kinds == [
         *("halt", "ChangeAuthorization", "AddSerial", "ProlongLease"),
-        *("halt", "sign", "ChangeOrder", "AddCertificate", "EndWork"),
+        *("halt", "sign", "ChangeOrder", "AddCertificate", "EndWork", "ChangeHalt"),
     ]
     found = await logged(office)
     assert [type(each) for each in found] == [CaaLogged, LintLogged, SerialLogged, SigningLogged]
@@ -330,6 +330,25 @@ async def test_the_switch_is_looked_at_again_right_before_the_signature(office: 
     assert office.signatures == []
     unused = await office.kept.list_unused_serials(office.clock.now() + DAY, 10)
     assert [each.order_id for each in unused] == [order.id]
+
+
+async def test_what_is_signed_when_the_switch_is_thrown_is_thrown_away(office: Office) -> None:
+    """From the commit of a halt on nobody gets a certificate. Rule 246"""
+    claimed = await office.add_order("mx.example")
+
+    async def before(steps: Sequence[changes.Change], _: object) -> None:
+        if any(isinstance(each, changes.AddCertificate) for each in steps):
+            office.store.before = do_nothing
+            await halt(office)
+
+    office.store.before = before
+    assert await office.issuing().do(claimed) is None
+    order = await office.find_order(claimed)
+    assert order.error is not None
+    assert order.error.detail == "issuance is halted: a key was lost"
+    assert len(office.signatures) == 1
+    unused = await office.kept.list_unused_serials(office.clock.now() + DAY, 10)
+    assert [each.name.serial for each in unused] == [office.signatures[0].serial]
 
 
 # What fails on our side

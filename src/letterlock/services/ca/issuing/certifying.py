@@ -27,7 +27,7 @@ from letterlock.services.ca.issuing.outcomes import (
     make_internal_problem,
 )
 from letterlock.services.ca.issuing.signing import sign
-from letterlock.services.ca.issuing.tools import IssuingTools, Ready
+from letterlock.services.ca.issuing.tools import IssuingTools, Ready, judge_halt
 from letterlock.storage.ca import changes, kept
 from letterlock.storage.queue import StoreUnavailable
 
@@ -42,7 +42,8 @@ async def certify(tools: IssuingTools, ready: Ready) -> Outcome:
     """Make the certificate. Raises StoreUnavailable."""
     if not await _take(tools, ready):
         return Overtaken()
-    if (halted := await tools.find_halt()) is not None:
+    halt = await tools.store.load_halt()
+    if (halted := judge_halt(halt)) is not None:
         return halted
     order = ready.order.order
     if find_due(ready.names, tools.clock.now(), tools.caa_rule) or not _is_in_time(
@@ -59,7 +60,7 @@ async def certify(tools: IssuingTools, ready: Ready) -> Outcome:
         return Postponed(make_internal_problem())
     except (SigningError, DraftError) as error:
         return tools.refuse_internally(order, str(error))
-    return await _keep(tools, ready, der)
+    return await _keep(tools, ready, der, halt)
 
 
 async def _take(tools: IssuingTools, ready: Ready) -> bool:
@@ -76,8 +77,11 @@ async def _take(tools: IssuingTools, ready: Ready) -> bool:
     return await tools.store.commit(steps, tools.log_all(logged))
 
 
-async def _keep(tools: IssuingTools, ready: Ready, der: bytes) -> Outcome:
-    """Keep all that there is now, in one commit; it is tried again, for the signature is made."""
+async def _keep(tools: IssuingTools, ready: Ready, der: bytes, halt: kept.Halt) -> Outcome:
+    """Keep all that there is now, in one commit; it is tried again, for the signature is made.
+
+    Not where the switch was thrown meanwhile: from that moment on nobody gets a certificate.
+    """
     order = ready.order.order
     certificate = _describe(tools, ready)
     done = complete_order(order, certificate.id, certificate.not_after)
@@ -85,6 +89,7 @@ async def _keep(tools: IssuingTools, ready: Ready, der: bytes) -> Outcome:
         changes.ChangeOrder(order, done),
         changes.AddCertificate(_join(tools, ready, certificate, der)),
         changes.EndWork(ready.lease),
+        changes.ChangeHalt(halt, halt),
     )
     entries = tools.log_all((_log_signing(ready, certificate, der),))
     for seconds in (*tools.commit_waits, None):

@@ -55,8 +55,7 @@ class IssuingTools:
 
     async def find_halt(self) -> Refused | None:
         """Look whether issuance is halted; then no order gets its certificate, and is told why."""
-        refusal = find_halt_refusal(await self.store.load_halt())
-        return Refused(refusal.problem) if refusal is not None else None
+        return judge_halt(await self.store.load_halt())
 
     def log_all(self, decisions: Sequence[Decision]) -> tuple[AuditEntry, ...]:
         """Make entries of the audit log, of now."""
@@ -73,6 +72,12 @@ class IssuingTools:
         """End an order for a fault of ours: the log has it, the client a word."""
         self.tell(order, "error", why)
         return Refused(make_internal_problem(), decisions)
+
+
+def judge_halt(halt: Halt) -> Refused | None:
+    """Refuse while issuance is halted."""
+    refusal = find_halt_refusal(halt)
+    return Refused(refusal.problem) if refusal is not None else None
 
 
 @dataclass(frozen=True, slots=True)

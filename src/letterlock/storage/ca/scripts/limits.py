@@ -156,6 +156,8 @@ def load_halt() -> Script[Halt]:
 def change_halt(change: ChangeHalt) -> Script[None]:
     kept = yield from load_halt()
     require(kept == change.before)
+    if change.after == change.before:
+        return
     yield _END_HALT, ()
     yield _PUT_HALT, (HALT.write(change.after),)
 
