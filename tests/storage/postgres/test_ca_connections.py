@@ -55,13 +55,13 @@ class CutConnection:
 async def test_a_connection_lost_before_any_statement_leaves_all_or_nothing(
     store: PostgresAuthority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commit_each = database._commit_each
+    follow_all = database._follow_all
     cuts = 0
 
-    async def cut(makes: Any, connection: Connection) -> Any:
-        return await commit_each(makes, CutConnection(connection, cuts))  # type: ignore[arg-type]
+    async def cut(makes: Any, first: Any, connection: Connection) -> Any:
+        return await follow_all(makes, first, CutConnection(connection, cuts))  # type: ignore[arg-type]
 
-    monkeypatch.setattr(database, "_commit_each", cut)
+    monkeypatch.setattr(database, "_follow_all", cut)
     await store.open()
     while True:
         try:

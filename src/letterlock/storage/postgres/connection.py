@@ -56,6 +56,20 @@ class Schema:
     package: str
     versions: Literal["schema_version", "node_schema_version"]
     name: str | None = None
+    leaves_nothing: bool = False
+    """Work on these tables changes nothing of the connection but within its transaction: so there
+    is nothing to be reset behind it, which would cost a round trip each time."""
+
+    def pool_options(self) -> dict[str, Any]:
+        """Give what a pool of connections is made with."""
+        if not self.leaves_nothing:
+            return {}
+
+        class Unchanged(asyncpg.Connection):  # type: ignore[misc] # it has no types
+            def get_reset_query(self) -> str:
+                return ""
+
+        return {"connection_class": Unchanged}
 
 
 QUEUE_SCHEMA = Schema("letterlock.storage.postgres.migrations", "schema_version")
@@ -111,6 +125,7 @@ class Database:
                     timeout=CONNECT_SECONDS,
                     command_timeout=COMMAND_SECONDS,
                     server_settings=self._settings,
+                    **self._schema.pool_options(),
                 )
             except BaseException:
                 await self.close()

@@ -15,7 +15,10 @@ _WORDS = {
 
 
 async def follow(connection: Connection, script: Script[T]) -> T:
-    """Do what a script asks. Raises Refused, and what the connection raises."""
+    """Do what a script asks, within a transaction where it changes something.
+
+    Raises Refused, also for a key that is taken, and what the connection raises.
+    """
     try:
         sql, values = next(script)
         while True:
@@ -24,16 +27,6 @@ async def follow(connection: Connection, script: Script[T]) -> T:
     except StopIteration as end:
         result: T = end.value
         return result
-
-
-async def follow_whole(connection: Connection, script: Script[T]) -> T:
-    """Do what a script asks within a transaction, or nothing of it.
-
-    Raises Refused, also for a key that is taken, and what the connection raises.
-    """
-    try:
-        async with connection.transaction():
-            return await follow(connection, script)
     except Exception as error:
         if is_duplicate(error):
             raise Refused from error
