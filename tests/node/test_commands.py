@@ -44,10 +44,11 @@ class Broken:
         raise StoreUnavailable("disk I/O error")
 
 
-def commands_for(*owned: Owned) -> Any:
-    async def status() -> dict[str, Any]:
-        return {"problems": []}
+async def status() -> dict[str, Any]:
+    return {"problems": []}
 
+
+def commands_for(*owned: Owned) -> Any:
     stores: Any = Stores(*owned)
     return Commands(stores, FakeClock(), status).by_name()
 
@@ -95,3 +96,11 @@ async def test_a_store_that_cannot_be_changed_is_an_answer() -> None:
     """The one who asked is told; the control socket goes on."""
     with pytest.raises(ValueError, match="the queue cannot be changed now: disk I/O error"):
         await commands_for(Owned(Broken()))["queue.retry"]({})
+
+
+async def test_reports_that_are_due_are_sent_when_it_is_asked_for() -> None:
+    woken: list[bool] = []
+    stores: Any = Stores()
+    commands = Commands(stores, FakeClock(), status, lambda: woken.append(True)).by_name()
+    assert await commands["reports.wake"]({}) == {}
+    assert woken == [True]

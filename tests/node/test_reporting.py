@@ -3,13 +3,11 @@
 import asyncio
 import contextlib
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from letterlock.base.config.load import find_config
 from letterlock.base.config.sections import Config
-from letterlock.base.log import Service
 from letterlock.node import reporting
 from letterlock.node.reporting import ReportBuilder, Reporting
 from letterlock.protocols.pki.anchors import TrustAnchors
@@ -22,7 +20,7 @@ from letterlock.storage.sqlite.queue import SqliteQueue
 from tests.fakes import FakeClock, FakeLog, FixtureResolver
 from tests.journeys.running_node import PATIENCE
 from tests.node.test_report_sources import load, settle
-from tests.services.report.scene import Carrier
+from tests.services.report.scene import Carrier, NotingLog
 from tests.services.report.test_carrying import TO, Box, make_report
 from tests.storage.test_tls_sessions import GOOD
 
@@ -47,28 +45,10 @@ async def wait_for(condition: asyncio.Event) -> None:
 
 
 class Noting(Carrier):
-    """Says when it was asked."""
+    """Has its answers."""
 
     def __init__(self, *answers: str | None) -> None:
         super().__init__(list(answers))
-        self.asked = asyncio.Event()
-
-    async def send(self, *given: object) -> str | None:
-        answer = await super().send(*given)  # type: ignore[arg-type]
-        self.asked.set()
-        return answer
-
-
-class NotingLog(FakeLog):
-    """Says when something was written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = asyncio.Event()
-
-    def write(self, service: Service, text: str, **fields: Any) -> None:
-        super().write(service, text, **fields)
-        self.written.set()
 
 
 async def run_until_asked(config: Config, mail: Noting, log: FakeLog) -> Reporting:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from letterlock.services.report.previewing import Preview
     from letterlock.storage.own_reports import OwnReport
 
+_CONTROL_SECONDS = 10.0
 SEND_KEYS = {
     "dry_run": "whether nothing was sent",
     "submitter.organization": "who reports",
@@ -94,11 +95,14 @@ def send(
     except LocalError as error:
         raise CommandFailed(str(error)) from None
     submitter = make_submitter(config)
+    note = None if dry_run else _have_node_send(config, documents)
     if as_json:
         who = {"organization": submitter.organization, "contact": submitter.contact}
         print_json({"dry_run": dry_run, "submitter": who, "reports": documents})
     else:
-        _print_all(documents, has_program=config.tlsrpt.mail_program is not None, is_dry=dry_run)
+        _print_all(documents)
+        if note is not None:
+            click.echo(note)
     is_bad = any(each["state"] == "failed" for each in documents)
     return ExitCode.BAD_NEWS if is_bad else ExitCode.FINE
 
@@ -178,7 +182,28 @@ def _find_state(report: "OwnReport", states: set[str | int | None]) -> str:
     return next(each for each in ("waiting", "sent", "failed") if each in states)
 
 
-def _print_all(documents: list[dict[str, Any]], *, has_program: bool, is_dry: bool) -> None:
+def _have_node_send(config: "Config", documents: list[dict[str, Any]]) -> str | None:
+    """Wake the node that is to send what is planned; gives what to say of that, if anything."""
+    if config.tlsrpt.mail_program is not None or all(
+        each["state"] != "planned" for each in documents
+    ):
+        return None
+    from letterlock.network.control_client import (  # noqa: PLC0415 - lazy, for -h
+        NodeNotRunning,
+        NodeUnreachable,
+        ask_all,
+    )
+
+    try:
+        ask_all(config.node.control_socket, "reports.wake", {}, _CONTROL_SECONDS)
+    except NodeNotRunning:
+        return "no node runs here: they are sent when one does; see tlsrpt.mail_program"
+    except NodeUnreachable as error:
+        return f"the node sends them within a minute; it cannot be asked to do so now: {error}"
+    return "the node sends them now"
+
+
+def _print_all(documents: list[dict[str, Any]]) -> None:
     from letterlock.base.log import make_printable  # noqa: PLC0415 - lazy, for -h
 
     wanted = [each for each in documents if each["state"] != "unwanted"]
@@ -189,8 +214,6 @@ def _print_all(documents: list[dict[str, Any]], *, has_program: bool, is_dry: bo
             click.echo(make_printable(line))
     unwanted = len(documents) - len(wanted)
     click.echo(f"{len(wanted)} reports, and {unwanted} domains or hosts that get none")
-    if not is_dry and not has_program and any(each["state"] == "planned" for each in wanted):
-        click.echo("the node sends them within a minute, if it runs")
 
 
 def _format_destination(each: dict[str, Any]) -> str:

@@ -18,6 +18,8 @@ class Commands:
     stores: WorkerStores
     clock: Clock
     tell_status: Callable[[], Awaitable[Mapping[str, Any]]]
+    wake_reports: Callable[[], None] = lambda: None
+    """Has TLS reports that are due be sent now, where this worker sends them."""
 
     def by_name(self) -> Mapping[str, Command]:
         return {
@@ -27,6 +29,7 @@ class Commands:
             "queue.release": self._release,
             "queue.retry": self._retry,
             "queue.delete": self._delete,
+            "reports.wake": self._wake_reports,
         }
 
     async def _status(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -38,6 +41,11 @@ class Commands:
         for deliveries in self.stores.all():
             deliveries.forget_unreachable()
             deliveries.wake()
+        return {}
+
+    async def _wake_reports(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        del arguments
+        self.wake_reports()
         return {}
 
     async def _hold(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:

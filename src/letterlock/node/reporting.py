@@ -134,6 +134,11 @@ class Reporting:
         reason = self._sending.problem if self._sending is not None else None
         return None if reason is None else f"TLS reports by mail wait: {reason}"
 
+    def wake(self) -> None:
+        """Have what is due be sent now."""
+        if self._sending is not None:
+            self._sending.wake()
+
     async def run(self, resolver: Resolver, find_anchors: FindAnchors, mail: MailCarrier) -> None:
         """Send until cancelled."""
         await asyncio.sleep(START_SECONDS)

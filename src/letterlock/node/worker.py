@@ -184,7 +184,9 @@ class Worker:
             submission_service = self._submission(receiver)
             if submission_service is not None and submission is not None:
                 servers += submission_service.list_servers(submission)
-            commands = Commands(self._stores, self._common.clock, self._tell_status)
+            commands = Commands(
+                self._stores, self._common.clock, self._tell_status, self._wake_reports
+            )
             control = ControlServer(self._control_path(), commands.by_name())
             await control.open()
             async with asyncio.TaskGroup() as tasks:
@@ -284,6 +286,10 @@ class Worker:
     async def _report(self, reporting: Reporting) -> None:
         mail = self.make_report_carrier()
         await reporting.run(self._builder.resolver, self._builder.anchors.load, mail)
+
+    def _wake_reports(self) -> None:
+        if self._reporting is not None:
+            self._reporting.wake()
 
     def make_report_carrier(self) -> MailCarrier:
         """Make what puts reports into this worker's queue."""

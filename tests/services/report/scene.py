@@ -1,11 +1,14 @@
 """Who sends reports: a store, counts of some days, DNS, and carriers that take what comes."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
+from letterlock.base.log import Service
 from letterlock.protocols.tlsrpt.destinations import HttpsDestination, MailDestination
 from letterlock.protocols.tlsrpt.findings import PolicyType
 from letterlock.protocols.tlsrpt.sessions import AppliedPolicy, Outcome, Session
@@ -26,16 +29,16 @@ SUBMITTER = Submitter("Example Org", "tls@out.example", "mx.out.example")
 
 @dataclass
 class Counts:
-    """Counts that are there already. `fault`: they cannot be read."""
+    """Counts that are there already. `faults`: so often they cannot be read."""
 
     days: dict[date, DayCounts] = field(default_factory=dict)
     name: str = "queue"
-    fault: str | None = None
+    faults: list[str] = field(default_factory=list)
     loads: int = 0
 
     async def list_days(self) -> list[date]:
-        if self.fault is not None:
-            raise StoreUnavailable(self.fault)
+        if self.faults:
+            raise StoreUnavailable(self.faults.pop())
         return sorted(self.days)
 
     async def load_day(self, day: date) -> DayCounts:
@@ -50,6 +53,18 @@ class Counts:
             counts.add(Session(domain, "", (Outcome(policy, is_failed=False),)), count)
 
 
+class NotingLog(FakeLog):
+    """Says when something was written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = asyncio.Event()
+
+    def write(self, service: Service, text: str, **fields: Any) -> None:
+        super().write(service, text, **fields)
+        self.written.set()
+
+
 @dataclass
 class Carrier:
     """Takes reports; `answers` are given in turn instead of success."""
@@ -57,6 +72,7 @@ class Carrier:
     answers: list[str | Exception | None] = field(default_factory=list)
     taken: list[tuple[Outgoing, MailDestination | HttpsDestination]] = field(default_factory=list)
     tried: int = 0
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def send(self, report: Outgoing, destination: MailDestination, number: int) -> str | None:
         del number
@@ -69,6 +85,7 @@ class Carrier:
         self, report: Outgoing, destination: MailDestination | HttpsDestination
     ) -> str | None:
         self.tried += 1
+        self.asked.set()
         answer = self.answers.pop(0) if self.answers else None
         if isinstance(answer, Exception):
             raise answer
@@ -87,7 +104,7 @@ class Scene:
     resolver: FixtureResolver = field(default_factory=FixtureResolver)
     mail: Carrier = field(default_factory=Carrier)
     https: Carrier = field(default_factory=Carrier)
-    log: FakeLog = field(default_factory=FakeLog)
+    log: NotingLog = field(default_factory=NotingLog)
     chance: float = 0.0
     within: timedelta = timedelta(hours=4)
 

@@ -16,7 +16,8 @@ from letterlock.storage.postgres.node import NodeDatabase
 from letterlock.storage.postgres.own_reports import PostgresOwnReports
 from letterlock.storage.queue import StoreUnavailable
 from tests.fakes import START
-from tests.services.report.scene import DAY, scene_in, states
+from tests.journeys.running_node import PATIENCE
+from tests.services.report.scene import DAY, Scene, scene_in, states
 from tests.storage.postgres_server import PostgresServer
 
 HOUR = timedelta(hours=1)
@@ -283,25 +284,44 @@ async def test_old_days_are_forgotten_and_not_reported_anew(tmp_path: Path) -> N
         assert scene.mail.tried == 1
 
 
+async def run_until_sent(scene: Scene) -> Sending:
+    """Run until the first report was handed over; gives what ran."""
+    sending = scene.make_sending()
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(sending.run())
+        async with asyncio.timeout(PATIENCE):
+            await scene.mail.asked.wait()
+        running.cancel()
+    return sending
+
+
 async def test_counts_that_cannot_be_read_are_told_once_and_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("letterlock.services.report.sending.ROUND_SECONDS", 0.001)
     async with scene_in(tmp_path, "a.example") as scene:
-        scene.counts.fault = "the disk is gone"
-        rounds = asyncio.Queue[float]()
-
-        async def sleep(seconds: float) -> None:
-            await rounds.put(seconds)
-            if rounds.qsize() == 2:
-                scene.counts.fault = None
-            if rounds.qsize() == 4:
-                raise asyncio.CancelledError
-
-        monkeypatch.setattr("letterlock.services.report.sending.asyncio.sleep", sleep)
-        with pytest.raises(asyncio.CancelledError):
-            await scene.make_sending().run()
+        scene.counts.faults = ["the disk is gone"] * 3
+        await run_until_sent(scene)
         assert scene.mail.tried == 1
     assert scene.log.texts.count("warning: reports cannot be sent now: the disk is gone") == 1
+
+
+async def test_who_is_told_to_sends_what_is_due_at_once(tmp_path: Path) -> None:
+    """`tlsrpt send` beside a node, which looks by itself only now and then."""
+    async with scene_in(tmp_path, "a.example") as scene:
+        scene.clock.set_wall(MIDNIGHT + timedelta(minutes=6))
+        scene.chance = 1.0
+        sending = scene.make_sending()
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(sending.run())
+            async with asyncio.timeout(PATIENCE):
+                # The day is planned, and nothing is due.
+                await scene.log.written.wait()
+                await sending.hurry()
+                sending.wake()
+                await scene.mail.asked.wait()
+            running.cancel()
+        assert scene.mail.tried == 1
 
 
 async def test_a_day_is_loaded_once_for_all_its_reports(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ report over and noting that sends it again, under the same identifier.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -78,10 +79,16 @@ class Sending:
         """Why the last report by mail was not taken, on one line; None: it was."""
         self._fault = ""
         self._forgotten: date | None = None
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """Have what is due be sent now."""
+        self._wake.set()
 
     async def run(self) -> None:
         """Send until cancelled; a store that is away is tried again."""
         while True:
+            self._wake.clear()
             try:
                 await self.plan()
                 while await self.work():
@@ -91,7 +98,9 @@ class Sending:
                 if str(error) != self._fault:
                     self._log(f"warning: reports cannot be sent now: {error}")
                 self._fault = str(error)
-            await asyncio.sleep(ROUND_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(ROUND_SECONDS):
+                    await self._wake.wait()
 
     def list_over(self, days: Sequence[date]) -> list[date]:
         """Give those of these days that are over, and not too long ago."""
