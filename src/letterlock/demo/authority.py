@@ -23,6 +23,7 @@ from letterlock.node.listeners import Listeners
 from letterlock.storage.ca.kept import Issued
 
 MAX_SHOWN = 100
+ONLY_SHARD = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,16 @@ class DemoAuthority:
         async with open_store(self.config, clock) as store:
             listed = await store.list_certificates(0, MAX_SHOWN)
         return [each.issued for each in listed if each.issued.names]
+
+    async def list_revoked(self, issued: Issued, clock: Clock) -> set[int]:
+        """List the serial numbers on the CRL of whoever issued this one."""
+        from letterlock.node.ca.stores import open_store  # noqa: PLC0415 - an extra
+
+        async with open_store(self.config, clock) as store:
+            crl = await store.load_crl(issued.certificate.name.key_identifier, ONLY_SHARD)
+        if crl is None:
+            return set()
+        return {each.serial_number for each in x509.load_der_x509_crl(crl.der)}
 
 
 @asynccontextmanager

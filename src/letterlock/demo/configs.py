@@ -39,6 +39,12 @@ networks = ["127.0.0.0/8"] # all hosts are on loopback
 private_names = true # nobody on the Internet has these
 needs_dnssec = false
 
+[ca.incidents]
+after_replaced = "1s" # an hour is the rule
+
+[send]
+drop_dir = "../../sender/data/drop" # whence mail of its machine goes
+
 [dns]
 resolver = "{resolver}"
 """

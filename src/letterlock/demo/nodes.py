@@ -6,7 +6,8 @@ import textwrap
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from random import SystemRandom
 from typing import TextIO
@@ -83,6 +84,37 @@ class Lookups:
         return answers
 
 
+class MovedClock:
+    """A clock that is ahead by as much as it was moved."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._ahead = timedelta()
+
+    def now(self) -> datetime:
+        return self._clock.now() + self._ahead
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+    def move(self, by: timedelta) -> None:
+        """Let so much time pass at once."""
+        self._ahead += by
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """What keeps a node's certificates, and the clock by which it does."""
+
+    process: CertificateProcess
+    clock: MovedClock
+
+    def move_clock(self, by: timedelta) -> None:
+        """Let time pass, and have it look whether anything is due."""
+        self.clock.move(by)
+        self.process.look_around()
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """A node that runs, and what can be seen of it from outside."""
@@ -93,6 +125,7 @@ class Node:
     counters: NamedCounters
     lookups: Lookups
     worker: Worker
+    keeping: Keeping | None = None
 
     async def send_reports(self, clock: Clock) -> None:
         """Send the reports on TLS of all days that are over by a clock, as nodes do by their own.
@@ -179,24 +212,25 @@ async def running(
     with closing(WebListeners()) as web, _open_log(folder / MAIL_LOG_NAME) as stream:
         log = make_stream_log(clock, config.hostname, stream=stream)
         async with asyncio.TaskGroup() as tasks:
-            keeping: CertificateProcess | None = None
+            keeping: Keeping | None = None
             if config.certificates.authorities:
                 web.open(config)
-                service = CertificateService(config, web, None, clock, log)
-                keeping = CertificateProcess(service, 1)
-                tasks.create_task(keeping.run(lambda: None))
+                ahead = MovedClock(clock)
+                service = CertificateService(config, web, None, ahead, log)
+                keeping = Keeping(CertificateProcess(service, 1), ahead)
+                tasks.create_task(keeping.process.run(lambda: None))
                 await _wait_for_certificates(config, signed)
-            node, worker = _make_node(folder, config, clock, log)
+            node = replace(_make_node(folder, config, clock, log), keeping=keeping)
             is_ready = asyncio.Event()
-            tasks.create_task(worker.run(listeners.groups[0], is_ready.set))
+            tasks.create_task(node.worker.run(listeners.groups[0], is_ready.set))
             await is_ready.wait()
             yield node
-            worker.stop()
+            node.worker.stop()
             if keeping is not None:
-                keeping.stop()
+                keeping.process.stop()
 
 
-def _make_node(folder: Path, config: Config, clock: Clock, log: Log) -> tuple[Node, Worker]:
+def _make_node(folder: Path, config: Config, clock: Clock, log: Log) -> Node:
     backend = make_backend(config.dns, SystemRandom())
     lookups = Lookups(CachingResolver(backend, clock))
     certificates = build_certificates(config, clock.now())
@@ -212,8 +246,7 @@ def _make_node(folder: Path, config: Config, clock: Clock, log: Log) -> tuple[No
         log=log,
         resolver=lookups,
     )
-    worker = Worker(common, 0)
-    return Node(folder, config, certificates, counters, lookups, worker), worker
+    return Node(folder, config, certificates, counters, lookups, Worker(common, 0))
 
 
 async def _wait_for_certificates(config: Config, signed: Issued | None) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,6 +19,7 @@ from rich.console import Console
 from letterlock.base.clock import Clock, SystemClock
 from letterlock.base.errors import LocalError
 from letterlock.demo.facts import Attempt
+from letterlock.demo.incident import show_incident
 from letterlock.demo.invitation import invite
 from letterlock.demo.reports import show_reports
 from letterlock.demo.screen import Screen
@@ -39,22 +41,32 @@ from letterlock.storage.queue import MessageStory, RecipientState
 MESSAGES = (show_table, show_wrong_name, show_dane, show_mta_sts, show_unlisted)
 
 
-def run(*, once: bool, setting: Setting | None = None) -> int:
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How it is played."""
+
+    once: bool
+    has_incident: bool
+
+
+def run(*, once: bool, has_incident: bool = False, setting: Setting | None = None) -> int:
     """Play the demo; without `once` it stays up until Ctrl-C. Gives the exit code.
 
-    Raises LocalError for what is in the way.
+    `has_incident`: an incident of the authority comes last. Raises LocalError for what is in the
+    way.
     """
     screen = Screen(Console(highlight=False))
     try:
         with _all_signals_as_interrupt(), TemporaryDirectory(prefix="letterlock-") as folder:
-            return asyncio.run(_play(screen, Path(folder), setting or Setting(), once=once))
+            chosen = _Way(once=once, has_incident=has_incident)
+            return asyncio.run(_play(screen, Path(folder), setting or Setting(), chosen))
     except BaseExceptionGroup as group:
         raise _find_first(group) from None
     except OSError as error:
         raise LocalError(f"the demo cannot be set up: {error}") from error
 
 
-async def _play(screen: Screen, folder: Path, setting: Setting, *, once: bool) -> int:
+async def _play(screen: Screen, folder: Path, setting: Setting, way: _Way) -> int:
     clock = SystemClock()
     began = clock.monotonic()
     screen.say(
@@ -64,22 +76,26 @@ async def _play(screen: Screen, folder: Path, setting: Setting, *, once: bool) -
     )
     async with set_up(folder, setting, clock) as stage:
         try:
-            stories = await _show_all(screen, stage, clock)
+            stories = await _show_all(screen, stage, clock, has_incident=way.has_incident)
         except CannotGoOn as reason:
             screen.leave_line()
             screen.fail(f"The demo can't go on: {reason}")
             return 1
         is_fine = _conclude(screen, stories, clock.monotonic() - began)
-        if is_fine and not once:
+        if is_fine and not way.once:
             await _stay(screen, stage)
         return 0 if is_fine else 1
 
 
-async def _show_all(screen: Screen, stage: Stage, clock: Clock) -> list[MessageStory]:
+async def _show_all(
+    screen: Screen, stage: Stage, clock: Clock, *, has_incident: bool
+) -> list[MessageStory]:
     await show_stage(screen, stage)
     await show_certificates(screen, stage, clock)
     stories = [await show(screen, stage, clock) for show in MESSAGES]
     await show_reports(screen, stage, clock)
+    if has_incident:
+        await show_incident(screen, stage, clock)
     await claim_nothing_in_clear(screen, stage)
     return stories
 

@@ -22,6 +22,19 @@ class CannotGoOn(Exception):  # noqa: N818 - the demo's end, not always a mistak
 
 async def hand_in(screen: Screen, stage: Stage, recipient: str, clock: Clock) -> MessageStory:
     """Hand in a message to the sender; gives its story once the sender tried to deliver it."""
+    queue_id = await hand_in_quietly(stage, recipient, clock)
+    story = stage.sender.find_story(queue_id)
+    if story is None:
+        raise CannotGoOn(f"the sender has no message {queue_id} in its queue")
+    screen.claim(
+        f"in the queue when the client heard 250, as {queue_id}",
+        holds=[each.address for each in story.message.recipients] == [recipient],
+    )
+    return await wait_for_attempt(stage.sender, queue_id)
+
+
+async def hand_in_quietly(stage: Stage, recipient: str, clock: Clock) -> str:
+    """Hand in a message to the sender; gives its queue id. Raises CannotGoOn."""
     subject = f"Letterlock demo {secrets.token_hex(4)}"
     server = stage.sender.config.receive.listen[0]
     try:
@@ -29,14 +42,9 @@ async def hand_in(screen: Screen, stage: Stage, recipient: str, clock: Clock) ->
     except NotTaken as error:
         raise CannotGoOn(str(error)) from error
     queue_id = find_queue_id(reply)
-    story = stage.sender.find_story(queue_id) if queue_id is not None else None
-    if queue_id is None or story is None:
-        raise CannotGoOn(f"the sender replied {reply!r}, and has no such message in its queue")
-    screen.claim(
-        f"in the queue when the client heard 250, as {queue_id}",
-        holds=[each.address for each in story.message.recipients] == [recipient],
-    )
-    return await wait_for_attempt(stage.sender, queue_id)
+    if queue_id is None:
+        raise CannotGoOn(f"the sender replied {reply!r}")
+    return queue_id
 
 
 async def wait_for_attempt(node: Node, queue_id: str) -> MessageStory:

@@ -106,7 +106,9 @@ class CertificateProcess:
         self._drain.set()
 
     def look_around(self) -> None:
-        """Whoever takes the place of another one has the same store."""
+        """Look at all certificates soon. Whoever takes another's place has the same store."""
+        if self._keeping is not None:
+            self._keeping.look()
 
     async def run(self, tell_ready: Callable[[], None]) -> None:
         """Work until stopped or drained."""
