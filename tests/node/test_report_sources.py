@@ -13,6 +13,7 @@ from letterlock.storage.day_files import DayFiles
 from letterlock.storage.queue import RecipientResult, RecipientState, Settlement, StoreUnavailable
 from letterlock.storage.sqlite.queue import SqliteQueue
 from tests.fakes import START, FakeClock
+from tests.guides import settings_of
 from tests.protocols.tlsrpt.datagrams import make_datagram
 from tests.storage.messages import Mail
 from tests.storage.test_tls_sessions import BAD, GOOD
@@ -92,3 +93,15 @@ async def test_what_a_postfix_told_is_another_source_of_this_node_alone(tmp_path
     for looking in (collected.list_days(), collected.load_day(date(2026, 1, 1) + timedelta(1))):
         with pytest.raises(StoreUnavailable):
             await looking
+
+
+def test_the_settings_that_the_guide_shows_are_taken(tmp_path: Path) -> None:
+    """docs/guide/tls-reports.md: as they are written."""
+    blocks = [text for text in settings_of("tls-reports.md", "toml") if "[tlsrpt]" in text]
+    sending = [text for text in blocks if "contact" in text]
+    assert len(sending) == 2
+    for text in sending:
+        submitter = make_submitter(load(tmp_path, text.replace("[tlsrpt]", "")))
+        assert submitter.contact == "tls-reports@example.org"
+    config = load(tmp_path, sending[1].replace("[tlsrpt]", ""))
+    assert config.tlsrpt.mail_program == Path("/usr/sbin/sendmail")
