@@ -16,6 +16,7 @@ from letterlock.base.domains import Domain
 from letterlock.network.challenge_look import Unseen
 from letterlock.protocols.acme.server.rate_limits import Limit
 from letterlock.protocols.incidents.places import Place
+from letterlock.protocols.pki import throwaway_ca
 from letterlock.protocols.pki.issuance.revocation_lists import Reason
 from letterlock.services.ca.incidents.changing import NewIncident, create, enable, withdraw
 from letterlock.services.ca.incidents.choosing import choose_serials
@@ -26,7 +27,8 @@ from letterlock.web.ca.status.answers import Verdict
 from letterlock.web.ca.status.checking import AT_ONCE, CheckLimits, HostChecker
 from tests.authority_running import AuthorityFiles
 from tests.fakes import FixtureResolver
-from tests.services.ca.issuing.office import ALLOWS, Office
+from tests.misbehaving import Conduct, serving
+from tests.services.ca.issuing.office import ALLOWS, CERTIFICATE_KEY, Office
 
 ASKER = ip_address("192.0.2.7")
 HOUR = timedelta(hours=1)
@@ -264,3 +266,27 @@ async def test_networks_of_the_settings_may_be_asked(
     assert all(isinstance(each, Shown) for each in findings)
     (nothing,) = await look([Place(Domain("other.example"), None)])
     assert isinstance(nothing, NotAsked)
+
+
+async def test_a_live_host_with_an_affected_certificate_is_told(
+    scene: Scene, tmp_path: Path
+) -> None:
+    """By TLS at once and by STARTTLS, on a port that nobody knows: both are tried."""
+    from letterlock.node.ca import status_page  # noqa: PLC0415 - as above
+
+    bad = await scene.issue("bad.example")
+    await scene.begin_incident(bad)
+    leaf = x509.load_der_x509_certificate(bad.der)
+    shown = throwaway_ca.Issued(leaf, CERTIFICATE_KEY, (leaf,))
+    resolver = FixtureResolver()
+    look = status_page.make_look(load_config(AuthorityFiles(tmp_path).write()), resolver)
+    for is_implicit in (True, False):
+        async with serving(Conduct(shown, is_implicit_tls=is_implicit)) as (server,):
+            resolver.set("mx.example", "A", ip_address(server.ip))
+            resolver.set("mx.example", "AAAA")
+            kept, clock = scene.office.kept, scene.office.clock
+            checker = HostChecker(kept, look, clock, ports=(server.port,))
+            answer = await checker.check(f"mx.example:{server.port}", ASKER)
+        assert answer.summary == "It shows a certificate that has to be renewed."
+        assert {each.verdict for each in answer.found} == {Verdict.AFFECTED}
+        assert server.seen.mails == []
