@@ -180,3 +180,11 @@ async def test_while_issuance_is_halted_the_old_one_is_shown_until_it_ends(tmp_p
             await own.ensure(tools, PROFILE)
         await resume(inner.store, "operator test", inner.clock.now())
         assert await own.ensure(tools, PROFILE) == own_certificate.LOOK_EVERY
+
+
+async def test_who_is_told_to_reload_and_to_end_at_once_ends(tmp_path: Path) -> None:
+    async with asyncio.timeout(60), running(await make(tmp_path)) as program:
+        for _ in range(2):
+            program.program.reload()
+            await until(lambda: program.told[-1] == "READY=1" and len(program.told) > 2)
+    assert program.told[-1] == "STOPPING=1"

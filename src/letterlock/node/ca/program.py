@@ -45,6 +45,8 @@ from letterlock.storage.queue import StoreUnavailable
 
 DRAIN_SECONDS = 30.0
 """For what was begun when SIGTERM came."""
+REPLACED_SECONDS = 600.0
+"""For what was begun by the settings of before: nobody waits for that but its clients."""
 _LISTEN, _CRL_LISTEN = ("ca", "listen"), ("ca", "crl_listen")
 _FIXED = (
     *("folder", "database", "database_url", "database_url_file"),
@@ -149,31 +151,30 @@ class AuthorityProgram:
             serving = tasks.create_task(server.answer(self._sockets.acme))
             plain = HttpServer(published.find, self._clock)
             publishing = tasks.create_task(plain.run(self._sockets.plain))
-            working = tasks.create_task(current.run())
+            work = _Work(tasks, current)
             port = self._sockets.plain_port
             self._log.write(Service.CA, f"publishing CRLs at {around.crl_url} on port {port}")
             self._log.write(Service.CA, f"answering ACME at {current.places.directory}")
             tell_ready("READY=1")
             while not self._stopping.is_set():
-                await roots.look(current.issuers)
+                await roots.look(work.current.issuers)
                 await wait_for_event(self._look, wait.total_seconds())
                 self._look.clear()
                 if self._reloading.is_set():
                     self._reloading.clear()
                     tell_ready("RELOADING=1")
                     if (fresh := self._reassemble(around)) is not None:
-                        working, old = tasks.create_task(fresh.run()), working
+                        work.replace(fresh)
                         application.application = fresh.application
                         published.publications = fresh.publications
-                        tasks.create_task(_end(current, old))
-                        current, own = fresh, self._make_own(fresh)
+                        own = self._make_own(fresh)
                     tell_ready("READY=1")
-                wait = await self._renew(own, current)
+                wait = await self._renew(own, work.current)
                 own.show(server.context)
             tell_ready("STOPPING=1")
             server.should_exit = True
             await asyncio.wait([serving])
-            await _end(current, working)
+            await work.end()
             publishing.cancel()
 
     def _make_own(self, current: Assembled) -> OwnCertificate:
@@ -216,12 +217,39 @@ class AuthorityProgram:
         return assembled
 
 
-async def _end(assembled: Assembled, working: "asyncio.Task[None]") -> None:
-    """Let it finish what it has begun."""
-    await assembled.drain(DRAIN_SECONDS)
-    working.cancel()
-    await asyncio.wait([working])
-    assembled.close()
+class _Work:
+    """The work by the settings as they are now, and by those of before until that is done."""
+
+    def __init__(self, tasks: asyncio.TaskGroup, current: Assembled) -> None:
+        self._tasks = tasks
+        self.current = current
+        self._working = tasks.create_task(current.run())
+        self._former: list[asyncio.Task[None]] = []
+
+    def replace(self, fresh: Assembled) -> None:
+        """Take no more by the old settings."""
+        ending = _end(self.current, self._working, REPLACED_SECONDS)
+        self._former = [each for each in self._former if not each.done()]
+        self._former += [self._tasks.create_task(ending), self._working]
+        self.current = fresh
+        self._working = self._tasks.create_task(fresh.run())
+
+    async def end(self) -> None:
+        """Let it finish what it has begun."""
+        # Also what has not begun to end: it would never do so.
+        for each in self._former:
+            each.cancel()
+        await _end(self.current, self._working, DRAIN_SECONDS)
+
+
+async def _end(assembled: Assembled, working: "asyncio.Task[None]", seconds: float) -> None:
+    """Let it finish what it has begun; what it has not by then is claimed by another."""
+    try:
+        await assembled.drain(seconds)
+    finally:
+        working.cancel()
+        await asyncio.wait([working])
+        assembled.close()
 
 
 async def _run_with_signals(
