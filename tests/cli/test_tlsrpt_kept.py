@@ -102,12 +102,20 @@ def test_files_folders_and_mailboxes_are_imported_once(desk: Desk) -> None:
     code, document = desk.ask("import", plain, str(mails._path), str(desk.folder / "box"))
     assert code == 0
     assert document == {
-        "files": 6, "new": 4, "copies": 1, "without": 1, "refused": [], "unreadable": []
+        "files": 6, "new": 4, "copies": 1, "old": 0, "without": 1, "refused": [], "unreadable": []
     }  # fmt: skip
     code, text = desk.run("import", str(desk.folder / "in"))
     assert (code, text) == (
         0, "0 reports are new, 1 were there before; 0 of 1 files and mails have none\n"
     )  # fmt: skip
+
+
+def test_old_ones_are_not_kept(desk: Desk) -> None:
+    config = desk.folder / "letterlock.toml"
+    config.write_text(config.read_text() + '[tlsrpt]\nkeep_received = "30d"\n')
+    text = desk.run("import", desk.write("a", make_report(32)), desk.write("b", make_report(29)))[1]
+    assert "1 reports are older than tlsrpt.keep_received, and are not kept" in text
+    assert len(desk.ask("list", "--since", "2000-01-01")[1]["reports"]) == 1
 
 
 def test_standard_input_is_imported(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

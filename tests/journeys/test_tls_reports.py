@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -95,16 +95,22 @@ class Told:
     sent: Answer
     counted_after: Answer
     mails: list[str]
+    received: Answer
+    summed_up: Answer
 
 
 def send_a_days_report(folder: Path, engine: str | None) -> Told:
     """Let a node send three mails on a day, and be started again on the next one."""
     receiver = NodeFiles(folder / "receiver", host="127.0.0.2")
     receiver.add_certificate(mx_certificate())
+    receiver.set("publishing", tls_reports=["mailto:alice@example.org"])
     files = NodeFiles(folder / "sender", hostname="relay.example.net", domains=(SENDER,))
     if engine is not None:
         files.change("queue", engine="postgres", url=engine)
-    with zones(make_keys(files)) as resolver, running(receiver) as receiving:
+    with ExitStack() as stack:
+        resolver = stack.enter_context(zones(make_keys(files)))
+        receiver.change("dns", resolver=resolver)
+        receiving = stack.enter_context(running(receiver))
         trust = files.folder / "ca.pem"
         trust.write_bytes(authority().pem)
         files.change("dns", resolver=resolver)
@@ -128,9 +134,12 @@ def send_a_days_report(folder: Path, engine: str | None) -> Told:
         sent = files.command("tlsrpt", "send", "--json")
         preview = ("tlsrpt", "send", "--dry-run", "--day", str(following), "--json")
         counted = files.command(*preview)
+        receiving.wait_log(r"report by mail: from=example\.net, .* counted")
         mails = [text for text in receiver.mails() if "TLS-Report-Domain" in text]
-        assert "Traceback" not in node.log
-    return Told(day, planned, refused, sent, counted, mails)
+        received = receiver.command("tlsrpt", "list", "--json")
+        summed_up = receiver.command("tlsrpt", "summary", ABOUT, "--json")
+        assert "Traceback" not in node.log + receiving.log
+    return Told(day, planned, refused, sent, counted, mails, received, summed_up)
 
 
 def test_a_days_report_arrives_and_agrees_with_what_was_counted(
@@ -162,6 +171,12 @@ def test_a_days_report_arrives_and_agrees_with_what_was_counted(
     assert (told.sent.code, sent["state"], sent["destinations"][0]["tries"]) == (0, "sent", 1)
     # RFC 8460 §3: the report's own session is not counted.
     assert told.counted_after.document["reports"] == []
+    (kept,) = told.received.document["reports"]
+    assert (kept["report_id"], kept["standing"], kept["submitter"]) == (
+        report.report_id, "counted", SENDER
+    )  # fmt: skip
+    (total,) = told.summed_up.document["totals"]
+    assert (told.summed_up.code, total["successful"], total["failed"]) == (0, 3, 0)
 
 
 def make_collected(files: NodeFiles, record: str) -> None:

@@ -24,6 +24,7 @@ IMPORT_KEYS = {
     "files": "files and mails that were read",
     "new": "reports that are kept now",
     "copies": "reports that were kept before, or were there twice",
+    "old": "reports that are older than `tlsrpt.keep_received`, and not kept",
     "without": "files and mails that have no report",
     "refused[].file": "what has a report that is refused; behind `:` the message's number",
     "refused[].error": "why",
@@ -90,7 +91,7 @@ async def _import(
     files = list(list_files(names))
     is_shown = not is_quiet and sys.stderr.isatty()
     bar = click.progressbar(files, label="reading", file=sys.stderr, hidden=not is_shown)
-    async with importing(store, clock) as work:
+    async with importing(store, clock, config.tlsrpt.keep_received) as work:
         with bar as shown:
             for file in shown:
                 try:
@@ -106,6 +107,7 @@ def _describe(counts: "ImportCounts", unreadable: list[tuple[str, str]]) -> dict
         "files": counts.files,
         "new": counts.new,
         "copies": counts.copies,
+        "old": counts.old,
         "without": counts.without,
         "refused": [{"file": file, "error": error} for file, error in counts.refused],
         "unreadable": [{"file": file, "error": error} for file, error in unreadable],
@@ -120,6 +122,8 @@ def _print_counts(counts: "ImportCounts", unreadable: list[tuple[str, str]]) -> 
             click.echo(make_printable(f"letterlock: {file}: {what}{error}"), err=True)
         if len(lines) > MAX_SHOWN:
             click.echo(f"and {len(lines) - MAX_SHOWN} more; --json has them all", err=True)
+    if counts.old:
+        click.echo(f"{counts.old} reports are older than tlsrpt.keep_received, and are not kept")
     click.echo(
         f"{counts.new} reports are new, {counts.copies} were there before; {counts.without} of "
         f"{counts.files} files and mails have none"

@@ -40,7 +40,7 @@ from letterlock.protocols.tables.transport import LmtpHost, LmtpSocket, parse_lm
 from letterlock.services.certify.self_signed import ensure_self_signed
 from letterlock.services.deliver.anchors import AnchorFiles
 from letterlock.services.deliver.deliveries import DeliveryLimits, DeliveryParts
-from letterlock.services.deliver.delivery import ClaimDelivery, Routing
+from letterlock.services.deliver.delivery import ClaimDelivery, ReportTaker, Routing
 from letterlock.services.deliver.destinations import Destinations
 from letterlock.services.deliver.lmtp import LmtpDelivery
 from letterlock.services.deliver.local import LocalDelivery
@@ -190,8 +190,12 @@ class DeliveryBuilder:
         make_id: Callable[[], QueueId],
         mta_sts: MtaStsFinder | None,
         tables: TableSource = NO_TABLES,
+        reports: ReportTaker | None = None,
     ) -> DeliveryParts:
-        """Build everything that delivers and settles. `mta_sts` None: no policies are looked up."""
+        """Build everything that delivers and settles.
+
+        `mta_sts` None: no policies are looked up; `reports` None: none are taken out of mail.
+        """
         config, deliver = self._config, self._config.deliver
         delivery = ClaimDelivery(
             self.routing(),
@@ -204,6 +208,7 @@ class DeliveryBuilder:
             self._lmtp(),
             find_mail_store(config),
             tables,
+            reports,
         )
         settlements = Settlements(
             notices=build_notices(config, self._clock, self._log, make_id, tables),

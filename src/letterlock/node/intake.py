@@ -1,8 +1,17 @@
-"""Where received reports are kept, as the settings say: for commands, and for whatever takes in."""
+"""Where received reports are kept and what takes them in, as the settings say."""
 
 from letterlock.base.clock import Clock
 from letterlock.base.config.sections import Config
+from letterlock.base.log import Log
+from letterlock.network.dns import Resolver
 from letterlock.node.building import find_database
+from letterlock.node.stores import name_process
+from letterlock.protocols.tlsrpt.destinations import (
+    DestinationError,
+    MailDestination,
+    parse_destination,
+)
+from letterlock.services.intake.mail import MailIntake
 from letterlock.storage.received_reports import ReceivedStore
 from letterlock.storage.sqlite.node import NodeDatabase
 from letterlock.storage.sqlite.received_reports import SqliteReceived
@@ -21,3 +30,39 @@ def make_received_store(config: Config, name: str, clock: Clock) -> ReceivedStor
     from letterlock.storage.postgres.received_reports import PostgresReceived  # noqa: PLC0415
 
     return PostgresReceived(Postgres(address, name, clock))
+
+
+def make_mail_intake(
+    config: Config, resolver: Resolver, clock: Clock, log: Log, number: int
+) -> MailIntake | None:
+    """Make what takes reports out of mail; None where that is switched off.
+
+    `number` is the worker's among all processes of the node.
+    """
+    if not config.tlsrpt.receive:
+        return None
+
+    name = f"{name_process(config, number)}/received"
+
+    def make_store() -> ReceivedStore:
+        return make_received_store(config, name, clock)
+
+    keep = config.tlsrpt.keep_received
+    return MailIntake(find_report_addresses(config), make_store, resolver, clock, log, keep)
+
+
+def find_report_addresses(config: Config) -> frozenset[str]:
+    """Give the addresses of ours that our TLSRPT records name, in lower case."""
+    uris = config.publishing.tls_reports or [f"mailto:postmaster@{each}" for each in config.domains]
+    return frozenset(
+        found.address.lower()
+        for found in map(_parse, uris)
+        if isinstance(found, MailDestination) and found.domain in config.domains
+    )
+
+
+def _parse(uri: str) -> object:
+    try:
+        return parse_destination(str(uri))
+    except DestinationError:
+        return None

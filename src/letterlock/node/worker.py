@@ -33,6 +33,7 @@ from letterlock.node.building import (
 )
 from letterlock.node.commands import Commands
 from letterlock.node.filtering import build_filters
+from letterlock.node.intake import make_mail_intake
 from letterlock.node.mta_sts import MtaStsService
 from letterlock.node.notices import SharedNotices
 from letterlock.node.notifying import build_notices, build_schedule
@@ -130,6 +131,9 @@ class Worker:
             self._ids.make,
             self._mta_sts.finder if self._mta_sts is not None else None,
             self._tables,
+            make_mail_intake(
+                common.config, self._builder.resolver, common.clock, common.log, self._number
+            ),
         )
         self._stores = WorkerStores(
             common.config, common.clock, common.log, self._parts, self._number

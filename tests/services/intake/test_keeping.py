@@ -1,7 +1,7 @@
 """What the operator vouches for is kept: in few commits, once, and what it is not is told."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 
@@ -31,7 +31,7 @@ def store() -> Kept:
 
 @pytest.fixture
 def work(store: Kept, clock: FakeClock) -> Importing:
-    return Importing(store, clock)  # type: ignore[arg-type]
+    return Importing(store, clock, timedelta(days=30))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -84,6 +84,14 @@ async def test_what_has_no_report_is_no_fault_and_a_bad_one_is_named(work: Impor
     assert work.counts.without == 1
     ((name, error),) = work.counts.refused
     assert (name, error.partition(":")[0]) == ("bad", "not JSON")
+
+
+async def test_what_is_older_than_reports_are_kept_is_told(work: Importing, store: Kept) -> None:
+    for day in ("2026-01-29", "2026-01-30"):
+        dates = {"start-datetime": f"{day}T00:00:00Z", "end-datetime": f"{day}T23:59:59Z"}
+        await work.add("x", encode(make_document(**{"date-range": dates})))
+    await work.flush()
+    assert (work.counts.old, len(store.batches[0])) == (1, 1)
 
 
 async def test_many_are_kept_together(

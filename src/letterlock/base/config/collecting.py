@@ -61,6 +61,14 @@ class TlsrptSection:
     """Whether reports may go by HTTPS to loopback, private and other special addresses. For
     networks of their own."""
 
+    receive: bool = True
+    """Whether reports of others are taken out of mail for the addresses of
+    `publishing.tls_reports` at `domains` (unset: postmaster), proved, and kept. The mail itself
+    goes on to its mailbox."""
+
+    keep_received: Annotated[timedelta, lasting("30d", "3650d")] = timedelta(days=400)
+    """For how long reports of others are kept, from the day that they are about."""
+
     socket: Path = Path("/var/spool/postfix/run/tlsrpt/tlsrpt.sock")
     """Where Postfix sends what its sessions came to: `smtp_tlsrpt_socket_name =
     run/tlsrpt/tlsrpt.sock` there. A folder that is missing is made."""

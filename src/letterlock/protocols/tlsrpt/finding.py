@@ -45,6 +45,8 @@ _ANYTHING = frozenset(
 )
 _ENDINGS = (".json", ".gz", ".zip")
 _SHOWN_TYPES = 8
+FORWARDED = "mail: the report is in a forwarded message"
+"""Among the repairs: what signs the mail is not who wrote the report."""
 
 
 class _Sign(IntEnum):
@@ -175,7 +177,7 @@ def _judge_part(part: Part, sign: _Sign, octets: bytes) -> Iterator[str]:
 def _judge_mail(part: Part, report: Report) -> Iterator[str]:
     """Name what is not as RFC 8460 §5.3 has it about the mail."""
     if part.is_forwarded:
-        yield "mail: the report is in a forwarded message"
+        yield FORWARDED
         around = _find_types_around(part)
     else:
         around = part.outer_types

@@ -6,7 +6,7 @@ holds for mail that waits.
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from msgspec.structs import replace
 
@@ -31,6 +31,16 @@ from letterlock.storage.queue import AttemptRecord, Claim, QueueStore
 __all__ = ["ClaimDelivery", "Routing"]
 
 
+class ReportTaker(Protocol):
+    """Takes TLS reports of others out of mail for some addresses, before it is delivered there."""
+
+    def wants(self, address: str) -> bool:
+        """Say if reports may come to a recipient's address."""
+
+    async def take(self, claim: Claim, store: QueueStore) -> str | None:
+        """Keep the reports of a message. None: it can go on; else why it has to wait."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClaimDelivery:
     """Delivers any claim. `store`: the server that has the mailboxes of our domains, if one has."""
@@ -41,6 +51,7 @@ class ClaimDelivery:
     lmtp: LmtpDelivery | None = None
     mail_store: LmtpSocket | LmtpHost | None = None
     tables: TableSource = NO_TABLES
+    reports: ReportTaker | None = None
 
     async def deliver(self, claim: Claim, store: QueueStore) -> Delivery:
         tables = self.tables.current()
@@ -78,6 +89,24 @@ class ClaimDelivery:
                 assert_never(course)
 
     async def _keep(self, claim: Claim, store: QueueStore) -> Delivery:
+        taker = self.reports
+        if taker is None:
+            return await self._deliver_home(claim, store)
+        taking = [item for item in claim.recipients if taker.wants(item.recipient.address)]
+        reason = await taker.take(claim, store) if taking else None
+        if reason is None:
+            return await self._deliver_home(claim, store)
+        waits = replace(claim, recipients=tuple(taking))
+        later = self._end(waits, Result.DEFERRED, "4.3.0", reason)
+        others = tuple(item for item in claim.recipients if item not in taking)
+        if not others:
+            return later
+        now = await self._deliver_home(replace(claim, recipients=others), store)
+        return Delivery(
+            (*now.outcomes, *later.outcomes), (*now.attempts, *later.attempts), now.sessions
+        )
+
+    async def _deliver_home(self, claim: Claim, store: QueueStore) -> Delivery:
         if self.mail_store is None:
             return await self.local.deliver(claim, store)
         return await self._hand_over(self.local.with_role_mailboxes(claim), self.mail_store, store)

@@ -7,6 +7,7 @@ which is also what signs its mails; or its organization's name, where it tells n
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from letterlock.base.clock import Clock
 from letterlock.protocols.tlsrpt.finding import read_file
@@ -35,16 +36,20 @@ class ImportCounts:
     copies: int = 0
     without: int = 0
     """Files and mails that have no report, by that name."""
+    old: int = 0
+    """Reports on days that are over for longer than reports are kept."""
     refused: list[tuple[str, str]] = field(default_factory=list)
 
 
 class Importing:
     """Keeps the reports of files that the operator vouches for: all of them count."""
 
-    def __init__(self, store: ReceivedStore, clock: Clock) -> None:
+    def __init__(self, store: ReceivedStore, clock: Clock, keep: timedelta) -> None:
+        """Import those on days that are not over for longer than `keep`."""
         self.counts = ImportCounts()
         self._store = store
         self._clock = clock
+        self._keep = keep
         self._waiting: list[ReceivedReport] = []
         self._octets = 0
 
@@ -52,11 +57,10 @@ class Importing:
         """Read one file or mail, and keep what is in it, soon. Raises StoreUnavailable."""
         self.counts.files += 1
         for found in read_file(octets):
-            if isinstance(found, ReadReport):
-                self._waiting.append(self._make(found))
-                self._octets += len(found.raw)
-            else:
+            if isinstance(found, ReportError):
                 self._refuse(name, found)
+            else:
+                self._add(self._make(found))
         if len(self._waiting) >= BATCH_REPORTS or self._octets >= BATCH_OCTETS:
             await self.flush()
 
@@ -67,6 +71,13 @@ class Importing:
             are_new = await self._store.keep(waiting)
             self.counts.new += sum(are_new)
             self.counts.copies += len(are_new) - sum(are_new)
+
+    def _add(self, report: ReceivedReport) -> None:
+        if report.day < (self._clock.now() - self._keep).date():
+            self.counts.old += 1
+            return
+        self._waiting.append(report)
+        self._octets += len(report.octets)
 
     def _make(self, read: ReadReport) -> ReceivedReport:
         return ReceivedReport(
@@ -82,12 +93,18 @@ class Importing:
 
 
 @asynccontextmanager
-async def importing(store: ReceivedStore, clock: Clock) -> AsyncIterator[Importing]:
-    """Open the store and import; what waits at the end is kept. Raises StoreUnavailable."""
+async def importing(
+    store: ReceivedStore, clock: Clock, keep: timedelta
+) -> AsyncIterator[Importing]:
+    """Open the store and import; what waits at the end is kept. Raises StoreUnavailable.
+
+    What is there already, on days before `keep`, is forgotten.
+    """
     await store.open()
     try:
-        work = Importing(store, clock)
+        work = Importing(store, clock, keep)
         yield work
         await work.flush()
+        await store.forget((clock.now() - keep).date())
     finally:
         await store.close()

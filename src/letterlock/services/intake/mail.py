@@ -1,0 +1,177 @@
+"""Reports that arrive as mail, at the addresses that our TLSRPT records name: proved, then kept.
+
+RFC 8460 §3 (a report without a valid signature is to be ignored; the key's service type `tlsrpt`),
+§5.3; RFC 6376 §3.5 (l=, which would leave room for another report behind the signed one). What
+proves a report is a signature of its author's domain; it counts for that domain, whatever it says
+of itself. The mail goes on to its mailbox in any case.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from letterlock.base.clock import Clock
+from letterlock.base.log import Log, Service
+from letterlock.network.dns import Resolver
+from letterlock.protocols.dkim.author import find_author_domains
+from letterlock.protocols.dkim.fields import find_authors
+from letterlock.protocols.dkim.results import DkimResult, SignatureResult
+from letterlock.protocols.dkim.verifying import Verifier
+from letterlock.protocols.tlsrpt.finding import FORWARDED, read_file
+from letterlock.protocols.tlsrpt.limits import MAX_MAIL_OCTETS
+from letterlock.protocols.tlsrpt.report import Fault, ReadReport, ReportError
+from letterlock.services.discover.dkim_keys import find_dkim_keys
+from letterlock.storage.queue import Claim, QueueStore, StoreUnavailable
+from letterlock.storage.received_reports import ReceivedReport, ReceivedStore, Standing, Way
+
+SERVICE = "tlsrpt"
+PATIENCE = timedelta(hours=4)
+"""For so long a mail waits for a key that cannot be looked up; then it is kept, and not counted."""
+MAX_KEPT_OCTETS = 1024 * 1024
+"""Of what is refused: it is there to be looked at."""
+
+
+class Proof(Struct, frozen=True):
+    """Whose mail it is. `domain` is empty where that is not proved; `reason` says why.
+
+    `is_final` False: it may be proved later.
+    """
+
+    domain: str
+    reason: str = ""
+    is_final: bool = True
+
+
+def judge_signatures(authors: Sequence[str], results: Sequence[SignatureResult]) -> Proof:
+    """Say whose mail it is: of one author, whose domain, or one above it, signed all of it."""
+    if len(authors) != 1:
+        return Proof("", f"it has {len(authors)} authors")
+    (author,) = authors
+    reasons = []
+    is_final = True
+    for each in results:
+        reason = _find_fault(author, each)
+        if reason is None:
+            return Proof(author)
+        if each.result is DkimResult.TEMPERROR:
+            is_final = False
+        reasons.append(f"{each.domain or 'a signature'}: {reason}")
+    return Proof("", "; ".join(reasons) or "it is not signed", is_final)
+
+
+def _find_fault(author: str, result: SignatureResult) -> str | None:
+    if result.result is not DkimResult.PASS:
+        return result.reason
+    if author != result.domain and not author.endswith(f".{result.domain}"):
+        return f"its author is of {author}"
+    if result.has_length:
+        return "it signs a part only (l=)"
+    if result.is_testing:
+        return "its key is only for tests (t=y)"
+    return None
+
+
+class MailIntake:
+    """Takes reports out of mail that is being delivered. Fulfils `deliver.delivery.ReportTaker`."""
+
+    def __init__(
+        self,
+        addresses: frozenset[str],
+        make_store: Callable[[], ReceivedStore],
+        resolver: Resolver,
+        clock: Clock,
+        log: Log,
+        keep: timedelta,
+    ) -> None:
+        """Take those at some addresses, in lower case; forget those on days before `keep`.
+
+        Each store that is made is opened once.
+        """
+        self._addresses = addresses
+        self._make_store = make_store
+        self._resolver = resolver
+        self._clock = clock
+        self._log = log
+        self._keep_for = keep
+
+    def wants(self, address: str) -> bool:
+        """Say if reports may come to a recipient's address."""
+        return address.lower() in self._addresses
+
+    async def take(self, claim: Claim, store: QueueStore) -> str | None:
+        """Keep the reports of a message. None: it can go on; else why it has to wait.
+
+        A message that has none, or was taken before, can go on. Raises what reading it does.
+        """
+        if claim.size > MAX_MAIL_OCTETS:
+            self._tell(claim, f"too large to be a report: {claim.size} octets")
+            return None
+        mail = b"".join([piece async for piece in store.read_body(claim.queue_id)])
+        # The largest take a second, in which others go on.
+        found = await asyncio.to_thread(read_file, mail)
+        if all(isinstance(each, ReportError) and each.fault is Fault.NO_REPORT for each in found):
+            return None
+        now = self._clock.now()
+        proof = await self._prove(mail, now)
+        if not proof.domain and not proof.is_final and now < claim.received + PATIENCE:
+            return f"whose report it is cannot be verified now: {proof.reason}"
+        reports = [_make(each, proof, mail, now) for each in found]
+        try:
+            are_new = await self._keep(reports)
+        except StoreUnavailable as error:
+            return f"reports cannot be kept now: {error}"
+        for report, is_new in zip(reports, are_new, strict=True):
+            self._tell(claim, _describe(report, is_new=is_new))
+        return None
+
+    async def _prove(self, mail: bytes, now: datetime) -> Proof:
+        head, _, body = mail.partition(b"\r\n\r\n")
+        header = head + b"\r\n"
+        verifier = Verifier(header, now, SERVICE)
+        verifier.receive(body)
+        results = verifier.finish(await find_dkim_keys(self._resolver, verifier.key_names))
+        fields = find_authors(header)
+        authors = [domain for each in fields for domain in find_author_domains(each)]
+        return judge_signatures(authors, results)
+
+    async def _keep(self, reports: Sequence[ReceivedReport]) -> list[bool]:
+        store = self._make_store()
+        await store.open()
+        try:
+            are_new = await store.keep(reports)
+            await store.forget((self._clock.now() - self._keep_for).date())
+            return are_new
+        finally:
+            await store.close()
+
+    def _tell(self, claim: Claim, text: str) -> None:
+        self._log.write(Service.TLSRPT, f"report by mail: {text}", queue_id=str(claim.queue_id))
+
+
+def _make(
+    found: ReadReport | ReportError, proof: Proof, mail: bytes, now: datetime
+) -> ReceivedReport:
+    if isinstance(found, ReportError):
+        return ReceivedReport(
+            *(now, Way.MAIL, Standing.REFUSED, proof.domain, None, mail[:MAX_KEPT_OCTETS]),
+            note=str(found),
+        )
+    standing, note = Standing.COUNTED, ""
+    if not proof.domain:
+        standing, note = Standing.UNAUTHENTICATED, proof.reason
+    elif FORWARDED in found.repairs:
+        standing, note = Standing.UNAUTHENTICATED, "it was forwarded: who signs did not write it"
+    return ReceivedReport(
+        *(now, Way.MAIL, standing, proof.domain, found.report, found.raw, found.repairs, note)
+    )
+
+
+def _describe(report: ReceivedReport, *, is_new: bool) -> str:
+    if not is_new:
+        return f"from={report.submitter or 'somebody'}, kept before"
+    why = f" ({report.note})" if report.note else ""
+    policies = len(report.report.policies) if report.report is not None else 0
+    whose = report.submitter or "somebody"
+    return f"from={whose}, day={report.day}, policies={policies}, {report.standing.value}{why}"
