@@ -13,6 +13,7 @@ from letterlock.base.domains import Domain
 from letterlock.base.errors import LocalError
 from letterlock.node.backing_up import Backup, Made
 from letterlock.node.restoring import Place, Restore, Restored, require_restorable
+from letterlock.storage.backup.writing import ArchiveWriter
 from letterlock.storage.ca.changes import AddAccount
 from letterlock.storage.ca.kept import NONCE_SECRET
 from letterlock.storage.ca.store import AuthorityStore
@@ -133,6 +134,24 @@ def test_a_node_without_an_authority_has_none_in_its_backup(world: World) -> Non
     assert world.back_up().manifest.authority_schema == 0
     restored = world.restore()
     assert not any("authority" in note for note in restored.notes)
+
+
+def test_what_may_not_be_read_is_told_and_left_out(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The authority is another user's, and the backup is not root's."""
+    key = world.authority / "issuer.pem"
+    key.write_bytes(b"an encrypted key")
+    add_file = ArchiveWriter.add_file
+
+    def refuse(self: ArchiveWriter, name: str, path: Path, owner: int | None = None) -> None:
+        if path == key:
+            raise PermissionError(13, "Permission denied", str(path))
+        add_file(self, name, path, owner)
+
+    monkeypatch.setattr(ArchiveWriter, "add_file", refuse)
+    made = world.back_up()
+    assert made.skipped == (f"{key}: no permission to read it",)
 
 
 def test_a_damaged_database_is_no_backup(world: World) -> None:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -467,6 +468,7 @@ async def test_a_file_that_is_none_of_ours_is_not_touched(tmp_path: Path, clock:
     store = SqliteAuthority(path, clock)
     with pytest.raises(StoreUnavailable, match="not a database"):
         await store.open()
+    assert not any("authority" in each.name for each in threading.enumerate())
     assert path.read_bytes() == STRANGER
 
 

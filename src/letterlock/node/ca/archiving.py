@@ -37,15 +37,14 @@ class AuthorityParts:
         Raises OSError, StoreUnavailable.
         """
         folder = self.config.ca.folder
-        if not folder.is_dir():
-            return 0
-        with acting_as(find_owner(folder)):
-            try:
-                schema = self._add_database(folder)
-                self._add_files(folder)
-            except PermissionError as error:
-                self.skipped.append(f"{error.filename}: no permission to read it")
-                return 0
+        schema = 0
+        try:
+            if folder.is_dir():
+                with acting_as(find_owner(folder)):
+                    schema = self._add_database(folder)
+                    self._add_files(folder)
+        except PermissionError as error:
+            self.skipped.append(f"{error.filename}: no permission to read it")
         return schema
 
     def _add_database(self, folder: Path) -> int:

@@ -77,7 +77,11 @@ class AuthorityDatabase:
     async def open(self) -> None:
         """Make the file or bring it forward. Raises LocalError and StoreUnavailable."""
         writer = Writer(self._path, vfs=self._vfs)
-        await asyncio.to_thread(self._start, writer)
+        try:
+            await asyncio.to_thread(self._start, writer)
+        except BaseException:
+            await writer.close()
+            raise
         self._writer = writer
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="authority-lists")
 
