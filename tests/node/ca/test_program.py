@@ -21,7 +21,7 @@ from letterlock.node.ca.own_certificate import OwnCertificate, ServerFiles, make
 from letterlock.node.ca.program import AuthorityProgram, Sockets
 from letterlock.protocols.pki.issuance.profiles import NameRules
 from letterlock.services.ca.halting import halt, resume
-from tests.authority_running import AuthorityFiles, inner_authority
+from tests.authority_running import AuthorityFiles, InnerSettings, inner_authority
 from tests.fakes import FakeLog
 from tests.network.certificates import issue, write_pair
 from tests.services.ca.test_working import until
@@ -188,3 +188,19 @@ async def test_who_is_told_to_reload_and_to_end_at_once_ends(tmp_path: Path) -> 
             program.program.reload()
             await until(lambda: program.told[-1] == "READY=1" and len(program.told) > 2)
     assert program.told[-1] == "STOPPING=1"
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [("https://[2001:DB8:0::1]:9", "2001:db8::1"), ("https://CA.Example:9", "ca.example")],
+)
+async def test_the_host_of_our_url_is_written_as_certificates_have_it(
+    tmp_path: Path, url: str, host: str
+) -> None:
+    settings = InnerSettings(sections={"ca": {"url": url}})
+    async with inner_authority(tmp_path, settings) as inner:
+        assert inner.assembled.host == host
+        own = OwnCertificate(inner.config.ca, host, inner.clock, inner.log)
+        for _ in range(2):
+            await own.ensure(inner.assembled.tools, PROFILE)
+        assert sum("was issued" in each for each in inner.log.texts) == 1

@@ -37,6 +37,7 @@ from letterlock.protocols.caa.rechecks import RecheckRule
 from letterlock.protocols.pki.issuance.linting import EXCUSED, PRIVATE, Linter
 from letterlock.protocols.pki.issuance.profiles import Profile
 from letterlock.protocols.pki.issuance.subject_keys import RefusedKeys, SubjectKey, digest_spki
+from letterlock.protocols.pki.names import parse_ip
 from letterlock.services.ca.caa_rechecks import CaaRechecker
 from letterlock.services.ca.crls import CrlPublisher, CrlRules
 from letterlock.services.ca.external_accounts import ExternalAccounts
@@ -103,8 +104,10 @@ class Assembled:
 
     @property
     def host(self) -> str:
-        """The host of our URL, for which our own certificate is."""
-        return parse_url(self.places.base).host
+        """The host of our URL as certificates have it: for it our own certificate is."""
+        host = parse_url(self.places.base).host
+        ip = parse_ip(host)
+        return host.lower() if ip is None else str(ip)
 
     async def run(self) -> None:
         """Work until cancelled."""
