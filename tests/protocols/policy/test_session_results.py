@@ -111,6 +111,14 @@ def test_no_tls_wanted_is_no_session() -> None:
     assert count_session(DOMAIN, none, Published(), FINE, PLACE, is_secured=False) is None
 
 
+def test_a_policy_that_nobody_can_show_is_the_domains() -> None:
+    """Whatever is counted, mail goes its way: it breaks nothing."""
+    unlisted = Finding(ResultType.VALIDATION_FAILURE, "x", "", policy_type=PolicyType.STS)
+    unusable = HostUnusable(Source.MTA_STS, "", (unlisted,))
+    found = count_unusable(DOMAIN, unusable, Published(), HOST)
+    assert find_policy(found) == AppliedPolicy(PolicyType.STS, DOMAIN)
+
+
 def test_what_was_not_looked_up_is_the_hosts() -> None:
     lack = Finding(ResultType.DANE_REQUIRED, "no-records", "", policy_type=PolicyType.TLSA)
     unusable = HostUnusable(Source.DANE, "", (lack,))

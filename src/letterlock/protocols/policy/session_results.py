@@ -63,7 +63,7 @@ def count_session(
     if requirement.level is Level.NONE:
         return None
     outcomes = []
-    for policy in _find_policies(requirement, published, place.host):
+    for policy in _find_policies(requirement, published, domain, place.host):
         found = [
             finding
             for finding in verdict.findings
@@ -87,7 +87,7 @@ def count_unusable(
     """Say what a host counts as that a policy shuts out; None: nothing that is reported."""
     kind = _SOURCES.get(unusable.source)
     if kind is PolicyType.STS:
-        policy = _find_sts(published)
+        policy = _find_sts(published, domain)
     elif kind is PolicyType.TLSA:
         policy = _find_tlsa(published, host)
     else:
@@ -98,19 +98,20 @@ def count_unusable(
 
 
 def _find_policies(
-    requirement: Requirement, published: Published, host: str
+    requirement: Requirement, published: Published, domain: Domain, host: str
 ) -> Iterable[AppliedPolicy]:
     """Give those that the session is held to, or that would have been if they could be used."""
     wrong = {finding.policy_type for finding in requirement.findings}
     if requirement.mta_sts is not None or PolicyType.STS in wrong:
-        yield _find_sts(published)
+        yield _find_sts(published, domain)
     if requirement.dane is not None or PolicyType.TLSA in wrong:
         yield _find_tlsa(published, host)
 
 
-def _find_sts(published: Published) -> AppliedPolicy:
+def _find_sts(published: Published, domain: Domain) -> AppliedPolicy:
     facts = published.mta_sts
-    assert facts is not None, "nothing else speaks of MTA-STS"
+    if facts is None:
+        return _make_sts(domain, "", ())
     return _make_sts(facts.domain, facts.policy_text or "", _find_patterns(facts))
 
 
