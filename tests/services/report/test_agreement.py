@@ -1,4 +1,4 @@
-"""1,000 sessions of 20 kinds: what was decided, stored, reported, mailed and read again agrees.
+"""1,000 sessions of 20 kinds: what was decided, reported, read and added up by the other side agrees.
 
 RFC 8460 §4.2-4.5. What is expected stands in the table, by hand. Real connections of these kinds
 are in tests/services/deliver/test_tally.py, and beside a Postfix in tests/interop.
@@ -31,10 +31,14 @@ from letterlock.protocols.tlsrpt.report import ReadReport, Report
 from letterlock.protocols.tlsrpt.result_types import ResultType
 from letterlock.protocols.tlsrpt.sessions import Session
 from letterlock.services.collect.aggregate import DayCounts
+from letterlock.services.intake.keeping import importing
+from letterlock.services.intake.summary import summarize
 from letterlock.services.report.carrying import Outgoing, ReportWriter
 from letterlock.services.report.composing import DayReports, Submitter, Topic
 from letterlock.storage.queue import RecipientResult, RecipientState, Settlement
+from letterlock.storage.sqlite.node import NodeDatabase
 from letterlock.storage.sqlite.queue import SqliteQueue
+from letterlock.storage.sqlite.received_reports import SqliteReceived
 from letterlock.storage.sqlite.tls_sessions import load_day
 from tests.fakes import START, FakeClock
 from tests.storage.messages import Mail
@@ -227,3 +231,27 @@ async def test_what_is_read_of_the_report_is_what_happened(tmp_path: Path) -> No
     assert isinstance(read, ReadReport)
     assert read.repairs == ()
     assert total(read.report) == expect(kinds)
+    assert await add_up_received(tmp_path / "receiver.sqlite", mail) == expect(kinds)
+
+
+async def add_up_received(path: Path, mail: bytes) -> Totals:
+    """Keep a report at the other side; gives what its summaries say."""
+    store = SqliteReceived(NodeDatabase(path, FakeClock()))
+    async with importing(store, FakeClock(), timedelta(days=400)) as work:
+        await work.add("mail", mail)
+        assert not work.counts.refused
+    await store.open()
+    since, until = START.date(), START.date() + timedelta(days=1)
+    found: Totals = {STS: (0, 0, {}), TLSA: (0, 0, {}), NONE: (0, 0, {})}
+    for domain in await store.list_domains(since):
+        results = await store.list_results(domain.domain, since, until)
+        summary = summarize(domain.domain, results, (), since, until)
+        for kind, sessions in summary.totals.items():
+            assert sessions.unknown == 0
+            good, bad, names = found[kind]
+            found[kind] = good + sessions.successful, bad + sessions.failed, names
+        for each in summary.failures:
+            names = found[each.kind.type][2]
+            names[each.kind.result_type] = names.get(each.kind.result_type, 0) + each.count
+    await store.close()
+    return found
