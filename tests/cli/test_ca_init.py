@@ -38,7 +38,7 @@ def test_the_answer_as_json_names_what_to_keep_safe(
     config = tmp_path / "own.toml"
     config.write_text(
         'hostname = "ca.example.org"\ndomains = ["example.org"]\ncontact = "a@example.org"\n'
-        'data_dir = "data"\n'
+        'data_dir = "data"\n[dns]\nresolver = "127.0.0.1"\n'
     )
     assert init("--config", str(config), "--json") == 0
     document = json.loads(capsys.readouterr().out)
@@ -48,8 +48,23 @@ def test_the_answer_as_json_names_what_to_keep_safe(
     assert document["root"] == str(folder / "root.pem")
     assert document["keep_safe"] == [str(folder / "root.key"), str(folder / "root.passphrase")]
     assert len(document["files"]) == 6
+    assert document["problem"] is None
     assert init("--config", str(config)) == 2
     assert "stays as it is: an authority is made" in capsys.readouterr().err
+
+
+def test_what_it_could_not_be_started_with_is_told_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "own.toml"
+    config.write_text(
+        'hostname = "ca.example.org"\ndomains = ["example.org"]\ncontact = "a@example.org"\n'
+        'data_dir = "data"\n[dns]\nresolver = "192.0.2.53"\n'
+    )
+    assert init("--config", str(config)) == 0
+    said = capsys.readouterr().out
+    assert "First: ca.validation.resolver: here: the word of 192.0.2.53:53 on DNSSEC" in said
+    assert said.index("First: ") < said.index("Then: letterlock ca serve")
 
 
 @pytest.mark.parametrize(

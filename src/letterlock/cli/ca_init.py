@@ -57,6 +57,7 @@ PRIVATE_NETWORKS = (
         "directory": "the URL that clients of ACME ask",
         "root": "the certificate that whoever trusts the authority needs",
         "keep_safe": "the files to move off this machine: the root's key, and its passphrase",
+        "problem": "what `ca serve` would not start with, or null",
     }
 )
 def init(
@@ -80,6 +81,7 @@ def init(
         raise click.UsageError("--config has the settings: give no others beside it")
     config = load_config_or_fail(config_path)
     made, directory = _make(config)
+    problem = _find_problem(config)
     root, root_key, root_passphrase = made[0], made[1], made[2]
     if as_json:
         print_json(
@@ -89,6 +91,7 @@ def init(
                 "directory": directory,
                 "root": str(root),
                 "keep_safe": [str(root_key), str(root_passphrase)],
+                "problem": problem,
             }
         )
         return
@@ -97,10 +100,11 @@ def init(
     click.echo(
         f"\nMove {root_key.name} off this machine, and {root_passphrase.name} to somewhere else: "
         f"they are needed for a new authority below the root only.\n"
-        f"Whoever is to trust it gets {root}.\n\n"
-        f"Then: letterlock ca serve --config {config_path}\n"
-        f"Clients of ACME ask {directory}"
+        f"Whoever is to trust it gets {root}.\n"
     )
+    if problem is not None:
+        click.echo(f"First: {problem}")
+    click.echo(f"Then: letterlock ca serve --config {config_path}\nClients of ACME ask {directory}")
 
 
 def _make(config: "Config") -> tuple[tuple[Path, ...], str]:
@@ -119,6 +123,20 @@ def _make(config: "Config") -> tuple[tuple[Path, ...], str]:
     with own_folder(config):
         made = asyncio.run(make_authority_with_store(config, clock))
     return made.paths, f"{find_url(config, find_port(config))}/directory"
+
+
+def _find_problem(config: "Config") -> str | None:
+    """Find what keeps names from being looked at, as a resolver that does not validate."""
+    from letterlock.base.clock import SystemClock  # noqa: PLC0415 - not for -h
+    from letterlock.base.errors import LocalError  # noqa: PLC0415 - as above
+    from letterlock.node.ca.perspectives import make_own_resolver, make_validator  # noqa: PLC0415
+
+    clock = SystemClock()
+    try:
+        make_validator(config, make_own_resolver(config), clock, clock.now())
+    except LocalError as error:
+        return str(error)
+    return None
 
 
 def _write_settings(
