@@ -35,6 +35,7 @@ MIB = 1024 * 1024
         "parts": "how many files it holds",
         "mailboxes": "whether mailboxes are in it",
         "skipped[]": "a line for each file that could not be read and is not in it",
+        "notes[]": "what is kept elsewhere, and how to back it up there",
     }
 )
 @click.option("--mailboxes", is_flag=True, help="Take the Maildirs too, which may be many.")
@@ -69,6 +70,8 @@ def backup(target: str, config_path: Path | None, *, mailboxes: bool, as_json: b
     finally:
         progress.end()
     _tell(made, as_json=as_json)
+    for line in made.notes:
+        click.echo(f"letterlock: backup: {make_printable(line)}", err=True)
     for line in made.skipped:
         click.echo(f"letterlock: backup: not in it: {make_printable(line)}", err=True)
     return ExitCode.BAD_NEWS if made.skipped else ExitCode.FINE
@@ -86,6 +89,7 @@ def _tell(made: "Made", *, as_json: bool) -> None:
                 "parts": len(manifest.parts),
                 "mailboxes": manifest.has_mailboxes,
                 "skipped": list(made.skipped),
+                "notes": list(made.notes),
             }
         )
     else:

@@ -48,12 +48,16 @@ _NOT_FOR_OWNER = "the user who owns its folder has no permission to read it; cho
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A backup that is on the disk. `skipped` has a line for each file that is not in it."""
+    """A backup that is on the disk. `skipped` has a line for each file that is not in it.
+
+    `notes` say what has a backup of its own.
+    """
 
     path: Path
     size: int
     manifest: Manifest
     skipped: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,8 @@ class Backup:
             authority_schema = authority.add()
             self._skipped += authority.skipped
             manifest = archive.finish(self._describe(kept, authority_schema))
-        return Made(target, target.stat().st_size, manifest, tuple(self._skipped))
+        notes = tuple(authority.notes)
+        return Made(target, target.stat().st_size, manifest, tuple(self._skipped), notes)
 
     def _describe(self, kept: _Kept, authority_schema: int) -> Manifest:
         config = self.config

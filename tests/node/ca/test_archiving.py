@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from letterlock.base.config.authority import CaSection
+from letterlock.base.config.choices import QueueEngine
 from letterlock.base.config.sections import Config
 from letterlock.base.domains import Domain
 from letterlock.base.errors import LocalError
@@ -30,11 +32,13 @@ class World:
     """Settings, the folder of their data, and an archive of it."""
 
     folder: Path
+    ca: CaSection
 
     @property
     def config(self) -> Config:
         domain = Domain("example.org")
-        return Config(Domain("mx.example.org"), (domain,), "a@example.org", self.folder / "data")
+        data = self.folder / "data"
+        return Config(Domain("mx.example.org"), (domain,), "a@example.org", data, ca=self.ca)
 
     @property
     def authority(self) -> Path:
@@ -67,7 +71,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    world = World(tmp_path)
+    world = World(tmp_path, CaSection(folder=tmp_path / "data" / "ca"))
     world.authority.mkdir(parents=True)
     return world
 
@@ -152,6 +156,14 @@ def test_what_may_not_be_read_is_told_and_left_out(
     monkeypatch.setattr(ArchiveWriter, "add_file", refuse)
     made = world.back_up()
     assert made.skipped == (f"{key}: no permission to read it",)
+
+
+def test_a_database_in_postgresql_is_told_to_be_elsewhere(world: World) -> None:
+    assert world.back_up().notes == ()
+    world.ca = CaSection(folder=world.authority, database=QueueEngine.POSTGRES)
+    made = world.back_up()
+    assert made.skipped == ()
+    assert "pg_dump --schema=letterlock_authority" in made.notes[0]
 
 
 def test_a_damaged_database_is_no_backup(world: World) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from letterlock.base.clock import Clock
+from letterlock.base.config.choices import QueueEngine
 from letterlock.base.config.sections import Config
 from letterlock.node.account import acting_as, find_owner
 from letterlock.node.ca.stores import DATABASE
@@ -19,6 +20,10 @@ from letterlock.storage.ca.kept import NONCE_SECRET
 from letterlock.storage.sqlite.ca.store import SqliteAuthority
 from letterlock.storage.sqlite.snapshot import STAGING, copy_frozen, frozen_file, staging_folder
 
+_ELSEWHERE = (
+    "the authority's database is in PostgreSQL, and not in it: back it up there "
+    "(pg_dump --schema=letterlock_authority)"
+)
 _PART = f"{CA}/{DATABASE}"
 
 
@@ -30,6 +35,7 @@ class AuthorityParts:
     archive: ArchiveWriter
     on_progress: OnProgress
     skipped: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def add(self) -> int:
         """Add it, as its folder's owner; gives the schema of the database, 0 without one.
@@ -38,6 +44,8 @@ class AuthorityParts:
         """
         folder = self.config.ca.folder
         schema = 0
+        if self.config.ca.database is QueueEngine.POSTGRES:
+            self.notes.append(_ELSEWHERE)
         try:
             if folder.is_dir():
                 with acting_as(find_owner(folder)):
