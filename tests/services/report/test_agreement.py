@@ -1,4 +1,4 @@
-"""1,000 sessions of 20 kinds: what was decided, reported, read and added up by the other side agrees.
+"""1,000 sessions of 20 kinds: what was decided, reported, read and added up there again agrees.
 
 RFC 8460 §4.2-4.5. What is expected stands in the table, by hand. Real connections of these kinds
 are in tests/services/deliver/test_tally.py, and beside a Postfix in tests/interop.
