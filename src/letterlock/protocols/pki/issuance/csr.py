@@ -8,6 +8,7 @@ else from the profile. The key itself is judged in `subject_keys`.
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from cryptography import x509
@@ -58,6 +59,7 @@ class SigningRequest:
     unwanted: tuple[str, ...]
 
 
+@lru_cache(maxsize=64)  # It is judged when it comes, and once more before the certificate is made.
 def parse_request(der: bytes) -> SigningRequest:
     """Read a request (DER). Raises RequestError, whatever the octets are."""
     if len(der) > MAX_REQUEST_OCTETS:

@@ -6,6 +6,7 @@ in shards, and a certificate's serial number says which one it is in, for ever.
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from cryptography import x509
 
@@ -70,8 +71,13 @@ class Issuer:
     @property
     def key_identifier(self) -> x509.AuthorityKeyIdentifier:
         """RFC 5280 §4.2.1.1: the very identifier that the issuer's own certificate has."""
-        subject = self.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
-        return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(subject.value)
+        return _find_key_identifier(self.certificate)
+
+
+@lru_cache(maxsize=16)  # Each certificate has it.
+def _find_key_identifier(certificate: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    subject = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(subject.value)
 
 
 def make_issuer(certificate: x509.Certificate, signer: Signer, places: Places) -> Issuer:
