@@ -218,7 +218,7 @@ async def test_how_it_stands_is_noted_once(authority: AuthorityStore) -> None:
         [ChangeAffected(elsewhere, replace(elsewhere, revoked=LATER))]
     )
     kept = (await authority.list_affected(INCIDENT.id, 0, 1))[0]
-    assert kept == replace(noted, told=LATER)
+    assert kept == replace(noted, told=LATER, is_mailed=True)
     with pytest.raises(ValueError, match="only when"):
         await authority.commit([ChangeAffected(noted, replace(noted, account_id="other"))])
 
@@ -238,6 +238,10 @@ async def test_all_are_counted(authority: AuthorityStore) -> None:
         ]
     )
     counts = IncidentCounts(4, 2, 1, 2, 0, 2, 2, 1)
+    assert await authority.count_affected(INCIDENT.id, START) == counts
+    assert await authority.commit([MarkTold(INCIDENT.id, "account-2", LATER, is_mailed=False)])
+    assert await authority.find_untold_account(INCIDENT.id) is None
+    counts = replace(counts, accounts_mute=1)
     assert await authority.count_affected(INCIDENT.id, START) == counts
     ended = replace(counts, expired=2, left=0)
     assert await authority.count_affected(INCIDENT.id, START + 90 * DAY) == ended

@@ -24,7 +24,8 @@ INCIDENT_KEYS = {
     "expired": "how many ended before they were",
     "left": "how many are neither",
     "accounts": "how many accounts have them",
-    "accounts_told": "how many of those were told",
+    "accounts_told": "how many of those were told by mail",
+    "accounts_mute": "how many of those have no mail address",
 }
 
 
@@ -53,6 +54,7 @@ def describe_standing(standing: "Standing") -> dict[str, Any]:
         "left": counts.left,
         "accounts": counts.accounts,
         "accounts_told": counts.accounts_told,
+        "accounts_mute": counts.accounts_mute,
     }
 
 
@@ -65,10 +67,11 @@ def format_counts(found: dict[str, Any]) -> str:
 
 def format_standing(found: dict[str, Any]) -> list[str]:
     """Give an incident for people."""
+    mute = f", {found['accounts_mute']} without an address" if found["accounts_mute"] else ""
     return [
         f"{found['id']}  {found['state']}: {found['why']}",
         f"  {format_counts(found)}",
-        f"  accounts told by mail: {found['accounts_told']} of {found['accounts']}",
+        f"  accounts told by mail: {found['accounts_told']} of {found['accounts']}{mute}",
         f"  renew by {found['renew_by']}, then revoked as {found['reason']}",
         f"  chosen: {found['chosen']}; created {found['created']} by {found['who']}",
         f"  {found['url']}",

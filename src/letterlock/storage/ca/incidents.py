@@ -51,7 +51,8 @@ class Affected:
     """A certificate of an incident. `number` is its place in lists of certificates.
 
     The moments say when its account was told, when an order for its replacement was issued, and
-    when it was revoked, by us or before; None: not yet.
+    when it was revoked, by us or before; None: not yet. `is_mailed`: it was told by mail, and has
+    an address for it.
     """
 
     incident_id: str
@@ -62,6 +63,7 @@ class Affected:
     told: datetime | None = None
     replaced: datetime | None = None
     revoked: datetime | None = None
+    is_mailed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,10 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class IncidentCounts:
-    """How an incident stands. `left` has not ended, and is not revoked."""
+    """How an incident stands. `left` has not ended, and is not revoked.
+
+    `told` is by mail; `accounts_mute` are accounts without an address for it.
+    """
 
     affected: int
     told: int
@@ -88,6 +93,7 @@ class IncidentCounts:
     left: int
     accounts: int
     accounts_told: int
+    accounts_mute: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +122,15 @@ class AddAffected:
 
 @dataclass(frozen=True, slots=True)
 class MarkTold:
-    """Note that an account was told, of all of its certificates in an incident."""
+    """Note that an account was told, of all of its certificates in an incident.
+
+    Not `is_mailed`: it has no address, and there is nothing more to do.
+    """
 
     incident_id: str
     account_id: str
     moment: datetime
+    is_mailed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

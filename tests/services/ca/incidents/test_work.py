@@ -73,10 +73,12 @@ async def test_who_has_no_contacts_is_told_by_his_client_alone(scene: Scene) -> 
     assert account is not None
     bare = account_with(["https://a.example/contact"])
     assert await scene.store.commit([ChangeAccount(account, bare)])
-    await scene.enable()
+    incident = await scene.enable()
     await scene.step(scene.make_work())
     assert scene.mail.left == []
-    assert any("has no contacts" in text for text in scene.log.texts)
+    assert any("has no mail address" in text for text in scene.log.texts)
+    counts = await count(scene, incident)
+    assert (counts.told, counts.accounts_told, counts.accounts_mute) == (0, 0, 1)
     assert list_addresses(None) == ()
     assert list_addresses(account_with(["MAILTO:a@a.example", "tel:1"])) == ("a@a.example",)
 

@@ -83,19 +83,22 @@ class Teller:
             account_id = await self._store.find_untold_account(incident.id)
             if account_id is None:
                 return True
-            if (failure := await self._tell(incident, account_id, self._leave)) is not None:
+            account = await self._store.load_account(account_id)
+            recipients = list_addresses(account)
+            failure = await self._tell(incident, account_id, recipients)
+            if failure is not None:
                 text = f"error: incident {incident.id}: account {account_id}: no mail: {failure}"
                 self._log.write(Service.CA, text)
                 return None
-            now = self._clock.now()
-            await self._store.commit((MarkTold(incident.id, account_id, now),))
+            told = MarkTold(incident.id, account_id, self._clock.now(), is_mailed=bool(recipients))
+            await self._store.commit((told,))
         return False
 
-    async def _tell(self, incident: Incident, account_id: str, leave: LeaveMail) -> str | None:
-        account = await self._store.load_account(account_id)
-        recipients = list_addresses(account)
-        if not recipients:
-            text = f"incident {incident.id}: account {account_id} has no contacts: not told by mail"
+    async def _tell(
+        self, incident: Incident, account_id: str, recipients: tuple[str, ...]
+    ) -> str | None:
+        if not recipients or self._leave is None:
+            text = f"incident {incident.id}: account {account_id} has no mail address: not told"
             self._log.write(Service.CA, text)
             return None
         count, shown = await self._list(incident.id, account_id)
@@ -111,7 +114,7 @@ class Teller:
             certificates=shown,
         )
         octets = format_notice(notice, self._make_fields(incident, account_id, recipients))
-        return await leave(self._sender.address, recipients, octets)
+        return await self._leave(self._sender.address, recipients, octets)
 
     async def _list(
         self, incident_id: str, account_id: str

@@ -37,11 +37,12 @@ _ADD_AFFECTED = """
     ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
 _TOLD = """
-    UPDATE affected SET told = ? WHERE incident_id = ? AND account_id = ? AND told IS NULL
+    UPDATE affected SET told = ?, is_mailed = ?
+    WHERE incident_id = ? AND account_id = ? AND told IS NULL
 """
 _COLUMNS = """
     incident_id, affected.number, affected.serial, affected.issuer, affected.account_id,
-    affected.not_after, told, replaced, revoked
+    affected.not_after, told, replaced, revoked, is_mailed
 """
 _SELECT = f"SELECT {_COLUMNS} FROM affected WHERE incident_id = ?"  # noqa: S608 - constants
 _ONE = f"{_SELECT} AND number = ?"
@@ -60,10 +61,11 @@ _UNTOLD_ACCOUNT = """
 """
 _MARK = "UPDATE affected SET replaced = ?, revoked = ? WHERE incident_id = ? AND number = ?"
 _COUNT = """
-    SELECT count(*), count(told), count(replaced), count(revoked),
+    SELECT count(*), count(CASE WHEN is_mailed = 1 THEN 1 END), count(replaced), count(revoked),
         count(CASE WHEN revoked IS NULL AND not_after <= ? THEN 1 END),
         count(DISTINCT account_id),
-        count(DISTINCT CASE WHEN told IS NOT NULL THEN account_id END)
+        count(DISTINCT CASE WHEN is_mailed = 1 THEN account_id END),
+        count(DISTINCT CASE WHEN is_mailed = 0 THEN account_id END)
     FROM affected WHERE incident_id = ?
 """
 _ORDERS = "SELECT order_id FROM orders WHERE status = ? AND order_id IN (SELECT value FROM {each})"
@@ -105,7 +107,8 @@ def add_affected(change: AddAffected) -> Script[None]:
 
 
 def mark_told(change: MarkTold) -> Script[None]:
-    yield _TOLD, (to_micros(change.moment), change.incident_id, change.account_id)
+    values = (to_micros(change.moment), int(change.is_mailed))
+    yield _TOLD, (*values, change.incident_id, change.account_id)
 
 
 def change_affected(change: ChangeAffected) -> Script[None]:
@@ -113,19 +116,28 @@ def change_affected(change: ChangeAffected) -> Script[None]:
     if replace(before, replaced=after.replaced, revoked=after.revoked) != after:
         raise ValueError("only when it was replaced and revoked changes")
     rows = yield _ONE, (before.incident_id, before.number)
-    if not rows or replace(_read(rows[0]), told=before.told) != before:
+    if not rows:
         raise Refused
+    kept = replace(_read(rows[0]), told=before.told, is_mailed=before.is_mailed)
+    require(kept == before)
     _, *moments = _moments(after)
     yield _MARK, (*moments, before.incident_id, before.number)
 
 
 def count_affected(incident_id: str, now: datetime) -> Script[IncidentCounts]:
-    ((affected, told, replaced, revoked, expired, accounts, accounts_told),) = yield (
-        _COUNT,
-        (to_micros(now), incident_id),
+    rows = yield _COUNT, (to_micros(now), incident_id)
+    affected, told, replaced, revoked, expired, accounts, accounts_told, accounts_mute = rows[0]
+    return IncidentCounts(
+        affected=affected,
+        told=told,
+        replaced=replaced,
+        revoked=revoked,
+        expired=expired,
+        left=affected - revoked - expired,
+        accounts=accounts,
+        accounts_told=accounts_told,
+        accounts_mute=accounts_mute,
     )
-    left = affected - revoked - expired
-    return IncidentCounts(affected, told, replaced, revoked, expired, left, accounts, accounts_told)
 
 
 def list_affected(incident_id: str, after: int, limit: int) -> Script[tuple[Affected, ...]]:
@@ -172,14 +184,16 @@ def _moments(affected: Affected) -> tuple[int | None, ...]:
 
 
 def _read(row: Row) -> Affected:
-    incident_id, number, serial, issuer, account_id, not_after, told, replaced, revoked = row
+    incident_id, number, serial, issuer, account_id, not_after, *moments, is_mailed = row
+    told, replaced, revoked = (from_optional_micros(each) for each in moments)
     return Affected(
         incident_id=incident_id,
         number=number,
         name=find_name(serial, issuer),
         account_id=account_id,
         not_after=from_micros(not_after),
-        told=from_optional_micros(told),
-        replaced=from_optional_micros(replaced),
-        revoked=from_optional_micros(revoked),
+        told=told,
+        replaced=replaced,
+        revoked=revoked,
+        is_mailed=bool(is_mailed),
     )

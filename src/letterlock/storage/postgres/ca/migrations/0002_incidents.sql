@@ -14,7 +14,8 @@ CREATE TABLE affected (
     issuer TEXT NOT NULL,
     account_id TEXT NOT NULL,
     not_after BIGINT NOT NULL,
-    told BIGINT,                -- NULL, as the next two: not yet
+    told BIGINT,          -- NULL, as the next three: not yet
+    is_mailed BIGINT,     -- 0: its account has no mail address
     replaced BIGINT,
     revoked BIGINT,
     PRIMARY KEY (incident_id, number)

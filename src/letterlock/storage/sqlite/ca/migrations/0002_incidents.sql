@@ -14,7 +14,8 @@ CREATE TABLE affected (
     issuer TEXT NOT NULL,
     account_id TEXT NOT NULL,
     not_after INTEGER NOT NULL,
-    told INTEGER,                -- NULL, as the next two: not yet
+    told INTEGER,         -- NULL, as the next three: not yet
+    is_mailed INTEGER,    -- 0: its account has no mail address
     replaced INTEGER,
     revoked INTEGER,
     PRIMARY KEY (incident_id, number)
