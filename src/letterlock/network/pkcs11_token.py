@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -62,12 +63,25 @@ class TokenPlace:
         return f"token {self.token} of {self.module}"
 
 
+@cache
+def _find_lock(module: Path) -> threading.Lock:
+    """Give the lock of a library, which a process has once: to begin it anew ends all sessions."""
+    del module
+    return threading.Lock()
+
+
+@lru_cache(maxsize=8)
+def find_token(place: TokenPlace) -> "Token":
+    """Give the token of a place, always the same one: reloading settings opens no more sessions."""
+    return Token(place)
+
+
 class Token:
     """One token, with one login for all of its keys. Safe for threads."""
 
     def __init__(self, place: TokenPlace) -> None:
         self.place = place
-        self._lock = threading.Lock()
+        self._lock = _find_lock(place.module)
         self._session: pkcs11.Session | None = None
         self._keys: dict[str, pkcs11.SignMixin] = {}
         self._pin_fault: str | None = None

@@ -169,7 +169,9 @@ def test_a_token_that_hangs_makes_nobody_wait_for_ever(
 ) -> None:
     del made
     monkeypatch.setattr(pkcs11_token, "PATIENCE_SECONDS", 0.01)
-    with token._lock, pytest.raises(KeyUnavailable, match="does not answer"):
+    # The library's: another token of it cannot be asked meanwhile either.
+    hanging = Token(TokenPlace(token.place.module, "another", PIN))
+    with hanging._lock, pytest.raises(KeyUnavailable, match="does not answer"):
         token.sign("ec-p256", bytes(32), pkcs11.Mechanism.ECDSA)
 
 
@@ -201,6 +203,7 @@ def test_a_key_in_a_token_is_that_of_its_certificate(
     pin.write_text(f"{PIN}\n")
     pin.chmod(0o600)
     opened = open_token(find_module(), LABEL, pin)
+    assert open_token(find_module(), LABEL, pin) is opened, "each SIGHUP would leave a session"
     signer = open_signer(TokenKey(opened, "ec-p256"), made["ec-p256"])
     assert is_signed_by(b"text", signer.sign(b"text"), made["ec-p256"])
     with pytest.raises(LocalError, match="another one than the certificate's"):

@@ -50,7 +50,7 @@ def open_token(module: Path, token: str, pin_file: Path) -> "Token":
     pin = load_secret(pin_file).partition("\n")[0].rstrip("\r")
     if not pin:
         raise LocalError(f"{pin_file}: its first line, the PIN, is empty")
-    return pkcs11_token.Token(pkcs11_token.TokenPlace(module, token, pin))
+    return pkcs11_token.find_token(pkcs11_token.TokenPlace(module, token, pin))
 
 
 def open_signer(place: KeyFile | TokenKey, key: AuthorityKey) -> Signer:
