@@ -6,6 +6,7 @@ RFC 8555 §8.3, §10.4; Baseline Requirements 3.2.2.4.19.
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 
@@ -45,6 +46,13 @@ async def look_at_page(tmp_path: Path, page: bytes | None, seconds: float = 20.0
     async with serving(Web({URL: page}), tmp_path) as scene:
         scene.host("a.example")
         return await look(scene, seconds=seconds)
+
+
+async def look_at_redirect(tmp_path: Path, over: str, page: bytes) -> Looked:
+    web = Web({URL: redirect(over), urljoin(URL, over): page})
+    async with serving(web, tmp_path) as scene:
+        scene.host("a.example", "b.example")
+        return await look(scene)
 
 
 def describe(looked: Looked) -> str:
@@ -120,6 +128,22 @@ async def test_redirects_to_elsewhere_are_not_followed(
     assert text.startswith(f"incorrectResponse: {URL}: ")
     assert reason in text
     assert web.asked == [URL]
+
+
+@pytest.mark.parametrize("over", ["http://b.example/plans", "/plans", f"{PATH}?plans"])
+async def test_a_redirect_shows_nobody_another_page(tmp_path: Path, over: str) -> None:
+    """RFC 8555 §10.4: or who redirects reads what only the authority can reach. Rule 239"""
+    text = describe(await look_at_redirect(tmp_path, over, answer("200 OK", body="secret plans")))
+    assert text.startswith("incorrectResponse: ")
+    assert "which is not shown" in text
+    assert "secret" not in text
+
+
+async def test_a_redirect_to_the_same_path_elsewhere_tells_what_is_there(tmp_path: Path) -> None:
+    """The usual mistake, such as a page of a web server, stays easy to find."""
+    over = f"http://b.example{PATH}"
+    text = describe(await look_at_redirect(tmp_path, over, answer("200 OK", body="<html>")))
+    assert "it has '<html>'" in text
 
 
 async def test_a_status_that_is_no_redirect_is_none(tmp_path: Path) -> None:

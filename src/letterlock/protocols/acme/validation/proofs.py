@@ -32,8 +32,11 @@ def find_method_fault(expected: Expected) -> str | None:
     return f"{expected.identifier} cannot be proved by {expected.method}"
 
 
-def find_body_fault(body: bytes, expected: Expected) -> str | None:
-    """Say why a body is not the key authorization, alone; None: it is."""
+def find_body_fault(body: bytes, expected: Expected, *, shows: bool = True) -> str | None:
+    """Say why a body is not the key authorization, alone; None: it is.
+
+    Without `shows` nothing of the body is told (RFC 8555 §10.4).
+    """
     text = body.rstrip(_WHITESPACE)
     if text == expected.key_authorization.encode("ascii"):
         return None
@@ -43,6 +46,8 @@ def find_body_fault(body: bytes, expected: Expected) -> str | None:
         expected.key_authorization
     ):
         return "it has the key authorization of another account's key"
+    if not shows:
+        return "it has something else, which is not shown, as the redirect chose what to ask for"
     return f"it has {_show(text)}, not the key authorization {expected.key_authorization[:30]!r}..."
 
 
