@@ -332,7 +332,6 @@ MISCONDUCT = [
     Conduct([b"HTTP/1.1 20"], Ending.FIN),
     Conduct([]),
     Conduct(instead_of_tls=b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
-    Conduct([b"HTTP/1.1 100 Continue\r\n\r\n"], is_endless=True),
 ]
 
 
