@@ -63,7 +63,7 @@ class Told:
         return ", ".join(filter(None, (self.status, self.dsn, self.tls, self.reason)))
 
 
-def read_log(lines: Sequence[str], relays: Mapping[str, str]) -> dict[str, Told]:
+def find_decisions(lines: Sequence[str], relays: Mapping[str, str]) -> dict[str, Told]:
     """Give what is told of each domain whose delivery was tried; `relays`: `[ip]:port` of each."""
     ends: dict[str, tuple[str, str, str]] = {}
     tls: dict[str, str] = {}

@@ -5,18 +5,31 @@ clear text after failed TLS is set to Postfix's. Where the two differ, `known_di
 and why.
 """
 
+import asyncio
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
+from letterlock.base.clock import SystemClock
+from letterlock.base.domains import Domain
+from letterlock.network.probes import ProbeQuestion, probe_smtp
+from letterlock.protocols.check.facts import AddressFacts, DomainFacts, HostFacts, Probe, State
+from letterlock.protocols.check.senders import Sender, judge_domain
+from letterlock.protocols.dns.answers import Security
 from letterlock.protocols.mail_log.reading import LogReader
+from letterlock.protocols.pki.anchors import TrustAnchors
+from letterlock.protocols.policy.requirement import Level
+from letterlock.protocols.policy.verdict import Outcome, Verdict
+from letterlock.services.check.asking import Asker, Door
+from tests.checked_domains import find_outcome
 from tests.interop.background import in_background
 from tests.interop.expected_causes import expected_causes
 from tests.interop.known_differences import known_differences
-from tests.interop.log_verdicts import Told, read_log
+from tests.interop.log_verdicts import Told, find_decisions
 from tests.interop.misconducts import HOST, Case, make_cases
 from tests.interop.postfix_instance import (
     PostfixFiles,
@@ -28,7 +41,7 @@ from tests.interop.postfix_instance import (
 )
 from tests.journeys.running_node import PATIENCE, NodeFiles, RunningNode, running
 from tests.misbehaving import Seen, serving
-from tests.network.certificates import authority
+from tests.network.certificates import NOW, authority
 
 NOBODY = "[127.0.0.1]:9"
 """Nobody listens there."""
@@ -52,6 +65,7 @@ class Met:
     their_cause: str
     our_cause: str
     """What `log explain` makes of each log."""
+    place: tuple[str, int] | None
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +96,7 @@ def meetings(postfix_peer: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
                 ours_told[case.domain],
                 causes[0][case.domain],
                 causes[1][case.domain],
+                (it.ip, it.port) if it else None,
             )
             for case, it in met.items()
         ]
@@ -138,7 +153,7 @@ def _wait_told(
     """Wait until both logs have told how each delivery ended."""
     end = time.monotonic() + 2 * PATIENCE
     while True:
-        logs = read_log(postfix.lines, relays), read_log(ours.lines, relays)
+        logs = find_decisions(postfix.lines, relays), find_decisions(ours.lines, relays)
         untold = [relays.keys() - log.keys() for log in logs]
         if not any(untold):
             return logs
@@ -194,3 +209,70 @@ def test_each_meets_each_server_once_and_sends_no_mail_in_clear_where_tls_is_req
             assert met.seen.mails_in_clear == [], met.case.key
         sent = [told for told in (met.theirs, met.ours) if told.status == "sent"]
         assert len(met.seen.taken) == len(sent), met.case.key
+
+
+LEVELS = ("may", "encrypt", "verify")
+TLS_REASONS = ("certificate", "TLS not offered", "STARTTLS refused", "handshake failed")
+"""How the reader of logs names what happens before anything is said under TLS."""
+
+
+def test_the_checker_says_what_became_of_mail(meetings: list[Met]) -> None:
+    """Each server is asked as `letterlock check` asks; a sender at that level is judged by it.
+
+    What a server does later, at MAIL and after it, no checker can know that sends none.
+    """
+    probes = asyncio.run(_probe_all([met.place for met in meetings if met.place is not None]))
+    compared = [
+        (met, _judge(met.case, met.place, probes[met.place]), _find_came(met))
+        for met in meetings
+        # Nobody who sends at `none` is asked about: it is in clear whatever a host shows.
+        if met.place is not None and _is_decided_by_tls(met.ours) and met.case.level != "none"
+    ]
+    wrong = {met.case.key: (said, came) for met, said, came in compared if said != came}
+    # It hung up on the checker, who can't know what others get.
+    hung_up = {("starttls-421", level): ("undecidable", "defer") for level in LEVELS}
+    assert wrong == hung_up
+    assert len(compared) > 80
+
+
+def _is_decided_by_tls(told: Told) -> bool:
+    return told.status == "sent" or told.reason.startswith(TLS_REASONS)
+
+
+def _find_came(met: Met) -> str:
+    word = met.ours.tls.partition(" ")[0]
+    return find_outcome(met.ours.status, word)
+
+
+def _judge(case: Case, place: tuple[str, int], probes: tuple[Probe, ...]) -> str:
+    """Judge what was seen as the node's policy table has it: level, SNI, and `match=`."""
+    sender = Sender(case.name, "", Level(case.level), sends_sni=case.is_named, oldest="TLSv1.2")
+    address = AddressFacts(ip_address(place[0]), Security.INSECURE, State.OK, probes)
+    host = HostFacts(Domain(HOST), 0, (address,))
+    # At `secure` it is the next hop's name that counts.
+    domain = Domain(HOST) if case.level == "secure" else Domain(case.domain)
+    facts = DomainFacts(domain, (host,), Security.INSECURE)
+    anchors = TrustAnchors.from_pem(authority().pem)
+    verdict = judge_domain(sender, facts, anchors, NOW).verdict
+    if verdict is None:
+        return "undecidable"
+    is_fallback = verdict.outcome is Outcome.CLEAR and verdict.reason.startswith("in clear, after")
+    # Both were told to try TLS for a while first.
+    return "defer" if is_fallback or _is_refused(case, verdict) else verdict.outcome.value
+
+
+def _is_refused(case: Case, verdict: Verdict) -> bool:
+    """The node's rule for clear text holds for STARTTLS that is refused, too."""
+    return case.level == "may" and verdict.reason_code.startswith("smtp-starttls-reply-code")
+
+
+async def _probe_all(
+    places: list[tuple[str, int]],
+) -> dict[tuple[str, int], tuple[Probe, ...]]:
+    async def probe(door: Door, question: ProbeQuestion) -> Probe:
+        return await probe_smtp(str(door.ip), door.port, "checker.example", question, 1.0)
+
+    asker = Asker(probe, SystemClock(), pace=0)
+    doors = {place: Door(ip_address(place[0]), place[1], HOST) for place in places}
+    found = await asyncio.gather(*(asker.ask(door) for door in doors.values()))
+    return dict(zip(doors, found, strict=True))

@@ -149,11 +149,19 @@ async def test_tls_of_any_age_is_seen_where_it_is_welcome() -> None:
     assert seen.handshake.version == "TLSv1"
 
 
-async def test_a_host_that_hangs_up_under_tls_has_shown_its_certificate() -> None:
+async def test_tls_that_breaks_right_behind_the_handshake_has_failed() -> None:
     async with one(good(under_tls={"EHLO": Act.CLOSE})) as server:
         probe = await ask(server)
+    assert probe.state is State.FINDING
+    assert isinstance(probe.handshake, HandshakeFailed)
+    assert probe.handshake.chain[0] == issue((HOST,), "ec").der
+
+
+async def test_a_host_that_puts_us_off_under_tls_has_blocked_us() -> None:
+    async with one(good(under_tls={"EHLO": "421 4.3.2 going down"})) as server:
+        probe = await ask(server)
+    assert (probe.state, probe.detail[:11]) == (State.BLOCKED, "it said 421")
     assert isinstance(probe.handshake, Handshake)
-    assert not probe.offers_requiretls
 
 
 @asynccontextmanager

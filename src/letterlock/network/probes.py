@@ -164,7 +164,12 @@ async def _finish(speaker: Speaker, question: ProbeQuestion, done: Probe) -> Pro
     if (failure := speaker.wire.tls_failure) is not None:
         # In TLS 1.3 a server refuses the client after the client's handshake is complete.
         return replace(done, state=State.FINDING, handshake=failure, detail=failure.detail)
-    return done
+    if isinstance(failed, Refused):
+        return replace(done, state=State.BLOCKED, detail=f"it said {_show(failed.reply)}")
+    # TLS that breaks right behind the handshake is TLS that failed: nobody's mail gets further.
+    chain = done.handshake.chain if done.handshake is not None else ()
+    broken = HandshakeFailed(FailureCause.CLOSED, failed.detail, chain=chain, sni=question.sni)
+    return replace(done, state=State.FINDING, handshake=broken, detail=failed.detail)
 
 
 def _make_timeouts(seconds: float) -> ClientTimeouts:

@@ -355,6 +355,12 @@ def test_old_tls_is_good_enough_for_who_asks_for_none() -> None:
     domain = make_domain(make_address(probe), sts=ENFORCE)
     assert judge("opportunistic", domain) == "encrypted"
     assert judge("mta-sts", domain) == "defer"
+    alone = make_domain(make_address(probe))
+    assert judge("mta-sts", alone) == "encrypted"
+    # A node of ours would rather go in clear than by a version that protects from nobody.
+    assert judge("dane-and-mta-sts", alone) == "clear"
+    poor = own(shake(good(), version="TLSv1.2"), strict_failure=FAILED)
+    assert judge("dane-and-mta-sts", make_domain(make_address(poor))) == "encrypted"
     assert judge("opportunistic", make_domain(make_address(own(FAILED)))) == "clear"
     assert judge("mta-sts", make_domain(make_address(own(FAILED)), sts=ENFORCE)) == "defer"
 

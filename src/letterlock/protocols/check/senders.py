@@ -37,6 +37,7 @@ from letterlock.protocols.policy.requirement import (
     RequirementInvalid,
 )
 from letterlock.protocols.policy.table import PolicyTable, TableEntry
+from letterlock.protocols.policy.tls_parameters import DEFAULT_MIN_VERSION
 from letterlock.protocols.policy.verdict import Outcome, Verdict
 from letterlock.protocols.smtp.envelope import TlsDemand
 from letterlock.protocols.tls.handshake import Handshake
@@ -53,12 +54,16 @@ class Sender:
     follows_mta_sts: bool = False
     sends_sni: bool = True
     """False: only where DANE asks for it, as Postfix does."""
+    oldest: str = "TLSv1"
+    """The version that is taken where TLS is no must: an old one is better than none to many."""
     demand: TlsDemand = TlsDemand.NORMAL
 
     @property
     def table(self) -> PolicyTable:
         """Its policy table: no entries, and its level."""
-        return PolicyTable({}, TableEntry("*", self.level, f"senders:{self.name}"))
+        oldest = DEFAULT_MIN_VERSION if self.level.is_tls_required else self.oldest
+        where = f"senders:{self.name}"
+        return PolicyTable({}, TableEntry("*", self.level, where, min_version=oldest))
 
 
 SENDERS: tuple[Sender, ...] = (
@@ -73,7 +78,12 @@ SENDERS: tuple[Sender, ...] = (
     Sender("secure-no-sni", "Postfix at level secure", Level.SECURE, sends_sni=False),
     Sender("mta-sts", "Gmail, Outlook: MTA-STS", Level.MAY, follows_mta_sts=True),
     Sender(
-        "dane-and-mta-sts", "Letterlock", Level.MAY, follows_dane=True, follows_mta_sts=True
+        "dane-and-mta-sts",
+        "Letterlock",
+        Level.MAY,
+        follows_dane=True,
+        follows_mta_sts=True,
+        oldest=DEFAULT_MIN_VERSION,
     ),
     Sender(
         "requiretls",
@@ -172,9 +182,11 @@ def _judge_probe(
     sender: Sender, requirement: Requirement, probe: Probe, anchors: TrustAnchors, now: datetime
 ) -> Verdict:
     handshake = probe.handshake
-    if probe.strict_failure is not None and requirement.level.is_tls_required:
+    if probe.strict_failure is not None and isinstance(handshake, Handshake):
         # RFC 9325 §3.1.1, §4.2: where TLS is a must, old versions and ciphers are none.
-        handshake = probe.strict_failure
+        is_too_old = handshake.version < requirement.min_version
+        if requirement.level.is_tls_required or is_too_old:
+            handshake = probe.strict_failure
     if handshake is None:
         return judge_no_starttls(requirement, probe.starttls)
     if isinstance(handshake, Handshake):
