@@ -183,6 +183,7 @@ class TestCertbot:
         second = check(world, certbot.chain(name), name)
         assert first.serial_number != second.serial_number
 
+    @pytest.mark.proof
     def test_dns_01_for_an_rsa_wildcard_then_revoked_by_its_key(
         self, world: AcmeWorld, certbot: Certbot
     ) -> None:
@@ -261,6 +262,7 @@ class TestDehydrated:
 
     pytestmark = pytest.mark.peer("dehydrated")
 
+    @pytest.mark.proof
     def test_dns_01_for_a_p_384_key(self, world: AcmeWorld, dehydrated: Dehydrated) -> None:
         """RFC 8555 §8.4."""
         names = [name_of("dehydrated"), name_of("dehydrated", "mx2")]

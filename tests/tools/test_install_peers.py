@@ -95,6 +95,29 @@ def test_only_one_transfer_agent_is_installed_and_with_unpack_none(
     assert done["unpack"] == [peer.name for peer in wanted if peer.name not in installed]
 
 
+def test_what_only_proofs_need_is_brought_when_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    brought: list[list[str]] = []
+
+    def bring(wanted: Sequence[Peer], *, unpack_all: bool) -> None:
+        del unpack_all
+        brought.append([peer.name for peer in wanted])
+
+    monkeypatch.setattr(install_peers, "bring", bring)
+    monkeypatch.setattr(install_peers, "find_missing", lambda name: (name,))
+    install_peers.main([])
+    install_peers.main(["--proofs"])
+    usual, all_peers = brought
+    assert "go" in all_peers
+    assert usual == [name for name in all_peers if not PEERS[name].is_for_proofs]
+    assert "all peers are there: " in capsys.readouterr().out
+
+
+def test_a_service_that_only_systemd_knows_is_not_installed() -> None:
+    assert install_peers._must_be_unpacked(PEERS["caddy"])
+
+
 def test_while_packages_are_installed_no_service_may_start(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
