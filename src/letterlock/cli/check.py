@@ -252,9 +252,7 @@ class _Teller:
         self._bar.end()
         self._is_bad |= any(each["severity"] in _BAD for each in document["findings"])
         outcomes = {each["outcome"] for each in document["verdicts"]}
-        states = {
-            address["state"] for host in document["hosts"] for address in host["addresses"]
-        }
+        states = {address["state"] for host in document["hosts"] for address in host["addresses"]}
         self._is_undecided |= outcomes == {"undecidable"} or states == {"blocked"}
         if self._as_json:
             self._tell_json(document)
