@@ -18,7 +18,7 @@ from letterlock.network.dns import Backend
 from letterlock.node.ca.caring import Care, CareTools, make_care
 from letterlock.node.ca.keys import LoadedIssuer, load_issuers
 from letterlock.node.ca.own_certificate import make_own_profile
-from letterlock.node.ca.perspectives import make_own_resolver, make_validator
+from letterlock.node.ca.perspectives import make_own_resolver, make_perspectives, make_validator
 from letterlock.node.ca.prevented import make_prevented_reports
 from letterlock.node.ca.rules import (
     find_lease,
@@ -39,6 +39,7 @@ from letterlock.protocols.pki.issuance.profiles import Profile
 from letterlock.protocols.pki.issuance.subject_keys import RefusedKeys, SubjectKey, digest_spki
 from letterlock.protocols.pki.names import parse_ip
 from letterlock.services.ca.caa_rechecks import CaaRechecker
+from letterlock.services.ca.corroborated_rechecks import CorroboratedRechecker
 from letterlock.services.ca.crls import CrlPublisher, CrlRules
 from letterlock.services.ca.external_accounts import ExternalAccounts
 from letterlock.services.ca.incidents.urgency import make_find_urgency
@@ -142,6 +143,11 @@ def assemble(config: Config, around: Surroundings) -> Assembled:
     store, clock, log = around.store, around.clock, around.log
     reports = make_prevented_reports(config, store, resolver, clock, log)
     tools = _make_tools(config, around, (issuers[0], refused), issuances, resolver)
+    perspectives = make_perspectives(config, resolver, now)
+    if perspectives.has_remotes:
+        private = section.validation.private_names
+        rechecks = CorroboratedRechecker(tools.rechecks, perspectives, clock, may_lack_top=private)
+        tools = replace(tools, rechecks=rechecks)
     validator: Validates = make_validator(config, resolver, clock, now)
     if reports is not None:
         tools = replace(tools, rechecks=TellingRechecker(tools.rechecks, reports.tell))

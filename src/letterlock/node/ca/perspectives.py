@@ -41,13 +41,13 @@ def make_own_resolver(config: Config) -> Backend:
     return _make_validating(section)
 
 
-def make_validator(config: Config, resolver: Backend, clock: Clock, now: datetime) -> Validator:
-    """Make what validates names. Raises SettingFaults."""
+def make_perspectives(config: Config, resolver: Backend, now: datetime) -> Perspectives:
+    """Make the places from which names are looked at. Raises SettingFaults."""
     section = config.ca.validation
     primary = Perspective(HERE, NOWHERE, resolver, DirectDialer(ports=section.find_ports()))
     remotes = [_make_remote(each, section, config.dns) for each in section.perspectives]
     try:
-        perspectives = Perspectives(
+        return Perspectives(
             primary,
             remotes,
             make_quorum_rules(config.ca, now),
@@ -59,6 +59,12 @@ def make_validator(config: Config, resolver: Backend, clock: Clock, now: datetim
             "for names that are private"
         )
         raise refuse_setting(("ca", "validation", "resolver"), message) from error
+
+
+def make_validator(config: Config, resolver: Backend, clock: Clock, now: datetime) -> Validator:
+    """Make what validates names. Raises SettingFaults."""
+    section = config.ca.validation
+    perspectives = make_perspectives(config, resolver, now)
     seconds = section.timeout.total_seconds()
     bounds = ValidationBounds(seconds, min(seconds, 10.0), section.networks)
     return Validator(perspectives, clock, bounds, may_lack_top=section.private_names)

@@ -57,7 +57,8 @@ def describe_recheck(order_id: str, rechecked: Rechecked) -> CaaLogged:
         looks=tuple(
             describe_caa_look(answer.verdict, began[answer.verdict.issuance], answer.facts.lookups)
             for answer in rechecked.answers
-        ),
+        )
+        + tuple(_describe_caa(each) for each in rechecked.remotes),
         problem=describe_problem(rechecked.problem),
     )
 

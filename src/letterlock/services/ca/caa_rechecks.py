@@ -24,6 +24,8 @@ from letterlock.protocols.caa.rechecks import (
 )
 from letterlock.protocols.caa.relevant import LookupFailed
 from letterlock.protocols.dns.answers import Security
+from letterlock.services.ca.validating.caa_looks import CaaLooked
+from letterlock.services.ca.validating.perspectives import Report
 from letterlock.services.discover.caa import CaaAnswer, CaaFacts, CaaFinder, check_caa
 
 LOOKS_AT_ONCE = 16
@@ -36,13 +38,14 @@ class Rechecked:
     """An order after its looks. `problem` says why it must not be issued; None: it may.
 
     `names` have the looks to keep; `answers` are what each look found, for the audit, in the order
-    of `due`.
+    of `due`. `remotes` are what was seen of them from other places, if any were asked.
     """
 
     names: tuple[ProvedName, ...]
     due: tuple[DueLook, ...] = ()
     answers: tuple[CaaAnswer, ...] = ()
     problem: Problem | None = None
+    remotes: tuple[Report[CaaLooked], ...] = ()
 
 
 class CaaRechecker:

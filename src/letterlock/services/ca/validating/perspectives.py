@@ -113,7 +113,22 @@ class Perspectives:
         self, look: Callable[[Perspective], Awaitable[Seen]]
     ) -> Corroboration[Seen]:
         """Look from here, and where it passed from everywhere else; `look` bounds its own time."""
-        primary = await _report(self._primary, look)
+        return await self._ask_others(await _report(self._primary, look), look)
+
+    async def corroborate_seen(
+        self, seen: Seen, look: Callable[[Perspective], Awaitable[Seen]]
+    ) -> Corroboration[Seen]:
+        """Look from everywhere else at what was seen from here."""
+        primary = Report(self._primary.name, self._primary.region, seen)
+        return await self._ask_others(primary, look)
+
+    @property
+    def has_remotes(self) -> bool:
+        return bool(self._remotes)
+
+    async def _ask_others(
+        self, primary: Report[Seen], look: Callable[[Perspective], Awaitable[Seen]]
+    ) -> Corroboration[Seen]:
         if primary.seen.problem is not None:
             return Corroboration(primary)
         async with asyncio.TaskGroup() as tasks:
