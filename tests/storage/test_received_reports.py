@@ -209,7 +209,16 @@ async def test_ten_thousand_policies_are_survived(store: ReceivedStore) -> None:
 
 async def test_old_ones_are_forgotten(store: ReceivedStore) -> None:
     await store.keep([on(DAY), on(NEXT_DAY)])
-    assert await store.forget(NEXT_DAY) == 1
+    assert await store.forget(NEXT_DAY, START) == 1
     assert await count(store) == 1
     assert [each.day for each in await store.list_results(DOMAIN, EVER, NEXT_DAY)] == []
     assert await store.keep([on(DAY)]) == [True]
+
+
+async def test_what_does_not_count_is_forgotten_sooner(store: ReceivedStore) -> None:
+    refused = replace(received(Standing.REFUSED), report=None)
+    await store.keep([received(), received(Standing.UNAUTHENTICATED), refused])
+    assert await store.forget(EVER, START) == 0
+    assert await store.forget(EVER, START + timedelta(seconds=1)) == 2
+    (left,) = await store.list_reports(domain=None, since=EVER, limit=10)
+    assert left.standing is Standing.COUNTED

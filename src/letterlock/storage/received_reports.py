@@ -169,8 +169,11 @@ class ReceivedStore(Protocol):
     async def list_domains(self, since: date) -> list[DomainCount]:
         """List the policy domains that reports count for, on days from `since` on."""
 
-    async def forget(self, before: date) -> int:
-        """Remove the reports on days before a day; gives how many."""
+    async def forget(self, before: date, unproved_before: datetime) -> int:
+        """Remove the reports on days before a day; gives how many.
+
+        Of those that do not count also what was received before some moment.
+        """
 
 
 _ENCODER = msgspec.json.Encoder()

@@ -10,10 +10,15 @@ from msgspec.structs import replace
 
 from letterlock.base.domains import Domain
 from letterlock.protocols.dkim.results import DkimResult, SignatureResult
-from letterlock.protocols.tlsrpt.limits import MAX_MAIL_OCTETS
 from letterlock.services.deliver.delivery import ClaimDelivery, Routing
 from letterlock.services.deliver.local import LocalDelivery
-from letterlock.services.intake.mail import PATIENCE, MailIntake, Proof, judge_signatures
+from letterlock.services.intake.mail import (
+    MAX_OCTETS,
+    PATIENCE,
+    MailIntake,
+    Proof,
+    judge_signatures,
+)
 from letterlock.services.queue.directory import LocalDirectory
 from letterlock.services.queue.outcomes import Result
 from letterlock.services.sign.keyring import Keyring
@@ -271,9 +276,9 @@ async def test_what_is_forwarded_is_signed_by_somebody_else(desk: MakeDesk) -> N
 async def test_what_is_too_large_is_not_looked_at(desk: MakeDesk) -> None:
     async with desk() as node:
         await node.node.save(TO, content=MAIL)
-        claim = replace(await node.node.claim(), size=MAX_MAIL_OCTETS + 1)
+        claim = replace(await node.node.claim(), size=MAX_OCTETS + 1)
         assert await node.intake.take(claim, node.node.store) is None
-        assert "too large to be a report" in node.log.texts[0]
+        assert "are too large for one" in node.log.texts[0]
 
 
 GOOD = SignatureResult(DkimResult.PASS, domain="example.com")

@@ -18,6 +18,8 @@ BATCH_REPORTS = 200
 BATCH_OCTETS = 8 * 1024 * 1024
 """Reports are kept together, one commit for so many or for so much."""
 MAX_SUBMITTER_CHARACTERS = 255
+KEEP_UNPROVED = timedelta(days=30)
+"""From when they came: anybody can send any number of them."""
 
 
 def find_submitter(report: Report) -> str:
@@ -105,6 +107,7 @@ async def importing(
         work = Importing(store, clock, keep)
         yield work
         await work.flush()
-        await store.forget((clock.now() - keep).date())
+        now = clock.now()
+        await store.forget((now - keep).date(), now - KEEP_UNPROVED)
     finally:
         await store.close()

@@ -8,6 +8,7 @@ of itself. The mail goes on to its mailbox in any case.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -19,16 +20,19 @@ from letterlock.protocols.dkim.author import find_author_domains
 from letterlock.protocols.dkim.fields import find_authors
 from letterlock.protocols.dkim.results import DkimResult, SignatureResult
 from letterlock.protocols.dkim.verifying import Verifier
-from letterlock.protocols.tlsrpt.finding import FORWARDED, read_file
-from letterlock.protocols.tlsrpt.limits import MAX_MAIL_OCTETS
-from letterlock.protocols.tlsrpt.report import Fault, ReadReport, ReportError
+from letterlock.protocols.tlsrpt.finding import FORWARDED, Found, read_file
+from letterlock.protocols.tlsrpt.report import Fault, ReportError
 from letterlock.services.discover.dkim_keys import find_dkim_keys
+from letterlock.services.intake.keeping import KEEP_UNPROVED
 from letterlock.storage.queue import Claim, QueueStore, StoreUnavailable
 from letterlock.storage.received_reports import ReceivedReport, ReceivedStore, Standing, Way
 
 SERVICE = "tlsrpt"
 PATIENCE = timedelta(hours=4)
 """For so long a mail waits for a key that cannot be looked up; then it is kept, and not counted."""
+MAX_OCTETS = 8 * 1024 * 1024
+"""Of a mail that is read, which is whole in memory then; real ones have a hundredth of it. One that
+is larger can be imported."""
 MAX_KEPT_OCTETS = 1024 * 1024
 """Of what is refused: it is there to be looked at."""
 
@@ -73,6 +77,16 @@ def _find_fault(author: str, result: SignatureResult) -> str | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What was in a mail, and what is left to be verified: no more of it is needed."""
+
+    found: Sequence[Found]
+    verifier: Verifier
+    authors: tuple[str, ...]
+    beginning: bytes
+
+
 class MailIntake:
     """Takes reports out of mail that is being delivered. Fulfils `deliver.delivery.ReportTaker`."""
 
@@ -95,6 +109,8 @@ class MailIntake:
         self._clock = clock
         self._log = log
         self._keep_for = keep
+        # One at a time is whole in memory.
+        self._reading = asyncio.Lock()
 
     def wants(self, address: str) -> bool:
         """Say if reports may come to a recipient's address."""
@@ -105,19 +121,17 @@ class MailIntake:
 
         A message that has none, or was taken before, can go on. Raises what reading it does.
         """
-        if claim.size > MAX_MAIL_OCTETS:
-            self._tell(claim, f"too large to be a report: {claim.size} octets")
+        if claim.size > MAX_OCTETS:
+            self._tell(claim, f"{claim.size} octets are too large for one: import it if it is")
             return None
-        mail = b"".join([piece async for piece in store.read_body(claim.queue_id)])
-        # The largest take a second, in which others go on.
-        found = await asyncio.to_thread(read_file, mail)
-        if all(isinstance(each, ReportError) and each.fault is Fault.NO_REPORT for each in found):
+        read = await self._read(claim, store)
+        if read is None:
             return None
         now = self._clock.now()
-        proof = await self._prove(mail, now)
+        proof = await self._prove(read)
         if not proof.domain and not proof.is_final and now < claim.received + PATIENCE:
             return f"whose report it is cannot be verified now: {proof.reason}"
-        reports = [_make(each, proof, mail, now) for each in found]
+        reports = [_make(each, proof, read.beginning, now) for each in read.found]
         try:
             are_new = await self._keep(reports)
         except StoreUnavailable as error:
@@ -126,22 +140,33 @@ class MailIntake:
             self._tell(claim, _describe(report, is_new=is_new))
         return None
 
-    async def _prove(self, mail: bytes, now: datetime) -> Proof:
+    async def _read(self, claim: Claim, store: QueueStore) -> _Read | None:
+        """Read what is in a mail; None where that is no report."""
+        async with self._reading:
+            mail = b"".join([piece async for piece in store.read_body(claim.queue_id)])
+            # The largest take a second, in which others go on.
+            found = await asyncio.to_thread(read_file, mail)
+        if all(isinstance(each, ReportError) and each.fault is Fault.NO_REPORT for each in found):
+            return None
         head, _, body = mail.partition(b"\r\n\r\n")
         header = head + b"\r\n"
-        verifier = Verifier(header, now, SERVICE)
+        verifier = Verifier(header, self._clock.now(), SERVICE)
         verifier.receive(body)
+        authors = [name for each in find_authors(header) for name in find_author_domains(each)]
+        return _Read(found, verifier, tuple(authors), mail[:MAX_KEPT_OCTETS])
+
+    async def _prove(self, read: _Read) -> Proof:
+        verifier = read.verifier
         results = verifier.finish(await find_dkim_keys(self._resolver, verifier.key_names))
-        fields = find_authors(header)
-        authors = [domain for each in fields for domain in find_author_domains(each)]
-        return judge_signatures(authors, results)
+        return judge_signatures(read.authors, results)
 
     async def _keep(self, reports: Sequence[ReceivedReport]) -> list[bool]:
         store = self._make_store()
         await store.open()
         try:
             are_new = await store.keep(reports)
-            await store.forget((self._clock.now() - self._keep_for).date())
+            now = self._clock.now()
+            await store.forget((now - self._keep_for).date(), now - KEEP_UNPROVED)
             return are_new
         finally:
             await store.close()
@@ -150,13 +175,10 @@ class MailIntake:
         self._log.write(Service.TLSRPT, f"report by mail: {text}", queue_id=str(claim.queue_id))
 
 
-def _make(
-    found: ReadReport | ReportError, proof: Proof, mail: bytes, now: datetime
-) -> ReceivedReport:
+def _make(found: Found, proof: Proof, beginning: bytes, now: datetime) -> ReceivedReport:
     if isinstance(found, ReportError):
         return ReceivedReport(
-            *(now, Way.MAIL, Standing.REFUSED, proof.domain, None, mail[:MAX_KEPT_OCTETS]),
-            note=str(found),
+            now, Way.MAIL, Standing.REFUSED, proof.domain, None, beginning, note=str(found)
         )
     standing, note = Standing.COUNTED, ""
     if not proof.domain:

@@ -1,7 +1,7 @@
 """The reports on TLS that others send, in PostgreSQL, which all nodes share."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 
 from letterlock.storage.postgres.connection import Connection
 from letterlock.storage.postgres.node import NodeDatabase
@@ -21,6 +21,7 @@ from letterlock.storage.received_reports import (
     take_result_row,
     unpack_octets,
 )
+from letterlock.storage.records import to_micros
 
 _ADD = f"""
     INSERT INTO received_reports ({", ".join(REPORT_COLUMNS)})
@@ -54,7 +55,10 @@ _DOMAINS = """
     WHERE result.day >= $1 AND standing = 'counted' AND domain <> ''
     GROUP BY domain ORDER BY domain
 """
-_FORGET = "DELETE FROM received_reports WHERE day < $1 RETURNING true"
+_FORGET = """
+    DELETE FROM received_reports
+    WHERE day < $1 OR (standing <> 'counted' AND received < $2) RETURNING true
+"""
 
 
 class PostgresReceived:
@@ -108,5 +112,6 @@ class PostgresReceived:
         rows = await self._database.fetch(_DOMAINS, since.isoformat())
         return [take_domain_row(row) for row in rows]
 
-    async def forget(self, before: date) -> int:
-        return len(await self._database.fetch(_FORGET, before.isoformat()))
+    async def forget(self, before: date, unproved_before: datetime) -> int:
+        values = (before.isoformat(), to_micros(unproved_before))
+        return len(await self._database.fetch(_FORGET, *values))

@@ -1,7 +1,7 @@
 """The reports on TLS that others send, in SQLite."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import apsw
@@ -21,6 +21,7 @@ from letterlock.storage.received_reports import (
     take_result_row,
     unpack_octets,
 )
+from letterlock.storage.records import to_micros
 from letterlock.storage.sqlite.connection import Value, fetch_rows
 from letterlock.storage.sqlite.node import NodeDatabase
 
@@ -56,7 +57,7 @@ _DOMAINS = """
     GROUP BY domain ORDER BY domain
 """
 _FORGET_RESULTS = "DELETE FROM received_results WHERE report IN (SELECT id {})"
-_FORGET = "FROM received_reports WHERE day < ?"
+_FORGET = "FROM received_reports WHERE day < ? OR (standing <> 'counted' AND received < ?)"
 
 
 class SqliteReceived:
@@ -105,11 +106,13 @@ class SqliteReceived:
     async def list_domains(self, since: date) -> list[DomainCount]:
         return [take_domain_row(row) for row in await self._read(_DOMAINS, since.isoformat())]
 
-    async def forget(self, before: date) -> int:
+    async def forget(self, before: date, unproved_before: datetime) -> int:
+        values = (before.isoformat(), to_micros(unproved_before))
+
         def forget(connection: apsw.Connection) -> int:
             # Not by the foreign key: SQLite looks at those only where a connection asks for it.
-            connection.execute(_FORGET_RESULTS.format(_FORGET), (before.isoformat(),))
-            connection.execute(f"DELETE {_FORGET}", (before.isoformat(),))
+            connection.execute(_FORGET_RESULTS.format(_FORGET), values)
+            connection.execute(f"DELETE {_FORGET}", values)
             return connection.changes()
 
         return await self._database.run(forget)
