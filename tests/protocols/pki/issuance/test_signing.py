@@ -8,10 +8,13 @@ from cryptography.x509.oid import SignatureAlgorithmOID
 
 from letterlock.protocols.pki.issuance.signing import (
     AuthorityKey,
+    AuthorityKeyKind,
     AuthorityPrivateKey,
     KeySigner,
     SigningError,
+    check_signer,
     digest_of,
+    make_key,
     make_stand_in,
     sign_draft,
 )
@@ -108,3 +111,22 @@ def test_an_authority_has_a_strong_key_of_a_usual_kind(key: AuthorityPrivateKey,
 def test_keys_are_not_shown() -> None:
     assert "key" not in repr(KeySigner(EC_KEY))
     assert "stand_in" not in repr(ROOT)
+
+
+@pytest.mark.parametrize(("kind", "size"), [("ec-p256", 256), ("ec-p384", 384), ("rsa-2048", 2048)])
+def test_a_key_is_made_of_its_kind(kind: AuthorityKeyKind, size: int) -> None:
+    assert make_key(kind).key_size == size
+
+
+def test_a_key_is_tried_before_it_counts() -> None:
+    """Another's signature is one that verifies, with another key."""
+    own, other = make_key("ec-p256"), make_key("ec-p256")
+    check_signer(KeySigner(own))
+
+    class Confused(KeySigner):
+        @property
+        def public_key(self) -> AuthorityKey:
+            return other.public_key()
+
+    with pytest.raises(SigningError, match="another one than it should be"):
+        check_signer(Confused(own))
