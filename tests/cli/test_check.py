@@ -165,6 +165,32 @@ def test_one_service_is_asked_about_by_host_and_port(
     assert check(config, busy, "--starttls", "smtp") == 3
 
 
+def test_what_is_different_from_the_last_run(
+    config: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    assert check(config, "--diff", "null.example") == 1
+    assert "there is no earlier run" in capsys.readouterr().out
+    assert check(config, "--diff", "--json", "null.example") == 1
+    difference = json.loads(capsys.readouterr().out)["diff"]
+    assert difference.pop("since").endswith("Z")
+    assert difference == {"new": [], "gone": [], "verdicts": []}
+    (kept,) = (tmp_path / "state" / "letterlock" / "check").iterdir()
+    document = json.loads(kept.read_text())
+    gone = document["findings"][0] | {"id": "expired"}
+    document["findings"] = [*document["findings"][1:], gone]
+    document["verdicts"][0]["outcome"] = "authenticated"
+    kept.write_text(json.dumps(document))
+    assert check(config, "--diff", "null.example") == 1
+    story = " ".join(capsys.readouterr().out.split())
+    assert "opportunistic: authenticated -> bounce (since 20" in story
+    assert "gone: expired at" in story
+    assert "new: " in story
+
+
 class _Reader(HTMLParser):
     """Collects elements, and the text between them."""
 

@@ -1,7 +1,8 @@
 """`letterlock check`: any domain as its senders see it."""
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,13 @@ CHECK_KEYS = {
     "verdicts[].matched_name": "the certificate's name that was wanted, or null",
     "verdicts[].tlsa": "the TLSA record that was met, or null",
     "undecided[]": "lookups that nobody answered",
+    "diff": "only with --diff; null: there is no earlier run",
+    "diff.since": "when the earlier run was",
+    "diff.new[]": "findings that were not there, as above",
+    "diff.gone[]": "findings that are there no longer, as above",
+    "diff.verdicts[].sender": "a kind of sender whose mail fares otherwise",
+    "diff.verdicts[].before": "its outcome then, or null",
+    "diff.verdicts[].now": "its outcome now",
     "resolver": "what was asked, and whether its word on DNSSEC counts",
 }
 MAX_DOMAINS = 10_000
@@ -118,6 +126,12 @@ _BAD = frozenset({"critical", "warning"})
     metavar="FILE",
     help="Write the answer to this file, too, as a page: without scripts, and for printing.",
 )
+@click.option(
+    "--diff",
+    "is_diff",
+    is_flag=True,
+    help="Tell what is different from the last run with --diff.",
+)
 @json_option(CHECK_KEYS)
 @resolver_option
 @config_option
@@ -132,6 +146,7 @@ def check(  # noqa: PLR0913 - each is an option
     pace: float,
     seconds: float,
     html_path: Path | None,
+    is_diff: bool,
     resolver: str | None,
     config_path: Path | None,
     as_json: bool,
@@ -163,8 +178,9 @@ def check(  # noqa: PLR0913 - each is an option
     is_kept = html_path is not None
     bar = ProgressBar(clock, "checking")
     teller = _Teller(len(asked), bar, as_json=as_json, is_kept=is_kept)
+    tell = _Differ(clock, teller.tell).tell if is_diff else teller.tell
     try:
-        run(config, asked, CheckOptions(connections, pace, seconds, days), clock, teller.tell)
+        run(config, asked, CheckOptions(connections, pace, seconds, days), clock, tell)
     finally:
         teller.end()
     if html_path is not None:
@@ -212,6 +228,33 @@ def _read_list(path: Path | None) -> Iterator[str]:
         text = line.partition("#")[0].strip()
         if text:
             yield text
+
+
+class _Differ:
+    """Adds to each document what is different from the last one, and keeps it for the next."""
+
+    def __init__(self, clock: "Clock", tell: Callable[[dict[str, Any]], None]) -> None:
+        from letterlock.storage.check_runs import CheckRuns  # noqa: PLC0415 - lazy, for -h
+
+        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+        self._runs = CheckRuns(Path(state) / "letterlock" / "check")
+        self._clock = clock
+        self._tell = tell
+
+    def tell(self, document: dict[str, Any]) -> None:
+        from letterlock.base.clock import format_time  # noqa: PLC0415 - lazy, for -h
+        from letterlock.services.check.comparing import compare  # noqa: PLC0415 - as above
+
+        before = self._runs.load(document["domain"])
+        difference = None
+        if before is not None:
+            difference = {"since": before.get("checked")} | compare(before, document)
+        try:
+            checked = format_time(self._clock.now())
+            self._runs.save(document["domain"], document | {"checked": checked})
+        except OSError as error:
+            raise CommandFailed(f"the answer cannot be kept for --diff: {error}") from None
+        self._tell(document | {"diff": difference})
 
 
 def _write_page(path: Path, documents: list[dict[str, Any]], clock: "Clock") -> None:

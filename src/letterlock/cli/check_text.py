@@ -45,8 +45,24 @@ def format_check(document: Document) -> Iterator[Styled]:
         yield from _plain(tell("info", ", ".join(dict.fromkeys(infos))))
     for host in document["hosts"]:
         yield from _tell_host(host)
+    if "diff" in document:
+        yield from _tell_difference(document["diff"])
     if document["undecided"]:
         yield from _plain(tell("not asked", "; ".join(document["undecided"][:3])))
+
+
+def _tell_difference(difference: Document | None) -> Iterator[Styled]:
+    if difference is None:
+        yield from _plain(tell("diff", "there is no earlier run to compare with"))
+        return
+    texts = [
+        f"{each['sender']}: {each['before']} -> {each['now']}" for each in difference["verdicts"]
+    ]
+    for word in ("new", "gone"):
+        texts += [f"{word}: {each['id']} at {each['where']}" for each in difference[word]]
+    for number, text in enumerate(texts or ["nothing is different"]):
+        since = f" (since {difference['since']})" if not number else ""
+        yield from _plain(tell("" if number else "diff", _shorten(f"{text}{since}")))
 
 
 def _tell_verdict(verdict: Document) -> Iterator[Styled]:
