@@ -197,6 +197,11 @@ def test_the_look_of_a_remote_perspective_alone_does_not_count() -> None:
     looks = (denied, look_at("a.example", NOW))
     grounds.validations["a.example"] = msgspec.structs.replace(good, caa_looks=looks)
     assert lacks_of(grounds) == [(Ground.CAA, "a.example")]
+    remote = msgspec.structs.replace(look_at("a.example", NOW), perspective="far")
+    grounds.recheck = CaaLogged(ORDER, (), (denied, remote))
+    assert lacks_of(grounds) == [(Ground.CAA, "a.example")]
+    grounds.recheck = CaaLogged(ORDER, (), (look_at("a.example", NOW), remote))
+    assert lacks_of(grounds) == []
 
 
 def answers(*asked: tuple[str, str, str, str]) -> tuple[LoggedAnswer, ...]:

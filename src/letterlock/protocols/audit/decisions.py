@@ -167,7 +167,10 @@ class AuthorizationLogged(
 
 
 class CaaLogged(Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="caa"):
-    """CAA was looked up again for an order. `due` says which names needed it, and why."""
+    """CAA was looked up again for an order. `due` says which names needed it, and why.
+
+    The authority's own looks have no perspective; those of remote ones follow.
+    """
 
     order: str
     due: tuple[tuple[str, str], ...]

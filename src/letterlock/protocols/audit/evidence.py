@@ -148,7 +148,8 @@ def find_lacks(
     looks: dict[str, list[LoggedCaaLook]] = {}
     for recheck in (each.decision for each in before if isinstance(each.decision, CaaLogged)):
         for look in recheck.looks:
-            looks.setdefault(look.name, []).append(look)
+            if look.perspective is None:  # the authority's own: others only agree with it
+                looks.setdefault(look.name, []).append(look)
     basis = _Basis(signing.moment, proofs, looks, rules)
     return (*lacks, *(lack for name in certificate.names for lack in basis.find_lacks(name)))
 
