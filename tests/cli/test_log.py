@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -293,3 +294,30 @@ trust_files = ["{tmp_path / "ca.pem"}"]
         assert f"asked {host}[{server.ip}]: no-sni-selfsigned" in capsys.readouterr().out
     assert main(arguments) == 1
     assert f"asked {host}[{server.ip}]: not known" in capsys.readouterr().out
+
+
+def test_a_log_gives_the_tls_reports_that_it_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """RFC 8460, for a server that sends none; `tlsrpt show` reads them without repairs."""
+    monkeypatch.setattr("letterlock.base.config.load.SYSTEM_CONFIG", tmp_path / "none.toml")
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "reports"
+    folder.mkdir()
+    path = write(
+        tmp_path, BAD + make_log(UP, SENT.replace("C555", "C999")).replace("2026-11-22T15", "when")
+    )
+    assert main(["log", "explain", "--tlsrpt", str(folder), path]) == 1
+    said = capsys.readouterr().err
+    assert f"letterlock: 1 reports are in {folder}; 1 deliveries without a known day" in said
+    (report,) = folder.iterdir()
+    assert main(["tlsrpt", "show", "--json", str(report)]) == 0
+    (shown,) = json.loads(capsys.readouterr().out)
+    assert shown["verdict"] == "clean"
+    (policy,) = shown["report"]["policies"]
+    assert (policy["successful"], policy["failed"]) == (1, 1)
+    assert policy["failures"][0]["result_type"] == "certificate-expired"
+    folder.chmod(0o500)
+    if os.geteuid() != 0:
+        assert main(["log", "explain", "--tlsrpt", str(folder), path]) != 0
+    assert main(["log", "explain", "--tlsrpt", str(tmp_path / "none"), path]) == 2

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from letterlock.cli.failures import ExitCode
+from letterlock.cli.failures import CommandFailed, ExitCode
 from letterlock.cli.options import config_option, find_config_or_defaults, json_option
 from letterlock.cli.progress import ProgressBar
 
@@ -64,10 +64,22 @@ SMTP_PORT = 25
     is_flag=True,
     help="Ask hosts of which the log may not know all, with SNI and without.",
 )
+@click.option(
+    "--tlsrpt",
+    "reports_folder",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="Write the TLS reports that the log allows to this folder, by day and domain.",
+)
 @json_option(EXPLAIN_KEYS)
 @config_option
 def explain(
-    files: tuple[str, ...], *, is_probing: bool, as_json: bool, config_path: Path | None
+    files: tuple[str, ...],
+    *,
+    is_probing: bool,
+    reports_folder: Path | None,
+    as_json: bool,
+    config_path: Path | None,
 ) -> int:
     """Tell what became of the mail in a log, why, and what to mend.
 
@@ -90,8 +102,11 @@ def explain(
     if as_json:
         click.echo('{\n  "deliveries": [', nl=False)
     uncertain: dict[tuple[str, str], LoggedDelivery] = {}
+    reports = _Reports(describer, reports_folder) if reports_folder is not None else None
     for number, delivery in enumerate(found):
         summary.add(delivery)
+        if reports is not None:
+            reports.counts.add(delivery)
         if is_probing and len(uncertain) < MAX_PROBED:
             _note_uncertain(delivery, uncertain)
         if as_json:
@@ -99,6 +114,8 @@ def explain(
             click.echo(f"{',' if number else ''}\n    {document}", nl=False)
     causes = [describer.describe_cause(counted) for counted in summary.causes]
     probes = _probe(list(uncertain.values()), config_path) if uncertain else []
+    if reports is not None:
+        reports.write(config_path)
     tally = reader.tally
     counts = {"lines": tally.lines, "unread": tally.unread, "untied": tally.untied}
     if as_json:
@@ -112,6 +129,33 @@ def explain(
     if summary.has_failures:
         return ExitCode.BAD_NEWS
     return ExitCode.UNDECIDED if failures or not causes else ExitCode.FINE
+
+
+class _Reports:
+    """The TLS reports that a log allows."""
+
+    def __init__(self, describer: "Describer", folder: Path) -> None:
+        from letterlock.services.report.from_logs import LogReports  # noqa: PLC0415 - lazy, for -h
+
+        self.counts = LogReports(describer.now, describer.zone)
+        self._folder = folder
+
+    def write(self, config_path: Path | None) -> None:
+        """Write each to a file of its own; what was there under its name is replaced."""
+        from letterlock.node.report_sources import make_submitter  # noqa: PLC0415 - lazy, for -h
+
+        config, _ = find_config_or_defaults(config_path)
+        count = 0
+        try:
+            for name, octets in self.counts.compose(make_submitter(config)):
+                (self._folder / name).write_bytes(octets)
+                count += 1
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise CommandFailed(f"{self._folder}: cannot be written: {reason}") from None
+        undated = self.counts.undated
+        more = f"; {undated} deliveries without a known day are in none" if undated else ""
+        click.echo(f"letterlock: {count} reports are in {self._folder}{more}", err=True)
 
 
 def _note_uncertain(

@@ -23,7 +23,8 @@ QUEUE = "queue"
 def make_submitter(config: Config) -> Submitter:
     """Say who reports: the settings, or what follows from the domains."""
     section = config.tlsrpt
-    contact = section.contact or f"postmaster@{config.domains[0]}"
+    # Who has no settings reports for this machine.
+    contact = section.contact or f"postmaster@{next(iter(config.domains), config.hostname)}"
     organization = section.organization or contact.rpartition("@")[2]
     return Submitter(organization, contact, config.hostname)
 
