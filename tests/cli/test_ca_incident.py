@@ -111,6 +111,9 @@ def test_a_list_is_read_whole_or_not_at_all(
         (("--all", "0102"), "say which"),
         (("xyz",), "SERIAL 'xyz'"),
         (("--url", "ftp://a", "--all"), "--url 'ftp://a'"),
+        (("--url", "https://a/\x1b[2J", "--all"), "--url 'https://a/\\x1b[2J'"),
+        (("--url", 'https://a/"><b>', "--all"), "not an http URL"),
+        (("--url", "https://a/\r\nBcc: b", "--all"), "not an http URL"),
         (("--under", "a b"), "--under 'a b'"),
         (("--from", "yesterday"), "--from 'yesterday': not a time"),
         (("--renew-by", "2020-01-01", "--all"), "has passed"),
@@ -200,6 +203,11 @@ def test_a_log_that_was_changed_is_told(commands: Commands, tmp_path: Path) -> N
     assert f"{head}: not a head" in wrong
     assert "/missing: " in commands.run("audit", "verify", "--head", "/missing", code=2)
     connection = apsw.Connection(str(commands.files.keys / "authority.db"))
+    connection.execute("CREATE TABLE kept AS SELECT * FROM audit_heads")
+    connection.execute("DELETE FROM audit_heads")
+    assert main(["ca", "audit", "verify", "--config", str(commands.files.config)]) == 0
+    assert "note: without a signed head nobody sees" in commands._capsys.readouterr().err
+    connection.execute("INSERT INTO audit_heads SELECT * FROM kept")
     connection.execute("DROP TRIGGER audit_is_not_changed")
     connection.execute('UPDATE audit SET document = \'{"kind":"x"\' WHERE number = 2')
     connection.close()

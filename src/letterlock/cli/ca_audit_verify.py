@@ -131,6 +131,12 @@ def _tell(found: "Verified") -> None:
         click.echo(
             f"letterlock: note: the head of record {number} has no signature of ours", err=True
         )
+    if not found.signed:
+        click.echo(
+            "letterlock: note: without a signed head nobody sees what was cut off at the end: "
+            "give one that was kept elsewhere, with --head FILE",
+            err=True,
+        )
     heads = "1 signed head" if found.signed == 1 else f"{found.signed} signed heads"
     word = "NOT whole" if found.breaks else "whole"
     click.echo(f"{found.head.number} records, {heads}: {word}")

@@ -1,5 +1,6 @@
 """`letterlock ca incident create`: which certificates are affected, why, and until when."""
 
+import re
 import sys
 import time
 from datetime import UTC, datetime
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 GROUNDS = ("signing", "order", "request", "serial", "lint", "validation", "caa")
 METHODS = ("http-01", "dns-01", "tls-alpn-01")
 MAX_SERIALS = 10_000
+# RFC 3986 appendix A, and short enough for a line of a mail (RFC 5322 section 2.1.1).
+_URL = re.compile(r"https?://[^\x00-\x20\"<>\\^`{|}\x7f-\U0010ffff]{1,900}\Z")
 TIME_HELP = "A time in UTC, as 2026-03-06T12:00, or so long from now, as 5d."
 
 
@@ -139,7 +142,7 @@ def _take(options: dict[str, Any], now: datetime) -> "Asked":
     from letterlock.protocols.pki.issuance.revocation_lists import Reason  # noqa: PLC0415 - too
 
     url = options["url"]
-    if url is not None and not url.startswith(("https://", "http://")):
+    if url is not None and not _URL.match(url):
         raise CommandFailed(f"--url {url[:80]!r}: not an http URL", ExitCode.WRONG_USAGE)
     serials = [
         _parse("SERIAL", text, lambda each: parse_serial(each.encode()))
