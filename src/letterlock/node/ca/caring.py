@@ -10,7 +10,6 @@ from letterlock import __version__
 from letterlock.base.clock import Clock
 from letterlock.base.config.sections import Config
 from letterlock.base.log import Log, Service
-from letterlock.node.ca.rules import make_order_profiles
 from letterlock.protocols.acme.fields import parse_url
 from letterlock.protocols.acme.server.places import Places
 from letterlock.protocols.audit.decisions import StartLogged
@@ -38,8 +37,11 @@ from letterlock.storage.queue import StoreUnavailable
 INCIDENTS_AT_ONCE = 4
 AUDITS_AT_ONCE = 2
 PREPARE_AGAIN_SECONDS = 30.0
-ISSUING_TIME = timedelta(hours=1)
-"""Between the last look at an order's authorizations and its signature, at most."""
+MAX_PROOF_AGE = timedelta(days=200, hours=1)
+"""Baseline Requirements 4.2.1, which our settings cannot exceed, and the time that issuing takes.
+
+Not the setting of today: certificates of before it was changed are not to be called faulty.
+"""
 _MAILTO = "mailto:"
 
 
@@ -94,11 +96,9 @@ def make_care(config: Config, tools: CareTools) -> Care:
 def make_evidence_rules(config: Config) -> EvidenceRules:
     """Give what the log must say of each certificate."""
     section = config.ca
-    profiles = make_order_profiles(section).values()
-    longest = max(max(each.reuse, each.order_lifetime) for each in profiles)
     urls = (section.url or f"https://{config.hostname}", *section.former_urls)
     return EvidenceRules(
-        validation_age=longest + ISSUING_TIME,
+        validation_age=MAX_PROOF_AGE,
         own_account=OWN_ACCOUNT,
         own_names=frozenset(parse_url(each).host for each in urls),
     )
