@@ -204,6 +204,26 @@ def test_a_domain_is_summed_up(desk: Desk) -> None:
     assert "company-y.example: 2 reports of 2 senders" in desk.run("summary")[1]
 
 
+def test_policies_as_seen_are_compared_with_what_is_published(desk: Desk) -> None:
+    config = desk.folder / "letterlock.toml"
+    desk.run("import", desk.write("a", make_report()))
+    assert desk.ask("summary", DOMAIN)[1]["policies"][0]["published"] is None
+    for max_age, is_published in (("1d", True), ("2d", False)):
+        text = (
+            'hostname = "mx.company-y.example"\n'
+            f'domains = ["{DOMAIN}"]\n'
+            f'contact = "postmaster@example.org"\ndata_dir = "{desk.folder}/data"\n'
+            f'[publishing.mta_sts]\ndomains = ["{DOMAIN}"]\nmode = "testing"\n'
+            f'mx = ["*.company-y.example"]\nmax_age = "{max_age}"\n'
+        )
+        config.write_text(text)
+        (policy,) = desk.ask("summary", DOMAIN)[1]["policies"]
+        assert policy["published"] is is_published
+        said = " ".join(desk.run("summary", DOMAIN)[1].split())
+        assert ("; as published" in said) is is_published
+        assert ("; NOT what is published now" in said) is not is_published
+
+
 def test_a_domain_that_is_none_is_wrong_usage(desk: Desk) -> None:
     assert desk.run("summary", "not a domain")[0] == 2
 

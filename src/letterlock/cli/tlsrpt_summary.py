@@ -23,6 +23,7 @@ from letterlock.cli.report_store import (
 )
 
 if TYPE_CHECKING:
+    from letterlock.base.config.sections import Config
     from letterlock.services.intake.summary import (
         FailingKind,
         SeenPolicy,
@@ -66,7 +67,10 @@ SUMMARY_KEYS = {
     "policies[].first": "the first day on which somebody did",
     "policies[].last": "the last one",
     "policies[].submitters[]": "who did",
+    "policies[].published": "whether it is the one that this node publishes now; null: it does not "
+    "publish one of that type for the domain",
 }
+Published = tuple[str, ...] | None
 EVER = date.min
 FOREVER = date.max
 MAX_SHOWN = 10
@@ -105,14 +109,32 @@ def summary(
         return summarize(name, results, before, first, until)
 
     found = with_store(config, load)
+    published = _find_published(config, name)
     if as_json:
-        print_json(_describe(found))
+        print_json(_describe(found, published))
     else:
-        _print(found)
+        _print(found, published)
     return ExitCode.BAD_NEWS if found.failures else ExitCode.FINE
 
 
 _NOT_TOLD = "the report tells no more. Whose: not known. Do: ask the sender, at contact-info."
+
+
+def _find_published(config: "Config", domain: str) -> Published:
+    """Give the lines of the MTA-STS policy that we publish for a domain; None: we do not."""
+    if domain not in config.publishing.mta_sts.domains:
+        return None
+    from letterlock.node.publishing import make_policy  # noqa: PLC0415 - lazy, for -h
+    from letterlock.protocols.mta_sts.policy import format_policy  # noqa: PLC0415 - as above
+    from letterlock.services.intake.summary import normalize_policy  # noqa: PLC0415 - as above
+
+    return normalize_policy("sts", format_policy(make_policy(config)).splitlines())
+
+
+def _is_published(policy: "SeenPolicy", published: Published) -> bool | None:
+    if published is None or policy.type != "sts":
+        return None
+    return policy.strings == published
 
 
 def _print_domains(since: date, found: list["DomainCount"], as_json: bool) -> None:  # noqa: FBT001
@@ -146,7 +168,7 @@ def describe_sessions(kind: str, sessions: "Sessions") -> dict[str, Any]:
     }
 
 
-def _describe(found: "Summary") -> dict[str, Any]:
+def _describe(found: "Summary", published: Published) -> dict[str, Any]:
     return {
         "domain": found.domain,
         "since": found.since.isoformat(),
@@ -162,7 +184,10 @@ def _describe(found: "Summary") -> dict[str, Any]:
         ],
         "failures": [describe_failing(each) for each in found.failures],
         "submitters": [_describe_submitter(each) for each in found.submitters],
-        "policies": [describe_seen(each) for each in found.policies],
+        "policies": [
+            {**describe_seen(each), "published": _is_published(each, published)}
+            for each in found.policies
+        ],
     }
 
 
@@ -213,7 +238,7 @@ def describe_seen(policy: "SeenPolicy") -> dict[str, Any]:
     }
 
 
-def _print(found: "Summary") -> None:
+def _print(found: "Summary", published: Published) -> None:
     from letterlock.base.log import make_printable  # noqa: PLC0415 - lazy, for -h
     from letterlock.cli.story_text import tell  # noqa: PLC0415 - as above
 
@@ -231,7 +256,9 @@ def _print(found: "Summary") -> None:
         _echo(tell("" if place else "senders", _format_submitter(submitter)))
     _echo_more(len(found.submitters), "senders")
     for place, policy in enumerate(found.policies[:MAX_SHOWN]):
-        _echo(tell("" if place else "policies", format_seen(policy)))
+        note = {True: "; as published", False: "; NOT what is published now", None: ""}
+        text = format_seen(policy) + note[_is_published(policy, published)]
+        _echo(tell("" if place else "policies", text))
     _echo_more(len(found.policies), "policies")
 
 

@@ -221,7 +221,8 @@ def _list_policies(results: Iterable[KeptResult]) -> list[SeenPolicy]:
     found: dict[tuple[str, tuple[str, ...]], list[KeptResult]] = {}
     for each in results:
         if each.strings:
-            found.setdefault((_type(each), _normalize(each)), []).append(each)
+            strings = normalize_policy(_type(each), each.strings)
+            found.setdefault((_type(each), strings), []).append(each)
     seen = [
         SeenPolicy(
             *(kind, strings, min(each.day for each in group), max(each.day for each in group)),
@@ -232,9 +233,9 @@ def _list_policies(results: Iterable[KeptResult]) -> list[SeenPolicy]:
     return sorted(seen, key=lambda each: (each.last, each.first, each.strings), reverse=True)
 
 
-def _normalize(result: KeptResult) -> tuple[str, ...]:
+def normalize_policy(kind: str, strings: Iterable[str]) -> tuple[str, ...]:
     """Leave out what reporters write differently: blanks, the order of lines, hex digits' case."""
-    lines = (" ".join(line.replace(":", ": ", 1).split()) for line in result.strings)
-    if result.type == "tlsa":
+    lines = (" ".join(line.replace(":", ": ", 1).split()) for line in strings)
+    if kind == "tlsa":
         return tuple(sorted(line.lower() for line in lines))
-    return tuple(sorted(lines))
+    return tuple(sorted(line for line in lines if line))
