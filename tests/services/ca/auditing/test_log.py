@@ -183,6 +183,7 @@ async def test_a_long_log_is_verified_in_steps(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("letterlock.services.ca.auditing.log.PAGE", 4)
+    monkeypatch.setattr("letterlock.services.ca.auditing.log.STEP_PAGE", 4)
     monkeypatch.setattr("letterlock.services.ca.auditing.log.MAX_PAGES", 2)
     await scene.write(18)
     positions, due = [], scene.clock.now()
