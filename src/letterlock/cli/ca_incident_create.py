@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 GROUNDS = ("signing", "order", "request", "serial", "lint", "validation", "caa")
 METHODS = ("http-01", "dns-01", "tls-alpn-01")
 MAX_SERIALS = 10_000
-# RFC 3986 appendix A, and short enough for a line of a mail (RFC 5322 section 2.1.1).
+# RFC 3986 §2 (characters), and short enough for a line of a mail (RFC 5322 §2.1.1).
 _URL = re.compile(r"https?://[^\x00-\x20\"<>\\^`{|}\x7f-\U0010ffff]{1,900}\Z")
 TIME_HELP = "A time in UTC, as 2026-03-06T12:00, or so long from now, as 5d."
 
