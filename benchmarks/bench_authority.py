@@ -156,7 +156,7 @@ def _take(authority: MeasuredAuthority, row: Row, count: int) -> Sample:
     words = [sys.executable, "-m", "benchmarks.acme_load", json.dumps(asdict(load))]
     done = subprocess.run(words, capture_output=True, text=True, cwd=environment.ROOT, check=False)
     if done.returncode:
-        raise RuntimeError(f"{authority.name}, {row.title}: {done.stderr}")
+        raise RuntimeError(f"{authority.name}, {row.title}: {done.stderr.strip()}")
     cpu = authority.cpu_seconds() - before
     figures = LoadFigures(**json.loads(done.stdout))
     return Sample(cpu / figures.issued, figures)
