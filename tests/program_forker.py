@@ -1,9 +1,9 @@
 """A process that has loaded the whole program, and forks for each run of it that a test asks for.
 
 Loading the node's modules is four fifths of a node's start, and tests start hundreds. What is
-forked is a process as any other: its own arguments, environment, descriptors, signals and exit
-code. Only that it loads what it needs is not seen: tests of starting, of the command line and of
-the demo start new interpreters. Asked through `tests/programs.py`.
+forked is a process as any other: its own arguments, environment, current folder, descriptors,
+signals and exit code. Only that it loads what it needs is not seen: tests of starting, of the
+command line and of the demo start new interpreters. Asked through `tests/programs.py`.
 """
 
 import gc
@@ -33,6 +33,7 @@ class Request(TypedDict):
 
     arguments: list[str]
     environment: dict[str, str]
+    folder: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,7 @@ def main() -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     time.tzset()
+    os.chdir(request["folder"])
     sys.argv[1:] = request["arguments"]
     runpy.run_module("letterlock", run_name="__main__", alter_sys=True)
 

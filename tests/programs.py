@@ -40,7 +40,11 @@ class ForkedProgram:
         self._answers, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         reader, writer = os.pipe()
         self.stderr: IO[str] = os.fdopen(reader)
-        request = Request(arguments=[*arguments], environment=command_environment())
+        request = Request(
+            arguments=[*arguments],
+            environment=command_environment(),
+            folder=str(Path.cwd()),
+        )
         octets = json.dumps(request).encode()
         assert len(octets) <= MAX_REQUEST_BYTES
         with theirs, Path(os.devnull).open() as nothing:
