@@ -167,7 +167,7 @@ async def test_what_is_left_stands_with_its_certificate(authority: AuthorityStor
     found = await authority.list_standing(INCIDENT.id, START, 0, 9)
     assert [each.affected for each in found] == affected
     assert [each.certificate.id for each in found] == [f"certificate-{at}" for at in range(1, 5)]
-    assert await authority.list_standing(INCIDENT.id, START, 0, 9, is_changed=True) == ()
+    assert await authority.list_changed(INCIDENT.id, START, START, 0, 9) == ()
     assert await authority.list_standing(INCIDENT.id, START + 90 * DAY, 0, 9) == ()
     noted = replace(affected[0], revoked=LATER)
     assert await authority.commit([ChangeAffected(affected[0], noted)])
@@ -197,12 +197,19 @@ async def test_replaced_is_what_has_its_replacement(
     if is_issued:
         valid = replace(order.order, status=OrderStatus.VALID)
         assert await authority.commit([ChangeOrder(order.order, valid)])
-    found = await authority.list_standing(INCIDENT.id, START, 0, 9, is_changed=True)
+    found = await authority.list_changed(INCIDENT.id, START, START, 0, 9)
     assert [(each.certificate, each.is_replaced) for each in found] == [
         (replaced, is_issued),
         (revoked, False),
         (pending, False),
     ]
+    # What is noted waits until it is due.
+    noted = replace(affected[0], replaced=LATER)
+    assert await authority.commit([ChangeAffected(affected[0], noted)])
+    waiting = await authority.list_changed(INCIDENT.id, START, START, 0, 9)
+    assert [each.certificate for each in waiting] == [revoked, pending]
+    assert len(await authority.list_changed(INCIDENT.id, LATER, LATER, 0, 9)) == 3
+    assert await authority.list_changed(INCIDENT.id, START + 90 * DAY, LATER, 0, 9) == ()
 
 
 async def test_how_it_stands_is_noted_once(authority: AuthorityStore) -> None:

@@ -162,11 +162,16 @@ class IncidentReads(Protocol):
     ) -> tuple[Affected, ...]: ...
 
     async def list_standing(
-        self, incident_id: str, now: datetime, after: int, limit: int, *, is_changed: bool = False
+        self, incident_id: str, now: datetime, after: int, limit: int
     ) -> tuple[Standing, ...]:
-        """List those that have not ended and are not noted as revoked.
+        """List those that have not ended and are not noted as revoked."""
 
-        `is_changed`: only those that an order replaces, or that are revoked.
+    async def list_changed(
+        self, incident_id: str, now: datetime, replaced_until: datetime, after: int, limit: int
+    ) -> tuple[Standing, ...]:
+        """List those of these that an order replaces, or that are revoked.
+
+        Of those that are noted as replaced: those that were until a moment.
         """
 
     async def find_untold_account(self, incident_id: str) -> str | None:

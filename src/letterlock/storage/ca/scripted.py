@@ -235,10 +235,17 @@ class ScriptedStore:
         return await self._engine.list(partial(incidents.list_affected, incident_id, after, limit))
 
     async def list_standing(
-        self, incident_id: str, now: datetime, after: int, limit: int, *, is_changed: bool = False
+        self, incident_id: str, now: datetime, after: int, limit: int
     ) -> tuple[Standing, ...]:
         return await self._engine.list(
-            partial(incidents.list_standing, incident_id, now, after, limit, is_changed=is_changed)
+            partial(incidents.list_standing, incident_id, now, after, limit)
+        )
+
+    async def list_changed(
+        self, incident_id: str, now: datetime, replaced_until: datetime, after: int, limit: int
+    ) -> tuple[Standing, ...]:
+        return await self._engine.list(
+            partial(incidents.list_changed, incident_id, now, replaced_until, after, limit)
         )
 
     async def find_untold_account(self, incident_id: str) -> str | None:

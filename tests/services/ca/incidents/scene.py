@@ -64,6 +64,7 @@ class Scene:
         self.mail = FakeMail()
         self.revocations: list[tuple[str, Reason, str, bool]] = []
         self.is_refusing = False
+        self.revoking_takes = timedelta()
 
     async def issue(self, *owners: int) -> list[Issued]:
         """Issue a certificate for each owner, account 1 or 2."""
@@ -106,6 +107,7 @@ class Scene:
         """Do what `services.ca.revoking` does, as far as an incident sees it."""
         if self.is_refusing:
             return False
+        self.clock.move(self.revoking_takes)
         before = issued.certificate
         after = replace(before, revoked=self.clock.now())
         if not await self.store.commit((ChangeCertificate(before, after),)):

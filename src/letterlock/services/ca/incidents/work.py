@@ -33,7 +33,8 @@ from letterlock.storage.ca.kept import Claimed, Issued, Lease
 LEASE = timedelta(minutes=10)
 LOOK_AGAIN = timedelta(minutes=1)
 PAGE = 200
-MAX_PAGES = 50
+STEP = timedelta(minutes=3)
+"""A step ends within its lease."""
 MAX_TOLD = 200
 REVOKED_AT_ONCE = 16
 
@@ -55,7 +56,11 @@ class IncidentStore(TellingStore, Protocol):
     async def load_certificate(self, certificate_id: str) -> Issued | None: ...
 
     async def list_standing(
-        self, incident_id: str, now: datetime, after: int, limit: int, *, is_changed: bool = False
+        self, incident_id: str, now: datetime, after: int, limit: int
+    ) -> tuple[Standing, ...]: ...
+
+    async def list_changed(
+        self, incident_id: str, now: datetime, replaced_until: datetime, after: int, limit: int
     ) -> tuple[Standing, ...]: ...
 
     async def count_affected(self, incident_id: str, now: datetime) -> IncidentCounts: ...
@@ -102,22 +107,29 @@ class IncidentWork:
 
     async def _revoke_what_is_due(self, incident: Incident) -> datetime:
         """Go through what changed, at the deadline through all; gives when to go on."""
-        after = 0
-        now = self._clock.now()
-        due = [now + LOOK_AGAIN]
-        if incident.renew_by > now:
+        end = self._clock.monotonic() + STEP.total_seconds()
+        due = [self._clock.now() + LOOK_AGAIN]
+        if incident.renew_by > self._clock.now():
             due.append(incident.renew_by)
-        for _ in range(MAX_PAGES):
+        after = 0
+        while self._clock.monotonic() <= end:
             now = self._clock.now()
             is_deadline = now >= incident.renew_by
-            page = await self._store.list_standing(
-                incident.id, now, after, PAGE, is_changed=not is_deadline
-            )
+            page = await self._list(incident, now, after, is_deadline=is_deadline)
             due += await self._settle(incident, page, now, is_deadline=is_deadline)
             if len(page) < PAGE:
                 return max(min(due), now)
+            # What is settled is listed no more: a step that begins anew goes on with the rest.
             after = page[-1].affected.number
-        return now
+        return self._clock.now()
+
+    async def _list(
+        self, incident: Incident, now: datetime, after: int, *, is_deadline: bool
+    ) -> tuple[Standing, ...]:
+        if is_deadline:
+            return await self._store.list_standing(incident.id, now, after, PAGE)
+        until = now - self._rules.after_replaced
+        return await self._store.list_changed(incident.id, now, until, after, PAGE)
 
     async def _settle(
         self, incident: Incident, page: Sequence[Standing], now: datetime, *, is_deadline: bool

@@ -53,7 +53,10 @@ _STANDING = f"""
     WHERE incident_id = ?
 """  # noqa: S608 - constants
 _LEFT = f"{_STANDING} AND revoked IS NULL AND affected.not_after > ? {_PAGE}"
-_CHANGED = f"{_STANDING} AND revoked IS NULL AND affected.not_after > ? AND is_open = 0 {_PAGE}"
+_CHANGED = f"""
+    {_STANDING} AND revoked IS NULL AND affected.not_after > ? AND is_open = 0
+    AND (replaced IS NULL OR replaced <= ?) {_PAGE}
+"""
 _UNTOLD = f"{_STANDING} AND told IS NULL AND affected.account_id = ? {_PAGE}"
 _UNTOLD_ACCOUNT = """
     SELECT account_id FROM affected WHERE incident_id = ? AND told IS NULL
@@ -146,10 +149,17 @@ def list_affected(incident_id: str, after: int, limit: int) -> Script[tuple[Affe
 
 
 def list_standing(
-    incident_id: str, now: datetime, after: int, limit: int, *, is_changed: bool
+    incident_id: str, now: datetime, after: int, limit: int
 ) -> Script[tuple[Standing, ...]]:
-    sql = _CHANGED if is_changed else _LEFT
-    rows = yield sql, (incident_id, to_micros(now), after, limit)
+    rows = yield _LEFT, (incident_id, to_micros(now), after, limit)
+    return (yield from _stand(rows))
+
+
+def list_changed(
+    incident_id: str, now: datetime, replaced_until: datetime, after: int, limit: int
+) -> Script[tuple[Standing, ...]]:
+    moments = (to_micros(now), to_micros(replaced_until))
+    rows = yield _CHANGED, (incident_id, *moments, after, limit)
     return (yield from _stand(rows))
 
 
