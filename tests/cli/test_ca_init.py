@@ -71,6 +71,8 @@ def test_what_it_could_not_be_started_with_is_told_at_once(
     ("words", "reason"),
     [
         (("no host",), "HOSTNAME 'no host': "),
+        (("192.0.2.1",), "HOSTNAME '192.0.2.1': an address is no name"),
+        (("ca.example.org", "--name", "a\nb"), r"--name 'a\nb': a text of printable"),
         (("ca.example.org", "--permit", "other.example"), "--permit: it must allow ca.example.org"),
         (("ca.example.org", "--permit", "a b"), "--permit 'a b': no network, and as a domain: "),
         (("ca.example.org", "--config", "x"), "--config has the settings: give no others"),

@@ -160,8 +160,11 @@ def _write_settings(
         "contact": f"postmaster@{host}",
         "data_dir": SYSTEM_DATA if is_system else "data",
     }
-    if options["name"]:
-        settings["ca.name"] = options["name"]
+    if name := options["name"]:
+        if not str(name).isprintable():
+            message = f"--name {name!r}: a text of printable characters"
+            raise CommandFailed(message, ExitCode.WRONG_USAGE)
+        settings["ca.name"] = name
     settings |= _take_permitted(host, options["permit"])
     if options["is_private"]:
         settings |= {
@@ -184,6 +187,9 @@ def _parse_host(text: str | None) -> "Domain":
     if "." not in host:
         # RFC 3986 lets it be in a URL; linters of certificates, and many programs, do not.
         message = f"HOSTNAME {name!r}: give the whole name by which clients reach it, with a dot"
+        raise CommandFailed(message, ExitCode.WRONG_USAGE)
+    if host.rpartition(".")[2].isdigit():
+        message = f"HOSTNAME {name!r}: an address is no name: give the one that leads there"
         raise CommandFailed(message, ExitCode.WRONG_USAGE)
     return host
 
