@@ -11,7 +11,11 @@ from letterlock.base.config.load import parse_config
 from letterlock.base.config.sections import Config
 from letterlock.base.errors import LocalError
 from letterlock.node.ca.keys import ISSUING, ROOT, load_issuers, name_files, require_authority
-from letterlock.node.ca.making import make_authority_files, make_authority_with_store
+from letterlock.node.ca.making import (
+    make_authority_files,
+    make_authority_with_store,
+    name_authority,
+)
 from letterlock.node.ca.root_watch import RootWatch
 from letterlock.node.ca.root_work import RootPlace, renew_root_crl
 from letterlock.node.ca.stores import open_store
@@ -53,6 +57,14 @@ def test_what_was_made_issues_and_leads_to_its_root(made: Config) -> None:
     subject = issuer.certificate.subject.rfc4514_string()
     assert subject == "CN=House Issuing ca.example.org,O=House"
     assert issuer.authority.issuer.places.crl_url(1).startswith(CRLS)
+
+
+def test_a_root_and_what_is_below_it_never_have_one_name(tmp_path: Path) -> None:
+    """RFC 5280 §6.1: one that is issued by its own name counts as self-issued."""
+    config = read(tmp_path, f"[ca]\nname = '{'long ' * 20}'")
+    root, issuing = (name_authority(config, which) for which in ("Root", "Issuing"))
+    assert root != issuing
+    assert issuing.common_name.endswith(f" Issuing {config.hostname}")
 
 
 def test_the_names_it_is_for_bind_its_own_certificate(made: Config) -> None:

@@ -57,6 +57,8 @@ from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.written_once import PUBLIC_MODE, write_once
 
 ROOT_CRL_LIFETIME = timedelta(days=365)
+MAX_NAME = 64  # RFC 5280 appendix A.1: ub-common-name, ub-organization-name
+MAX_NAME_SHOWN = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +158,9 @@ def sign_root_crl(issuer: Issuer, clock: Clock) -> KeptCrl:
 
 
 def name_authority(config: Config, which: str) -> AuthorityName:
-    """Give the name of an authority of ours; `which` says which."""
-    return AuthorityName(f"{config.ca.name} {which} {config.hostname}"[:64], config.ca.name[:64])
+    """Give the name of an authority of ours; `which` says which, however long the others are."""
+    common_name = f"{config.ca.name[:MAX_NAME_SHOWN]} {which} {config.hostname}"
+    return AuthorityName(common_name[:MAX_NAME], config.ca.name[:MAX_NAME])
 
 
 @contextmanager
