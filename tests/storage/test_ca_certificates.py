@@ -124,6 +124,17 @@ async def test_a_serial_number_that_was_revoked_gets_no_certificate(
     assert not await authority.commit([AddCertificate(make_issued(1))])
 
 
+async def test_a_key_that_was_blocked_meanwhile_gets_no_certificate(
+    authority: AuthorityStore,
+) -> None:
+    """Baseline Requirements 6.1.1.3: who revokes all certificates of a key has seen all then."""
+    issued = make_issued(1)
+    blocked = BlockedKey(issued.spki_sha256, START, "it was shown")
+    assert await authority.commit([AddSerial(reserve(1)), BlockKey(blocked)])
+    assert not await authority.commit([AddCertificate(issued)])
+    assert await authority.list_of_key(issued.spki_sha256, 0, 9) == ()
+
+
 async def test_certificates_are_listed_by_what_they_have_in_common(
     authority: AuthorityStore,
 ) -> None:

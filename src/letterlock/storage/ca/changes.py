@@ -108,7 +108,10 @@ class AddSerial:
 
 @dataclass(frozen=True, slots=True)
 class AddCertificate:
-    """Refused where its serial number was not taken for its order, has one, or is revoked."""
+    """Refused where its serial number was not taken for its order, has one, or is revoked.
+
+    And where its key is blocked: who blocks one lists its certificates then, and misses none.
+    """
 
     issued: Issued
 

@@ -262,6 +262,24 @@ async def test_a_key_that_was_blocked_meanwhile_is_not_certified(office: Office)
     assert "known to be compromised" in order.error.detail
 
 
+async def test_what_is_signed_when_its_key_is_blocked_is_thrown_away(office: Office) -> None:
+    """Baseline Requirements 6.1.1.3, 4.9.1.1: or who revokes all of a key would miss it."""
+    claimed = await office.add_order("mx.example")
+    key = kept.BlockedKey(digest_spki(CERTIFICATE_KEY.public_key()), office.clock.now(), "found")
+
+    async def before(steps: Sequence[changes.Change], _: object) -> None:
+        if any(isinstance(each, changes.AddCertificate) for each in steps):
+            office.store.before = do_nothing
+            assert await office.kept.commit([changes.BlockKey(key)])
+
+    office.store.before = before
+    assert await office.issuing().do(claimed) is None
+    order = await office.find_order(claimed)
+    assert order.error is not None
+    assert "known to be compromised" in order.error.detail
+    assert len(office.signatures) == 1
+
+
 async def test_the_dates_of_an_order_are_not_given(office: Office) -> None:
     """RFC 8555 §7.4: honoured or refused; newOrder refuses them before."""
     claimed = await office.add_order("mx.example", not_after=office.clock.now() + DAY)

@@ -26,7 +26,7 @@ _USE_SERIAL = """
     WHERE serial = ? AND issuer = ? AND order_id = ? AND is_used = 0 AND NOT EXISTS (
         SELECT 1 FROM revocations
         WHERE revocations.issuer = serials.issuer AND revocations.serial = serials.serial
-    ) RETURNING 1
+    ) AND NOT EXISTS (SELECT 1 FROM blocked_keys WHERE spki_sha256 = ?) RETURNING 1
 """
 _UNUSED_SERIALS = """
     SELECT serials.serial, serials.issuer, order_id, profile, serials.moment, serials.not_after
@@ -92,7 +92,7 @@ def add_certificate(change: AddCertificate) -> Script[None]:
     if new.chain_count != len(issued.chains):
         raise ValueError(f"certificate {new.id} has not as many chains as it says")
     serial, issuer = name_values(new.name)
-    require((yield _USE_SERIAL, (serial, issuer, new.order_id)))
+    require((yield _USE_SERIAL, (serial, issuer, new.order_id, issued.spki_sha256)))
     chains = [(sha256(pem).hexdigest(), pem) for pem in issued.chains]
     for each in chains:
         yield _ADD_CHAIN, each
