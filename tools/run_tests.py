@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 APART = {
     "tests/storage": 1,
+    "tests/demo": 1,
     "tests/protocols": 1,
     "tests/services": 2,
     "tests/journeys": 4,

@@ -106,7 +106,7 @@ print(json.dumps([facts.policy_text, facts.error]))
 """
 
 
-@pytest.mark.parametrize("processes", [6])
+@pytest.mark.parametrize("processes", [3, pytest.param(6, marks=pytest.mark.proof)])
 async def test_many_processes_fetch_a_policy_once(tmp_path: Path, processes: int) -> None:
     """RFC 8461 §3.3: whoever asks at the same time waits for the one that fetches."""
     async with policy_host(issue(("mta-sts.example.org",))) as host:
