@@ -21,6 +21,7 @@ from letterlock.demo.stage import Stage
 from letterlock.demo.telling import CannotGoOn, hand_in_quietly
 from letterlock.protocols.incidents.serials import format_serial
 from letterlock.protocols.policy.verdict import Outcome
+from letterlock.services.ca.working import LOOK_SECONDS
 from letterlock.storage.ca.kept import Issued
 
 WHY = "the file of http-01 was taken from anybody"
@@ -131,8 +132,12 @@ def _tell_renewal(screen: Screen, old: Sequence[Issued], new: Sequence[Issued]) 
 
 
 async def _wait_until_revoked(stage: Stage, old: Sequence[Issued], clock: Clock) -> None:
-    """Wait for the CRL. Raises CannotGoOn."""
-    for _ in range(int((RENEW_BY_SECONDS + PATIENCE_SECONDS) / _LOOK_SECONDS)):
+    """Wait for the CRL. Raises CannotGoOn.
+
+    Another process made the incident: the authority sees it when it looks for work next.
+    """
+    patience = LOOK_SECONDS + RENEW_BY_SECONDS + PATIENCE_SECONDS
+    for _ in range(int(patience / _LOOK_SECONDS)):
         if _serials(old) <= await stage.authority.list_revoked(old[0], clock):
             return
         await asyncio.sleep(_LOOK_SECONDS)
