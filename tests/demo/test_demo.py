@@ -312,6 +312,12 @@ def test_another_port_is_tried_when_one_is_taken(monkeypatch: pytest.MonkeyPatch
     assert {address.port for address in addresses} == {tries[-1]}
 
 
+def test_another_port_for_the_challenges_is_tried_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = refuse_to_listen(monkeypatch, errno.EADDRINUSE, times=2)
+    assert stage.find_free_port() == tries[2]
+    assert len(tries) == 3
+
+
 def refuse_to_listen(
     monkeypatch: pytest.MonkeyPatch, number: int, *, times: int = 1000
 ) -> list[int]:

@@ -6,10 +6,11 @@ that take mail have the same port, since port 25 needs root.
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from letterlock.base.clock import Clock
 from letterlock.base.config.values import ListenAddress
@@ -42,6 +43,7 @@ ROOT_FILE, TRUSTED_FILE = "root.pem", "trusted.pem"
 """Who the authority's own server is trusted by, and who the sender trusts: one and the same."""
 
 _PORT_TRIES = 20
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ async def _policy_host(
 @contextmanager
 def listening() -> Iterator[tuple[Listeners, Listeners]]:
     """Listen for the sender and the receiver, on a port that is free at all three addresses."""
-    sending, receiving = _open_listeners()
+    sending, receiving = _try_ports(_open_listeners)
     try:
         yield sending, receiving
     finally:
@@ -152,27 +154,32 @@ def listening() -> Iterator[tuple[Listeners, Listeners]]:
 
 def find_free_port() -> int:
     """Find one that nobody has now, at any address that proves a name."""
+    return _try_ports(_find_port)
+
+
+def _find_port() -> int:
     with closing(Listeners()) as first, closing(Listeners()) as others:
         first.open([ListenAddress(RIGHT_IP, 0)], workers=1)
         port = first.addresses[0].port
-        others.open([ListenAddress(ip, port) for ip in (WRONG_IP, POLICY_HOST_IP)], workers=1)
+        others.open([ListenAddress(ip, port) for ip in (POLICY_HOST_IP, WRONG_IP)], workers=1)
         return port
 
 
-def _open_listeners() -> tuple[Listeners, Listeners]:
+def _try_ports(attempt: Callable[[], _Found]) -> _Found:
+    """Try again while a port that is free at one address is another program's at the next."""
     for _ in range(_PORT_TRIES - 1):
         try:
-            return _open_once()
+            return attempt()
         except LocalError as error:
             if _is_address_missing(error):
                 raise LocalError(
                     f"the demo needs {SENDER_IP}, {RIGHT_IP} and {WRONG_IP}; where loopback has "
                     "only the first, as on macOS: sudo ifconfig lo0 alias ADDRESS, for each other"
                 ) from error
-    return _open_once()
+    return attempt()
 
 
-def _open_once() -> tuple[Listeners, Listeners]:
+def _open_listeners() -> tuple[Listeners, Listeners]:
     sending, receiving = Listeners(), Listeners()
     sending.open([ListenAddress(SENDER_IP, 0)], workers=1)
     port = sending.addresses[0].port

@@ -57,7 +57,7 @@ from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.written_once import PUBLIC_MODE, write_once
 
 ROOT_CRL_LIFETIME = timedelta(days=365)
-MAX_NAME = 64  # RFC 5280 appendix A.1: ub-common-name, ub-organization-name
+MAX_NAME = 64  # RFC 5280 §A.1: ub-common-name, ub-organization-name
 MAX_NAME_SHOWN = 32
 
 
