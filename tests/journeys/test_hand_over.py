@@ -137,7 +137,7 @@ def test_a_reload_loses_no_connection_and_no_session(rounds: int, tmp_path: Path
         for _ in range(rounds):
             replace_workers(node, node.reload)
             callers.wait_taken(3 * CLIENTS)
-    assert callers.lost == []
+    assert callers.lost == [], node.log
     assert callers.told_to_come_back == 0
     assert callers.longest < LONGEST_SECONDS
 
@@ -151,7 +151,7 @@ def test_the_end_of_a_worker_loses_no_connection(rounds: int, tmp_path: Path) ->
             # A second end in a row would leave its place empty for a while.
             node.reload()
             callers.wait_taken(3 * CLIENTS)
-    assert callers.lost == []
+    assert callers.lost == [], node.log
     assert callers.told_to_come_back <= rounds * CLIENTS
     assert callers.longest < LONGEST_SECONDS
 
