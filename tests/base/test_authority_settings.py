@@ -119,6 +119,19 @@ def _place(proxy: str) -> str:
             'profiles = [{ name = "a", description = "b", keys = [] }]',
             "ca.profiles[1].keys: must hold at least one",
         ),
+        # Baseline Requirements 3.2.2.4.7, .19 to .21 (tokens), 4.2.1 (proofs), 6.3.2.
+        (
+            'profiles = [{ name = "a", description = "b", order_lifetime = "31d" }]',
+            "ca.profiles[1].order_lifetime: must be from 1h to 30d",
+        ),
+        (
+            'profiles = [{ name = "a", description = "b", reuse = "201d" }]',
+            "ca.profiles[1].reuse: must be from 0s to 200d",
+        ),
+        (
+            'profiles = [{ name = "a", description = "b", lifetime = "201d" }]',
+            "ca.profiles[1].lifetime: must be from 6d to 200d",
+        ),
         (
             'profiles = [{ name = "a", description = "b" }, { name = "a", description = "c" }]',
             "ca.profiles[2].name: stands here twice",

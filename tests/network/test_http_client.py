@@ -49,7 +49,10 @@ async def serving(answer: bytes, seen: list[bytes]) -> AsyncIterator[int]:
 
 
 async def test_what_a_server_says_comes_whole() -> None:
-    """RFC 9112 §6.3: also where the connection's end is the body's."""
+    """RFC 9112 §6.3: also where the connection's end is the body's.
+
+    RFC 8555 §6.1: who asks is said.
+    """
     seen: list[bytes] = []
     async with serving(b"HTTP/1.1 200 OK\r\n\r\nall of it", seen) as port:
         response = await make().ask(HttpRequest(HOST, "/7.crl", port), BOUNDS)
@@ -58,6 +61,7 @@ async def test_what_a_server_says_comes_whole() -> None:
     lines = seen[0].split(b"\r\n")
     assert lines[0] == b"GET /7.crl HTTP/1.1"
     assert f"Host: {HOST}:{port}".encode() in lines
+    assert b"User-Agent: letterlock" in lines
 
 
 async def test_what_is_too_long_or_too_late_is_given_up() -> None:
