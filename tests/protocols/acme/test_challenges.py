@@ -97,6 +97,9 @@ ISSUER = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "An authority")
 IDENTIFIERS = ("mx.example.org", "192.0.2.1", "2001:db8::1")
 
 
+OTHER_EXTENSION = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.127")
+
+
 def encode(
     *names: x509.GeneralName, digest: bytes = b"\x04\x20" + sha256(b"abc.def").digest(), **how: bool
 ) -> bytes:
@@ -119,6 +122,10 @@ def encode(
             x509.UnrecognizedExtension(ACME_IDENTIFIER, digest),
             critical=how.get("is_critical", True),
         )
+    if how.get("has_another"):
+        builder = builder.add_extension(
+            x509.UnrecognizedExtension(OTHER_EXTENSION, digest), critical=True
+        )
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
@@ -138,6 +145,7 @@ def test_a_certificate_of_ours_proves_its_name(text: str) -> None:
 
 NAME = x509.DNSName("mx.example.org")
 DIGEST = sha256(b"abc.def").digest()
+DOUBLED = encode(NAME, has_another=True).replace(b"\x07\x01\x7f", b"\x07\x01\x1f")
 
 
 @pytest.mark.parametrize(
@@ -156,6 +164,8 @@ DIGEST = sha256(b"abc.def").digest()
         (encode(NAME, digest=b"\x04\x1f" + DIGEST[1:]), "another key authorization"),
         (encode(NAME, digest=DIGEST), "another key authorization"),
         (encode(NAME, digest=b"\x04\x20" + DIGEST + b"\x00"), "another key authorization"),
+        # RFC 5280 §4.2: no extension stands there twice.
+        (DOUBLED, "can't be read"),
         (b"", "can't be read"),
         (b"\x30\x00", "can't be read"),
         (encode(NAME)[:-1], "can't be read"),
