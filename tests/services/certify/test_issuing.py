@@ -23,6 +23,7 @@ from tests.acme_server import BASE, TOKEN, FakeAcmeServer, refuse, respond
 from tests.fakes import START, FakeClock
 
 KEY = ec.generate_private_key(ec.SECP256R1())
+RENEWAL_INFO = {"renewalInfo": f"{BASE}/renewal-info"}
 
 
 @dataclass
@@ -251,7 +252,7 @@ async def test_an_order_is_placed_without_replaces_where_that_is_refused(
     kind: str, status: int
 ) -> None:
     """RFC 9773 §5, and servers that know neither the old certificate nor whose it was."""
-    here = await scene()
+    here = await scene(FakeAcmeServer(directory=RENEWAL_INFO))
     here.server.replies["new-order"].append(refuse(kind, status))
     issued = await here.issue(order("a.example", replaces="a.b"), FakeSolver())
     assert isinstance(issued, Issued)
@@ -268,11 +269,21 @@ async def test_an_order_is_placed_without_replaces_where_that_is_refused(
     ],
 )
 async def test_a_refusal_for_another_reason_is_not_asked_for_twice(kind: str, status: int) -> None:
-    here = await scene()
+    here = await scene(FakeAcmeServer(directory=RENEWAL_INFO))
     here.server.replies["new-order"].append(refuse(kind, status))
     outcome = await here.issue(order("a.example", replaces="a.b"), FakeSolver())
     assert kind in lines(outcome)[0]
     assert len(here.server.paths("new-order")) == 1
+
+
+@pytest.mark.parametrize("directory", [{}, RENEWAL_INFO])
+async def test_replaces_is_told_where_renewal_information_is(directory: dict[str, str]) -> None:
+    """RFC 9773 §5."""
+    here = await scene(FakeAcmeServer(directory=dict(directory)))
+    issued = await here.issue(order("a.example", replaces="a.b"), FakeSolver())
+    assert isinstance(issued, Issued)
+    (asked,) = here.server.paths("new-order")
+    assert ("replaces" in asked) == bool(directory)
 
 
 PROBLEM = {"type": "urn:ietf:params:acme:error:caa", "detail": "CAA forbids"}

@@ -6,7 +6,7 @@ lead to a certificate is in `issuing`.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Generic, TypeVar
 
@@ -86,7 +86,10 @@ class Authority:
         self._client = client
 
     async def order(self, request: OrderRequest) -> Seen[Order] | AcmeFailed:
-        """Place an order; a profile that the server has not is not asked for."""
+        """Place an order; a profile that the server has not is not asked for.
+
+        What it `replaces` is told to servers with renewal information alone (RFC 9773 §5).
+        """
         directory = await self._client.fetch_directory()
         if isinstance(directory, AcmeFailed):
             return directory
@@ -94,6 +97,8 @@ class Authority:
             known = ", ".join(sorted(directory.profiles)) or "none"
             text = f"the authority has no profile {request.profile!r}; it has: {known}"
             return AcmeFailed(text)
+        if directory.renewal_info is None:
+            request = replace(request, replaces=None)  # RFC 9773 §5
         answer = await self._post(directory.new_order, format_order(request))
         if isinstance(answer, AcmeFailed):
             return answer
