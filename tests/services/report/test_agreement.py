@@ -206,7 +206,7 @@ async def store(folder: Path, sessions: list[Session]) -> Path:
 
 
 async def test_what_is_read_of_the_report_is_what_happened(tmp_path: Path) -> None:
-    """Rules 184, 186 and 200."""
+    """Rules 84, 184, 186 and 200."""
     assert len(KINDS) == 20
     kinds = [*KINDS, *random.Random(8460).choices(KINDS, k=SESSIONS - len(KINDS))]
     path = await store(tmp_path, [kind.make(number) for number, kind in enumerate(kinds)])
