@@ -20,9 +20,10 @@ _HEAD = "$TTL 300\n@ SOA ns.example. host.example. 1 3600 600 86400 60\n@ NS ns.
 _UNKNOWN_ALGORITHM = "200"
 _WITHOUT_DS = (Signing.UNSIGNED, Signing.ISLAND)
 _VALID = (timedelta(hours=-1), timedelta(days=7))
+# Unbound forgives a tenth of the validity, at most a day (val-sig-skew-max).
 _VALIDITY = {
-    Signing.EXPIRED: (timedelta(days=-30), timedelta(days=-1)),
-    Signing.NOT_YET_VALID: (timedelta(days=1), timedelta(days=8)),
+    Signing.EXPIRED: (timedelta(days=-30), timedelta(days=-2)),
+    Signing.NOT_YET_VALID: (timedelta(days=2), timedelta(days=9)),
 }
 
 
