@@ -100,7 +100,7 @@ class _Home:
 
     certificates = None
     limits = ServerLimits()
-    is_crowded = False
+    is_crowded = is_ending = False
 
     def __init__(self, clock: SystemClock, log: LineLog) -> None:
         self.now = clock.monotonic

@@ -54,6 +54,9 @@ class ConnectionHome(Protocol):
     @property
     def is_crowded(self) -> bool: ...
 
+    @property
+    def is_ending(self) -> bool: ...
+
     def now(self) -> float: ...
 
     def begin(self, connection: "Connection", peer: Peer) -> tuple[ServerSession, SessionOwner]: ...
@@ -102,6 +105,9 @@ class Connection(asyncio.Protocol):
             # Nothing of theirs is unread: closed at once, they hold no descriptor.
             self._is_expecting_end = True
             self._session.refuse(refusal)
+        elif self._server.is_ending:
+            self._is_expecting_end = True
+            self._session.shut_down()
         else:
             self._session.greet()
 

@@ -22,6 +22,8 @@ from letterlock.protocols.smtp.server_session import (
 SWEEP_SECONDS = 1.0
 END_SECONDS = 30.0
 """How long messages that are being stored are waited for at the end."""
+_ARRIVAL_TURNS = 3
+"""Of the event loop, in which one that was accepted comes to be begun: asyncio's; uvloop's is 1."""
 
 
 class SmtpServer:
@@ -46,6 +48,7 @@ class SmtpServer:
         self._gates: set[ProxyGate] = set()
         self._proxies = proxies
         self._tasks: asyncio.TaskGroup | None = None
+        self._is_ending = False
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -84,11 +87,14 @@ class SmtpServer:
             server.close()
 
     async def wait_empty(self) -> None:
-        """Return when no connection is left."""
+        """Return when no connection is left; one that was accepted just now counts."""
+        await _let_arrive()
         await self._empty.wait()
 
     async def _end_all(self) -> None:
         """Let messages that are being stored get their reply; end everything else."""
+        self._is_ending = True
+        await _let_arrive()
         for gate in tuple(self._gates):
             gate.shut_down()
         for connection in tuple(self._connections):
@@ -126,6 +132,11 @@ class SmtpServer:
         count = len(self._connections) + len(self._gates)
         return bool(self._limits.connections) and count > self._limits.connections
 
+    @property
+    def is_ending(self) -> bool:
+        """Who comes now is told to come back."""
+        return self._is_ending
+
     def begin(self, connection: Connection, peer: Peer) -> tuple[ServerSession, SessionOwner]:
         self._connections.add(connection)
         self._empty.clear()
@@ -146,3 +157,9 @@ class SmtpServer:
     def _note_emptiness(self) -> None:
         if not (self._connections or self._gates):
             self._empty.set()
+
+
+async def _let_arrive() -> None:
+    """Let those be begun that were accepted already: event loops do it in a later turn."""
+    for _ in range(_ARRIVAL_TURNS):
+        await asyncio.sleep(0)
