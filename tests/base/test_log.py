@@ -4,8 +4,13 @@ import io
 import json
 import os
 import re
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from select import PIPE_BUF
 
 import pytest
@@ -260,3 +265,51 @@ def test_what_nobody_took_until_the_end_is_counted(monkeypatch: pytest.MonkeyPat
         for _ in range(3):
             log.write(Service.SMTP, "x")
     assert told == ["3 lines of the log are lost: nobody took them"]
+
+
+class SlowSink(Sink):
+    """Lets other threads go on while it takes."""
+
+    def take(self, records: Sequence[bytes]) -> int:
+        time.sleep(0)
+        return super().take(records)
+
+
+@pytest.mark.parametrize("is_gathered", [True, False])
+def test_any_thread_may_write_and_each_line_is_there_once(is_gathered: bool) -> None:
+    sink = SlowSink()
+    log = make_log(sink)
+
+    def write_many(name: str) -> None:
+        for number in range(300):
+            log.write(Service.NODE, f"{name} {number}")
+
+    turns: list[Callable[[], None]] = []
+    gathered = log.gathered(turns.append) if is_gathered else nullcontext()
+    with gathered, ThreadPoolExecutor(4) as threads:
+        writing = [threads.submit(write_many, name) for name in "abcd"]
+        write_many("loop")
+        for each in writing:
+            each.result()
+        assert len(turns) == is_gathered  # `call_soon` is for the loop's own thread
+    names = Counter(line.split()[-2] for line in sink.lines)
+    assert names == dict.fromkeys((*"abcd", "loop"), 300)
+    assert len(set(sink.lines)) == len(sink.lines)
+
+
+def test_a_child_has_nothing_of_its_parents_that_waits(tmp_path: Path) -> None:
+    """Not its lines, and not a lock that another thread had."""
+    sink = Sink()
+    sink.room = 0
+    log = make_log(sink)
+    log.write(Service.NODE, "the parent's")
+    sink.room = 10
+    with log._lock:
+        child = os.fork()
+        if child == 0:
+            log.write(Service.NODE, "the child's")
+            (tmp_path / "lines").write_text("".join(sink.lines))
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    (line,) = (tmp_path / "lines").read_text().splitlines()
+    assert line.endswith(f"[{child}]: the child's")

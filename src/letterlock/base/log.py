@@ -8,6 +8,7 @@ what is hidden in `redaction`, what happens when nobody takes them in `log_outbo
 import os
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -73,7 +74,10 @@ Later = Callable[[float, Callable[[], None]], object]
 
 
 class LineLog:
-    """Gives events their form and a sink their lines. `complain` is told of a sink's faults."""
+    """Gives events their form and a sink their lines. `complain` is told of a sink's faults.
+
+    Any thread may write.
+    """
 
     def __init__(
         self,
@@ -89,8 +93,12 @@ class LineLog:
         self._fault = ""
         self._process = os.getpid()
         self._outbox = Outbox(sink, self._tell_loss)
+        # Around the form, the outbox and the sink.
+        self._lock = threading.Lock()
         self._soon: Soon | None = None
         self._later: Later | None = None
+        self._loop_thread = 0
+        """Whose `_soon` and `_is_planned` are."""
         self._is_planned = False
 
     def write(
@@ -112,8 +120,11 @@ class LineLog:
         soon = self._soon
         if soon is None:
             # It may be a child by now; within `gathered` it is known to be the same.
-            self._form.process = os.getpid()
-        self._outbox.add(self._form.format(service, text, queue_id, given))
+            self._note_process()
+        elif self._loop_thread != threading.get_ident():
+            soon = None
+        with self._lock:
+            self._outbox.add(self._form.format(service, text, queue_id, given))
         if soon is None:
             self._send_patiently(_PATIENT_TRIES)
         elif not self._is_planned:
@@ -124,19 +135,18 @@ class LineLog:
     def gathered(self, soon: Soon, later: Later | None = None) -> Iterator[None]:
         """Write together what is logged in one turn of an event loop.
 
-        `soon` is its `call_soon`; `later`, its `call_later`, tries again when the sink is busy. To
-        be used from that loop's thread alone. Outside of this each line is written at once, and
-        waited for a moment.
+        `soon` is its `call_soon`; `later`, its `call_later`, tries again when the sink is busy.
+        Outside of this, and in other threads, each line is written at once, and waited for a
+        moment.
         """
-        if (process := os.getpid()) != self._process:
-            # What waits from before the fork is our parent's.
-            self._outbox.clear()
-            self._process = process
-        self._soon, self._later, self._form.process = soon, later, process
+        self._note_process()
+        self._loop_thread = threading.get_ident()
+        self._soon, self._later = soon, later
         try:
             yield
         finally:
             self._soon = self._later = None
+            self._is_planned = False
             self._send_patiently(_LAST_TRIES)
             if left := len(self._outbox) + self._outbox.lost:
                 self._complain(f"{left} lines of the log are lost: nobody took them")
@@ -148,19 +158,27 @@ class LineLog:
             self._later(RETRY_SECONDS, self._send)
 
     def _send_patiently(self, tries: int) -> None:
-        self._is_planned = False
         for _ in range(tries):
             if self._try_sending():
                 return
             time.sleep(_PAUSE_SECONDS)
 
     def _try_sending(self) -> bool:
-        is_done = self._outbox.send()
-        fault = self._sink.fault
-        if fault and fault != self._fault:
+        with self._lock:
+            is_done = self._outbox.send()
+            before, fault = self._fault, self._sink.fault
+            self._fault = fault
+        if fault and fault != before:
             self._complain(f"the log cannot be written, its lines wait: {fault}")
-        self._fault = fault
         return is_done
+
+    def _note_process(self) -> None:
+        """Begin anew after a fork: what waits is our parent's, and so may be who has the lock."""
+        if (process := os.getpid()) != self._process:
+            self._outbox.clear()
+            self._lock = threading.Lock()
+            self._process = process
+        self._form.process = process
 
     def _tell_loss(self, count: int) -> bytes:
         text = f"warning: {count} lines of the log are lost: they came faster than it took them"
