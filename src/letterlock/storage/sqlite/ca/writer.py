@@ -102,7 +102,7 @@ class Writer:
             self._is_closed = True
             self._gathering.finish()
         await self._idle.wait()
-        self._thread.end()
+        await asyncio.to_thread(self._thread.end)
         await asyncio.to_thread(self._disconnect)
         self._wal.close()
 
@@ -231,14 +231,17 @@ class _Thread:
         self._loop = loop
         self._queue: queue.SimpleQueue[tuple[Callable[[], None], _Then] | None]
         self._queue = queue.SimpleQueue()
-        threading.Thread(target=self._run, name="authority-commit", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="authority-commit", daemon=True)
+        self._thread.start()
 
     def do(self, work: Callable[[], None], then: _Then) -> None:
         """Do work; then, on the loop, `then` is given its error."""
         self._queue.put((work, then))
 
     def end(self) -> None:
+        """Return when all was done and the thread is no more."""
         self._queue.put(None)
+        self._thread.join()
 
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:
