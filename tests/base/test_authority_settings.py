@@ -156,6 +156,20 @@ def test_more_remote_perspectives_than_there_are_would_end_all_validation() -> N
     assert error.startswith("2: ca.validation.min_remotes: 0 are in perspectives")
 
 
+@pytest.mark.parametrize(
+    ("setting", "wanted"),
+    [
+        ("needs_dnssec = false", "a public authority validates DNSSEC"),
+        ("private_names = true", "a public authority issues for names of the public DNS only"),
+    ],
+)
+def test_what_a_private_authority_may_a_public_one_may_not(setting: str, wanted: str) -> None:
+    """Baseline Requirements 3.2.2.8.1: DNSSEC is validated for every look; 4.2.2: names."""
+    assert not _read(f"[ca.validation]\n{setting}\n").ca.public
+    (error,) = _explain(f"[ca]\npublic = true\n[ca.validation]\n{setting}\n")
+    assert wanted in error
+
+
 def test_two_perspectives_have_two_names() -> None:
     place = "{ name = 'far', region = 'ARIN', resolver = '127.0.0.1' }"
     (error,) = _explain(f"[ca.validation]\nperspectives = [{place}, {place}]\n")

@@ -230,7 +230,8 @@ class CaValidationSection:
 
     needs_dnssec: bool = True
     """Whether the resolver's word on DNSSEC must count: that it is on this machine, `dns.trust_ad`
-    is set, or `dns.backend` is `libunbound`. Only for names that are private this may be false."""
+    is set, or `dns.backend` is `libunbound`. Only for names that are private this may be false, and
+    not where `ca.public` is set."""
 
     private_names: bool = False
     """Whether names may be below a top-level domain that the public DNS does not know, such as

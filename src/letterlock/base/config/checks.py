@@ -302,10 +302,24 @@ def _check_authority(section: CaSection) -> Iterator[Conflict]:
         message = f"{len(places)} are in perspectives: nothing could ever be validated"
         others: tuple[KeyPath, ...] = (("ca", "validation", "perspectives"),)
         yield Conflict(("ca", "validation", "min_remotes"), message, others)
+    yield from _check_public(section)
     if not section.listen:
         yield Conflict(("ca", "listen"), "must hold an address")
     yield from _check_authority_keys(section)
     yield from _check_authority_database(section)
+
+
+def _check_public(section: CaSection) -> Iterator[Conflict]:
+    """What only private authorities may do without (Baseline Requirements 3.2.2.8.1, 4.2.2)."""
+    if not section.public:
+        return
+    others: tuple[KeyPath, ...] = (("ca", "public"),)
+    if not section.validation.needs_dnssec:
+        message = "a public authority validates DNSSEC"
+        yield Conflict(("ca", "validation", "needs_dnssec"), message, others)
+    if section.validation.private_names:
+        message = "a public authority issues for names of the public DNS only"
+        yield Conflict(("ca", "validation", "private_names"), message, others)
 
 
 def _check_authority_keys(section: CaSection) -> Iterator[Conflict]:
