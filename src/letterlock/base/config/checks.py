@@ -310,7 +310,7 @@ def _check_authority(section: CaSection) -> Iterator[Conflict]:
 
 
 def _check_public(section: CaSection) -> Iterator[Conflict]:
-    """What only private authorities may do without (Baseline Requirements 3.2.2.8.1, 4.2.2)."""
+    """Find what only a private one may do without (Baseline Requirements 3.2.2.8.1, 4.2.2)."""
     if not section.public:
         return
     others: tuple[KeyPath, ...] = (("ca", "public"),)
