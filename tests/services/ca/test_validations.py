@@ -128,6 +128,7 @@ async def test_a_name_that_is_proved_is_valid_with_its_look_at_caa_and_its_recor
     (logged,) = authority.logged
     assert logged.name == name
     assert logged.problem is None
+    assert (logged.method, logged.requirements) == ("dns-01", "2.2.6")  # BR 3.2.2.4
     assert [each.type for each in logged.looks[0].lookups] == ["TXT"]
     assert [each.type for each in logged.caa_looks[0].lookups] == ["CAA"]
     assert logged.caa_looks[0].accounts == ("https://ca.example/account/an-account-id-00",)

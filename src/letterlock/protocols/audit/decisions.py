@@ -134,7 +134,8 @@ class ValidationLogged(Struct, frozen=True, omit_defaults=True, tag_field="kind"
     """A challenge was looked at, and CAA after it. `problem` None: the name is proved.
 
     The first look of each is the authority's own, the others are those of remote perspectives;
-    `quorum` is `3/4`: how many of the remote ones agree.
+    `quorum` is `3/4`: how many of the remote ones agree. `requirements` is the version of the
+    Baseline Requirements whose method it was (3.2.2.4, 3.2.2.5); None: kept before we wrote it.
     """
 
     authorization: str
@@ -146,6 +147,7 @@ class ValidationLogged(Struct, frozen=True, omit_defaults=True, tag_field="kind"
     quorum: str | None = None
     caa_quorum: str | None = None
     problem: LoggedProblem | None = None
+    requirements: str | None = None
 
     @property
     def subject(self) -> str:

@@ -28,6 +28,8 @@ from letterlock.services.ca.validating.perspectives import Corroboration, Report
 from letterlock.services.ca.validating.validate import Validation
 
 MAX_STEPS = 50
+BASELINE_REQUIREMENTS = "2.2.6"
+"""The version that `validating` follows: to be kept with each proof (3.2.2.4, 3.2.2.5)."""
 
 
 def describe_validation(
@@ -45,6 +47,7 @@ def describe_validation(
         quorum=str(control.quorum) if control.quorum is not None else None,
         caa_quorum=str(caa.quorum) if caa is not None and caa.quorum is not None else None,
         problem=describe_problem(validation.problem),
+        requirements=BASELINE_REQUIREMENTS,
     )
 
 
