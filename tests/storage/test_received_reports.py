@@ -86,6 +86,51 @@ async def test_a_report_is_kept_octet_for_octet_and_as_what_it_says(store: Recei
     assert await store.load_octets(listed.id + 1) is None
 
 
+def posted(**changes: Any) -> ReceivedReport:
+    return replace(received(**changes), way=Way.HTTPS)
+
+
+async def test_what_was_posted_counts_and_says_so(store: ReceivedStore) -> None:
+    """Whose it is nobody proved: its submitter is marked wherever it is told."""
+    assert await store.keep([posted()]) == [True]
+    (listed,) = await store.list_reports(domain=None, since=EVER, limit=10)
+    assert (listed.way, listed.submitter) == (Way.HTTPS, "company-x.example (posted)")
+    (result,) = await store.list_results(DOMAIN, DAY, NEXT_DAY)
+    assert result.submitter == "company-x.example (posted)"
+
+
+async def test_what_was_posted_is_a_copy_of_what_is_proved(store: ReceivedStore) -> None:
+    """RFC 8460 §3: a reporter may send to each rua; its sessions count once."""
+    assert await store.keep([received()]) == [True]
+    assert await store.keep([posted()]) == [False]
+    (listed,) = await store.list_reports(domain=None, since=EVER, limit=10)
+    assert (listed.way, listed.copies) == (Way.IMPORT, 1)
+    assert len(await store.list_results(DOMAIN, DAY, NEXT_DAY)) == 1
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_what_is_proved_takes_the_place_of_what_was_posted(
+    store: ReceivedStore, *, at_once: bool
+) -> None:
+    """Anybody can post first, under an id that can be guessed."""
+    if at_once:
+        assert await store.keep([posted(), received()]) == [True, True]
+    else:
+        assert await store.keep([posted()]) == [True]
+        assert await store.keep([posted()]) == [False]
+        assert await store.keep([received()]) == [True]
+    (listed,) = await store.list_reports(domain=None, since=EVER, limit=10)
+    assert (listed.way, listed.submitter) == (Way.IMPORT, "company-x.example")
+    (result,) = await store.list_results(DOMAIN, DAY, NEXT_DAY)
+    assert result.submitter == "company-x.example"
+
+
+async def test_what_does_not_count_takes_no_place(store: ReceivedStore) -> None:
+    assert await store.keep([posted()]) == [True]
+    assert await store.keep([received(Standing.UNAUTHENTICATED)]) == [True]
+    assert await count(store) == 2
+
+
 async def test_the_same_report_is_kept_once_and_its_copies_are_counted(
     store: ReceivedStore,
 ) -> None:

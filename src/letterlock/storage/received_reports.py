@@ -36,6 +36,8 @@ RESULT_COLUMNS = (
 """What `make_result_rows` gives."""
 MAX_DOMAINS = 100
 """Of the domains of one report that a list tells; its rows have all."""
+POSTED = " (posted)"
+"""Stands behind a submitter that nothing but the report itself tells of."""
 
 
 class Way(StrEnum):
@@ -71,6 +73,11 @@ class ReceivedReport(Struct, frozen=True):
     octets: bytes
     repairs: tuple[str, ...] = ()
     note: str = ""
+
+    @property
+    def told_submitter(self) -> str:
+        """Whose report it is, as it is told everywhere: what was posted proves nobody."""
+        return f"{self.submitter}{POSTED}" if self.way is Way.HTTPS else self.submitter
 
     @property
     def day(self) -> date:
@@ -147,7 +154,8 @@ class ReceivedStore(Protocol):
 
         The same is what has the same submitter, report-id, dates and domains (RFC 8460 §4.4 asks
         for no more than a unique id, and not all are); one that counts is never the same as one
-        that does not.
+        that does not. One that was posted is a copy of one whose submitter is proved; and one
+        that is proved takes the place of one that was posted, since anybody can post first.
         """
 
     async def list_reports(
@@ -187,7 +195,10 @@ Row = tuple[str | int | bytes | None, ...]
 def make_report_row(received: ReceivedReport) -> Row:
     """Give the values of REPORT_COLUMNS."""
     report = received.report
-    domains = sorted({each.domain for each in report.policies if each.domain} if report else ())
+    domains = _list_domains(received)
+    fingerprint = _find_fingerprint(received, domains)
+    if received.way is Way.HTTPS:
+        fingerprint = _find_posted(fingerprint)
     facts = ReportFacts(repairs=received.repairs)
     if report is not None:
         facts = ReportFacts(
@@ -196,16 +207,33 @@ def make_report_row(received: ReceivedReport) -> Row:
             received.repairs,
         )
     return (
-        _find_fingerprint(received, domains),
+        fingerprint,
         received.day.isoformat(),
         to_micros(received.received),
         received.way.value,
         received.standing.value,
-        to_text(received.submitter),
+        to_text(received.told_submitter),
         to_text(received.note),
         _to_json(facts),
         zlib.compress(received.octets),
     )
+
+
+def find_proved(received: ReceivedReport) -> bytes | None:
+    """Give the fingerprint of the same report, proved; None for one that was not posted."""
+    if received.way is not Way.HTTPS:
+        return None
+    return _find_fingerprint(received, _list_domains(received))
+
+
+def find_posted(received: ReceivedReport, fingerprint: bytes) -> bytes | None:
+    """Give the fingerprint of the same report, posted; None where this one does not replace it.
+
+    `fingerprint` is that of its row.
+    """
+    if received.way is Way.HTTPS or received.standing is not Standing.COUNTED:
+        return None
+    return _find_posted(fingerprint)
 
 
 def make_result_rows(number: int, received: ReceivedReport) -> Iterator[Row]:
@@ -254,6 +282,11 @@ def unpack_octets(packed: bytes) -> bytes:
     return zlib.decompress(packed)
 
 
+def _list_domains(received: ReceivedReport) -> list[str]:
+    report = received.report
+    return sorted({each.domain for each in report.policies if each.domain} if report else ())
+
+
 def _to_json(value: object) -> str:
     return _encode(value).decode()
 
@@ -276,3 +309,8 @@ def _find_fingerprint(received: ReceivedReport, domains: Sequence[str]) -> bytes
         what = (received.submitter, report.report_id, report.start, report.end, domains)
     whole = (received.standing is Standing.COUNTED, report is not None, what)
     return hashlib.sha256(_encode(whole)).digest()
+
+
+def _find_posted(fingerprint: bytes) -> bytes:
+    """Give the fingerprint of the same report where it was posted."""
+    return hashlib.sha256(b"posted" + fingerprint).digest()

@@ -14,6 +14,8 @@ from letterlock.storage.received_reports import (
     ListedReport,
     ReceivedReport,
     Row,
+    find_posted,
+    find_proved,
     make_report_row,
     make_result_rows,
     take_domain_row,
@@ -29,6 +31,10 @@ _ADD = f"""
     ON CONFLICT (fingerprint) DO UPDATE SET copies = received_reports.copies + 1
     RETURNING id, copies
 """  # noqa: S608 - constants
+_COUNT_COPY = """
+    UPDATE received_reports SET copies = copies + 1 WHERE fingerprint = $1 RETURNING true
+"""
+_REPLACE = "DELETE FROM received_reports WHERE fingerprint = ANY($1::bytea[]) RETURNING id"
 _ADD_RESULTS = f"""
     INSERT INTO received_results ({", ".join(RESULT_COLUMNS)})
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[],
@@ -81,11 +87,19 @@ class PostgresReceived:
         async def keep(connection: Connection) -> list[bool]:
             are_new = [False] * len(rows)
             results: list[Row] = []
+            replaced: list[bytes] = []
             for place in order:
+                proved = find_proved(reports[place])
+                if proved is not None and await connection.fetchval(_COUNT_COPY, proved):
+                    continue
                 number, copies = await connection.fetchrow(_ADD, *rows[place])
                 are_new[place] = not copies
                 if not copies:
                     results += make_result_rows(number, reports[place])
+                    replaced += _list_replaced(reports[place], rows[place])
+            if replaced:
+                gone = {number for (number,) in await connection.fetch(_REPLACE, replaced)}
+                results = [row for row in results if row[0] not in gone]
             if results:
                 await connection.execute(_ADD_RESULTS, *map(list, zip(*results, strict=True)))
             return are_new
@@ -115,3 +129,9 @@ class PostgresReceived:
     async def forget(self, before: date, unproved_before: datetime) -> int:
         values = (before.isoformat(), to_micros(unproved_before))
         return len(await self._database.fetch(_FORGET, *values))
+
+
+def _list_replaced(report: ReceivedReport, row: Row) -> list[bytes]:
+    """List the fingerprints of the same report where it was only posted."""
+    posted = find_posted(report, row[0]) if isinstance(row[0], bytes) else None
+    return [] if posted is None else [posted]

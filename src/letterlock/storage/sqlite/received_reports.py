@@ -14,6 +14,8 @@ from letterlock.storage.received_reports import (
     KeptResult,
     ListedReport,
     ReceivedReport,
+    find_posted,
+    find_proved,
     make_report_row,
     make_result_rows,
     take_domain_row,
@@ -35,6 +37,9 @@ _ADD_RESULT = f"""
     INSERT INTO received_results ({", ".join(RESULT_COLUMNS)})
     VALUES ({", ".join("?" for _ in RESULT_COLUMNS)})
 """  # noqa: S608 - constants
+_COUNT_COPY = "UPDATE received_reports SET copies = copies + 1 WHERE fingerprint = ? RETURNING id"
+_REPLACE = "DELETE FROM received_reports WHERE fingerprint = ? RETURNING id"
+_REMOVE_RESULTS = "DELETE FROM received_results WHERE report = ?"
 _LIST = f"""
     SELECT {", ".join(LISTED_COLUMNS)} FROM received_reports
     WHERE day >= ?1 AND (?2 IS NULL OR id < ?2) AND (?3 IS NULL OR id IN (
@@ -74,14 +79,18 @@ class SqliteReceived:
 
     async def keep(self, reports: Sequence[ReceivedReport]) -> list[bool]:
         # Hashing and packing are no work for a transaction.
-        rows = [make_report_row(each) for each in reports]
+        rows = [(make_report_row(each), find_proved(each)) for each in reports]
 
         def keep(connection: apsw.Connection) -> list[bool]:
             are_new = []
-            for row, report in zip(rows, reports, strict=True):
+            for (row, proved), report in zip(rows, reports, strict=True):
+                if proved is not None and fetch_rows(connection, _COUNT_COPY, (proved,)):
+                    are_new.append(False)
+                    continue
                 ((number, copies),) = fetch_rows(connection, _ADD, row)
                 if not copies:
                     connection.executemany(_ADD_RESULT, make_result_rows(number, report))
+                    _replace_posted(connection, report, row[0])
                 are_new.append(not copies)
             return are_new
 
@@ -119,3 +128,13 @@ class SqliteReceived:
 
     async def _read(self, sql: str, *values: Value) -> list[tuple[Any, ...]]:
         return await self._database.read(lambda connection: fetch_rows(connection, sql, values))
+
+
+def _replace_posted(
+    connection: apsw.Connection, report: ReceivedReport, fingerprint: Value
+) -> None:
+    """Remove the same report where it was only posted."""
+    posted = find_posted(report, fingerprint) if isinstance(fingerprint, bytes) else None
+    if posted is not None:
+        for (number,) in fetch_rows(connection, _REPLACE, (posted,)):
+            connection.execute(_REMOVE_RESULTS, (number,))
