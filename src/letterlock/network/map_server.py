@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, cast
 
 from letterlock.base.clock import Clock
-from letterlock.base.waiting import wait_for_event
+from letterlock.base.waiting import let_arrive, wait_for_event
 from letterlock.protocols.maps.messages import BadQuery, Event, Reply, Status, Violation
 from letterlock.protocols.maps.socketmap import SocketmapReader, format_socketmap_reply
 from letterlock.protocols.maps.tcp_table import TcpTableReader, format_tcp_reply
@@ -139,6 +139,7 @@ class MapServer:
     async def _end_all(self) -> None:
         for server in self._servers:
             server.close()
+        await let_arrive()
         for connection in tuple(self._connections):
             connection.finish()
         await wait_for_event(self._empty, END_SECONDS)

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 
 from letterlock.base.clock import Clock
-from letterlock.base.waiting import wait_for_event
+from letterlock.base.waiting import let_arrive, wait_for_event
 from letterlock.network.proxy_gate import Proxies, ProxyGate
 from letterlock.network.server_certificates import ServerCertificates
 from letterlock.network.server_limits import ServerLimits
@@ -22,8 +22,6 @@ from letterlock.protocols.smtp.server_session import (
 SWEEP_SECONDS = 1.0
 END_SECONDS = 30.0
 """How long messages that are being stored are waited for at the end."""
-_ARRIVAL_TURNS = 3
-"""Of the event loop, in which one that was accepted comes to be begun: asyncio's; uvloop's is 1."""
 
 
 class SmtpServer:
@@ -88,13 +86,13 @@ class SmtpServer:
 
     async def wait_empty(self) -> None:
         """Return when no connection is left; one that was accepted just now counts."""
-        await _let_arrive()
+        await let_arrive()
         await self._empty.wait()
 
     async def _end_all(self) -> None:
         """Let messages that are being stored get their reply; end everything else."""
         self._is_ending = True
-        await _let_arrive()
+        await let_arrive()
         for gate in tuple(self._gates):
             gate.shut_down()
         for connection in tuple(self._connections):
@@ -157,9 +155,3 @@ class SmtpServer:
     def _note_emptiness(self) -> None:
         if not (self._connections or self._gates):
             self._empty.set()
-
-
-async def _let_arrive() -> None:
-    """Let those be begun that were accepted already: event loops do it in a later turn."""
-    for _ in range(_ARRIVAL_TURNS):
-        await asyncio.sleep(0)
