@@ -17,8 +17,8 @@ from letterlock.protocols.pki.anchors import TrustAnchors
 from letterlock.services.check.asking import Asker, Door
 from letterlock.services.deliver.anchors import AnchorFiles
 
-CONNECTIONS = 2
-"""With the host's name, and without."""
+CONNECTIONS = 3
+"""With the host's name, without, and with another name that the address has."""
 SECONDS = 20.0
 
 

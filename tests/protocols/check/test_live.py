@@ -280,6 +280,14 @@ def test_a_group_that_a_quantum_computer_breaks_is_told() -> None:
     assert find(domain) == {"no-post-quantum-group": Severity.INFO}
 
 
+def test_an_address_that_had_its_connections_is_told_and_is_no_fault() -> None:
+    left_out = Probe(AskedSni.OWN, State.NOT_TESTED, HOST, detail="not tested")
+    domain = make_domain(make_address(left_out, state=State.NOT_TESTED), sts=ENFORCE)
+    assert find(domain) == {"host-not-asked": Severity.INFO}
+    verdict = judge_domain(SENDERS[0], domain, anchors(), NOW)
+    assert (verdict.verdict, verdict.reason) == (None, "not tested")
+
+
 def test_who_does_not_talk_to_us_has_not_failed() -> None:
     blocked = Probe(AskedSni.OWN, State.BLOCKED, HOST, detail="it said 421 busy")
     domain = make_domain(make_address(blocked, state=State.BLOCKED), sts=ENFORCE)

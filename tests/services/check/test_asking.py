@@ -18,7 +18,9 @@ from tests.fakes import FakeClock
 from tests.network.certificates import issue
 
 HOST = "mx.example.org"
+HOST2 = "mx2.example.org"
 DOOR = Door(ip_address("192.0.2.1"), 25, HOST)
+OTHER = Door(DOOR.ip, DOOR.port, HOST2)
 TOO_OLD = HandshakeFailed(FailureCause.VERSION, "no common version")
 
 
@@ -37,7 +39,7 @@ class World:
     times: list[float] = field(default_factory=list)
 
     async def probe(self, door: Door, question: ProbeQuestion) -> Probe:
-        assert (door.ip, door.port) == (DOOR.ip, DOOR.port)
+        assert door.ip == DOOR.ip
         self.asked.append(question)
         self.times.append(self.clock.monotonic())
         return self.answer(question)
@@ -86,12 +88,134 @@ async def test_domains_share_what_an_address_showed() -> None:
     first = await asker.ask(DOOR)
     assert await asker.ask(DOOR) is first
     assert len(world.asked) == 3
-    # Another name at the same address is another question, at the same pace.
-    await asker.ask(Door(DOOR.ip, DOOR.port, "mx2.example.org"))
-    assert world.times == [0.0, 1.5, 3.0, 4.5, 6.0, 7.5]
-    asker.forget(DOOR)
+    # A name more would be a fourth connection.
+    (other,) = await asker.ask(OTHER)
+    assert other.state is State.NOT_TESTED
+    assert other.detail == "not tested: 3 connections to this address are as many as are allowed"
+    assert len(world.asked) == 3
+    # Another service of the address is another host's, maybe.
+    await asker.ask(Door(DOOR.ip, 465, HOST))
+    assert len(world.asked) == 6
+
+
+async def test_a_further_name_is_one_connection_more_where_they_are_left() -> None:
+    world = World(answer)
+    asker = world.asker(5)
+    first = await asker.ask(DOOR)
+    other = await asker.ask(OTHER)
+    assert [each.sni for each in other] == ["mx2.example.org", None, "unknown.invalid", HOST2]
+    assert [each.state for each in other][:3] == [State.OK] * 3
+    assert other[1:3] == first[1:3]
+    assert other[3].state is State.NOT_TESTED
+    assert world.times == [0.0, 1.5, 3.0, 4.5, 6.0]
+
+
+async def test_one_certificate_for_all_names_tells_of_those_that_it_is_good_for() -> None:
+    def answer_all(question: ProbeQuestion) -> Probe:
+        chain = issue(("*.example.org",)).chain_der
+        handshake = Handshake("TLSv1.3", "AES", 256, None, question.sni, chain)
+        return Probe(
+            question.asked,
+            State.OK,
+            question.sni,
+            handshake=handshake,
+            is_starttls_offered=True,
+            offers_requiretls=question.asked is AskedSni.OWN,
+            detail="TLS",
+        )
+
+    world = World(answer_all)
+    asker = world.asker()
     await asker.ask(DOOR)
-    assert len(world.asked) == 9
+    own, *rest = await asker.ask(OTHER)
+    assert (own.asked, own.sni, own.state) == (AskedSni.OWN, HOST2, State.OK)
+    assert isinstance(own.handshake, Handshake)
+    assert (own.handshake.sni, own.offers_requiretls) == (HOST2, True)
+    assert own.detail == "TLS (as for any name: not asked once more)"
+    assert [each.state for each in rest] == [State.OK, State.OK, State.NOT_TESTED]
+    (stranger,) = await asker.ask(Door(DOOR.ip, DOOR.port, "mx.example.net"))
+    assert stranger.state is State.NOT_TESTED
+    assert len(world.asked) == 3
+
+
+async def test_where_names_get_certificates_of_their_own_nothing_follows_from_others() -> None:
+    def answer_each(question: ProbeQuestion) -> Probe:
+        name = question.sni if question.asked is AskedSni.WRONG else HOST2
+        chain = issue((name or "",)).chain_der
+        handshake = Handshake("TLSv1.3", "AES", 256, None, question.sni, chain)
+        return Probe(question.asked, State.OK, question.sni, None, handshake)
+
+    asker = World(answer_each).asker()
+    await asker.ask(DOOR)
+    assert (await asker.ask(OTHER))[0].state is State.NOT_TESTED
+
+
+async def test_who_put_us_off_is_asked_again_when_that_is_wanted() -> None:
+    """RFC 5321 §4.2.5. It stays so only if it does so again."""
+    is_busy = True
+
+    def serve(question: ProbeQuestion) -> Probe:
+        if is_busy:
+            return Probe(question.asked, State.BLOCKED, question.sni, detail="it said 421")
+        return answer(question)
+
+    world = World(serve)
+    asker = world.asker()
+    assert (await asker.ask(DOOR))[0].state is State.BLOCKED
+    # No other name is asked for meanwhile: it is the address that is busy.
+    (other,) = await asker.ask(OTHER)
+    assert (other.state, other.sni, other.detail) == (State.BLOCKED, HOST2, "it said 421")
+    assert (await asker.ask(DOOR))[0].state is State.BLOCKED
+    assert len(world.asked) == 1
+    world.clock.move(timedelta(seconds=20))
+    is_busy = False
+    assert asker.forget_blocked() == 20.0
+    states = [each.state for each in await asker.ask(DOOR)]
+    # Three connections in all.
+    assert states == [State.OK, State.OK, State.NOT_TESTED, State.NOT_TESTED]
+    assert len(world.asked) == 3
+    assert asker.forget_blocked() is None
+
+
+async def test_what_was_answered_before_it_put_us_off_is_not_asked_again() -> None:
+    replies = [answer(ProbeQuestion(AskedSni.OWN, HOST))]
+    replies.append(Probe(AskedSni.NONE, State.BLOCKED, None, detail="it said 421"))
+
+    def serve(question: ProbeQuestion) -> Probe:
+        return replies.pop(0) if replies else answer(question)
+
+    world = World(serve)
+    asker = world.asker()
+    assert [each.state for each in await asker.ask(DOOR)][1] is State.BLOCKED
+    assert asker.forget_blocked() is not None
+    assert [each.state for each in await asker.ask(DOOR)] == [
+        State.OK,
+        State.OK,
+        State.NOT_TESTED,
+        State.NOT_TESTED,
+    ]
+    asked = [each.asked for each in world.asked]
+    assert asked == [AskedSni.OWN, AskedSni.NONE, AskedSni.NONE]
+
+
+async def test_who_always_puts_us_off_is_asked_as_often_as_is_allowed_and_no_more() -> None:
+    world = World(lambda question: Probe(question.asked, State.BLOCKED, question.sni))
+    asker = world.asker(2)
+    await asker.ask(DOOR)
+    assert asker.forget_blocked() == 0.0
+    await asker.ask(DOOR)
+    assert asker.forget_blocked() is None
+    await asker.ask(DOOR)
+    assert len(world.asked) == 2
+
+
+async def test_an_address_that_does_not_answer_does_so_for_no_name() -> None:
+    world = World(lambda question: Probe(question.asked, State.UNREACHABLE, question.sni))
+    asker = world.asker()
+    for door in (DOOR, OTHER):
+        assert [each.state for each in await asker.ask(door)] == [State.UNREACHABLE]
+    assert asker.forget_blocked() is None
+    assert len(world.asked) == 1
 
 
 async def test_who_blocks_us_is_not_asked_again() -> None:
@@ -173,9 +297,10 @@ async def test_a_server_that_prefers_rsa_is_asked_for_ecdsa() -> None:
 
 async def test_only_so_many_answers_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking, "MAX_KEPT", 1)
+    monkeypatch.setattr(asking, "MAX_PLACES", 1)
     world = World(answer)
     asker = world.asker(1)
-    other = Door(DOOR.ip, DOOR.port, "mx2.example.org")
-    for door in (DOOR, other, DOOR):
+    further = Door(DOOR.ip, 465, HOST)
+    for door in (DOOR, further, DOOR):
         await asker.ask(door)
     assert len(world.asked) == 3

@@ -28,6 +28,7 @@ class FindingId(StrEnum):
     NO_ROUTE = "no-route"
     UNREACHABLE = "host-unreachable"
     BLOCKED = "host-blocked-us"
+    NOT_ASKED = "host-not-asked"
     NO_STARTTLS = "starttls-not-offered"
     STARTTLS_REFUSED = "starttls-refused"
     HANDSHAKE_FAILED = "handshake-failed"
@@ -66,6 +67,7 @@ RFCS = {
     FindingId.NO_ROUTE: "RFC 5321 §5.1",
     FindingId.UNREACHABLE: "RFC 5321 §5.1",
     FindingId.BLOCKED: "RFC 5321 §4.2.5",
+    FindingId.NOT_ASKED: "",
     FindingId.NO_STARTTLS: "RFC 3207 §4",
     FindingId.STARTTLS_REFUSED: "RFC 3207 §4",
     FindingId.HANDSHAKE_FAILED: "RFC 3207 §4.1",

@@ -84,6 +84,10 @@ def _check_address(
         yield _make(FindingId.BLOCKED, Severity.INFO, where, detail, fix)
         return
     own = address.find(AskedSni.OWN)
+    if address.state is State.NOT_TESTED:
+        fix = "ask it alone, or with --connections"
+        yield _make(FindingId.NOT_ASKED, Severity.INFO, where, address.detail, fix)
+        return
     if address.state is State.UNREACHABLE or own is None:
         fix = "make it answer, or take its address out of the DNS"
         yield _make(FindingId.UNREACHABLE, Severity.WARNING, where, address.detail, fix)

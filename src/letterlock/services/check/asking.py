@@ -1,13 +1,14 @@
 """Asks addresses, politely: so many connections each, one at a time, and each only once in a run.
 
-RFC 5321 §4.2.5 and §3.8: who was put off comes again later. Domains often share their hosts, so
-what an address showed is kept for the whole run; it is paced by address, not by domain.
+RFC 5321 §4.2.5 and §3.8: who was put off comes again later, and that counts too. Domains often
+share their hosts, so what an address showed is kept for the whole run; it is paced by address, not
+by domain.
 """
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from letterlock.base.clock import Clock
 from letterlock.base.domains import Domain
@@ -15,6 +16,7 @@ from letterlock.network.probes import ProbeQuestion
 from letterlock.protocols.check.facts import AskedSni, IpAddress, Probe, State
 from letterlock.protocols.check.openings import Speech
 from letterlock.protocols.pki.certificate import CertificateFacts, KeyKind, read_certificate
+from letterlock.protocols.pki.names import find_match
 from letterlock.protocols.tls.client_hello import KeyType
 from letterlock.protocols.tls.handshake import FailureCause, Handshake, HandshakeFailed
 
@@ -22,13 +24,16 @@ DEFAULT_CONNECTIONS = 3
 PACE_SECONDS = 1.0
 """Between two connections to one address."""
 AT_ONCE = 32
-MAX_KEPT = 20_000
-"""Addresses whose answers are kept; the oldest are asked again."""
+MAX_KEPT = 5_000
+"""Answers that are kept; those of the oldest are asked for again, if connections are left."""
+MAX_PLACES = 100_000
+"""Addresses whose connections are counted."""
 UNKNOWN_NAME = Domain("unknown.invalid")
 """RFC 6761 §6.4: no host is called so."""
 
 Wait = Callable[[float], Awaitable[None]]
 
+_ANSWERS = frozenset({State.OK, State.FINDING})
 _TYPES = {KeyKind.RSA: KeyType.RSA, KeyKind.EC: KeyType.ECDSA}
 _PARAMETERS = (
     FailureCause.ALERT_RECEIVED,
@@ -53,8 +58,27 @@ class Door:
 Probing = Callable[[Door, ProbeQuestion], Awaitable[Probe]]
 
 
+@dataclass(slots=True)
+class _Place:
+    """One service of one address: how often it was asked, and what holds whatever name is sent."""
+
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    made: int = 0
+    last: float | None = None
+    """When the last connection ended."""
+    shared: dict[AskedSni, Probe] = field(default_factory=dict)
+    has_requiretls: bool = False
+    refused: Probe | None = None
+    """It put us off, or did not answer: so it would for any name."""
+
+
 class Asker:
-    """Asks each door once. `connections`: at most so many to one address."""
+    """Asks each door once. `connections`: at most so many to one service of an address, in all.
+
+    Several names may lead to one address. What it shows without SNI and for an unknown name is
+    asked once for all of them; and where it shows all of these one certificate that is good for a
+    further name too, that name is known without a connection.
+    """
 
     def __init__(
         self,
@@ -72,56 +96,139 @@ class Asker:
         self._wait = wait
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._answers: OrderedDict[Door, tuple[Probe, ...]] = OrderedDict()
-        self._turns: dict[tuple[IpAddress, int], asyncio.Lock] = {}
-        self._last: dict[tuple[IpAddress, int], float] = {}
+        self._earlier: dict[Door, tuple[Probe, ...]] = {}
+        self._places: OrderedDict[tuple[IpAddress, int], _Place] = OrderedDict()
+        self._chains: dict[bytes, bytes] = {}
+        self._last_refusal = 0.0
 
     async def ask(self, door: Door) -> tuple[Probe, ...]:
         """Give the probes of a door; those that were not made are there as `not tested`."""
-        async with self._turns.setdefault((door.ip, door.port), asyncio.Lock()):
+        place = self._places.setdefault((door.ip, door.port), _Place())
+        async with place.turn:
             found = self._answers.get(door)
             if found is None:
-                found = self._answers[door] = await self._ask(door)
+                found = self._answers[door] = await self._ask(door, place)
                 self._forget_oldest()
         return found
 
-    def forget(self, door: Door) -> None:
-        """Ask it again the next time: it had put us off."""
-        self._answers.pop(door, None)
+    def forget_blocked(self) -> float | None:
+        """Let those that put us off be asked again, as far as connections are left for them.
+
+        What they had answered before stays. Gives since how many seconds nobody has put us off;
+        None: there is nobody to ask again.
+        """
+        again = [door for door, probes in self._answers.items() if has_blocked(probes)]
+        again = [door for door in again if self._has_left(door)]
+        for door in again:
+            self._earlier[door] = self._answers.pop(door)
+            place = self._places[door.ip, door.port]
+            if place.refused is not None and place.refused.state is State.BLOCKED:
+                place.refused = None
+        return self._clock.monotonic() - self._last_refusal if again else None
+
+    def _has_left(self, door: Door) -> bool:
+        place = self._places.get((door.ip, door.port))
+        return place is not None and place.made < self._connections
 
     def _forget_oldest(self) -> None:
-        if len(self._answers) <= MAX_KEPT:
-            return
-        door, _ = self._answers.popitem(last=False)
-        place = door.ip, door.port
-        if (turn := self._turns.get(place)) is not None and not turn.locked():
-            del self._turns[place]
-            self._last.pop(place, None)
+        if len(self._answers) > MAX_KEPT:
+            self._answers.popitem(last=False)
+        if len(self._places) > MAX_PLACES:
+            oldest = next(iter(self._places))
+            if not self._places[oldest].turn.locked():
+                del self._places[oldest]
+        if len(self._chains) > MAX_KEPT:
+            self._chains.clear()
 
-    async def _ask(self, door: Door) -> tuple[Probe, ...]:
-        first = await self._connect(door, ProbeQuestion(AskedSni.OWN, door.sni))
-        probes, left = [first], self._connections - 1
-        if _may_be_too_old(first) and left > 0:
-            question = ProbeQuestion(AskedSni.OWN, door.sni, is_old_welcome=True)
-            probes[0], left = _join(first, await self._connect(door, question)), left - 1
-        for question in _list_further(door, probes[0]):
-            if left <= 0:
-                why = "it hung up on us" if left < 0 else "as many connections as are allowed"
-                probes.append(_leave_out(question, why))
-                continue
-            probes.append(await self._connect(door, question))
-            is_over = probes[-1].state in (State.BLOCKED, State.UNREACHABLE)
-            left = -1 if is_over else left - 1
+    async def _ask(self, door: Door, place: _Place) -> tuple[Probe, ...]:
+        earlier = self._earlier.pop(door, ())
+        known = {(each.asked, each.key): each for each in earlier if each.state in _ANSWERS}
+        own = ProbeQuestion(AskedSni.OWN, door.sni)
+        first = known.get((AskedSni.OWN, None)) or await self._answer(door, place, own)
+        if _may_be_too_old(first) and place.made < self._connections and place.refused is None:
+            old = replace(own, is_old_welcome=True)
+            first = _join(first, await self._connect(door, place, old))
+        probes = [first]
+        if first.state in _ANSWERS:
+            for question in _list_further(door, first):
+                found = known.get((question.asked, question.key))
+                probes.append(found or await self._answer(door, place, question))
         return tuple(probes)
 
-    async def _connect(self, door: Door, question: ProbeQuestion) -> Probe:
-        place = door.ip, door.port
-        last = self._last.get(place)
-        if last is not None and (left := last + self._pace - self._clock.monotonic()) > 0:
-            await self._wait(left)
-        async with self._slots:
-            probe = await self._probe(door, question)
-        self._last[place] = self._clock.monotonic()
+    async def _answer(self, door: Door, place: _Place, question: ProbeQuestion) -> Probe:
+        """Take what is known of the place already; else connect, if that may be."""
+        is_nameless = question.asked is not AskedSni.OWN
+        if is_nameless and question.asked in place.shared:
+            return place.shared[question.asked]
+        if place.refused is not None:
+            if is_nameless or question.key is not None:
+                return _leave_out(question, "it hung up on us")
+            return replace(place.refused, asked=AskedSni.OWN, sni=door.sni, key=None)
+        if place.made >= self._connections:
+            why = f"{place.made} connections to this address are as many as are allowed"
+            return self._infer(door, place, question) or _leave_out(question, why)
+        probe = await self._connect(door, place, question)
+        if is_nameless and probe.state in _ANSWERS:
+            place.shared[question.asked] = probe
         return probe
+
+    def _infer(self, door: Door, place: _Place, question: ProbeQuestion) -> Probe | None:
+        """Say what a further name would be shown, where that is as good as seen.
+
+        Whoever sends no name and whoever sends an unknown one gets one certificate, and it is good
+        for this name: a server that has another one for it would be a strange one.
+        """
+        shown = [place.shared.get(each) for each in (AskedSni.NONE, AskedSni.WRONG)]
+        if question.key is not None or door.sni is None:
+            return None
+        chains = {
+            each.handshake.chain
+            for each in shown
+            if each is not None and isinstance(each.handshake, Handshake)
+        }
+        wrong = shown[1]
+        if len(chains) != 1 or None in shown or wrong is None:
+            return None
+        facts = read_certificate(next(iter(chains))[0]) if next(iter(chains)) else None
+        if not isinstance(facts, CertificateFacts) or not find_match(facts.names, (door.sni,)):
+            return None
+        assert isinstance(wrong.handshake, Handshake)
+        return replace(
+            wrong,
+            asked=AskedSni.OWN,
+            sni=door.sni,
+            handshake=replace(wrong.handshake, sni=door.sni),
+            offers_requiretls=place.has_requiretls,
+            detail=f"{wrong.detail} (as for any name: not asked once more)",
+        )
+
+    async def _connect(self, door: Door, place: _Place, question: ProbeQuestion) -> Probe:
+        if place.last is not None:
+            left = place.last + self._pace - self._clock.monotonic()
+            if left > 0:
+                await self._wait(left)
+        place.made += 1
+        async with self._slots:
+            probe = self._share_chain(await self._probe(door, question))
+        place.last = self._clock.monotonic()
+        place.has_requiretls |= probe.offers_requiretls
+        if probe.state in (State.BLOCKED, State.UNREACHABLE):
+            place.refused = probe
+        if probe.state is State.BLOCKED:
+            self._last_refusal = place.last
+        return probe
+
+    def _share_chain(self, probe: Probe) -> Probe:
+        """Keep each certificate once: what is kept of 1,000 domains is mostly certificates."""
+        if probe.handshake is None or not probe.handshake.chain:
+            return probe
+        chain = tuple(self._chains.setdefault(each, each) for each in probe.handshake.chain)
+        return replace(probe, handshake=replace(probe.handshake, chain=chain))
+
+
+def has_blocked(probes: Sequence[Probe]) -> bool:
+    """Say if one of them was put off."""
+    return any(each.state is State.BLOCKED for each in probes)
 
 
 def _may_be_too_old(probe: Probe) -> bool:
