@@ -23,7 +23,7 @@ EXPLAIN_KEYS = {
     "deliveries[].nexthop_domain": "the recipient's domain, or null",
     "deliveries[].mx": "the host that took or refused it, or null",
     "deliveries[].ip": "its address, or null",
-    "deliveries[].level": "the TLS level as Postfix 3.11 and later logs it, or null",
+    "deliveries[].level": "the TLS level as we and Postfix 3.11 and later log it, or null",
     "deliveries[].tls": "null: there was none",
     "deliveries[].tls.trust": "the log's word: Verified, Trusted, Untrusted or Anonymous",
     "deliveries[].tls.version": "the version of TLS",

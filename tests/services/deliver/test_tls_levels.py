@@ -330,7 +330,7 @@ async def test_the_log_line_is_postfixes(tmp_path: Path) -> None:
     )
     assert sent == (
         f"to=<bob@{DOMAIN}>, relay={HOST}[{server.ip}]:{server.port}, delay=0, delays=0/0/0/0, "
-        "dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as TEST)"
+        "dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as TEST) tls=verify"
     )
 
 

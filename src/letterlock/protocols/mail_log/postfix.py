@@ -11,7 +11,7 @@ _ENDED = re.compile(
     r"to=<(?P<recipient>.*?)>, (?:orig_to=<.*?>, )?relay=(?P<relay>[^,]*)"
     r"(?:, conn_use=(?P<use>\d{1,9}))?(?:, delay=[^,]*)?(?:, delays=[^,]*)?"
     r"(?:, tls=(?P<level>[^,]*))?(?:, dsn=(?P<dsn>[\d.]*))?"
-    r", status=(?P<status>[\w-]*) \((?P<text>.*)\)\Z"
+    r", status=(?P<status>[\w-]*) \((?P<text>.*)\)(?: tls=(?P<ours>[!?:/a-z-]+))?\Z"
 )
 _TLS = re.compile(
     r"(Anonymous|Untrusted|Trusted|Verified) TLS connection (established|reused) to (\S+?): "
@@ -36,7 +36,7 @@ class Ended(NamedTuple):
     relay: str
     is_reused: bool
     level: str
-    """What Postfix 3.11 and later say behind `tls=`; empty: nothing."""
+    """What stands behind `tls=`: Postfix 3.11 and later say it, and we, at the line's end."""
     dsn: str
     status: str
     text: str
@@ -149,7 +149,7 @@ def _read_end(queue_id: str, rest: str) -> Ended | None:
         found["recipient"],
         found["relay"],
         int(found["use"] or 1) > 1,
-        found["level"] or "",
+        found["level"] or found["ours"] or "",
         found["dsn"] or "",
         found["status"],
         found["text"],

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from letterlock.base.clock import Clock
 from letterlock.protocols.policy.judge import judge_unusable
 from letterlock.protocols.policy.requirement import HostUnusable, Requirement
+from letterlock.protocols.policy.told_level import UNKNOWN_LEVEL, Kept, tell_level
 from letterlock.protocols.sasl.client_steps import Credentials
 from letterlock.protocols.smtp.envelope import Envelope, TlsDemand
 from letterlock.protocols.smtp.replies import Reply
@@ -44,6 +45,7 @@ class Journey:
         self.store = store
         self.waiting: dict[int, ClaimedRecipient] = {r.number: r for r in claim.recipients}
         self.sessions = 0
+        self._level = ""
         self._clock = clock
         self._done: list[Outcome] = []
         self._attempts: list[AttemptRecord] = []
@@ -56,6 +58,11 @@ class Journey:
         """Begin with another address."""
         self._started = self._clock.now()
         self._began = self._connected = self._clock.monotonic()
+
+    def note_level(self, asked: Requirement | HostUnusable, kept: Kept) -> None:
+        """Note what the host that is tried now is held to, and if it was: it is in the log."""
+        is_requiretls = self.claim.tls_demand is TlsDemand.REQUIRETLS and bool(self.claim.sender)
+        self._level = tell_level(asked, kept, is_requiretls=is_requiretls)
 
     def note_connected(self) -> None:
         """Note that the connection is there, TLS included: what follows is the sending."""
@@ -129,6 +136,7 @@ class Journey:
                 relay,
                 connect_seconds=connect,
                 send_seconds=send,
+                tls_level=self._level,
             )
 
     def note_unknown_host(self, host: MxHost) -> None:
@@ -146,6 +154,7 @@ class Journey:
         """Note that the policy lets no mail go to this host."""
         text = f"{relay}: not tried: {unusable.reason}"
         self.start_attempt()
+        self.note_level(unusable, Kept.UNMET)
         if unusable.is_permanent:
             self.note_unfit(relay, "5.7.10", text, unusable.result_type)
         else:
@@ -158,6 +167,7 @@ class Journey:
         """Note that the policy for this next hop can't be used: its mail waits, whatever host."""
         text = f"TLS policy for this destination is unusable: {reason}"
         self.start_attempt()
+        self._level = UNKNOWN_LEVEL
         self.note_problem(relay, "4.7.5", text)
         self.end_attempt(relay, text, Story(requirement, outcome=text))
 
@@ -235,6 +245,7 @@ class Journey:
                 tls_result=tls_result,
                 connect_seconds=connect,
                 send_seconds=send,
+                tls_level=self._level,
             )
 
     def _note(self, number: int, relay: str, outcome: RecipientOutcome) -> Outcome:
@@ -259,6 +270,7 @@ class Journey:
             is_dsn_passed_on=outcome.is_accepted and not outcome.is_relayed,
             connect_seconds=connect,
             send_seconds=send,
+            tls_level=self._level,
         )
 
     def _seconds(self) -> tuple[float, float]:

@@ -36,6 +36,7 @@ from letterlock.protocols.policy.requirement import (
     Requirement,
     RequirementInvalid,
 )
+from letterlock.protocols.policy.told_level import Kept
 from letterlock.protocols.smtp.envelope import TlsDemand
 from letterlock.protocols.tls.handshake import Handshake
 from letterlock.services.deliver.anchors import AnchorFiles, AnchorsUnusable
@@ -161,6 +162,7 @@ class RemoteDelivery:
             if await self._send(journey, key, connection, is_reused=True):
                 return True
             # It had been closed meanwhile, before our MAIL was answered.
+        journey.note_level(key.requirement, Kept.UNDECIDED)
         reason = self.unreachable.find_reason(key.target.address)
         if reason is not None:
             text = f"delivery temporarily suspended: connect to {key.target.relay}: {reason}"
@@ -206,10 +208,12 @@ class RemoteDelivery:
             case TlsFailed():
                 self._note_tls_failure(journey, key, dialled, then=None)
             case Refused(reply):
+                self._note_secured(journey, key, dialled)
                 text = f"host {relay} refused to talk to me: {reply.text}"
                 journey.note_refused(relay, reply, text)
                 self._end_early(journey, key, dialled, text)
             case Unreachable(detail, stage=stage):
+                self._note_secured(journey, key, dialled)
                 status = "4.4.1" if stage == "connecting" else "4.4.2"
                 text = (
                     f"connect to {relay}: {detail}" if status == "4.4.1" else f"{relay}: {detail}"
@@ -217,11 +221,18 @@ class RemoteDelivery:
                 journey.note_problem(relay, status, text)
                 self._end_early(journey, key, dialled, text)
             case NotLoggedIn():
+                self._note_secured(journey, key, dialled)
                 self._note_no_login(journey, key, dialled)
             case Unusable(reason):
                 journey.defer_for_policy(reason, relay=relay, requirement=key.requirement)
             case _:
                 assert_never(dialled)
+
+    def _note_secured(
+        self, journey: Journey, key: ConnectionKey, ended: Refused | Unreachable | NotLoggedIn
+    ) -> None:
+        if ended.secured is not None:
+            journey.note_level(key.requirement, Kept.MET)
 
     def _make_tally(self, claim: Claim, next_hop: NextHop) -> Tally | None:
         is_waived = claim.tls_demand is TlsDemand.TLS_REQUIRED_NO
@@ -268,6 +279,8 @@ class RemoteDelivery:
     ) -> bool:
         """Send; False when a connection kept from before was gone: nothing was sent."""
         journey.note_connected()
+        kept = Kept.MET if connection.handshake is not None else Kept.IN_CLEAR
+        journey.note_level(key.requirement, kept)
         try:
             sent = await self.sender.send(journey, connection)
         except BaseException:
@@ -305,6 +318,7 @@ class RemoteDelivery:
         self, journey: Journey, key: ConnectionKey, failed: TlsFailed, *, then: str | None
     ) -> None:
         verdict, relay = failed.verdict, key.target.relay
+        journey.note_level(key.requirement, Kept.UNMET)
         status = "4.7.5" if failed.handshake is not None else "4.7.4"
         summary = f"{relay}: {verdict.reason}" + (f"; {then}" if then else "")
         story = Story(key.requirement, failed.handshake, verdict, failed.dialogue, summary)

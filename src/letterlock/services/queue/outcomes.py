@@ -32,7 +32,8 @@ class Outcome(Struct, frozen=True):
     and Diagnostic-Code, RFC 3464 §2.3.5, §2.3.6); None when the words are ours.
     `is_dsn_passed_on`: the next hop took over the duty to report success (RFC 3461 §5.2.2).
     `is_final`: what took it keeps it, as LMTP servers do; it goes to no other host from there.
-    `tls_result`: not None when it was TLS that kept us from sending. The seconds are those of the
+    `tls_result`: not None when it was TLS that kept us from sending. `tls_level` is as the log has
+    it (`protocols.policy.told_level`); empty: it was held to none. The seconds are those of the
     connection that decided.
     """
 
@@ -48,6 +49,7 @@ class Outcome(Struct, frozen=True):
     connect_seconds: float = 0.0
     send_seconds: float = 0.0
     is_final: bool = False
+    tls_level: str = ""
 
 
 class Delivery(Struct, frozen=True):

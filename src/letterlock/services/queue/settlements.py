@@ -306,18 +306,21 @@ class Settlements:
         connect, send = outcome.connect_seconds, outcome.send_seconds
         before = max(0.0, delay - connect - send)
         service = Service.LOCAL if outcome.relay == LOCAL else Service.SMTP
+        # Postfix 3.11 has it before `dsn=`, where pflogsumm 1.1.5 takes the line for none.
+        level = f" tls={outcome.tls_level}" if outcome.tls_level else ""
         self.log.write(
             service,
             f"to=<{claimed.recipient.address}>, relay={outcome.relay}, "
             f"delay={_format_seconds(delay)}, delays={_format_seconds(before)}/0/"
             f"{_format_seconds(connect)}/{_format_seconds(send)}, dsn={outcome.status}, "
-            f"status={word} ({outcome.reply})",
+            f"status={word} ({outcome.reply}){level}",
             queue_id=claim.queue_id,
             to=claimed.recipient.address,
             sender=claim.sender,
             relay=outcome.relay,
             status=outcome.status,
             result=word,
+            tls_level=outcome.tls_level or None,
             result_type=outcome.tls_result,
             reply=outcome.reply,
         )
