@@ -24,7 +24,7 @@ class Kept(Enum):
 
 
 def tell_level(asked: Requirement | HostUnusable, kept: Kept, *, is_requiretls: bool) -> str:
-    """Give the word, of small letters and `!?:/-` only. A level that asks for nothing can't be unmet."""
+    """Give the word, of small letters and `!?:/-`. A level that asks for nothing is never unmet."""
     word = _name(asked)
     match kept:
         case Kept.UNDECIDED:
