@@ -37,7 +37,14 @@ from letterlock.protocols.tls.client_hello import (
     NotTls,
     parse_client_hello,
 )
+from letterlock.protocols.tls.server_flight import (
+    Alerted,
+    ServerChoice,
+    ServerFlightReader,
+    parse_server_flight,
+)
 from tests.fuzz.target import Target, split_ways, take_choices
+from tests.protocols.tls import server_flights as flights
 from tests.revocations import make_crl
 
 _NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -104,6 +111,40 @@ def check_client_hello(octets: bytes) -> None:
         results = [reader.receive(piece) for piece in pieces] or [whole]
         assert results[-1] == whole
         assert all(result in (whole, Incomplete()) for result in results)
+
+
+def check_server_flight(octets: bytes) -> None:
+    """Any octets are a server's choice, an alert, neither, or its beginning, however they came."""
+    (choice,), wire = take_choices(octets, 1)
+    whole = parse_server_flight(wire)
+    match whole:
+        case ServerChoice(dh_bits=bits):
+            assert bits is None or 0 <= bits < 8 * len(wire)
+            assert parse_server_flight(wire + b"more") == whole
+        case Alerted(name):
+            assert name.replace("_", "").isalnum()
+        case NotTls(reason):
+            assert reason.isprintable()
+        case Incomplete():
+            pass
+    for pieces in split_ways(wire, choice):
+        reader = ServerFlightReader()
+        results = [reader.receive(piece) for piece in pieces] or [whole]
+        assert results[-1] == whole
+        assert all(result in (whole, Incomplete()) for result in results)
+        assert whole == Incomplete() or reader.finish() == whole
+
+
+def _make_flights() -> tuple[bytes, ...]:
+    old = flights.hello(0x0303, 0x0033, {0xFF01: b"\0", 23: b""}) + flights.message(11, b"\0\0\0")
+    retry = {43: b"\x03\x04", 51: b"\x11\xec"}
+    return (
+        b"\x80" + flights.records(old + flights.prime(1024) + flights.DONE),
+        b"\x20" + flights.records(old + flights.prime(512) + flights.DONE, size=40),
+        b"\x40" + flights.records(flights.hello(0x0303, 0xC02F) + flights.curve(23)),
+        b"\x60" + flights.records(flights.hello(0x0303, 0x1301, retry, random=flights.RETRY)),
+        b"\x00" + flights.records(b"\x02\x28", kind=21),
+    )
 
 
 def check_alert(octets: bytes) -> None:
@@ -258,6 +299,14 @@ TARGETS = (
         (b"\x80" + _make_client_hello(2**14), b"\x20" + _make_client_hello(40)),
         (b"\x16\x03\x01", b"\0\0\0\x0b", b"\0\x10\0\x05", b"\0\x2b\0\x03", b"\0\x2d", b"\x0a\x0a"),
         2048,
+        runs=500,
+    ),
+    Target(
+        "server-flight",
+        check_server_flight,
+        _make_flights(),
+        (b"\x16\x03\x03", b"\x02\0\0", b"\x0c\0\0", b"\x0e\0\0\0", b"\xc0\x2f", b"\0\x33"),
+        1024,
         runs=500,
     ),
     Target("alert", check_alert, (b"\x15\x03\x03\0\x02\x02\x28",), (), 32),

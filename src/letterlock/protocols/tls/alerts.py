@@ -62,4 +62,9 @@ def find_plain_alert(wire: bytes) -> str | None:
         return None
     if record[3:6] != bytes((0, 2, _FATAL)):
         return None
-    return _NAMES.get(record[6], f"alert_{record[6]}")
+    return name_alert(record[6])
+
+
+def name_alert(number: int) -> str:
+    """Give an alert's name; `alert_N` where there is none."""
+    return _NAMES.get(number, f"alert_{number}")

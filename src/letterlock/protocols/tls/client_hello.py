@@ -9,6 +9,8 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
+from letterlock.protocols.tls.vectors import MalformedError, Octets
+
 MAX_CLIENT_HELLO_BYTES = 64 * 1024
 """Of records on the wire. Real ones have up to about 4 KiB (post-quantum key shares, tickets)."""
 
@@ -177,46 +179,14 @@ def _find_record_end(records: bytearray) -> int | None:
     return end if len(records) >= end else None
 
 
-class _MalformedError(Exception):
-    """A length points past its end. Stays inside this module."""
-
-
-class _Octets:
-    """A cursor over octets: vectors of RFC 8446 §3.4."""
-
-    __slots__ = ("_data", "_end", "_position")
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._position = 0
-        self._end = len(data)
-
-    @property
-    def has_more(self) -> bool:
-        return self._position < self._end
-
-    def take(self, count: int) -> bytes:
-        start = self._position
-        self._position = start + count
-        if self._position > self._end:
-            raise _MalformedError
-        return self._data[start : self._position]
-
-    def take_number(self, octets: int) -> int:
-        return int.from_bytes(self.take(octets), "big")
-
-    def take_vector(self, length_octets: int) -> bytes:
-        return self.take(self.take_number(length_octets))
-
-
 def _parse_message(body: bytes) -> ClientHello | NotTls:
     try:
-        return _read_message(_Octets(body))
-    except _MalformedError:
+        return _read_message(Octets(body))
+    except MalformedError:
         return NotTls("a ClientHello whose lengths do not fit together")
 
 
-def _read_message(octets: _Octets) -> ClientHello:
+def _read_message(octets: Octets) -> ClientHello:
     legacy_version = octets.take_number(2)
     octets.take(32)  # random
     octets.take_vector(1)  # session id
@@ -244,11 +214,11 @@ def _read_extensions(octets: bytes) -> dict[int, bytes]:
     while position < end:
         start = position + _EXTENSION_HEADER.size
         if start > end:
-            raise _MalformedError
+            raise MalformedError
         kind, length = _EXTENSION_HEADER.unpack_from(octets, position)
         position = start + length
         if position > end:
-            raise _MalformedError
+            raise MalformedError
         found[kind] = octets[start:position]
     return found
 
@@ -257,7 +227,7 @@ def _read_sni(body: bytes | None) -> str | None:
     # RFC 6066 §3: an empty body is the server's form; no host name in the list counts as none.
     if not body:
         return None
-    names = _Octets(_Octets(body).take_vector(2))
+    names = Octets(Octets(body).take_vector(2))
     while names.has_more:
         name_type, name = names.take_number(1), names.take_vector(2)
         if name_type == _HOST_NAME:
@@ -272,7 +242,7 @@ def _make_text(octets: bytes) -> str:
 def _read_alpn(body: bytes | None) -> tuple[bytes, ...]:
     if body is None:
         return ()
-    names = _Octets(_Octets(body).take_vector(2))
+    names = Octets(Octets(body).take_vector(2))
     found = []
     while names.has_more:
         found.append(names.take_vector(1))
@@ -282,16 +252,16 @@ def _read_alpn(body: bytes | None) -> tuple[bytes, ...]:
 def _read_versions(body: bytes | None, legacy_version: int) -> tuple[int, ...]:
     if body is None:
         return (legacy_version,)
-    return _read_numbers(_Octets(body).take_vector(1))
+    return _read_numbers(Octets(body).take_vector(1))
 
 
 def _read_list(body: bytes | None) -> tuple[int, ...]:
-    return () if body is None else _read_numbers(_Octets(body).take_vector(2))
+    return () if body is None else _read_numbers(Octets(body).take_vector(2))
 
 
 def _read_numbers(octets: bytes) -> tuple[int, ...]:
     if len(octets) % 2:
-        raise _MalformedError
+        raise MalformedError
     numbers = struct.unpack(f"!{len(octets) // 2}H", octets)
     if _GREASE.isdisjoint(numbers):
         return numbers
