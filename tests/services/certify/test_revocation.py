@@ -1,5 +1,6 @@
 """RFC 5280 §4.2.1.13: CRLs fetched for certificates of ours."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -15,7 +16,7 @@ from letterlock.network.http_exchange import (
 from letterlock.protocols.pki.crl import CrlUnusable, Revocation
 from letterlock.protocols.pki.throwaway_ca import ThrowawayCa
 from letterlock.services.certify import revocation
-from letterlock.services.certify.revocation import HELD_SECONDS, RevocationFinder
+from letterlock.services.certify.revocation import HELD_SECONDS, CrlBounds, RevocationFinder
 from tests.fakes import START, FakeClock
 from tests.revocations import URL, issue_with_crl, make_crl, make_point
 
@@ -133,3 +134,34 @@ async def test_each_authority_is_asked_in_its_own_way() -> None:
     assert public.asked == []
     looking = RevocationFinder({DIRECTORY: own}, public, FakeClock())
     assert await looking.find("https://two.example/directory", CHAIN, ()) is None
+
+
+KEEPING = CrlBounds(kept_octets=100_000, failure_seconds=60.0)
+
+
+async def test_a_crl_that_is_kept_does_for_certificates_that_come_later() -> None:
+    """A check learns of certificates one by one."""
+    asker, new = FakeAsker(revoking(SERIAL)), issue_with_crl(CA, "new.example.org")
+    looking = RevocationFinder({}, asker, FakeClock(), KEEPING)
+    assert await looking.find("", [new.certificate, CHAIN[1]], ()) is None
+    assert await looking.find("", CHAIN, ()) == REVOKED
+    assert len(asker.asked) == 1
+
+
+async def test_no_more_octets_are_kept_than_may_be() -> None:
+    asker, new = FakeAsker(revoking(SERIAL)), issue_with_crl(CA, "new.example.org")
+    looking = RevocationFinder({}, asker, FakeClock(), replace(KEEPING, kept_octets=100))
+    await looking.find("", CHAIN, ())
+    await looking.find("", [new.certificate, CHAIN[1]], ())
+    assert len(asker.asked) == 2
+
+
+async def test_what_could_not_be_had_is_not_asked_for_again_at_once() -> None:
+    clock, asker = FakeClock(), FakeAsker(HttpFailed(HttpFault.UNREACHABLE, "away"))
+    looking = RevocationFinder({}, asker, clock, KEEPING)
+    for _ in range(2):
+        assert await looking.find("", CHAIN, ()) == CrlUnusable("away")
+    assert len(asker.asked) == 1
+    clock.move(timedelta(seconds=60))
+    await looking.find("", CHAIN, ())
+    assert len(asker.asked) == 2
