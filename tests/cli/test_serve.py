@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from letterlock import node
 from letterlock.base.config.faults import refuse_setting
 from letterlock.base.config.load import ConfigErrors, FoundConfig
 from letterlock.base.config.sections import Config
 from letterlock.cli.root import main
+from letterlock.node import serving
 
 TEXT = """\
 hostname = "mx1.example.org"
@@ -34,7 +34,7 @@ def test_node_is_run_and_can_read_its_configuration_again(
             found.load()
         return 0
 
-    monkeypatch.setattr(node, "serve", serve)
+    monkeypatch.setattr(serving, "serve", serve)
     assert main(["serve", "--config", str(file)]) == 0
     assert seen == ["mx1.example.org", "mx2.example.org"]
 
@@ -42,7 +42,7 @@ def test_node_is_run_and_can_read_its_configuration_again(
 def test_wrong_configuration_starts_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(node, "serve", pytest.fail)
+    monkeypatch.setattr(serving, "serve", pytest.fail)
     file = tmp_path / "letterlock.toml"
     file.write_text(TEXT + "nonsense = 1\n")
     assert main(["serve", "--config", str(file)]) == 2
@@ -55,7 +55,7 @@ def test_a_setting_that_cannot_be_used_is_one_line_with_its_place(
     def serve(config: Config, found: FoundConfig) -> int:
         raise refuse_setting(("data_dir",), f"{config.data_dir} is taken, says {found.path.name}")
 
-    monkeypatch.setattr(node, "serve", serve)
+    monkeypatch.setattr(serving, "serve", serve)
     file = tmp_path / "letterlock.toml"
     file.write_text(TEXT)
     assert main(["serve", "--config", str(file)]) == 2

@@ -67,7 +67,7 @@ def with_store(config: "Config", work: "Callable[[ReceivedStore], Awaitable[T]]"
 async def _with_store(config: "Config", work: "Callable[[ReceivedStore], Awaitable[T]]") -> T:
     from letterlock.base.clock import SystemClock  # noqa: PLC0415 - lazy, for -h
     from letterlock.node.intake import make_received_store  # noqa: PLC0415 - as above
-    from letterlock.node.stores import name_command  # noqa: PLC0415 - as above
+    from letterlock.node.shared_database import name_command  # noqa: PLC0415 - as above
 
     store = make_received_store(config, name_command(config), SystemClock())
     await store.open()

@@ -134,8 +134,8 @@ def _print(document: dict[str, object]) -> None:
 def _find_place(config_path: Path | None, folder: Path | None) -> "Place":
     """Say where to: what the settings say, if there are any; without them --to is needed."""
     from letterlock.base.config.load import ConfigErrors, find_config  # noqa: PLC0415 - lazy, -h
-    from letterlock.node.building import find_database  # noqa: PLC0415 - as above
     from letterlock.node.restoring import Place  # noqa: PLC0415 - as above
+    from letterlock.node.shared_database import find_database  # noqa: PLC0415 - as above
     from letterlock.storage.backup.manifest import CA, DKIM, DROP, MAIL  # noqa: PLC0415 - as above
 
     config: Config | None = None

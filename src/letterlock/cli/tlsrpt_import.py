@@ -83,7 +83,7 @@ async def _import(
         read_messages,
     )
     from letterlock.node.intake import make_received_store  # noqa: PLC0415 - as above
-    from letterlock.node.stores import name_command  # noqa: PLC0415 - as above
+    from letterlock.node.shared_database import name_command  # noqa: PLC0415 - as above
     from letterlock.services.intake.keeping import importing  # noqa: PLC0415 - as above
 
     clock = SystemClock()

@@ -1,5 +1,4 @@
-"""One node, built from its configuration and run: the only place that wires parts together."""
+"""One node, built from its configuration and run: the only place that wires parts together.
 
-from letterlock.node.serving import serve
-
-__all__ = ["serve"]
+Nothing is imported here: each command takes the parts that it needs, and starts the sooner.
+"""

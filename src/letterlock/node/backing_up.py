@@ -15,10 +15,10 @@ from letterlock.base.clock import Clock, format_time
 from letterlock.base.config.choices import QueueEngine
 from letterlock.base.config.sections import Config
 from letterlock.node.account import acting_as, find_owner, find_writer
-from letterlock.node.building import find_database
 from letterlock.node.ca.archiving import AuthorityParts
 from letterlock.node.kept_files import scan
 from letterlock.node.named_files import list_named_files
+from letterlock.node.shared_database import find_database
 from letterlock.storage.backup.manifest import (
     CA,
     DKIM,

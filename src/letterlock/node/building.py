@@ -6,7 +6,7 @@ from datetime import datetime
 
 from letterlock.base.clock import Clock
 from letterlock.base.config.bounce import DoubleBounces
-from letterlock.base.config.choices import LogLevel, QueueEngine
+from letterlock.base.config.choices import LogLevel
 from letterlock.base.config.faults import refuse_setting
 from letterlock.base.config.inbound import TlsSection
 from letterlock.base.config.outbound import DeliverSection
@@ -31,6 +31,7 @@ from letterlock.node.descriptors import count_for_clients, count_per_client
 from letterlock.node.live_tables import LiveTables
 from letterlock.node.notifying import build_notices, build_schedule
 from letterlock.node.relay_logins import build_login_terms, build_logins
+from letterlock.node.shared_database import find_database
 from letterlock.protocols.policy.judge import ClearFallback, FallbackRule
 from letterlock.protocols.policy.table import PolicyTable
 from letterlock.protocols.smtp.plan import TransactionSettings
@@ -310,16 +311,6 @@ def check_delivery(config: Config, table: PolicyTable, clock: Clock, log: Log) -
     """Build what a worker builds, to know that it can be: raises LocalError for what can't."""
     DeliveryBuilder(config, table, clock, log, workers=1).build(QueueIds(clock).make, None)
     find_database(config)
-
-
-def find_database(config: Config) -> str | None:
-    """Give the address of the queue's database, None with SQLite; raises LocalError."""
-    if config.queue.engine is not QueueEngine.POSTGRES:
-        return None
-    # asyncpg is an extra: only loaded where it is used.
-    from letterlock.storage.postgres.configured import read_dsn  # noqa: PLC0415
-
-    return read_dsn(config.queue)
 
 
 def remote_settings(config: Config) -> RemoteSettings:

@@ -24,7 +24,7 @@ from letterlock.network.dns_cache import CachingResolver
 from letterlock.node.certificate_stores import CertificateStores, make_stores
 from letterlock.node.certificates import answer_challenges, make_exporting
 from letterlock.node.certifying import find_settings, list_wanted, make_tools
-from letterlock.node.stores import name_command
+from letterlock.node.shared_database import name_command
 from letterlock.node.web_listeners import WebListeners
 from letterlock.protocols.acme.identifiers import parse_identifier
 from letterlock.protocols.acme.requests import RevocationReason

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from letterlock.base.clock import Clock
 from letterlock.base.config.sections import Config
-from letterlock.node.building import find_database
+from letterlock.node.shared_database import find_database
 from letterlock.storage.acme_accounts import AccountStore
 from letterlock.storage.certificates import CertificateStore
 from letterlock.storage.challenges import ChallengeStore

@@ -30,7 +30,7 @@ from letterlock.node.certificate_stores import CertificateStores, make_stores
 from letterlock.node.certifying import list_wanted, make_tools
 from letterlock.node.process import Part, run_process
 from letterlock.node.publishing import make_policy
-from letterlock.node.stores import name_process
+from letterlock.node.shared_database import name_process
 from letterlock.node.watching import make_watch
 from letterlock.node.web_listeners import WebListeners
 from letterlock.services.certify.exporting import ExportFolder, Exporting

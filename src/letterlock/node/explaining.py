@@ -19,15 +19,11 @@ from letterlock.base.config.sections import Config
 from letterlock.base.domains import Domain, DomainError, parse_domain
 from letterlock.base.errors import LocalError
 from letterlock.base.log import Service
-from letterlock.node.building import (
-    DeliveryBuilder,
-    find_database,
-    find_mail_store,
-    remote_settings,
-)
+from letterlock.node.building import DeliveryBuilder, find_mail_store, remote_settings
 from letterlock.node.mta_sts import make_finder
 from letterlock.node.policy import describe_end, load_policy
 from letterlock.node.relay_logins import build_logins
+from letterlock.node.shared_database import find_database
 from letterlock.protocols.policy.password_demand import HopSecret
 from letterlock.protocols.sasl.client_steps import Credentials
 from letterlock.protocols.smtp.envelope import TlsDemand

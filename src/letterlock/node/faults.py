@@ -14,9 +14,10 @@ from letterlock.base.config.outbound import PolicySection
 from letterlock.base.config.sections import Config
 from letterlock.base.errors import LocalError
 from letterlock.network.key_pairs import load_key_pair
-from letterlock.node.building import check_ciphers, find_database, find_mail_store
+from letterlock.node.building import check_ciphers, find_mail_store
 from letterlock.node.certificate_faults import find_certificate_faults
 from letterlock.node.policy import load_policy
+from letterlock.node.shared_database import find_database
 from letterlock.protocols.policy.table import WrongEntry, parse_entry
 from letterlock.services.deliver.anchors import AnchorFiles, AnchorsUnusable
 

@@ -4,8 +4,7 @@ from letterlock.base.clock import Clock
 from letterlock.base.config.sections import Config
 from letterlock.base.log import Log
 from letterlock.network.dns import Resolver
-from letterlock.node.building import find_database
-from letterlock.node.stores import name_process
+from letterlock.node.shared_database import find_database, name_process
 from letterlock.protocols.tlsrpt.destinations import (
     DestinationError,
     MailDestination,

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 
 from letterlock.base.clock import Clock
 from letterlock.base.config.sections import Config
-from letterlock.node.building import find_database
 from letterlock.node.certifying import find_settings
+from letterlock.node.shared_database import find_database
 from letterlock.services.certify.overview import Overview, make_overview
 from letterlock.storage.certificates import CertificateId, CertificateState
 from letterlock.storage.sqlite.certificates import read_states

@@ -13,7 +13,7 @@ from letterlock.network.client_contexts import ClientContexts
 from letterlock.network.dns import Resolver
 from letterlock.network.https import HttpsSettings, PolicyFetcher
 from letterlock.network.https_client import UnusableAnchors
-from letterlock.node.building import find_database
+from letterlock.node.shared_database import find_database
 from letterlock.protocols.pki.anchors import TrustAnchors
 from letterlock.services.discover.mta_sts import FinderLimits, MtaStsFinder
 from letterlock.storage.policies import PolicyStore

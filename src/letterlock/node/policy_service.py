@@ -23,7 +23,7 @@ from letterlock.node.building import DeliveryBuilder
 from letterlock.node.mta_sts import MtaStsService
 from letterlock.node.niceness import come_soon, give_way
 from letterlock.node.process import Part, run_process
-from letterlock.node.stores import name_process
+from letterlock.node.shared_database import name_process
 from letterlock.protocols.maps.messages import Reply, Status
 from letterlock.protocols.policy.postfix_reply import find_untellable
 from letterlock.protocols.policy.postfix_version import AskingPostfix

@@ -12,7 +12,6 @@ from letterlock.base.config.sections import Config
 from letterlock.base.errors import LocalError
 from letterlock.base.log import LineLog, Service
 from letterlock.node.account import drop_privileges, find_account
-from letterlock.node.building import find_database
 from letterlock.node.descriptors import allow_descriptors
 from letterlock.node.logs import find_changed, make_log, require_log_folder
 from letterlock.node.policy import describe_lapsed, load_policy
@@ -22,6 +21,7 @@ from letterlock.node.policy_service import (
     PolicyService,
     make_policy_service,
 )
+from letterlock.node.shared_database import find_database
 from letterlock.node.supervisor import Generation, Supervisor
 from letterlock.node.systemd import Notifier, take_listeners
 from letterlock.storage.durable import make_folder

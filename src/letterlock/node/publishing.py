@@ -20,7 +20,7 @@ from letterlock.network.own_addresses import find_outgoing_addresses
 from letterlock.network.public_addresses import is_public
 from letterlock.node.certificate_stores import CertificateStores, make_stores
 from letterlock.node.certifying import make_https
-from letterlock.node.stores import name_command
+from letterlock.node.shared_database import name_command
 from letterlock.protocols.acme.fields import parse_url
 from letterlock.protocols.mta_sts.policy import MtaStsMode, MtaStsPolicy
 from letterlock.protocols.tls.client_hello import KeyType

@@ -9,7 +9,7 @@ from letterlock.node.building import DeliveryBuilder
 from letterlock.node.policy import load_policy
 from letterlock.node.report_sources import make_sources, make_submitter
 from letterlock.node.reporting import ReportBuilder
-from letterlock.node.stores import name_command
+from letterlock.node.shared_database import name_command
 from letterlock.protocols.tlsrpt.destinations import MailDestination
 from letterlock.services.report.addressing import Addressing
 from letterlock.services.report.carrying import MailCarrier, Outgoing

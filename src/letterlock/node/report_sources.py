@@ -5,8 +5,7 @@ from datetime import date
 from pathlib import Path
 
 from letterlock.base.config.sections import Config
-from letterlock.node.building import find_database
-from letterlock.node.stores import name_node
+from letterlock.node.shared_database import find_database, name_node
 from letterlock.services.collect.aggregate import DayCounts
 from letterlock.services.collect.journal import load_day as load_collected
 from letterlock.services.report.composing import Submitter

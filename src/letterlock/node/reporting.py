@@ -16,8 +16,8 @@ from letterlock.base.log import Log, Service
 from letterlock.network.client_contexts import ClientContexts
 from letterlock.network.dns import Resolver
 from letterlock.network.https_client import HttpsClient, UnusableAnchors
-from letterlock.node.building import find_database
 from letterlock.node.report_sources import make_sources, make_submitter
+from letterlock.node.shared_database import find_database
 from letterlock.node.signing import make_signer
 from letterlock.protocols.pki.anchors import TrustAnchors
 from letterlock.protocols.smtp.envelope import Envelope

@@ -21,13 +21,15 @@ from letterlock.base.config.sections import Config
 from letterlock.base.errors import LocalError
 from letterlock.base.log import LineLog, Service
 from letterlock.base.shared_counters import NamedCounters, SharedCounters
-from letterlock.node import certificates
+from letterlock.node import certificates, inbound
 from letterlock.node.account import drop_privileges, find_account
-from letterlock.node.building import build_certificates, check_delivery, find_database
+from letterlock.node.building import build_certificates, check_delivery
 from letterlock.node.certificates import CertificateService
 from letterlock.node.descriptors import allow_descriptors, describe_shortage
 from letterlock.node.faults import require_usable
 from letterlock.node.generation import NodeGeneration, RunProcess
+from letterlock.node.inbound import InboundService
+from letterlock.node.inbound_listeners import InboundListeners
 from letterlock.node.listeners import Listeners
 from letterlock.node.logs import find_changed, make_log, require_log_folder
 from letterlock.node.notices import SharedNotices
@@ -40,6 +42,7 @@ from letterlock.node.policy_service import (
 )
 from letterlock.node.restoring import UNFINISHED
 from letterlock.node.schemas import require_readable_stores
+from letterlock.node.shared_database import find_database
 from letterlock.node.submission_listeners import SubmissionListeners
 from letterlock.node.supervisor import PROCESSES_PER_PLACE, Generation, Supervisor
 from letterlock.node.systemd import Notifier, take_listeners
@@ -67,11 +70,14 @@ def serve(config: Config, found: FoundConfig) -> int:
             closing(Listeners(handed_over.mail)) as listeners,
             closing(PolicyListeners(handed_over.policy)) as policy_listeners,
             closing(WebListeners()) as web_listeners,
+            closing(InboundListeners()) as inbound_listeners,
             closing(
                 SubmissionListeners(handed_over.submissions, handed_over.submission)
             ) as submission_listeners,
         ):
-            sockets = _Sockets(listeners, submission_listeners, policy_listeners, web_listeners)
+            sockets = _Sockets(
+                listeners, submission_listeners, policy_listeners, web_listeners, inbound_listeners
+            )
             node = _Node(config, found, sockets, clock, log)
             notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
             return Supervisor(node.make_generation, clock, log, notifier.tell).run()
@@ -87,6 +93,7 @@ class _Sockets:
     submission: SubmissionListeners
     policy: PolicyListeners
     web: WebListeners
+    inbound: InboundListeners
 
     def open(self, config: Config, workers: int) -> None:
         """Listen as the settings say from now on. Raises SettingFaults."""
@@ -95,6 +102,7 @@ class _Sockets:
         if config.policy_service.enabled:
             self.policy.open(config.policy_service)
         self.web.open(config)
+        self.inbound.open(config.inbound)
 
 
 class _Node:
@@ -115,7 +123,8 @@ class _Node:
         self._workers = config.node.workers or len(os.sched_getaffinity(0))
         self._sockets = sockets
         sockets.open(config, self._workers)
-        processes = (self._workers + PROCESSES + certificates.PROCESSES) * PROCESSES_PER_PLACE
+        places = self._workers + PROCESSES + certificates.PROCESSES + inbound.PROCESSES
+        processes = places * PROCESSES_PER_PLACE
         self._clients = SharedCounters(processes, secrets.token_bytes(32))
         self._logins = SharedCounters(processes, secrets.token_bytes(32))
         self._counters = NamedCounters(COUNTERS, self._workers)
@@ -173,6 +182,12 @@ class _Node:
             web, served = self._sockets.web, self._certificates
             service = CertificateService(self._config, web, served, self._clock, self._log)
             beside.append(service.run_process)
+        if self._config.inbound.domain is not None:
+            listeners = self._sockets.inbound
+            names = ", ".join(listeners.names)
+            self._log.write(Service.NODE, f"inbound test on {names}")
+            test = InboundService(self._config, listeners, self._clock, self._log)
+            beside.append(test.run_process)
         return beside
 
     def _read_again(self) -> bool:

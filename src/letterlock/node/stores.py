@@ -7,9 +7,6 @@ told to come again (451, 452) until the queue can be opened.
 
 import asyncio
 import contextlib
-import os
-import socket
-import zlib
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,14 +17,13 @@ from letterlock.base.config.choices import QueueEngine
 from letterlock.base.config.sections import Config
 from letterlock.base.log import Log, Service
 from letterlock.node.shards import Shards, is_empty
+from letterlock.node.shared_database import name_process
 from letterlock.services.deliver.deliveries import Deliveries, DeliveryParts
 from letterlock.storage.queue import BodyWriter, NewMessage, QueueStore, StoreUnavailable
 from letterlock.storage.schedule import find_horizon
 from letterlock.storage.sqlite.queue import SqliteQueue
 
 UPKEEP_SECONDS = 10.0
-COMMAND_NUMBERS = 1_000_000
-"""Commands have numbers behind those of a node's processes."""
 REOPEN_SECONDS = 3.0
 """Between two tries to open the store that we receive into."""
 
@@ -210,25 +206,6 @@ class WorkerStores:
         store = make_postgres_queue(self._config.queue, name, self._clock)
         await store.open()
         return store
-
-
-def name_node(config: Config) -> str:
-    """Give the name that this node alone has, of all that share a database.
-
-    No other node on this machine has our data folder.
-    """
-    folder = zlib.crc32(bytes(config.data_dir.absolute()))
-    return f"{socket.gethostname()}-{folder:08x}"
-
-
-def name_process(config: Config, number: int) -> str:
-    """Give the name that this process alone has: no other of this node has our number."""
-    return f"{name_node(config)}/{number}"
-
-
-def name_command(config: Config) -> str:
-    """Give the name that a command's process alone has, beside those of any node."""
-    return f"{name_process(config, COMMAND_NUMBERS + os.getpid())}/command"
 
 
 def _describe(fault: StoreUnavailable) -> str:

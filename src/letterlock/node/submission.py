@@ -17,7 +17,7 @@ from letterlock.network.smtp_server import SmtpServer
 from letterlock.network.submission_server import SubmissionServer
 from letterlock.node.building import build_server_limits
 from letterlock.node.sessions import build_proxies
-from letterlock.node.stores import name_process
+from letterlock.node.shared_database import name_process
 from letterlock.node.submission_listeners import SubmissionSockets
 from letterlock.node.users import make_accounts
 from letterlock.protocols.smtp.message_data import BareNewline

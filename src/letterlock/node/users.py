@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from letterlock.base.clock import Clock
 from letterlock.base.config.sections import Config
-from letterlock.node.building import find_database
 from letterlock.node.certificate_stores import NodeStore
-from letterlock.node.stores import name_process
+from letterlock.node.shared_database import find_database, name_process
 from letterlock.storage.sqlite.node import NodeDatabase
 from letterlock.storage.sqlite.users import SqliteUsers
 from letterlock.storage.users import UserStore

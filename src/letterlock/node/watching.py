@@ -5,7 +5,7 @@ from letterlock.base.config.choices import TlsVersion
 from letterlock.base.config.sections import Config
 from letterlock.network.dns import Resolver
 from letterlock.network.http_client import HttpClient
-from letterlock.node.stores import name_node
+from letterlock.node.shared_database import name_node
 from letterlock.services.certify.revocation import RevocationFinder
 from letterlock.services.certify.served import OwnServers
 from letterlock.services.certify.watching import WatchTools

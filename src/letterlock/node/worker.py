@@ -42,8 +42,9 @@ from letterlock.node.pickup import Pickup, build_pickup
 from letterlock.node.policy import LoadedPolicy
 from letterlock.node.reporting import ReportBuilder, Reporting
 from letterlock.node.sessions import build_proxies, build_sessions
+from letterlock.node.shared_database import name_process
 from letterlock.node.signing import make_key_maker, make_signer
-from letterlock.node.stores import WorkerStores, name_process
+from letterlock.node.stores import WorkerStores
 from letterlock.node.submission import SubmissionService
 from letterlock.node.submission_listeners import SubmissionSockets
 from letterlock.protocols.smtp.own_results import make_own_names
