@@ -1,13 +1,13 @@
 """`letterlock check`: any domain as its senders see it."""
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from letterlock.cli.check_run import KeptRun, find_state_folder, run_options
 from letterlock.cli.failures import CommandFailed, ExitCode
 from letterlock.cli.options import (
     config_option,
@@ -20,6 +20,7 @@ from letterlock.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
     from letterlock.base.clock import Clock
+    from letterlock.cli.check_page import Page
     from letterlock.node.checking import Asked
 
 CHECK_KEYS = {
@@ -132,6 +133,7 @@ _BAD = frozenset({"critical", "warning"})
     is_flag=True,
     help="Tell what is different from the last run with --diff.",
 )
+@run_options
 @json_option(CHECK_KEYS)
 @resolver_option
 @config_option
@@ -147,6 +149,9 @@ def check(  # noqa: PLR0913 - each is an option
     seconds: float,
     html_path: Path | None,
     is_diff: bool,
+    retries: int,
+    retry_after: float,
+    is_resumed: bool,
     resolver: str | None,
     config_path: Path | None,
     as_json: bool,
@@ -164,7 +169,9 @@ def check(  # noqa: PLR0913 - each is an option
     from dataclasses import replace  # noqa: PLC0415 - lazy, for -h
 
     from letterlock.base.clock import SystemClock  # noqa: PLC0415 - as above
+    from letterlock.cli.check_page import Page  # noqa: PLC0415 - as above
     from letterlock.node.checking import CheckOptions, run  # noqa: PLC0415 - as above
+    from letterlock.services.check.repeating import Patience  # noqa: PLC0415 - as above
 
     address = take_resolver(resolver)
     config, notes = find_config_or_defaults(config_path)
@@ -175,16 +182,27 @@ def check(  # noqa: PLR0913 - each is an option
     if address is not None:
         config = replace(config, dns=replace(config.dns, resolver=address))
     clock = SystemClock()
-    is_kept = html_path is not None
-    bar = ProgressBar(clock, "checking")
-    teller = _Teller(len(asked), bar, as_json=as_json, is_kept=is_kept)
-    tell = _Differ(clock, teller.tell).tell if is_diff else teller.tell
+    title = asked[0].name if len(asked) == 1 else f"{len(asked)} domains"
+    page = Page(html_path, title, clock) if html_path is not None else None
+    teller = _Teller(len(asked), ProgressBar(clock, "checking"), page, as_json=as_json)
+    kept = KeptRun(asked, (connections, days, is_diff), clock)
+    patience = Patience(retries, retry_after)
+    options = CheckOptions(connections, pace, seconds, days, patience, teller.note)
+
+    def tell(document: dict[str, Any]) -> None:
+        kept.keep(document)
+        teller.tell(document)
+
+    is_complete = False
     try:
-        run(config, asked, CheckOptions(connections, pace, seconds, days), clock, tell)
+        left = kept.begin(teller.tell, is_resumed=is_resumed)
+        run(config, left, options, clock, _Differ(clock, tell).tell if is_diff else tell)
+        is_complete = True
     finally:
         teller.end()
-    if html_path is not None:
-        _write_page(html_path, teller.documents, clock)
+        kept.end(teller.done, is_complete=is_complete)
+        if page is not None:
+            page.finish() if is_complete else page.drop()
     for note in notes:
         click.echo(f"letterlock: note: {note}", err=True)
     return teller.code
@@ -236,8 +254,7 @@ class _Differ:
     def __init__(self, clock: "Clock", tell: Callable[[dict[str, Any]], None]) -> None:
         from letterlock.storage.check_runs import CheckRuns  # noqa: PLC0415 - lazy, for -h
 
-        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-        self._runs = CheckRuns(Path(state) / "letterlock" / "check")
+        self._runs = CheckRuns(find_state_folder())
         self._clock = clock
         self._tell = tell
 
@@ -249,36 +266,24 @@ class _Differ:
         difference = None
         if before is not None:
             difference = {"since": before.get("checked")} | compare(before, document)
+        # First: a change that was kept and not told would never be.
+        self._tell(document | {"diff": difference})
         try:
             checked = format_time(self._clock.now())
             self._runs.save(document["domain"], document | {"checked": checked})
         except OSError as error:
             raise CommandFailed(f"the answer cannot be kept for --diff: {error}") from None
-        self._tell(document | {"diff": difference})
-
-
-def _write_page(path: Path, documents: list[dict[str, Any]], clock: "Clock") -> None:
-    from letterlock.base.clock import format_time  # noqa: PLC0415 - lazy, for -h
-    from letterlock.cli.check_html import format_page  # noqa: PLC0415 - as above
-
-    try:
-        path.write_text(format_page(documents, format_time(clock.now())), encoding="utf-8")
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise CommandFailed(f"{path}: cannot be written: {reason}") from None
 
 
 class _Teller:
     """Prints each document as it comes, and knows what they come to."""
 
-    def __init__(self, total: int, bar: ProgressBar, *, as_json: bool, is_kept: bool) -> None:
-        self.documents: list[dict[str, Any]] = []
-        """Those that were told, where they are wanted again."""
-        self._is_kept = is_kept
+    def __init__(self, total: int, bar: ProgressBar, page: "Page | None", *, as_json: bool) -> None:
+        self.done = 0
+        self._page = page
         self._total = total
         self._bar = bar
         self._as_json = as_json
-        self._done = 0
         self._is_bad = False
         self._is_undecided = False
 
@@ -289,36 +294,42 @@ class _Teller:
         return ExitCode.UNDECIDED if self._is_undecided else ExitCode.FINE
 
     def tell(self, document: dict[str, Any]) -> None:
-        self._done += 1
-        if self._is_kept:
-            self.documents.append(document)
+        self.done += 1
+        if self._page is not None:
+            self._page.add(document)
         self._bar.end()
         self._is_bad |= any(each["severity"] in _BAD for each in document["findings"])
         outcomes = {each["outcome"] for each in document["verdicts"]}
         states = {address["state"] for host in document["hosts"] for address in host["addresses"]}
-        self._is_undecided |= outcomes == {"undecidable"} or states == {"blocked"}
+        is_unknown = bool(states) and states <= {"blocked", "not tested"}
+        self._is_undecided |= outcomes == {"undecidable"} or is_unknown
         if self._as_json:
             self._tell_json(document)
         else:
             self._tell_story(document)
-        self._bar.show(self._done, self._total)
+        self._bar.show(self.done, self._total)
+
+    def note(self, text: str) -> None:
+        """Say why it takes long."""
+        self._bar.end()
+        click.echo(f"letterlock: note: {text}", err=True)
 
     def end(self) -> None:
         self._bar.end()
         if self._as_json and self._total > 1:
-            click.echo("\n]" if self._done else "[]")
+            click.echo("\n]" if self.done else "[]")
 
     def _tell_json(self, document: dict[str, Any]) -> None:
         text = json.dumps(document, indent=2, ensure_ascii=True)
         if self._total == 1:
             click.echo(text)
         else:
-            click.echo(("[\n" if self._done == 1 else ",\n") + text, nl=False)
+            click.echo(("[\n" if self.done == 1 else ",\n") + text, nl=False)
 
     def _tell_story(self, document: dict[str, Any]) -> None:
         from letterlock.cli.check_text import format_check  # noqa: PLC0415 - lazy, for -h
 
-        if self._done > 1:
+        if self.done > 1:
             click.echo()
         for line, style in format_check(document):
             click.secho(line, **style)

@@ -46,9 +46,8 @@ _WORDS = {
 }
 
 
-def format_page(documents: Sequence[Document], moment: str) -> str:
-    """Make the page of one domain or several; `moment` is when they were checked."""
-    title = documents[0]["domain"] if len(documents) == 1 else f"{len(documents)} domains"
+def format_head(title: str) -> str:
+    """Begin a page; `title` says of what: a domain, or how many."""
     return "".join(
         (
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n',
@@ -57,13 +56,17 @@ def format_page(documents: Sequence[Document], moment: str) -> str:
             '<meta name="referrer" content="no-referrer">\n',
             f"<title>{_show(title)}: mail as senders see it</title>\n",
             f"<style>\n{_STYLE}</style>\n</head>\n<body>\n",
-            *(part for document in documents for part in _format_domain(document)),
-            f"<p>Checked at {_show(moment)} by Letterlock.</p>\n</body>\n</html>\n",
         )
     )
 
 
-def _format_domain(document: Document) -> Iterator[str]:
+def format_foot(moment: str) -> str:
+    """End a page; `moment` is when it was made."""
+    return f"<p>Checked at {_show(moment)} by Letterlock.</p>\n</body>\n</html>\n"
+
+
+def format_domain(document: Document) -> Iterator[str]:
+    """Make a domain's part of a page."""
     yield f"<h1>{_show(document['domain'])}</h1>\n"
     if document["no_route"]:
         yield f"<p>{_show(document['no_route'])}</p>\n"

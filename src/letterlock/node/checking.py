@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -14,9 +14,10 @@ from letterlock.network.dns_backends import make_backend
 from letterlock.network.dns_cache import CachingResolver
 from letterlock.network.probes import ProbeQuestion, probe_service
 from letterlock.node.building import DeliveryBuilder
+from letterlock.node.check_besides import make_beside_looker
 from letterlock.node.explaining import Silence
 from letterlock.node.mta_sts import make_fetcher, make_finder
-from letterlock.protocols.check.facts import Probe
+from letterlock.protocols.check.facts import Probe, State
 from letterlock.protocols.check.openings import Speech
 from letterlock.protocols.check.terms import Terms
 from letterlock.protocols.pki.anchors import TrustAnchors
@@ -25,6 +26,7 @@ from letterlock.protocols.policy.table import PolicyTable, TableEntry
 from letterlock.services.check.asking import Asker, Door
 from letterlock.services.check.document import describe_checked
 from letterlock.services.check.looking import DomainChecker
+from letterlock.services.check.repeating import Patience, Repeater
 from letterlock.services.deliver.anchors import AnchorFiles
 from letterlock.services.discover.authorities import AuthorityFinder
 from letterlock.services.discover.next_hop import NextHop
@@ -33,7 +35,8 @@ from letterlock.services.publish.looking import Looker
 from letterlock.storage.sqlite.node import MEMORY, NodeDatabase
 from letterlock.storage.sqlite.policies import SqlitePolicies
 
-DOMAINS_AT_ONCE = 16
+PROBE_STEPS = 6
+"""A connection as a whole may take so many times as long as a step of it: a tarpit has no end."""
 
 Tell = Callable[[dict[str, Any]], None]
 
@@ -52,12 +55,17 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class CheckOptions:
-    """How it is asked: connections to an address, seconds between them, days looked ahead."""
+    """How it is asked: connections to an address, seconds between them, days looked ahead.
+
+    `patience` is with who puts us off, and `note` is told when it makes us wait.
+    """
 
     connections: int
     pace: float
     seconds: float
     days: int
+    patience: Patience
+    note: Callable[[str], None]
 
 
 def run(
@@ -95,42 +103,39 @@ async def check_domains(
     )
     looker = _make_looker(config, builder, state, files, clock)
     checker = DomainChecker(
-        builder.route_finder(), builder.policy(finder), builder.resolver, looker, asker
+        builder.route_finder(),
+        builder.policy(finder),
+        builder.resolver,
+        looker,
+        asker,
+        make_beside_looker(config, builder.resolver, clock),
     )
     terms = Terms(anchors, clock.now(), options.days)
 
-    async def check(asked: Asked) -> None:
+    async def check(asked: Asked) -> dict[str, Any]:
         if asked.speech is None:
             document = describe_checked(await checker.check(asked.next_hop, terms))
         else:
             service = await checker.check_service(asked.next_hop, asked.speech, terms)
             document = describe_checked(service) | {"domain": asked.name}
-        tell(document | {"resolver": state.describe()})
+        return document | {"resolver": state.describe()}
 
     try:
-        await _do_all(check, asked)
+        await Repeater(check, asker, options.patience, options.note).run(asked, tell)
     finally:
         await finder.close()
         await store.close()
 
 
-async def _do_all(
-    check: Callable[[Asked], Coroutine[Any, Any, None]], asked: Sequence[Asked]
-) -> None:
-    """Check a few at a time, however many there are."""
-    left = iter(asked)
-
-    async def work() -> None:
-        for each in left:
-            await check(each)
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(DOMAINS_AT_ONCE, len(asked))):
-            group.create_task(work())
-
-
 async def _probe(door: Door, question: ProbeQuestion, *, helo: str, seconds: float) -> Probe:
-    return await probe_service((str(door.ip), door.port), door.speech, helo, question, seconds)
+    place = str(door.ip), door.port
+    whole = PROBE_STEPS * seconds
+    try:
+        async with asyncio.timeout(whole):
+            return await probe_service(place, door.speech, helo, question, seconds)
+    except TimeoutError:
+        detail = f"it kept us for {whole:g} seconds, octet by octet"
+        return Probe(question.asked, State.BLOCKED, question.sni, question.key, detail=detail)
 
 
 def _make_looker(
