@@ -7,7 +7,7 @@ from dataclasses import dataclass
 LEFT_WITHOUT_MAIL = r"disconnect from \S+ (?!.*\bmail=).*\behlo="
 """The end of a session that had no MAIL; those of sessions before it may come late."""
 
-_ENDED = re.compile(r"to=<[^@>]+@([^>]+)>.* dsn=(\S+), status=(\w+) \((.*)\)$")
+_ENDED = re.compile(r"to=<[^@>]+@([^>]+)>.* dsn=(\S+), status=(\w+) \((.*)\)(?: tls=\S+)?$")
 _TLS = re.compile(
     r" (\w+) TLS connection established to \S+?(\[\S+\]:\d+): (\S+) with cipher (\S+)"
 )
