@@ -47,16 +47,12 @@ class ConnectionHome(Protocol):
 
     @property
     def certificates(self) -> ServerCertificates | None: ...
-
     @property
     def limits(self) -> ServerLimits: ...
-
     @property
     def is_crowded(self) -> bool: ...
-
     @property
     def is_ending(self) -> bool: ...
-
     def now(self) -> float: ...
 
     def begin(self, connection: "Connection", peer: Peer) -> tuple[ServerSession, SessionOwner]: ...
@@ -74,14 +70,11 @@ class Connection(asyncio.Protocol):
         self._session: ServerSession
         self._owner: SessionOwner
         self._tls: TlsDriver | None = None
-        self._is_handshaking = False
-        self._is_waiting = False
-        self._is_paused = False
+        self._is_handshaking = self._is_waiting = self._is_paused = False
         self._is_reading = True
-        self._is_stopping = self._is_ended = False
+        self._is_stopping = self._is_ended = self._is_expecting_end = False
         self._lost: str | None = None
         self._late: str | None = None
-        self._is_expecting_end = False
         self._lingers_until = 0.0
         self._started = self._active = server.now()
         self._message_started: float | None = None
@@ -101,14 +94,14 @@ class Connection(asyncio.Protocol):
         self._pump()
 
     def _greet(self) -> None:
+        # Nothing of theirs is unread: who is turned away is closed at once, and holds no descriptor.
+        self._is_expecting_end = True
         if refusal := self._owner.start_connection(is_crowded=self._server.is_crowded):
-            # Nothing of theirs is unread: closed at once, they hold no descriptor.
-            self._is_expecting_end = True
             self._session.refuse(refusal)
         elif self._server.is_ending:
-            self._is_expecting_end = True
             self._session.shut_down()
         else:
+            self._is_expecting_end = False
             self._session.greet()
 
     def data_received(self, data: bytes) -> None:
