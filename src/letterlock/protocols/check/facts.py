@@ -10,6 +10,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
 from letterlock.base.domains import Domain
+from letterlock.protocols.check.deep import DeepFacts
 from letterlock.protocols.dns.answers import Security
 from letterlock.protocols.policy.facts import MtaStsFacts, TlsaFacts
 from letterlock.protocols.smtp.replies import Reply
@@ -75,6 +76,8 @@ class AddressFacts:
     state: State
     probes: tuple[Probe, ...] = ()
     detail: str = ""
+    deep: DeepFacts | None = None
+    """None: it was not asked for, or there was no TLS to look at."""
 
     def find(self, asked: AskedSni, key: KeyType | None = None) -> Probe | None:
         """Find the probe that asked so; None: it was not asked."""

@@ -55,12 +55,42 @@ class FindingId(StrEnum):
     WRONG_SNI_CERTIFICATE = "other-certificate-for-unknown-sni"
     ADDRESSES_DIFFER = "addresses-differ"
 
+    # What only `--deep` sees.
+    SSL_3_OFFERED = "ssl-3-offered"
+    OLD_TLS_OFFERED = "old-tls-offered"
+    NO_TLS_1_3 = "tls-1-3-not-offered"
+    NULL_SUITES = "null-suites"
+    EXPORT_SUITES = "export-suites"
+    ANONYMOUS_SUITES = "anonymous-suites"
+    RC4_SUITES = "rc4-suites"
+    SMALL_BLOCK_SUITES = "small-block-suites"
+    NO_FORWARD_SECRECY = "no-forward-secrecy"
+    WEAK_DH = "weak-diffie-hellman"
+    POST_QUANTUM_OFFERED = "post-quantum-offered"
+    CLIENT_ORDER = "order-of-the-client"
+    COMPRESSION = "tls-compression"
+    INSECURE_RENEGOTIATION = "insecure-renegotiation"
+    STARTTLS_INJECTION = "starttls-injection"
+    SMUGGLING = "smtp-smuggling"
+    NO_REQUIRETLS = "requiretls-not-offered"
+    NOT_ALL_ASKED = "deep-look-ended-early"
+
     TLSA_NO_MATCH = "tlsa-no-match-served"
     TLSA_RENEWAL_BREAKS = "tlsa-breaks-at-renewal"
     TLSA_DUPLICATE = "tlsa-duplicate"
     TLSA_UNRELATED = "tlsa-unrelated"
     MTA_STS_FAILS = "mta-sts-host-fails"
     DANE_STS_CONFLICT = "dane-and-mta-sts-disagree"
+
+    CAA_FORBIDS = "caa-forbids-renewal"
+    CAA_LIMITED = "caa-limits-renewal"
+    CAA_UNREADABLE = "caa-unreadable"
+    CAA_BOGUS = "caa-bogus"
+    CAA_MISSING = "caa-missing"
+    REVOKED = "certificate-revoked"
+    RRSIG_ENDED = "rrsig-ended"
+    RRSIG_ENDS_SOON = "rrsig-ends-soon"
+    RRSIG_NOT_YET = "rrsig-not-yet-valid"
 
 
 RFCS = {
@@ -92,12 +122,39 @@ RFCS = {
     FindingId.NO_SNI_CERTIFICATE: "RFC 6066 §3",
     FindingId.WRONG_SNI_CERTIFICATE: "RFC 6066 §3",
     FindingId.ADDRESSES_DIFFER: "RFC 5321 §5.1",
+    FindingId.SSL_3_OFFERED: "RFC 7568 §3",
+    FindingId.OLD_TLS_OFFERED: "RFC 8996 §4",
+    FindingId.NO_TLS_1_3: "RFC 9325 §3.1.1",
+    FindingId.NULL_SUITES: "RFC 9325 §4.1",
+    FindingId.EXPORT_SUITES: "RFC 9325 §4.1",
+    FindingId.ANONYMOUS_SUITES: "RFC 9325 §4.1",
+    FindingId.RC4_SUITES: "RFC 7465 §2",
+    FindingId.SMALL_BLOCK_SUITES: "RFC 9325 §4.1",
+    FindingId.NO_FORWARD_SECRECY: "RFC 9325 §4.1",
+    FindingId.WEAK_DH: "RFC 9325 §4.5",
+    FindingId.POST_QUANTUM_OFFERED: "RFC 8446 §4.2.7",
+    FindingId.CLIENT_ORDER: "RFC 9325 §4.2.1",
+    FindingId.COMPRESSION: "RFC 9325 §3.3",
+    FindingId.INSECURE_RENEGOTIATION: "RFC 5746 §4.3",
+    FindingId.STARTTLS_INJECTION: "RFC 3207 §4.2",
+    FindingId.SMUGGLING: "RFC 5321 §4.1.1.4",
+    FindingId.NO_REQUIRETLS: "RFC 8689 §2",
+    FindingId.NOT_ALL_ASKED: "RFC 5321 §4.2.5",
     FindingId.TLSA_NO_MATCH: "RFC 7672 §3.2",
     FindingId.TLSA_RENEWAL_BREAKS: "RFC 7671 §8",
     FindingId.TLSA_DUPLICATE: "RFC 6698 §2.1",
     FindingId.TLSA_UNRELATED: "RFC 7671 §8",
     FindingId.MTA_STS_FAILS: "RFC 8461 §4.1",
     FindingId.DANE_STS_CONFLICT: "RFC 8461 §2",
+    FindingId.CAA_FORBIDS: "RFC 8659 §3",
+    FindingId.CAA_LIMITED: "RFC 8657 §3",
+    FindingId.CAA_UNREADABLE: "RFC 8659 §4.1",
+    FindingId.CAA_BOGUS: "RFC 8659 §5.1",
+    FindingId.CAA_MISSING: "RFC 8659 §3",
+    FindingId.REVOKED: "RFC 5280 §6.3",
+    FindingId.RRSIG_ENDED: "RFC 4035 §5.3.1",
+    FindingId.RRSIG_ENDS_SOON: "RFC 4035 §5.3.1",
+    FindingId.RRSIG_NOT_YET: "RFC 4035 §5.3.1",
 }
 """Where it is said how it should be."""
 
