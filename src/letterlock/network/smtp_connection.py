@@ -94,7 +94,7 @@ class Connection(asyncio.Protocol):
         self._pump()
 
     def _greet(self) -> None:
-        # Nothing of theirs is unread: who is turned away is closed at once, and holds no descriptor.
+        # Nothing of theirs is unread: who is turned away is closed at once, and has no descriptor.
         self._is_expecting_end = True
         if refusal := self._owner.start_connection(is_crowded=self._server.is_crowded):
             self._session.refuse(refusal)
