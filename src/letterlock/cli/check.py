@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from letterlock.cli.check_keys import BESIDE_KEYS
 from letterlock.cli.check_run import KeptRun, find_state_folder, run_options
 from letterlock.cli.failures import CommandFailed, ExitCode
 from letterlock.cli.options import (
@@ -71,6 +72,7 @@ CHECK_KEYS = {
     "diff.verdicts[].before": "its outcome then, or null",
     "diff.verdicts[].now": "its outcome now",
     "resolver": "what was asked, and whether its word on DNSSEC counts",
+    **BESIDE_KEYS,
 }
 MAX_DOMAINS = 10_000
 _BAD = frozenset({"critical", "warning"})

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from letterlock.base.log import make_printable
+from letterlock.cli.check_besides import tell_besides
 from letterlock.cli.story_text import tell
 
 MAX_FINDINGS = 12
@@ -45,6 +46,7 @@ def format_check(document: Document) -> Iterator[Styled]:
         yield from _plain(tell("info", ", ".join(dict.fromkeys(infos))))
     for host in document["hosts"]:
         yield from _tell_host(host)
+    yield from _plain(tell_besides(document))
     if "diff" in document:
         yield from _tell_difference(document["diff"])
     if document["undecided"]:

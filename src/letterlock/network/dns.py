@@ -103,6 +103,11 @@ class StubResolver:
         return format_address(*self._server)
 
     @property
+    def server(self) -> tuple[str, int]:
+        """Its address and port."""
+        return self._server
+
+    @property
     def is_trusted(self) -> bool:
         """Whether its AD bit counts."""
         return self._is_ad_trusted

@@ -71,6 +71,8 @@ class CertificateFacts:
     spki_sha256: str
     issuer_url: str | None
     """Where the issuer's certificate is said to be (RFC 5280 §4.2.2.1); never fetched."""
+    issuer_organization: str = ""
+    """The issuer's organizationName; empty without one that is text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +208,7 @@ def _read(certificate: x509.Certificate, der: bytes, spki: bytes) -> Certificate
         fingerprint_sha256=sha256(der).hexdigest(),
         spki_sha256=sha256(spki).hexdigest(),
         issuer_url=_read_issuer_url(extensions.get(x509.AuthorityInformationAccess.oid)),
+        issuer_organization=_read_organization(certificate.issuer),
     )
 
 
@@ -216,6 +219,12 @@ def _read_names(san: x509.ExtensionType | None) -> CertificateNames:
     # Networks stand in name constraints only.
     ips = tuple(ip for ip in values if isinstance(ip, (IPv4Address, IPv6Address)))
     return CertificateNames(tuple(san.get_values_for_type(x509.DNSName)), ips)
+
+
+def _read_organization(issuer: x509.Name) -> str:
+    attributes = issuer.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    values = [item.value for item in attributes if isinstance(item.value, str)]
+    return values[0] if values else ""
 
 
 def _read_common_names(subject: x509.Name) -> tuple[str, ...]:

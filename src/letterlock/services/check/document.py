@@ -6,6 +6,7 @@ from letterlock.protocols.check.facts import AddressFacts, HostFacts, Probe
 from letterlock.protocols.check.findings import Finding
 from letterlock.protocols.check.senders import SenderVerdict
 from letterlock.protocols.policy.facts import TlsaFacts
+from letterlock.services.check.besides_document import describe_besides
 from letterlock.services.check.looking import Checked
 from letterlock.services.deliver.story import describe_handshake, describe_verdict
 from letterlock.services.explain.document import describe_mta_sts, describe_tlsrpt
@@ -29,6 +30,7 @@ def describe_checked(checked: Checked) -> dict[str, Any]:
         "hosts": [_describe_host(host) for host in facts.hosts],
         "mta_sts": describe_mta_sts(facts.mta_sts),
         "tlsrpt": describe_tlsrpt(checked.tlsrpt),
+        **describe_besides(checked.besides),
         "findings": [_describe_finding(each) for each in checked.findings],
         "verdicts": [_describe_sender(each) for each in checked.verdicts],
         "undecided": list(checked.undecided),

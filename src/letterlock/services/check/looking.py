@@ -18,6 +18,7 @@ from letterlock.protocols.check.senders import SENDERS, SenderVerdict, judge_dom
 from letterlock.protocols.check.terms import Terms
 from letterlock.protocols.policy.facts import Published
 from letterlock.services.check.asking import Asker, Door
+from letterlock.services.check.besides import BesideLooker, Besides
 from letterlock.services.discover.hop_policy import HopPolicy
 from letterlock.services.discover.next_hop import NextHop
 from letterlock.services.discover.routes import HostAddress, MxHost, NoRoute, Route, RouteFinder
@@ -47,7 +48,8 @@ class Checked:
     tlsrpt: TlsrptFacts | None
     findings: tuple[Finding, ...]
     verdicts: tuple[SenderVerdict, ...]
-    undecided: tuple[str, ...] = ()
+    undecided: tuple[str, ...]
+    besides: Besides
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class DomainChecker:
     resolver: Resolver
     looker: Looker
     asker: Asker
+    besides: BesideLooker
 
     async def check(self, next_hop: NextHop, terms: Terms) -> Checked:
         """Check a domain."""
@@ -68,12 +71,14 @@ class DomainChecker:
             tlsrpt = group.create_task(find_tlsrpt(self.resolver, next_hop.domain))
             facts = group.create_task(self._look(next_hop))
         observed, seen = looking.result(), facts.result()
+        besides = await self.besides.look(seen, next_hop.port, terms)
         report = check(observed, None, terms.now, terms.anchors)
         published = [each for each in report.findings if not each.code.startswith(_SENDING)]
         live = (*find_live(seen, terms), *find_policies(seen, terms))
-        findings = rank((*live, *map(_translate, published)))
+        findings = rank((*live, *besides.findings, *map(_translate, published)))
         verdicts = tuple(judge_domain(sender, seen, terms.anchors, terms.now) for sender in SENDERS)
-        return Checked(seen, tlsrpt.result(), findings, verdicts, report.undecided)
+        undecided = (*report.undecided, *besides.undecided)
+        return Checked(seen, tlsrpt.result(), findings, verdicts, undecided, besides)
 
     async def check_service(self, next_hop: NextHop, speech: Speech, terms: Terms) -> Checked:
         """Check one service, `[host]:port`. It is nobody's mail, so there are no verdicts."""
@@ -84,8 +89,10 @@ class DomainChecker:
         else:
             hosts = tuple([await self._look_at_host(route, host, speech) for host in route.hosts])
             seen = DomainFacts(name, hosts, None)
-        findings = rank((*find_live(seen, terms), *find_policies(seen, terms)))
-        return Checked(seen, None, findings, ())
+        besides = await self.besides.look(seen, next_hop.port, terms)
+        live = (*find_live(seen, terms), *find_policies(seen, terms))
+        findings = rank((*live, *besides.findings))
+        return Checked(seen, None, findings, (), besides.undecided, besides)
 
     async def _look(self, next_hop: NextHop) -> DomainFacts:
         assert next_hop.domain is not None

@@ -1,0 +1,41 @@
+"""What `letterlock check` tells people of CAA, revocation and signatures.
+
+Findings say what is wrong; these lines say what is known, also when all is well.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from letterlock.cli.story_text import tell
+
+_SHOWN = 3
+
+Document = Mapping[str, Any]
+
+
+def tell_besides(document: Document) -> Iterator[str]:
+    """Tell of CAA, revocation and signatures, in a line each where there is something to tell."""
+    rights = [f"{each['name']}: {_WORDS[each['decision']]}" for each in document["caa"]]
+    if rights:
+        yield from tell("renewal", _join(rights))
+    states = [f"{each['host']}: {each['state']}" for each in document["revocation"]]
+    if states:
+        yield from tell("revocation", _join(dict.fromkeys(states)))
+    nearest = document["dnssec"]["nearest"]
+    if nearest is not None:
+        text = f"until {nearest['ends']}, {nearest['type']} of {nearest['name']} first"
+        yield from tell("signed", text)
+
+
+_WORDS = {
+    "allow": "CAA allows it",
+    "deny": "CAA FORBIDS it",
+    "error": "CAA leaves it open",
+    "not told": "CAA: not told, the issuer is not known here",
+}
+
+
+def _join(texts: Sequence[str] | Mapping[str, None]) -> str:
+    shown = list(texts)[:_SHOWN]
+    more = f"; and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
+    return "; ".join(shown) + more

@@ -1,0 +1,25 @@
+"""The keys of the JSON of `letterlock check` for CAA, revocation and signatures."""
+
+BESIDE_KEYS = {
+    "caa[].host": "an MX host, by whose certificate it is asked who may issue the next one",
+    "caa[].organization": "who issued the one that is served, or null",
+    "caa[].name": "the name of the certificate that the host is covered by",
+    "caa[].issuer": "the domains by which CAA records name who issued it; empty: not known",
+    "caa[].decision": "allow, deny, error (it is not known); not told: the issuer is not known",
+    "caa[].cause": "why, in one word, as of `caa check`",
+    "caa[].reason": "why, in words",
+    "caa[].remedy": "a line of a zone file that would allow it, or null",
+    "caa[]": "what else `caa check` tells of a name",
+    "revocation[].host": "a host",
+    "revocation[].serial": "of a certificate of it, in hex",
+    "revocation[].state": "revoked, not revoked, or not told",
+    "revocation[].at": "since when, or null",
+    "revocation[].reason": "why it was revoked, or why it is not told; or null",
+    "revocation[].crl": "where that is said, or null",
+    "dnssec.nearest": "of these signatures the one that ends first; null: there is none",
+    "dnssec.signatures[].name": "a name that the domain's mail rests on, or a zone above it",
+    "dnssec.signatures[].type": "the type of the records that are signed",
+    "dnssec.signatures[].zone": "which zone signed them",
+    "dnssec.signatures[].begins": "from when the signature holds",
+    "dnssec.signatures[].ends": "until when it holds, and no longer",
+}
