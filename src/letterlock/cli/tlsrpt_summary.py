@@ -96,7 +96,8 @@ def summary(
     act_as_owner(config.data_dir)
     first, until = find_since(since), find_today() + timedelta(1)
     if domain is None:
-        _print_domains(first, with_store(config, lambda store: store.list_domains(first)), as_json)
+        domains = with_store(config, lambda store: store.list_domains(first))
+        _print_domains(first, domains, as_json=as_json)
         return ExitCode.FINE
     name = take_domain(domain)
 
@@ -137,7 +138,7 @@ def _is_published(policy: "SeenPolicy", published: Published) -> bool | None:
     return policy.strings == published
 
 
-def _print_domains(since: date, found: list["DomainCount"], as_json: bool) -> None:  # noqa: FBT001
+def _print_domains(since: date, found: list["DomainCount"], *, as_json: bool) -> None:
     if as_json:
         domains = [
             {
@@ -281,7 +282,8 @@ def format_sessions(sessions: "Sessions") -> str:
     """Tell how sessions fared."""
     share = f", {sessions.failed / sessions.total:.2%}" if sessions.failed else ""
     unknown = f"; {sessions.unknown} results do not tell all" if sessions.unknown else ""
-    return f"{sessions.failed} of {sessions.total} sessions failed{share}{unknown}"
+    plural = "s" * (sessions.total != 1)
+    return f"{sessions.failed} of {sessions.total} session{plural} failed{share}{unknown}"
 
 
 def format_failing(failing: "FailingKind") -> str:
@@ -302,7 +304,8 @@ def _format_submitter(submitter: "SubmitterDays") -> str:
     silent = submitter.silent_days
     end = "" if silent is None else f": it has STOPPED, nothing for {silent} days"
     who = submitter.submitter or "not told"
-    return f"{who}, {submitter.days} days, the last {submitter.last}{end}"
+    plural = "s" * (submitter.days != 1)
+    return f"{who}, {submitter.days} day{plural}, the last {submitter.last}{end}"
 
 
 def format_seen(policy: "SeenPolicy") -> str:

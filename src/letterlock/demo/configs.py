@@ -11,6 +11,7 @@ from letterlock.demo.setting import (
     AUTHORITY_HOST,
     BROKEN_DOMAIN,
     RECIPIENTS,
+    REPORTS,
     RIGHT_DOMAIN,
     RIGHT_HOST,
     SENDER_DOMAIN,
@@ -68,6 +69,9 @@ http_listen = [{http_listen}] # not port 80, which needs root
 [local]
 mailboxes = [{mailboxes}]
 postmaster = "{postmaster}"
+
+[publishing]
+tls_reports = ["mailto:{reports}"] # taken out of the mail for this address
 
 [policy]
 trust_files = ["../root.pem"]
@@ -144,8 +148,13 @@ class Certifying:
     http_listen: Sequence[ListenAddress]
 
 
-def format_receiver(listen: Sequence[ListenAddress], certifying: Certifying, resolver: str) -> str:
-    """Write the receiver's letterlock.toml. It would take mail for every domain of the demo."""
+def format_receiver(
+    listen: Sequence[ListenAddress], certifying: Certifying, resolver: str, reports: str
+) -> str:
+    """Write the receiver's letterlock.toml. It would take mail for every domain of the demo.
+
+    `reports` is the address at which it expects reports on TLS.
+    """
     return _RECEIVER.format(
         host=RIGHT_HOST,
         domain=RIGHT_DOMAIN,
@@ -154,8 +163,9 @@ def format_receiver(listen: Sequence[ListenAddress], certifying: Certifying, res
         directory=certifying.directory,
         names=_quote(certifying.names),
         http_listen=_quote(certifying.http_listen),
-        mailboxes=_quote(RECIPIENTS),
+        mailboxes=_quote((*RECIPIENTS, REPORTS)),
         postmaster=ALICE,
+        reports=reports,
         resolver=resolver,
         signed=SIGNED_DOMAIN,
         broken=BROKEN_DOMAIN,

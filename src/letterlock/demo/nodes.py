@@ -7,18 +7,19 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from random import SystemRandom
 from typing import TextIO
 
-from letterlock.base.clock import Clock
+from letterlock.base.clock import Clock, SystemClock
 from letterlock.base.config.load import load_config
 from letterlock.base.config.sections import Config
 from letterlock.base.domains import Domain
 from letterlock.base.errors import LocalError
 from letterlock.base.log import Log, make_stream_log
 from letterlock.base.shared_counters import NamedCounters, SharedCounters
+from letterlock.network.control_client import ask_all
 from letterlock.network.dns import Resolver
 from letterlock.network.dns_backends import make_backend
 from letterlock.network.dns_cache import CachingResolver
@@ -27,10 +28,10 @@ from letterlock.network.server_certificates import ServerCertificates
 from letterlock.node.building import build_certificates
 from letterlock.node.certificates import CertificateProcess, CertificateService
 from letterlock.node.certifying import list_wanted
-from letterlock.node.explaining import Silence
+from letterlock.node.intake import make_received_store
 from letterlock.node.listeners import Listeners
 from letterlock.node.policy import load_policy
-from letterlock.node.reporting import ReportBuilder
+from letterlock.node.report_sources import make_sources
 from letterlock.node.signing import make_key_plan
 from letterlock.node.web_listeners import WebListeners
 from letterlock.node.worker import Common, Worker
@@ -38,14 +39,14 @@ from letterlock.protocols.dns.answers import Answer
 from letterlock.protocols.mta_sts.cache import CachedPolicy
 from letterlock.protocols.pki.throwaway_ca import Issued
 from letterlock.protocols.tls.client_hello import KeyType
-from letterlock.services.deliver.anchors import AnchorFiles
+from letterlock.protocols.tlsrpt.results import DomainResults
 from letterlock.services.receive.session import COUNTERS
-from letterlock.services.report.sending import Sending
 from letterlock.services.sign.keys import make_missing_key
 from letterlock.storage.certificate_files import CertificateFiles
 from letterlock.storage.certificates import CertificateId, KeptPair
 from letterlock.storage.dkim_keys import DkimKeyFiles
 from letterlock.storage.queue import MessageStory, QueueId
+from letterlock.storage.received_reports import KeptResult, ListedReport, ReceivedStore
 from letterlock.storage.sqlite.policies import read_policy
 from letterlock.storage.sqlite.reader import SqliteQueueReader
 
@@ -54,6 +55,7 @@ MAIL_LOG_NAME = "mail.log"
 PATIENCE_SECONDS = 10.0
 """How long a delivery may take: nothing here is further away than loopback."""
 MAX_ANSWERS = 100
+MAX_REPORTS = 100
 MAX_TEXT_OCTETS = 255
 """Of one string of a TXT record (RFC 1035 §3.3.14)."""
 _LOOK_SECONDS = 0.01
@@ -127,23 +129,41 @@ class Node:
     worker: Worker
     keeping: Keeping | None = None
 
-    async def send_reports(self, clock: Clock) -> None:
-        """Send the reports on TLS of all days that are over by a clock, as nodes do by their own.
+    async def wake_reports(self) -> None:
+        """Have it look for reports to send, as `letterlock tlsrpt send` does.
 
-        Raises StoreUnavailable.
+        Raises NodeNotRunning and NodeUnreachable.
         """
-        builder = ReportBuilder(self.config, clock, Silence())
-        store = builder.make_store("demo")
-        find_anchors = AnchorFiles(self.config.policy.trust_files).load
-        mail = self.worker.make_report_carrier()
+        path = self.config.node.control_socket
+        await asyncio.to_thread(ask_all, path, "reports.wake", {}, PATIENCE_SECONDS)
+
+    async def list_received(self) -> list[ListedReport]:
+        """List the reports of others that it keeps, as `letterlock tlsrpt list` does."""
+        async with self._opened_received() as store:
+            return await store.list_reports(domain=None, since=date.min, limit=MAX_REPORTS)
+
+    async def list_results(self, domain: str) -> list[KeptResult]:
+        """List what kept reports say of a domain, as `letterlock tlsrpt summary` does."""
+        async with self._opened_received() as store:
+            return await store.list_results(domain, date.min, date.max)
+
+    @asynccontextmanager
+    async def _opened_received(self) -> AsyncIterator[ReceivedStore]:
+        store = make_received_store(self.config, "demo", SystemClock())
         await store.open()
         try:
-            sending = Sending(builder.make_tools(store, self.lookups, find_anchors, mail))
-            await sending.plan(is_hurried=True)
-            while await sending.work():
-                pass
+            yield store
         finally:
             await store.close()
+
+    async def list_counted(self) -> list[DomainResults]:
+        """List what it counted of its own sessions, as `tlsrpt send --dry-run` does."""
+        return [
+            results
+            for source in make_sources(self.config)
+            for day in await source.list_days()
+            for results in (await source.load_day(day)).list_results()
+        ]
 
     @property
     def config_file(self) -> Path:

@@ -93,7 +93,7 @@ async def _show_all(
     await show_stage(screen, stage)
     await show_certificates(screen, stage, clock)
     stories = [await show(screen, stage, clock) for show in MESSAGES]
-    await show_reports(screen, stage, clock)
+    await show_reports(screen, stage)
     if has_incident:
         await show_incident(screen, stage, clock)
     await claim_nothing_in_clear(screen, stage)

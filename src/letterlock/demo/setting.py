@@ -38,6 +38,8 @@ CAROL = f"carol@{SIGNED_DOMAIN}"
 DAVE = f"dave@{LISTED_DOMAIN}"
 ERIN = f"erin@{UNLISTED_DOMAIN}"
 RECIPIENTS = (ALICE, BOB, CAROL, DAVE, ERIN)
+REPORTS = f"tls-reports@{RIGHT_DOMAIN}"
+"""Where those who want reports have them sent."""
 
 AUTHORITY = "Letterlock demo"
 AUTHORITY_DOMAIN = "authority.example"
@@ -49,7 +51,7 @@ AUTHORITY_IP = SENDER_IP
 POLICY_HOSTS = (f"mta-sts.{LISTED_DOMAIN}", f"mta-sts.{UNLISTED_DOMAIN}")
 
 _STS = f'_mta-sts TXT "v=STSv1; id=1"\nmta-sts A {POLICY_HOST_IP}'
-TLSRPT = f"v=TLSRPTv1; rua=mailto:{ALICE}"
+TLSRPT = f"v=TLSRPTv1; rua=mailto:{REPORTS}"
 """The record of the domains that want reports: they are those with MTA-STS policies."""
 _ASKING = f'{_STS}\n_smtp._tls TXT "{TLSRPT}"'
 ZONES = {
@@ -84,6 +86,8 @@ class Setting:
     policy_mode: MtaStsMode = MtaStsMode.ENFORCE
     other_host: str = f"mx.{UNLISTED_DOMAIN}"
     """What the policy of UNLISTED_DOMAIN lists."""
+    expects_reports_at: str = REPORTS
+    """Where the receiver's settings say that reports come to."""
 
     @property
     def certified(self) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from letterlock.demo.authority import DemoAuthority, running_authority
 from letterlock.demo.certificates import make_certificates
 from letterlock.demo.configs import Certifying, format_receiver, format_sender
 from letterlock.demo.files import write_files
-from letterlock.demo.nodes import CONFIG_NAME, Node, make_signing_keys, running
+from letterlock.demo.nodes import CONFIG_NAME, MovedClock, Node, make_signing_keys, running
 from letterlock.demo.setting import (
     AUTHORITY,
     BROKEN_DOMAIN,
@@ -50,7 +50,7 @@ _Found = TypeVar("_Found")
 class Stage:
     """What there is. The nodes trust the authority's certificates and no others.
 
-    `wanted` are the names that the receiver asks it for.
+    `wanted` are the names that the receiver asks it for; `clock` is the one that both nodes have.
     """
 
     folder: Path
@@ -60,6 +60,7 @@ class Stage:
     wanted: tuple[str, ...]
     receiver: Node
     sender: Node
+    clock: MovedClock
 
 
 @asynccontextmanager
@@ -70,6 +71,7 @@ async def set_up(folder: Path, setting: Setting, clock: Clock) -> AsyncIterator[
     """
     async with AsyncExitStack() as stack:
         own = make_certificates(setting, clock.now())
+        nodes_clock = MovedClock(clock)
         sending, receiving = stack.enter_context(listening())
         zones, resolver = await stack.enter_async_context(_resolver(setting, clock))
         place = sending.addresses[0]
@@ -84,10 +86,11 @@ async def set_up(folder: Path, setting: Setting, clock: Clock) -> AsyncIterator[
             setting.certified[1:],
             [ListenAddress(ip, http_port) for ip in (RIGHT_IP, WRONG_IP, POLICY_HOST_IP)],
         )
-        text = format_receiver(receiving.addresses, certifying, str(resolver))
+        reports = setting.expects_reports_at
+        text = format_receiver(receiving.addresses, certifying, str(resolver), reports)
         write_files(folder / "receiver", {CONFIG_NAME: text})
         receiver = await stack.enter_async_context(
-            running(folder / "receiver", receiving, clock, own.signed)
+            running(folder / "receiver", receiving, nodes_clock, own.signed)
         )
         policy_host = await stack.enter_async_context(
             _policy_host(receiver.certificates, setting, clock)
@@ -96,8 +99,11 @@ async def set_up(folder: Path, setting: Setting, clock: Clock) -> AsyncIterator[
         write_files(folder / "sender", {CONFIG_NAME: text})
         for name, record in (await asyncio.to_thread(make_signing_keys, folder / "sender")).items():
             zones.set(name, "TXT", record)
-        sender = await stack.enter_async_context(running(folder / "sender", sending, clock))
-        yield Stage(folder, resolver, policy_host, authority, setting.certified, receiver, sender)
+        sender = await stack.enter_async_context(running(folder / "sender", sending, nodes_clock))
+        yield Stage(
+            *(folder, resolver, policy_host, authority, setting.certified),
+            *(receiver, sender, nodes_clock),
+        )
 
 
 def _make_trust(setting: Setting, authority: DemoAuthority, clock: Clock) -> dict[str, str]:
