@@ -46,7 +46,7 @@ def format_unicode(domain: Domain) -> str:
     if "xn--" not in domain:
         return domain
     # Names without A-labels are nearly all names: idna is loaded for the others only.
-    import idna  # noqa: PLC0415
+    import idna  # noqa: PLC0415 - as said
 
     labels = []
     for label in domain.split("."):

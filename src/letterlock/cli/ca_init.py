@@ -129,7 +129,7 @@ def _find_problem(config: "Config") -> str | None:
     """Find what keeps names from being looked at, as a resolver that does not validate."""
     from letterlock.base.clock import SystemClock  # noqa: PLC0415 - not for -h
     from letterlock.base.errors import LocalError  # noqa: PLC0415 - as above
-    from letterlock.node.ca.perspectives import make_own_resolver, make_validator  # noqa: PLC0415
+    from letterlock.node.ca.perspectives import make_own_resolver, make_validator  # noqa: PLC0415 - lazy, for -h
 
     clock = SystemClock()
     try:

@@ -76,7 +76,7 @@ def _find_revoked(path: Path | None, reason: str) -> "RevokedFile | None":
         return None
     from letterlock.node.ca.commands import find_operator  # noqa: PLC0415 - not loaded for -h
     from letterlock.node.ca.root_work import RevokedFile  # noqa: PLC0415 - as above
-    from letterlock.protocols.pki.issuance.revocation_lists import Reason  # noqa: PLC0415
+    from letterlock.protocols.pki.issuance.revocation_lists import Reason  # noqa: PLC0415 - lazy, for -h
 
     why = Reason[reason.upper().replace("-", "_")]
     return RevokedFile(path, why, f"operator {find_operator()}")

@@ -18,11 +18,11 @@ def serve(config_path: Path | None) -> int:
     """
     config = load_config_or_fail(config_path)
     # Loaded when the configuration is known to be right.
-    from letterlock.base.config.faults import SettingFaults  # noqa: PLC0415
-    from letterlock.base.config.load import find_config  # noqa: PLC0415
+    from letterlock.base.config.faults import SettingFaults  # noqa: PLC0415 - lazy, for -h
+    from letterlock.base.config.load import find_config  # noqa: PLC0415 - lazy, for -h
 
     try:
-        from letterlock.node.ca.program import serve_authority  # noqa: PLC0415
+        from letterlock.node.ca.program import serve_authority  # noqa: PLC0415 - lazy, for -h
     except ModuleNotFoundError as error:
         raise CommandFailed(
             f"{error.name} is not installed: pip install 'letterlock[ca]'", ExitCode.WRONG_USAGE

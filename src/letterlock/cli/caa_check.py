@@ -137,7 +137,7 @@ class _Asked:
     def make(self, name: str) -> "Issuance":
         """Make the question for a name. Raises UsageError."""
         from letterlock.base.domains import parse_domain  # noqa: PLC0415 - lazy, for -h
-        from letterlock.protocols.acme.identifiers import IP, parse_identifier  # noqa: PLC0415
+        from letterlock.protocols.acme.identifiers import IP, parse_identifier  # noqa: PLC0415 - lazy, for -h
         from letterlock.protocols.caa.decide import Issuance  # noqa: PLC0415 - as above
 
         if self.issuer is None:

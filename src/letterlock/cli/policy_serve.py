@@ -17,9 +17,9 @@ def serve(config_path: Path | None) -> int:
     """
     config = load_config_or_fail(config_path)
     # Loaded when the configuration is known to be right.
-    from letterlock.base.config.faults import SettingFaults  # noqa: PLC0415
-    from letterlock.base.config.load import find_config  # noqa: PLC0415
-    from letterlock.node.policy_serving import serve_policy  # noqa: PLC0415
+    from letterlock.base.config.faults import SettingFaults  # noqa: PLC0415 - lazy, for -h
+    from letterlock.base.config.load import find_config  # noqa: PLC0415 - lazy, for -h
+    from letterlock.node.policy_serving import serve_policy  # noqa: PLC0415 - lazy, for -h
 
     found = find_config(config_path)
     try:

@@ -156,7 +156,7 @@ class PostgresStoredQueue:
 def open_postgres_beside(config: Config) -> QueueStore:
     """Give the shared queue under a name of our own, not opened yet."""
     # asyncpg is an extra: loaded only where it is used.
-    from letterlock.storage.postgres.configured import make_postgres_queue  # noqa: PLC0415
+    from letterlock.storage.postgres.configured import make_postgres_queue  # noqa: PLC0415 - asyncpg is an extra
 
     name = f"{os.uname().nodename} command {os.getpid()}"
     return make_postgres_queue(config.queue, name, SystemClock())

@@ -84,7 +84,7 @@ def query(
 def _find_setting(path: Path | None, key: str) -> "tuple[MapsSection, tuple[Domain, ...], Domain]":
     """Give `[maps]` and our domains; without a configuration the domain of KEY is ours."""
     from letterlock.base.config.load import find_config  # noqa: PLC0415 - lazy, for -h
-    from letterlock.base.domains import Domain, DomainError, parse_domain  # noqa: PLC0415
+    from letterlock.base.domains import Domain, DomainError, parse_domain  # noqa: PLC0415 - lazy, for -h
 
     config, notes = find_config_or_defaults(path, is_owner_later=True)
     for note in notes:

@@ -46,9 +46,9 @@ def collect(*, is_show: bool, as_json: bool, config_path: Path | None) -> int:
         _show(config, as_json=as_json)
         return 0
     # Loaded when the configuration is known to be right.
-    from letterlock.base.config.faults import SettingFaults  # noqa: PLC0415
-    from letterlock.base.config.load import find_config  # noqa: PLC0415
-    from letterlock.node.tlsrpt_collecting import collect as run  # noqa: PLC0415
+    from letterlock.base.config.faults import SettingFaults  # noqa: PLC0415 - lazy, for -h
+    from letterlock.base.config.load import find_config  # noqa: PLC0415 - lazy, for -h
+    from letterlock.node.tlsrpt_collecting import collect as run  # noqa: PLC0415 - lazy, for -h
 
     try:
         return run(config)

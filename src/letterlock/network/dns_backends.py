@@ -12,7 +12,7 @@ def make_backend(section: DnsSection, random: RandomBits) -> Backend:
             return make_stub_resolver(section, random)
         case DnsBackend.LIBUNBOUND:
             # Only loaded where it is used: ctypes and a library of several MiB.
-            from letterlock.network.libunbound import LibunboundResolver  # noqa: PLC0415
+            from letterlock.network.libunbound import LibunboundResolver  # noqa: PLC0415 - an extra
 
             chosen = section.resolver
             return LibunboundResolver(

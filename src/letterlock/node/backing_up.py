@@ -153,7 +153,7 @@ class Backup:
         if database is None or self.config.queue.engine is QueueEngine.SQLITE:
             return self._add_sqlite(archive)
         # asyncpg is an extra: only loaded where it is used.
-        from letterlock.storage.postgres.dumping import dump_database  # noqa: PLC0415
+        from letterlock.storage.postgres.dumping import dump_database  # noqa: PLC0415 - asyncpg is an extra
 
         moment = format_time(self.clock.now())
         dumped = asyncio.run(dump_database(database, archive.add_octets))

@@ -64,15 +64,15 @@ def make_stores(config: Config, name: str, clock: Clock) -> CertificateStores:
 
 def _make_postgres_stores(address: str, name: str, clock: Clock) -> CertificateStores:
     # asyncpg is an extra: only loaded where it is used.
-    from letterlock.storage.postgres.acme_accounts import PostgresAccounts  # noqa: PLC0415
-    from letterlock.storage.postgres.certificates import PostgresCertificates  # noqa: PLC0415
-    from letterlock.storage.postgres.challenges import PostgresChallenges  # noqa: PLC0415
-    from letterlock.storage.postgres.issued import PostgresIssued  # noqa: PLC0415
-    from letterlock.storage.postgres.node import NodeDatabase as PostgresDatabase  # noqa: PLC0415
-    from letterlock.storage.postgres.served_policies import (  # noqa: PLC0415
+    from letterlock.storage.postgres.acme_accounts import PostgresAccounts  # noqa: PLC0415 - asyncpg is an extra
+    from letterlock.storage.postgres.certificates import PostgresCertificates  # noqa: PLC0415 - asyncpg is an extra
+    from letterlock.storage.postgres.challenges import PostgresChallenges  # noqa: PLC0415 - asyncpg is an extra
+    from letterlock.storage.postgres.issued import PostgresIssued  # noqa: PLC0415 - asyncpg is an extra
+    from letterlock.storage.postgres.node import NodeDatabase as PostgresDatabase  # noqa: PLC0415 - asyncpg is an extra
+    from letterlock.storage.postgres.served_policies import (  # noqa: PLC0415 - asyncpg is an extra
         PostgresServedPolicies,
     )
-    from letterlock.storage.postgres.watched import PostgresWatched  # noqa: PLC0415
+    from letterlock.storage.postgres.watched import PostgresWatched  # noqa: PLC0415 - asyncpg is an extra
 
     database = PostgresDatabase(address, name, clock)
     return CertificateStores(

@@ -203,7 +203,7 @@ async def load_kept(config: Config, domain: Domain) -> StoredPolicy | None:
     if database is None:
         return await read_policy(config.node_database, domain)
     # asyncpg is an extra: only loaded where it is used.
-    from letterlock.storage.postgres import policies  # noqa: PLC0415
+    from letterlock.storage.postgres import policies  # noqa: PLC0415 - asyncpg is an extra
 
     return await policies.read_policy(database, domain)
 

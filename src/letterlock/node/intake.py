@@ -25,8 +25,8 @@ def make_received_store(config: Config, name: str, clock: Clock) -> ReceivedStor
     if address is None:
         return SqliteReceived(NodeDatabase(config.node_database, clock))
     # asyncpg is an extra: only loaded where it is used.
-    from letterlock.storage.postgres.node import NodeDatabase as Postgres  # noqa: PLC0415
-    from letterlock.storage.postgres.received_reports import PostgresReceived  # noqa: PLC0415
+    from letterlock.storage.postgres.node import NodeDatabase as Postgres  # noqa: PLC0415 - asyncpg is an extra
+    from letterlock.storage.postgres.received_reports import PostgresReceived  # noqa: PLC0415 - asyncpg is an extra
 
     return PostgresReceived(Postgres(address, name, clock))
 

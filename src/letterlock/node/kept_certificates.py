@@ -51,7 +51,7 @@ async def _read(
         states = await _read_all(lambda after: read_states(path, limit=_PAGE, after=after))
         return states, _sort(await read_found(path))
     # asyncpg is an extra: only loaded where it is used.
-    from letterlock.storage.postgres import certificates, watched  # noqa: PLC0415
+    from letterlock.storage.postgres import certificates, watched  # noqa: PLC0415 - asyncpg is an extra
 
     states = await _read_all(lambda after: certificates.read_states(dsn, limit=_PAGE, after=after))
     return states, _sort(await watched.read_found(dsn))

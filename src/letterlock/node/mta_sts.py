@@ -88,7 +88,7 @@ def make_policy_store(config: Config, name: str, clock: Clock) -> PolicyStore:
     if database is None:
         return SqlitePolicies(NodeDatabase(config.node_database, clock))
     # asyncpg is an extra: only loaded where it is used.
-    from letterlock.storage.postgres.policies import PostgresPolicies  # noqa: PLC0415
+    from letterlock.storage.postgres.policies import PostgresPolicies  # noqa: PLC0415 - asyncpg is an extra
 
     return PostgresPolicies(database, name, clock)
 

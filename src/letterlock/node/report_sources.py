@@ -76,7 +76,7 @@ class _DatabaseCounts:
 
     async def list_days(self) -> list[date]:
         # asyncpg is an extra: only loaded where it is used.
-        from letterlock.storage.postgres.tls_sessions import load_session_days  # noqa: PLC0415
+        from letterlock.storage.postgres.tls_sessions import load_session_days  # noqa: PLC0415 - asyncpg is an extra
 
         return await load_session_days(self._address)
 

@@ -63,8 +63,8 @@ class ReportBuilder:
         if address is None:
             return SqliteOwnReports(NodeDatabase(self.config.node_database, self.clock))
         # asyncpg is an extra: only loaded where it is used.
-        from letterlock.storage.postgres.node import NodeDatabase as Postgres  # noqa: PLC0415
-        from letterlock.storage.postgres.own_reports import PostgresOwnReports  # noqa: PLC0415
+        from letterlock.storage.postgres.node import NodeDatabase as Postgres  # noqa: PLC0415 - asyncpg is an extra
+        from letterlock.storage.postgres.own_reports import PostgresOwnReports  # noqa: PLC0415 - asyncpg is an extra
 
         return PostgresOwnReports(Postgres(address, name, self.clock))
 

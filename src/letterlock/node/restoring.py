@@ -224,7 +224,7 @@ class Restore:
 
     async def _load_postgres(self, dsn: str, manifest: Manifest) -> int:
         # asyncpg is an extra: only loaded where it is used.
-        from letterlock.storage.postgres.dumping import load_database  # noqa: PLC0415
+        from letterlock.storage.postgres.dumping import load_database  # noqa: PLC0415 - asyncpg is an extra
         from letterlock.storage.postgres.queue import PostgresQueue  # noqa: PLC0415 - as above
 
         versions = {"queue": manifest.queue_schema, "node": manifest.node_schema}

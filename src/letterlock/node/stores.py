@@ -200,7 +200,7 @@ class WorkerStores:
 
     async def _open_postgres(self) -> QueueStore:
         # asyncpg is an extra: only loaded where it is used.
-        from letterlock.storage.postgres.configured import make_postgres_queue  # noqa: PLC0415
+        from letterlock.storage.postgres.configured import make_postgres_queue  # noqa: PLC0415 - asyncpg is an extra
 
         name = name_process(self._config, self._number)
         store = make_postgres_queue(self._config.queue, name, self._clock)

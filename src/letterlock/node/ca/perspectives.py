@@ -102,7 +102,7 @@ def _find_proxy(url: str) -> tuple[ProxyKind, tuple[str, int]]:
 
 def _make_validating(section: DnsSection) -> Backend:
     # ctypes and a library of several MiB, only where it is used.
-    from letterlock.network.libunbound import LibunboundResolver  # noqa: PLC0415
+    from letterlock.network.libunbound import LibunboundResolver  # noqa: PLC0415 - an extra
 
     chosen = section.resolver
     return LibunboundResolver(

@@ -60,7 +60,7 @@ def make_order_profiles(section: CaSection) -> dict[str, OrderProfile]:
 def make_certificate_profiles(section: CaSection) -> dict[str, Profile]:
     """Give what certificates are like, by the names of profiles."""
     # Reads a list of 200 KiB, and is in the extra `ca`.
-    from letterlock.protocols.pki.issuance.public_suffixes import (  # noqa: PLC0415
+    from letterlock.protocols.pki.issuance.public_suffixes import (  # noqa: PLC0415 - an extra
         PublicSuffixes,
     )
 

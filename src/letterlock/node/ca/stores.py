@@ -66,7 +66,7 @@ async def open_store(config: Config, clock: Clock) -> AsyncIterator[AuthoritySto
 
 def _load_postgres() -> "type[PostgresAuthority]":
     """Load it: asyncpg is an extra. Raises LocalError where that is not there."""
-    from letterlock.storage.postgres.ca.store import PostgresAuthority  # noqa: PLC0415
+    from letterlock.storage.postgres.ca.store import PostgresAuthority  # noqa: PLC0415 - asyncpg is an extra
 
     return PostgresAuthority
 

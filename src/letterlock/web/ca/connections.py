@@ -76,11 +76,12 @@ class BoundedConnection(HttpToolsProtocol):
         self._is_whole = True
         """Whether what came last was a request's end."""
         self._timer: TimerHandle | None = None
-        self._site = ""
+        self.site = ""
+        """Where the client is: an address, or the network of an IPv6 one; empty: not known yet."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(JoinedWrites(transport, self.loop))  # type: ignore[arg-type]
-        self._site = _find_site(self.client)
+        self.site = _find_site(self.client)
         if self._is_crowded():
             transport.close()
             return
@@ -137,8 +138,8 @@ class BoundedConnection(HttpToolsProtocol):
     def _is_crowded(self) -> bool:
         if len(self.connections) <= MAX_OF_SITE:
             return False
-        sites = [each._site for each in self.connections if isinstance(each, BoundedConnection)]  # noqa: SLF001
-        return sites.count(self._site) > MAX_OF_SITE
+        sites = [each.site for each in self.connections if isinstance(each, BoundedConnection)]
+        return sites.count(self.site) > MAX_OF_SITE
 
     def _refuse(self) -> None:
         if not self.transport.is_closing():

@@ -63,7 +63,7 @@ _OF_NAME = f"""
     WHERE identifier = ? AND certificate_names.number > ?
     ORDER BY certificate_names.number LIMIT ?
 """
-_OF_SERIALS = f"{_SELECT} WHERE serial IN (SELECT value FROM {{each}}) ORDER BY number"  # noqa: S608
+_OF_SERIALS = f"{_SELECT} WHERE serial IN (SELECT value FROM {{each}}) ORDER BY number"  # noqa: S608 - constants
 _LEAF = "SELECT chains, der FROM certificates WHERE certificate_id = ?"
 
 PEM_COLUMNS = 64

@@ -29,7 +29,7 @@ _SPEND = """
 _MOVE_HORIZON = "UPDATE nonce_horizon SET moment = ? WHERE moment < ?"
 _FORGET = "DELETE FROM nonces WHERE forgotten <= (SELECT moment FROM nonce_horizon)"
 
-_KEEP_SECRET = "INSERT INTO secrets (name, secret) VALUES (?, ?) ON CONFLICT DO NOTHING"  # noqa: S105
+_KEEP_SECRET = "INSERT INTO secrets (name, secret) VALUES (?, ?) ON CONFLICT DO NOTHING"  # noqa: S105 - a question, not a secret
 _SECRET = "SELECT secret FROM secrets WHERE name = ?"  # noqa: S105 - a question for one
 
 _REMOVE_SECRET = "DELETE FROM secrets WHERE name = ?"  # noqa: S105 - as above

@@ -15,7 +15,7 @@ _ADD = f"""
 _ONE = f"""
     SELECT {_COLUMNS} FROM revocations WHERE issuer = ? AND shard = ? AND serial = ?
 """  # noqa: S608 - constants
-_ALL = f"SELECT {_COLUMNS} FROM revocations WHERE issuer = ? AND shard = ?"  # noqa: S608
+_ALL = f"SELECT {_COLUMNS} FROM revocations WHERE issuer = ? AND shard = ?"  # noqa: S608 - constants
 _CHANGE = """
     UPDATE revocations SET moment = ?, not_after = ?, reason = ?, invalid_since = ?
     WHERE issuer = ? AND shard = ? AND serial = ?
@@ -29,7 +29,7 @@ _CRL_COLUMNS = "crl_number, this_update, next_update, covers"
 _STATES = f"""
     SELECT shard, revision, {_CRL_COLUMNS} FROM shards WHERE issuer = ? ORDER BY shard
 """  # noqa: S608 - constants
-_CRL = f"SELECT {_CRL_COLUMNS}, der FROM shards WHERE issuer = ? AND shard = ?"  # noqa: S608
+_CRL = f"SELECT {_CRL_COLUMNS}, der FROM shards WHERE issuer = ? AND shard = ?"  # noqa: S608 - constants
 _PUT_CRL = """
     INSERT INTO shards
         (issuer, shard, revision, crl_number, this_update, next_update, covers, der)

@@ -14,8 +14,8 @@ _ADD = """
 _OURS = "kind = ? AND subject = ? AND number = ? AND owner = ?"
 _END = f"DELETE FROM work WHERE {_OURS} RETURNING 1"  # noqa: S608 - a constant
 # Who gave it back has it no more, though nobody else has it yet.
-_PUT_OFF = f"UPDATE work SET owner = '', until = ? WHERE {_OURS} RETURNING 1"  # noqa: S608
-_PROLONG = f"UPDATE work SET until = ? WHERE {_OURS} RETURNING 1"  # noqa: S608
+_PUT_OFF = f"UPDATE work SET owner = '', until = ? WHERE {_OURS} RETURNING 1"  # noqa: S608 - constants
+_PROLONG = f"UPDATE work SET until = ? WHERE {_OURS} RETURNING 1"  # noqa: S608 - constants
 _CLAIM = """
     UPDATE work SET owner = ?, until = ?, number = number + 1
     WHERE kind = ? AND subject IN (
