@@ -82,6 +82,10 @@ class Conduct:
     login: "Callable[[], Responder] | None" = None
     """Begins what answers AUTH and each response, until one of its replies is no 334."""
     is_implicit_tls: bool = False
+    keeps_commands: bool = False
+    """What came in clear behind STARTTLS is done under TLS (CVE-2011-0411)."""
+    is_strict_about_ends: bool = False
+    """Of messages: else a bare LF ends a line as well."""
 
 
 Responder = Callable[[str], str]
@@ -323,7 +327,8 @@ class _Session:
             self._writer.transport.pause_reading()  # type: ignore[attr-defined] # it is a socket's
             await asyncio.Event().wait()
         content = b""
-        while (line := await self._read_line()) != b".":
+        end = b"\r\n" if self._conduct.is_strict_about_ends else b"\n"
+        while (line := await self._read_line(end)) != b".":
             content += line.removeprefix(b".") + b"\r\n"
             if self._conduct.during_content is not None:
                 await self._act(self._conduct.during_content)
@@ -362,8 +367,9 @@ class _Session:
                 await self._wait_for_the_end()
             if not tls.is_done:
                 tls.receive(await self._read_octets())
+        kept = self._received if conduct.keeps_commands else b""
         # With the client's Finished its first command may have come.
-        self._tls, self._received = tls, tls.decrypt(b"")
+        self._tls, self._received = tls, kept + tls.decrypt(b"")
 
     async def _answer(
         self, verb: str, usual: str, *, special: Answer | None = None, extra: bytes = b""
@@ -400,8 +406,8 @@ class _Session:
     def _send(self, data: bytes) -> None:
         self._writer.write(data if self._tls is None else self._tls.encrypt(data))
 
-    async def _read_line(self) -> bytes:
-        while b"\n" not in self._received:
+    async def _read_line(self, end: bytes = b"\n") -> bytes:
+        while end not in self._received:
             octets = await self._read_octets()
             if self._tls is None:
                 self._received += octets
@@ -409,8 +415,8 @@ class _Session:
             self._received += self._tls.decrypt(octets)
             if self._tls.is_closed:
                 raise _Ended("close_notify")
-        line, _, self._received = self._received.partition(b"\n")
-        return line.removesuffix(b"\r")
+        line, _, self._received = self._received.partition(end)
+        return line.removesuffix(b"\r") if end == b"\n" else line
 
     async def _wait_for_the_end(self) -> None:
         while True:

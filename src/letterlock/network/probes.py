@@ -49,7 +49,7 @@ async def probe_smtp(
     wire = await connect(ip, port, seconds)
     if isinstance(wire, Lost):
         return replace(begun, state=State.UNREACHABLE, detail=wire.detail)
-    speaker = Speaker(wire, Target(ip, ip, port, helo), _make_timeouts(seconds))
+    speaker = Speaker(wire, Target(ip, ip, port, helo), make_timeouts(seconds))
     try:
         probe = await _ask(speaker, question, begun, seconds)
     finally:
@@ -73,7 +73,7 @@ async def probe_service(
     if isinstance(wire, Lost):
         return replace(begun, state=State.UNREACHABLE, detail=wire.detail)
     try:
-        refused = None if speech is Speech.TLS else await _open(wire, speech, seconds)
+        refused = None if speech is Speech.TLS else await open_service(wire, speech, seconds)
         if refused is not None:
             state = State.BLOCKED if refused.is_blocked else State.FINDING
             return replace(begun, state=state, detail=refused.text)
@@ -87,7 +87,7 @@ async def probe_service(
     return replace(begun, state=State.OK, detail=f"TLS: {outcome.version} {outcome.cipher}")
 
 
-async def _open(wire: Wire, speech: Speech, seconds: float) -> opening.Refused | None:
+async def open_service(wire: Wire, speech: Speech, seconds: float) -> opening.Refused | None:
     """Talk until TLS may begin; else give why it does not."""
     reader = opening.OpeningReader(speech)
     while True:
@@ -172,7 +172,7 @@ async def _finish(speaker: Speaker, question: ProbeQuestion, done: Probe) -> Pro
     return replace(done, state=State.FINDING, handshake=broken, detail=failed.detail)
 
 
-def _make_timeouts(seconds: float) -> ClientTimeouts:
+def make_timeouts(seconds: float) -> ClientTimeouts:
     """Be as patient at each step: somebody is looking on."""
     step = timedelta(seconds=seconds)
     return ClientTimeouts(**{each.name: step for each in fields(ClientTimeouts)})

@@ -304,3 +304,19 @@ async def test_only_so_many_answers_are_kept(monkeypatch: pytest.MonkeyPatch) ->
     for door in (DOOR, further, DOOR):
         await asker.ask(door)
     assert len(world.asked) == 3
+
+
+async def test_visits_for_other_purposes_wait_for_their_turn_and_keep_the_pace() -> None:
+    world = World(answer)
+    asker = world.asker(1)
+
+    async def visit() -> str:
+        world.times.append(world.clock.monotonic())
+        return "seen"
+
+    assert await asker.visit(DOOR, visit) == "seen"
+    await asker.ask(DOOR)
+    assert [await asker.visit(DOOR, visit) for _ in range(2)] == ["seen", "seen"]
+    assert world.times == [0.0, 1.5, 3.0, 4.5]
+    # They are no connections of the kind that is counted.
+    assert len(world.asked) == 1

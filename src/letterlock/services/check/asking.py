@@ -9,6 +9,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from letterlock.base.clock import Clock
 from letterlock.base.domains import Domain
@@ -55,6 +56,7 @@ class Door:
     speech: Speech = Speech.SMTP
 
 
+Visited = TypeVar("Visited")
 Probing = Callable[[Door, ProbeQuestion], Awaitable[Probe]]
 
 
@@ -203,20 +205,33 @@ class Asker:
         )
 
     async def _connect(self, door: Door, place: _Place, question: ProbeQuestion) -> Probe:
-        if place.last is not None:
-            left = place.last + self._pace - self._clock.monotonic()
-            if left > 0:
-                await self._wait(left)
         place.made += 1
-        async with self._slots:
-            probe = self._share_chain(await self._probe(door, question))
-        place.last = self._clock.monotonic()
+        probe = self._share_chain(await self._pace_out(place, lambda: self._probe(door, question)))
         place.has_requiretls |= probe.offers_requiretls
         if probe.state in (State.BLOCKED, State.UNREACHABLE):
             place.refused = probe
         if probe.state is State.BLOCKED:
-            self._last_refusal = place.last
+            self._last_refusal = self._clock.monotonic()
         return probe
+
+    async def visit(self, door: Door, visit: Callable[[], Awaitable[Visited]]) -> Visited:
+        """Make a connection for another purpose, in the address's turn and at its pace.
+
+        It does not count among `connections`.
+        """
+        place = self._places.setdefault((door.ip, door.port), _Place())
+        async with place.turn:
+            return await self._pace_out(place, visit)
+
+    async def _pace_out(self, place: _Place, visit: Callable[[], Awaitable[Visited]]) -> Visited:
+        if place.last is not None:
+            left = place.last + self._pace - self._clock.monotonic()
+            if left > 0:
+                await self._wait(left)
+        async with self._slots:
+            visited = await visit()
+        place.last = self._clock.monotonic()
+        return visited
 
     def _share_chain(self, probe: Probe) -> Probe:
         """Keep each certificate once: what is kept of 1,000 domains is mostly certificates."""
