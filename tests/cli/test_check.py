@@ -178,7 +178,7 @@ def test_what_is_different_from_the_last_run(
     assert check(config, "--diff", "--json", "null.example") == 1
     difference = json.loads(capsys.readouterr().out)["diff"]
     assert difference.pop("since").endswith("Z")
-    assert difference == {"new": [], "gone": [], "verdicts": []}
+    assert difference == {"new": [], "gone": [], "changed": [], "verdicts": []}
     (kept,) = (tmp_path / "state" / "letterlock" / "check").iterdir()
     document = json.loads(kept.read_text())
     gone = document["findings"][0] | {"id": "expired"}

@@ -68,6 +68,7 @@ CHECK_KEYS = {
     "diff.since": "when the earlier run was",
     "diff.new[]": "findings that were not there, as above",
     "diff.gone[]": "findings that are there no longer, as above",
+    "diff.changed[]": "findings of another severity, as above; `before` is the one they had",
     "diff.verdicts[].sender": "a kind of sender whose mail fares otherwise",
     "diff.verdicts[].before": "its outcome then, or null",
     "diff.verdicts[].now": "its outcome now",

@@ -60,7 +60,7 @@ def _tell_difference(difference: Document | None) -> Iterator[Styled]:
     texts = [
         f"{each['sender']}: {each['before']} -> {each['now']}" for each in difference["verdicts"]
     ]
-    for word in ("new", "gone"):
+    for word in ("new", "gone", "changed"):
         texts += [f"{word}: {each['id']} at {each['where']}" for each in difference[word]]
     for number, text in enumerate(texts or ["nothing is different"]):
         since = f" (since {difference['since']})" if not number else ""

@@ -20,8 +20,18 @@ def test_findings_come_and_go() -> None:
     assert compare(before, now) == {
         "new": [finding("weak", "mx3")],
         "gone": [finding("weak", "mx2")],
+        "changed": [],
         "verdicts": [],
     }
+
+
+def test_a_finding_that_is_worse_now_is_told() -> None:
+    difference = compare(make(finding("old", severity="notice")), make(finding("old")))
+    assert difference["changed"] == [finding("old") | {"before": "notice"}]
+    assert (difference["new"], difference["gone"]) == ([], [])
+    assert is_worse(difference)
+    better = compare(make(finding("old")), make(finding("old", severity="notice")))
+    assert not is_worse(better)
 
 
 def test_mail_that_fares_otherwise() -> None:

@@ -1,4 +1,4 @@
-"""What is different from the last run: what is new, what is gone, whose mail fares otherwise."""
+"""What is different from the last run: what is new, gone or worse, whose mail fares otherwise."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +19,11 @@ def compare(before: Document, now: Document) -> dict[str, Any]:
     return {
         "new": [new[key] for key in new if key not in old],
         "gone": [old[key] for key in old if key not in new],
+        "changed": [
+            new[key] | {"before": old[key].get("severity")}
+            for key in new
+            if key in old and old[key].get("severity") != new[key]["severity"]
+        ],
         "verdicts": [
             {
                 "sender": each["sender"],
@@ -33,7 +38,8 @@ def compare(before: Document, now: Document) -> dict[str, Any]:
 
 def is_worse(difference: Document) -> bool:
     """Say if somebody should be told: a new fault, or mail that does not arrive any more."""
-    has_fault = any(each["severity"] in _SEVERE for each in difference["new"])
+    faults = (*difference["new"], *difference["changed"])
+    has_fault = any(each["severity"] in _SEVERE for each in faults)
     fails = any(each["now"] in ("defer", "bounce") for each in difference["verdicts"])
     return has_fault or fails
 

@@ -1,0 +1,215 @@
+"""What changes at a domain that is checked again and again: only what lasts, and each thing once.
+
+A difference counts when it was seen in so many looks in a row: one probe that was lost is none.
+What a look did not see (a host that did not answer, a lookup that failed) has not ended, and a
+verdict that cannot be told has not changed. The comparing is that of `comparing`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import partial
+from typing import Any
+
+from letterlock.protocols.check.facts import State
+from letterlock.protocols.check.findings import FindingId, Severity
+from letterlock.services.check.comparing import compare
+
+Document = Mapping[str, Any]
+
+UNDECIDABLE = "undecidable"
+_UNSEEN = frozenset({State.BLOCKED, State.UNREACHABLE, State.NOT_TESTED})
+_VERDICT_SEVERITIES = {
+    "defer": Severity.CRITICAL,
+    "bounce": Severity.CRITICAL,
+    "clear": Severity.WARNING,
+}
+
+
+class Event(StrEnum):
+    """What happened to a finding, or to a verdict."""
+
+    BEGINS = "begins"
+    CHANGES = "changes"
+    ENDS = "ends"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing to be told.
+
+    `what` is the id of a finding at `where`, or of a kind of sender, and then `where` is empty.
+    `before` and `now` are severities or outcomes; None: it was not there, or is no longer.
+    """
+
+    domain: str
+    time: str
+    event: Event
+    what: str
+    where: str
+    severity: Severity
+    before: str | None
+    now: str | None
+    evidence: str = ""
+    fix: str = ""
+
+
+Key = tuple[str, str]
+"""A finding's id and place; of a sender, its name and an empty place."""
+Place = tuple[str, str]
+"""A host, and one of its addresses, of which not all was seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What is known of a domain: what was told last, and what waits to be seen more often.
+
+    `findings` and `verdicts` are as in its documents; None: it was not looked at well enough yet.
+    `waiting`: what was seen otherwise (None: not at all), and how many times in a row.
+    """
+
+    findings: tuple[dict[str, Any], ...] | None = None
+    verdicts: tuple[dict[str, Any], ...] = ()
+    waiting: Mapping[Key, tuple[str | None, int]] = field(default_factory=dict)
+    looks: int = 0
+
+    @property
+    def is_settled(self) -> bool:
+        """Nothing waits to be seen again soon."""
+        return self.findings is not None and not self.waiting
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """When something is told: after so many looks; of these findings nothing is."""
+
+    times: int
+    silent: frozenset[str] = frozenset()
+
+
+def observe(
+    watched: Watched, document: Document, rules: Rules, time: str
+) -> tuple[Watched, tuple[Change, ...]]:
+    """Take one look into account; gives what is to be told.
+
+    With the first look that saw everything nothing is told: what is there then is what was known.
+    """
+    if watched.findings is None:
+        looks = watched.looks + 1
+        if looks < rules.times and (_list_unseen(document) or _is_partial(document)):
+            return Watched(looks=looks), ()
+        seen = _reduce(Watched(findings=()), document, rules)
+        return Watched(tuple(seen["findings"]), tuple(seen["verdicts"])), ()
+    # What was told and is silenced now goes without a word.
+    findings = tuple(each for each in watched.findings if each["id"] not in rules.silent)
+    watched = replace(watched, findings=findings)
+    seen = _reduce(watched, document, rules)
+    told = {"findings": list(findings), "verdicts": list(watched.verdicts)}
+    waiting, changes = {}, []
+    reasons = {each["sender"]: each["reason"] for each in seen["verdicts"]}
+    make = partial(Change, document["domain"], time)
+    for change in _list_changes(make, compare(told, seen), reasons):
+        key = change.what, change.where
+        value, count = watched.waiting.get(key, (None, 0))
+        count = count + 1 if value == change.now else 1
+        if count >= rules.times:
+            changes.append(change)
+        else:
+            waiting[key] = change.now, count
+    confirmed = {(each.what, each.where) for each in changes}
+    return Watched(
+        tuple(_settle(told["findings"], seen["findings"], confirmed, _finding_key)),
+        tuple(_settle(told["verdicts"], seen["verdicts"], confirmed, _verdict_key)),
+        waiting,
+    ), tuple(changes)
+
+
+def _settle(
+    told: list[dict[str, Any]],
+    seen: list[dict[str, Any]],
+    confirmed: set[Key],
+    key: Callable[[Document], Key],
+) -> Iterator[dict[str, Any]]:
+    """Take over what was confirmed, and leave all else as it was told."""
+    yield from (each for each in told if key(each) not in confirmed)
+    yield from (each for each in seen if key(each) in confirmed)
+
+
+def _finding_key(finding: Document) -> Key:
+    return finding["id"], finding["where"]
+
+
+def _verdict_key(verdict: Document) -> Key:
+    return verdict["sender"], ""
+
+
+def _reduce(watched: Watched, document: Document, rules: Rules) -> dict[str, list[dict[str, Any]]]:
+    """Give what a look says, and what it says nothing about as it was."""
+    findings = [
+        {part: each[part] for part in ("id", "severity", "where", "evidence", "fix")}
+        for each in document["findings"]
+        if _is_told_of(each) and each["id"] not in rules.silent
+    ]
+    keys = {_finding_key(each) for each in findings}
+    unseen = _list_unseen(document)
+    for each in watched.findings or ():
+        is_hidden = _is_partial(document) or any(_hides(place, each) for place in unseen)
+        if is_hidden and _finding_key(each) not in keys:
+            findings.append(each)
+    known = {each["sender"]: each["outcome"] for each in watched.verdicts}
+    verdicts = []
+    for each in document["verdicts"]:
+        outcome = each["outcome"]
+        if outcome == UNDECIDABLE:
+            outcome = known.get(each["sender"], UNDECIDABLE)
+        verdicts.append({"sender": each["sender"], "outcome": outcome, "reason": each["reason"]})
+    return {"findings": findings, "verdicts": verdicts}
+
+
+def _is_told_of(finding: Document) -> bool:
+    return bool(finding["severity"] != Severity.INFO) or finding["id"] == FindingId.BLOCKED
+
+
+def _list_unseen(document: Document) -> list[Place]:
+    return [
+        (host["name"] or address["ip"], address["ip"])
+        for host in document["hosts"]
+        for address in host["addresses"]
+        if address["state"] in _UNSEEN
+        or any(probe["state"] == State.BLOCKED for probe in address["probes"])
+    ]
+
+
+def _hides(place: Place, finding: Document) -> bool:
+    """Say whether a place would have to be seen to know that a finding has ended."""
+    # That it does not answer has ended when it puts us off, and the other way round.
+    if finding["id"] in (FindingId.UNREACHABLE, FindingId.BLOCKED):
+        return False
+    host, ip = place
+    where, address = str(finding["where"]), f"{host}[{ip}]"
+    return where in {address, host} or where.startswith(f"{address} ")
+
+
+def _is_partial(document: Document) -> bool:
+    """Say if lookups failed: then nothing has ended."""
+    return bool(document["undecided"]) or document["no_route"] is not None
+
+
+def _list_changes(
+    make: Callable[..., Change], difference: Document, reasons: Mapping[str, str]
+) -> Iterator[Change]:
+    for each in difference["new"]:
+        now = Severity(each["severity"])
+        yield make(Event.BEGINS, *_finding_key(each), now, None, now, each["evidence"], each["fix"])
+    for each in difference["changed"]:
+        now, before = Severity(each["severity"]), each["before"]
+        parts = now, before, now, each["evidence"], each["fix"]
+        yield make(Event.CHANGES, *_finding_key(each), *parts)
+    for each in difference["gone"]:
+        before = Severity(each["severity"])
+        yield make(Event.ENDS, *_finding_key(each), before, before, None, each["evidence"])
+    for each in difference["verdicts"]:
+        severity = _VERDICT_SEVERITIES.get(each["now"], Severity.NOTICE)
+        reason = reasons[each["sender"]]
+        outcomes = each["before"], each["now"]
+        yield make(Event.CHANGES, *_verdict_key(each), severity, *outcomes, reason)
