@@ -9,7 +9,7 @@ records now: the fault comes at renewal, when nobody looks.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from letterlock.base.domains import Domain, DomainError, parse_domain
+from letterlock.base.domains import Domain, parse_domain
 from letterlock.protocols.caa.decide import CaaCause, CaaVerdict, Issuance, shorten
 from letterlock.protocols.caa.publishing import find_remedy
 from letterlock.protocols.check.facts import AskedSni, DomainFacts, HostFacts
@@ -76,10 +76,7 @@ def _make_renewal(host: Domain | None, leaf: CertificateFacts) -> Renewal | None
     if host is None or match is None:
         return None
     presented = match.presented.lower()
-    try:
-        name = parse_domain(presented.removeprefix("*."))
-    except DomainError:
-        return None
+    name = parse_domain(presented.removeprefix("*."))
     issuance = Issuance(name, presented.startswith("*."), find_identities(leaf))
     return Renewal(host, leaf.issuer_organization, issuance)
 
