@@ -48,9 +48,13 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class PutOff:
-    """It did not come to a question: the server does not talk to us, or not that far."""
+    """It did not come to a question: the server does not talk to us, or not that far.
+
+    `is_silent`: it did, and nothing came.
+    """
 
     detail: str
+    is_silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,7 @@ def _conclude(reader: ServerFlightReader, lost: Lost) -> Answer | PutOff:
     """Many a server refuses a hello by hanging up; silence tells nothing."""
     known = reader.finish()
     if known is None and lost.is_timeout:
-        return PutOff("it was silent after a ClientHello")
+        return PutOff("it was silent after a ClientHello", is_silent=True)
     return known or NotTls(lost.detail)
 
 

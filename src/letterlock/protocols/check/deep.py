@@ -258,6 +258,7 @@ class Explorer:
         version = taken[0] if taken else SSL_3_0
         if version == SSL_3_0:
             # It has no groups that could be asked for.
+            self._are_groups_complete = True
             return
         is_new = version == TLS_1_3
         left = _NEW_GROUPS if is_new else _OLD_GROUPS
