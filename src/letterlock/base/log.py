@@ -49,6 +49,7 @@ class Service(StrEnum):
     CERTIFICATES = "certificates"
     TLSRPT = "tlsrpt"
     CA = "ca"
+    INBOUND = "inbound"
 
 
 class Log(Protocol):

@@ -31,6 +31,7 @@ COMMANDS = {
     "cert": LazyCommand("cert:cert", "Look after our own certificates."),
     "dns": LazyCommand("dns:dns", "Give the DNS records to publish, check those published."),
     "check": LazyCommand("check:check", "Check any domain as its senders see it."),
+    "inbound": LazyCommand("inbound:inbound", "See how other servers send, at hosts with faults."),
     "log": LazyCommand("log:log", "Tell what mail logs say, and what to mend."),
     "tlsrpt": LazyCommand("tlsrpt:tlsrpt", "Tell what reports on TLS say."),
     "ca": LazyCommand("ca:ca", "Run an authority of our own."),

@@ -60,6 +60,8 @@ class HttpAnswer:
     status: HTTPStatus
     body: bytes = b""
     media_type: str = "text/plain"
+    headers: tuple[tuple[str, str], ...] = ()
+    """More fields than those that every answer has."""
 
 
 Find = Callable[[HttpAsked], Awaitable[HttpAnswer]]
@@ -156,6 +158,7 @@ class _Conversation:
             ("Content-Type", answer.media_type),
             ("Content-Length", str(len(body))),
             ("X-Content-Type-Options", "nosniff"),
+            *answer.headers,
         ]
         if status is HTTPStatus.METHOD_NOT_ALLOWED:
             headers.append(("Allow", ", ".join(method.decode("ascii") for method in _METHODS)))

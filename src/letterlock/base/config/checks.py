@@ -1,14 +1,15 @@
 """What must hold between several settings; what one key may hold is in its type (`sections`)."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from letterlock.base.config.authority import CaSection
 from letterlock.base.config.certificates import CertificatesSection
 from letterlock.base.config.choices import ChallengeKind, LogFormat, LogSink, QueueEngine
+from letterlock.base.config.conflicts import Conflict
 from letterlock.base.config.dkim import DkimAlgorithm
 from letterlock.base.config.dns_changes import DnsChangeMethod, DnsChangesSection
 from letterlock.base.config.filters import Milter, Rspamd
+from letterlock.base.config.inbound_checks import find_inbound_conflicts
 from letterlock.base.config.locate import KeyPath
 from letterlock.base.config.logs import LogSection
 from letterlock.base.config.sections import Config
@@ -27,15 +28,6 @@ _TRUSTED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
-    """A setting that does not go with another. `others` are the keys that it depends on."""
-
-    path: KeyPath
-    message: str
-    others: tuple[KeyPath, ...] = ()
-
-
 def find_conflicts(config: Config) -> list[Conflict]:
     """Find every contradiction."""
     return [
@@ -51,6 +43,7 @@ def find_conflicts(config: Config) -> list[Conflict]:
         *_check_dns_changes(config.dns_changes),
         *_check_publishing(config),
         *_check_dkim(config),
+        *find_inbound_conflicts(config),
         *_check_authority(config.ca),
         *_check_log(config.log),
     ]

@@ -5,7 +5,7 @@ from it. Types and their markers (`values`) are what the loader checks; what hol
 keys is in `checks`. A part of the program is given its own section, never the whole. The sections
 of mail that comes in are in `inbound`, `submission` and `filters`, those of mail that goes out in
 `outbound`, those of what our domains publish in `publishing`, of counting a Postfix's sessions in
-`collecting`, and of an authority of our own in `authority`.
+`collecting`, of an inbound test in `inbound_hosts`, and of an authority of our own in `authority`.
 """
 
 from dataclasses import dataclass, field, replace
@@ -22,6 +22,7 @@ from letterlock.base.config.dkim import DkimSection
 from letterlock.base.config.dns_changes import DnsChangesSection
 from letterlock.base.config.filters import FilterSection
 from letterlock.base.config.inbound import LocalSection, ReceiveSection, TlsSection
+from letterlock.base.config.inbound_hosts import InboundSection
 from letterlock.base.config.logs import LogSection
 from letterlock.base.config.maps import MapsSection
 from letterlock.base.config.outbound import (
@@ -138,6 +139,7 @@ class Config:
     publishing: PublishingSection = field(default_factory=PublishingSection)
     policy_service: PolicyServiceSection = field(default_factory=PolicyServiceSection)
     tlsrpt: TlsrptSection = field(default_factory=TlsrptSection)
+    inbound: InboundSection = field(default_factory=InboundSection)
     ca: CaSection = field(default_factory=CaSection)
     dns: DnsSection = field(default_factory=DnsSection)
     log: LogSection = field(default_factory=LogSection)
@@ -166,6 +168,11 @@ class Config:
     def node_database(self) -> Path:
         """Where what all processes of the node share is kept, with SQLite."""
         return self.data_dir / "node.sqlite"
+
+    @property
+    def inbound_dir(self) -> Path:
+        """Where inbound tests are, and what was seen in them."""
+        return self.data_dir / "inbound"
 
     @property
     def certificates_dir(self) -> Path:
