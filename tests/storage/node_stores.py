@@ -44,7 +44,7 @@ from tests.fakes import START
 TABLES = (
     *("certificates", "certificate_pairs", "issued_certificates", "acme_accounts", "challenges"),
     *("served_policies", "watched_certificates", "users", "user_decoys"),
-    *("own_reports", "own_report_days", "received_results", "received_reports"),
+    *("own_reports", "own_report_days", "received_results", "received_reports", "tls_alerts"),
 )
 
 MINUTE = timedelta(minutes=1)

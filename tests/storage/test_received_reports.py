@@ -267,3 +267,18 @@ async def test_what_does_not_count_is_forgotten_sooner(store: ReceivedStore) -> 
     assert await store.forget(EVER, START + timedelta(seconds=1)) == 2
     (left,) = await store.list_reports(domain=None, since=EVER, limit=10)
     assert left.standing is Standing.COUNTED
+
+
+async def test_what_does_not_count_is_listed_by_when_it_came(store: ReceivedStore) -> None:
+    unsigned = replace(received(Standing.UNAUTHENTICATED), note="it is not signed")
+    refused = replace(received(), report=None, standing=Standing.REFUSED, octets=b"x")
+    refused = replace(refused, received=START + timedelta(seconds=1))
+    later = replace(refused, octets=b"y", received=START + timedelta(hours=1))
+    await store.keep([later, received(), unsigned, refused])
+    listed = await store.list_unproved(START, limit=10)
+    assert [each.standing for each in listed] == [
+        Standing.REFUSED, Standing.REFUSED, Standing.UNAUTHENTICATED
+    ]  # fmt: skip
+    assert listed[0].received == later.received
+    assert await store.list_unproved(START + timedelta(minutes=1), limit=10) == listed[:1]
+    assert await store.list_unproved(START, limit=2) == listed[:2]

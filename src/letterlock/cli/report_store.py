@@ -1,7 +1,7 @@
 """What the commands on received reports have in common: their options, and the open store."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -53,13 +53,18 @@ def take_domain(text: str) -> str:
 
 def with_store(config: "Config", work: "Callable[[ReceivedStore], Awaitable[T]]") -> T:
     """Do work with the store of the settings; its errors end the command."""
+    return with_opened(lambda: _with_store(config, work), "reports cannot be read now")
+
+
+def with_opened(work: Callable[[], Coroutine[Any, Any, T]], fault: str) -> T:
+    """Do work that opens a store; its errors end the command, with `fault` before them."""
     from letterlock.base.errors import LocalError  # noqa: PLC0415 - lazy, for -h
     from letterlock.storage.queue import StoreUnavailable  # noqa: PLC0415 - as above
 
     try:
-        return asyncio.run(_with_store(config, work))
+        return asyncio.run(work())
     except StoreUnavailable as error:
-        raise CommandFailed(f"reports cannot be read now: {error}", ExitCode.UNDECIDED) from None
+        raise CommandFailed(f"{fault}: {error}", ExitCode.UNDECIDED) from None
     except LocalError as error:
         raise CommandFailed(str(error)) from None
 

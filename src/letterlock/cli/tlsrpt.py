@@ -6,6 +6,7 @@ from letterlock.cli.lazy import LazyCommand, LazyGroup
 
 COMMANDS = {
     "advise": LazyCommand("tlsrpt_advise:advise", "Tell if a policy can be enforced."),
+    "alerts": LazyCommand("tlsrpt_alerts:alerts", "List what reports say is wrong now."),
     "collect": LazyCommand("tlsrpt_collect:collect", "Count what a Postfix tells of its sessions."),
     "fetch": LazyCommand("tlsrpt_fetch:fetch", "Give a day's counts, as tlsrpt-fetcher does."),
     "import": LazyCommand("tlsrpt_import:import_reports", "Keep the reports that others sent."),

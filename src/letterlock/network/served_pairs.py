@@ -54,6 +54,7 @@ class ServedPair:
         "key_type",
         "names",
         "not_after",
+        "not_before",
         "warnings",
     )
 
@@ -63,6 +64,7 @@ class ServedPair:
         self.warnings = pair.warnings
         self.key_type = pair.key_type
         self.not_after: datetime = leaf.not_valid_after_utc
+        self.not_before: datetime = leaf.not_valid_before_utc
         self.curve = _find_curve(pair.key)
         self._above = above
         # As octets: cryptography's object holds its extensions, 8 KiB of them, once asked for one.

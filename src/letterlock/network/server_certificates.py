@@ -49,6 +49,7 @@ class CertificateSummary:
 
     names: tuple[str, ...]
     not_after: datetime
+    not_before: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ class ServerCertificates:
         others = (pair for pair in self._pairs if pair not in default)
         first = heapq.nsmallest(limit, others, key=lambda pair: pair.not_after)
         chosen = [*default, *first][:limit]
-        return [CertificateSummary(pair.names, pair.not_after) for pair in chosen]
+        return [CertificateSummary(pair.names, pair.not_after, pair.not_before) for pair in chosen]
 
     def choose(self, hello: ClientHello | None) -> Choice:
         """Choose for a client; None stands for one whose ClientHello could not be read."""

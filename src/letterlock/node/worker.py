@@ -24,6 +24,7 @@ from letterlock.network.dns import Resolver
 from letterlock.network.server_certificates import ServerCertificates
 from letterlock.network.smtp_owner import Peer
 from letterlock.network.smtp_server import SmtpServer
+from letterlock.node.alerting import AlertParts, AlertService
 from letterlock.node.building import (
     DeliveryBuilder,
     build_client_limits,
@@ -154,6 +155,7 @@ class Worker:
         if common.config.tlsrpt.reports and place == 0:
             name = f"{name_process(common.config, self._number)}/reports"
             self._reporting = Reporting(self._report_builder(), name)
+        self._alerts = self._make_alerts() if place == 0 else None
         self._pickup: Pickup | None = None
         self._started = common.clock.now()
 
@@ -218,6 +220,8 @@ class Worker:
                     others.append(tasks.create_task(submission_service.run()))
                 if self._reporting is not None:
                     others.append(tasks.create_task(self._report(self._reporting)))
+                if self._alerts is not None:
+                    others.append(tasks.create_task(self._alerts.run()))
                 if self._key_maker is not None:
                     others.append(tasks.create_task(self._key_maker.run()))
                 tell_ready()
@@ -288,6 +292,14 @@ class Worker:
             build_proxies(config.receive.proxy_from, "receive.proxy_from", common.log),
         )
 
+    def _make_alerts(self) -> AlertService | None:
+        common, config = self._common, self._common.config
+        if not config.tlsrpt.alerts.enabled:
+            return None
+        parts = AlertParts(self._stores, self._ids.make, self._tables, common.certificates)
+        name = f"{name_process(config, self._number)}/alerts"
+        return AlertService(config, name, parts, common.clock, common.log)
+
     async def _report(self, reporting: Reporting) -> None:
         mail = self.make_report_carrier()
         await reporting.run(self._builder.resolver, self._builder.anchors.load, mail)
@@ -319,6 +331,8 @@ class Worker:
             problems.append(self._key_maker.problem)
         if self._reporting is not None and self._reporting.problem is not None:
             problems.append(self._reporting.problem)
+        if self._alerts is not None and self._alerts.problem is not None:
+            problems.append(self._alerts.problem)
         if self._filters is not None:
             problems += self._filters.problems
         resolver = self._resolver_check.state

@@ -169,6 +169,9 @@ class ReceivedStore(Protocol):
     async def load_octets(self, number: int) -> bytes | None:
         """Give a report as it came, None where there is none with this id."""
 
+    async def list_unproved(self, since: datetime, *, limit: int) -> list[ListedReport]:
+        """List reports that came since some moment and do not count, the last that came first."""
+
     async def list_results(
         self, domain: str, since: date, until: date, *, only_failing: bool = False
     ) -> list[KeptResult]:

@@ -3,11 +3,12 @@
 How sections are written says `sections`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
+from letterlock.base.config.alerting import AlertsSection
 from letterlock.base.config.values import (
     InDataDir,
     Parsed,
@@ -85,3 +86,6 @@ class TlsrptSection:
 
     keep: Annotated[timedelta, lasting("2d", "365d")] = timedelta(days=10)
     """For how long the counts of a day are kept that nobody has reported."""
+
+    alerts: AlertsSection = field(default_factory=AlertsSection)
+    """Who is told of what reports say is wrong."""

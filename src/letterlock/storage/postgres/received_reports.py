@@ -47,6 +47,10 @@ _LIST = f"""
     ORDER BY id DESC LIMIT $4
 """  # noqa: S608 - constants
 _OCTETS = "SELECT octets FROM received_reports WHERE id = $1"
+_UNPROVED = f"""
+    SELECT {", ".join(LISTED_COLUMNS)} FROM received_reports
+    WHERE standing <> 'counted' AND received >= $1 ORDER BY received DESC, id DESC LIMIT $2
+"""  # noqa: S608 - constants
 _RESULTS = """
     SELECT result.day, submitter, type, successful, failed, policy, failures
     FROM received_results AS result JOIN received_reports AS report ON report.id = result.report
@@ -115,6 +119,10 @@ class PostgresReceived:
     async def load_octets(self, number: int) -> bytes | None:
         row = await self._database.fetch_row(_OCTETS, number)
         return None if row is None else unpack_octets(row[0])
+
+    async def list_unproved(self, since: datetime, *, limit: int) -> list[ListedReport]:
+        rows = await self._database.fetch(_UNPROVED, to_micros(since), limit)
+        return [take_listed_row(row) for row in rows]
 
     async def list_results(
         self, domain: str, since: date, until: date, *, only_failing: bool = False

@@ -47,6 +47,10 @@ _LIST = f"""
     ORDER BY id DESC LIMIT ?4
 """  # noqa: S608 - constants
 _OCTETS = "SELECT octets FROM received_reports WHERE id = ?"
+_UNPROVED = f"""
+    SELECT {", ".join(LISTED_COLUMNS)} FROM received_reports
+    WHERE standing <> 'counted' AND received >= ? ORDER BY received DESC, id DESC LIMIT ?
+"""  # noqa: S608 - constants
 _RESULTS = """
     SELECT result.day, submitter, type, successful, failed, policy, failures
     FROM received_results AS result JOIN received_reports AS report ON report.id = result.report
@@ -105,6 +109,10 @@ class SqliteReceived:
     async def load_octets(self, number: int) -> bytes | None:
         rows = await self._read(_OCTETS, number)
         return unpack_octets(rows[0][0]) if rows else None
+
+    async def list_unproved(self, since: datetime, *, limit: int) -> list[ListedReport]:
+        rows = await self._read(_UNPROVED, to_micros(since), limit)
+        return [take_listed_row(row) for row in rows]
 
     async def list_results(
         self, domain: str, since: date, until: date, *, only_failing: bool = False
