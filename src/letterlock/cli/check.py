@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from letterlock.cli.check_deep import DEEP_KEYS, DeepChoice, deep_options
 from letterlock.cli.check_keys import BESIDE_KEYS
 from letterlock.cli.check_run import KeptRun, find_state_folder, run_options
 from letterlock.cli.failures import CommandFailed, ExitCode
@@ -74,6 +75,7 @@ CHECK_KEYS = {
     "diff.verdicts[].now": "its outcome now",
     "resolver": "what was asked, and whether its word on DNSSEC counts",
     **BESIDE_KEYS,
+    **DEEP_KEYS,
 }
 MAX_DOMAINS = 10_000
 _BAD = frozenset({"critical", "warning"})
@@ -137,6 +139,7 @@ _BAD = frozenset({"critical", "warning"})
     help="Tell what is different from the last run with --diff.",
 )
 @run_options
+@deep_options
 @json_option(CHECK_KEYS)
 @resolver_option
 @config_option
@@ -155,6 +158,7 @@ def check(  # noqa: PLR0913 - each is an option
     retries: int,
     retry_after: float,
     is_resumed: bool,
+    deep: DeepChoice,
     resolver: str | None,
     config_path: Path | None,
     as_json: bool,
@@ -163,7 +167,8 @@ def check(  # noqa: PLR0913 - each is an option
 
     Each MX host is asked on each of its addresses, as a correct sender asks, without SNI and with a
     name that it cannot know; what is published is looked up; and for each kind of sender it is said
-    whether its mail would arrive, by the code that delivers. MAIL is never said.
+    whether its mail would arrive, by the code that delivers. MAIL is never said, but for
+    --i-own-this.
 
     HOST:PORT is one service, which need not be an MX host's: certificates and names alone.
 
@@ -188,9 +193,10 @@ def check(  # noqa: PLR0913 - each is an option
     title = asked[0].name if len(asked) == 1 else f"{len(asked)} domains"
     page = Page(html_path, title, clock) if html_path is not None else None
     teller = _Teller(len(asked), ProgressBar(clock, "checking"), page, as_json=as_json)
-    kept = KeptRun(asked, (connections, days, is_diff), clock)
+    kept = KeptRun(asked, (connections, days, is_diff, deep), clock)
     patience = Patience(retries, retry_after)
-    options = CheckOptions(connections, pace, seconds, days, patience, teller.note)
+    deeply = deep.begin(asked, pace)
+    options = CheckOptions(connections, pace, seconds, days, patience, teller.note, deeply)
 
     def tell(document: dict[str, Any]) -> None:
         kept.keep(document)

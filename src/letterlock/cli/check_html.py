@@ -9,6 +9,7 @@ from html import escape
 from typing import Any
 
 from letterlock.base.log import make_printable
+from letterlock.cli.check_deep import list_deep_rows
 
 Document = Mapping[str, Any]
 
@@ -81,6 +82,10 @@ def format_domain(document: Document) -> Iterator[str]:
     yield "<h2>What was seen</h2>\n"
     rows = [row for host in document["hosts"] for row in _host_rows(host)]
     yield from _table(("host", "address", "asked", "answer"), rows)
+    deep = [row for host in document["hosts"] for row in list_deep_rows(host)]
+    if deep:
+        yield "<h2>What its TLS would take</h2>\n"
+        yield from _table(("address", "what", "answer"), ([*map(_show, row)] for row in deep))
     infos = [each for each in document["findings"] if each["severity"] == "info"]
     if infos:
         yield "<h2>To be known</h2>\n"

@@ -5,6 +5,7 @@ from typing import Any
 
 from letterlock.base.log import make_printable
 from letterlock.cli.check_besides import tell_besides
+from letterlock.cli.check_deep import summarize_deep
 from letterlock.cli.story_text import tell
 
 MAX_FINDINGS = 12
@@ -90,6 +91,8 @@ def _tell_host(host: Document) -> Iterator[Styled]:
     for address in host["addresses"]:
         place = f"{host['name'] or 'the domain itself'} {address['ip']}"
         yield from _plain(tell("host", f"{place}: {address['state']}, {address['detail']}"))
+        if address["deep"] is not None:
+            yield from _plain(tell("", _shorten(f"deep: {summarize_deep(address['deep'])}")))
     if not host["addresses"]:
         yield from _plain(tell("host", f"{host['name']}: {host['error'] or 'no address'}"))
     if host["tlsa"]:

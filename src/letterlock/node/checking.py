@@ -9,6 +9,7 @@ from typing import Any
 
 from letterlock.base.clock import Clock
 from letterlock.base.config.sections import Config
+from letterlock.base.domains import Domain
 from letterlock.base.errors import LocalError
 from letterlock.network.dns_backends import make_backend
 from letterlock.network.dns_cache import CachingResolver
@@ -24,6 +25,7 @@ from letterlock.protocols.pki.anchors import TrustAnchors
 from letterlock.protocols.policy.requirement import Level
 from letterlock.protocols.policy.table import PolicyTable, TableEntry
 from letterlock.services.check.asking import Asker, Door
+from letterlock.services.check.deep import DeepLooker, DeepTerms
 from letterlock.services.check.document import describe_checked
 from letterlock.services.check.looking import DomainChecker
 from letterlock.services.check.repeating import Patience, Repeater
@@ -66,6 +68,15 @@ class CheckOptions:
     days: int
     patience: Patience
     note: Callable[[str], None]
+    deep: "DeepOptions | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeepOptions:
+    """How deeply it is looked: connections to an address; a domain that is the asker's own."""
+
+    connections: int
+    owned: Domain | None = None
 
 
 def run(
@@ -109,6 +120,7 @@ async def check_domains(
         looker,
         asker,
         make_beside_looker(config, builder.resolver, clock),
+        _make_deep_looker(options, asker, helo, clock),
     )
     terms = Terms(anchors, clock.now(), options.days)
 
@@ -136,6 +148,15 @@ async def _probe(door: Door, question: ProbeQuestion, *, helo: str, seconds: flo
     except TimeoutError:
         detail = f"it kept us for {whole:g} seconds, octet by octet"
         return Probe(question.asked, State.BLOCKED, question.sni, question.key, detail=detail)
+
+
+def _make_deep_looker(
+    options: CheckOptions, asker: Asker, helo: str, clock: Clock
+) -> DeepLooker | None:
+    if options.deep is None:
+        return None
+    terms = DeepTerms(helo, options.seconds, options.deep.connections, options.deep.owned)
+    return DeepLooker(asker, terms, clock, random.SystemRandom().randbytes)
 
 
 def _make_looker(

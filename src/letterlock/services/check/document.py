@@ -7,6 +7,7 @@ from letterlock.protocols.check.findings import Finding
 from letterlock.protocols.check.senders import SenderVerdict
 from letterlock.protocols.policy.facts import TlsaFacts
 from letterlock.services.check.besides_document import describe_besides
+from letterlock.services.check.deep_document import describe_deep
 from letterlock.services.check.looking import Checked
 from letterlock.services.deliver.story import describe_handshake, describe_verdict
 from letterlock.services.explain.document import describe_mta_sts, describe_tlsrpt
@@ -55,6 +56,7 @@ def _describe_address(address: AddressFacts) -> dict[str, Any]:
         "state": address.state.value,
         "detail": address.detail,
         "probes": [_describe_probe(each) for each in address.probes],
+        "deep": describe_deep(address.deep),
     }
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from letterlock.base.domains import Domain
 from letterlock.network.dns import Resolver
+from letterlock.protocols.check.deep_findings import find_deep
 from letterlock.protocols.check.facts import AddressFacts, DomainFacts, HostFacts, Probe, State
 from letterlock.protocols.check.findings import Finding, Severity, rank
 from letterlock.protocols.check.live import find_live
@@ -17,8 +18,9 @@ from letterlock.protocols.check.policies import find_policies
 from letterlock.protocols.check.senders import SENDERS, SenderVerdict, judge_domain
 from letterlock.protocols.check.terms import Terms
 from letterlock.protocols.policy.facts import Published
-from letterlock.services.check.asking import Asker, Door
+from letterlock.services.check.asking import Asker, Door, has_blocked
 from letterlock.services.check.besides import BesideLooker, Besides
+from letterlock.services.check.deep import DeepLooker
 from letterlock.services.discover.hop_policy import HopPolicy
 from letterlock.services.discover.next_hop import NextHop
 from letterlock.services.discover.routes import HostAddress, MxHost, NoRoute, Route, RouteFinder
@@ -62,6 +64,8 @@ class DomainChecker:
     looker: Looker
     asker: Asker
     besides: BesideLooker
+    deep: DeepLooker | None = None
+    """None: it was not asked for."""
 
     async def check(self, next_hop: NextHop, terms: Terms) -> Checked:
         """Check a domain."""
@@ -74,7 +78,7 @@ class DomainChecker:
         besides = await self.besides.look(seen, next_hop.port, terms)
         report = check(observed, None, terms.now, terms.anchors)
         published = [each for each in report.findings if not each.code.startswith(_SENDING)]
-        live = (*find_live(seen, terms), *find_policies(seen, terms))
+        live = (*find_live(seen, terms), *find_policies(seen, terms), *find_deep(seen))
         findings = rank((*live, *besides.findings, *map(_translate, published)))
         verdicts = tuple(judge_domain(sender, seen, terms.anchors, terms.now) for sender in SENDERS)
         undecided = (*report.undecided, *besides.undecided)
@@ -91,7 +95,7 @@ class DomainChecker:
             seen = DomainFacts(name, hosts, None)
         besides = await self.besides.look(seen, next_hop.port, terms)
         live = (*find_live(seen, terms), *find_policies(seen, terms))
-        findings = rank((*live, *besides.findings))
+        findings = rank((*live, *find_deep(seen), *besides.findings))
         return Checked(seen, None, findings, (), besides.undecided, besides)
 
     async def _look(self, next_hop: NextHop) -> DomainFacts:
@@ -143,8 +147,10 @@ class DomainChecker:
 
     async def _look_at_address(self, door: Door, address: HostAddress) -> AddressFacts:
         probes = await self.asker.ask(door)
-        state = _find_state(probes)
-        return AddressFacts(address.ip, address.security, state, probes, probes[0].detail)
+        state, deep = _find_state(probes), None
+        if self.deep is not None and probes[0].is_starttls_offered and not has_blocked(probes):
+            deep = await self.deep.look(door)
+        return AddressFacts(address.ip, address.security, state, probes, probes[0].detail, deep)
 
 
 def _find_sni(host: MxHost, published: Published) -> str | None:
