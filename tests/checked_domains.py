@@ -14,16 +14,24 @@ _BY_WORD = {"Verified": "authenticated", "": "clear"}
 
 def check_domains(files: NodeFiles, *domains: str) -> Mapping[str, Mapping[str, str]]:
     """Give the outcome for each of several domains and each sender. No mail is sent."""
+    documents = check_documents(files, *domains)
+    return {domain: find_outcomes(document) for domain, document in documents.items()}
+
+
+def find_outcomes(document: Mapping[str, Any]) -> Mapping[str, str]:
+    """Give the outcome for each sender."""
+    return {each["sender"]: each["outcome"] for each in document["verdicts"]}
+
+
+def check_documents(files: NodeFiles, *domains: str) -> Mapping[str, Mapping[str, Any]]:
+    """Give the document of each of several domains. No mail is sent."""
     assert len(domains) > 1, "one alone is no list"
     found = files.command(
         "check", "--json", "--pace", "0", "--connections", "12", "--retries", "0", *domains
     )
     assert found.code in (0, 1), found.error
     documents: list[dict[str, Any]] = json.loads(found.output)
-    return {
-        document["domain"]: {each["sender"]: each["outcome"] for each in document["verdicts"]}
-        for document in documents
-    }
+    return {document["domain"]: document for document in documents}
 
 
 def find_outcome(status: str, word: str) -> str:

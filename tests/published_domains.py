@@ -1,7 +1,8 @@
 """Domains that publish TLSA records and MTA-STS policies, in the DNSSEC lab, with their MX hosts.
 
-The hosts are three servers: `good` has a certificate that is trusted, for all its names, `own` one
-that it signed itself, `plain` no TLS. Each domain's outcome is in the tests that send there.
+The hosts are five servers: `good` has a certificate that is trusted, for all its names, `own` one
+that it signed itself, `plain` no TLS, `expired` one that has ended, and `shy` a good one that it
+shows to who asks for its name only. Each domain's outcome is in the tests that send there.
 """
 
 import re
@@ -9,7 +10,8 @@ import socket
 from asyncio import TaskGroup
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from hashlib import sha256, sha512
 from pathlib import Path
 
@@ -18,16 +20,17 @@ from letterlock.base.domains import Domain
 from letterlock.network.policy_host import PolicyHost
 from letterlock.network.server_certificates import ServerCertificates
 from letterlock.protocols.pki.certificate import CertificateFacts, read_certificate
-from letterlock.protocols.pki.throwaway_ca import Issued, self_signed
+from letterlock.protocols.pki.throwaway_ca import GOOD_LEAF, Issued, self_signed
 from tests.dnssec_lab.fault_proxy import Fault
 from tests.dnssec_lab.lab import LOOPBACK, DnssecLab, running_lab
 from tests.interop.background import in_background
 from tests.journeys.running_node import NodeFiles
-from tests.misbehaving import GOOD_EXTENSIONS, Conduct, Server, serving
+from tests.misbehaving import GOOD_EXTENSIONS, Conduct, Server, TlsConduct, serving
 from tests.network.certificates import NOW, authority, issue, write_pair
 
+ENDED = replace(GOOD_LEAF, not_before=NOW - timedelta(days=9), not_after=NOW - timedelta(days=1))
 SIGNED, UNSIGNED = "secure.example", "unsigned.example"
-GOOD, OWN, PLAIN = SERVERS = ("good", "own", "plain")
+GOOD, OWN, PLAIN, EXPIRED, SHY = SERVERS = ("good", "own", "plain", "expired", "shy")
 ENFORCE, TESTING, UNLISTED, MISSING = "enforce", "testing", "enforce, elsewhere", "404"
 
 
@@ -72,6 +75,9 @@ WITH_TLSA = {
     "insecure.unsigned.example": Published((Mx(OWN, "other"),)),
     "half.unsigned.example": Published((Mx(OWN, host="mx1.ee.secure.example"),)),
     "half-other.unsigned.example": Published((Mx(GOOD, host="mx1.other.secure.example"),)),
+    "ee-expired.secure.example": Published((Mx(EXPIRED, "ee"),)),
+    "ta-expired.secure.example": Published((Mx(EXPIRED, "ta"),)),
+    "ee-shy.secure.example": Published((Mx(SHY, "ee"),)),
 }
 """Those without a policy: what Postfix knows of as well."""
 
@@ -87,6 +93,8 @@ WITH_POLICY = {
     "partial.secure.example": Published((Mx(OWN, "unusable"), Mx(OWN), Mx(GOOD, "ta")), ENFORCE),
     "both-other.secure.example": Published((Mx(GOOD, "other"),), ENFORCE),
     "both-own.secure.example": Published((Mx(OWN, "ee"),), ENFORCE),
+    "enforce-expired.unsigned.example": Published((Mx(EXPIRED),), ENFORCE),
+    "enforce-shy.unsigned.example": Published((Mx(SHY),), ENFORCE),
 }
 DOMAINS = {**WITH_TLSA, **WITH_POLICY}
 
@@ -158,7 +166,12 @@ def published_domains(
     folder: Path, *, ip: str = LOOPBACK, port: int | None = None
 ) -> Iterator[PublishedDomains]:
     """Run them all; `ip` and `port` are the resolver's. Needs the peers nsd, unbound and ldns."""
-    certificates = {GOOD: issue(tuple(_names_of(GOOD))), OWN: _sign_own()}
+    certificates = {
+        GOOD: issue(tuple(_names_of(GOOD))),
+        OWN: _sign_own(),
+        EXPIRED: authority().issue(tuple(_names_of(EXPIRED)), now=NOW, shape=ENDED),
+        SHY: issue(tuple(_names_of(SHY))),
+    }
     with in_background(_serve(folder, certificates)) as (servers, policy_port):
         additions: dict[str, list[str]] = {SIGNED: [], UNSIGNED: []}
         for domain, published in DOMAINS.items():
@@ -234,11 +247,14 @@ def key_digest(issued: Issued) -> str:
 async def _serve(
     folder: Path, certificates: Mapping[str, Issued]
 ) -> AsyncIterator[tuple[dict[str, Server], int]]:
+    by_sni = tuple((name, certificates[SHY]) for name in _names_of(SHY))
     # REQUIRETLS is offered by the one that can be proved.
     conducts = (
         Conduct(certificates[GOOD], extensions=(*GOOD_EXTENSIONS, "REQUIRETLS")),
         Conduct(certificates[OWN]),
         Conduct(has_starttls=False),
+        Conduct(certificates[EXPIRED]),
+        Conduct(self_signed(("nobody.invalid",), now=NOW), tls=TlsConduct(by_sni=by_sni)),
     )
     names = tuple(f"mta-sts.{domain}" for domain, item in DOMAINS.items() if item.policy)
     async with serving(*conducts) as servers, policies_of(folder, _find_policy, names) as port:

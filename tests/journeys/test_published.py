@@ -4,23 +4,26 @@ RFC 7672 §2.2, RFC 8461 §5, RFC 8689 §4.2. What each server was told is what 
 in clear or to nobody knows whom where what is published forbids it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.checked_domains import OURS, check_domains, find_outcome
+from tests.checked_domains import OURS, check_documents, find_outcomes
 from tests.dnssec_lab.lab import require_libunbound
 from tests.journeys.running_node import RunningNode, running
 from tests.network.certificates import issue
 from tests.peers import require_peer
 from tests.published_domains import (
     DOMAINS,
+    EXPIRED,
     GOOD,
     OWN,
     PLAIN,
+    SHY,
+    UNSIGNED,
     WITH_TLSA,
     PublishedDomains,
     find_word,
@@ -105,7 +108,80 @@ EXPECTED = {
     "both-own.secure.example": Expected(
         "deferred", "4.7.5", "Trusted", text="self-signed", sources=("dane", "mta-sts")
     ),
+    # RFC 7672 §3.1.1: with DANE-EE no date counts.
+    "ee-expired.secure.example": Expected(
+        "sent", word="Verified", server=EXPIRED, sources=("dane",)
+    ),
+    "ta-expired.secure.example": Expected(
+        "deferred", "4.7.5", "Untrusted", text="expired", sources=("dane",)
+    ),
+    "ee-shy.secure.example": Expected("sent", word="Verified", server=SHY, sources=("dane",)),
+    "enforce-expired.unsigned.example": Expected(
+        "deferred", "4.7.5", text="expired", sources=("mta-sts",)
+    ),
+    "enforce-shy.unsigned.example": Expected(
+        "sent", word="Verified", server=SHY, sources=("mta-sts",)
+    ),
 }
+
+
+FAULTS = {
+    "": (
+        "enforce.unsigned.example",
+        "ta.secure.example",
+    ),
+    "certificate-expired": ("ee-expired.secure.example",),
+    "certificate-expired mta-sts-host-fails": ("enforce-expired.unsigned.example",),
+    "certificate-expired tlsa-no-match-served": ("ta-expired.secure.example",),
+    "certificate-name-mismatch tlsa-no-match-served": ("unnamed.secure.example",),
+    "certificate-self-signed": (
+        "ee.secure.example",
+        "half.unsigned.example",
+        "insecure.unsigned.example",
+        "none.secure.example",
+        "rolling.secure.example",
+        "testing.unsigned.example",
+        "unprovable.secure.example",
+    ),
+    "certificate-self-signed dane-and-mta-sts-disagree mta-sts-host-fails": (
+        "both-own.secure.example",
+    ),
+    "certificate-self-signed mta-sts-host-fails": (
+        "enforce-own.unsigned.example",
+        "partial.secure.example",
+    ),
+    "certificate-self-signed mta-sts-host-fails starttls-not-offered": (
+        "enforce-next.unsigned.example",
+    ),
+    "certificate-self-signed mta-sts-no-policy": ("missing.unsigned.example",),
+    "certificate-self-signed tlsa-lookup-failed": ("hidden-next.secure.example",),
+    "certificate-self-signed tlsa-no-match-served": (
+        "next.secure.example",
+        "weaker.secure.example",
+    ),
+    "dane-and-mta-sts-disagree tlsa-no-match-served": ("both-other.secure.example",),
+    "dnssec-bogus": ("bogus.example",),
+    "dnssec-bogus rrsig-ended": ("expired.example",),
+    "dnssec-bogus rrsig-not-yet-valid": ("future.example",),
+    "mta-sts-host-fails mta-sts-mx-unlisted": ("unlisted.unsigned.example",),
+    "mta-sts-host-fails starttls-not-offered": ("enforce-plain.unsigned.example",),
+    "other-certificate-without-sni": (
+        "ee-shy.secure.example",
+        "enforce-shy.unsigned.example",
+    ),
+    "starttls-not-offered": (
+        "stripped.secure.example",
+        "testing-plain.unsigned.example",
+        "unprovable-plain.secure.example",
+    ),
+    "tlsa-lookup-failed": ("hidden.secure.example",),
+    "tlsa-no-match-served": (
+        "half-other.unsigned.example",
+        "other.secure.example",
+    ),
+}
+"""What the checker finds wrong, and where; `BROKEN` are domains whose signatures are."""
+BROKEN = ("bogus.example", "expired.example", "future.example")
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,13 +334,43 @@ def test_with_a_validator_of_its_own_a_node_does_the_same(sending: Sending, tmp_
             assert sending.domains.find_mails(sender) == served
 
 
-def test_the_checker_says_beforehand_what_becomes_of_mail(sending: Sending) -> None:
-    """By the same code: RFC 7672 §2.2, RFC 8461 §5. Of each domain, and it sends nothing."""
+def test_the_checker_says_beforehand_what_becomes_of_mail_and_why(sending: Sending) -> None:
+    """By the same code: RFC 7672 §2.2, RFC 8461 §5. Of each domain, and it sends nothing.
+
+    Mail is sent here, too, so that verdict, delivery and findings stand beside each other.
+    """
+    domains = (*EXPECTED, *BROKEN)
+    came = {domain: _send_and_look(sending, domain) for domain in domains}
     mails = [len(server.seen.mails) for server in sending.domains.servers.values()]
-    checked = check_domains(sending.node.files, *EXPECTED)
+    documents = check_documents(sending.node.files, *domains)
     assert mails == [len(server.seen.mails) for server in sending.domains.servers.values()]
-    said = {domain: outcomes[OURS] for domain, outcomes in checked.items()}
-    assert said == {
-        domain: find_outcome(expected.status, expected.word)
-        for domain, expected in EXPECTED.items()
+    assert len(documents) == len(domains) >= 30
+    said = {domain: find_outcomes(document)[OURS] for domain, document in documents.items()}
+    assert said == came
+    found = {domain: _find_faults(document) for domain, document in documents.items()}
+    assert found == {
+        domain: set(faults.split()) for faults, each in FAULTS.items() for domain in each
+    }
+    signed = {domain for domain, each in documents.items() if each["dnssec"]["nearest"]}
+    # A domain that is not signed may have a host that is.
+    half = {domain for domain in domains if domain.startswith("half")}
+    assert signed == half | {domain for domain in domains if not domain.endswith(UNSIGNED)}
+
+
+def _send_and_look(sending: Sending, domain: str) -> str:
+    queue_id, status, *_ = sending.send(domain)
+    if status != "sent":
+        return "defer"
+    outcome: str = sending.show(queue_id)[-1]["verdict"]["outcome"]
+    return outcome
+
+
+def _find_faults(document: Mapping[str, Any]) -> set[str]:
+    """Give what is wrong with TLS and what is published for it; all else is the lab's."""
+    about = ("certificate-", "dane-", "handshake-", "mta-sts-", "old-", "other-", "starttls-")
+    return {
+        each["id"]
+        for each in document["findings"]
+        if each["id"].startswith((*about, "tlsa-", "rrsig-", "dnssec-"))
+        and each["severity"] in ("critical", "warning")
     }

@@ -525,3 +525,13 @@ def test_behind_an_insecure_mx_only_the_hosts_own_name_counts() -> None:
     assert find_published(domain) == {}
     insecure = replace(domain, mx_security=Security.INSECURE)
     assert find_published(insecure).keys() >= {"tlsa-no-match-served"}
+
+
+def test_tlsa_records_that_nobody_can_look_up_stop_who_asks_for_them() -> None:
+    """RFC 7672 §2.1.2: there may be records; a server that fails for TLSA alone does it."""
+    domain = make_domain(make_address(own(shake(good()))))
+    failed = TlsaFacts(TlsaStatus.FAILED, reason="TLSA of _25._tcp.mx.example.org: SERVFAIL")
+    domain = replace(domain, hosts=(replace(domain.hosts[0], tlsa=failed),))
+    assert find_published(domain) == {"tlsa-lookup-failed": Severity.CRITICAL}
+    assert judge("postfix-dane", domain) == "defer"
+    assert judge("opportunistic", domain) == "encrypted"

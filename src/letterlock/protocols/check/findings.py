@@ -76,6 +76,7 @@ class FindingId(StrEnum):
     NOT_ALL_ASKED = "deep-look-ended-early"
 
     TLSA_NO_MATCH = "tlsa-no-match-served"
+    TLSA_LOOKUP_FAILED = "tlsa-lookup-failed"
     TLSA_RENEWAL_BREAKS = "tlsa-breaks-at-renewal"
     TLSA_DUPLICATE = "tlsa-duplicate"
     TLSA_UNRELATED = "tlsa-unrelated"
@@ -141,6 +142,7 @@ RFCS = {
     FindingId.NO_REQUIRETLS: "RFC 8689 §2",
     FindingId.NOT_ALL_ASKED: "RFC 5321 §4.2.5",
     FindingId.TLSA_NO_MATCH: "RFC 7672 §3.2",
+    FindingId.TLSA_LOOKUP_FAILED: "RFC 7672 §2.1.2",
     FindingId.TLSA_RENEWAL_BREAKS: "RFC 7671 §8",
     FindingId.TLSA_DUPLICATE: "RFC 6698 §2.1",
     FindingId.TLSA_UNRELATED: "RFC 7671 §8",

@@ -14,6 +14,7 @@ from letterlock.protocols.dns.answers import Security, TlsaRecord
 from letterlock.protocols.mta_sts.policy import MtaStsMode
 from letterlock.protocols.pki.certificate import CertificateFacts, read_certificate
 from letterlock.protocols.policy.dane import DANE_EE, find_usable, judge_dane
+from letterlock.protocols.policy.facts import TlsaStatus
 from letterlock.protocols.tls.handshake import Handshake
 
 _MAX_SHOWN = 80
@@ -30,6 +31,12 @@ def find_policies(domain: DomainFacts, terms: Terms) -> Iterator[Finding]:
             fix = "publish each once"
             yield make_finding(
                 FindingId.TLSA_DUPLICATE, Severity.NOTICE, str(host.name), evidence, fix
+            )
+        if host.tlsa is not None and host.tlsa.status is TlsaStatus.FAILED:
+            evidence = f"{host.tlsa.reason}: there may be records, so that mail waits for who asks"
+            fix = "have every name server of the zone answer, also that there are none (RFC 4035)"
+            yield make_finding(
+                FindingId.TLSA_LOOKUP_FAILED, Severity.CRITICAL, str(host.name), evidence, fix
             )
         if usable := find_usable(records):
             yield from _check_dane(domain, host, usable, terms)
