@@ -86,7 +86,7 @@ class Load:
         await self.store.load_order(order.id)
         await self.finalize(number, order.id)
         await self.ask()
-        await self.store.load_pem(f"certificate-{number}", 0)
+        await self.store.load_certificate(f"certificate-{number}")
 
     async def finalize(self, number: int, order_id: str) -> None:
         await self.ask()

@@ -66,11 +66,10 @@ async def test_a_chain_begins_with_the_certificate(authority: AuthorityStore) ->
     long = replace(issued, certificate=certificate, der=bytes(49), chains=(CHAIN, OTHER_CHAIN))
     await issue(authority, long)
     leaf = "-----BEGIN CERTIFICATE-----\n{}\nAA==\n-----END CERTIFICATE-----\n".format("A" * 64)
-    assert await authority.load_pem("certificate-1", 0) == leaf.encode() + CHAIN
-    assert await authority.load_pem("certificate-1", 1) == leaf.encode() + OTHER_CHAIN
-    assert await authority.load_pem("certificate-1", 2) is None
-    assert await authority.load_pem("certificate-1", -1) is None
-    assert await authority.load_pem("certificate-2", 0) is None
+    kept = await authority.load_certificate("certificate-1")
+    assert kept is not None
+    assert kept.format_chain(0) == leaf.encode() + CHAIN
+    assert kept.format_chain(1) == leaf.encode() + OTHER_CHAIN
 
 
 async def test_a_serial_number_is_taken_once(authority: AuthorityStore) -> None:

@@ -8,8 +8,11 @@ import pytest
 
 from letterlock.protocols.acme.server.nonces import GoodNonce
 from letterlock.protocols.acme.server.rate_limits import Counter, Limit, give_back
+from letterlock.protocols.acme.server.transitions import deactivate_account
 from letterlock.storage.ca.changes import (
+    AddAccount,
     AddPause,
+    ChangeAccount,
     ChangeCounter,
     ChangeHalt,
     RemovePause,
@@ -20,7 +23,7 @@ from letterlock.storage.ca.kept import NOT_HALTED, Halt, PausedName
 from letterlock.storage.ca.scripted import SWEEP
 from letterlock.storage.ca.store import AuthorityStore
 from tests.fakes import START
-from tests.storage.authorities import MINUTE, MakeStore, name
+from tests.storage.authorities import MINUTE, MakeStore, make_account, name
 
 HOUR = timedelta(hours=1)
 LIMIT = Limit("new orders of an account", 2, 1, HOUR)
@@ -54,6 +57,24 @@ async def test_a_nonce_that_was_forgotten_is_not_taken_for_unused(
     assert not await authority.spend_nonce(nonce, START)
     assert not await authority.spend_nonce(make_nonce(2), START)
     assert await authority.spend_nonce(GoodNonce(b"new", later + MINUTE), later)
+
+
+async def test_the_account_of_a_nonce_is_as_it_is_then(authority: AuthorityStore) -> None:
+    """RFC 8555 §7.3.6: whoever changed it before; without the nonce there is none."""
+    account = make_account()
+    assert await authority.spend_nonce_of(make_nonce(1), START, account.id) == (True, None)
+    assert await authority.commit([AddAccount(account)])
+    assert await authority.spend_nonce_of(make_nonce(2), START, account.id) == (True, account)
+    assert await authority.spend_nonce_of(make_nonce(2), START, account.id) == (False, None)
+    closed = deactivate_account(account)
+    both = await asyncio.gather(
+        authority.commit([ChangeAccount(account, closed)]),
+        authority.spend_nonce_of(make_nonce(3), START, account.id),
+    )
+    assert both[0]
+    assert both[1] in ((True, account), (True, closed))
+    assert await authority.spend_nonce_of(make_nonce(4), START, account.id) == (True, closed)
+    assert not await authority.spend_nonce(make_nonce(4), START)
 
 
 async def test_the_first_secret_of_a_name_is_everybodys(make_authority: MakeStore) -> None:

@@ -182,13 +182,12 @@ class StubResolver:
 
     async def _attempt(self, query: bytes, question: Question, end: float) -> Response | Malformed:
         try:
+            if self._dialer is None:
+                response = await self._ask_udp(query, question, end)
+                if isinstance(response, Malformed) or not response.is_truncated:
+                    return response
             async with asyncio.timeout_at(end):
-                if self._dialer is not None:
-                    return await self._ask_tcp(query, question)
-                response = await self._ask_udp(query, question)
-                if isinstance(response, Response) and response.is_truncated:
-                    return await self._ask_tcp(query, question)
-                return response
+                return await self._ask_tcp(query, question)
         except TimeoutError:
             return Malformed(f"{self} did not answer in time")
         except OSError as error:
@@ -196,7 +195,7 @@ class StubResolver:
         except EOFError as error:
             return Malformed(f"{self} cannot be asked: {error}")
 
-    async def _ask_udp(self, query: bytes, question: Question) -> Response | Malformed:
+    async def _ask_udp(self, query: bytes, question: Question, end: float) -> Response | Malformed:
         def read(datagram: bytes) -> Response | Malformed | None:
             if datagram[:2] != query[:2]:
                 return None
@@ -205,7 +204,7 @@ class StubResolver:
                 return Malformed(f"{self} sent a malformed response: {response.reason}")
             return response if _is_answer_to(question, response) else None
 
-        found: Response | Malformed | None = await exchange_udp(self._server, query, read)
+        found: Response | Malformed | None = await exchange_udp(self._server, query, read, end)
         return found or Malformed(f"{self} sent nothing but responses to other questions")
 
     async def _ask_tcp(self, query: bytes, question: Question) -> Response | Malformed:

@@ -8,7 +8,8 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from letterlock.network.dialing import Dialer
 from letterlock.network.wire import Lost
@@ -22,11 +23,15 @@ T = TypeVar("T")
 
 
 async def exchange_udp(
-    server: tuple[str, int], query: bytes, read: Callable[[bytes], T | None]
+    server: tuple[str, int],
+    query: bytes,
+    read: Callable[[bytes], T | None],
+    end: float | None = None,
 ) -> T | None:
     """Send a message; give what `read` makes of the first datagram that it makes something of.
 
-    None: too many came that it did not. Raises OSError.
+    None: too many came that it did not. Raises OSError, and TimeoutError when the loop's clock
+    shows `end`.
     """
     loop = asyncio.get_running_loop()
     family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
@@ -34,11 +39,46 @@ async def exchange_udp(
         udp.settimeout(0)
         udp.connect(server)
         udp.send(query)
-        for _ in range(MAX_STRAY_DATAGRAMS):
-            found = read(await loop.sock_recv(udp, _DATAGRAM_OCTETS))
-            if found is not None:
-                return found
-    return None
+        awaited = _Awaited(udp, read, loop.create_future())
+        timer = loop.call_at(end, awaited.give_up) if end is not None else None
+        loop.add_reader(udp, awaited.receive)
+        try:
+            return await awaited.answer
+        finally:
+            loop.remove_reader(udp)
+            if timer is not None:
+                timer.cancel()
+
+
+@dataclass(slots=True)
+class _Awaited(Generic[T]):
+    """What is to come to a socket. This and a timer cost half of `sock_recv` under a timeout."""
+
+    udp: socket.socket
+    read: Callable[[bytes], T | None]
+    answer: "asyncio.Future[T | None]"
+    strays: int = 0
+
+    def receive(self) -> None:
+        """Take a datagram that is there."""
+        if self.answer.done():
+            return
+        try:
+            found = self.read(self.udp.recv(_DATAGRAM_OCTETS))
+        except BlockingIOError:
+            # Its checksum was wrong: select(2), BUGS.
+            return
+        except Exception as error:  # noqa: BLE001 - given to who waits
+            self.answer.set_exception(error)
+            return
+        self.strays += found is None
+        if found is not None or self.strays == MAX_STRAY_DATAGRAMS:
+            self.answer.set_result(found)
+
+    def give_up(self) -> None:
+        """End the wait: the time is over."""
+        if not self.answer.done():
+            self.answer.set_exception(TimeoutError())
 
 
 async def exchange_tcp(server: tuple[str, int], query: bytes) -> bytes:

@@ -337,11 +337,11 @@ async def test_what_is_not_understood_is_reported_and_says_nothing(
 ) -> None:
     world = client.world
 
-    async def fail(_: str) -> None:
+    async def fail(*_: object) -> None:
         raise ArithmeticError("a secret")
 
     body = await client.sign(NEW_ORDER, {})
-    monkeypatch.setattr(world.store, "load_account", fail)
+    monkeypatch.setattr(world.store, "spend_nonce_of", fail)
     answered = await world.ask("POST", NEW_ORDER, body)
     assert (answered.status, answered.problem.type) == (500, "serverInternal")
     assert b"secret" not in answered.body
@@ -389,7 +389,7 @@ async def test_the_database_is_away_and_comes_back(
     async def fail(*_: object) -> bool:
         raise StoreUnavailable("the disk is full", is_full=True)
 
-    for name in ("spend_nonce", "load_account", "commit"):
+    for name in ("spend_nonce_of", "load_halt", "commit"):
         with monkeypatch.context() as patch:
             body = await client.sign(NEW_ORDER, {"identifiers": [{"type": "dns", "value": "a.ex"}]})
             patch.setattr(world.store, name, fail)

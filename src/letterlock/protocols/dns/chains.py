@@ -4,7 +4,7 @@ RFC 1034 §3.6.2 (aliases), RFC 2181 §10.1 (one alias for a name), RFC 4035 §4
 is `network.dns`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from letterlock.base.domains import Domain, DomainError, parse_domain
@@ -68,7 +68,8 @@ def read_answer(
         security=security,
         existence=_judge_existence(response.rcode, found),
         records=records,
-        owner=_find_domain(chain.owner),
+        # Most names have no alias, and then it is what was asked.
+        owner=_find_domain(chain.owner) if chain.links or chain.owner != name else name,
         cnames=chain.links,
         ttl=min(ttls),
         reason=reason,
@@ -133,10 +134,10 @@ class _Chain:
 
 
 def _follow(
-    name: Domain, rdtype: str, records: Iterable[ResourceRecord], security: Security
+    name: Domain, rdtype: str, records: Sequence[ResourceRecord], security: Security
 ) -> _Chain | str:
     """Follow aliases from `name` inside one response; a text says why that failed."""
-    if rdtype == "CNAME":
+    if rdtype == "CNAME" or not records:
         return _Chain(name, (), ())
     aliases: dict[str, ResourceRecord] = {}
     for record in records:

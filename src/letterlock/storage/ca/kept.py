@@ -5,6 +5,7 @@ number (`CertificateId`, RFC 9773 §4.1), and an issuer by that key identifier a
 whose own certificate was renewed stays the same.
 """
 
+import base64
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -18,6 +19,9 @@ from letterlock.protocols.pki.issuance.revocation_lists import CrlPeriod, Revoke
 
 NONCE_SECRET = "acme nonces"  # noqa: S105 - what the secret is called, not the secret
 """By which the processes know each other's nonces."""
+
+PEM_COLUMNS = 64
+"""RFC 7468 §2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,13 @@ class Issued:
     issued: datetime
     lint: LintRecord
     names: tuple[ProvedName, ...]
+
+    def format_chain(self, number: int) -> bytes:
+        """Give it with what follows it in one of its chains, in PEM (RFC 8555 §9.1)."""
+        text = base64.b64encode(self.der)
+        lines = (text[at : at + PEM_COLUMNS] for at in range(0, len(text), PEM_COLUMNS))
+        head, foot = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"
+        return b"\n".join((head, *lines, foot, self.chains[number]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,9 +125,6 @@ class ScriptedStore:
     async def find_certificate(self, name: CertificateId) -> Issued | None:
         return await self._engine.read(partial(certificates.find_certificate, name))
 
-    async def load_pem(self, certificate_id: str, chain: int) -> bytes | None:
-        return await self._engine.read(partial(certificates.load_pem, certificate_id, chain))
-
     async def list_certificates(self, after: int, limit: int) -> tuple[ListedCertificate, ...]:
         return await self._engine.list(partial(certificates.list_certificates, after, limit))
 
@@ -188,6 +185,12 @@ class ScriptedStore:
     async def spend_nonce(self, nonce: GoodNonce, now: datetime) -> bool:
         await self._sweep(now)
         return await self._engine.change(partial(limits.spend_nonce, nonce))
+
+    async def spend_nonce_of(
+        self, nonce: GoodNonce, now: datetime, account_id: str
+    ) -> tuple[bool, Account | None]:
+        await self._sweep(now)
+        return await self._engine.change(partial(limits.spend_nonce_of, nonce, account_id))
 
     async def keep_secret(self, name: str, fresh: bytes) -> bytes:
         return await self._engine.commit(partial(limits.keep_secret, name, fresh))

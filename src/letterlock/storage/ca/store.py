@@ -88,9 +88,6 @@ class CertificateReads(Protocol):
 
     async def find_certificate(self, name: CertificateId) -> Issued | None: ...
 
-    async def load_pem(self, certificate_id: str, chain: int) -> bytes | None:
-        """Give a certificate with what follows it in one of its chains, in PEM (RFC 8555 §9.1)."""
-
     async def list_certificates(self, after: int, limit: int) -> tuple[ListedCertificate, ...]: ...
 
     async def list_unreplaced(
@@ -161,6 +158,14 @@ class Limits(Protocol):
 
         It need not be waited for the disk: then the secret of nonces ends with the machine's run,
         and all of before a power cut are worth nothing.
+        """
+
+    async def spend_nonce_of(
+        self, nonce: GoodNonce, now: datetime, account_id: str
+    ) -> tuple[bool, Account | None]:
+        """Take a nonce, and give the account that uses it, as it is once the nonce is taken.
+
+        Without the nonce there is no account.
         """
 
     async def keep_secret(self, name: str, fresh: bytes) -> bytes:

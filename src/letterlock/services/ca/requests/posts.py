@@ -17,6 +17,7 @@ from letterlock.protocols.acme.server.nonces import (
     make_nonce,
     refuse_nonce,
 )
+from letterlock.protocols.acme.server.objects import Account
 from letterlock.protocols.acme.server.refusals import Refusal
 from letterlock.protocols.acme.server.signed_requests import (
     KeyField,
@@ -58,13 +59,15 @@ async def answer_post(authority: Authority, route: Route, posted: Posted) -> Ans
     """Answer a POST."""
     url = f"{authority.places.base}/{posted.target}"
     found = read_request(posted.body, posted.content_type, url, route.takes)
-    nonce = found.seen_nonce if isinstance(found, Refusal) else found.nonce
-    fault = await _spend(authority, nonce) if nonce is not None else None
     if isinstance(found, Refusal):
+        if found.seen_nonce is not None:
+            await _spend(authority, found.seen_nonce)
         return found
-    if fault is not None:
-        return fault
-    asked = await _authenticate(authority, found, posted)
+    account_id = authority.places.find_account_id(found.kid) if found.kid is not None else None
+    account = await _spend(authority, found.nonce, account_id)
+    if isinstance(account, Refusal):
+        return account
+    asked = _authenticate(authority, found, account, posted)
     return asked if isinstance(asked, Refusal) else await route.verb(authority, asked)
 
 
@@ -80,16 +83,23 @@ async def load_nonce_keys(store: RequestStore) -> NonceKeys:
     return NonceKeys((await store.keep_secret(NONCE_SECRET, fresh),))
 
 
-async def _spend(authority: Authority, nonce: str) -> Refusal | None:
+async def _spend(
+    authority: Authority, nonce: str, account_id: str | None = None
+) -> Account | Refusal | None:
+    """Spend a nonce, and give the account with this id; None: there is none."""
     now = authority.clock.now()
     good = judge_nonce(authority.nonce_keys, nonce, now)
     if isinstance(good, Refusal):
         return good
-    return None if await authority.store.spend_nonce(good, now) else refuse_nonce()
+    if account_id is None:
+        return None if await authority.store.spend_nonce(good, now) else refuse_nonce()
+    # In one: each request has both, and what is asked of the store alone costs several times more.
+    is_fresh, account = await authority.store.spend_nonce_of(good, now, account_id)
+    return account if is_fresh else refuse_nonce()
 
 
-async def _authenticate(
-    authority: Authority, found: UnverifiedRequest, posted: Posted
+def _authenticate(
+    authority: Authority, found: UnverifiedRequest, account: Account | None, posted: Posted
 ) -> Asked | Refusal:
     now = authority.clock.now()
     if found.key is not None:
@@ -97,8 +107,6 @@ async def _authenticate(
         if isinstance(request, Refusal):
             return request
         return Asked(request, None, posted.ids, posted.address, now)
-    account_id = authority.places.find_account_id(found.kid or "")
-    account = await authority.store.load_account(account_id) if account_id else None
     if account is None:
         return refuse_kid()
     request = verify_request(found, account.key)

@@ -1,6 +1,5 @@
 """Serial numbers, and the certificates that come of them."""
 
-import base64
 from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
@@ -64,10 +63,6 @@ _OF_NAME = f"""
     ORDER BY certificate_names.number LIMIT ?
 """
 _OF_SERIALS = f"{_SELECT} WHERE serial IN (SELECT value FROM {{each}}) ORDER BY number"  # noqa: S608 - constants
-_LEAF = "SELECT chains, der FROM certificates WHERE certificate_id = ?"
-
-PEM_COLUMNS = 64
-"""RFC 7468 §2."""
 
 
 def add_serial(change: AddSerial) -> Script[None]:
@@ -122,19 +117,6 @@ def load_certificate(certificate_id: str) -> Script[Issued | None]:
 
 def find_certificate(name: CertificateId) -> Script[Issued | None]:
     return (yield from _load_one(_BY_NAME, *name_values(name)))
-
-
-def load_pem(certificate_id: str, chain: int) -> Script[bytes | None]:
-    rows = yield _LEAF, (certificate_id,)
-    if not rows:
-        return None
-    chains, der = rows[0]
-    chain_ids = _read_ids(chains)
-    if not 0 <= chain < len(chain_ids):
-        return None
-    rows = yield _CHAINS, (array([chain_ids[chain]]),)
-    pem: bytes = rows[0][1]
-    return _format_pem(der) + pem
 
 
 def list_certificates(after: int, limit: int) -> Script[tuple[ListedCertificate, ...]]:
@@ -202,9 +184,3 @@ def _is_open(certificate: Certificate) -> int:
 
 def _read_ids(text: str) -> Sequence[str]:
     return msgspec.json.decode(text, type=list[str])
-
-
-def _format_pem(der: bytes) -> bytes:
-    text = base64.b64encode(der)
-    lines = [text[at : at + PEM_COLUMNS] for at in range(0, len(text), PEM_COLUMNS)]
-    return b"\n".join((b"-----BEGIN CERTIFICATE-----", *lines, b"-----END CERTIFICATE-----", b""))

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from letterlock.protocols.acme.identifiers import Identifier
 from letterlock.protocols.acme.server.nonces import GoodNonce
+from letterlock.protocols.acme.server.objects import Account
 from letterlock.protocols.acme.server.rate_limits import Counter, Exceeded, use
 from letterlock.storage.ca.changes import (
     AddPause,
@@ -18,6 +19,7 @@ from letterlock.storage.ca.changes import (
 from letterlock.storage.ca.documents import HALT
 from letterlock.storage.ca.kept import NONCE_SECRET, NOT_HALTED, Halt, PausedName
 from letterlock.storage.ca.scripts.keys import counter_text, find_identifier, identifier_text
+from letterlock.storage.ca.scripts.orders import load_account
 from letterlock.storage.ca.scripts.script import Refused, Script, array, require
 from letterlock.storage.records import from_micros, from_optional_micros, to_micros
 
@@ -65,6 +67,12 @@ def spend_nonce(nonce: GoodNonce) -> Script[bool]:
     forgotten = to_micros(nonce.forgotten)
     rows = yield _SPEND, (forgotten, nonce.id, forgotten)
     return bool(rows)
+
+
+def spend_nonce_of(nonce: GoodNonce, account_id: str) -> Script[tuple[bool, Account | None]]:
+    is_fresh = yield from spend_nonce(nonce)
+    account = (yield from load_account(account_id)) if is_fresh else None
+    return is_fresh, account
 
 
 def forget_nonces(now: datetime) -> Script[None]:
