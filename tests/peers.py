@@ -52,8 +52,8 @@ PEERS = {
     for peer in (
         Peer("openssl", "openssl", ("openssl",)),
         Peer("curl", "curl", ("curl",)),
-        # Another's eyes on certificates and CRLs.
-        Peer("gnutls", "gnutls-bin", ("certtool",)),
+        # Another's eyes on certificates and CRLs; its server still has RC4 and triple DES.
+        Peer("gnutls", "gnutls-bin", ("certtool", "gnutls-serv", "gnutls-cli")),
         # A PKCS#11 token in files.
         Peer("softhsm", "softhsm2", ("softhsm2-util",)),
         Peer("bsd-mailx", "bsd-mailx", ("bsd-mailx",)),

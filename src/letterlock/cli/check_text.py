@@ -91,7 +91,7 @@ def _tell_host(host: Document) -> Iterator[Styled]:
     for address in host["addresses"]:
         place = f"{host['name'] or 'the domain itself'} {address['ip']}"
         yield from _plain(tell("host", f"{place}: {address['state']}, {address['detail']}"))
-        if address["deep"] is not None:
+        if address.get("deep") is not None:
             yield from _plain(tell("", _shorten(f"deep: {summarize_deep(address['deep'])}")))
     if not host["addresses"]:
         yield from _plain(tell("host", f"{host['name']}: {host['error'] or 'no address'}"))
