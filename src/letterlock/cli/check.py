@@ -10,6 +10,7 @@ import click
 from letterlock.cli.check_deep import DEEP_KEYS, DeepChoice, deep_options
 from letterlock.cli.check_keys import BESIDE_KEYS
 from letterlock.cli.check_run import KeptRun, find_state_folder, run_options
+from letterlock.cli.check_watch import WatchChoice, refuse_mixed, watch_domains, watch_options
 from letterlock.cli.failures import CommandFailed, ExitCode
 from letterlock.cli.options import (
     config_option,
@@ -139,6 +140,7 @@ _BAD = frozenset({"critical", "warning"})
     help="Tell what is different from the last run with --diff.",
 )
 @run_options
+@watch_options
 @deep_options
 @json_option(CHECK_KEYS)
 @resolver_option
@@ -158,6 +160,7 @@ def check(  # noqa: PLR0913 - each is an option
     retries: int,
     retry_after: float,
     is_resumed: bool,
+    watch: WatchChoice,
     deep: DeepChoice,
     resolver: str | None,
     config_path: Path | None,
@@ -190,6 +193,15 @@ def check(  # noqa: PLR0913 - each is an option
     if address is not None:
         config = replace(config, dns=replace(config.dns, resolver=address))
     clock = SystemClock()
+    refuse_mixed(
+        watch,
+        (
+            ("--diff", is_diff),
+            ("--html", html_path),
+            ("--resume", is_resumed),
+            ("--i-own-this", deep.is_owner),
+        ),
+    )
     title = asked[0].name if len(asked) == 1 else f"{len(asked)} domains"
     page = Page(html_path, title, clock) if html_path is not None else None
     teller = _Teller(len(asked), ProgressBar(clock, "checking"), page, as_json=as_json)
@@ -197,6 +209,9 @@ def check(  # noqa: PLR0913 - each is an option
     patience = Patience(retries, retry_after)
     deeply = deep.begin(asked, pace)
     options = CheckOptions(connections, pace, seconds, days, patience, teller.note, deeply)
+    if watch.is_wanted:
+        watch_domains(config, asked, options, watch, clock, as_json=as_json)
+        return ExitCode.FINE
 
     def tell(document: dict[str, Any]) -> None:
         kept.keep(document)

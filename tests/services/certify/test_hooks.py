@@ -39,6 +39,14 @@ async def test_it_gets_its_arguments_as_they_are_and_few_variables(
     assert variables == {"LANG": "C.UTF-8", "LETTERLOCK_TTL": "60", "PATH": SEARCH_PATH}
 
 
+async def test_what_it_is_given_is_its_input(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    hook = write(tmp_path, f'cat > "{seen}"')
+    for given in (b"", b"$(id)\0\n" * 100_000):
+        assert await run_hook(hook, (), {}, LIMIT, given) is None
+        assert seen.read_bytes() == given
+
+
 async def test_the_last_line_of_its_errors_is_told(tmp_path: Path) -> None:
     hook = write(tmp_path, "echo first >&2; printf 'no such\\033zone\\n\\n  ' >&2; exit 3")
     failure = await run_hook(hook, (), {}, LIMIT)

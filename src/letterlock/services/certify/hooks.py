@@ -1,7 +1,7 @@
 """Run a program of the operator's: without a shell, with few variables, for so long.
 
-What it is told are its arguments. Of what goes wrong the last line that it wrote to its standard
-error is shown.
+What it is told are its arguments, and what it may read from its standard input. Of what goes wrong
+the last line that it wrote to its standard error is shown.
 """
 
 import asyncio
@@ -22,18 +22,24 @@ _TAIL_OCTETS = 4096
 
 
 async def run_hook(
-    program: Path, arguments: Sequence[str], variables: Mapping[str, str], limit: timedelta
+    program: Path,
+    arguments: Sequence[str],
+    variables: Mapping[str, str],
+    limit: timedelta,
+    given: bytes = b"",
 ) -> str | None:
-    """Run it to its end. A text says in one line why it did not do its work.
+    """Run it to its end; `given` is its input. A text says in one line why it did not do its work.
 
     Its environment is `PATH`, `LANG`, and `variables`. When its time is over, it is killed with all
     that it started.
     """
     environment = {"PATH": SEARCH_PATH, "LANG": "C.UTF-8", **variables}
-    # A file, not a pipe: what it leaves running behind it may hold a pipe open.
-    with tempfile.TemporaryFile() as errors:
+    # Files, not pipes: what it leaves running behind it may hold a pipe open.
+    with tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as input_file:
         try:
-            process = await _start(program, arguments, environment, errors)
+            input_file.write(given)
+            input_file.seek(0)
+            process = await _start(program, arguments, environment, (input_file, errors))
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             return f"{program} cannot be run: {reason}"
@@ -41,7 +47,10 @@ async def run_hook(
 
 
 async def _start(
-    program: Path, arguments: Sequence[str], environment: dict[str, str], errors: IO[bytes]
+    program: Path,
+    arguments: Sequence[str],
+    environment: dict[str, str],
+    files: tuple[IO[bytes], IO[bytes]],
 ) -> asyncio.subprocess.Process:
     starting = asyncio.ensure_future(
         asyncio.create_subprocess_exec(
@@ -49,9 +58,9 @@ async def _start(
             *arguments,
             env=environment,
             cwd="/",
-            stdin=subprocess.DEVNULL,
+            stdin=files[0],
             stdout=subprocess.DEVNULL,
-            stderr=errors,
+            stderr=files[1],
             start_new_session=True,
         )
     )

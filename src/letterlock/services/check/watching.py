@@ -15,6 +15,8 @@ from letterlock.protocols.check.facts import State
 from letterlock.protocols.check.findings import FindingId, Severity
 from letterlock.services.check.comparing import compare
 
+FINDING_PARTS = ("id", "severity", "where", "evidence", "fix")
+
 Document = Mapping[str, Any]
 
 UNDECIDABLE = "undecidable"
@@ -54,8 +56,8 @@ class Change:
     fix: str = ""
 
 
-Key = tuple[str, str]
-"""A finding's id and place; of a sender, its name and an empty place."""
+Key = str
+"""A finding's id and place, or the name of a kind of sender."""
 Place = tuple[str, str]
 """A host, and one of its addresses, of which not all was seen."""
 
@@ -68,9 +70,9 @@ class Watched:
     `waiting`: what was seen otherwise (None: not at all), and how many times in a row.
     """
 
-    findings: tuple[dict[str, Any], ...] | None = None
-    verdicts: tuple[dict[str, Any], ...] = ()
-    waiting: Mapping[Key, tuple[str | None, int]] = field(default_factory=dict)
+    findings: tuple[dict[str, str], ...] | None = None
+    verdicts: tuple[dict[str, str], ...] = ()
+    waiting: dict[Key, tuple[str | None, int]] = field(default_factory=dict)
     looks: int = 0
 
     @property
@@ -109,14 +111,14 @@ def observe(
     reasons = {each["sender"]: each["reason"] for each in seen["verdicts"]}
     make = partial(Change, document["domain"], time)
     for change in _list_changes(make, compare(told, seen), reasons):
-        key = change.what, change.where
+        key = _name(change.what, change.where)
         value, count = watched.waiting.get(key, (None, 0))
         count = count + 1 if value == change.now else 1
         if count >= rules.times:
             changes.append(change)
         else:
             waiting[key] = change.now, count
-    confirmed = {(each.what, each.where) for each in changes}
+    confirmed = {_name(each.what, each.where) for each in changes}
     return Watched(
         tuple(_settle(told["findings"], seen["findings"], confirmed, _finding_key)),
         tuple(_settle(told["verdicts"], seen["verdicts"], confirmed, _verdict_key)),
@@ -136,17 +138,21 @@ def _settle(
 
 
 def _finding_key(finding: Document) -> Key:
-    return finding["id"], finding["where"]
+    return _name(finding["id"], finding["where"])
 
 
 def _verdict_key(verdict: Document) -> Key:
-    return verdict["sender"], ""
+    return _name(verdict["sender"], "")
+
+
+def _name(what: str, where: str) -> Key:
+    return f"{what} {where}".rstrip()
 
 
 def _reduce(watched: Watched, document: Document, rules: Rules) -> dict[str, list[dict[str, Any]]]:
     """Give what a look says, and what it says nothing about as it was."""
     findings = [
-        {part: each[part] for part in ("id", "severity", "where", "evidence", "fix")}
+        {part: str(each[part]) for part in FINDING_PARTS}
         for each in document["findings"]
         if _is_told_of(each) and each["id"] not in rules.silent
     ]
@@ -200,16 +206,19 @@ def _list_changes(
 ) -> Iterator[Change]:
     for each in difference["new"]:
         now = Severity(each["severity"])
-        yield make(Event.BEGINS, *_finding_key(each), now, None, now, each["evidence"], each["fix"])
+        yield make(Event.BEGINS, *_place(each), now, None, now, each["evidence"], each["fix"])
     for each in difference["changed"]:
-        now, before = Severity(each["severity"]), each["before"]
-        parts = now, before, now, each["evidence"], each["fix"]
-        yield make(Event.CHANGES, *_finding_key(each), *parts)
+        now = Severity(each["severity"])
+        told = each["before"], now, each["evidence"], each["fix"]
+        yield make(Event.CHANGES, *_place(each), now, *told)
     for each in difference["gone"]:
         before = Severity(each["severity"])
-        yield make(Event.ENDS, *_finding_key(each), before, before, None, each["evidence"])
+        yield make(Event.ENDS, *_place(each), before, before, None, each["evidence"])
     for each in difference["verdicts"]:
         severity = _VERDICT_SEVERITIES.get(each["now"], Severity.NOTICE)
-        reason = reasons[each["sender"]]
         outcomes = each["before"], each["now"]
-        yield make(Event.CHANGES, *_verdict_key(each), severity, *outcomes, reason)
+        yield make(Event.CHANGES, each["sender"], "", severity, *outcomes, reasons[each["sender"]])
+
+
+def _place(finding: Document) -> tuple[str, str]:
+    return finding["id"], finding["where"]

@@ -1,0 +1,154 @@
+"""What watches domains for `letterlock check --watch`, as the settings say, until a signal."""
+
+import asyncio
+import fcntl
+import os
+import random
+import secrets
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from letterlock.base.clock import Clock
+from letterlock.base.config.sections import Config
+from letterlock.base.errors import LocalError
+from letterlock.node.checking import Asked, CheckOptions, check_domains
+from letterlock.services.certify.hooks import run_hook
+from letterlock.services.check.telling import CommandTeller, MailTeller, Teller
+from letterlock.services.check.watch import Watch, WatchTools
+from letterlock.services.check.watching import Change, Rules
+from letterlock.storage.check_runs import CheckRuns
+from letterlock.storage.durable import make_folder
+
+SOON = timedelta(minutes=5)
+"""Until the next look where something changed; never longer than the interval."""
+_TOKEN_OCTETS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class WatchOptions:
+    """How it is watched, and who is told: `mail` by the program `sendmail`, `command`."""
+
+    every: timedelta
+    times: int
+    silent: frozenset[str]
+    mail: str | None
+    sendmail: Path
+    command: Path | None
+    folder: Path
+    """Where it is kept what was told."""
+
+
+def run(
+    config: Config,
+    asked: Sequence[Asked],
+    options: CheckOptions,
+    watching: WatchOptions,
+    clock: Clock,
+    say: Callable[[Change], None],
+) -> None:
+    """Watch until SIGTERM or SIGINT. Raises LocalError for what keeps it from starting."""
+    with _hold(watching.folder):
+        asyncio.run(watch_domains(config, asked, options, watching, clock, say))
+
+
+async def watch_domains(
+    config: Config,
+    asked: Sequence[Asked],
+    options: CheckOptions,
+    watching: WatchOptions,
+    clock: Clock,
+    say: Callable[[Change], None],
+) -> None:
+    """Do `run` in an event loop that is there, with the folder held."""
+    by_name = {each.name: each for each in asked}
+
+    async def look(names: Sequence[str], take: Callable[[dict[str, Any]], None]) -> None:
+        # From nothing each time: trust anchors, resolver and connections are today's.
+        await check_domains(config, [by_name[name] for name in names], options, clock, take)
+
+    tools = WatchTools(
+        look=look,
+        rules=Rules(watching.times, watching.silent),
+        every=watching.every.total_seconds(),
+        soon=min(SOON, watching.every).total_seconds(),
+        tellers=list_tellers(config, watching),
+        kept=CheckRuns(watching.folder),
+        clock=clock,
+        wait=asyncio.sleep,
+        draw=random.SystemRandom().uniform,
+        say=say,
+        note=options.note,
+    )
+    watch = Watch(list(by_name), tools)
+    options.note(_describe_start(len(by_name), watch.find_pause()))
+    await _run_until_signal(watch)
+
+
+async def _run_until_signal(watch: Watch) -> None:
+    is_over = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, is_over.set)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(watch.run())
+        await is_over.wait()
+        # Connections are closed and programs ended; what was to be told waits on the disk.
+        running.cancel()
+
+
+def list_tellers(config: Config, watching: WatchOptions) -> list[Teller]:
+    """Make what tells."""
+    tellers: list[Teller] = []
+    if watching.mail is not None:
+        # Where a program such as msmtp finds its own settings.
+        home = {"HOME": os.environ["HOME"]} if "HOME" in os.environ else {}
+        mail = MailTeller(
+            watching.sendmail,
+            watching.mail,
+            config.contact,
+            config.hostname,
+            run_hook,
+            lambda: secrets.token_hex(_TOKEN_OCTETS),
+            home,
+        )
+        tellers.append(mail)
+    if watching.command is not None:
+        tellers.append(CommandTeller(watching.command, run_hook))
+    return tellers
+
+
+@contextmanager
+def _hold(folder: Path) -> Iterator[None]:
+    """Keep others from watching with the same folder. Raises LocalError."""
+    try:
+        make_folder(folder)
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise LocalError(
+            f"{folder}: {reason}; XDG_STATE_HOME says where it is kept what was told"
+        ) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise LocalError(
+            f"{folder}: another check --watch keeps what it told there; give this one another"
+            " XDG_STATE_HOME"
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _describe_start(number: int, seconds: float) -> str:
+    which = "1 domain is" if number == 1 else f"{number} domains are"
+    if seconds <= 0:
+        return f"{which} watched, from now on"
+    return f"{which} watched; the next look is in {seconds:.0f} seconds, as was planned before"
