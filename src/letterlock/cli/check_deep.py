@@ -63,8 +63,8 @@ class DeepChoice:
                 raise click.UsageError("--i-own-this is for --deep")
             return None
         _note(
-            f"--deep makes up to {self.connections} connections more to each address, "
-            f"one at a time, {pace:g} seconds apart"
+            f"--deep makes up to {self.connections} connections more to each address, one at a "
+            f"time, {pace:g} seconds apart: it may take {self.connections * pace / 60:.0f} minutes"
         )
         return DeepOptions(self.connections, _ask_owner(asked) if self.is_owner else None)
 

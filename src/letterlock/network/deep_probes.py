@@ -20,15 +20,14 @@ from letterlock.protocols.check.deep import Ending, Injection, TriedEnding
 from letterlock.protocols.check.openings import Speech
 from letterlock.protocols.smtp.replies import Reply
 from letterlock.protocols.smtp.reply_reader import ReplyViolation
-from letterlock.protocols.tls.client_hello import Incomplete, NotTls
+from letterlock.protocols.tls.client_hello import TLS_1_2, Incomplete, NotTls
 from letterlock.protocols.tls.handshake import FailureCause, HandshakeFailed
-from letterlock.protocols.tls.server_flight import Answer, ServerFlightReader
+from letterlock.protocols.tls.server_flight import Answer, ServerChoice, ServerFlightReader
 
 STEPS = 6
 """A connection may take so many times as long as a step of it: a tarpit has no end."""
 
 _READY, _DATA, _DONE, _BYE, _CLOSING = 220, 354, 250, 221, 421
-_CLOSE_NOTIFY = b"\x15\x03\x01\x00\x02\x01\x00"  # RFC 5246 §7.2.1
 _SHOWN = 200
 
 Found = TypeVar("Found")
@@ -112,8 +111,14 @@ async def _ask_hello(wire: Wire, gate: Gate, hello: bytes) -> Answer | PutOff:
             return _conclude(reader, octets)
         answer = reader.receive(octets)
         if not isinstance(answer, Incomplete):
-            wire.write_now(_CLOSE_NOTIFY)
+            if isinstance(answer, ServerChoice):
+                wire.write_now(_make_close_notify(answer.version))
             return answer
+
+
+def _make_close_notify(version: int) -> bytes:
+    """RFC 5246 §7.2.1: a server's log then has an end, and no fault."""
+    return b"\x15" + min(version, TLS_1_2).to_bytes(2, "big") + b"\x00\x02\x01\x00"
 
 
 def _conclude(reader: ServerFlightReader, lost: Lost) -> Answer | PutOff:
