@@ -18,7 +18,10 @@ from letterlock.base.clock import SystemClock
 from letterlock.base.domains import Domain
 from letterlock.network.probes import ProbeQuestion, probe_smtp
 from letterlock.protocols.check.facts import AddressFacts, DomainFacts, HostFacts, Probe, State
+from letterlock.protocols.check.findings import Severity
+from letterlock.protocols.check.live import find_live
 from letterlock.protocols.check.senders import Sender, judge_domain
+from letterlock.protocols.check.terms import Terms
 from letterlock.protocols.dns.answers import Security
 from letterlock.protocols.mail_log.reading import LogReader
 from letterlock.protocols.pki.anchors import TrustAnchors
@@ -218,7 +221,41 @@ TLS_REASONS = ("certificate", "TLS not offered", "STARTTLS refused", "handshake 
 """How the reader of logs names what happens before anything is said under TLS."""
 
 
-def test_the_checker_says_what_became_of_mail(meetings: list[Met]) -> None:
+_OTHER_CERTIFICATE = "other-certificate-for-unknown-sni other-certificate-without-sni"
+FAULTS = {
+    **dict.fromkeys(("name-asked-for", "no-name-asked-for"), _OTHER_CERTIFICATE),
+    **dict.fromkeys(("expired", "expired-intermediate"), "certificate-expired"),
+    **dict.fromkeys(
+        ("partial-wildcard", "wrong-name", "name-in-cn-only"), "certificate-name-mismatch"
+    ),
+    **dict.fromkeys(
+        # No intermediate is named by the certificate itself, so that it could be fetched.
+        ("unknown-issuer", "missing-intermediate", "issued-by-a-leaf"),
+        "certificate-untrusted",
+    ),
+    "not-yet-valid": "certificate-expires-soon certificate-not-yet-valid",
+    "self-signed": "certificate-self-signed",
+    "wrong-purpose": "certificate-not-for-servers",
+    "weak-key": "certificate-weak",
+    "expired-and-wrong-name": "certificate-expired certificate-name-mismatch",
+    **dict.fromkeys(("tls-1.0-only", "tls-1.1-only"), "old-tls-only"),
+    **dict.fromkeys(("cbc-only", "no-forward-secrecy"), "weak-ciphers-only"),
+    **dict.fromkeys(
+        (
+            *("anonymous-only", "no-encryption", "sni-refused", "client-certificate-wanted"),
+            *("client-certificate-wanted-1.2", "handshake-garbage", "handshake-fin"),
+            *("handshake-rst", "handshake-silence", "injected", "fin-at-ehlo-under-tls"),
+            "rst-at-ehlo-under-tls",
+        ),
+        "handshake-failed",
+    ),
+    **dict.fromkeys(("no-starttls", "ehlo-502"), "starttls-not-offered"),
+    **dict.fromkeys(("starttls-454", "starttls-502", "starttls-421"), "starttls-refused"),
+}
+"""What the checker finds wrong with each server; with the others nothing is."""
+
+
+def test_the_checker_says_what_became_of_mail_and_why(meetings: list[Met]) -> None:
     """Each server is asked as `letterlock check` asks; a sender at that level is judged by it.
 
     What a server does later, at MAIL and after it, no checker can know that sends none.
@@ -235,6 +272,13 @@ def test_the_checker_says_what_became_of_mail(meetings: list[Met]) -> None:
     hung_up = {("starttls-421", level): ("undecidable", "defer") for level in LEVELS}
     assert wrong == hung_up
     assert len(compared) > 80
+    found = {
+        met.case.name: _find_faults(met.case, met.place, probes[met.place])
+        for met, *_ in compared
+        if met.place is not None
+    }
+    assert found == {name: set(FAULTS.get(name, "").split()) for name in found}
+    assert len(found) >= 40
 
 
 def _is_decided_by_tls(told: Told) -> bool:
@@ -246,14 +290,25 @@ def _find_came(met: Met) -> str:
     return find_outcome(met.ours.status, word)
 
 
-def _judge(case: Case, place: tuple[str, int], probes: tuple[Probe, ...]) -> str:
-    """Judge what was seen as the node's policy table has it: level, SNI, and `match=`."""
-    sender = Sender(case.name, "", Level(case.level), sends_sni=case.is_named, oldest="TLSv1.2")
+def _make_facts(case: Case, place: tuple[str, int], probes: tuple[Probe, ...]) -> DomainFacts:
     address = AddressFacts(ip_address(place[0]), Security.INSECURE, State.OK, probes)
     host = HostFacts(Domain(HOST), 0, (address,))
     # At `secure` it is the next hop's name that counts.
     domain = Domain(HOST) if case.level == "secure" else Domain(case.domain)
-    facts = DomainFacts(domain, (host,), Security.INSECURE)
+    return DomainFacts(domain, (host,), Security.INSECURE)
+
+
+def _find_faults(case: Case, place: tuple[str, int], probes: tuple[Probe, ...]) -> set[str]:
+    """Give what the checker finds wrong with a server, but for what is only good to know."""
+    terms = Terms(TrustAnchors.from_pem(authority().pem), NOW)
+    found = find_live(_make_facts(case, place, probes), terms)
+    return {str(each.id) for each in found if each.severity is not Severity.INFO}
+
+
+def _judge(case: Case, place: tuple[str, int], probes: tuple[Probe, ...]) -> str:
+    """Judge what was seen as the node's policy table has it: level, SNI, and `match=`."""
+    sender = Sender(case.name, "", Level(case.level), sends_sni=case.is_named, oldest="TLSv1.2")
+    facts = _make_facts(case, place, probes)
     anchors = TrustAnchors.from_pem(authority().pem)
     verdict = judge_domain(sender, facts, anchors, NOW).verdict
     if verdict is None:

@@ -263,6 +263,7 @@ def test_a_certificate_with_a_key_of_another_type_is_looked_at_too() -> None:
         (own(None, starttls=reply(454, "4.7.0", "no TLS")), "starttls-refused"),
         (own(FAILED), "handshake-failed"),
         (own(shake(good(), version="TLSv1.1"), strict_failure=FAILED), "old-tls-only"),
+        (own(shake(good(), version="TLSv1.2"), strict_failure=FAILED), "weak-ciphers-only"),
         (own(shake(leaf("other.example").chain_der)), "certificate-name-mismatch"),
     ],
 )

@@ -35,6 +35,7 @@ class FindingId(StrEnum):
     NO_SNI_REFUSED = "handshake-fails-without-sni"
     WRONG_SNI_REFUSED = "handshake-fails-for-unknown-sni"
     OLD_TLS = "old-tls-only"
+    WEAK_CIPHERS = "weak-ciphers-only"
     NO_POST_QUANTUM = "no-post-quantum-group"
 
     NO_CERTIFICATE = "no-certificate"
@@ -105,6 +106,7 @@ RFCS = {
     FindingId.NO_SNI_REFUSED: "RFC 7672 §8.1",
     FindingId.WRONG_SNI_REFUSED: "RFC 7672 §8.1",
     FindingId.OLD_TLS: "RFC 8996 §4",
+    FindingId.WEAK_CIPHERS: "RFC 9325 §4.2",
     FindingId.NO_POST_QUANTUM: "RFC 8446 §4.2.7",
     FindingId.NO_CERTIFICATE: "RFC 7435 §3",
     FindingId.UNREADABLE: "RFC 5280 §4.1",

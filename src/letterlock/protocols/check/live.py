@@ -99,6 +99,7 @@ def _check_address(
         fix = "see the server's own log: a key or certificate may not load"
         yield _make(FindingId.HANDSHAKE_FAILED, severity, where, own.handshake.detail, fix)
     else:
+        yield from _check_ciphers(own, own.handshake, where, severity)
         yield from _check_handshake(own.handshake, host, where, severity, terms)
         yield from _check_others(own.handshake, host, address, where, terms)
     for probe in address.probes:
@@ -139,6 +140,16 @@ def _describe_no_tls(probe: Probe, severity: Severity, where: str) -> Finding:
         f"STARTTLS is offered, and refused: {probe.starttls.text}",
         "see the server's own log: a key or certificate may not load",
     )
+
+
+def _check_ciphers(
+    own: Probe, handshake: Handshake, where: str, severity: Severity
+) -> Iterator[Finding]:
+    """RFC 9325 §4.2: where the version is good, it is the ciphers that strict senders refuse."""
+    if own.strict_failure is not None and handshake.version not in _OLD_VERSIONS:
+        evidence = f"nothing that strict senders take: {handshake.version} with {handshake.cipher}"
+        fix = "offer TLS 1.3, or ECDHE with AES-GCM or ChaCha20 in TLS 1.2"
+        yield _make(FindingId.WEAK_CIPHERS, severity, where, evidence, fix)
 
 
 def _check_handshake(

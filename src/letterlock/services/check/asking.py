@@ -154,7 +154,8 @@ class Asker:
         if first.state in _ANSWERS:
             for question in _list_further(door, first):
                 found = known.get((question.asked, question.key))
-                probes.append(found or await self._answer(door, place, question))
+                found = found or await self._answer(door, place, question)
+                probes.append(_date(found, first))
         return tuple(probes)
 
     async def _answer(self, door: Door, place: _Place, question: ProbeQuestion) -> Probe:
@@ -260,20 +261,29 @@ def _join(strict: Probe, old: Probe) -> Probe:
     return replace(old, strict_failure=strict.handshake, state=State.FINDING)
 
 
+def _date(further: Probe, own: Probe) -> Probe:
+    """Say of a further answer that it is too old for strict senders, where the first one was."""
+    if own.strict_failure is None or not isinstance(further.handshake, Handshake):
+        return further
+    return replace(further, strict_failure=own.strict_failure)
+
+
 def _list_further(door: Door, own: Probe) -> Sequence[ProbeQuestion]:
     """Say what else is worth asking, what tells most first."""
     if not isinstance(own.handshake, Handshake):
         # Without TLS for who asks rightly nothing else is worth a connection.
         return [ProbeQuestion(AskedSni.NONE, None)] if own.is_starttls_offered else []
+    # Who is too old for strict senders would refuse each further question for that alone.
+    is_old = own.strict_failure is not None
     questions = []
     if door.sni is not None:
         questions += [
-            ProbeQuestion(AskedSni.NONE, None),
-            ProbeQuestion(AskedSni.WRONG, UNKNOWN_NAME),
+            ProbeQuestion(AskedSni.NONE, None, is_old_welcome=is_old),
+            ProbeQuestion(AskedSni.WRONG, UNKNOWN_NAME, is_old_welcome=is_old),
         ]
     other = _find_other_type(own.handshake)
     if other is not None:
-        questions.append(ProbeQuestion(AskedSni.OWN, door.sni, other))
+        questions.append(ProbeQuestion(AskedSni.OWN, door.sni, other, is_old_welcome=is_old))
     return questions
 
 
