@@ -22,6 +22,7 @@ from tests.fuzz import (
     milters,
     mta_sts,
     operators,
+    posts,
     proxies,
     smtp_client,
     smtp_server,
@@ -38,7 +39,7 @@ _MODULES = (
     *(https, maps, caa, dns_changes, acme, acme_certificates, operators, explain, dkim, submission),
     *(validation,),
     *(backups, local_mail, filters, milters, proxies, acme_server, incidents, issuance),
-    *(audit,),
+    *(audit, posts),
 )
 TARGETS: dict[str, Target] = {
     target.name: target for module in _MODULES for target in module.TARGETS

@@ -112,7 +112,7 @@ async def test_what_was_posted_is_a_copy_of_what_is_proved(store: ReceivedStore)
 async def test_what_is_proved_takes_the_place_of_what_was_posted(
     store: ReceivedStore, *, at_once: bool
 ) -> None:
-    """Anybody can post first, under an id that can be guessed."""
+    """Anybody can post first, under an id that can be guessed: rule 260."""
     if at_once:
         assert await store.keep([posted(), received()]) == [True, True]
     else:

@@ -5,6 +5,7 @@ import click
 from letterlock.cli.lazy import LazyCommand, LazyGroup
 
 COMMANDS = {
+    "address": LazyCommand("tlsrpt_address:address", "Give the addresses for reports by HTTPS."),
     "advise": LazyCommand("tlsrpt_advise:advise", "Tell if a policy can be enforced."),
     "alerts": LazyCommand("tlsrpt_alerts:alerts", "List what reports say is wrong now."),
     "collect": LazyCommand("tlsrpt_collect:collect", "Count what a Postfix tells of its sessions."),

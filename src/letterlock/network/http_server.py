@@ -84,19 +84,22 @@ class HttpServer:
         await converse(wire, self._find, self._clock, end)
 
 
-async def converse(wire: Wire, find: Find, clock: Clock, end: float) -> None:
-    """Answer what comes on a connection; its closing is left to the caller."""
-    await _Conversation(wire, find, clock, end).run()
+async def converse(wire: Wire, find: Find, clock: Clock, end: float, received: bytes = b"") -> None:
+    """Answer what comes on a connection; its closing is left to the caller.
+
+    `received` is what was read of it already.
+    """
+    await _Conversation(wire, find, clock, end, received).run()
 
 
 class _Conversation:
-    def __init__(self, wire: Wire, find: Find, clock: Clock, end: float) -> None:
+    def __init__(self, wire: Wire, find: Find, clock: Clock, end: float, received: bytes) -> None:
         self._wire = wire
         self._find = find
         self._clock = clock
         self._end = end
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEADER_OCTETS)
-        self._unread = b""
+        self._unread = received
 
     async def run(self) -> None:
         for number in count(1):
@@ -115,7 +118,7 @@ class _Conversation:
             if is_last or self._http.our_state is not h11.DONE:
                 break
             self._http.start_next_cycle()
-        await self._part()
+        await part(self._wire, self._end)
 
     async def _read_request(self, idle_seconds: float) -> h11.Request | None:
         """Read a request's head; None: the client went away before, or its time was over.
@@ -172,20 +175,21 @@ class _Conversation:
             octets += self._http.send(h11.Data(data=body)) or b""
         return octets + (self._http.send(h11.EndOfMessage()) or b"")
 
-    async def _part(self) -> None:
-        """Say that this was all, and let the client read it.
 
-        RFC 9112 §9.6: closed while octets of the client are unread, a connection is reset, and the
-        client may lose the answer.
-        """
-        self._wire.finish_writing()
-        end = min(self._end, self._end - left_until(self._end) + DISCARD_SECONDS)
-        left = MAX_DISCARDED_OCTETS
-        while left > 0:
-            octets = await self._wire.read(left_until(end))
-            if isinstance(octets, Lost):
-                return
-            left -= len(octets)
+async def part(wire: Wire, end: float) -> None:
+    """Say that this was all, and let the client read it.
+
+    RFC 9112 §9.6: closed while octets of the client are unread, a connection is reset, and the
+    client may lose the answer.
+    """
+    wire.finish_writing()
+    end = min(end, end - left_until(end) + DISCARD_SECONDS)
+    left = MAX_DISCARDED_OCTETS
+    while left > 0:
+        octets = await wire.read(left_until(end))
+        if isinstance(octets, Lost):
+            return
+        left -= len(octets)
 
 
 def find_asked(target: bytes, host: bytes) -> HttpAsked | None:

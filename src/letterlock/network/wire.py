@@ -120,6 +120,11 @@ class Wire(asyncio.Protocol):
         name = None if self._transport is None else self._transport.get_extra_info("sockname")
         return name[0] if isinstance(name, tuple) else None
 
+    def find_peer_ip(self) -> str | None:
+        """Give the peer's address; None where it is not known any more, or there is none."""
+        name = None if self._transport is None else self._transport.get_extra_info("peername")
+        return name[0] if isinstance(name, tuple) else None
+
     def has_unread(self) -> bool:
         """Octets are here that nobody asked for: before TLS they are an injection (RFC 3207 §6).
 

@@ -28,11 +28,12 @@ from letterlock.network.policy_host import PolicyHost
 from letterlock.network.server_certificates import ServerCertificates
 from letterlock.node.certificate_stores import CertificateStores, make_stores
 from letterlock.node.certifying import list_wanted, make_tools
+from letterlock.node.posts import make_post_service
 from letterlock.node.process import Part, run_process
 from letterlock.node.publishing import make_policy
 from letterlock.node.shared_database import name_process
 from letterlock.node.watching import make_watch
-from letterlock.node.web_listeners import WebListeners
+from letterlock.node.web_listeners import WebListeners, find_policies
 from letterlock.services.certify.exporting import ExportFolder, Exporting
 from letterlock.services.certify.keeping import Keeping
 from letterlock.services.certify.solving.alpn import AlpnChallenges
@@ -71,7 +72,7 @@ class CertificateService:
 
 def is_needed(config: Config) -> bool:
     """Say if the settings leave anything to do for it."""
-    return bool(config.certificates.authorities or config.publishing.mta_sts.domains)
+    return bool(config.certificates.authorities or find_policies(config))
 
 
 class CertificateProcess:
@@ -94,6 +95,7 @@ class CertificateProcess:
             self._keeping = Keeping(tools, list_wanted(config), every, self._exporting.look)
             watch = make_watch(config, self._stores.watched, resolver, clock)
             self._watching = Watching(tools, watch, list_wanted(config), self._keeping.look)
+        self._post_service = make_post_service(config, number, clock, log)
         self._stop = asyncio.Event()
         self._drain = asyncio.Event()
 
@@ -150,12 +152,18 @@ class CertificateProcess:
             work.append(self._exporting.run())
         if self._watching is not None:
             work.append(self._watching.run())
-        domains = config.publishing.mta_sts.domains
-        if domains and certificates is not None:
+        if listeners.policies and certificates is not None:
+            domains = config.publishing.mta_sts.domains
             policies = OwnPolicies(domains, make_policy(config), stores.served, clock, log)
             responder = AlpnResponder(AlpnChallenges(stores.challenges, clock).find_certificate)
-            host = PolicyHost(policies.find, certificates, clock, responder)
+            posts = self._post_service
+            host = PolicyHost(
+                *(policies.find, certificates, clock, responder),
+                posts=None if posts is None else posts.posts,
+            )
             work += [host.run(listeners.policies), policies.run()]
+            if posts is not None:
+                work.append(posts.run())
         return work
 
     async def _keep(self) -> None:

@@ -12,6 +12,7 @@ from letterlock.network.dns import Resolver
 from letterlock.network.dns_backends import make_backend
 from letterlock.network.dns_cache import CachingResolver
 from letterlock.node.mta_sts import make_fetcher
+from letterlock.node.posts import find_address
 from letterlock.node.publishing import Chain, describe_domain, load_kept
 from letterlock.node.signing import find_dkim_keys
 from letterlock.protocols.pki.anchors import TrustAnchors
@@ -22,6 +23,11 @@ from letterlock.services.publish.check import check
 from letterlock.services.publish.document import describe_report
 from letterlock.services.publish.looking import Looker
 from letterlock.services.publish.records import Plan, plan_records
+
+NO_ADDRESS_NOTE = (
+    "TLSRPT: no address for reports by HTTPS yet: the node makes it when it starts, or `letterlock "
+    "tlsrpt address`"
+)
 
 
 async def check_domain(
@@ -63,7 +69,10 @@ async def _plan(
 ) -> Plan:
     kept = await load_kept(config, domain, resolver, clock)
     keys, notes = find_dkim_keys(config, domain)
-    kept = replace(kept, dkim_keys=keys, notes=(*kept.notes, *notes))
+    posted = find_address(config, domain)
+    if posted is None and config.tlsrpt.posts.enabled:
+        notes = (*notes, NO_ADDRESS_NOTE)
+    kept = replace(kept, dkim_keys=keys, post_address=posted, notes=(*kept.notes, *notes))
     plan = plan_records(describe_domain(config, domain, chains, kept, clock.now()))
     return Plan(plan.own, plan.records, (*plan.notes, *kept.notes))
 

@@ -17,6 +17,7 @@ from letterlock.network.key_pairs import load_key_pair
 from letterlock.node.building import check_ciphers, find_mail_store
 from letterlock.node.certificate_faults import find_certificate_faults
 from letterlock.node.policy import load_policy
+from letterlock.node.posts import find_keys
 from letterlock.node.shared_database import find_database
 from letterlock.protocols.policy.table import WrongEntry, parse_entry
 from letterlock.services.deliver.anchors import AnchorFiles, AnchorsUnusable
@@ -37,6 +38,7 @@ def find_faults(config: Config) -> list[SettingFault]:
         *_check(lambda: check_ciphers(config.tls)),
         *_check(lambda: find_database(config)),
         *_check(lambda: find_mail_store(config)),
+        *_check(lambda: find_keys(config) if config.tlsrpt.posts.enabled else None),
     ]
 
 

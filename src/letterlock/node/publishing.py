@@ -53,6 +53,7 @@ class Kept:
     roll_overs: tuple[RollOver, ...] = ()
     accounts: tuple[AcmeAccount, ...] = ()
     dkim_keys: tuple[DkimKey, ...] = ()
+    post_address: str | None = None
     notes: tuple[str, ...] = field(default=())
 
 
@@ -82,7 +83,7 @@ def describe_domain(
             here if name == config.hostname else OwnHost(name, is_here=False) for name in hosts
         ),
         policy=make_policy(config) if is_policy_ours else None,
-        tls_reports=config.publishing.tls_reports,
+        tls_reports=_list_report_uris(config, domain, kept.post_address),
         accounts=kept.accounts,
         senders=tuple(address for address in sources if address is not None),
         is_relayed=deliver.relayhost is not None,
@@ -91,6 +92,14 @@ def describe_domain(
         certificate_names=(config.hostname, *([policy_host] if policy_host else [])),
         dkim_keys=kept.dkim_keys,
     )
+
+
+def _list_report_uris(config: Config, domain: Domain, posted: str | None) -> tuple[str, ...]:
+    """List where reports go: mail first, which proves who wrote it, since some send to one only."""
+    uris = config.publishing.tls_reports
+    if posted is None or posted in uris:
+        return uris
+    return (*(uris or (f"mailto:postmaster@{domain}",)), posted)
 
 
 def list_mx_hosts(config: Config) -> tuple[Domain, ...]:

@@ -160,6 +160,9 @@ class _Node:
         self._log.write(Service.NODE, f"receiving on {addresses} with {self._workers} workers")
         if self._config.submission.enabled:
             self._log.write(Service.NODE, f"taking submissions on {', '.join(submission.names)}")
+        if self._config.tlsrpt.posts.enabled:
+            web = ", ".join(map(str, self._sockets.web.policy_addresses))
+            self._log.write(Service.NODE, f"taking reports by HTTPS on {web}")
         return generation
 
     def _make_policy_service(self) -> PolicyService | None:

@@ -36,12 +36,17 @@ class WebListeners:
 
     @property
     def policies(self) -> Sequence[socket.socket]:
-        """Where policies are served, and tls-alpn-01 is answered."""
+        """Where policies are served, reports posted, and tls-alpn-01 is answered."""
         return _first(self._policies)
+
+    @property
+    def policy_addresses(self) -> Sequence[ListenAddress]:
+        """The addresses of `policies`, with the ports that they have."""
+        return self._policies.addresses
 
     def open(self, config: Config) -> None:
         """Listen as the settings say from now on. Raises SettingFaults."""
-        policies = config.publishing.mta_sts.listen if config.publishing.mta_sts.domains else ()
+        policies = find_policies(config)
         self._policies.open(policies, 1)
         self._http.open(find_http(config), 1)
         self._alpn.open([each for each in find_alpn(config) if each not in policies], 1)
@@ -50,6 +55,12 @@ class WebListeners:
         """Close them all."""
         for listeners in (self._http, self._alpn, self._policies):
             listeners.close()
+
+
+def find_policies(config: Config) -> tuple[ListenAddress, ...]:
+    """Find where policies are to be served, and posts to be taken."""
+    section = config.publishing.mta_sts
+    return section.listen if section.domains or config.tlsrpt.posts.enabled else ()
 
 
 def find_http(config: Config) -> Sequence[ListenAddress]:

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from letterlock.services.intake.advice import Advice, Verdict, advise
-from letterlock.storage.received_reports import KeptResult
+from letterlock.storage.received_reports import POSTED, KeptResult
 from tests.services.intake.results import ENFORCED, EXPIRED, UNTIL, kept
 
 GOOD = tuple(kept(days, who) for days in range(1, 15) for who in ("a.example", "b.example"))
@@ -64,3 +64,19 @@ def test_a_policy_that_senders_see_enforced_is_told_as_such() -> None:
     enforced = [replace(each, strings=ENFORCED) for each in GOOD]
     assert judge(*enforced).verdict is Verdict.ENFORCED
     assert judge(*enforced, kept(failed=1)).verdict is Verdict.MEND
+
+
+def test_what_was_posted_speaks_against_and_never_for() -> None:
+    """Anybody can post a report: rule 260."""
+    posted = tuple(replace(each, submitter=each.submitter + POSTED) for each in GOOD)
+    found = judge(*posted)
+    assert found.verdict is Verdict.WAIT
+    assert found.reasons == (
+        "reports on 0 days; 14 are needed",
+        "reports of 0 sender; 2 are needed",
+        "0 sessions met the policy; 100 are needed",
+        "28 results more were posted: anybody can, so they prove nothing",
+    )
+    assert judge(*GOOD, *posted).verdict is Verdict.ENFORCE
+    bad = replace(posted[0], failed=3, failures=(EXPIRED,))
+    assert judge(*GOOD, bad).verdict is Verdict.MEND

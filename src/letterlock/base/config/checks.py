@@ -44,6 +44,7 @@ def find_conflicts(config: Config) -> list[Conflict]:
         *_check_publishing(config),
         *_check_dkim(config),
         *find_inbound_conflicts(config),
+        *_check_posts(config),
         *_check_authority(config.ca),
         *_check_log(config.log),
     ]
@@ -253,6 +254,18 @@ def _check_publishing(config: Config) -> Iterator[Conflict]:
             if not {host, f"*.{host.partition('.')[2]}"} & set(policies.mx):
                 text = f"must list {host}, or others would not deliver to it"
                 yield Conflict((*path[:-1], "mx"), text, (("publishing", "mx_hosts"),))
+
+
+def _check_posts(config: Config) -> Iterator[Conflict]:
+    if not config.tlsrpt.posts.enabled:
+        return
+    enabled: KeyPath = ("tlsrpt", "posts", "enabled")
+    if not (config.tls.certificates or config.certificates.authorities):
+        message = "needs a certificate: tls.certificates, or certificates.authorities"
+        yield Conflict(enabled, message, (("tls", "certificates"), ("tls",)))
+    if not config.publishing.mta_sts.listen:
+        others: tuple[KeyPath, ...] = (("publishing", "mta_sts", "listen"),)
+        yield Conflict(enabled, "needs an address in publishing.mta_sts.listen", others)
 
 
 def _check_dkim(config: Config) -> Iterator[Conflict]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 from letterlock.base.config.alerting import AlertsSection
+from letterlock.base.config.posting import PostsSection
 from letterlock.base.config.values import (
     InDataDir,
     Parsed,
@@ -89,3 +90,6 @@ class TlsrptSection:
 
     alerts: AlertsSection = field(default_factory=AlertsSection)
     """Who is told of what reports say is wrong."""
+
+    posts: PostsSection = field(default_factory=PostsSection)
+    """Reports of others that come by HTTPS."""

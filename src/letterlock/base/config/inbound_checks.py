@@ -19,7 +19,7 @@ def find_inbound_conflicts(config: Config) -> Iterator[Conflict]:
         yield Conflict(("inbound", key), "needs expired_certificate and expired_key, both")
     if section.domain is None:
         return
-    for key in ("certificate", "key", "listen"):
+    for key in ("certificates", "listen"):
         if not getattr(section, key):
             yield Conflict(("inbound", "domain"), f"needs {key}", (("inbound", key), *others))
     yield from _check_places(config)
@@ -29,7 +29,7 @@ def _check_places(config: Config) -> Iterator[Conflict]:
     """Find addresses that something else listens on: a host is told by its address alone."""
     taken: dict[KeyPath, Sequence[ListenAddress]]
     taken = {("receive", "listen"): config.receive.listen}
-    if config.publishing.mta_sts.domains:
+    if config.publishing.mta_sts.domains or config.tlsrpt.posts.enabled:
         taken["publishing", "mta_sts", "listen"] = config.publishing.mta_sts.listen
     for key in _LISTENS:
         addresses: Sequence[ListenAddress] = getattr(config.inbound, key)

@@ -155,7 +155,10 @@ class Config:
         key_dir = self.data_dir / self.dkim.key_dir
         object.__setattr__(self, "dkim", replace(self.dkim, key_dir=key_dir))
         journal_dir = self.data_dir / self.tlsrpt.journal_dir
-        object.__setattr__(self, "tlsrpt", replace(self.tlsrpt, journal_dir=journal_dir))
+        posts = self.tlsrpt.posts
+        posts = replace(posts, key_file=self.data_dir / posts.key_file)
+        tlsrpt = replace(self.tlsrpt, journal_dir=journal_dir, posts=posts)
+        object.__setattr__(self, "tlsrpt", tlsrpt)
         ca_folder = self.data_dir / self.ca.folder
         object.__setattr__(self, "ca", replace(self.ca, folder=ca_folder))
 

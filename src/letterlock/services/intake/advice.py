@@ -19,7 +19,7 @@ from letterlock.services.intake.summary import (
     add_up,
     summarize,
 )
-from letterlock.storage.received_reports import KeptResult
+from letterlock.storage.received_reports import POSTED, KeptResult
 
 WINDOW_DAYS = 28
 """What is looked at: four weeks have every kind of day."""
@@ -64,7 +64,7 @@ def advise(domain: str, results: Sequence[KeptResult], until: date) -> Advice:
     policy = summary.policies[0] if summary.policies else None
     days = len({each.day for each in of_policy})
     sessions = add_up(of_policy)
-    reasons = tuple(_list_lacks(summary, sessions, days))
+    reasons = tuple(_list_lacks(summary, sessions, _find_evidence(of_policy)))
     if sessions.failed or summary.failures:
         verdict = Verdict.MEND
     elif policy is not None and "mode: enforce" in policy.strings:
@@ -78,20 +78,46 @@ def advise(domain: str, results: Sequence[KeptResult], until: date) -> Advice:
     )
 
 
-def _list_lacks(summary: Summary, sessions: Sessions, days: int) -> Iterator[str]:
+class _Evidence(Struct, frozen=True):
+    """What speaks for it: of reports whose submitter is proved."""
+
+    days: int
+    submitters: int
+    successful: int
+    posted: int
+    """Reports that only speak against it, where something failed: anybody could post them."""
+
+
+def _find_evidence(results: Sequence[KeptResult]) -> _Evidence:
+    proved = [each for each in results if not each.submitter.endswith(POSTED)]
+    return _Evidence(
+        len({each.day for each in proved}),
+        len({each.submitter for each in proved}),
+        add_up(proved).successful,
+        len(results) - len(proved),
+    )
+
+
+def _list_lacking(evidence: _Evidence) -> Iterator[str]:
+    if evidence.days < MIN_DAYS:
+        yield f"reports on {evidence.days} days; {MIN_DAYS} are needed"
+    if evidence.submitters < MIN_SUBMITTERS:
+        yield f"reports of {evidence.submitters} sender; {MIN_SUBMITTERS} are needed"
+    if evidence.successful < MIN_SESSIONS:
+        yield f"{evidence.successful} sessions met the policy; {MIN_SESSIONS} are needed"
+
+
+def _list_lacks(summary: Summary, sessions: Sessions, evidence: _Evidence) -> Iterator[str]:
     """Name what speaks against it, or what there is too little of."""
     if not summary.reports:
         yield f"no report on MTA-STS in {WINDOW_DAYS} days: is there a TLSRPT record, and a policy?"
         return
     if sessions.failed or summary.failures:
         yield f"{sessions.failed} sessions failed: that mail would wait"
-    if days < MIN_DAYS:
-        yield f"reports on {days} days; {MIN_DAYS} are needed"
-    submitters = len(summary.submitters)
-    if submitters < MIN_SUBMITTERS:
-        yield f"reports of {submitters} sender; {MIN_SUBMITTERS} are needed"
-    if sessions.successful < MIN_SESSIONS:
-        yield f"{sessions.successful} sessions met the policy; {MIN_SESSIONS} are needed"
+    lacks = list(_list_lacking(evidence))
+    yield from lacks
+    if lacks and evidence.posted:
+        yield f"{evidence.posted} results more were posted: anybody can, so they prove nothing"
     if sessions.unknown:
         yield f"{sessions.unknown} results do not tell how many sessions failed"
     if silent := [each.submitter for each in summary.submitters if each.silent_days is not None]:
