@@ -1,12 +1,13 @@
 """`letterlock tlsrpt summary`: what kept reports say, added up."""
 
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from letterlock.cli.failures import ExitCode
+from letterlock.cli.failures import CommandFailed, ExitCode
 from letterlock.cli.options import (
     act_as_owner,
     config_option,
@@ -24,6 +25,7 @@ from letterlock.cli.report_store import (
 
 if TYPE_CHECKING:
     from letterlock.base.config.sections import Config
+    from letterlock.services.check.host_now import HostNow
     from letterlock.services.intake.summary import (
         FailingKind,
         SeenPolicy,
@@ -56,6 +58,9 @@ SUMMARY_KEYS = {
     "failures[].submitters[]": "who reported it",
     "failures[].sending_mta_ips[]": "from where, at most 20",
     "failures[].means": "what that is, and whose business it usually is",
+    "failures[].now": "only with --probe: what is there now at that host, or, where none is told, "
+    "in what the domain publishes: `asked` (false: it was not, or did not answer), `says` in one "
+    "line, `findings` and `addresses` as in `check`",
     "submitters[].submitter": "who reports",
     "submitters[].days": "on how many days",
     "submitters[].first": "the first one",
@@ -80,19 +85,35 @@ TYPES = {"sts": "MTA-STS", "tlsa": "DANE", "no-policy-found": "no policy", "": "
 @click.command()
 @click.argument("domain", required=False)
 @since_option
+@click.option(
+    "--probe",
+    "is_probing",
+    is_flag=True,
+    help="Ask the failing hosts what they show now, as `letterlock check` does.",
+)
 @json_option(SUMMARY_KEYS)
 @config_option
 def summary(
-    *, domain: str | None, since: datetime | None, as_json: bool, config_path: Path | None
+    *,
+    domain: str | None,
+    since: datetime | None,
+    is_probing: bool,
+    as_json: bool,
+    config_path: Path | None,
 ) -> int:
     """Add up what kept reports say of a policy DOMAIN; without one, list the domains.
 
     Sessions under MTA-STS and under DANE may be the same ones, and are not added up. What DANE came
     to is under the name of the MX host.
 
+    With --probe the MX hosts of DOMAIN are asked, a few connections each, where failures are told.
+    A host that a report names, and that is none of them, is not asked.
+
     Exit code 0: no failures are told; 1: there are some.
     """
     config = load_config_or_fail(config_path)
+    if is_probing and domain is None:
+        raise click.UsageError("--probe is for one DOMAIN")
     act_as_owner(config.data_dir)
     first, until = find_since(since), find_today() + timedelta(1)
     if domain is None:
@@ -111,10 +132,11 @@ def summary(
 
     found = with_store(config, load)
     published = _find_published(config, name)
+    now = _probe(config, found) if is_probing and found.failures else {}
     if as_json:
-        print_json(_describe(found, published))
+        print_json(_describe(found, published, now))
     else:
-        _print(found, published)
+        _print(found, published, now)
     return ExitCode.BAD_NEWS if found.failures else ExitCode.FINE
 
 
@@ -130,6 +152,18 @@ def _find_published(config: "Config", domain: str) -> Published:
     from letterlock.services.intake.summary import normalize_policy  # noqa: PLC0415 - as above
 
     return normalize_policy("sts", format_policy(make_policy(config)).splitlines())
+
+
+def _probe(config: "Config", found: "Summary") -> "dict[str, HostNow]":
+    from letterlock.base.clock import SystemClock  # noqa: PLC0415 - lazy, for -h
+    from letterlock.base.errors import LocalError  # noqa: PLC0415 - as above
+    from letterlock.node.report_probing import probe_hosts  # noqa: PLC0415 - as above
+
+    hosts = dict.fromkeys(each.kind.host for each in found.failures)
+    try:
+        return probe_hosts(config, found.domain, hosts, SystemClock())
+    except LocalError as error:
+        raise CommandFailed(str(error)) from None
 
 
 def _is_published(policy: "SeenPolicy", published: Published) -> bool | None:
@@ -169,7 +203,9 @@ def describe_sessions(kind: str, sessions: "Sessions") -> dict[str, Any]:
     }
 
 
-def _describe(found: "Summary", published: Published) -> dict[str, Any]:
+def _describe(
+    found: "Summary", published: Published, now: "Mapping[str, HostNow]"
+) -> dict[str, Any]:
     return {
         "domain": found.domain,
         "since": found.since.isoformat(),
@@ -183,7 +219,10 @@ def _describe(found: "Summary", published: Published) -> dict[str, Any]:
             }
             for each in found.days
         ],
-        "failures": [describe_failing(each) for each in found.failures],
+        "failures": [
+            describe_failing(each) | _describe_now(now.get(each.kind.host))
+            for each in found.failures
+        ],
         "submitters": [_describe_submitter(each) for each in found.submitters],
         "policies": [
             {**describe_seen(each), "published": _is_published(each, published)}
@@ -217,6 +256,19 @@ def describe_failing(failing: "FailingKind") -> dict[str, Any]:
     }
 
 
+def _describe_now(now: "HostNow | None") -> dict[str, Any]:
+    if now is None:
+        return {}
+    return {
+        "now": {
+            "asked": now.is_asked,
+            "says": now.says,
+            "findings": list(now.findings),
+            "addresses": list(now.addresses),
+        }
+    }
+
+
 def _describe_submitter(submitter: "SubmitterDays") -> dict[str, Any]:
     return {
         "submitter": submitter.submitter,
@@ -239,7 +291,7 @@ def describe_seen(policy: "SeenPolicy") -> dict[str, Any]:
     }
 
 
-def _print(found: "Summary", published: Published) -> None:
+def _print(found: "Summary", published: Published, now: "Mapping[str, HostNow]") -> None:
     from letterlock.base.log import make_printable  # noqa: PLC0415 - lazy, for -h
     from letterlock.cli.story_text import tell  # noqa: PLC0415 - as above
 
@@ -253,6 +305,8 @@ def _print(found: "Summary", published: Published) -> None:
     for failing in found.failures[:MAX_SHOWN]:
         _echo(tell("new" if failing.is_new else "", format_failing(failing)))
     _echo_more(len(found.failures), "kinds of failures")
+    for host, seen in now.items():
+        _echo(tell("now", f"{host or found.domain}: {seen.says}"))
     for place, submitter in enumerate(found.submitters[:MAX_SHOWN]):
         _echo(tell("" if place else "senders", _format_submitter(submitter)))
     _echo_more(len(found.submitters), "senders")

@@ -42,6 +42,7 @@ class Book:
 
 
 def test_an_alert_is_told_once_while_it_goes_on() -> None:
+    """Rule 260."""
     book = Book()
     assert book.look(wrong()) == [(Turn.BEGAN, KEY)]
     for _ in range(20):
@@ -150,7 +151,7 @@ def test_what_only_another_node_sees_stays_until_that_has_not_looked_for_days() 
 
 
 def test_nobody_can_have_any_number_of_alerts_told() -> None:
-    """Hosts and reasons are what a stranger writes; other rules and domains have their own room."""
+    """Rule 261: hosts and reasons are a stranger's words; other rules have their own room."""
     book = Book()
     junk = [wrong(AlertKey(Rule.SEVERE, "example.org", f"{n:04}")) for n in range(500)]
     assert len(book.look(*junk)) == MAX_OF_RULE

@@ -92,7 +92,7 @@ def test_a_failure_is_mended_by_who_told_of_it_on_a_later_day() -> None:
     ],
 )
 def test_no_other_success_mends_it(later: KeptResult) -> None:
-    """Another sender, another policy, the same day, no session at all: none proves anything."""
+    """Another sender, another policy, the same day, no session at all: rule 260."""
     found = find(failing(3, successful=7), later)
     assert name_all(found) == [f"A3 certificate-expired {MX}"]
     assert found.mended == {}
@@ -104,6 +104,7 @@ def test_it_is_mended_only_when_no_day_after_fails() -> None:
 
 
 def test_what_nobody_tells_of_for_two_weeks_is_neither_wrong_nor_mended() -> None:
+    """Rule 260."""
     assert name_all(find(failing(13))) == [f"A3 certificate-expired {MX}"]
     found = find(failing(14))
     assert (found.conditions, found.mended) == ((), {})

@@ -72,7 +72,7 @@ def _judge_end(name: str, used: UsedCertificate, node: str, now: datetime) -> Fo
     is_over = left <= timedelta(0)
     what = f"the certificate for {name} {'has expired' if is_over else 'expires soon'}"
     evidence = (f"it {'was' if is_over else 'is'} good until {end}", f"served by {node}")
-    remedy = "renew it: letterlock cert status, and letterlock status, say what keeps it"
+    remedy = "renew it: letterlock cert list, and letterlock status, say what keeps it"
     since = used.not_after - max(before for before in WARNED_BEFORE) * share
     return Found((Condition(key, make_text(what, since, evidence, remedy), level),))
 

@@ -91,7 +91,7 @@ def _word_all_silent(key: AlertKey, silent: Sequence[SubmitterDays]) -> Conditio
     names = name_some(each.submitter for each in silent)
     remedy = (
         f"look at the TLSRPT record of {key.domain} and at the mailbox or server that it names: "
-        f"letterlock dns check"
+        f"letterlock dns check {key.domain}"
     )
     evidence = (f"the last report is on {last}", f"who reported each day: {names}")
     text = make_text(
