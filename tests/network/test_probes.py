@@ -71,6 +71,19 @@ async def test_a_key_of_one_type_can_be_asked_for() -> None:
     assert isinstance(probe.handshake, HandshakeFailed)
 
 
+async def test_a_key_of_one_type_can_not_be_asked_for_where_there_is_tls_1_3_alone() -> None:
+    """RFC 8446 §4.2.3: no suite says which key; the version alone is refused."""
+    only = (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_3)
+    for conduct, cause in (
+        (good(tls=TlsConduct(versions=only)), FailureCause.VERSION),
+        (good(), FailureCause.ALERT_RECEIVED),
+    ):
+        async with one(conduct) as server:
+            probe = await ask(server, ProbeQuestion(AskedSni.OWN, HOST, KeyType.RSA))
+        assert isinstance(probe.handshake, HandshakeFailed)
+        assert probe.handshake.cause is cause
+
+
 @pytest.mark.parametrize(
     ("answers", "detail"),
     [

@@ -322,3 +322,29 @@ async def test_visits_for_other_purposes_wait_for_their_turn_and_keep_the_pace()
     assert world.times == [0.0, 1.5, 3.0, 4.5]
     # They are no connections of the kind that is counted.
     assert len(world.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("cause", "state", "said"),
+    [
+        (FailureCause.VERSION, State.NOT_TESTED, "it speaks TLS 1.3 only"),
+        (FailureCause.ALERT_RECEIVED, State.OK, "it has no RSA key"),
+        (FailureCause.RESET, State.OK, "it has no RSA key"),
+        (FailureCause.TIMED_OUT, State.FINDING, "silent"),
+    ],
+)
+async def test_a_key_of_another_type_that_is_not_shown_is_no_fault(
+    cause: FailureCause, state: State, said: str
+) -> None:
+    """RFC 5246 §7.4.2: a suite of TLS 1.2 says which key; in TLS 1.3 none does."""
+
+    def refuse(question: ProbeQuestion) -> Probe:
+        if question.key is None:
+            return answer(question)
+        failed = HandshakeFailed(cause, "silent")
+        parts = (question.asked, State.FINDING, question.sni, question.key)
+        return Probe(*parts, handshake=failed, detail="silent")
+
+    *_, other = await World(refuse).asker(4).ask(DOOR)
+    assert (other.key, other.state) == (KeyType.RSA, state)
+    assert said in other.detail

@@ -155,7 +155,7 @@ class Asker:
             for question in _list_further(door, first):
                 found = known.get((question.asked, question.key))
                 found = found or await self._answer(door, place, question)
-                probes.append(_date(found, first))
+                probes.append(_date(_read_refusal(found), first))
         return tuple(probes)
 
     async def _answer(self, door: Door, place: _Place, question: ProbeQuestion) -> Probe:
@@ -259,6 +259,23 @@ def _join(strict: Probe, old: Probe) -> Probe:
     ):
         return strict
     return replace(old, strict_failure=strict.handshake, state=State.FINDING)
+
+
+def _read_refusal(probe: Probe) -> Probe:
+    """Say what it means that a key of another type was not shown: nothing is wrong with that.
+
+    It is asked for by TLS 1.2, where a suite says which key (RFC 5246 §7.4.2); who speaks TLS 1.3
+    alone was not asked.
+    """
+    if probe.key is None or not isinstance(probe.handshake, HandshakeFailed):
+        return probe
+    if probe.handshake.cause is FailureCause.VERSION:
+        detail = "not tested: it speaks TLS 1.3 only, where no suite says which key"
+        return replace(probe, state=State.NOT_TESTED, handshake=None, detail=detail)
+    if probe.handshake.cause in _PARAMETERS:
+        detail = f"it has no {probe.key} key: {probe.handshake.detail}"
+        return replace(probe, state=State.OK, detail=detail)
+    return probe
 
 
 def _date(further: Probe, own: Probe) -> Probe:
