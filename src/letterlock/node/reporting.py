@@ -86,7 +86,7 @@ class ReportBuilder:
             addressing=Addressing(resolver),
             submitter=make_submitter(self.config),
             mail=mail,
-            https=HttpsCarrier(client),
+            https=HttpsCarrier(client, self.clock),
             clock=self.clock,
             log=self.log,
             random=random.SystemRandom().random,

@@ -14,7 +14,7 @@ from letterlock.protocols.tlsrpt.findings import PolicyType
 from letterlock.protocols.tlsrpt.sessions import AppliedPolicy, Outcome, Session
 from letterlock.services.collect.aggregate import DayCounts
 from letterlock.services.report.addressing import Addressing
-from letterlock.services.report.carrying import HttpsCarrier, Outgoing
+from letterlock.services.report.carrying import HttpsCarrier, NotTaken, Outgoing
 from letterlock.services.report.composing import Submitter
 from letterlock.services.report.sending import ReportTools, Sending
 from letterlock.storage.own_reports import OwnReport, ReportStore
@@ -69,21 +69,22 @@ class NotingLog(FakeLog):
 class Carrier:
     """Takes reports; `answers` are given in turn instead of success."""
 
-    answers: list[str | Exception | None] = field(default_factory=list)
+    answers: list[str | NotTaken | Exception | None] = field(default_factory=list)
     taken: list[tuple[Outgoing, MailDestination | HttpsDestination]] = field(default_factory=list)
     tried: int = 0
     asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def send(self, report: Outgoing, destination: MailDestination, number: int) -> str | None:
         del number
-        return self._take(report, destination)
+        refused = self._take(report, destination)
+        return None if refused is None else refused.reason
 
-    async def post(self, report: Outgoing, destination: HttpsDestination) -> str | None:
+    async def post(self, report: Outgoing, destination: HttpsDestination) -> NotTaken | None:
         return self._take(report, destination)
 
     def _take(
         self, report: Outgoing, destination: MailDestination | HttpsDestination
-    ) -> str | None:
+    ) -> NotTaken | None:
         self.tried += 1
         self.asked.set()
         answer = self.answers.pop(0) if self.answers else None
@@ -91,7 +92,7 @@ class Carrier:
             raise answer
         if answer is None:
             self.taken.append((report, destination))
-        return answer
+        return NotTaken(answer) if isinstance(answer, str) else answer
 
 
 @dataclass

@@ -154,7 +154,7 @@ class Sender:
             addressing=Addressing(self.resolver),
             submitter=submitter,
             mail=QueueCarrier(writer, Box(self.queue), self.clock, QueueIds(self.clock).make),
-            https=HttpsCarrier(None),  # type: ignore[arg-type]  # nobody wants that
+            https=HttpsCarrier(None, self.clock),  # type: ignore[arg-type]  # nobody wants that
             clock=self.clock,
             log=FakeLog(),
             random=lambda: 0.0,

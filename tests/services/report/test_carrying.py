@@ -23,7 +23,13 @@ from letterlock.protocols.tlsrpt.report import ReadReport
 from letterlock.protocols.tlsrpt.sessions import AppliedPolicy, Outcome, Session
 from letterlock.services.collect.aggregate import DayCounts
 from letterlock.services.discover.dkim_keys import find_dkim_keys
-from letterlock.services.report.carrying import HttpsCarrier, Outgoing, QueueCarrier, ReportWriter
+from letterlock.services.report.carrying import (
+    HttpsCarrier,
+    NotTaken,
+    Outgoing,
+    QueueCarrier,
+    ReportWriter,
+)
 from letterlock.services.report.composing import DayReports, Submitter, Topic
 from letterlock.services.report.program import make_program_carrier
 from letterlock.services.report.signatures import TRUSTED_FOR, SignatureCheck
@@ -44,6 +50,7 @@ OURS = Domain("out.example")
 SUBMITTER = Submitter("Bücher & Co", "tls@out.example", "mx.out.example")
 TO = MailDestination("reports@a.example")
 PLAN = KeyPlan((OURS,), "s1")
+HOUR = timedelta(hours=1)
 
 
 def make_report(policies: int = 1) -> Outgoing:
@@ -306,7 +313,7 @@ async def test_any_2xx_is_success(status: str) -> None:
     async with policy_host(issue((HOST,)), conduct) as host:
         destination = HttpsDestination(HOST, host.port, "/v1?a=b%2Cc")
         report = make_report()
-        assert await HttpsCarrier(make_client()).post(report, destination) is None
+        assert await HttpsCarrier(make_client(), FakeClock()).post(report, destination) is None
         head, _, body = host.requests[0].partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
     assert lines[0] == b"POST /v1?a=b%2Cc HTTP/1.1"
@@ -322,9 +329,32 @@ async def test_any_other_status_is_none_and_no_redirect_is_followed(status: str)
     conduct = Conduct([respond(b"", *headers, status=status)])
     async with policy_host(issue((HOST,)), conduct) as host:
         destination = HttpsDestination(HOST, host.port, "/")
-        answer = await HttpsCarrier(make_client()).post(make_report(), destination)
+        answer = await HttpsCarrier(make_client(), FakeClock()).post(make_report(), destination)
         assert host.connections == 1
-    assert answer == f"{HOST}: HTTP status {status[:3]}"
+    assert answer == NotTaken(f"{HOST}: HTTP status {status[:3]}")
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "wait"),
+    [
+        ("503 Later", ("Retry-After: 3600",), HOUR),
+        ("429 Much", ("Retry-After: Sun, 01 Mar 2026 13:00:00 GMT",), HOUR),
+        ("503 Later", ("Retry-After: soon",), None),
+        ("503 Later", ("Retry-After: 1", "Retry-After: 2"), None),
+        ("503 Later", (), None),
+        ("500 Oh", ("Retry-After: 3600",), None),
+    ],
+)
+async def test_a_server_may_say_when_to_come_again(
+    status: str, headers: tuple[str, ...], wait: timedelta | None
+) -> None:
+    """RFC 9110 §10.2.3."""
+    async with policy_host(
+        issue((HOST,)), Conduct([respond(b"", *headers, status=status)])
+    ) as host:
+        destination = HttpsDestination(HOST, host.port, "/")
+        answer = await HttpsCarrier(make_client(), FakeClock()).post(make_report(), destination)
+    assert answer == NotTaken(f"{HOST}: HTTP status {status[:3]}", wait)
 
 
 MISCONDUCT = [
@@ -340,7 +370,10 @@ async def test_a_receiver_that_misbehaves_has_not_taken_it(conduct: Conduct) -> 
     """RFC 8460 §5.4."""
     async with policy_host(issue((HOST,)), conduct) as host:
         destination = HttpsDestination(HOST, host.port, "/")
-        assert await HttpsCarrier(make_client()).post(make_report(), destination) is not None
+        assert (
+            await HttpsCarrier(make_client(), FakeClock()).post(make_report(), destination)
+            is not None
+        )
 
 
 async def test_a_receiver_that_says_2xx_and_then_never_ends_has_taken_it() -> None:
@@ -348,19 +381,21 @@ async def test_a_receiver_that_says_2xx_and_then_never_ends_has_taken_it() -> No
     endless = Conduct([b"HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n", b"x"], Ending.SILENCE)
     async with policy_host(issue((HOST,)), endless) as host:
         destination = HttpsDestination(HOST, host.port, "/")
-        assert await HttpsCarrier(make_client()).post(make_report(), destination) is None
+        assert (
+            await HttpsCarrier(make_client(), FakeClock()).post(make_report(), destination) is None
+        )
 
 
 async def test_a_receiver_has_to_prove_its_name_and_be_outside() -> None:
     """RFC 8460 §5.4 lets us be lax, and we are not; §7: no report gets into our own network."""
     async with policy_host(issue(("other.example",))) as host:
         destination = HttpsDestination(HOST, host.port, "/")
-        answer = await HttpsCarrier(make_client()).post(make_report(), destination)
+        answer = await HttpsCarrier(make_client(), FakeClock()).post(make_report(), destination)
         assert "other.example" in str(answer)
         strict = make_client()
         strict._hosts = HttpsClient(
             FixtureResolver(), strict._contexts, strict._find_anchors, strict._clock
         )._hosts
         inside = HttpsDestination("127.0.0.1", host.port, "/")
-        assert await HttpsCarrier(strict).post(make_report(), inside) is not None
+        assert await HttpsCarrier(strict, FakeClock()).post(make_report(), inside) is not None
         assert host.requests == []

@@ -11,6 +11,7 @@ from letterlock.protocols.tlsrpt.destinations import HttpsDestination, MailDesti
 from letterlock.protocols.tlsrpt.findings import PolicyType
 from letterlock.protocols.tlsrpt.sessions import AppliedPolicy, Outcome, Session
 from letterlock.services.collect.aggregate import DayCounts
+from letterlock.services.report.carrying import NotTaken
 from letterlock.services.report.sending import Sending, find_next_try
 from letterlock.storage.postgres.node import NodeDatabase
 from letterlock.storage.postgres.own_reports import PostgresOwnReports
@@ -336,6 +337,25 @@ async def test_a_day_is_loaded_once_for_all_its_reports(tmp_path: Path) -> None:
 def test_the_delay_doubles_up_to_six_hours(tries: int, minutes: int) -> None:
     """RFC 8460 §5.5; rule 204."""
     assert find_next_try(START, tries, START) == START + timedelta(minutes=minutes)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "wait"), [(5, 1), (5, 5), (60, 60), (12 * 60, 12 * 60), (24 * 60, 48 * 60)]
+)
+def test_who_asks_for_time_gets_it_up_to_the_last_try(minutes: int, wait: int) -> None:
+    """RFC 9110 §10.2.3, within the day of RFC 8460 §5.5; rule 204."""
+    due = find_next_try(START, 1, START, timedelta(minutes=wait))
+    assert due == START + timedelta(minutes=minutes)
+
+
+async def test_a_server_that_says_when_is_left_until_then(tmp_path: Path) -> None:
+    """RFC 9110 §10.2.3."""
+    async with scene_in(tmp_path) as scene:
+        scene.counts.add("a.example")
+        scene.publish("a.example", "https://r.a.example/")
+        scene.https.answers = [NotTaken("HTTP status 503", 3 * HOUR)]
+        await scene.send()
+        assert (await scene.find("a.example")).due == START + 3 * HOUR
 
 
 def test_the_last_try_is_a_day_after_the_first() -> None:

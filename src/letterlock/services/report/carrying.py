@@ -1,16 +1,18 @@
 """How a report gets to one destination: as a signed mail, or by POST over HTTPS.
 
-RFC 8460 §5.3 (mail: signed, in spite of failures of TLS), §5.4 (POST: any 2xx is success). Each
+RFC 8460 §5.3 (mail: signed, in spite of failures of TLS), §5.4 (POST: any 2xx is success);
+RFC 9110 §10.2.3 (Retry-After). Each
 carrier says whether a report was taken, or why not, in one line; when it is tried again is
 `sending`'s. Mail counts as taken when it is in the queue, which gives up after 24 hours (§5.5).
 Nobody is told of mail that cannot be delivered: there is no second report about a report.
 """
 
-import json
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Protocol
+
+import msgspec
 
 from letterlock.base.clock import Clock
 from letterlock.network.http_exchange import (
@@ -19,6 +21,7 @@ from letterlock.network.http_exchange import (
     HttpRequest,
     HttpResponse,
 )
+from letterlock.protocols.acme.headers import parse_retry_after
 from letterlock.protocols.smtp.envelope import Envelope, Notify, Recipient, TlsDemand
 from letterlock.protocols.smtp.header_fields import format_date
 from letterlock.protocols.tlsrpt.destinations import HttpsDestination, MailDestination
@@ -32,6 +35,8 @@ LIFETIME = timedelta(hours=24)
 POST_SECONDS = 30.0
 _BOUNDS = HttpBounds(POST_SECONDS, max_body_octets=64 * 1024, max_received_octets=256 * 1024)
 _SHOWN_POLICIES = 20
+_COME_AGAIN = (429, 503)
+"""The statuses whose Retry-After is heeded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,14 @@ class Outgoing:
     domain: str
     day: date
     octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NotTaken:
+    """Why a report was not taken, in one line; `wait`: for how long the server wants to be left."""
+
+    reason: str
+    wait: timedelta | None = None
 
 
 class MailCarrier(Protocol):
@@ -119,7 +132,7 @@ class ReportWriter:
             f"to {report.domain} on {report.day.isoformat()}, a day of UTC.",
             "",
         ]
-        policies = json.loads(report.octets)["policies"]
+        policies = msgspec.json.decode(report.octets)["policies"]
         for each in policies[:_SHOWN_POLICIES]:
             summary = each["summary"]
             failed = summary["total-failure-session-count"]
@@ -181,8 +194,9 @@ class HttpsCarrier:
     """Posts reports. The server has to prove its name, and no redirect is followed."""
 
     client: Asker
+    clock: Clock
 
-    async def post(self, report: Outgoing, destination: HttpsDestination) -> str | None:
+    async def post(self, report: Outgoing, destination: HttpsDestination) -> NotTaken | None:
         """Give None when it was taken, or else why not."""
         request = HttpRequest(
             destination.host,
@@ -194,7 +208,12 @@ class HttpsCarrier:
         )
         answer = await self.client.ask(request, _BOUNDS, lambda _: False)
         if isinstance(answer, HttpFailed):
-            return answer.reason
+            return NotTaken(answer.reason)
         if 200 <= answer.status < 300:
             return None
-        return f"{destination.host}: HTTP status {answer.status}"
+        reason = f"{destination.host}: HTTP status {answer.status}"
+        return NotTaken(reason, self._find_wait(answer))
+
+    def _find_wait(self, answer: HttpResponse) -> timedelta | None:
+        values = answer.find(b"retry-after") if answer.status in _COME_AGAIN else []
+        return parse_retry_after(values[0], self.clock.now()) if len(values) == 1 else None

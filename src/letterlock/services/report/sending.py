@@ -23,7 +23,13 @@ from letterlock.protocols.tlsrpt.destinations import (
     parse_destination,
 )
 from letterlock.services.report.addressing import Addressing, Unwanted, Wanted
-from letterlock.services.report.carrying import LIFETIME, HttpsCarrier, MailCarrier, Outgoing
+from letterlock.services.report.carrying import (
+    LIFETIME,
+    HttpsCarrier,
+    MailCarrier,
+    NotTaken,
+    Outgoing,
+)
 from letterlock.services.report.composing import DayReports, Submitter, Topic
 from letterlock.services.report.counts import CountSource
 from letterlock.storage.own_reports import (
@@ -221,20 +227,21 @@ class Sending:
         now = self._tools.clock.now()
         first, tries = delivery.first or now, delivery.tries + 1
         try:
-            reason = await self._carry(report, delivery.uri, number)
+            refused = await self._carry(report, delivery.uri, number)
         except StoreUnavailable as error:
-            reason = f"the queue cannot be used now: {error}"
+            refused = NotTaken(f"the queue cannot be used now: {error}")
         except DestinationError as error:
             return replace(
                 delivery, state=DeliveryState.FAILED, tries=tries, first=first, note=str(error)
             )
         what = f"the report about {report.domain} on {report.day.isoformat()}"
-        if reason is None:
+        if refused is None:
             self._log(f"{what} was sent to {delivery.uri}: {report.report_id}")
             return replace(
                 delivery, state=DeliveryState.SENT, tries=tries, first=first, due=None, note=""
             )
-        due = find_next_try(first, tries, now)
+        due = find_next_try(first, tries, now, refused.wait)
+        reason = refused.reason
         if due is None:
             self._log(f"warning: {what} is given up for {delivery.uri}: {reason}")
             state = DeliveryState.FAILED
@@ -242,11 +249,11 @@ class Sending:
             state = DeliveryState.WAITING
         return replace(delivery, state=state, tries=tries, first=first, due=due, note=reason)
 
-    async def _carry(self, report: Outgoing, uri: str, number: int) -> str | None:
+    async def _carry(self, report: Outgoing, uri: str, number: int) -> NotTaken | None:
         match parse_destination(uri):
             case MailDestination() as address:
                 self.problem = await self._tools.mail.send(report, address, number)
-                return self.problem
+                return None if self.problem is None else NotTaken(self.problem)
             case HttpsDestination() as server:
                 async with self._posts:
                     return await self._tools.https.post(report, server)
@@ -255,10 +262,15 @@ class Sending:
         self._tools.log.write(Service.TLSRPT, text)
 
 
-def find_next_try(first: datetime, tries: int, now: datetime) -> datetime | None:
-    """Say when to try again after so many tries; None: it is given up (RFC 8460 §5.5)."""
+def find_next_try(
+    first: datetime, tries: int, now: datetime, wait: timedelta | None = None
+) -> datetime | None:
+    """Say when to try again after so many tries; None: it is given up (RFC 8460 §5.5).
+
+    Not before `wait`, which the server asked for, is over, unless that is the last moment.
+    """
     end = first + LIFETIME
     if now >= end:
         return None
     delay: timedelta = FIRST_DELAY * (1 << min(tries - 1, 10))
-    return min(now + min(delay, LONGEST_DELAY), end)
+    return min(now + max(min(delay, LONGEST_DELAY), wait or timedelta()), end)
