@@ -1,5 +1,6 @@
 """A server's choices without a server: what it has, and what it makes of an offer."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from letterlock.protocols.check.deep import DeepTls, Explorer
@@ -72,6 +73,13 @@ class SimulatedTls:
 
 def explore(server: SimulatedTls, connections: int = 1000) -> tuple[DeepTls, list[Offer]]:
     """Ask it everything, with so many connections; gives what is known, and what was asked."""
+    return explore_by(server.answer, connections)
+
+
+def explore_by(
+    ask: Callable[[Offer], Answer], connections: int = 1000
+) -> tuple[DeepTls, list[Offer]]:
+    """Do so with what answers an offer."""
     explorer = Explorer("mx.example.org")
     offers: list[Offer] = []
     asking = explorer.explore()
@@ -80,7 +88,7 @@ def explore(server: SimulatedTls, connections: int = 1000) -> tuple[DeepTls, lis
         answer: Answer | None = None
         if len(offers) < connections:
             offers.append(offer)
-            answer = server.answer(offer)
+            answer = ask(offer)
         try:
             offer = asking.send(answer)
         except StopIteration:

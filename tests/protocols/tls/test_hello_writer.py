@@ -1,9 +1,6 @@
 """Hellos made by hand: our reader and OpenSSL's servers understand them as they are meant."""
 
 import ssl
-import tempfile
-import warnings
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,7 +11,6 @@ from letterlock.protocols.tls.client_hello import (
     TLS_1_2,
     TLS_1_3,
     ClientHello,
-    Incomplete,
     parse_client_hello,
 )
 from letterlock.protocols.tls.groups import GROUPS, POST_QUANTUM
@@ -27,18 +23,16 @@ from letterlock.protocols.tls.hello_writer import (
 )
 from letterlock.protocols.tls.server_flight import (
     Alerted,
-    Answer,
     ServerChoice,
     parse_server_flight,
 )
 from letterlock.protocols.tls.suites import SUITES, is_tls_1_3
 from tests.network.certificates import issue
+from tests.protocols.tls.memory_servers import HOST, RANDOM, ask, serve
 
-RANDOM = bytes(range(32))
 ALL_OLD = tuple(suite for suite in SUITES if not is_tls_1_3(suite))
 ALL_NEW = tuple(filter(is_tls_1_3, SUITES))
 VERSIONS = (SSL_3_0, TLS_1_0, TLS_1_1, TLS_1_2, TLS_1_3)
-HOST = "mx.example.org"
 
 
 @given(
@@ -61,34 +55,6 @@ def test_what_is_offered_is_what_is_read(
     else:
         assert (hello.sni, hello.groups) == (sni, groups)
         assert bool(hello.signature_algorithms) == (version >= TLS_1_2)
-
-
-def serve(
-    ciphers: str, *versions: ssl.TLSVersion, key: str = "rsa", dh: Path | None = None
-) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.set_ciphers(f"{ciphers}:@SECLEVEL=0")
-    pair = issue((HOST,), "rsa" if key == "rsa" else "ec")
-    with tempfile.NamedTemporaryFile() as file:
-        Path(file.name).write_bytes(pair.chain_pem + pair.key_pem)
-        context.load_cert_chain(file.name)
-    if dh is not None:
-        context.load_dh_params(str(dh))
-    if versions:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            context.minimum_version, context.maximum_version = versions[0], versions[-1]
-    return context
-
-
-def ask(context: ssl.SSLContext, offer: Offer) -> Answer | Incomplete:
-    """Give what a server of the standard library, over memory, answers to an offer."""
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    server = context.wrap_bio(incoming, outgoing, server_side=True)
-    incoming.write(write_client_hello(offer, RANDOM))
-    with pytest.raises(ssl.SSLError):
-        server.do_handshake()
-    return parse_server_flight(outgoing.read())
 
 
 def choose(context: ssl.SSLContext, offer: Offer) -> ServerChoice:
@@ -146,11 +112,9 @@ def test_a_server_of_tls_1_3_names_the_group_that_it_would_take() -> None:
     ],
 )
 def test_the_suite_and_what_keys_are_agreed_in_are_told(
-    ciphers: str, suite: int, bits: int | None, group: int | None, tmp_path: Path
+    ciphers: str, suite: int, bits: int | None, group: int | None
 ) -> None:
-    path = tmp_path / "dh.pem"
-    path.write_text(FFDHE_2048)
-    context = serve(ciphers, ssl.TLSVersion.TLSv1_2, dh=path)
+    context = serve(ciphers, ssl.TLSVersion.TLSv1_2)
     choice = choose(context, Offer(TLS_1_2, ALL_OLD, (24,), HOST))
     assert (choice.suite, choice.dh_bits, choice.group) == (suite, bits, group)
     rest = tuple(each for each in ALL_OLD if each != suite)
@@ -172,15 +136,3 @@ def test_groups_that_withstand_quantum_computers_are_seen() -> None:
     choice = parse_server_flight(server.bio_read(65536))
     assert isinstance(choice, ServerChoice)
     assert choice.group in POST_QUANTUM
-
-
-FFDHE_2048 = """\
------BEGIN DH PARAMETERS-----
-MIIBCAKCAQEA//////////+t+FRYortKmq/cViAnPTzx2LnFg84tNpWp4TZBFGQz
-+8yTnc4kmz75fS/jY2MMddj2gbICrsRhetPfHtXV/WVhJDP1H18GbtCFY2VVPe0a
-87VXE15/V8k1mE8McODmi3fipona8+/och3xWKE2rec1MKzKT0g6eXq8CrGCsyT7
-YdEIqUuyyOP7uWrat2DX9GgdT0Kj3jlN9K5W7edjcrsZCwenyO4KbXCeAvzhzffi
-7MA0BM0oNC9hkXL+nOmFg/+OTxIy7vKBg8P+OxtMb61zO7X8vC7CIAXFjvGDfRaD
-ssbzSibBsu/6iGtCOGEoXJf//////////wIBAg==
------END DH PARAMETERS-----
-"""
