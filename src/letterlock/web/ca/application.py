@@ -8,10 +8,10 @@ heads, and the time for both, in `connections`.
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from starlette.routing import BaseRoute, Router
-from starlette.routing import Route as Path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from letterlock.protocols.acme.directory import format_directory
@@ -40,6 +40,7 @@ from letterlock.services.ca.requests.posts import Posted, Route, answer_post, ma
 from letterlock.services.ca.requests.routes import DIRECTORY, NEW_NONCE, RENEWAL_INFO, ROUTES
 from letterlock.services.ca.requests.settling import refuse_unavailable
 from letterlock.storage.queue import StoreUnavailable
+from letterlock.web.ca.routing import make_routing
 from letterlock.web.ca.sending import send_reply
 
 STORE_WAIT = timedelta(seconds=10)
@@ -69,15 +70,13 @@ def make_application(
     gets = _find_gets(authority)
     paths = [each.path for each in ROUTES] + [RENEWAL_INFO]
     routes = {each.path: each for each in ROUTES}
-    found = [
-        Path(
-            f"{prefix}/{path}",
-            endpoint=Resource(authority, report, routes.get(path), gets.get(path), prefix),
-        )
+    found = {
+        path: Resource(authority, report, routes.get(path), gets.get(path), prefix)
         for path in paths
-    ]
+    }
     nowhere = Resource(authority, report, None, None, prefix)
-    return Router([*found, *more], redirect_slashes=False, default=nowhere)
+    rest = Router([*more], redirect_slashes=False, default=nowhere)
+    return make_routing(prefix, found, rest)
 
 
 def _find_gets(authority: Authority) -> dict[str, Get]:
@@ -201,7 +200,12 @@ def _find_content_type(scope: Scope) -> str:
 
 def _find_address(scope: Scope) -> IPv4Address | IPv6Address | None:
     client = scope.get("client")
+    return _parse_address(client[0]) if client else None
+
+
+@lru_cache(maxsize=4096)  # One for each connection is enough: it has several requests.
+def _parse_address(host: str) -> IPv4Address | IPv6Address | None:
     try:
-        return ip_address(client[0]) if client else None
+        return ip_address(host)
     except ValueError:
         return None

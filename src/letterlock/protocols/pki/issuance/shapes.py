@@ -81,11 +81,16 @@ def _describe(der: bytes) -> _Part:
 def _split(octets: bytes, most: int) -> list[tuple[bytes, bytes]]:
     """Split DER into all of its elements, no more than `most`. Raises ValueError."""
     found = split_elements(octets, most + 1)
-    if len(found) > most or any(
-        whole != wrap_element(whole[0], content) for whole, content in found
-    ):
+    if len(found) > most or not all(_is_short(*each) for each in found):
         raise ValueError("more elements than there should be, or a length that is not in DER")
     return found
+
+
+def _is_short(whole: bytes, content: bytes) -> bool:
+    """Tell whether an element's length is written as DER has it (X.690 §10.1)."""
+    if len(content) < 0x80:
+        return len(whole) == len(content) + 2
+    return whole == wrap_element(whole[0], content)
 
 
 def _describe_number(element: tuple[bytes, bytes]) -> _Part:

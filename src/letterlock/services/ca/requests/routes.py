@@ -41,7 +41,6 @@ async def give_nonce(authority: Authority, asked: Asked) -> Answer:
     return refuse_payload(asked.request) or reply_nonce(is_head=False)
 
 
-# Routers look at one after another: what is asked for each certificate comes first.
 ROUTES = (
     Route("order/{order}", KeyField.KID, show_order),
     Route("authorization/{authorization}", KeyField.KID, show_authorization),
