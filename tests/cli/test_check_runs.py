@@ -1,6 +1,7 @@
 """`letterlock check` over many domains: their hosts are shared; a run that was ended goes on."""
 
 import json
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from letterlock.base.config.sections import Config
 from letterlock.cli.check_run import find_state_folder
 from letterlock.cli.root import main
 from letterlock.node.checking import Asked
+from letterlock.storage.check_progress import CheckProgress, Finished
 from tests.interop.background import in_background, zones
 from tests.journeys.running_node import PATIENCE
 from tests.misbehaving import Conduct, Server, serving
@@ -190,8 +192,39 @@ def test_the_exit_code_is_the_worst_of_those_too_that_were_done_before(
         patch.setattr("letterlock.node.checking.run", find_something)
         assert main(asked) == 130
     assert "1 of 2 are done" in capsys.readouterr().err
+    (path,) = (find_state_folder() / "runs").iterdir()
+    kept = path.read_text()
     assert main([*asked, "--resume"]) == 1
     assert len(json.loads(capsys.readouterr().out)) == 2
+    # What was found on another day, or at no time that can be told, is asked for again.
+    for checked in ("2001-01-01T00:00:00Z", "2001-01-01T00:00:00", "soon"):
+        path.write_text(json.dumps(json.loads(kept) | {"checked": checked}) + "\n")
+        assert main([*asked, "--resume"]) == 0
+        assert len(json.loads(capsys.readouterr().out)) == 2
+
+
+def test_a_disk_that_fills_up_ends_no_run(
+    config: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(progress: CheckProgress, finished: Finished) -> None:
+        del progress, finished
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(CheckProgress, "add", fail)
+    assert main(["check", "--config", config, *QUICK, "d0.example", "d1.example", "--json"]) == 1
+    told = capsys.readouterr()
+    assert len(json.loads(told.out)) == 2
+    assert told.err.count("it cannot be gone on with this run") == 1
+
+
+def test_a_page_may_go_to_what_is_no_file(config: str) -> None:
+    """A pipe is not replaced by a file."""
+    reader, writer = os.pipe()
+    with os.fdopen(reader) as page, os.fdopen(writer, "wb"):
+        arguments = ["check", "--config", config, *QUICK, "nowhere.example", "--html"]
+        assert main([*arguments, f"/dev/fd/{writer}"]) in {1, 3}
+        os.set_blocking(reader, False)
+        assert page.read().endswith("</html>\n")
 
 
 def test_who_put_us_off_is_asked_again_at_the_end(

@@ -90,6 +90,7 @@ class KeptRun:
         try:
             self._progress.add(Finished(document["domain"], checked, document))
         except OSError as error:
+            self._progress.close(is_complete=False)
             self._progress = None
             _note(f"it cannot be gone on with this run, should it be ended: {error}")
 

@@ -4,6 +4,7 @@ One file for each list of domains, a line of JSON for each that is done. What a 
 left of the last line is cut off: that domain is checked again. A run holds a lock on its file.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -82,7 +83,9 @@ class CheckProgress:
             return
         if is_complete:
             self._path.unlink(missing_ok=True)
-        self._file.close()
+        # Where the disk is full, what could not be written is lost, and asked for again.
+        with contextlib.suppress(OSError):
+            self._file.close()
         self._file = None
 
 

@@ -1,0 +1,156 @@
+"""What watches domains: by a real check, until a signal; and how long a connection may take."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from letterlock.base.clock import SystemClock
+from letterlock.base.config.sections import Config
+from letterlock.base.config.values import parse_resolver_address
+from letterlock.base.errors import LocalError
+from letterlock.network.probes import ProbeQuestion
+from letterlock.network.zone_server import ZoneServer
+from letterlock.node import checking
+from letterlock.node.check_watch import WatchOptions, list_tellers, run, watch_domains
+from letterlock.node.checking import Asked, CheckOptions
+from letterlock.node.explaining import make_default_config
+from letterlock.protocols.check.facts import AskedSni, State
+from letterlock.services.check.asking import Door
+from letterlock.services.check.repeating import Patience
+from letterlock.services.check.watching import Change
+from letterlock.services.discover.next_hop import parse_next_hop
+from letterlock.storage.check_runs import CheckRuns
+from letterlock.storage.durable import make_folder
+
+DOMAIN = "null.example"
+
+
+def make_options(note: Callable[[str], None]) -> CheckOptions:
+    return CheckOptions(1, 0.0, 5.0, 21, Patience(0, 0.0), note)
+
+
+def make_watching(folder: Path, command: Path | None = None) -> WatchOptions:
+    mail = "alarm@example.net" if command is not None else None
+    return WatchOptions(timedelta(days=1), 1, frozenset(), mail, Path("/x"), command, folder)
+
+
+def point_at(server: str) -> Config:
+    config = make_default_config()
+    return replace(config, dns=replace(config.dns, resolver=parse_resolver_address(server)))
+
+
+async def test_it_looks_keeps_and_ends_at_a_signal(tmp_path: Path) -> None:
+    server = ZoneServer({"com": "@ NS ns.com.", DOMAIN: "@ MX 0 ."})
+    host, port = await server.start("127.0.0.1", 0)
+    notes: list[str] = []
+    said: list[Change] = []
+    kept = CheckRuns(tmp_path)
+    ran = tmp_path / "ran"
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ncat > {ran}\n")
+    program.chmod(0o700)
+    # All that is wrong there is news to it.
+    kept.save(DOMAIN, {"findings": [], "verdicts": [], "waiting": {}, "looks": 1})
+
+    def end_soon() -> None:
+        if kept.load("/untold") == {"command": []} and ran.exists():
+            os.kill(os.getpid(), signal.SIGTERM)
+        else:
+            asyncio.get_running_loop().call_later(0.02, end_soon)
+
+    watching = replace(make_watching(tmp_path, program), mail=None)
+    asked = [Asked(DOMAIN, parse_next_hop(DOMAIN))]
+    end_soon()
+    async with asyncio.timeout(120):
+        await watch_domains(
+            point_at(f"{host}:{port}"), asked, make_options(notes.append), watching,
+            SystemClock(), said.append,
+        )  # fmt: skip
+    await server.close()
+    assert notes[0] == "1 domain is watched, from now on"
+    assert ("no-route", "critical") in [(each.what, each.severity) for each in said]
+    known = kept.load(DOMAIN)
+    assert known is not None
+    assert "no-route" in [each["id"] for each in known["findings"]]
+    assert kept.load("/schedule") is not None
+
+
+def test_only_one_watches_with_a_folder(tmp_path: Path) -> None:
+    def say(change: Change) -> None:
+        raise AssertionError(change)
+
+    asked = [Asked(DOMAIN, parse_next_hop(DOMAIN))]
+    watching = make_watching(tmp_path / "watch")
+
+    def note(text: str) -> None:
+        """Begin another one as soon as this one has begun."""
+        assert text == "1 domain is watched, from now on"
+        with pytest.raises(LocalError, match="another check --watch keeps what it told there"):
+            run(
+                make_default_config(),
+                asked,
+                make_options(note),
+                watching,
+                SystemClock(),
+                say,
+            )
+        raise KeyboardInterrupt
+
+    for _ in range(2):
+        # The second time the first has let it go.
+        with pytest.raises(KeyboardInterrupt):
+            run(
+                make_default_config(),
+                asked,
+                make_options(note),
+                watching,
+                SystemClock(),
+                say,
+            )
+    make_folder(tmp_path / "no")
+    (tmp_path / "no" / "folder").write_text("")
+    other = make_watching(tmp_path / "no" / "folder")
+    with pytest.raises(LocalError, match="XDG_STATE_HOME says where"):
+        run(make_default_config(), asked, make_options(note), other, SystemClock(), say)
+
+
+def test_who_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    config = make_default_config()
+    assert list_tellers(config, make_watching(tmp_path)) == []
+    both = list_tellers(config, make_watching(tmp_path, Path("/bin/true")))
+    assert [each.name for each in both] == ["mail", "command"]
+
+
+async def test_a_tarpit_does_not_keep_us_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 5321 §4.5.3.2: each step has a limit; many steps, octet by octet, have one too."""
+    monkeypatch.setattr(checking, "PROBE_STEPS", 0.001)
+
+    has_ended = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            await reader.read()
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        has_ended.set()
+
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        door = Door(ip_address("127.0.0.1"), port, "mx.example.org")
+        question = ProbeQuestion(AskedSni.OWN, door.sni)
+        probe = await checking._probe(door, question, helo="mx.example.net", seconds=300.0)
+        # We have let it go.
+        await has_ended.wait()
+    assert (probe.state, probe.sni) == (State.BLOCKED, "mx.example.org")
+    assert probe.detail == "it kept us for 0.3 seconds, octet by octet"
