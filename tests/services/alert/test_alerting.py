@@ -116,7 +116,15 @@ async def test_what_begins_is_told_by_each_way_and_logged(desk: Desk) -> None:
     await alerting.look_around()
     assert len(mail.told) == len(command.told) == 1
     assert desk.store.kept.state.notices == ()
-    assert desk.log.texts == ["alert began: A2: example.org: tlsa-invalid at mx\u00e9"]
+    assert desk.log.texts == ["alert began: A2: example.org: tlsa-invalid mx.example.org"]
+
+
+async def test_words_of_others_are_no_part_of_a_log_line(desk: Desk) -> None:
+    subject = "x mx, status=sent (250 <ok>)"
+    desk.found = Found((wrong(AlertKey(Rule.FIRST_SEEN, "example.org", subject)),))
+    await desk.start(Teller_()).look_around()
+    (line,) = desk.log.texts
+    assert line == "alert began: A5: example.org: x mx? status?sent ?250 ?ok??"
 
 
 async def test_a_restart_neither_repeats_nor_forgets(desk: Desk) -> None:

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from letterlock.protocols.tlsrpt.report import FailureDetails
 from letterlock.services.alert.conditions import MAX_CHARACTERS, Found
-from letterlock.services.alert.failures import GoodDays, find_failures
+from letterlock.services.alert.failures import MAX_KINDS, GoodDays, find_failures
 from letterlock.storage.received_reports import KeptResult
 from tests.services.alert.found import add_up, name_all, name_mended
 from tests.services.intake.results import EXPIRED, TODAY, kept
@@ -149,3 +149,11 @@ def test_words_of_strangers_stay_on_one_short_line() -> None:
     for line in (found.conditions[0].key.subject, text.what, *text.evidence, text.remedy):
         assert line.isprintable()
         assert len(line) <= MAX_CHARACTERS
+
+
+def test_a_report_with_any_number_of_failures_is_survived() -> None:
+    """RFC 8460 §7; rule 261: those that were seen first stay."""
+    flood = tuple(replace(EXPIRED, receiving_mx_hostname=f"mx{n}") for n in range(MAX_KINDS + 5))
+    found = find(kept(1, "evil.example", failed=1, failures=flood), failing(3, "tlsa-invalid"))
+    assert len(found.conditions) == MAX_KINDS
+    assert f"A2 tlsa-invalid {MX}" in name_all(found)

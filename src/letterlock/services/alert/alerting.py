@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from letterlock.base.clock import Clock
-from letterlock.base.log import Log, Service
+from letterlock.base.log import Log, Service, make_value
 from letterlock.services.alert.conditions import Found
 from letterlock.services.alert.deciding import decide
 from letterlock.services.alert.looking import Finder
 from letterlock.services.alert.telling import Teller
-from letterlock.services.alert.wording import MAX_TOLD, name
+from letterlock.services.alert.wording import MAX_TOLD
 from letterlock.storage.alerts import AlertState, AlertStore, Notice, Told
 from letterlock.storage.queue import StoreUnavailable
 
@@ -88,9 +88,7 @@ class Alerting:
 
         await self._change(change)
         for each in told[:MAX_TOLD]:
-            note = f" ({each.note})" if each.note else ""
-            rule, what = each.key.rule, name(each.key, each.text)
-            self._write(f"alert {each.turn}: {rule}: {what}{note}")
+            self._write(_describe(each))
 
     async def _tell_all(self) -> None:
         problem = None
@@ -161,6 +159,14 @@ class Alerting:
 
     def _write(self, text: str) -> None:
         self._tools.log.write(Service.TLSRPT, text)
+
+
+def _describe(told: Told) -> str:
+    """Give a line for the log; of words of others nothing can pass for a part of it."""
+    key = told.key
+    where = "".join(f"{make_value(each)}: " for each in (key.domain, key.node) if each)
+    note = f" ({make_value(told.note)})" if told.note else ""
+    return f"alert {told.turn}: {key.rule}: {where}{make_value(key.subject)}{note}"
 
 
 def _is_held(notice: Notice, now: datetime) -> bool:

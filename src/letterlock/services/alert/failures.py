@@ -26,6 +26,8 @@ from letterlock.services.intake.summary import FailingKind, Summary
 from letterlock.storage.alerts import AlertKey, AlertText, Rule
 from letterlock.storage.received_reports import KeptResult
 
+MAX_KINDS = 5000
+"""Of failures of a domain, those seen first: a report may have any number of them."""
 _SEVERE = frozenset(
     {
         ResultType.STS_WEBPKI_INVALID,
@@ -93,14 +95,15 @@ class GoodDays:
 def find_failures(summary: Summary, good: GoodDays, today: date) -> Found:
     """Find what is to be told of failures of a domain, and what is mended."""
     groups: dict[tuple[Rule, str], list[FailingKind]] = {}
-    for each in summary.failures:
+    failing = sorted(summary.failures, key=lambda each: each.first)[:MAX_KINDS]
+    for each in failing:
         if (key := _find_rule(each, good)) is not None:
             groups.setdefault(key, []).append(each)
     named = [_judge(summary, *key, kinds, good, today) for key, kinds in groups.items()]
     told = {(kind.kind.result_type, kind.kind.host) for kinds in groups.values() for kind in kinds}
     others = [
         _judge(summary, Rule.FIRST_SEEN, _name_kind(each), [each], good, today)
-        for each in summary.failures
+        for each in failing
         if (each.kind.result_type, each.kind.host) not in told
     ]
     return join((*named, *others))

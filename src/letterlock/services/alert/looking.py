@@ -4,6 +4,7 @@ Reports on domains of others are left out: anybody may send some. As long as no 
 day is the same one, what was found of reports stays as it was.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -38,6 +39,8 @@ from letterlock.storage.received_reports import KeptResult, ReceivedStore
 from letterlock.storage.served_policies import ServedPolicies
 
 MAX_UNPROVED = 10_000
+_Kept = tuple[Domain, Sequence[KeptResult], Sequence[KeptResult]]
+"""A domain, its results, and those before them that have failures."""
 _EVER = date.min
 _FOREVER = date.max
 
@@ -112,22 +115,18 @@ class Looking:
             older = await looked.received.list_results(domain, _EVER, since, only_failing=True)
             for each in results:
                 counted[each.submitter] = max(each.day, counted.get(each.submitter, each.day))
-            found.append(await self._judge(domain, results, older, today))
+            published = await self._find_published(domain)
+            # Whatever is in reports: nobody's mail waits for it.
+            kept = domain, results, older
+            found.append(await asyncio.to_thread(self._judge, kept, published, today))
         begin = now - timedelta(ACTIVE_DAYS)
         unproved = await looked.received.list_unproved(begin, limit=MAX_UNPROVED)
         return join((*found, find_intake(unproved, counted, looked.section, now)))
 
-    async def _judge(
-        self,
-        domain: Domain,
-        results: Sequence[KeptResult],
-        older: Sequence[KeptResult],
-        today: date,
-    ) -> Found:
-        section = self._looked.section
+    def _judge(self, of_domain: _Kept, published: PublishedPolicy | None, today: date) -> Found:
+        section, (domain, results, older) = self._looked.section, of_domain
         since, until = today - timedelta(WINDOW_DAYS), today + timedelta(1)
         summary = summarize(domain, results, older, since, until)
-        published = await self._find_published(domain)
         return join(
             (
                 find_rates(summary, section, today),

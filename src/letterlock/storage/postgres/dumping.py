@@ -42,6 +42,7 @@ TABLES = {
         *("issued_certificates", "acme_accounts", "challenges", "served_policies"),
         *("watched_certificates", "users", "user_decoys"),
         *("own_reports", "own_report_days", "received_reports", "received_results"),
+        "tls_alerts",
     ),
 }
 """In an order in which they can be filled."""
