@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from letterlock.protocols.inbound.verdict import Verdict, judge
+from letterlock.storage.inbound_tests import InboundTests
 from tests.interop.background import zones
 from tests.journeys.running_node import NodeFiles, RunningNode, running
 from tests.network.certificates import authority, issue, write_pair
@@ -42,11 +44,17 @@ class InboundNode:
         assert answer.code == 0, answer.error
         return answer.document
 
+    def look(self, token: str) -> Verdict:
+        """Judge what is kept of a test, as `show` does: without a process for each look."""
+        test = InboundTests(self.node.files.data / "inbound").load(token)
+        assert test is not None, f"{token} is gone"
+        return judge(test)
+
     def outcomes(self, token: str) -> dict[str, str]:
-        return {each["case"]: each["outcome"] for each in self.show(token)["cases"]}
+        return {each.case.value: each.outcome.value for each in self.look(token).cases}
 
     def answers(self, token: str) -> dict[str, str]:
-        return {each["question"]: each["answer"] for each in self.show(token)["answers"]}
+        return {each.question.value: each.answer.value for each in self.look(token).answers}
 
     def wait_outcomes(self, token: str, **expected: str) -> None:
         """Wait until hosts have had these outcomes; `_` stands for `-` in their names."""
@@ -67,13 +75,13 @@ class InboundNode:
 def inbound_node(folder: Path, **settings: object) -> Iterator[InboundNode]:
     """Run one; `settings` are of `[inbound]`."""
     files = NodeFiles(folder)
+    files.change("dkim", algorithms=["ed25519"])  # an RSA key takes long to make
     certificate, key = write_pair(folder, issue(CERTIFIED), "inbound")
     place = f"{IP}:0"
     files.change(
         "inbound",
         domain=BASE,
-        certificate=str(certificate),
-        key=str(key),
+        certificates=[{"certificate": str(certificate), "key": str(key)}],
         listen=[place],
         listen_expired=[place],
         listen_no_starttls=[place],
@@ -89,19 +97,25 @@ def inbound_node(folder: Path, **settings: object) -> Iterator[InboundNode]:
 
 
 @contextmanager
-def sending_node(folder: Path, inbound: InboundNode, **policy: object) -> Iterator[RunningNode]:
-    """Run a node that sends to it, by the zone that it wants, which is taken for a signed one."""
+def sending_node(folder: Path, inbound: InboundNode, host: str = IP) -> Iterator[RunningNode]:
+    """Run a node that sends to it, by the zone that it wants, which is taken for a signed one.
+
+    It answers a Postfix too. The zone is served at `host`, at port 53 unless that is ours.
+    """
+    port = 0 if host == IP else 53
     files = NodeFiles(folder, hostname="mx.sender.example", domains=("sender.example",))
+    files.change("dkim", algorithms=["ed25519"])
     trusted = folder / "authority.pem"
     trusted.write_bytes(authority().pem)
     # `sts` and others of one place have the same port; each has a route of its own by domain.
     routes = {
         inbound.domain(case): f"{inbound.domain(case)}:{inbound.port(case)}" for case in CASES
     }
-    with zones(inbound.zone(), authentic_data=True) as resolver:
+    with zones(inbound.zone(), host, port, authentic_data=True) as resolver:
         files.change("dns", resolver=resolver)
         files.change("deliver", routes=routes, families=["ipv4"], own_addresses=[])
         files.change("mta_sts", port=inbound.ports["https"], private_addresses=True)
-        files.change("policy", trust_files=[str(trusted)], **policy)
+        files.change("policy", trust_files=[str(trusted)])
+        files.change("policy_service", enabled=True, listen=[f"{IP}:0"], postfix_version="3.7")
         with running(files) as node:
             yield node

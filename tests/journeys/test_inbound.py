@@ -126,9 +126,9 @@ def test_who_leaves_without_a_recipient_is_taken_for_the_test_that_saw_it(
         client.start(None)
         client.begin(ALICE, [f"{token}@good.{BASE}"])
         assert client.data("Subject: x\n\nhi\n")[0] == 250
-    inbound.node.wait_for(lambda: inbound.show(token)["unplaced"] == 1, "the session that left")
-    seen = inbound.show(token)
-    assert [each["guessed"] for each in seen["sessions"]] == [True, False]
+    inbound.node.wait_for(lambda: inbound.look(token).unplaced == 1, "the session that left")
+    sessions = inbound.show(token)["sessions"]
+    assert [each["guessed"] for each in sessions] == [True, False]
     assert inbound.outcomes(token)["bad-tlsa"] == "probably-refused"
     assert inbound.answers(token)["sni"] == "no"
     assert inbound.answers(token)["dane"] == "unknown"

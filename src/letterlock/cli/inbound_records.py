@@ -15,8 +15,8 @@ from letterlock.cli.options import config_option, json_option, print_json
     {
         "domain": "the domain of the test",
         **RECORD_KEYS,
-        "certificate_names[]": "the names that the certificate must have",
-        "other_names[]": "the names that it must not have",
+        "certificate_names[]": "the names that the certificates must have",
+        "other_names[]": "the names that they must not have",
         "notes": "what is not among the records, and why",
     }
 )
@@ -42,8 +42,8 @@ def records(config_path: Path | None, *, as_json: bool) -> None:
     ]
     if not web:
         notes.append("sts and the page: none, since inbound.listen_https is not set")
-    notes.append(f"the certificate must have the names {', '.join(names.certified)}")
-    notes.append(f"it must not have the names {', '.join(names.uncertified)}")
+    notes.append(f"inbound.certificates must have the names {', '.join(names.certified)}")
+    notes.append(f"they must not have the names {', '.join(names.uncertified)}")
     planned = plan_records(names, offered, [ip_address(each) for each in web])
     if as_json:
         print_json(

@@ -126,11 +126,9 @@ class InboundProcess:
 
     def _load_certificates(self) -> dict[Place, ServerCertificates]:
         section, config = self._section, self._service.config
-        assert section.certificate is not None, "the settings are checked"
-        assert section.key is not None, "the settings are checked"
-        good = ServerCertificates([(section.certificate, section.key)])
+        good = ServerCertificates([(each.certificate, each.key) for each in section.certificates])
         for fault in find_name_faults(good, self._names):
-            self._warn(f"{section.certificate}: {fault}")
+            self._warn(f"inbound.certificates: {fault}")
         if section.expired_certificate is not None and section.expired_key is not None:
             paths = section.expired_certificate, section.expired_key
         else:
@@ -208,11 +206,11 @@ def make_server(
 
 
 def find_name_faults(certificates: ServerCertificates, names: HostNames) -> list[str]:
-    """Say which names the certificate should have and has not, and which it should not have."""
+    """Say which names the certificates should have and have not, and which they should not."""
     missing = [name for name in names.certified if not _has_name(certificates, name)]
     wrong = [name for name in names.uncertified if _has_name(certificates, name)]
-    faults = [f"it does not have the name {name}, whose host is no good one so" for name in missing]
-    return faults + [f"it has the name {name}, whose host should not have it" for name in wrong]
+    faults = [f"none has the name {name}, whose host should have it" for name in missing]
+    return faults + [f"one has the name {name}, whose host should not have it" for name in wrong]
 
 
 def _has_name(certificates: ServerCertificates, name: Domain) -> bool:

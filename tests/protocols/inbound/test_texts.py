@@ -62,6 +62,13 @@ def test_addresses_are_told_with_what_is_wrong_there(page: str | None) -> None:
     assert lines[1].split() == ["x@good.senders.example", *FAULTS[Case.GOOD].split()]
 
 
+def test_of_a_test_that_nobody_used_is_said_that() -> None:
+    unused = InboundTest("x", NOW, NOW + timedelta(days=7), tuple(Case))
+    lines = format_result(describe_result(unused, NAMES, None))
+    assert sum("the sender did not come" in line for line in lines) >= len(Case)
+    assert not any("left without saying" in line for line in lines)
+
+
 def test_a_page_holds_text_only() -> None:
     page = format_page(document())
     assert "<script" not in page

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 from letterlock.base.config.collecting import take_report_contact
+from letterlock.base.config.inbound import CertificateFiles
 from letterlock.base.config.values import Count, ListenAddress, Parsed, lasting
 from letterlock.base.domains import Domain
 
@@ -21,12 +22,10 @@ class InboundSection:
     """The domain below which the hosts are, such as `senders.example.org`, in a signed zone. Unset:
     there is no test. `letterlock inbound records` gives the records."""
 
-    certificate: Path | None = None
-    """The certificate of the good hosts and its chain, by an authority that others trust. It has
-    the names that `letterlock inbound records` tells, and no others below `domain`."""
-
-    key: Path | None = None
-    """Its private key."""
+    certificates: tuple[CertificateFiles, ...] = ()
+    """The certificate of the good hosts, by an authority that others trust, or several that share
+    their names: those that `letterlock inbound records` tells, and no others below `domain`. The
+    first is shown to clients that ask for no name (SNI): one with all names is best."""
 
     expired_certificate: Path | None = None
     """A certificate for the host `expired` whose time is over. Unset: one that signs itself."""
