@@ -184,7 +184,7 @@ def test_an_account_is_there_as_soon_as_it_is_added(submitting: Submitting) -> N
 @pytest.mark.parametrize("is_tls", [True, False], ids=["465", "587"])
 def test_msmtp_submits(submitting: Submitting, folder: Path, method: str, is_tls: bool) -> None:
     """RFC 7677: SCRAM as GNU SASL talks it."""
-    before = count(submitting)
+    before, since = count(submitting), len(submitting.node.lines)
     settings = folder / f"msmtprc-{method}-{is_tls}"
     port = submitting.tls if is_tls else submitting.starttls
     settings.write_text(
@@ -204,8 +204,7 @@ def test_msmtp_submits(submitting: Submitting, folder: Path, method: str, is_tls
     )
     assert done.returncode == 0, done.stderr
     assert "ESMTPSA" in submitting.wait_delivered(before + 1)
-    since = submitting.node.log.rfind("sasl_method=")
-    assert submitting.node.log[since:].startswith(f"sasl_method={method.upper()}, sasl_username=")
+    submitting.node.wait_log(f"sasl_method={method.upper()}, sasl_username=", since=since)
 
 
 @pytest.mark.peer("gsasl")
@@ -257,7 +256,7 @@ def test_swaks_submits(submitting: Submitting, method: str) -> None:
 @pytest.mark.parametrize("is_tls", [True, False], ids=["465", "587"])
 def test_mutt_submits(submitting: Submitting, folder: Path, method: str, is_tls: bool) -> None:
     """RFC 8314 §3.3 (`smtps:`), and STARTTLS; the password from mutt's settings."""
-    before = count(submitting)
+    before, since = count(submitting), len(submitting.node.lines)
     settings = folder / f"muttrc-{method}-{is_tls}"
     url = f"smtps://{NAME}@127.0.0.1:{submitting.tls}"
     if not is_tls:
@@ -285,8 +284,7 @@ def test_mutt_submits(submitting: Submitting, folder: Path, method: str, is_tls:
     mail = submitting.wait_delivered(before + 1)
     assert "ESMTPSA" in mail
     assert "\nSubject: by mutt\n" in mail
-    since = submitting.node.log.rfind("sasl_method=")
-    assert submitting.node.log[since:].startswith(f"sasl_method={method.upper()}, sasl_username=")
+    submitting.node.wait_log(f"sasl_method={method.upper()}, sasl_username=", since=since)
 
 
 def test_what_the_greeting_needs_comes_after_the_handshake_only(submitting: Submitting) -> None:
