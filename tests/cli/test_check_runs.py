@@ -22,7 +22,7 @@ from tests.misbehaving import Conduct, Server, serving
 from tests.network.certificates import authority, issue
 from tests.programs import ForkedProgram
 
-SHARED = 20
+SHARED = 8
 """Domains whose mail goes to one host of two addresses, which speaks no TLS."""
 QUICK = ("--pace", "0", "--timeout", "5", "--retries", "0")
 
