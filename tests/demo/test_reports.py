@@ -55,7 +55,7 @@ class Changed:
     ids=str,
 )
 def test_a_report_that_is_not_proved_or_came_another_way_is_none(changed: Changed) -> None:
-    """RFC 8460 section 3: without a signature that proves it, it must be ignored."""
+    """RFC 8460 §3: without a signature that proves it, it must be ignored."""
     wrong = msgspec.structs.replace(OTHER, **{changed.what: changed.value})
     assert not are_proved([GOOD, wrong])
 

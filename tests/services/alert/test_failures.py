@@ -92,7 +92,7 @@ def test_a_failure_is_mended_by_who_told_of_it_on_a_later_day() -> None:
     ],
 )
 def test_no_other_success_mends_it(later: KeptResult) -> None:
-    """Another sender, another policy, the same day, no session at all: rule 260."""
+    """Another sender, another policy, the same day, no session at all: rule 262."""
     found = find(failing(3, successful=7), later)
     assert name_all(found) == [f"A3 certificate-expired {MX}"]
     assert found.mended == {}
@@ -152,7 +152,7 @@ def test_words_of_strangers_stay_on_one_short_line() -> None:
 
 
 def test_a_report_with_any_number_of_failures_is_survived() -> None:
-    """RFC 8460 §7; rule 261: those that were seen first stay."""
+    """RFC 8460 §7; rule 263: those that were seen first stay."""
     flood = tuple(replace(EXPIRED, receiving_mx_hostname=f"mx{n}") for n in range(MAX_KINDS + 5))
     found = find(kept(1, "evil.example", failed=1, failures=flood), failing(3, "tlsa-invalid"))
     assert len(found.conditions) == MAX_KINDS

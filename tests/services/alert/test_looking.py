@@ -117,7 +117,7 @@ INVALID: dict[str, Any] = {"result-type": "tlsa-invalid", "receiving-mx-hostname
 
 
 async def test_reports_on_domains_of_others_are_no_matter_of_ours(desk: Desk) -> None:
-    """Anybody may sign and send some: rule 261."""
+    """Anybody may sign and send some: rule 263."""
     await desk.keep("example.net", **INVALID)
     looking = desk.make()
     assert name_all(await looking.find()) == []
