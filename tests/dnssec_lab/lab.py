@@ -26,7 +26,7 @@ from tests.interop.background import in_background
 from tests.peers import environment, miss_peer, program
 
 LOOPBACK = "127.0.0.1"
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 PORT_TRIES = 5
 
 _NSD = """\

@@ -24,7 +24,7 @@ from tests.peers import find_program
 
 pytestmark = pytest.mark.peer("dovecot")
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 SETTINGS = """\
 base_dir = {folder}/run
 state_dir = {folder}/state

@@ -279,7 +279,7 @@ class TestRefused:
         (files.data / "restore-unfinished").touch()
         files.write()
         node = RunningNode(files)
-        node.process.wait(30)
+        node.process.wait(60)
         assert node.stop() == 2
         assert "a restore into" in node.log
         assert "did not end; empty it and restore again" in node.log
@@ -307,7 +307,7 @@ def test_a_node_that_is_down_or_was_killed_is_backed_up_too(tmp_path: Path) -> N
         pids = (node.process.pid, *node.worker_pids())
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
-        node.process.wait(30)
+        node.process.wait(60)
     answer = call(files, "backup", str(tmp_path / "a.tar"), "--json")
     assert answer.document["messages"] == 1, answer.error
     shutil.rmtree(files.data)

@@ -27,7 +27,7 @@ from letterlock.protocols.maps.messages import NOT_FOUND, Reply, Status
 from letterlock.protocols.maps.netstrings import format_netstring
 from tests.fakes import FakeClock
 
-SECONDS = 20.0
+SECONDS = 60.0
 LIMITS = MapLimits()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from letterlock.network.packets import MAX_PACKET_OCTETS, PacketChannel, make_packet_sockets
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from letterlock.storage.drop_folder import DropFolder
 from tests.fakes import FakeLog
 from tests.send.sending import DropPlace
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 Answer = Callable[[bytes], Awaitable[Taken]]
 
 

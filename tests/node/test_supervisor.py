@@ -389,7 +389,7 @@ def test_children_are_real_processes_and_none_is_left(tmp_path: Path) -> None:
         lines = [output.readline(), output.readline(), output.readline()]
         process.send_signal(signal.SIGTERM)
         lines += output.readlines()
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     assert sorted(lines) == [
         "born 0 0\n",
         "born 1 1\n",

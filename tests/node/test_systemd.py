@@ -57,7 +57,7 @@ def test_states_are_told(tmp_path: Path, is_abstract: bool) -> None:
     address = f"@letterlock-{os.getpid()}" if is_abstract else str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(address.replace("@", "\0"))
-        receiver.settimeout(5)
+        receiver.settimeout(60)
         Notifier(address).tell("READY=1")
         assert receiver.recv(100) == b"READY=1"
 

@@ -21,7 +21,7 @@ _PROGRAM = (
     "from letterlock.send.command import main; sys.exit(main())"
 )
 COMMAND = (sys.executable, "-c", _PROGRAM)
-PATIENCE = 30.0
+PATIENCE = 60.0
 BARE = {"PATH": "/usr/bin:/bin"} | {
     name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.peers import program, unprivileged_account
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 
 
 class PostgresServer:

@@ -75,7 +75,7 @@ async def test_a_copy_has_what_was_there_and_not_what_came_later(
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not is_so():  # noqa: ASYNC110 - a thread does it, and sets no event
             await asyncio.sleep(0.001)
 

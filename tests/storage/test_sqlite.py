@@ -50,7 +50,7 @@ def body_files(path: Path) -> list[Path]:
 
 async def until(is_so: Callable[[], bool]) -> None:
     """Wait for something that a thread does soon."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not is_so():  # noqa: ASYNC110 - a thread does it, and sets no event
             await asyncio.sleep(0.001)
 

@@ -68,7 +68,7 @@ def leave_mail(files: NodeFiles, release: Release) -> dict[int, str]:
             node.wait_for(lambda: count_claimed(files, release) == 2, "two claims")
             for pid in (node.process.pid, *node.worker_pids()):
                 os.kill(pid, signal.SIGKILL)
-            node.process.wait(30)
+            node.process.wait(60)
     return ids
 
 
@@ -169,7 +169,7 @@ class TestMigrations:
         with running(files, environment=newer.environment) as node:
             assert node.stop() == 0
         node = RunningNode(files, environment=last.environment)
-        assert node.process.wait(30) == 2
+        assert node.process.wait(60) == 2
         node.stop()
         (line,) = [line for line in node.lines if "letterlock:" in line]
         assert "a newer release changed it, and this one cannot read it" in line

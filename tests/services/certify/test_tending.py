@@ -177,7 +177,7 @@ async def test_a_lease_is_kept_though_the_store_was_away_for_a_while(
 
     class Waiting(FakeZone):
         async def look(self, name: str) -> PublishedTlsa:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await enough.wait()
             return await super().look(name)
 

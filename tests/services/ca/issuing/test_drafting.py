@@ -80,7 +80,7 @@ class Hanging:
         return ISSUER.key
 
     def sign(self, octets: bytes) -> bytes:
-        self.is_let.wait(30)
+        self.is_let.wait(60)
         return ISSUER.signer.sign(octets)
 
 
