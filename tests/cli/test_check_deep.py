@@ -88,6 +88,7 @@ def find_ids(document: dict[str, Any]) -> set[str]:
 def test_several_domains_as_json(
     config: str, servers: list[Server], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    before, mails = servers[0].seen.connections, [len(each.seen.mails) for each in servers]
     assert check(config, "--json", "good.example", "weak.example", "clear.example") == 1
     captured = capsys.readouterr()
     assert "--deep makes up to 100 connections more to each address, one at a time" in captured.err
@@ -113,8 +114,8 @@ def test_several_domains_as_json(
     assert expected | {"starttls-injection"} <= find_ids(documents["weak.example"])
     assert not expected & find_ids(documents["good.example"])
     assert find_deep(documents["clear.example"]) is None
-    assert servers[0].seen.connections == 3 + good["connections"]
-    assert [server.seen.mails for server in servers] == [[], [], []]
+    assert servers[0].seen.connections == before + 3 + good["connections"]
+    assert [len(each.seen.mails) for each in servers] == mails
     assert DEEP_KEYS.items() <= CHECK_KEYS.items()
 
 
@@ -147,13 +148,14 @@ def test_messages_are_sent_to_ones_own_postmaster_alone(
     config: str, servers: list[Server], capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ("--deep-connections", "8", "--json", "--i-own-this")
+    before = len(servers[0].seen.taken)
     # An address of loopback is one fault that every domain of the tests has.
     assert check(config, *arguments, "good.example") == 1
     captured = capsys.readouterr()
     assert "sends up to 6 test messages to postmaster@good.example" in captured.err
     states = {each["state"] for each in find_deep(json.loads(captured.out))["smuggling"]}
     assert states == {"not taken for the end"}
-    assert len(servers[0].seen.taken) == 6
+    assert len(servers[0].seen.taken) == before + 6
     assert {each.recipients for each in servers[0].seen.taken} == {("postmaster@good.example",)}
     assert check(config, *arguments, "weak.example") == 1
     document = json.loads(capsys.readouterr().out)

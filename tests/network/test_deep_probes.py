@@ -1,8 +1,9 @@
 """Connections that try a server, made to servers that misbehave."""
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 import pytest
@@ -62,6 +63,40 @@ async def test_a_hello_may_come_first_or_after_other_speech() -> None:
         assert isinstance(found, ServerChoice)
         silent = await ask_hello(replace(gate, speech=Speech.IMAP, seconds=0.1), NEW)
         assert isinstance(silent, PutOff)
+
+
+@pytest.mark.parametrize(
+    ("speech", "greeting", "ready"),
+    [
+        (Speech.IMAP, b"* OK hello\r\n", b"a1 OK begin\r\n"),
+        (Speech.POP3, b"+OK hello\r\n", b"+OK begin\r\n"),
+    ],
+)
+async def test_imap_and_pop3_are_asked_behind_their_own_words(
+    speech: Speech, greeting: bytes, ready: bytes
+) -> None:
+    heard = []
+    is_over = asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(greeting)
+        heard.append(await reader.readline())
+        writer.write(ready)
+        heard.append(await reader.readexactly(len(NEW)))
+        writer.write(b"\x15\x03\x01\0\x02\x02\x28")
+        with suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        is_over.set()
+
+    async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        gate = Gate("127.0.0.1", port, "checker.example", 30.0, speech)
+        assert await ask_hello(gate, NEW) == Alerted("handshake_failure")
+        await is_over.wait()
+    assert heard[1] == NEW
 
 
 @pytest.mark.parametrize(

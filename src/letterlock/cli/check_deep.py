@@ -18,7 +18,7 @@ DEFAULT_CONNECTIONS = 100
 
 _DEEP = "hosts[].addresses[].deep"
 DEEP_KEYS = {
-    _DEEP: "only with --deep; null: there was no TLS to look at",
+    _DEEP: "only with --deep, of 8 addresses of a host; null: there was no TLS to look at",
     f"{_DEEP}.connections": "how many were made for it",
     f"{_DEEP}.stopped": "why it ended before all was asked, or null",
     f"{_DEEP}.sni": "the server name that was sent, or null",

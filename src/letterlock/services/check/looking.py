@@ -32,6 +32,8 @@ from letterlock.services.publish.looking import Looker
 MAX_HOSTS = 20
 MAX_ADDRESSES = 20
 """Of one host: somebody else may have put any number there."""
+MAX_DEEP_ADDRESSES = 8
+"""Of one host: each is connected to a hundred times."""
 
 _SENDING = ("spf-", "dkim-", "dmarc-", "ptr-")
 """What is published for one's own sending: it keeps nobody's mail from arriving."""
@@ -138,17 +140,24 @@ class DomainChecker:
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(
-                    self._look_at_address(Door(address.ip, port, sni, speech), address)
+                    self._look_at_address(
+                        Door(address.ip, port, sni, speech),
+                        address,
+                        may_be_deep=number < MAX_DEEP_ADDRESSES,
+                    )
                 )
-                for address in host.addresses[:MAX_ADDRESSES]
+                for number, address in enumerate(host.addresses[:MAX_ADDRESSES])
             ]
         addresses = tuple(task.result() for task in tasks)
         return HostFacts(host.name, host.preference, addresses, published.tlsa)
 
-    async def _look_at_address(self, door: Door, address: HostAddress) -> AddressFacts:
+    async def _look_at_address(
+        self, door: Door, address: HostAddress, *, may_be_deep: bool
+    ) -> AddressFacts:
         probes = await self.asker.ask(door)
         state, deep = _find_state(probes), None
-        if self.deep is not None and probes[0].is_starttls_offered and not has_blocked(probes):
+        has_tls = probes[0].is_starttls_offered and not has_blocked(probes)
+        if self.deep is not None and may_be_deep and has_tls:
             deep = await self.deep.look(door)
         return AddressFacts(address.ip, address.security, state, probes, probes[0].detail, deep)
 
