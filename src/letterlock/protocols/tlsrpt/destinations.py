@@ -102,7 +102,9 @@ def _parse_host(text: str) -> str:
 
 
 def _parse_host_name(text: str) -> Domain | str:
-    try:
-        return str(ip_address(text))
-    except ValueError:
-        return parse_domain(text)
+    if ":" in text or text[-1:].isdigit():
+        try:
+            return str(ip_address(text))
+        except ValueError:
+            pass
+    return parse_domain(text)

@@ -22,7 +22,6 @@ from letterlock.protocols.tlsrpt.limits import (
 from letterlock.protocols.tlsrpt.mail import (
     GZIP_TYPE,
     JSON_TYPE,
-    find_mail_header,
     find_report_domain,
     find_submitter,
 )
@@ -30,6 +29,7 @@ from letterlock.protocols.tlsrpt.reading import parse_report
 from letterlock.protocols.tlsrpt.repairs import show
 from letterlock.protocols.tlsrpt.report import Fault, ReadReport, Report, ReportError
 from letterlock.protocols.tlsrpt.unpacking import Unpacked, is_packed, unpack
+from letterlock.protocols.tlsrpt.usual_mail import find_usual_part
 
 Found = ReadReport | ReportError
 
@@ -109,10 +109,13 @@ class _Reading:
             read = parse_report(octets)
         except ReportError as error:
             return error
-        return msgspec.structs.replace(read, repairs=(*notes, *more, *read.repairs))
+        return _add_notes(read, (*notes, *more))
 
     def read_mail(self, mail: bytes) -> list[Found]:
         """Read a mail's reports. Raises ReportError where there is none."""
+        usual = find_usual_part(mail)
+        if usual is not None:
+            return list(self._read_part(usual, _Sign.BY_TYPE))
         types, signs = [], []
         for part in find_parts(mail):
             types.append(part.media_type or "unknown")
@@ -138,7 +141,7 @@ class _Reading:
             found = [error]
         for each in found:
             if isinstance(each, ReadReport):
-                yield _add_notes(each, _judge_mail(part, each.report))
+                yield _add_notes(each, tuple(_judge_mail(part, each.report)))
             elif sign is not _Sign.MAY_BE:
                 yield each
 
@@ -187,7 +190,7 @@ def _judge_mail(part: Part, report: Report) -> Iterator[str]:
         yield f"mail: the report is in {around[-1].value}, not in multipart/report"
     elif (kind := around[-1].parameters.get("report-type", "").lower()) != "tlsrpt":
         yield f"mail: its report-type is {show(kind) if kind else 'missing'}, not tlsrpt"
-    header = find_mail_header(part.whole, part.message)
+    header = part.message_header
     if find_report_domain(header) is None:
         yield "mail: TLS-Report-Domain is missing, or no domain"
     submitter = find_submitter(header)
@@ -205,5 +208,7 @@ def _find_types_around(part: Part) -> Sequence[ParameterizedValue]:
     return part.outer_types[len(types) - types[::-1].index("message/rfc822") :]
 
 
-def _add_notes(read: ReadReport, notes: Iterator[str]) -> ReadReport:
+def _add_notes(read: ReadReport, notes: tuple[str, ...]) -> ReadReport:
+    if not notes:
+        return read
     return msgspec.structs.replace(read, repairs=(*notes, *read.repairs))

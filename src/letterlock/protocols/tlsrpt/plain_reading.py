@@ -5,6 +5,7 @@ RFC 8460 §4.4. Most reports are, and large ones must not take long. What this f
 """
 
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Annotated, Literal
 
 from msgspec import Meta, MsgspecError, Struct
@@ -22,6 +23,16 @@ from letterlock.protocols.tlsrpt.report import MAX_COUNT, FailureDetails, Policy
 from letterlock.protocols.tlsrpt.result_types import ResultType
 
 _RESULT_TYPES = frozenset(ResultType)
+_HOST = attrgetter("receiving_mx_hostname")
+_Column = tuple[Callable[[FailureDetails], str | None], Callable[[str], Taken] | None]
+_COLUMNS: tuple[_Column, ...] = (
+    (attrgetter("sending_mta_ip"), take_address),
+    (attrgetter("receiving_ip"), take_address),
+    (attrgetter("additional_information"), take_uri),
+    (attrgetter("receiving_mx_helo"), None),
+    (attrgetter("reason_code"), None),
+)
+"""The texts of failures, each with what may repair it; beside them is the host's name."""
 _Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 
 
@@ -152,27 +163,19 @@ def _count_failure_strings(failures: tuple[FailureDetails, ...], names: Names) -
     is_known = _RESULT_TYPES.issuperset([each.result_type for each in failures])
     if not is_known or min(counts) < 0 or max(counts) > MAX_COUNT:
         raise _NotPlain
-    strings = 3 * len(failures)
-    hosts = [each.receiving_mx_hostname for each in failures]
-    senders = [each.sending_mta_ip for each in failures]
-    receivers = [each.receiving_ip for each in failures]
-    links = [each.additional_information for each in failures]
-    helos = [each.receiving_mx_helo for each in failures]
-    reasons = [each.reason_code for each in failures]
-    missing = 0
-    for column in (hosts, senders, receivers, links, helos, reasons):
-        missing += column.count(None)
-    _require_each(names.take_host, hosts)
-    _require_each(take_address, senders)
-    _require_each(take_address, receivers)
-    _require_each(take_uri, links)
-    return strings + 2 * (6 * len(failures) - missing)
+    told = 0
+    columns: tuple[_Column, ...] = (*_COLUMNS, (_HOST, names.take_host))
+    for read, take in columns:
+        column = [text for text in map(read, failures) if text is not None]
+        told += len(column)
+        if take is not None and column:
+            _require_each(take, column)
+    return 3 * len(failures) + 2 * told
 
 
-def _require_each(take: Callable[[str], Taken], column: Iterable[str | None]) -> None:
+def _require_each(take: Callable[[str], Taken], column: Iterable[str]) -> None:
     """Raise _NotPlain where a value of a column would be repaired."""
     for text in set(column):
-        if text is not None:
-            found, why = take(text)
-            if why is not None or found != text:
-                raise _NotPlain
+        found, why = take(text)
+        if why is not None or found != text:
+            raise _NotPlain

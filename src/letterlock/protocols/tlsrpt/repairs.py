@@ -177,6 +177,8 @@ class Names:
 
     def take_pattern(self, text: str) -> Taken:
         """Take a pattern of MX host names (RFC 8461 §4.1); what is none is kept."""
+        if len(text) <= MAX_DOMAIN_OCTETS and _HOST.match(text.removeprefix("*.")):
+            return text, None
         bare = _AROUND_PATTERN.sub("", text).rstrip(_BEHIND_PATTERN)
         why = None if bare == text else "more than the pattern: left out"
         host, other_why = self.take_host(bare.removeprefix("*."))

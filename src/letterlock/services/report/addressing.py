@@ -58,6 +58,8 @@ class Addressing:
     async def find_told(self, day: DayReports, topic: Topic, wanted: Wanted) -> frozenset[Topic]:
         """Find the guests of a host that hear of their sessions at all its places themselves."""
         guests = day.list_guests(topic)[:_MAX_GUESTS]
+        if not guests:
+            return frozenset()
         async with asyncio.TaskGroup() as tasks:
             asked = {guest: tasks.create_task(self.find(guest)) for guest in guests}
         return frozenset(
