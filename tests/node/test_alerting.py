@@ -10,14 +10,21 @@ import pytest
 from letterlock.base.config.sections import Config
 from letterlock.network.server_certificates import ServerCertificates
 from letterlock.node import alerting
-from letterlock.node.alerting import AlertParts, AlertService, find_watched_domains
+from letterlock.node.alerting import (
+    AlertParts,
+    AlertService,
+    find_watched_domains,
+    make_alert_stores,
+)
 from letterlock.services.redirect.tables import NO_TABLES
+from letterlock.storage.alerts import AlertState
 from tests.fakes import FakeClock, FakeLog
 from tests.journeys.running_node import PATIENCE
 from tests.network.certificates import NOW, authority, make_chooser
 from tests.node.test_report_sources import load
 from tests.services.alert.outbox import FakeOutbox
 from tests.services.report.scene import NotingLog
+from tests.storage.postgres_server import PostgresServer
 
 ENDED = authority().issue(("mx.example.org",), now=NOW)
 """By the clock of the tests it is far from its end; moved ahead, that is over."""
@@ -105,6 +112,24 @@ def test_who_is_told(tmp_path: Path, settings: str, ways: list[str]) -> None:
     service = make(load_alerts(tmp_path, settings), FakeOutbox(), FakeLog(), None)
     assert [each.name for each in service._list_tellers()] == ways
     assert service._list_used() == ()
+
+
+@pytest.mark.peer("postgresql")
+async def test_nodes_that_share_a_database_share_their_alerts(
+    tmp_path: Path, postgres: PostgresServer
+) -> None:
+    url = postgres.create_schema()
+    config = load_alerts(tmp_path, f'[queue]\nengine = "postgres"\nurl = "{url}"')
+    one, two = (make_alert_stores(config, name, FakeClock()) for name in ("one", "two"))
+    for stores in (one, two):
+        await stores.alerts.open()
+    assert await one.alerts.save(0, AlertState())
+    assert (await two.alerts.load()).version == 1
+    assert await two.received.list_unproved(FakeClock().now(), limit=1) == []
+    assert await two.own.list_planned_days("queue") == []
+    assert await two.served.list_served(config.hostname, FakeClock().now()) == []
+    for stores in (one, two):
+        await stores.alerts.close()
 
 
 def test_our_domains_and_mx_hosts_are_watched_unless_others_are_named(tmp_path: Path) -> None:

@@ -116,6 +116,9 @@ async def test_what_begins_is_told_by_each_way_and_logged(desk: Desk) -> None:
     await alerting.look_around()
     assert len(mail.told) == len(command.told) == 1
     assert desk.store.kept.state.notices == ()
+    version = desk.store.kept.version
+    await alerting.look_around()
+    assert desk.store.kept.version == version
     assert desk.log.texts == ["alert began: A2: example.org: tlsa-invalid mx.example.org"]
 
 

@@ -62,6 +62,8 @@ def test_starttls_that_was_there_before_is_a_downgrade() -> None:
         "met the policy before, first on 2026-04-25"
         in (find(kept(5), gone).conditions[0].text.evidence[-1])
     )
+    the_same_day = failing(1, "starttls-not-supported", successful=5)
+    assert name_all(find(the_same_day)) == [f"A5 sts starttls-not-supported {MX}"]
     nobody_had_it = [kept(5, "other.example"), kept(5, type="tlsa"), gone]
     assert name_all(find(*nobody_had_it)) == [f"A5 sts starttls-not-supported {MX}"]
 
