@@ -82,10 +82,11 @@ class Keys:
         self.keyring = Keyring(PLAN, DkimKeyFiles(folder), self.clock, FakeLog())
         self.publish()
 
-    def publish(self, services: str = "") -> None:
+    def publish(self, services: str = "", flags: str = "t=s") -> None:
         """Publish all, with an `s=` if there is one."""
         for key in self.keyring.find(OURS):
-            record = key.record + (f"; s={services}" if services else "")
+            assert "t=s" in key.record
+            record = key.record.replace("t=s", flags) + (f"; s={services}" if services else "")
             self.resolver.set(f"{key.selector}._domainkey.{OURS}", "TXT", record.encode())
 
     def withdraw(self) -> None:
@@ -173,6 +174,16 @@ async def test_a_key_that_is_not_for_reports_is_of_no_use(
     written = await ours.write()
     assert isinstance(written, bytes if fault is None else str)
     assert fault is None or str(written).startswith(fault)
+
+
+@pytest.mark.parametrize("flags", ["t=y", "t=s:y"])
+async def test_a_key_that_is_only_for_tests_is_of_no_use(flags: str, keys: Path) -> None:
+    """RFC 6376 §3.6.1 (t=y): mail is taken as if it were not signed; rule 202."""
+    ours = Keys(keys)
+    ours.publish(flags=flags)
+    written = await ours.write()
+    assert isinstance(written, str)
+    assert "s1: its key is only for tests (t=y)" in written
 
 
 async def test_a_mail_that_nobody_would_read_is_not_sent(keys: Path, tmp_path: Path) -> None:

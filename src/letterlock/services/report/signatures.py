@@ -1,8 +1,9 @@
 """Whether recipients will take a report's signature: it is verified by what is published.
 
 RFC 8460 §3: what has no valid signature of the reporting domain must be ignored, and the key must
-be good for `tlsrpt` where it says what it is good for (`s=`, RFC 6376 §3.6.1). A report that nobody
-would read is not sent: it waits, and the reason says what to publish.
+be good for `tlsrpt` where it says what it is good for (`s=`, RFC 6376 §3.6.1), and not be one for
+tests (`t=y`). A report that nobody would read is not sent: it waits, and the reason says what to
+publish.
 """
 
 from datetime import datetime, timedelta
@@ -42,7 +43,7 @@ class SignatureCheck:
         verifier.receive(body)
         results = verifier.finish(await find_dkim_keys(self._resolver, verifier.key_names))
         if not any(map(self._is_good, results)):
-            found = "; ".join(f"{each.selector}: {each.reason}" for each in results)
+            found = "; ".join(f"{each.selector}: {_describe(each)}" for each in results)
             return f"no key of {self._domain} that is published is good for it: {found}"
         self._good_until = now + TRUSTED_FOR
         return None
@@ -50,4 +51,9 @@ class SignatureCheck:
     def _is_good(self, result: SignatureResult) -> bool:
         """RFC 8460 §5.3: the submitter, whose name the mail bears, is the one who signs."""
         is_ours = self._domain == result.domain or self._domain.endswith(f".{result.domain}")
-        return is_ours and result.result is DkimResult.PASS
+        # RFC 6376 §3.6.1: while a key is tested, mail is taken as if it were not signed by it.
+        return is_ours and result.result is DkimResult.PASS and not result.is_testing
+
+
+def _describe(result: SignatureResult) -> str:
+    return "its key is only for tests (t=y)" if result.is_testing else result.reason
