@@ -141,12 +141,16 @@ def summarize_deep(deep: Document) -> str:
 
 
 def list_deep_rows(host: Document) -> Iterator[tuple[str, str, str]]:
-    """Give rows for each address that was looked at deeply: the address, what, and what of it."""
+    """Give rows for each address that was looked at deeply: it, what was asked, and the answer.
+
+    The address stands in its first row alone.
+    """
     for address in host["addresses"]:
         deep = address.get("deep")
         if deep is not None:
             place = f"{host['name'] or 'the domain itself'} {address['ip']}"
-            yield from ((place, what, text) for what, text in _list_parts(deep))
+            for number, (what, text) in enumerate(_list_parts(deep)):
+                yield ("" if number else place), what, text
 
 
 def _list_parts(deep: Document) -> Iterator[tuple[str, str]]:

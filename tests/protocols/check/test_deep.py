@@ -48,6 +48,7 @@ HOST = "mx.example.org"
 RSA, RSA_3DES = "TLS_RSA_WITH_AES_128_CBC_SHA", "TLS_RSA_WITH_3DES_EDE_CBC_SHA"
 DHE = "TLS_DHE_RSA_WITH_AES_128_CBC_SHA"
 RC4, EXPORT = "TLS_RSA_WITH_RC4_128_SHA", "TLS_RSA_EXPORT_WITH_RC4_40_MD5"
+ANONYMOUS_DH = "TLS_DH_anon_WITH_AES_128_CBC_SHA"
 ANONYMOUS, NULL = "TLS_ECDH_anon_WITH_AES_128_CBC_SHA", "TLS_RSA_WITH_NULL_SHA"
 GOOD = SimulatedTls()
 NEVER = dict.fromkeys(VERSIONS, Offered.NO)
@@ -213,6 +214,10 @@ BEHAVIOURS: dict[str, tuple[SimulatedTls, dict[str, str]]] = {
     "a prime that is broken": (
         replace(CURVES, suites=(AES_128, ECDHE, DHE), dh_bits=1024),
         {"weak-diffie-hellman": "warning"},
+    ),
+    "a small prime of an anonymous suite, as OpenSSL has it": (
+        replace(CURVES, suites=(AES_128, ECDHE, ANONYMOUS_DH), dh_bits=1024),
+        {"anonymous-suites": "info"},
     ),
     "a good prime": (replace(CURVES, suites=(AES_128, ECDHE, DHE)), {}),
     "the client's order": (

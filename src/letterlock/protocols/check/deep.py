@@ -116,8 +116,17 @@ class DeepTls:
 
     @property
     def dh_bits(self) -> int | None:
-        """The smallest prime that was seen; None: there was none."""
-        return min((each.dh_bits for each in self.suites if each.dh_bits is not None), default=None)
+        """The smallest prime that was seen; None: there was none.
+
+        Those of anonymous suites do not count: there anybody can be in the middle as it is, and
+        OpenSSL takes 1024 bits for them without being asked.
+        """
+        sizes = (
+            each.dh_bits
+            for each in self.suites
+            if Weakness.ANONYMOUS not in find_weaknesses(each.suite)
+        )
+        return min((bits for bits in sizes if bits is not None), default=None)
 
     def find(self, version: int) -> Offered:
         """Give whether it takes a version."""
