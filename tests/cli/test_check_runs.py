@@ -240,6 +240,21 @@ def test_who_put_us_off_is_asked_again_at_the_end(
     assert lab.count()[3] - before[3] == 3
 
 
+def test_who_has_no_home_is_told_what_to_do(
+    config: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setattr(Path, "home", fail)
+    asked = ["check", "--config", config, *QUICK, "d0.example"]
+    assert main([*asked, "d1.example"]) == 1
+    assert "let XDG_STATE_HOME name a folder" in capsys.readouterr().err
+    assert main([*asked, "--diff"]) == 3
+    assert main([*asked, "--watch"]) == 3
+
+
 def test_where_nothing_can_be_kept_the_run_is_done_all_the_same(
     config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

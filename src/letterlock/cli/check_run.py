@@ -50,7 +50,13 @@ def run_options(command: Decorated) -> Decorated:
 
 def find_state_folder() -> Path:
     """Give the folder for what checks keep from one run to the next."""
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    state = os.environ.get("XDG_STATE_HOME")
+    if not state:
+        try:
+            state = str(Path.home() / ".local" / "state")
+        except RuntimeError:
+            text = "this user has no home: let XDG_STATE_HOME name a folder for what is kept"
+            raise CommandFailed(text) from None
     return Path(state) / "letterlock" / "check"
 
 
@@ -63,7 +69,7 @@ class KeptRun:
     def __init__(self, asked: Sequence["Asked"], options: Sequence[object], clock: "Clock") -> None:
         self._asked = asked
         self._clock = clock
-        self._path = find_state_folder() / "runs" / f"{_digest(asked, options)}.jsonl"
+        self._name = f"{_digest(asked, options)}.jsonl"
         self._progress: CheckProgress | None = None
 
     def begin(self, tell: Callable[[Document], None], *, is_resumed: bool) -> list["Asked"]:
@@ -104,14 +110,17 @@ class KeptRun:
 
     def _open(self, *, is_resumed: bool) -> "CheckProgress | None":
         from letterlock.storage.check_progress import CheckProgress  # noqa: PLC0415 - lazy, for -h
+        from letterlock.storage.durable import describe  # noqa: PLC0415 - as above
 
-        progress = CheckProgress(self._path)
         try:
+            progress = CheckProgress(find_state_folder() / "runs" / self._name)
             if progress.open():
                 return progress
             reason = "another run over the same domains is at it"
+        except CommandFailed as failed:
+            reason = str(failed)
         except OSError as error:
-            reason = f"{self._path}: {error.strerror or error}"
+            reason = describe(error)
         if is_resumed:
             raise CommandFailed(f"--resume: {reason}")
         _note(f"it cannot be gone on with this run, should it be ended: {reason}")

@@ -127,10 +127,45 @@ def test_what_was_hidden_and_is_gone_ends_once_it_can_be_seen() -> None:
     ]
 
 
-def test_lookups_that_failed_end_nothing() -> None:
+FAILED = "TXT of _mta-sts.example.org: no answer"
+
+
+def test_lookups_that_failed_end_nothing_and_that_is_told() -> None:
     first = look(finding("mta-sts-short", "example.org"))
-    failed = look(undecided=["TXT _mta-sts.example.org"])
-    assert watch(first, failed, failed, failed) == [[]] * 4
+    failed = look(undecided=[FAILED])
+    assert watch(first, failed, first, failed, failed, failed, first, first) == [
+        [],
+        [],
+        [],
+        [],
+        ["begins lookup-failed None>notice"],
+        [],
+        [],
+        ["ends lookup-failed notice>None"],
+    ]
+    rules = Rules(2, frozenset({"lookup-failed"}))
+    assert watch(first, failed, failed, failed, rules=rules) == [[]] * 4
+
+
+def test_lookups_that_never_were_answered_hide_nothing() -> None:
+    """Behind many a firewall the servers of a zone cannot be asked."""
+    blind = look(finding(EXPIRED), undecided=[FAILED])
+    gone_blind = look(undecided=["TXT of _mta-sts.example.org: refused"])
+    assert watch(blind, blind, gone_blind, gone_blind) == [
+        [],
+        [],
+        [],
+        [f"ends {EXPIRED} warning>None"],
+    ]
+    # Once they were, they are missed.
+    assert watch(blind, blind, look(), look(), blind, blind)[-1] == [
+        f"begins {EXPIRED} None>warning",
+        "begins lookup-failed None>notice",
+    ]
+
+
+def test_with_nowhere_to_go_nothing_ends() -> None:
+    first = look(finding("mta-sts-short", "example.org"))
     nowhere = look(finding("no-route", "example.org", "critical"), no_route="no answer")
     assert watch(first, nowhere, nowhere)[-1] == ["begins no-route None>critical"]
 
@@ -167,7 +202,7 @@ def test_what_is_only_good_to_know_and_what_is_silenced_is_not_told() -> None:
     # What is silenced later does not end by that.
     watched, _ = observe(Watched(), known, Rules(1), "0")
     assert len(watched.findings or ()) == 1
-    for later in (look(), known, look(undecided=["x"])):
+    for later in (look(), known, look(no_route="x")):
         silenced, changes = observe(watched, later, rules, "1")
         assert (silenced.findings, changes) == ((), ())
 

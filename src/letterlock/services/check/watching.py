@@ -2,7 +2,8 @@
 
 A difference counts when it was seen in so many looks in a row: one probe that was lost is none.
 What a look did not see (a host that did not answer, a lookup that failed) has not ended, and a
-verdict that cannot be told has not changed. The comparing is that of `comparing`.
+verdict that cannot be told has not changed. Lookups that never were answered from here, as behind
+many a firewall, hide nothing. The comparing is that of `comparing`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,8 @@ FINDING_PARTS = ("id", "severity", "where", "evidence", "fix")
 Document = Mapping[str, Any]
 
 UNDECIDABLE = "undecidable"
+LOOKUP_FAILED = "lookup-failed"
+"""The id of what is told where a lookup is not answered any more: what hangs on it is not seen."""
 _UNSEEN = frozenset({State.BLOCKED, State.UNREACHABLE, State.NOT_TESTED})
 _VERDICT_SEVERITIES = {
     "defer": Severity.CRITICAL,
@@ -67,13 +70,15 @@ class Watched:
     """What is known of a domain: what was told last, and what waits to be seen more often.
 
     `findings` and `verdicts` are as in its documents; None: it was not looked at well enough yet.
-    `waiting`: what was seen otherwise (None: not at all), and how many times in a row.
+    `waiting`: what was seen otherwise (None: not at all), and how many times in a row. `blind`:
+    lookups that have not been answered yet.
     """
 
     findings: tuple[dict[str, str], ...] | None = None
     verdicts: tuple[dict[str, str], ...] = ()
     waiting: dict[Key, tuple[str | None, int]] = field(default_factory=dict)
     looks: int = 0
+    blind: tuple[str, ...] = ()
 
     @property
     def is_settled(self) -> bool:
@@ -98,13 +103,16 @@ def observe(
     """
     if watched.findings is None:
         looks = watched.looks + 1
-        if looks < rules.times and (_list_unseen(document) or _is_partial(document)):
+        blind = tuple(_list_unanswered(document))
+        if looks < rules.times and (_list_unseen(document) or blind or document["no_route"]):
             return Watched(looks=looks), ()
-        seen = _reduce(Watched(findings=()), document, rules)
-        return Watched(tuple(seen["findings"]), tuple(seen["verdicts"])), ()
+        seen = _reduce(Watched(findings=(), blind=blind), document, rules)
+        return Watched(tuple(seen["findings"]), tuple(seen["verdicts"]), blind=blind), ()
     # What was told and is silenced now goes without a word.
     findings = tuple(each for each in watched.findings if each["id"] not in rules.silent)
-    watched = replace(watched, findings=findings)
+    unanswered = _list_unanswered(document)
+    blind = tuple(each for each in watched.blind if each in unanswered)
+    watched = replace(watched, findings=findings, blind=blind)
     seen = _reduce(watched, document, rules)
     told = {"findings": list(findings), "verdicts": list(watched.verdicts)}
     waiting, changes = {}, []
@@ -123,6 +131,7 @@ def observe(
         tuple(_settle(told["findings"], seen["findings"], confirmed, _finding_key)),
         tuple(_settle(told["verdicts"], seen["verdicts"], confirmed, _verdict_key)),
         waiting,
+        blind=blind,
     ), tuple(changes)
 
 
@@ -156,10 +165,19 @@ def _reduce(watched: Watched, document: Document, rules: Rules) -> dict[str, lis
         for each in document["findings"]
         if _is_told_of(each) and each["id"] not in rules.silent
     ]
+    lost = {
+        subject: text
+        for subject, text in _list_unanswered(document).items()
+        if subject not in watched.blind
+    }
+    if LOOKUP_FAILED not in rules.silent:
+        findings += [_describe_lost(subject, text) for subject, text in lost.items()]
     keys = {_finding_key(each) for each in findings}
+    is_partial = bool(lost) or document["no_route"] is not None
     unseen = _list_unseen(document)
     for each in watched.findings or ():
-        is_hidden = _is_partial(document) or any(_hides(place, each) for place in unseen)
+        is_hidden = is_partial and each["id"] != LOOKUP_FAILED
+        is_hidden |= any(_hides(place, each) for place in unseen)
         if is_hidden and _finding_key(each) not in keys:
             findings.append(each)
     known = {each["sender"]: each["outcome"] for each in watched.verdicts}
@@ -196,9 +214,15 @@ def _hides(place: Place, finding: Document) -> bool:
     return where in {address, host} or where.startswith(f"{address} ")
 
 
-def _is_partial(document: Document) -> bool:
-    """Say if lookups failed: then nothing has ended."""
-    return bool(document["undecided"]) or document["no_route"] is not None
+def _list_unanswered(document: Document) -> dict[str, str]:
+    """Give what was looked up in vain, and why."""
+    return {text.partition(": ")[0]: text for text in document["undecided"]}
+
+
+def _describe_lost(subject: str, text: str) -> dict[str, str]:
+    severity, evidence = str(Severity.NOTICE), text.partition(": ")[2]
+    parts = (LOOKUP_FAILED, severity, subject, evidence, "")
+    return dict(zip(FINDING_PARTS, parts, strict=True))
 
 
 def _list_changes(
