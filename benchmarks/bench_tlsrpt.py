@@ -2,7 +2,8 @@
 
 Then a Postfix's sessions counted a second, and what a burst of them loses (`datagrams`); and how
 long a day's reports to 10,000 domains take (`own_reports`). At last reports of others: kept a
-second, and one domain's added up among a million (`received_reports`).
+second, and one domain's added up among a million (`received_reports`); and posted over HTTPS
+(`posted_reports`).
 
 Seconds are of the CPU, on one core; both sides read the same mail in turn, round by round. No
 signature is looked at, by either.
@@ -22,6 +23,7 @@ from statistics import median
 
 from benchmarks.datagrams import measure as measure_datagrams
 from benchmarks.own_reports import measure as measure_own_reports
+from benchmarks.posted_reports import measure as measure_posted
 from benchmarks.received_reports import measure as measure_received
 from letterlock.protocols.tlsrpt.finding import read_file
 from letterlock.protocols.tlsrpt.reading import parse_report
@@ -69,7 +71,7 @@ def main() -> None:
             print(_run(contest, options.rounds, rival))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(f"the most memory that this process had: {peak} MiB")
-    for measure in (measure_datagrams, measure_own_reports, measure_received):
+    for measure in (measure_datagrams, measure_own_reports, measure_received, measure_posted):
         for line in measure():
             print(line)
 

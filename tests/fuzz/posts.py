@@ -9,7 +9,7 @@ import h11
 
 from letterlock.base.domains import Domain
 from letterlock.network.http_server import HttpAsked
-from letterlock.network.post_server import NOT_FOUND, PostAnswer, Posts, Room, take_posts
+from letterlock.network.post_server import NOT_FOUND, PostAnswer, Posts, Room, TakeBody, take_posts
 from letterlock.network.tls import TlsDriver
 from letterlock.protocols.http.posts import Event, PostFault, PostHead, PostReader, parse_head
 from letterlock.services.intake.post_paths import PostPaths, make_path, take_keys
@@ -73,12 +73,11 @@ def _check_by_h11(wire: bytes, head: PostHead, body: bytes) -> None:
 class _Taker:
     """Takes what is posted to one path, and says how long it was."""
 
-    def judge(self, asked: HttpAsked, head: PostHead, client: str) -> PostAnswer | None:
+    def begin(self, asked: HttpAsked, head: PostHead, client: str) -> PostAnswer | TakeBody:
         del head, client
-        return None if _PATHS.find(asked.path) else NOT_FOUND
+        return self._take if _PATHS.find(asked.path) else NOT_FOUND
 
-    async def take(self, asked: HttpAsked, head: PostHead, body: bytes, client: str) -> PostAnswer:
-        del asked, head, client
+    async def _take(self, body: bytes) -> PostAnswer:
         return PostAnswer(HTTPStatus.OK, f"{body!r}\r\n\0\x1b", 5)
 
 

@@ -21,6 +21,7 @@ from letterlock.network.post_server import (
     PostAnswer,
     Posts,
     Room,
+    TakeBody,
     take_posts,
 )
 from letterlock.network.wire import Wire
@@ -44,16 +45,14 @@ class Taker:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    def judge(self, asked: HttpAsked, head: PostHead, client: str) -> PostAnswer | None:
-        del head, client
-        return None if asked.path == "/it" else NOT_FOUND
+    def begin(self, asked: HttpAsked, head: PostHead, client: str) -> PostAnswer | TakeBody:
+        async def take(body: bytes) -> PostAnswer:
+            self.taken.append((client, head.media_type, body))
+            self.begun.set()
+            await self.gate.wait()
+            return self.answer
 
-    async def take(self, asked: HttpAsked, head: PostHead, body: bytes, client: str) -> PostAnswer:
-        del asked
-        self.taken.append((client, head.media_type, body))
-        self.begun.set()
-        await self.gate.wait()
-        return self.answer
+        return take if asked.path == "/it" else NOT_FOUND
 
 
 @asynccontextmanager

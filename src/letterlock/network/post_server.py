@@ -6,6 +6,7 @@ a request is said again in an answer. Connections, their number and TLS are `net
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from email.utils import format_datetime
 from http import HTTPStatus
@@ -50,14 +51,15 @@ _TOO_SLOW = PostAnswer(HTTPStatus.REQUEST_TIMEOUT, "it takes too long to come")
 _BAD_TARGET = PostAnswer(HTTPStatus.BAD_REQUEST, "the request's target or host is malformed")
 
 
+TakeBody = Callable[[bytes], Awaitable[PostAnswer]]
+"""Makes of a body what is made of it, and says so. Raises nothing."""
+
+
 class Taker(Protocol):
     """Says who may post what."""
 
-    def judge(self, asked: HttpAsked, head: PostHead, client: str) -> PostAnswer | None:
-        """Refuse a request before its body is read; None: it may come."""
-
-    async def take(self, asked: HttpAsked, head: PostHead, body: bytes, client: str) -> PostAnswer:
-        """Make of a request what is made of it, and say so. Raises nothing."""
+    def begin(self, asked: HttpAsked, head: PostHead, client: str) -> PostAnswer | TakeBody:
+        """Refuse a request before its body is read, or give what takes that."""
 
 
 class Room:
@@ -140,18 +142,17 @@ class _Conversation:
 
     async def _take(self, head: PostHead) -> tuple[PostAnswer, bool] | None:
         """Give the answer to a request, and if another may come; None: the client went away."""
-        taker = self._posts.taker
         asked = find_asked(head.target.encode("ascii"), head.host.encode("latin-1"))
         if asked is None:
             return _BAD_TARGET, False
-        refused = taker.judge(asked, head, self._client)
-        if refused is not None:
-            return refused, False
+        begun = self._posts.taker.begin(asked, head, self._client)
+        if isinstance(begun, PostAnswer):
+            return begun, False
         if head.has_expectation and await self._wire.write(_CONTINUE, ANSWER_SECONDS):
             return None
         body = await self._wait(_find_end(BODY_SECONDS))
         if isinstance(body, bytes):
-            answer = await taker.take(asked, head, body, self._client)
+            answer = await begun(body)
             self.free_room()
             return answer, not head.is_last
         refused = _explain(body)

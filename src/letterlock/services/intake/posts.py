@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from http import HTTPStatus
 
 from letterlock.base.client_keys import client_key
@@ -16,7 +17,7 @@ from letterlock.base.clock import Clock
 from letterlock.base.domains import Domain
 from letterlock.base.log import Log, Service, make_value
 from letterlock.network.http_server import HttpAsked
-from letterlock.network.post_server import NOT_FOUND, PostAnswer
+from letterlock.network.post_server import NOT_FOUND, PostAnswer, TakeBody
 from letterlock.protocols.http.posts import PostHead
 from letterlock.protocols.tlsrpt.finding import Found, read_file
 from letterlock.protocols.tlsrpt.mail import GZIP_TYPE, JSON_TYPE
@@ -71,7 +72,7 @@ class PostIntake:
         self._reading = asyncio.Lock()
         self._fault = ""
 
-    def judge(self, asked: HttpAsked, head: PostHead, client: str) -> PostAnswer | None:
+    def begin(self, asked: HttpAsked, head: PostHead, client: str) -> PostAnswer | TakeBody:
         domain = self._rules.paths.find(asked.path)
         if domain is None:
             return NOT_FOUND
@@ -83,14 +84,15 @@ class PostIntake:
             status = HTTPStatus.TOO_MANY_REQUESTS
             return PostAnswer(status, f"too many reports; come again in {wait} seconds", wait)
         self._take(key, domain, 1)
-        return None
+        return partial(self._take_body, domain, head, client)
 
-    async def take(self, asked: HttpAsked, head: PostHead, body: bytes, client: str) -> PostAnswer:
-        domain = self._rules.paths.find(asked.path)
-        assert domain is not None
+    async def _take_body(
+        self, domain: Domain, head: PostHead, client: str, body: bytes
+    ) -> PostAnswer:
         found = await self._read(body)
         more = sum(len(each.raw) for each in found if isinstance(each, ReadReport)) // OCTETS_OF_ONE
-        self._take(client_key(client), domain, more)
+        if more:
+            self._take(client_key(client), domain, more)
         now = self._clock.now()
         reports = list(_make_reports(found, head, now))
         refused = _find_unreadable(found) or self._find_foreign(reports, domain, now)
@@ -117,9 +119,8 @@ class PostIntake:
             return await asyncio.to_thread(read_file, body)
 
     def _take(self, client: str, domain: Domain, count: int) -> None:
-        if count:
-            self._clients.take(client, count)
-            self._domains.take(domain, count)
+        self._clients.take(client, count)
+        self._domains.take(domain, count)
 
     def _find_foreign(
         self, reports: Sequence[ReceivedReport], domain: Domain, now: datetime
