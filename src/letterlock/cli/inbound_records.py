@@ -42,6 +42,7 @@ def records(config_path: Path | None, *, as_json: bool) -> None:
     ]
     if not web:
         notes.append("sts and the page: none, since inbound.listen_https is not set")
+    notes.append("the zone must be signed (DNSSEC), or no sender looks at the TLSA record")
     notes.append(f"inbound.certificates must have the names {', '.join(names.certified)}")
     notes.append(f"they must not have the names {', '.join(names.uncertified)}")
     planned = plan_records(names, offered, [ip_address(each) for each in web])

@@ -22,6 +22,9 @@ def find_inbound_conflicts(config: Config) -> Iterator[Conflict]:
     for key in ("certificates", "listen"):
         if not getattr(section, key):
             yield Conflict(("inbound", "domain"), f"needs {key}", (("inbound", key), *others))
+    if not config.send.enabled:
+        text = "needs it on: what was seen is told by a mail that is dropped"
+        yield Conflict(("send", "enabled"), text, others)
     yield from _check_places(config)
 
 

@@ -225,9 +225,7 @@ def _ask_verifying(outcomes: dict[Case, Outcome]) -> Answered:
 def _ask_dane(outcomes: dict[Case, Outcome]) -> Answered:
     question = Question.DANE
     if outcomes[Case.BAD_TLSA] in _TAKEN:
-        text = (
-            "mail came to the host whose TLSA record, in a zone that is signed, is of another key"
-        )
+        text = "mail came to the host whose TLSA record is of another key (if its zone is signed)"
         return Answered(question, Answer.NO, text)
     # The good host has a certificate that is as good: nothing but the record keeps mail away.
     # RFC 7672 §8.1: a sender that keeps to TLSA records names the host, so REFUSED is told.
