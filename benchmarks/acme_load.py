@@ -308,8 +308,20 @@ def _encode(octets: bytes) -> str:
     return urlsafe_b64encode(octets).rstrip(b"=").decode()
 
 
-if __name__ == "__main__":
+def main(words: str) -> str:
+    """Run a load; gives its figures. Raises SystemExit with one line for what did not come."""
     try:
-        print(json.dumps(asdict(asyncio.run(run(Load(**json.loads(sys.argv[1])))))))
-    except* (LoadError, TimeoutError) as failures:
-        sys.exit(repr(failures.exceptions[0]))
+        return json.dumps(asdict(asyncio.run(run(Load(**json.loads(words))))))
+    except ExceptionGroup as failures:
+        first = failures.exceptions[0]
+        if not isinstance(first, LoadError | TimeoutError):
+            raise
+        # From within the group's handler the whole group would be told.
+        why = repr(first)
+    except (LoadError, TimeoutError) as error:
+        why = repr(error)
+    raise SystemExit(why)
+
+
+if __name__ == "__main__":
+    print(main(sys.argv[1]))
