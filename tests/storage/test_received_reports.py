@@ -14,6 +14,7 @@ from letterlock.storage.postgres import node as postgres
 from letterlock.storage.postgres.received_reports import PostgresReceived
 from letterlock.storage.received_reports import (
     MAX_DOMAINS,
+    Arrival,
     ReceivedReport,
     ReceivedStore,
     Standing,
@@ -267,6 +268,21 @@ async def test_what_does_not_count_is_forgotten_sooner(store: ReceivedStore) -> 
     assert await store.forget(EVER, START + timedelta(seconds=1)) == 2
     (left,) = await store.list_reports(domain=None, since=EVER, limit=10)
     assert left.standing is Standing.COUNTED
+
+
+async def test_when_reports_came_is_listed_by_submitter_and_day(store: ReceivedStore) -> None:
+    later = replace(on(DAY, **{"report-id": "2"}), received=START + timedelta(hours=1))
+    other = replace(on(NEXT_DAY), submitter="a.example")
+    old = on(DAY - timedelta(days=1))
+    await store.keep([later, on(DAY), other, old, replace(on(NEXT_DAY), submitter="b.example")])
+    unsigned = replace(on(NEXT_DAY), standing=Standing.UNAUTHENTICATED)
+    await store.keep([unsigned])
+    assert await store.list_arrivals(DOMAIN, DAY) == [
+        Arrival("a.example", NEXT_DAY, START),
+        Arrival("b.example", NEXT_DAY, START),
+        Arrival("company-x.example", DAY, START),
+    ]
+    assert await store.list_arrivals("example.net", DAY) == []
 
 
 async def test_what_does_not_count_is_listed_by_when_it_came(store: ReceivedStore) -> None:

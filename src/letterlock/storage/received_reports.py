@@ -131,6 +131,14 @@ class KeptResult(Struct, frozen=True):
     failures: tuple[FailureDetails, ...]
 
 
+class Arrival(Struct, frozen=True):
+    """When the first report of somebody on a day came."""
+
+    submitter: str
+    day: date
+    received: datetime
+
+
 class DomainCount(Struct, frozen=True):
     """How much is kept of one policy domain."""
 
@@ -176,6 +184,12 @@ class ReceivedStore(Protocol):
         self, domain: str, since: date, until: date, *, only_failing: bool = False
     ) -> list[KeptResult]:
         """List what counts of a policy domain, on days from `since` to before `until`, by day."""
+
+    async def list_arrivals(self, domain: str, since: date) -> list[Arrival]:
+        """List when what counts of a policy domain came, of days from `since` on.
+
+        By submitter and day.
+        """
 
     async def list_domains(self, since: date) -> list[DomainCount]:
         """List the policy domains that reports count for, on days from `since` on."""
@@ -270,6 +284,12 @@ def take_result_row(row: Sequence[Any]) -> KeptResult:
         *(date.fromisoformat(day), submitter, kind, told.strings, told.mx_hosts),
         *(successful, failed, () if failures is None else _FAILURES.decode(failures)),
     )
+
+
+def take_arrival_row(row: Sequence[Any]) -> Arrival:
+    """Take submitter, day, and when the first came."""
+    submitter, day, received = row
+    return Arrival(submitter, date.fromisoformat(day), from_micros(received))
 
 
 def take_domain_row(row: Sequence[Any]) -> DomainCount:

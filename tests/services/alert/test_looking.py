@@ -186,3 +186,15 @@ async def test_reports_that_do_not_count_are_looked_at(desk: Desk) -> None:
     )
     await desk.received.keep([refused])
     assert name_all(await desk.make().find()) == ["A9 refused x.example"]
+
+
+async def test_a_sender_is_late_by_its_own_delay(desk: Desk) -> None:
+    """A6: here a report on a day comes on the fourth one after it."""
+    for _ in range(12):
+        await desk.keep(days_ago=4)
+        desk.clock.move(DAY)
+    looking = desk.make(policy=None)
+    desk.clock.move(2 * DAY)
+    assert name_all(await looking.find()) == []
+    desk.clock.move(DAY)
+    assert name_all(await looking.find()) == ["A6", "A6 x.example"]

@@ -1,20 +1,22 @@
 """A6 to A8: who stopped reporting, who sees another policy than the published one, or none."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from letterlock.services.alert.conditions import Found
+from letterlock.services.alert.conditions import Found, start_of
 from letterlock.services.alert.deciding import decide
 from letterlock.services.alert.senders import (
     PublishedPolicy,
+    find_delays,
     find_policy_gone,
     find_silent,
     find_stale,
 )
 from letterlock.services.intake.summary import normalize_policy
 from letterlock.storage.alerts import Alert, Turn
-from letterlock.storage.received_reports import KeptResult
+from letterlock.storage.received_reports import Arrival, KeptResult
 from tests.services.alert.found import add_up, name_all, name_mended
 from tests.services.intake.results import ENFORCED, TESTING, TODAY, kept
 
@@ -25,8 +27,8 @@ def each_day(submitter: str, last: int, days: int = 14) -> list[KeptResult]:
     return [kept(ago, submitter) for ago in range(last, last + days)]
 
 
-def silent(*results: KeptResult, after: int = 3) -> Found:
-    return find_silent(add_up(*results), after, TODAY)
+def silent(*results: KeptResult, after: int = 3, delays: Mapping[str, int] = {}) -> Found:
+    return find_silent(add_up(*results), delays, after, TODAY)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +48,25 @@ def test_one_who_reported_each_day_and_stopped_is_told(
     """A6. RFC 8460 §4.1: a report on a day comes on the next one."""
     found = silent(*each_day("a.example", last, days), *each_day("b.example", 1), after=after)
     assert name_all(found) == (["A6 a.example"] if is_told else [])
+
+
+def arrived(days_ago: int, taken: int) -> Arrival:
+    day = TODAY - timedelta(days_ago)
+    return Arrival("a.example", day, start_of(day + timedelta(taken)) + timedelta(hours=10))
+
+
+def test_who_always_reports_late_has_its_own_delay() -> None:
+    """A6."""
+    usual = [arrived(ago, 1) for ago in range(1, 9)]
+    assert find_delays(usual) == {"a.example": 2}
+    assert find_delays([arrived(ago, 4) for ago in range(9)]) == {"a.example": 5}
+    assert find_delays([*usual, arrived(9, 40)]) == {"a.example": 2}
+    assert find_delays([arrived(ago, 40) for ago in range(9)]) == {"a.example": 14}
+    assert find_delays([arrived(1, -3)]) == {"a.example": 2}
+    results = [*each_day("a.example", 7), *each_day("b.example", 1)]
+    assert name_all(silent(*results)) == ["A6 a.example"]
+    assert name_all(silent(*results, delays={"a.example": 5})) == []
+    assert name_all(silent(*results, delays={"a.example": 4})) == ["A6 a.example"]
 
 
 def test_when_all_have_stopped_that_is_one_alert() -> None:

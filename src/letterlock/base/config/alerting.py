@@ -51,7 +51,7 @@ class AlertsSection:
 
     silent_days: Annotated[int, Between(3, 30)] = 3
     """A6: who reported each day is told of when nothing comes for more than so many days, beside
-    the two that a report may take."""
+    those that its reports usually take: two, or more where they came later."""
 
     unsigned_reports: Annotated[int, Between(0, 10_000)] = 100
     """A9: so many reports without a good signature in a day are told. 0: no number is."""

@@ -28,6 +28,7 @@ from letterlock.services.alert.own import (
 from letterlock.services.alert.rates import find_rates
 from letterlock.services.alert.senders import (
     PublishedPolicy,
+    find_delays,
     find_policy_gone,
     find_silent,
     find_stale,
@@ -35,12 +36,12 @@ from letterlock.services.alert.senders import (
 from letterlock.services.intake.summary import normalize_policy, summarize
 from letterlock.services.report.counts import CountSource
 from letterlock.storage.own_reports import OwnReport, ReportStore
-from letterlock.storage.received_reports import KeptResult, ReceivedStore
+from letterlock.storage.received_reports import Arrival, KeptResult, ReceivedStore
 from letterlock.storage.served_policies import ServedPolicies
 
 MAX_UNPROVED = 10_000
-_Kept = tuple[Domain, Sequence[KeptResult], Sequence[KeptResult]]
-"""A domain, its results, and those before them that have failures."""
+_Kept = tuple[Domain, Sequence[KeptResult], Sequence[KeptResult], Sequence[Arrival]]
+"""A domain, its results, those before them that have failures, and when they came."""
 _EVER = date.min
 _FOREVER = date.max
 
@@ -117,21 +118,22 @@ class Looking:
                 counted[each.submitter] = max(each.day, counted.get(each.submitter, each.day))
             published = await self._find_published(domain)
             # Whatever is in reports: nobody's mail waits for it.
-            kept = domain, results, older
+            arrivals = await looked.received.list_arrivals(domain, since)
+            kept = domain, results, older, arrivals
             found.append(await asyncio.to_thread(self._judge, kept, published, today))
         begin = now - timedelta(ACTIVE_DAYS)
         unproved = await looked.received.list_unproved(begin, limit=MAX_UNPROVED)
         return join((*found, find_intake(unproved, counted, looked.section, now)))
 
     def _judge(self, of_domain: _Kept, published: PublishedPolicy | None, today: date) -> Found:
-        section, (domain, results, older) = self._looked.section, of_domain
+        section, (domain, results, older, arrivals) = self._looked.section, of_domain
         since, until = today - timedelta(WINDOW_DAYS), today + timedelta(1)
         summary = summarize(domain, results, older, since, until)
         return join(
             (
                 find_rates(summary, section, today),
                 find_failures(summary, GoodDays(results), today),
-                find_silent(summary, section.silent_days, today),
+                find_silent(summary, find_delays(arrivals), section.silent_days, today),
                 find_stale(summary, published, today),
                 find_policy_gone(summary, results, today),
             )

@@ -4,8 +4,9 @@ Rules A6 to A8. Pure. RFC 8461 §3.2: a policy that is held is good for its max_
 no fault until that is over; RFC 8460 §4.1: a report on a day comes on the next one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from statistics import median_high
 
 from msgspec import Struct
 
@@ -22,10 +23,12 @@ from letterlock.services.alert.conditions import (
 )
 from letterlock.services.intake.summary import SeenPolicy, SubmitterDays, Summary
 from letterlock.storage.alerts import AlertKey, AlertText, Rule
-from letterlock.storage.received_reports import KeptResult
+from letterlock.storage.received_reports import Arrival, KeptResult
 
 _REPORT_DAYS = 2
 """The day itself, and the next one, on which its report comes."""
+_LONGEST_DELAY = 14
+"""What was imported long after its day says nothing of its sender."""
 _MAX_AGE = timedelta(days=366)
 """RFC 8461 §3.2 allows no more."""
 
@@ -41,15 +44,29 @@ class PublishedPolicy(Struct, frozen=True):
     held: tuple[tuple[str, ...], ...] = ()
 
 
-def find_silent(summary: Summary, silent_days: int, today: date) -> Found:
+def find_delays(arrivals: Iterable[Arrival]) -> dict[str, int]:
+    """Say how many days, with the day itself, a report of each sender takes: the median."""
+    days: dict[str, list[int]] = {}
+    for each in arrivals:
+        taken = (each.received.date() - each.day).days + 1
+        days.setdefault(each.submitter, []).append(taken)
+    return {
+        who: max(_REPORT_DAYS, min(median_high(taken), _LONGEST_DELAY))
+        for who, taken in days.items()
+    }
+
+
+def find_silent(
+    summary: Summary, delays: Mapping[str, int], silent_days: int, today: date
+) -> Found:
     """Find who reported each day and has stopped; where all have, that is one alert."""
-    late = silent_days + _REPORT_DAYS
-    reporting = [each for each in summary.submitters if each.last >= today - timedelta(late)]
-    silent = [
-        each
-        for each in summary.submitters
-        if each.silent_days is not None and each.silent_days > silent_days
-    ]
+
+    def is_late(submitter: SubmitterDays) -> bool:
+        delay = delays.get(submitter.submitter, _REPORT_DAYS)
+        return (today - submitter.last).days + 1 - delay > silent_days
+
+    reporting = [each for each in summary.submitters if not is_late(each)]
+    silent = [each for each in summary.submitters if each.silent_days is not None and is_late(each)]
     everybody = AlertKey(Rule.SILENCE, summary.domain)
     mended = {_silence_of(summary, each): f"it reported on {each.last}" for each in reporting}
     if reporting:

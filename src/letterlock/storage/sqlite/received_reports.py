@@ -10,6 +10,7 @@ from letterlock.storage.received_reports import (
     LISTED_COLUMNS,
     REPORT_COLUMNS,
     RESULT_COLUMNS,
+    Arrival,
     DomainCount,
     KeptResult,
     ListedReport,
@@ -18,6 +19,7 @@ from letterlock.storage.received_reports import (
     find_proved,
     make_report_row,
     make_result_rows,
+    take_arrival_row,
     take_domain_row,
     take_listed_row,
     take_result_row,
@@ -57,6 +59,12 @@ _RESULTS = """
     WHERE domain = ? AND result.day >= ? AND result.day < ? AND standing = 'counted'
         AND (failures IS NOT NULL OR failed > 0 OR NOT ?)
     ORDER BY result.day, submitter, report.id, place
+"""
+_ARRIVALS = """
+    SELECT submitter, result.day, min(received)
+    FROM received_results AS result JOIN received_reports AS report ON report.id = result.report
+    WHERE domain = ? AND result.day >= ? AND standing = 'counted'
+    GROUP BY submitter, result.day ORDER BY submitter, result.day
 """
 _DOMAINS = """
     SELECT domain, count(DISTINCT report), count(DISTINCT submitter), min(result.day),
@@ -119,6 +127,10 @@ class SqliteReceived:
     ) -> list[KeptResult]:
         values = (domain, since.isoformat(), until.isoformat(), only_failing)
         return [take_result_row(row) for row in await self._read(_RESULTS, *values)]
+
+    async def list_arrivals(self, domain: str, since: date) -> list[Arrival]:
+        rows = await self._read(_ARRIVALS, domain, since.isoformat())
+        return [take_arrival_row(row) for row in rows]
 
     async def list_domains(self, since: date) -> list[DomainCount]:
         return [take_domain_row(row) for row in await self._read(_DOMAINS, since.isoformat())]
