@@ -134,7 +134,7 @@ async def _measure(folder: Path) -> tuple[float, float]:
             addressing=Addressing(names),
             submitter=_SUBMITTER,
             mail=QueueCarrier(writer, _Box(queue), clock, QueueIds(clock).make),
-            https=HttpsCarrier(None),  # type: ignore[arg-type]  # nobody wants that
+            https=HttpsCarrier(None, clock),  # type: ignore[arg-type]  # nobody wants that
             clock=clock,
             log=log,
             random=lambda: 0.0,

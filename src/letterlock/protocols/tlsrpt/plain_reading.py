@@ -87,12 +87,20 @@ class _NotPlain(Exception):  # noqa: N818 - a fact
 def read_plain(octets: bytes) -> Report | None:
     """Read a report in which nothing has to be repaired; None where something may have to be."""
     # The decoder would take these, and `reading` looks at them more closely.
-    if b"null" in octets or b'""' in octets or b'\\"' in octets or b"\\u" in octets:
+    if b"null" in octets or b'""' in octets or _has_escapes(octets):
         return None
     try:
         return _read(octets, _DECODER.decode(octets))
     except (_NotPlain, MsgspecError, RecursionError, UnicodeError):
         return None
+
+
+def _has_escapes(octets: bytes) -> bool:
+    """Say if there are escapes of quotes, or by number.
+
+    One octet is found forty times as fast as two, and most reports have no backslash at all.
+    """
+    return b"\\" in octets and (b'\\"' in octets or b"\\u" in octets)
 
 
 def _read(octets: bytes, found: _Report) -> Report:
