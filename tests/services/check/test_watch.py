@@ -192,6 +192,23 @@ async def test_what_could_not_be_told_is_told_later_and_after_a_restart(world: W
     assert (world.told, world.tellers[1].told) == ([begun], [begun])
 
 
+async def test_what_it_was_ended_in_telling_of_is_told_after_a_restart(world: World) -> None:
+    class Ended(FakeTeller):
+        async def tell(self, changes: Sequence[Change], now: datetime) -> str | None:
+            del changes, now
+            raise asyncio.CancelledError
+
+    await world.pass_rounds(world.begin(), 1)
+    world.shown["a.example"] = [finding(EXPIRED)]
+    await world.pass_rounds(world.begin(), 1)
+    world.tellers = [Ended()]
+    with pytest.raises(asyncio.CancelledError):
+        await world.begin().look()
+    world.tellers = [FakeTeller()]
+    await world.pass_rounds(world.begin(), 2)
+    assert world.told == [[f"a.example begins {EXPIRED}"]]
+
+
 async def test_of_too_many_that_wait_the_oldest_go_and_that_is_said(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
