@@ -66,10 +66,10 @@ def _describe(der: bytes) -> _Part:
     names: list[bytes] = []
     described: list[_Part] = []
     for whole, extension in _split(extensions, _MAX_EXTENSIONS):
-        fields = _split(extension, 3)
-        if fields[0][0] == _SAN_OID:
-            described.append(_describe_names(fields, names))
+        if extension.startswith(_SAN_OID):
+            described.append(_describe_names(_split(extension, 3), names))
         else:
+            # As it is, so that what is in it need not be looked at.
             described.append(whole)
     return (
         *(algorithm[0], parts[0][0], _describe_number(parts[1]), parts[2][0], parts[3][0]),

@@ -133,7 +133,9 @@ def load_order(order_id: str) -> Script[KeptOrder | None]:
     if not rows:
         return None
     order = ORDER.read(rows[0][0])
-    rows = yield _AUTHORIZATIONS, (array(order.authorization_ids),)
+    ids = order.authorization_ids
+    # Most orders have one name, and to ask for one costs less than to ask for a list of one.
+    rows = yield (_AUTHORIZATION, ids) if len(ids) == 1 else (_AUTHORIZATIONS, (array(ids),))
     found = {each.authorization.id: each for each in map(_read_authorization, rows)}
     return KeptOrder(order, tuple(found[each] for each in order.authorization_ids))
 
