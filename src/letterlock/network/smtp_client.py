@@ -56,6 +56,8 @@ class TlsFailed:
     """The handshake that was good enough, where the session broke right behind it."""
     source: str | None = None
     """The address that we came from."""
+    helo: str = ""
+    """What the server called itself in its reply to EHLO."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +199,10 @@ class Dialer:
         if driver is None:
             verdict = judge_no_starttls(requirement, None, is_tried=False)
             return Connected(target, speaker, verdict, None)
-        return await self._secure(speaker, driver, requirement, anchors)
+        secured = await self._secure(speaker, driver, requirement, anchors)
+        if isinstance(secured, TlsFailed):
+            return replace(secured, helo=speaker.capabilities.name)
+        return secured
 
     async def _secure(
         self,

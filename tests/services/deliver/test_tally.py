@@ -126,6 +126,8 @@ async def test_a_session_fails_that_does_not_meet_the_policy_in_either_mode(
     assert f"mode: {mode}" in policy.strings
     for failure in session.outcomes[0].failures:
         assert failure.receiving_mx_hostname == HOST
+        # What it calls itself is its own business: RFC 8460 §4.4.
+        assert failure.receiving_mx_helo == "mx.test"
         assert failure.receiving_ip == hosts.servers[0].ip
         assert failure.sending_mta_ip is not None
         assert failure.sending_mta_ip.startswith("127.")

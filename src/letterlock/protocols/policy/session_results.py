@@ -30,6 +30,7 @@ from letterlock.protocols.tlsrpt.sessions import (
 )
 
 MAX_TLSA_RECORDS = 100
+MAX_HELO_CHARACTERS = 255
 MAX_FAILURES = 10
 """Of one session under one policy."""
 
@@ -40,11 +41,15 @@ _SOURCES = {Source.DANE: PolicyType.TLSA, Source.MTA_STS: PolicyType.STS}
 
 
 class Place(Struct, frozen=True):
-    """The two ends. `host` is the MX host, `ip` its address, `source` ours; None: not known."""
+    """The two ends. `host` is the MX host, `ip` its address, `source` ours; None: not known.
+
+    `helo` is what the host called itself in its reply to EHLO, as it came; "": not known.
+    """
 
     host: str
     ip: str | None = None
     source: str | None = None
+    helo: str = ""
 
 
 def count_session(
@@ -155,6 +160,7 @@ def _describe_one(finding: Finding, place: Place) -> FailureDetails:
         finding.result_type.value,
         sending_mta_ip=place.source,
         receiving_mx_hostname=place.host,
+        receiving_mx_helo=clean_text(place.helo, MAX_HELO_CHARACTERS) or None,
         receiving_ip=place.ip,
         reason_code=finding.reason_code,
     )

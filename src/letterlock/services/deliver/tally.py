@@ -37,12 +37,13 @@ class Tally:
     def add(self, key: ConnectionKey, dialled: Dialled) -> None:
         """Count a connection that was asked for TLS, unless it broke before that."""
         source: str | None = None
+        helo = ""
         match dialled:
             case Connected(verdict=verdict, handshake=handshake):
                 if verdict.findings:
-                    source = dialled.source
+                    source, helo = dialled.source, dialled.capabilities.name
             case TlsFailed(verdict, handshake):
-                source = dialled.source
+                source, helo = dialled.source, dialled.helo
             case (
                 Refused(secured=secured)
                 | Unreachable(secured=secured)
@@ -51,7 +52,7 @@ class Tally:
                 verdict, handshake = secured.verdict, secured.handshake
             case _:
                 return
-        place = Place(key.target.host, key.target.ip, source)
+        place = Place(key.target.host, key.target.ip, source, helo)
         is_secured = isinstance(handshake, Handshake)
         self._add(
             count_session(
