@@ -72,7 +72,8 @@ def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def check(config: str, *arguments: str) -> int:
-    return main(["check", "--config", config, "--pace", "0", "--deep", *arguments])
+    patience = ("--pace", "0", "--timeout", "60")
+    return main(["check", "--config", config, *patience, "--deep", *arguments])
 
 
 def find_deep(document: dict[str, Any]) -> Any:

@@ -62,9 +62,10 @@ class DeepChoice:
             if self.is_owner:
                 raise click.UsageError("--i-own-this is for --deep")
             return None
+        minutes = max(1, round(self.connections * (pace + 0.2) / 60))
         _note(
             f"--deep makes up to {self.connections} connections more to each address, one at a "
-            f"time, {pace:g} seconds apart: it may take {self.connections * pace / 60:.0f} minutes"
+            f"time, {pace:g} s apart: it may take {minutes} min"
         )
         return DeepOptions(self.connections, _ask_owner(asked) if self.is_owner else None)
 
