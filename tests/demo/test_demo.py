@@ -71,7 +71,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
         env=environment(folder),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert (done.stderr, done.returncode) == ("", 0)
