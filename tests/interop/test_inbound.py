@@ -1,4 +1,4 @@
-"""Postfix at several levels, and Exim, send to an inbound test: each is told what it really does.
+"""Our node, Postfix at several levels and Exim send to an inbound test: each learns what it does.
 
 RFC 7672 §2.2, RFC 8461 §5, RFC 7435 §3. Each level is a client of its own, with an address and a
 name of its own: by those a session is known that leaves before it names a recipient.
@@ -87,15 +87,54 @@ def inbound(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InboundNode]:
 
 
 @pytest.fixture(scope="module")
-def tokens(inbound: InboundNode, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def resolver() -> str:
+    """Give an address of this run's own: where we are root, Postfix asks at its port 53."""
+    pid = os.getpid()
+    return f"127.55.{pid >> 8 & 0xFF}.{pid & 0xFF}" if os.geteuid() == 0 else IP
+
+
+@pytest.fixture(scope="module")
+def ours(
+    inbound: InboundNode, resolver: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningNode]:
+    with sending_node(tmp_path_factory.mktemp("ours"), inbound, resolver) as node:
+        yield node
+
+
+def test_our_own_node_keeps_to_dane_and_mta_sts(inbound: InboundNode, ours: RunningNode) -> None:
+    """RFC 7672 §2.2, RFC 8461 §5"""
+    token = inbound.new()["token"]
+    for case in CASES:
+        ours.send(to=f"{token}@{inbound.domain(case)}", sender="bob@sender.example")
+    inbound.wait_outcomes(
+        token,
+        good="encrypted",
+        expired="encrypted",
+        wrong_name="encrypted",
+        no_starttls="clear",
+        bad_tlsa="refused",
+        sts="refused",
+    )
+    assert inbound.answers(token) == {
+        "tls": "yes",
+        "requires-tls": "no",
+        "falls-back-to-clear": "unknown",
+        "sni": "yes",
+        "verifies-always": "no",
+        "dane": "yes",
+        "mta-sts": "yes",
+        "requiretls": "no",
+    }
+
+
+@pytest.fixture(scope="module")
+def tokens(inbound: InboundNode, ours: RunningNode, resolver: str) -> dict[str, str]:
     """Give the tests that a Postfix has sent to, by its level."""
     require_root()
     require_mounts("postfix")
     tokens = {level: inbound.new()["token"] for level in LEVELS}
-    pid = os.getpid()
-    resolver, port = f"127.55.{pid >> 8 & 0xFF}.{pid & 0xFF}", free_port(IP)
+    port = free_port(IP)
     with ExitStack() as stack:
-        ours = stack.enter_context(sending_node(tmp_path_factory.mktemp("ours"), inbound, resolver))
         files = stack.enter_context(postfix_files())
         _set_up(files, inbound, tokens, resolver, find_policies(ours))
         files.add_server(IP, port)

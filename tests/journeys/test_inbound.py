@@ -1,4 +1,4 @@
-"""Our own node and simple clients send to the hosts of an inbound test, and learn what they do."""
+"""Clients come to the hosts of an inbound test: what they are answered, and what is told of it."""
 
 import http.client
 import socket
@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.journeys.inbound_node import BASE, CASES, IP, InboundNode, inbound_node, sending_node
-from tests.journeys.running_node import PATIENCE, Client, RunningNode
+from tests.journeys.inbound_node import BASE, CASES, IP, InboundNode, inbound_node
+from tests.journeys.running_node import PATIENCE, Client
 from tests.network.certificates import authority
 
 ALICE = "alice@example.org"
@@ -43,38 +43,6 @@ def inbound(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InboundNode]:
     # Mail back ends in a mailbox of the node itself.
     with inbound_node(tmp_path_factory.mktemp("inbound"), report_after="1s") as node:
         yield node
-
-
-@pytest.fixture(scope="module")
-def ours(inbound: InboundNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
-    with sending_node(tmp_path_factory.mktemp("ours"), inbound) as node:
-        yield node
-
-
-def test_our_own_node_keeps_to_dane_and_mta_sts(inbound: InboundNode, ours: RunningNode) -> None:
-    """RFC 7672 §2.2, RFC 8461 §5"""
-    token = inbound.new()["token"]
-    for case in CASES:
-        ours.send(to=f"{token}@{inbound.domain(case)}", sender="bob@sender.example")
-    inbound.wait_outcomes(
-        token,
-        good="encrypted",
-        expired="encrypted",
-        wrong_name="encrypted",
-        no_starttls="clear",
-        bad_tlsa="refused",
-        sts="refused",
-    )
-    assert inbound.answers(token) == {
-        "tls": "yes",
-        "requires-tls": "no",
-        "falls-back-to-clear": "unknown",
-        "sni": "yes",
-        "verifies-always": "no",
-        "dane": "yes",
-        "mta-sts": "yes",
-        "requiretls": "no",
-    }
 
 
 def test_who_sends_in_clear_is_told_so_by_a_signed_mail_once(inbound: InboundNode) -> None:

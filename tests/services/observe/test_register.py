@@ -1,5 +1,6 @@
 """Which test a session is of, what is kept of it, and who is told."""
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
@@ -196,6 +197,17 @@ async def test_the_sender_is_told_once_when_it_is_quiet(
     await register.keep(token, session(clock, "3"), ALICE)
     clock.move(quiet)
     assert await register.take_due(quiet) == []
+
+
+async def test_of_two_processes_one_tells(
+    tests: InboundTests, register: Register, clock: FakeClock
+) -> None:
+    """A reload has both for a moment."""
+    token, quiet = make(tests, clock), timedelta(minutes=15)
+    await register.keep(token, session(clock, "1"), ALICE)
+    clock.move(quiet)
+    found = await asyncio.gather(*(Register(tests, clock).take_due(quiet) for _ in range(8)))
+    assert sum(map(len, found)) == 1
 
 
 @pytest.mark.parametrize("sender", ["", None, "böb@example.org", "second@example.org"])
