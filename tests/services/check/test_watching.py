@@ -149,7 +149,7 @@ def test_lookups_that_failed_end_nothing_and_that_is_told() -> None:
 
 def test_lookups_that_never_were_answered_hide_nothing() -> None:
     """Behind many a firewall the servers of a zone cannot be asked."""
-    blind = look(finding(EXPIRED), undecided=[FAILED])
+    blind = look(finding(EXPIRED, "example.org"), undecided=[FAILED])
     gone_blind = look(undecided=["TXT of _mta-sts.example.org: refused"])
     assert watch(blind, blind, gone_blind, gone_blind) == [
         [],
@@ -157,10 +157,19 @@ def test_lookups_that_never_were_answered_hide_nothing() -> None:
         [],
         [f"ends {EXPIRED} warning>None"],
     ]
-    # Once they were, they are missed.
+    # Whether they are asked may depend on what a host shows.
     assert watch(blind, blind, look(), look(), blind, blind)[-1] == [
-        f"begins {EXPIRED} None>warning",
+        f"begins {EXPIRED} None>warning"
+    ]
+
+
+def test_what_a_connection_shows_ends_whatever_lookups_fail() -> None:
+    first = look(finding(EXPIRED), finding("weak", f"{PLACE} RSA"), finding("tlsa-no-match-served"))
+    failed = look(undecided=[FAILED])
+    assert watch(first, failed, failed)[-1] == [
         "begins lookup-failed None>notice",
+        f"ends {EXPIRED} warning>None",
+        "ends weak warning>None",
     ]
 
 

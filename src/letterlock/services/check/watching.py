@@ -24,6 +24,8 @@ UNDECIDABLE = "undecidable"
 LOOKUP_FAILED = "lookup-failed"
 """The id of what is told where a lookup is not answered any more: what hangs on it is not seen."""
 _UNSEEN = frozenset({State.BLOCKED, State.UNREACHABLE, State.NOT_TESTED})
+_LOOKED_UP = ("tlsa-", "dane-", "mta-sts-", "caa-", "certificate-revoked", "rrsig-")
+"""Findings at addresses that rest on lookups too begin so."""
 _VERDICT_SEVERITIES = {
     "defer": Severity.CRITICAL,
     "bounce": Severity.CRITICAL,
@@ -71,7 +73,7 @@ class Watched:
 
     `findings` and `verdicts` are as in its documents; None: it was not looked at well enough yet.
     `waiting`: what was seen otherwise (None: not at all), and how many times in a row. `blind`:
-    lookups that have not been answered yet.
+    lookups that were not answered at the beginning.
     """
 
     findings: tuple[dict[str, str], ...] | None = None
@@ -110,9 +112,7 @@ def observe(
         return Watched(tuple(seen["findings"]), tuple(seen["verdicts"]), blind=blind), ()
     # What was told and is silenced now goes without a word.
     findings = tuple(each for each in watched.findings if each["id"] not in rules.silent)
-    unanswered = _list_unanswered(document)
-    blind = tuple(each for each in watched.blind if each in unanswered)
-    watched = replace(watched, findings=findings, blind=blind)
+    watched = replace(watched, findings=findings)
     seen = _reduce(watched, document, rules)
     told = {"findings": list(findings), "verdicts": list(watched.verdicts)}
     waiting, changes = {}, []
@@ -131,7 +131,7 @@ def observe(
         tuple(_settle(told["findings"], seen["findings"], confirmed, _finding_key)),
         tuple(_settle(told["verdicts"], seen["verdicts"], confirmed, _verdict_key)),
         waiting,
-        blind=blind,
+        blind=watched.blind,
     ), tuple(changes)
 
 
@@ -173,10 +173,10 @@ def _reduce(watched: Watched, document: Document, rules: Rules) -> dict[str, lis
     if LOOKUP_FAILED not in rules.silent:
         findings += [_describe_lost(subject, text) for subject, text in lost.items()]
     keys = {_finding_key(each) for each in findings}
-    is_partial = bool(lost) or document["no_route"] is not None
     unseen = _list_unseen(document)
     for each in watched.findings or ():
-        is_hidden = is_partial and each["id"] != LOOKUP_FAILED
+        is_hidden = document["no_route"] is not None or (bool(lost) and _rests_on_lookups(each))
+        is_hidden &= each["id"] != LOOKUP_FAILED
         is_hidden |= any(_hides(place, each) for place in unseen)
         if is_hidden and _finding_key(each) not in keys:
             findings.append(each)
@@ -212,6 +212,12 @@ def _hides(place: Place, finding: Document) -> bool:
     host, ip = place
     where, address = str(finding["where"]), f"{host}[{ip}]"
     return where in {address, host} or where.startswith(f"{address} ")
+
+
+def _rests_on_lookups(finding: Document) -> bool:
+    """Say if a lookup is behind it; the rest is what a connection to an address shows."""
+    is_at_address = str(finding["where"]).endswith("]") or "] " in str(finding["where"])
+    return not is_at_address or str(finding["id"]).startswith(_LOOKED_UP)
 
 
 def _list_unanswered(document: Document) -> dict[str, str]:
