@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +15,13 @@ from letterlock.base.domains import Domain
 from letterlock.network.http_server import HttpAsked
 from letterlock.network.post_server import PostAnswer
 from letterlock.protocols.http.posts import PostHead
+from letterlock.services.intake.group_keeping import GroupKeeper
 from letterlock.services.intake.post_paths import PostPaths, make_path
 from letterlock.services.intake.posts import OCTETS_OF_ONE, RETRY_SECONDS, PostIntake, PostRules
 from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.received_reports import ReceivedReport, Standing, Way
+from letterlock.storage.sqlite.node import NodeDatabase
+from letterlock.storage.sqlite.received_reports import SqliteReceived
 from tests.fakes import FakeClock, FakeLog
 from tests.protocols.tlsrpt.corpus import encode, make_document, make_mail, make_result
 
@@ -50,12 +54,12 @@ class Keeper:
 class Desk:
     """An intake and what came of it."""
 
-    def __init__(self, **changes: Any) -> None:
+    def __init__(self, keeper: Any = None, **changes: Any) -> None:
         rules = PostRules(PostPaths((KEY,), (DOMAIN,)), {HOST}, 10, 20, timedelta(days=30))
         self.clock, self.log, self.keeper = FakeClock(NOW), FakeLog(), Keeper()
         self.intake = PostIntake(
             replace(rules, **changes),
-            self.keeper,  # type: ignore[arg-type]
+            keeper or self.keeper,  # type: ignore[arg-type]
             self.clock,
             self.log,
         )
@@ -246,3 +250,20 @@ async def test_a_large_report_keeps_nobody_waiting(desk: Desk) -> None:
     async with ticking() as ticks:
         assert (await desk.post(large)).status == 200
     assert ticks[0] > 2
+
+
+async def test_a_database_that_is_away_and_comes_back(tmp_path: Path) -> None:
+    """Nothing is said to be kept that is not: rule 261. With a real store."""
+    folder = tmp_path / "away"
+    folder.write_text("no folder")
+    store = SqliteReceived(NodeDatabase(folder / "node.sqlite", FakeClock(NOW)))
+    keeper = GroupKeeper(store, FakeClock(NOW), timedelta(days=30))
+    desk = Desk(keeper=keeper)
+    running = asyncio.ensure_future(keeper.run())
+    answer = await desk.post(GOOD)
+    assert (answer.status, answer.retry_after) == (503, RETRY_SECONDS)
+    folder.unlink()
+    assert (await desk.post(GOOD)).text == "kept"
+    assert (await desk.post(GOOD)).text == "kept before"
+    running.cancel()
+    await asyncio.wait([running])
