@@ -5,6 +5,7 @@ only for a certificate that leads to an authority that is trusted: whoever runs 
 choose whom we ask. What can't be told is said so, and is never `not revoked`.
 """
 
+import asyncio
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,10 +26,12 @@ from letterlock.services.certify.revocation import CrlBounds, RevocationFinder
 BOUNDS = CrlBounds(
     seconds=20.0,
     octets=16 * 1024 * 1024,
-    kept_octets=64 * 1024 * 1024,
+    kept_octets=32 * 1024 * 1024,
     failure_seconds=600.0,
 )
 """For a check: what is not there in this time is not told."""
+AT_ONCE = 4
+"""CRLs: each may be long, and is read as a whole."""
 MAX_LEAVES = 10
 """Certificates of one host that are asked about."""
 
@@ -65,6 +68,7 @@ class RevocationLooker:
     def __init__(self, public: RevocationFinder, private: RevocationFinder) -> None:
         self._public = public
         self._private = private
+        self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def look(self, facts: DomainFacts, terms: Terms) -> tuple[LeafRevocation, ...]:
         """Say of each certificate whether it is revoked."""
@@ -96,7 +100,8 @@ class RevocationLooker:
         if not urls:
             return tell_nothing("it names no CRL that is to be had by HTTP")
         finder = self._private if _is_inside(host) else self._public
-        found = await finder.find("", [leaf, issuer], ())
+        async with self._slots:
+            found = await finder.find("", [leaf, issuer], ())
         if isinstance(found, CrlUnusable):
             return tell_nothing(found.reason)
         if isinstance(found, Revocation):
