@@ -66,11 +66,11 @@ async def test_what_is_not_answered_is_one_line() -> None:
     async with resolving(lambda _: None) as server:
         said = await ask_signatures(server, "example.org", "MX", seconds=0.05)
     assert said == "no answer within 0.05 seconds"
-    assert await ask_signatures(server, "example.org", "MX") == (
-        "the resolver can't be reached: Connection refused"
-    )
+    nowhere = "127.0.0.1", 0
+    said = await ask_signatures(nowhere, "example.org", "MX")
+    assert str(said).startswith("the resolver can't be reached: ")
     too_long = ".".join(["a" * 60] * 5)
-    assert "can't be asked for" in str(await ask_signatures(server, too_long, "MX"))
+    assert "can't be asked for" in str(await ask_signatures(nowhere, too_long, "MX"))
 
 
 async def test_answers_to_other_questions_are_none() -> None:
