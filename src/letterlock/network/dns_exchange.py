@@ -1,7 +1,7 @@
 """One DNS message to one server and one back, by UDP or TCP.
 
-RFC 1035 §4.2. Against forged answers each question has a socket of its own, connected, so that
-only that server's datagrams arrive. Time limits are the caller's.
+RFC 1035 §4.2. Against forged answers each question has a socket of its own (RFC 5452 §9.2),
+connected, so that only that server's datagrams arrive. Time limits are the caller's.
 """
 
 import asyncio
