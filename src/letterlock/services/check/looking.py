@@ -11,7 +11,7 @@ from letterlock.base.domains import Domain
 from letterlock.network.dns import Resolver
 from letterlock.protocols.check.deep_findings import find_deep
 from letterlock.protocols.check.facts import AddressFacts, DomainFacts, HostFacts, Probe, State
-from letterlock.protocols.check.findings import Finding, Severity, rank
+from letterlock.protocols.check.findings import Finding, rank
 from letterlock.protocols.check.live import find_live
 from letterlock.protocols.check.openings import Speech
 from letterlock.protocols.check.policies import find_policies
@@ -21,11 +21,11 @@ from letterlock.protocols.policy.facts import Published
 from letterlock.services.check.asking import Asker, Door, has_blocked
 from letterlock.services.check.besides import BesideLooker, Besides
 from letterlock.services.check.deep import DeepLooker
+from letterlock.services.check.published_findings import translate
 from letterlock.services.discover.hop_policy import HopPolicy
 from letterlock.services.discover.next_hop import NextHop
 from letterlock.services.discover.routes import HostAddress, MxHost, NoRoute, Route, RouteFinder
 from letterlock.services.discover.tlsrpt import TlsrptFacts, find_tlsrpt
-from letterlock.services.publish import findings as publishing
 from letterlock.services.publish.check import check
 from letterlock.services.publish.looking import Looker
 
@@ -34,14 +34,6 @@ MAX_ADDRESSES = 20
 """Of one host: somebody else may have put any number there."""
 MAX_DEEP_ADDRESSES = 8
 """Of one host: each is connected to a hundred times."""
-
-_SENDING = ("spf-", "dkim-", "dmarc-", "ptr-")
-"""What is published for one's own sending: it keeps nobody's mail from arriving."""
-_SEVERITIES = {
-    publishing.Severity.ERROR: Severity.CRITICAL,
-    publishing.Severity.WARNING: Severity.NOTICE,
-    publishing.Severity.NOTE: Severity.INFO,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +71,8 @@ class DomainChecker:
         observed, seen = looking.result(), facts.result()
         besides = await self.besides.look(seen, next_hop.port, terms)
         report = check(observed, None, terms.now, terms.anchors)
-        published = [each for each in report.findings if not each.code.startswith(_SENDING)]
         live = (*find_live(seen, terms), *find_policies(seen, terms), *find_deep(seen))
-        findings = rank((*live, *besides.findings, *map(_translate, published)))
+        findings = rank((*live, *besides.findings, *translate(report.findings)))
         verdicts = tuple(judge_domain(sender, seen, terms.anchors, terms.now) for sender in SENDERS)
         undecided = (*report.undecided, *besides.undecided)
         return Checked(seen, tlsrpt.result(), findings, verdicts, undecided, besides)
@@ -176,9 +167,3 @@ def _find_state(probes: tuple[Probe, ...]) -> State:
         if made and (made[0] is state or (state is State.FINDING and state in made)):
             return state
     return State.OK if made else State.NOT_TESTED
-
-
-def _translate(found: publishing.Finding) -> Finding:
-    return Finding(
-        str(found.code), _SEVERITIES[found.severity], found.name, found.text, "", found.fix
-    )
