@@ -223,7 +223,7 @@ class _Node:
         database = find_database(config)
         if database not in {None, self._database}:
             # It needs asyncpg, which is an extra.
-            from letterlock.node.trial import find_fault  # noqa: PLC0415
+            from letterlock.node.trial import find_fault  # noqa: PLC0415 - an extra
 
             if (fault := find_fault(config.queue, self._clock)) is not None:
                 raise refuse_setting(_url_key(config), fault)
