@@ -128,7 +128,9 @@ def test_places_of_syslog(text: str) -> None:
     assert parse_syslog_target(text) == text
 
 
-@pytest.mark.parametrize("text", ["", "dev/log", "udp:localhost:514", "tls:192.0.2.1:1", "tcp:"])
+@pytest.mark.parametrize(
+    "text", ["", "dev/log", "/dev/log\n", "udp:localhost:514", "tls:192.0.2.1:1", "tcp:"]
+)
 def test_what_is_no_place_of_syslog(text: str) -> None:
     with pytest.raises(ValueError, match=r"such as|a port"):
         parse_syslog_target(text)

@@ -103,9 +103,13 @@ class TestOwner:
         await mail.save()
         await mail.store.close()
 
-    async def test_a_file_that_is_no_database_is_unavailable(self, clock: FakeClock) -> None:
+    async def test_a_file_that_is_no_database_is_unavailable(
+        self, tmp_path: Path, clock: FakeClock
+    ) -> None:
+        path = tmp_path / "stranger"
+        path.write_bytes(Path(__file__).read_bytes())
         with pytest.raises(StoreUnavailable, match="not a database"):
-            await SqliteQueue(Path(__file__), clock).open()
+            await SqliteQueue(path, clock).open()
 
     async def test_it_is_private(self, mail: Mail, path: Path) -> None:
         await mail.save(content=LARGE)

@@ -35,7 +35,7 @@ def parse_syslog_target(text: str) -> str:
 
     Raises ValueError.
     """
-    if text.startswith("/"):
+    if text.startswith("/") and text.isprintable():
         return text
     protocol, _, endpoint = text.partition(":")
     if protocol not in ("udp", "tcp"):
