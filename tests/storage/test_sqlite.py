@@ -107,7 +107,7 @@ class TestOwner:
         self, tmp_path: Path, clock: FakeClock
     ) -> None:
         path = tmp_path / "stranger"
-        path.write_bytes(Path(__file__).read_bytes())
+        path.write_bytes(b"not a database, and longer than a header of SQLite would be" * 9)
         with pytest.raises(StoreUnavailable, match="not a database"):
             await SqliteQueue(path, clock).open()
 
