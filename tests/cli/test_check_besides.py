@@ -13,7 +13,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from letterlock.cli.check_besides import tell_besides
+from letterlock.cli.check_besides import tell_besides, tell_renewal
 from letterlock.cli.root import main
 from letterlock.protocols.pki.throwaway_ca import GOOD_CA, Issued, ThrowawayCa
 from tests.interop.background import in_background, zones
@@ -148,3 +148,18 @@ def test_people_are_told_also_when_all_is_well() -> None:
     assert story.endswith("signed until 2026-12-01T00:00:00Z, TLSA of _25._tcp.mx first")
     nothing = {"caa": [], "revocation": [], "dnssec": {"nearest": None}}
     assert list(tell_besides(nothing)) == []
+
+
+def test_what_the_next_certificate_does_to_tlsa_records_is_told_in_a_line() -> None:
+    fates = {"same-key": "kept", "new-key": "lost", "new-issuer": "open"}
+    renewal = [{"case": case, "outcome": outcome} for case, outcome in fates.items()]
+    line = "_25._tcp.mx.example.org. IN TLSA 3 1 1 00"
+    host = {"tlsa": ["3 0 1 00"], "renewal": renewal, "tlsa_missing": [line]}
+    assert " ".join(" ".join(tell_renewal(host)).split()) == (
+        "if it renews: with the same key a record matches, with any other key NONE matches, "
+        "by another intermediate one may match"
+    )
+    without = host | {"tlsa": [], "renewal": []}
+    assert " ".join(" ".join(tell_renewal(without)).split()) == f"for DANE publish: {line}"
+    # As a release before this one kept it, for `--resume`.
+    assert list(tell_renewal({"tlsa": []})) == []

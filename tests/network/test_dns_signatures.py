@@ -46,8 +46,8 @@ def answer(query: dns.message.Message, signatures: int = 1) -> dns.message.Messa
 async def test_signatures_of_records_and_aliases_are_read() -> None:
     async with resolving(answer) as server:
         assert await ask_signatures(server, "example.org", "MX") == (
-            Signature("example.org", "MX", "example.org", BEGINS, ENDS),
-            Signature("alias.example.org", "CNAME", ".", BEGINS, ENDS),
+            Signature("example.org", "MX", "example.org", BEGINS, ENDS, 60),
+            Signature("alias.example.org", "CNAME", ".", BEGINS, ENDS, 60),
         )
 
 

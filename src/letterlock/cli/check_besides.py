@@ -1,4 +1,4 @@
-"""What `letterlock check` tells people of CAA, revocation and signatures.
+"""What `letterlock check` tells people of renewals, CAA, revocation and signatures.
 
 Findings say what is wrong; these lines say what is known, also when all is well.
 """
@@ -27,6 +27,27 @@ def tell_besides(document: Document) -> Iterator[str]:
         yield from tell("signed", text)
 
 
+def tell_renewal(host: Document) -> Iterator[str]:
+    """Tell what the next certificate does to a host's TLSA records, and what is not published.
+
+    A run that goes on (`--resume`) may have documents of a release before, without these.
+    """
+    cases = [
+        f"{_CASES[each['case']]} {_FATES[each['outcome']]}" for each in host.get("renewal", ())
+    ]
+    if cases:
+        yield from tell("", f"if it renews: {', '.join(cases)}")
+    if not host["tlsa"] and host.get("tlsa_missing"):
+        yield from tell("", f"for DANE publish: {_join(host['tlsa_missing'])}")
+
+
+_CASES = {
+    "same-key": "with the same key",
+    "next-key": "with the next key",
+    "new-key": "with any other key",
+    "new-issuer": "by another intermediate",
+}
+_FATES = {"kept": "a record matches", "open": "one may match", "lost": "NONE matches"}
 _WORDS = {
     "allow": "CAA allows it",
     "deny": "CAA FORBIDS it",

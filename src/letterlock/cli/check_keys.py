@@ -1,6 +1,14 @@
-"""The keys of the JSON of `letterlock check` for CAA, revocation and signatures."""
+"""The keys of the JSON of `letterlock check` for renewals, CAA, revocation and signatures."""
 
 BESIDE_KEYS = {
+    "hosts[].renewal[].case": "same-key, next-key, new-key or new-issuer (another intermediate)",
+    "hosts[].renewal[].outcome": "kept, open (not known before) or lost: whether a record matches",
+    "hosts[].renewal[].matches": "its TLSA records that match afterwards",
+    "hosts[].renewal[].open": "those that do if the same authority stands above",
+    "hosts[].tlsa_to_publish": "a line of a zone file for each key in use, where DNSSEC allows it",
+    "hosts[].tlsa_missing": "of these what is not published; needed only where nothing else is",
+    "hosts[].tlsa_ttl": "of the TLSA records, in seconds, or null",
+    "hosts[].tlsa_wait": "how long a new record must have been there before its key is used",
     "caa[].host": "an MX host, by whose certificate it is asked who may issue the next one",
     "caa[].organization": "who issued the one that is served, or null",
     "caa[].name": "the name of the certificate that the host is covered by",
@@ -22,4 +30,5 @@ BESIDE_KEYS = {
     "dnssec.signatures[].zone": "which zone signed them",
     "dnssec.signatures[].begins": "from when the signature holds",
     "dnssec.signatures[].ends": "until when it holds, and no longer",
+    "dnssec.signatures[].ttl": "the TTL of the records in the zone, in seconds",
 }

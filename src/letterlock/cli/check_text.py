@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from letterlock.base.log import make_printable
-from letterlock.cli.check_besides import tell_besides
+from letterlock.cli.check_besides import tell_besides, tell_renewal
 from letterlock.cli.check_deep import summarize_deep
 from letterlock.cli.story_text import tell
 
@@ -97,6 +97,7 @@ def _tell_host(host: Document) -> Iterator[Styled]:
         yield from _plain(tell("host", f"{host['name']}: {host['error'] or 'no address'}"))
     if host["tlsa"]:
         yield from _plain(tell("", f"TLSA ({host['tlsa_status']}): {len(host['tlsa'])} records"))
+    yield from _plain(tell_renewal(host))
 
 
 def _plain(lines: Iterator[str]) -> Iterator[Styled]:

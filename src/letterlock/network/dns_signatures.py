@@ -76,4 +76,5 @@ def _read(reply: dns.message.Message) -> Iterator[Signature]:
                 rrsig.signer.to_text(omit_final_dot=True).lower(),
                 datetime.fromtimestamp(rrsig.inception, UTC),
                 datetime.fromtimestamp(rrsig.expiration, UTC),
+                rrsig.original_ttl,
             )

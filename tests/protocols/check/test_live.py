@@ -454,9 +454,7 @@ def test_records_for_the_keys_in_use_and_the_next_one_are_right() -> None:
     }
     anchor = TlsaRecord(2, 0, 0, authority().der)
     assert find_published(make_domain(address, tlsa=[anchor])) == {}
-    assert find_published(make_domain(address, tlsa=[ee(good())])) == {
-        "tlsa-breaks-at-renewal": Severity.NOTICE
-    }
+    assert find_published(make_domain(address, tlsa=[ee(good())])) == {}
     assert find_published(make_domain(address)) == {}
 
 
@@ -482,6 +480,11 @@ def test_records_that_are_repeated_or_cannot_be_used() -> None:
         "tlsa-duplicate": Severity.NOTICE,
         "tlsa-unrelated": Severity.INFO,
     }
+    (repeated, *_) = rank(find_policies(twice, Terms(anchors(), NOW)))
+    assert repeated.evidence == f"{ee(good())} is there 2 times"
+    many = [TlsaRecord(3, 1, 1, bytes([octet]) * 32) for octet in range(7)]
+    (repeated, *_) = find_policies(make_domain(address, tlsa=[*many, *many]), Terms(anchors(), NOW))
+    assert repeated.evidence.endswith("is there 2 times; and 2 more")
     unusable = make_domain(address, tlsa=[TlsaRecord(1, 1, 1, bytes(32))])
     assert find_published(unusable) == {}
     silent = make_domain(make_address(state=State.UNREACHABLE), tlsa=[ee(good())])

@@ -4,6 +4,7 @@ RFC 7672 §3.2 and RFC 7671 §8 (records match every certificate in use, on ever
 §4.1. Matching is `policy.dane`'s; what a policy comes to is what `senders` say, as in deliveries.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from letterlock.protocols.check.facts import AddressFacts, AskedSni, DomainFacts, HostFacts
@@ -13,11 +14,12 @@ from letterlock.protocols.check.terms import Terms
 from letterlock.protocols.dns.answers import Security, TlsaRecord
 from letterlock.protocols.mta_sts.policy import MtaStsMode
 from letterlock.protocols.pki.certificate import CertificateFacts, read_certificate
-from letterlock.protocols.policy.dane import DANE_EE, find_usable, judge_dane
+from letterlock.protocols.policy.dane import find_usable, judge_dane
 from letterlock.protocols.policy.facts import TlsaStatus
 from letterlock.protocols.tls.handshake import Handshake
 
 _MAX_SHOWN = 80
+_MAX_LISTED = 5
 
 Chain = tuple[bytes, ...]
 
@@ -26,12 +28,7 @@ def find_policies(domain: DomainFacts, terms: Terms) -> Iterator[Finding]:
     """Find where hosts do not meet what is published, and what is published in vain."""
     for host in domain.hosts:
         records = host.tlsa.records if host.tlsa is not None else ()
-        if len(set(records)) < len(records):
-            evidence = f"{len(records) - len(set(records))} of {len(records)} records are repeated"
-            fix = "publish each once"
-            yield make_finding(
-                FindingId.TLSA_DUPLICATE, Severity.NOTICE, str(host.name), evidence, fix
-            )
+        yield from _find_repeated(str(host.name), records)
         if host.tlsa is not None and host.tlsa.status is TlsaStatus.FAILED:
             evidence = f"{host.tlsa.reason}: there may be records, so that mail waits for who asks"
             fix = "have every name server of the zone answer, also that there are none (RFC 4035)"
@@ -43,12 +40,25 @@ def find_policies(domain: DomainFacts, terms: Terms) -> Iterator[Finding]:
         yield from _compare(domain, host, terms)
 
 
+def _find_repeated(where: str, records: Sequence[TlsaRecord]) -> Iterator[Finding]:
+    """Find records that are there more than once."""
+    times = Counter(records)
+    repeated = [
+        f"{str(each)[:_MAX_SHOWN]} is there {n} times" for each, n in times.items() if n > 1
+    ]
+    if repeated:
+        more = f"; and {len(repeated) - _MAX_LISTED} more" if len(repeated) > _MAX_LISTED else ""
+        evidence = "; ".join(repeated[:_MAX_LISTED]) + more
+        fix = "publish each once"
+        yield make_finding(FindingId.TLSA_DUPLICATE, Severity.NOTICE, where, evidence, fix)
+
+
 def _check_dane(
     domain: DomainFacts, host: HostFacts, records: Sequence[TlsaRecord], terms: Terms
 ) -> Iterator[Finding]:
-    names = _find_names(domain, host)
+    names = find_names(domain, host)
     served = [
-        (where, chain) for address in host.addresses for where, chain in _list_served(host, address)
+        (where, chain) for address in host.addresses for where, chain in list_served(host, address)
     ]
     for where, chain in served:
         judgement = judge_dane(chain, tuple(records), names, terms.now)
@@ -69,26 +79,17 @@ def _check_records(
     base = names[0]
     if not served:
         return
-    matching = [
-        record
-        for record in records
+    for record in records:
         if any(
             judge_dane(chain, (record,), names, terms.now).is_authenticated for _, chain in served
-        )
-    ]
-    spare = [record for record in records if record not in matching]
-    for record in spare:
+        ):
+            continue
         evidence = f"{str(record)[:_MAX_SHOWN]} matches no certificate that any address shows"
         fix = "keep it if it is the next key's; else take it away"
         yield make_finding(FindingId.TLSA_UNRELATED, Severity.INFO, base, evidence, fix)
-    has_anchor = any(record.usage != DANE_EE for record in matching)
-    if matching and not has_anchor and not spare:
-        evidence = "every record is of a key in use: one renewal with a new key, and none matches"
-        fix = "publish `3 1 1` of the next key before it is used, or renew with the same key"
-        yield make_finding(FindingId.TLSA_RENEWAL_BREAKS, Severity.NOTICE, base, evidence, fix)
 
 
-def _list_served(host: HostFacts, address: AddressFacts) -> Iterator[tuple[str, Chain]]:
+def list_served(host: HostFacts, address: AddressFacts) -> Iterator[tuple[str, Chain]]:
     """Give what an address shows to who asks as senders with DANE do, for each type of key."""
     for probe in address.probes:
         if probe.asked is AskedSni.OWN and isinstance(probe.handshake, Handshake):
@@ -96,7 +97,7 @@ def _list_served(host: HostFacts, address: AddressFacts) -> Iterator[tuple[str, 
             yield f"{host.name}[{address.ip}]{kind}", probe.handshake.chain
 
 
-def _find_names(domain: DomainFacts, host: HostFacts) -> tuple[str, ...]:
+def find_names(domain: DomainFacts, host: HostFacts) -> tuple[str, ...]:
     """RFC 7672 §3.2.2: behind an insecure MX only the host's own."""
     base = host.tlsa.base_domain if host.tlsa is not None else None
     names = [base or host.name]

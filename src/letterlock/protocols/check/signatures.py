@@ -19,13 +19,17 @@ MARGIN_PART = 4
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """The signature of the records of a name and type; `zone` signed it, `.` is the root."""
+    """The signature of the records of a name and type; `zone` signed it, `.` is the root.
+
+    `ttl` is the records' own in seconds (RFC 4034 §3.1.4), whatever a cache has left of it.
+    """
 
     name: str
     rdtype: str
     zone: str
     begins: datetime
     ends: datetime
+    ttl: int | None = None
 
     def __str__(self) -> str:
         return f"{self.rdtype} of {self.name}"

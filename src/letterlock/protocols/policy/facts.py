@@ -4,7 +4,7 @@ RFC 7672 §2 (TLSA records of an MX host), RFC 8461 §3 (the policy of a domain)
 `services.discover`; `decide` says what follows from them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -34,13 +34,17 @@ class TlsaFacts:
     """The TLSA records of one host.
 
     `base_domain` is where they were found, without `_port._tcp` (RFC 7672 §2.2.3); None without
-    records. `reason` is one line for people.
+    records. `reason` is one line for people. `owner` is the name that holds them, behind an alias
+    of `_port._tcp`; `ttl` what the resolver had left of their time, in seconds. Nothing is decided
+    by these two.
     """
 
     status: TlsaStatus
     base_domain: Domain | None = None
     records: tuple[TlsaRecord, ...] = ()
     reason: str = ""
+    owner: Domain | None = field(default=None, compare=False)
+    ttl: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

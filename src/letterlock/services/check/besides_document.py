@@ -60,4 +60,5 @@ def _describe_signature(signature: Signature | None) -> dict[str, Any] | None:
         "zone": signature.zone,
         "begins": f"{signature.begins:%Y-%m-%dT%H:%M:%SZ}",
         "ends": f"{signature.ends:%Y-%m-%dT%H:%M:%SZ}",
+        "ttl": signature.ttl,
     }

@@ -9,6 +9,7 @@ from letterlock.protocols.policy.facts import TlsaFacts
 from letterlock.services.check.besides_document import describe_besides
 from letterlock.services.check.deep_document import describe_deep
 from letterlock.services.check.looking import Checked
+from letterlock.services.check.renewal_document import describe_renewals
 from letterlock.services.deliver.story import describe_handshake, describe_verdict
 from letterlock.services.explain.document import describe_mta_sts, describe_tlsrpt
 
@@ -28,7 +29,10 @@ def describe_checked(checked: Checked) -> dict[str, Any]:
     return {
         "domain": facts.domain,
         "mx_status": facts.mx_security.value if facts.mx_security is not None else None,
-        "hosts": [_describe_host(host) for host in facts.hosts],
+        "hosts": [
+            _describe_host(host) | describe_renewals(host.name, checked.renewals)
+            for host in facts.hosts
+        ],
         "mta_sts": describe_mta_sts(facts.mta_sts),
         "tlsrpt": describe_tlsrpt(checked.tlsrpt),
         **describe_besides(checked.besides),

@@ -5,6 +5,7 @@ DNS tells is found by `services.publish`, as for a domain of our own.
 """
 
 import asyncio
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from letterlock.base.domains import Domain
@@ -22,6 +23,11 @@ from letterlock.services.check.asking import Asker, Door, has_blocked
 from letterlock.services.check.besides import BesideLooker, Besides
 from letterlock.services.check.deep import DeepLooker
 from letterlock.services.check.published_findings import translate
+from letterlock.services.check.renewing import (
+    HostRenewals,
+    find_renewal_faults,
+    list_host_renewals,
+)
 from letterlock.services.discover.hop_policy import HopPolicy
 from letterlock.services.discover.next_hop import NextHop
 from letterlock.services.discover.routes import HostAddress, MxHost, NoRoute, Route, RouteFinder
@@ -46,6 +52,7 @@ class Checked:
     verdicts: tuple[SenderVerdict, ...]
     undecided: tuple[str, ...]
     besides: Besides
+    renewals: tuple[HostRenewals, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +78,12 @@ class DomainChecker:
         observed, seen = looking.result(), facts.result()
         besides = await self.besides.look(seen, next_hop.port, terms)
         report = check(observed, None, terms.now, terms.anchors)
-        live = (*find_live(seen, terms), *find_policies(seen, terms), *find_deep(seen))
+        renewals = list_host_renewals(seen, next_hop.port, besides.signed.signatures, terms)
+        live = _find_shown(seen, renewals, terms)
         findings = rank((*live, *besides.findings, *translate(report.findings)))
         verdicts = tuple(judge_domain(sender, seen, terms.anchors, terms.now) for sender in SENDERS)
         undecided = (*report.undecided, *besides.undecided)
-        return Checked(seen, tlsrpt.result(), findings, verdicts, undecided, besides)
+        return Checked(seen, tlsrpt.result(), findings, verdicts, undecided, besides, renewals)
 
     async def check_service(self, next_hop: NextHop, speech: Speech, terms: Terms) -> Checked:
         """Check one service, `[host]:port`. It is nobody's mail, so there are no verdicts."""
@@ -87,9 +95,9 @@ class DomainChecker:
             hosts = tuple([await self._look_at_host(route, host, speech) for host in route.hosts])
             seen = DomainFacts(name, hosts, None)
         besides = await self.besides.look(seen, next_hop.port, terms)
-        live = (*find_live(seen, terms), *find_policies(seen, terms))
-        findings = rank((*live, *find_deep(seen), *besides.findings))
-        return Checked(seen, None, findings, (), besides.undecided, besides)
+        renewals = list_host_renewals(seen, next_hop.port, besides.signed.signatures, terms)
+        findings = rank((*_find_shown(seen, renewals, terms), *besides.findings))
+        return Checked(seen, None, findings, (), besides.undecided, besides, renewals)
 
     async def _look(self, next_hop: NextHop) -> DomainFacts:
         assert next_hop.domain is not None
@@ -151,6 +159,16 @@ class DomainChecker:
         if self.deep is not None and may_be_deep and has_tls:
             deep = await self.deep.look(door)
         return AddressFacts(address.ip, address.security, state, probes, probes[0].detail, deep)
+
+
+def _find_shown(
+    seen: DomainFacts, renewals: Sequence[HostRenewals], terms: Terms
+) -> Iterator[Finding]:
+    """Find what hosts show, alone and beside what is published of them."""
+    yield from find_live(seen, terms)
+    yield from find_policies(seen, terms)
+    yield from find_deep(seen)
+    yield from find_renewal_faults(renewals)
 
 
 def _find_sni(host: MxHost, published: Published) -> str | None:

@@ -97,6 +97,7 @@ def _read(base: Domain, answer: Answer) -> TlsaFacts:
     if answer.existence is not Existence.RECORDS:
         return TlsaFacts(TlsaStatus.NONE, reason=f"{what}: there are none")
     records = tuple(record for record in answer.records if isinstance(record, TlsaRecord))
-    if find_usable(records):
-        return TlsaFacts(TlsaStatus.USABLE, base, records)
-    return TlsaFacts(TlsaStatus.UNUSABLE, base, records, f"{what}: none of them can be used")
+    status, reason = TlsaStatus.USABLE, ""
+    if not find_usable(records):
+        status, reason = TlsaStatus.UNUSABLE, f"{what}: none of them can be used"
+    return TlsaFacts(status, base, records, reason, answer.owner, answer.ttl)

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from letterlock.base.domains import Domain
 from letterlock.protocols.dns.answers import TlsaRecord
+from letterlock.protocols.pki.certificate import CertificateFacts, read_certificate
 from letterlock.protocols.policy.dane import (
     DANE_EE,
     SPKI,
@@ -76,16 +77,21 @@ def simulate(
     chain: Chain,
     next_keys: Sequence[bytes],
     now: datetime,
+    others: Sequence[str] = (),
 ) -> Simulation:
-    """Try each renewal. `next_keys` are SHA-256 of SubjectPublicKeyInfos, as in `OwnHost`."""
+    """Try each renewal. `next_keys` are SHA-256 of SubjectPublicKeyInfos, as in `OwnHost`.
+
+    `others` are names that serve as well as the host's, with DANE-TA (RFC 7672 §3.2.2).
+    """
     usable = find_usable(records)
     announced = {make_tlsa(key) for key in next_keys}
     renewals = [each for each in Renewal if next_keys or each is not Renewal.NEXT_KEY]
     fates = []
     for record in usable:
-        match = find_match(record, host, chain, now)
+        match = find_match(record, host, chain, now, others)
+        is_root = match is not None and _is_root(match, chain)
         decided = {
-            each: _decide(record, match, each, is_announced=record in announced)
+            each: _decide(record, match, each, is_announced=record in announced, is_root=is_root)
             for each in renewals
         }
         fates.append(RecordFate(record, match, decided))
@@ -97,9 +103,11 @@ def simulate(
     return Simulation(host, tuple(fates), outcomes)
 
 
-def find_match(record: TlsaRecord, host: Domain, chain: Chain, now: datetime) -> TlsaMatch | None:
+def find_match(
+    record: TlsaRecord, host: Domain, chain: Chain, now: datetime, others: Sequence[str] = ()
+) -> TlsaMatch | None:
     """Find what of a chain a record by itself authenticates; None: nothing."""
-    judgement = judge_dane(chain, (record,), (host,), now)
+    judgement = judge_dane(chain, (record,), (host, *others), now)
     return judgement.match if judgement.is_authenticated else None
 
 
@@ -118,8 +126,20 @@ def find_unmatched_kinds(
     return tuple(kind for kind, has_match in matched.items() if not has_match)
 
 
+def _is_root(match: TlsaMatch, chain: Chain) -> bool:
+    """Say if what matches is a root, sent or in the record itself: another could be below it."""
+    der = chain[match.depth] if match.depth < len(chain) else match.record.association
+    anchor = read_certificate(der)
+    return isinstance(anchor, CertificateFacts) and anchor.is_self_issued
+
+
 def _decide(
-    record: TlsaRecord, match: TlsaMatch | None, renewal: Renewal, *, is_announced: bool
+    record: TlsaRecord,
+    match: TlsaMatch | None,
+    renewal: Renewal,
+    *,
+    is_announced: bool,
+    is_root: bool,
 ) -> Fate:
     if renewal is Renewal.NEXT_KEY and is_announced:
         return Fate.KEPT
@@ -130,8 +150,8 @@ def _decide(
         return Fate.KEPT if record.selector == SPKI and has_same_key else Fate.LOST
     if renewal is not Renewal.NEW_ISSUER:
         return Fate.KEPT
-    # The certificate above the leaf is the intermediate that changes.
-    return Fate.OPEN if match.depth > 1 else Fate.LOST
+    # The certificate above the leaf is the intermediate that changes, if there is one.
+    return Fate.OPEN if match.depth > 1 or is_root else Fate.LOST
 
 
 def _best(fates: Iterable[Fate]) -> Fate:
