@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from letterlock.network import probes
 from letterlock.network.probes import ProbeQuestion, probe_service, probe_smtp
 from letterlock.protocols.check.facts import AskedSni, Probe, State
 from letterlock.protocols.check.openings import Speech
@@ -224,3 +225,31 @@ async def test_tls_at_once_and_a_host_that_is_not_there() -> None:
         assert isinstance(probe.handshake, Handshake)
     gone = await probe_service(("127.0.0.1", 1), Speech.IMAP, "x.example", OWN, 5)
     assert gone.state is State.UNREACHABLE
+
+
+@pytest.mark.parametrize("speech", [Speech.SMTP, Speech.IMAP])
+async def test_a_tarpit_does_not_keep_us_for_ever(
+    speech: Speech, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RFC 5321 §4.5.3.2: each step has a limit; many steps, octet by octet, have one too."""
+    monkeypatch.setattr(probes, "PROBE_STEPS", 0.001)
+    has_ended = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            await reader.read()
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+        has_ended.set()
+
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        question = ProbeQuestion(AskedSni.OWN, "mx.example.org")
+        place = ("127.0.0.1", port)
+        probe = await probe_service(place, speech, "mx.example.net", question, 300.0)
+        # We have let it go.
+        await has_ended.wait()
+    assert (probe.state, probe.sni) == (State.BLOCKED, "mx.example.org")
+    assert probe.detail == "it kept us for 0.3 seconds, octet by octet"

@@ -1,13 +1,11 @@
 """What watches domains: by a real check, until a signal; and how long a connection may take."""
 
 import asyncio
-import contextlib
 import os
 import signal
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -16,14 +14,10 @@ from letterlock.base.clock import SystemClock
 from letterlock.base.config.sections import Config
 from letterlock.base.config.values import parse_resolver_address
 from letterlock.base.errors import LocalError
-from letterlock.network.probes import ProbeQuestion
 from letterlock.network.zone_server import ZoneServer
-from letterlock.node import checking
 from letterlock.node.check_watch import WatchOptions, list_tellers, run, watch_domains
 from letterlock.node.checking import Asked, CheckOptions
 from letterlock.node.explaining import make_default_config
-from letterlock.protocols.check.facts import AskedSni, State
-from letterlock.services.check.asking import Door
 from letterlock.services.check.repeating import Patience
 from letterlock.services.check.watching import Change
 from letterlock.services.discover.next_hop import parse_next_hop
@@ -128,29 +122,3 @@ def test_who_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list_tellers(config, make_watching(tmp_path)) == []
     both = list_tellers(config, make_watching(tmp_path, Path("/bin/true")))
     assert [each.name for each in both] == ["mail", "command"]
-
-
-async def test_a_tarpit_does_not_keep_us_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """RFC 5321 §4.5.3.2: each step has a limit; many steps, octet by octet, have one too."""
-    monkeypatch.setattr(checking, "PROBE_STEPS", 0.001)
-
-    has_ended = asyncio.Event()
-
-    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            await reader.read()
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-        has_ended.set()
-
-    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        door = Door(ip_address("127.0.0.1"), port, "mx.example.org")
-        question = ProbeQuestion(AskedSni.OWN, door.sni)
-        probe = await checking._probe(door, question, helo="mx.example.net", seconds=300.0)
-        # We have let it go.
-        await has_ended.wait()
-    assert (probe.state, probe.sni) == (State.BLOCKED, "mx.example.org")
-    assert probe.detail == "it kept us for 0.3 seconds, octet by octet"

@@ -4,6 +4,7 @@ RFC 5321 §4.1.1.1, RFC 3207 §4, RFC 6066 §3. MAIL is never said. A host that 
 to us is told apart from one that fails: what it would say to others is not known then.
 """
 
+import asyncio
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 
@@ -23,6 +24,9 @@ from letterlock.protocols.tls.handshake import FailureCause, HandshakeFailed
 
 PROBE_SECONDS = 20.0
 """For each step that has no limit of its own."""
+
+PROBE_STEPS = 6
+"""A connection as a whole may take so many times as long as a step of it: a tarpit has no end."""
 
 _READY = 220  # RFC 3207 §4
 _CLOSING = 421
@@ -65,10 +69,22 @@ async def probe_service(
     seconds: float = PROBE_SECONDS,
 ) -> Probe:
     """Ask a service, at an address and a port, that may speak something else than SMTP first."""
-    ip, port = place
-    if speech is Speech.SMTP:
-        return await probe_smtp(ip, port, helo, question, seconds)
+    whole = PROBE_STEPS * seconds
+    try:
+        async with asyncio.timeout(whole):
+            if speech is Speech.SMTP:
+                return await probe_smtp(*place, helo, question, seconds)
+            return await _probe_other(place, speech, question, seconds)
+    except TimeoutError:
+        detail = f"it kept us for {whole:g} seconds, octet by octet"
+        return Probe(question.asked, State.BLOCKED, question.sni, question.key, detail=detail)
+
+
+async def _probe_other(
+    place: tuple[str, int], speech: Speech, question: ProbeQuestion, seconds: float
+) -> Probe:
     begun = Probe(question.asked, State.NOT_TESTED, question.sni, question.key)
+    ip, port = place
     wire = await connect(ip, port, seconds)
     if isinstance(wire, Lost):
         return replace(begun, state=State.UNREACHABLE, detail=wire.detail)

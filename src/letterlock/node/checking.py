@@ -18,7 +18,7 @@ from letterlock.node.building import DeliveryBuilder
 from letterlock.node.check_besides import make_beside_looker
 from letterlock.node.explaining import Silence
 from letterlock.node.mta_sts import make_fetcher, make_finder
-from letterlock.protocols.check.facts import Probe, State
+from letterlock.protocols.check.facts import Probe
 from letterlock.protocols.check.openings import Speech
 from letterlock.protocols.check.terms import Terms
 from letterlock.protocols.pki.anchors import TrustAnchors
@@ -36,9 +36,6 @@ from letterlock.services.discover.resolver_check import ResolverState, SelfTest,
 from letterlock.services.publish.looking import Looker
 from letterlock.storage.sqlite.node import MEMORY, NodeDatabase
 from letterlock.storage.sqlite.policies import SqlitePolicies
-
-PROBE_STEPS = 6
-"""A connection as a whole may take so many times as long as a step of it: a tarpit has no end."""
 
 Tell = Callable[[dict[str, Any]], None]
 
@@ -140,14 +137,7 @@ async def check_domains(
 
 
 async def _probe(door: Door, question: ProbeQuestion, *, helo: str, seconds: float) -> Probe:
-    place = str(door.ip), door.port
-    whole = PROBE_STEPS * seconds
-    try:
-        async with asyncio.timeout(whole):
-            return await probe_service(place, door.speech, helo, question, seconds)
-    except TimeoutError:
-        detail = f"it kept us for {whole:g} seconds, octet by octet"
-        return Probe(question.asked, State.BLOCKED, question.sni, question.key, detail=detail)
+    return await probe_service((str(door.ip), door.port), door.speech, helo, question, seconds)
 
 
 def _make_deep_looker(

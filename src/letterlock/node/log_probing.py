@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from letterlock.base.clock import Clock
 from letterlock.base.config.sections import Config
 from letterlock.base.errors import LocalError
-from letterlock.network.probes import ProbeQuestion, probe_smtp
+from letterlock.network.probes import ProbeQuestion, probe_service
 from letterlock.protocols.check.facts import Probe
 from letterlock.protocols.check.second_look import SecondLook, look_again
 from letterlock.protocols.check.terms import Terms
@@ -47,7 +47,7 @@ async def probe_hosts(
     helo = config.deliver.helo_ipv4 or config.hostname
 
     async def probe(door: Door, question: ProbeQuestion) -> Probe:
-        return await probe_smtp(str(door.ip), door.port, helo, question, SECONDS)
+        return await probe_service((str(door.ip), door.port), door.speech, helo, question, SECONDS)
 
     asker = Asker(probe, clock, connections=CONNECTIONS)
     terms = Terms(anchors, clock.now())
