@@ -127,7 +127,12 @@ def test_the_certificate_that_is_revoked_is_named(documents: dict[str, dict[str,
 
 def test_where_nothing_is_signed_nothing_ends(documents: dict[str, dict[str, Any]]) -> None:
     for document in documents.values():
-        assert document["dnssec"] == {"nearest": None, "signatures": []}
+        names = document["dnssec"]["names"]
+        assert [(each["type"], each["status"], each["nearest"]) for each in names][:2] == [
+            ("MX", "secure", None),
+            ("A", "secure", None),
+        ]
+        assert document["dnssec"] == {"names": names, "nearest": None, "signatures": []}
         assert not [each for each in document["undecided"] if "signature" in each]
 
 
@@ -163,3 +168,15 @@ def test_what_the_next_certificate_does_to_tlsa_records_is_told_in_a_line() -> N
     assert " ".join(" ".join(tell_renewal(without)).split()) == f"for DANE publish: {line}"
     # As a release before this one kept it, for `--resume`.
     assert list(tell_renewal({"tlsa": []})) == []
+
+
+def test_names_that_are_not_signed_or_not_known_are_named() -> None:
+    names = [
+        {"name": name, "type": "A", "status": name}
+        for name in ("secure", "insecure", "bogus", "undecided")
+    ]
+    document = {"caa": [], "revocation": [], "dnssec": {"nearest": None, "names": names}}
+    assert [" ".join(line.split()) for line in tell_besides(document)] == [
+        "not signed A of insecure",
+        "dnssec A of bogus: bogus; A of undecided: undecided",
+    ]

@@ -25,6 +25,14 @@ def tell_besides(document: Document) -> Iterator[str]:
     if nearest is not None:
         text = f"until {nearest['ends']}, {nearest['type']} of {nearest['name']} first"
         yield from tell("signed", text)
+    names = document["dnssec"].get("names", ())
+    others = [f"{each['type']} of {each['name']}" for each in names if each["status"] == "insecure"]
+    if others:
+        yield from tell("not signed", _join(others))
+    unknown = [each for each in names if each["status"] in ("bogus", "undecided")]
+    if unknown:
+        texts = [f"{each['type']} of {each['name']}: {each['status']}" for each in unknown]
+        yield from tell("dnssec", _join(texts))
 
 
 def tell_renewal(host: Document) -> Iterator[str]:

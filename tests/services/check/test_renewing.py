@@ -140,7 +140,6 @@ def fault(*records: TlsaRecord, shown: Sequence[tuple[bytes, ...]] = (CHAIN,)) -
         # What stands for the next certificate may be of any kind.
         ((WHOLE, SPARE_WHOLE), "same-key=lost new-key=lost new-issuer=lost", None, ""),
     ],
-    ids=str,
 )
 def test_selector_and_usage_decide_what_a_renewal_keeps(
     records: tuple[TlsaRecord, ...], expected: str, severity: Severity | None, words: str

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from letterlock.protocols.caa.relevant import LookupFailed
 from letterlock.protocols.check.facts import DomainFacts
 from letterlock.protocols.check.findings import Finding
+from letterlock.protocols.check.name_status import NameStatus, list_statuses
 from letterlock.protocols.check.renewal_rights import Renewal, find_rights, list_renewals
 from letterlock.protocols.check.signatures import find_signature_faults
 from letterlock.protocols.check.terms import Terms
@@ -30,6 +31,7 @@ class Besides:
     signed: Signed
     findings: tuple[Finding, ...]
     undecided: tuple[str, ...]
+    statuses: tuple[NameStatus, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ class BesideLooker:
             *find_signature_faults(signed.signatures, terms.now),
         )
         undecided = (*_list_unanswered(rights.result()), *signed.undecided)
-        return Besides(rights.result(), revocations.result(), signed, findings, undecided)
+        statuses = list_statuses(facts, port, signed.signatures)
+        return Besides(rights.result(), revocations.result(), signed, findings, undecided, statuses)
 
     async def _find_rights(self, facts: DomainFacts) -> tuple[RenewalRight, ...]:
         renewals = list_renewals(facts)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from letterlock.protocols.check.name_status import NameStatus
 from letterlock.protocols.check.signatures import Signature, find_nearest
 from letterlock.services.check.besides import Besides, RenewalRight
 from letterlock.services.check.revoked import LeafRevocation
@@ -18,6 +19,7 @@ def describe_besides(besides: Besides) -> dict[str, Any]:
         "caa": [_describe_right(each) for each in besides.rights],
         "revocation": [_describe_revocation(each) for each in besides.revocations],
         "dnssec": {
+            "names": [_describe_status(each) for each in besides.statuses],
             "nearest": _describe_signature(find_nearest(signatures)),
             "signatures": [_describe_signature(each) for each in signatures],
         },
@@ -48,6 +50,16 @@ def _describe_revocation(seen: LeafRevocation) -> dict[str, Any]:
         "at": f"{seen.at:%Y-%m-%dT%H:%M:%SZ}" if seen.at is not None else None,
         "reason": seen.reason or None,
         "crl": seen.crl,
+    }
+
+
+def _describe_status(known: NameStatus) -> dict[str, Any]:
+    return {
+        "name": known.name,
+        "type": known.rdtype,
+        "status": known.status.value,
+        "reason": known.reason or None,
+        "nearest": _describe_signature(known.nearest),
     }
 
 
