@@ -1,9 +1,10 @@
 """Reports of others that are posted over HTTPS, from the first octet to the committed row.
 
 The server is what a node has on port 443, in this process: TLS, HTTP, reading, SQLite with its
-syncs, a line of log each. The clients are processes of their own, over connections that stay open;
-each waits for its answer before it posts again. What is divided is the CPU of this process alone,
-all its threads. Handshakes are done before: a sender of one report a day pays for one each time.
+syncs, a line of log each; the garbage collector is set as there. The clients are processes of their
+own, over connections that stay open; each waits for its answer before it posts again. What is
+divided is the CPU of this process alone, all its threads. Handshakes are done before: a sender of
+one report a day pays for one each time.
 """
 
 import asyncio
@@ -28,6 +29,7 @@ from letterlock.base.log import make_stream_log
 from letterlock.network.acceptor import AcceptorLimits
 from letterlock.network.policy_host import PolicyHost
 from letterlock.network.post_server import Posts, Room
+from letterlock.node.process import spare_what_stays
 from letterlock.services.intake.group_keeping import GroupKeeper
 from letterlock.services.intake.post_paths import PostPaths, make_path
 from letterlock.services.intake.posts import PostIntake, PostRules
@@ -63,6 +65,7 @@ LOADS = (Load(1, 1, 800), Load(4, 1, 500), Load(4, 32, 80))
 
 def measure() -> Iterator[str]:
     """Give the lines of the results. The bar is for the last load, where commits are shared."""
+    spare_what_stays()
     for load in LOADS:
         with (
             tempfile.TemporaryDirectory() as folder,
@@ -119,8 +122,10 @@ async def _serving(folder: Path) -> AsyncIterator[int]:
     store = SqliteReceived(NodeDatabase(folder / "node.sqlite", clock))
     keeper = GroupKeeper(store, clock, _KEEP)
     rules = PostRules(PostPaths((_KEY,), (_DOMAIN,)), frozenset(), _MANY, _MANY, _KEEP)
+    loop = asyncio.get_running_loop()
     with (folder / "log").open("w") as stream, socket() as listener:
-        intake = PostIntake(rules, keeper, clock, make_stream_log(clock, _HOST, stream=stream))
+        log = make_stream_log(clock, _HOST, stream=stream)
+        intake = PostIntake(rules, keeper, clock, log)
         host = PolicyHost(
             *(lambda _: None, certificates, clock, None, AcceptorLimits(1000, 1000)),
             posts=Posts(intake, clock, Room()),
@@ -130,7 +135,8 @@ async def _serving(folder: Path) -> AsyncIterator[int]:
         listener.setblocking(False)  # noqa: FBT003 - the standard library's signature
         running = [asyncio.ensure_future(each) for each in (host.run([listener]), keeper.run())]
         try:
-            yield listener.getsockname()[1]
+            with log.gathered(loop.call_soon, loop.call_later):
+                yield listener.getsockname()[1]
         finally:
             for task in running:
                 task.cancel()

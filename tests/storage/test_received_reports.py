@@ -126,6 +126,46 @@ async def test_what_is_proved_takes_the_place_of_what_was_posted(
     assert result.submitter == "company-x.example"
 
 
+async def test_of_those_kept_together_each_is_judged_by_itself(store: ReceivedStore) -> None:
+    """New ones, copies of what is proved, and the same one twice, in one commit."""
+    ids = ["0", "1", "2", "3"]
+    assert await store.keep([received(Standing.COUNTED, **{"report-id": ids[0]})]) == [True]
+    together = [posted(**{"report-id": ids[each]}) for each in (1, 0, 2, 0, 1)]
+    are_new = await store.keep([*together, received(Standing.COUNTED, **{"report-id": ids[3]})])
+    assert are_new == [True, False, True, False, False, True]
+    listed = await store.list_reports(domain=None, since=EVER, limit=10)
+    copies = {each.facts.report_id: (each.way, each.copies) for each in listed}
+    assert copies == {
+        "0": (Way.IMPORT, 2),
+        "1": (Way.HTTPS, 1),
+        "2": (Way.HTTPS, 0),
+        "3": (Way.IMPORT, 0),
+    }
+
+
+@pytest.mark.parametrize("way", [Way.HTTPS, Way.IMPORT])
+async def test_of_many_kept_together_each_has_its_own_results(
+    store: ReceivedStore, way: Way
+) -> None:
+    """More than one statement takes (`storage.sqlite.transaction.MAX_ROWS`), one of them twice."""
+    domains = [f"d{number}.example" for number in range(150)]
+    reports = [
+        replace(
+            received(policies=[make_result({"policy-domain": each}), make_result()]),
+            way=way,
+            submitter=f"of.{each}",
+        )
+        for each in domains
+    ]
+    assert await store.keep([*reports, reports[0]]) == [*[True] * len(domains), False]
+    for each in domains[::30]:
+        (result,) = await store.list_results(each, EVER, NEXT_DAY)
+        assert result.submitter.startswith(f"of.{each}")
+        (listed,) = await store.list_reports(domain=each, since=EVER, limit=10)
+        assert listed.copies == (each == domains[0])
+    assert len(await store.list_results(DOMAIN, EVER, NEXT_DAY)) == len(domains)
+
+
 async def test_what_does_not_count_takes_no_place(store: ReceivedStore) -> None:
     assert await store.keep([posted()]) == [True]
     assert await store.keep([received(Standing.UNAUTHENTICATED)]) == [True]

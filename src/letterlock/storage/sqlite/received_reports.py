@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from itertools import groupby
 from typing import Any
 
 import apsw
+from msgspec import Struct
 
 from letterlock.storage.received_reports import (
     LISTED_COLUMNS,
@@ -15,6 +17,8 @@ from letterlock.storage.received_reports import (
     KeptResult,
     ListedReport,
     ReceivedReport,
+    Row,
+    Way,
     find_posted,
     find_proved,
     make_report_row,
@@ -28,19 +32,19 @@ from letterlock.storage.received_reports import (
 from letterlock.storage.records import to_micros
 from letterlock.storage.sqlite.connection import Value, fetch_rows
 from letterlock.storage.sqlite.node import NodeDatabase
+from letterlock.storage.sqlite.transaction import execute_rows
 
 _ADD = f"""
-    INSERT INTO received_reports ({", ".join(REPORT_COLUMNS)})
-    VALUES ({", ".join("?" for _ in REPORT_COLUMNS)})
+    INSERT INTO received_reports ({", ".join(REPORT_COLUMNS)}) VALUES {{rows}}
     ON CONFLICT (fingerprint) DO UPDATE SET copies = copies + 1
-    RETURNING id, copies
+    RETURNING fingerprint, id, copies
 """  # noqa: S608 - constants
-_ADD_RESULT = f"""
-    INSERT INTO received_results ({", ".join(RESULT_COLUMNS)})
-    VALUES ({", ".join("?" for _ in RESULT_COLUMNS)})
+_ADD_RESULTS = f"""
+    INSERT INTO received_results ({", ".join(RESULT_COLUMNS)}) VALUES {{rows}}
 """  # noqa: S608 - constants
-_COUNT_COPY = "UPDATE received_reports SET copies = copies + 1 WHERE fingerprint = ? RETURNING id"
-_REPLACE = "DELETE FROM received_reports WHERE fingerprint = ? RETURNING id"
+_FIND = "SELECT fingerprint FROM received_reports WHERE fingerprint IN (VALUES {rows})"
+_COUNT_COPY = "UPDATE received_reports SET copies = copies + 1 WHERE fingerprint = ?"
+_REPLACE = "DELETE FROM received_reports WHERE fingerprint IN (VALUES {rows}) RETURNING id"
 _REMOVE_RESULTS = "DELETE FROM received_results WHERE report = ?"
 _LIST = f"""
     SELECT {", ".join(LISTED_COLUMNS)} FROM received_reports
@@ -91,20 +95,15 @@ class SqliteReceived:
 
     async def keep(self, reports: Sequence[ReceivedReport]) -> list[bool]:
         # Hashing and packing are no work for a transaction.
-        rows = [(make_report_row(each), find_proved(each)) for each in reports]
+        new = [_New(each, make_report_row(each), find_proved(each)) for each in reports]
 
         def keep(connection: apsw.Connection) -> list[bool]:
-            are_new = []
-            for (row, proved), report in zip(rows, reports, strict=True):
-                if proved is not None and fetch_rows(connection, _COUNT_COPY, (proved,)):
-                    are_new.append(False)
-                    continue
-                ((number, copies),) = fetch_rows(connection, _ADD, row)
-                if not copies:
-                    connection.executemany(_ADD_RESULT, make_result_rows(number, report))
-                    _replace_posted(connection, report, row[0])
-                are_new.append(not copies)
-            return are_new
+            # Of what was posted and what was not, one may be the other: in the order they came.
+            return [
+                is_new
+                for is_posted, run in groupby(new, lambda each: each.report.way is Way.HTTPS)
+                for is_new in (_keep_posted if is_posted else _keep_proved)(connection, list(run))
+            ]
 
         return await self._database.run(keep)
 
@@ -150,11 +149,50 @@ class SqliteReceived:
         return await self._database.read(lambda connection: fetch_rows(connection, sql, values))
 
 
-def _replace_posted(
-    connection: apsw.Connection, report: ReceivedReport, fingerprint: Value
-) -> None:
-    """Remove the same report where it was only posted."""
-    posted = find_posted(report, fingerprint) if isinstance(fingerprint, bytes) else None
-    if posted is not None:
-        for (number,) in fetch_rows(connection, _REPLACE, (posted,)):
-            connection.execute(_REMOVE_RESULTS, (number,))
+class _New(Struct, frozen=True):
+    """A report with its row. `proved` is the fingerprint that it would have, were it not posted."""
+
+    report: ReceivedReport
+    row: Row
+    proved: bytes | None
+
+
+def _keep_posted(connection: apsw.Connection, run: Sequence[_New]) -> list[bool]:
+    """Keep what was posted and is not there proved; few statements, however many they are."""
+    proved = [(each.proved,) for each in run]
+    found = {fingerprint for (fingerprint,) in execute_rows(connection, _FIND, proved)}
+    if not found:
+        return _add(connection, run)
+    connection.executemany(_COUNT_COPY, [key for key in proved if key[0] in found])
+    are_new = iter(_add(connection, [each for each in run if each.proved not in found]))
+    return [each.proved not in found and next(are_new) for each in run]
+
+
+def _keep_proved(connection: apsw.Connection, run: Sequence[_New]) -> list[bool]:
+    """Keep what was not posted, and remove the same reports where they were only posted."""
+    are_new = _add(connection, run)
+    pairs = zip(run, are_new, strict=True)
+    posted = [(key,) for each, is_new in pairs if is_new for key in _list_replaced(each)]
+    connection.executemany(_REMOVE_RESULTS, execute_rows(connection, _REPLACE, posted))
+    return are_new
+
+
+def _add(connection: apsw.Connection, run: Sequence[_New]) -> list[bool]:
+    added = execute_rows(connection, _ADD, [each.row for each in run])
+    # What comes twice within the run is returned twice, the second time as a copy.
+    numbers = {fingerprint: number for fingerprint, number, copies in added if not copies}
+    are_new, results = [], list[Row]()
+    for each in run:
+        number = numbers.pop(each.row[0], None)
+        are_new.append(number is not None)
+        if number is not None:
+            results += make_result_rows(number, each.report)
+    execute_rows(connection, _ADD_RESULTS, results)
+    return are_new
+
+
+def _list_replaced(new: _New) -> list[bytes]:
+    """List the fingerprints of the same report where it was only posted."""
+    fingerprint = new.row[0]
+    posted = find_posted(new.report, fingerprint) if isinstance(fingerprint, bytes) else None
+    return [] if posted is None else [posted]
