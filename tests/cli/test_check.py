@@ -183,11 +183,12 @@ def test_what_is_different_from_the_last_run(
     document = json.loads(kept.read_text())
     gone = document["findings"][0] | {"id": "expired"}
     document["findings"] = [*document["findings"][1:], gone]
-    document["verdicts"][0]["outcome"] = "authenticated"
+    for verdict in document["verdicts"][:2]:
+        verdict["outcome"] = "authenticated"
     kept.write_text(json.dumps(document))
     assert check(config, "--diff", "null.example") == 1
     story = " ".join(capsys.readouterr().out.split())
-    assert "opportunistic: authenticated -> bounce (since 20" in story
+    assert "opportunistic, opportunistic-no-sni: authenticated -> bounce (since 20" in story
     assert "gone: expired at" in story
     assert "new: " in story
 

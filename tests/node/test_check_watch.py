@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -66,7 +66,7 @@ async def test_it_looks_keeps_and_ends_at_a_signal(tmp_path: Path) -> None:
     async with asyncio.timeout(120):
         await watch_domains(
             point_at(f"{host}:{port}"), asked, make_options(notes.append), watching,
-            SystemClock(), said.append,
+            SystemClock(), said.extend,
         )  # fmt: skip
     await server.close()
     assert notes[0] == "1 domain is watched, from now on"
@@ -78,8 +78,8 @@ async def test_it_looks_keeps_and_ends_at_a_signal(tmp_path: Path) -> None:
 
 
 def test_only_one_watches_with_a_folder(tmp_path: Path) -> None:
-    def say(change: Change) -> None:
-        raise AssertionError(change)
+    def say(changes: Sequence[Change]) -> None:
+        raise AssertionError(changes)
 
     asked = [Asked(DOMAIN, parse_next_hop(DOMAIN))]
     watching = make_watching(tmp_path / "watch")

@@ -23,7 +23,7 @@ BESIDE_KEYS = {
     "revocation[].state": "revoked, not revoked, or not told",
     "revocation[].at": "since when, or null",
     "revocation[].reason": "why it was revoked, or why it is not told; or null",
-    "revocation[].crl": "where that is said, or null",
+    "revocation[].crl": "where that is said; not told: where it could not be had; or null",
     "dnssec.names[].name": "a name that the domain's mail rests on",
     "dnssec.names[].type": "the type of the records that were asked for",
     "dnssec.names[].status": "secure, insecure, bogus, or undecided (nobody knows)",

@@ -58,9 +58,10 @@ def _tell_difference(difference: Document | None) -> Iterator[Styled]:
     if difference is None:
         yield from _plain(tell("diff", "there is no earlier run to compare with"))
         return
-    texts = [
-        f"{each['sender']}: {each['before']} -> {each['now']}" for each in difference["verdicts"]
-    ]
+    ways: dict[str, list[str]] = {}
+    for each in difference["verdicts"]:
+        ways.setdefault(f"{each['before']} -> {each['now']}", []).append(each["sender"])
+    texts = [f"{', '.join(senders)}: {way}" for way, senders in ways.items()]
     for word in ("new", "gone", "changed"):
         texts += [f"{word}: {each['id']} at {each['where']}" for each in difference[word]]
     for number, text in enumerate(texts or ["nothing is different"]):

@@ -103,16 +103,20 @@ def watch_domains(
     *,
     as_json: bool,
 ) -> None:
-    """Watch until a signal, and print a line for each change."""
+    """Watch until a signal, and print a line for each change.
+
+    For people those of several kinds of sender that are the same are one line.
+    """
     from letterlock.node.check_watch import run  # noqa: PLC0415 - lazy, for -h
     from letterlock.services.check.telling import (  # noqa: PLC0415 - as above
         describe_change,
+        fold,
         format_line,
     )
 
-    def say(change: "Change") -> None:
-        line = json.dumps(describe_change(change)) if as_json else format_line(change)
-        click.echo(line)
+    def say(changes: Sequence["Change"]) -> None:
+        for change in changes if as_json else fold(changes):
+            click.echo(json.dumps(describe_change(change)) if as_json else format_line(change))
 
     run(config, asked, options, take_choice(choice), clock, say)
 

@@ -49,7 +49,7 @@ def run(
     options: CheckOptions,
     watching: WatchOptions,
     clock: Clock,
-    say: Callable[[Change], None],
+    say: Callable[[Sequence[Change]], None],
 ) -> None:
     """Watch until SIGTERM or SIGINT. Raises LocalError for what keeps it from starting."""
     with _hold(watching.folder):
@@ -62,7 +62,7 @@ async def watch_domains(
     options: CheckOptions,
     watching: WatchOptions,
     clock: Clock,
-    say: Callable[[Change], None],
+    say: Callable[[Sequence[Change]], None],
 ) -> None:
     """Do `run` in an event loop that is there, with the folder held."""
     by_name = {each.name: each for each in asked}

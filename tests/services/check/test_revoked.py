@@ -107,25 +107,26 @@ async def test_one_that_is_in_no_crl_is_not_revoked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("chain", "reply", "reason"),
+    ("chain", "reply", "reason", "crl"),
     [
         (
             ISSUED.chain_der,
             HttpFailed(HttpFault.UNREACHABLE, "crl.example: refused"),
             "crl.example: refused",
+            URL,
         ),
-        (ISSUED.chain_der, make_crl(CA, now=START - timedelta(days=8)), "out of date"),
-        (CA.issue([HOST], now=START).chain_der, b"", "it names no CRL"),
-        (self_signed([HOST], now=START).chain_der, b"", "no authority that is trusted"),
-        ((), b"", "no authority that is trusted"),
-        ((b"junk",), b"", "no authority that is trusted"),
+        (ISSUED.chain_der, make_crl(CA, now=START - timedelta(days=8)), "out of date", URL),
+        (CA.issue([HOST], now=START).chain_der, b"", "it names no CRL", None),
+        (self_signed([HOST], now=START).chain_der, b"", "no authority that is trusted", None),
+        ((), b"", "no authority that is trusted", None),
+        ((b"junk",), b"", "no authority that is trusted", None),
     ],
 )
 async def test_what_cannot_be_told_is_never_called_good(
-    chain: tuple[bytes, ...], reply: bytes | HttpFailed, reason: str
+    chain: tuple[bytes, ...], reply: bytes | HttpFailed, reason: str, crl: str | None
 ) -> None:
     found = await look(Place(reply), chain)
-    assert found.state == "not told"
+    assert (found.state, found.crl) == ("not told", crl)
     assert reason in found.reason
     assert list(find_revoked((found,))) == []
 

@@ -13,7 +13,9 @@ from letterlock.services.check.telling import (
     MAX_LISTED,
     CommandTeller,
     MailTeller,
+    fold,
     format_line,
+    format_text,
     make_subject,
     rank_changes,
 )
@@ -84,10 +86,68 @@ def test_a_line_for_each_kind_of_change() -> None:
 
 def test_the_worst_is_first_and_what_ended_last() -> None:
     assert rank_changes((ENDED, WORSE, BEGUN)) == [BEGUN, WORSE, ENDED]
-    assert make_subject((ENDED,)) == "critical: host-unreachable ended at example.net"
+    assert make_subject((ENDED,)) == "ended: host-unreachable at example.net"
     assert make_subject((ENDED, BEGUN, FARES, WORSE)) == (
         "critical: certificate-expired began at example.org and 2 more"
     )
+
+
+def fares(sender: str, before: str, now: str, reason: str = "no STARTTLS") -> Change:
+    severity = Severity.NOTICE if now == "encrypted" else Severity.CRITICAL
+    return Change(
+        "example.org", TIME, Event.CHANGES, sender, "", severity, before, now, reason
+    )  # fmt: skip
+
+
+def test_kinds_of_sender_that_fare_the_same_are_one_line() -> None:
+    """One fault of a host is the fault of up to nine verdicts."""
+    verified = [fares(name, "authenticated", "defer") for name in ("mta-sts", "dane-only")]
+    tried = fares("opportunistic", "encrypted", "defer")
+    elsewhere = replace(verified[0], domain="example.net")
+    folded = fold((BEGUN, verified[0], tried, verified[1], elsewhere, ENDED))
+    assert [(each.domain, each.what) for each in folded] == [
+        ("example.org", "certificate-expired"),
+        ("example.org", "mta-sts, dane-only"),
+        ("example.org", "opportunistic"),
+        ("example.net", "mta-sts"),
+        ("example.net", "host-unreachable"),
+    ]
+    assert format_line(folded[1]) == (
+        f"{TIME} example.org: critical: mail of mta-sts, dane-only: authenticated -> defer: "
+        "no STARTTLS"
+    )
+    text = format_text((*verified, tried))
+    assert text.splitlines()[:2] == [format_line(folded[1]), format_line(tried)]
+    assert make_subject(verified) == (
+        "critical: mail of 2 senders: authenticated -> defer at example.org"
+    )
+    assert make_subject((*verified, tried)) == make_subject(verified)
+    assert make_subject((BEGUN, *verified)) == (
+        "critical: certificate-expired began at example.org (2 changes)"
+    )
+
+
+def test_the_reasons_of_senders_that_fare_the_same_are_all_known() -> None:
+    many = [fares(str(number), "clear", "defer", f"reason {number % 4}") for number in range(9)]
+    (one,) = fold(many)
+    assert one.evidence == "reason 0; reason 1; and 2 more reasons"
+    (one,) = fold([replace(each, evidence="") for each in many])
+    assert one.evidence == ""
+
+
+async def test_good_news_is_no_alarm() -> None:
+    """Whoever is woken by `critical` sleeps on when it is over."""
+    better = [fares(name, "defer", "encrypted") for name in ("a", "b")]
+    assert make_subject((ENDED, *better)) == "notice: example.org and 1 more (2 changes)"
+    assert make_subject(better) == "notice: mail of 2 senders: defer -> encrypted at example.org"
+    ended = replace(ENDED, domain=f"{'d' * 60}.example")
+    assert make_subject((ended,)).startswith("ended: ddd")
+    assert make_subject((ENDED, replace(ENDED, domain="example.com"))) == (
+        "ended: host-unreachable at example.net and 1 more (2 changes)"
+    )
+    programs = Programs()
+    await CommandTeller(HOOK, programs.run).tell((ENDED,), START)
+    assert programs.runs[0][2]["LETTERLOCK_SEVERITY"] == "info"
 
 
 def test_a_subject_is_one_line_however_long_the_names_are() -> None:

@@ -75,7 +75,9 @@ class World:
                 self.clock,
                 self.wait,
                 self.draw,
-                lambda change: self.said.append(f"{change.domain} {change.event} {change.what}"),
+                lambda changes: self.said.extend(
+                    f"{change.domain} {change.event} {change.what}" for change in changes
+                ),
                 self.notes.append,
             ),
         )

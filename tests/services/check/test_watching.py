@@ -173,6 +173,24 @@ def test_what_a_connection_shows_ends_whatever_lookups_fail() -> None:
     ]
 
 
+def test_a_certificate_stays_revoked_while_its_crl_cannot_be_had() -> None:
+    """RFC 5280 §6.3: what is not known is not good; where none is named there is none."""
+    revoked = look(finding("certificate-revoked", HOST))
+
+    def without(state: str, crl: str | None, host: str = HOST) -> dict[str, Any]:
+        return look() | {"revocation": [{"host": host, "state": state, "crl": crl}]}
+
+    failed = without("not told", "http://crl.example/1.crl")
+    assert watch(revoked, failed, failed, failed)[1:] == [[], [], []]
+    ended = ["ends certificate-revoked warning>None"]
+    for known in (
+        without("not revoked", "http://crl.example/1.crl"),
+        without("not told", None),
+        without("not told", "http://crl.example/1.crl", "other.example"),
+    ):
+        assert watch(revoked, failed, known, known)[-1] == ended
+
+
 def test_with_nowhere_to_go_nothing_ends() -> None:
     first = look(finding("mta-sts-short", "example.org"))
     nowhere = look(finding("no-route", "example.org", "critical"), no_route="no answer")

@@ -8,7 +8,7 @@ choose whom we ask. What can't be told is said so, and is never `not revoked`.
 import asyncio
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -48,7 +48,8 @@ class RevocationState(StrEnum):
 class LeafRevocation:
     """One certificate of a host. `serial` is lower-case hex.
 
-    `reason` says why it was revoked, or why it is not told.
+    `reason` says why it was revoked, or why it is not told. `crl` is where that is said, or where
+    it could not be had.
     """
 
     host: str
@@ -103,7 +104,7 @@ class RevocationLooker:
         async with self._slots:
             found = await finder.find("", [leaf, issuer], ())
         if isinstance(found, CrlUnusable):
-            return tell_nothing(found.reason)
+            return replace(tell_nothing(found.reason), crl=urls[0].text)
         if isinstance(found, Revocation):
             return LeafRevocation(
                 name, serial, RevocationState.REVOKED, found.reason, found.at, urls[0].text

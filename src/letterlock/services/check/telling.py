@@ -7,7 +7,7 @@ it is down. No shell is anywhere, and nothing that others wrote is an argument.
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +23,9 @@ LIMIT = timedelta(minutes=1)
 MAX_LISTED = 200
 """Changes in one mail; there may be thousands when a network is down."""
 MAX_EVIDENCE = 300
+MAX_REASONS = 2
+"""Of several kinds of sender that fare the same, in one line."""
+NAMES_BETWEEN = ", "
 MAX_SUBJECT = 68
 """RFC 5322 §2.1.1: the field fits on a line of 78 characters."""
 
@@ -83,7 +86,7 @@ class CommandTeller:
         del now
         variables = {
             "LETTERLOCK_SUBJECT": make_subject(changes),
-            "LETTERLOCK_SEVERITY": rank_changes(changes)[0].severity,
+            "LETTERLOCK_SEVERITY": _find_severity(changes),
             "LETTERLOCK_CHANGES": str(len(changes)),
         }
         document = {"changes": [describe_change(each) for each in changes]}
@@ -104,18 +107,32 @@ def rank_changes(changes: Sequence[Change]) -> list[Change]:
     return sorted(changes, key=lambda each: (each.event is Event.ENDS, order.index(each.severity)))
 
 
+def fold(changes: Sequence[Change]) -> list[Change]:
+    """Make one change of those of several kinds of sender that are the same, at the first's place.
+
+    One fault is the fault of many verdicts. Their names are joined, and so are their reasons.
+    """
+    groups: dict[tuple[object, ...], list[Change]] = {}
+    for number, each in enumerate(changes):
+        way = (each.before, each.now) if _is_verdict(each) else (number,)
+        groups.setdefault((each.domain, each.time, *way), []).append(each)
+    return [_join(group) for group in groups.values()]
+
+
 def make_subject(changes: Sequence[Change]) -> str:
-    """Give one line: how bad, what and where, as far as there is room."""
+    """Give one line: how bad, what and where, as far as there is room; what ended is good news."""
+    changes = fold(changes)
     first = rank_changes(changes)[0]
+    word = "ended" if first.event is Event.ENDS else first.severity
     domains = {each.domain for each in changes}
     others = f" and {len(domains) - 1} more" if len(domains) > 1 else ""
     count = f" ({len(changes)} changes)" if len(changes) > 1 else ""
-    short = f"{first.severity}: {_tell_short(first)}"
+    short = f"{word}: {_tell_shortest(first)}"
     texts = (
         f"{short} at {first.domain}{others}{count}",
         f"{short} at {first.domain}{others}",
-        f"{first.severity}: {first.domain}{others}{count}",
-        f"{first.severity}: {first.domain}",
+        f"{word}: {first.domain}{others}{count}",
+        f"{word}: {first.domain}",
     )
     text = next((each for each in texts if len(each) <= MAX_SUBJECT), texts[-1][:MAX_SUBJECT])
     return make_printable(text)
@@ -132,7 +149,7 @@ def format_line(change: Change) -> str:
 
 def format_text(changes: Sequence[Change]) -> str:
     """Write what people read in a mail: the worst first."""
-    lines = []
+    lines, changes = [], fold(changes)
     for change in rank_changes(changes)[:MAX_LISTED]:
         lines.append(format_line(change))
         if change.fix:
@@ -141,6 +158,37 @@ def format_text(changes: Sequence[Change]) -> str:
         lines.append(f"and {len(changes) - MAX_LISTED} more")
     lines += ["", "Look again: letterlock check DOMAIN", ""]
     return "\n".join(lines)
+
+
+def _is_verdict(change: Change) -> bool:
+    return not change.where and change.event is Event.CHANGES
+
+
+def _join(group: Sequence[Change]) -> Change:
+    if len(group) == 1:
+        return group[0]
+    reasons = list(dict.fromkeys(each.evidence for each in group if each.evidence))
+    more = f"; and {len(reasons) - MAX_REASONS} more reasons" if len(reasons) > MAX_REASONS else ""
+    return replace(
+        group[0],
+        what=NAMES_BETWEEN.join(each.what for each in group),
+        evidence="; ".join(reasons[:MAX_REASONS]) + more,
+    )
+
+
+def _find_severity(changes: Sequence[Change]) -> Severity:
+    """Give how bad the worst is that began or changed; where all has ended, nothing is."""
+    first = rank_changes(changes)[0]
+    return Severity.INFO if first.event is Event.ENDS else first.severity
+
+
+def _tell_shortest(change: Change) -> str:
+    """Tell for a subject, which has said that something ended."""
+    if change.event is Event.ENDS:
+        return change.what
+    number = change.what.count(NAMES_BETWEEN) + 1
+    what = f"{number} senders" if number > 1 else change.what
+    return _tell_short(replace(change, what=what))
 
 
 def _tell_short(change: Change) -> str:

@@ -45,7 +45,7 @@ class WatchTools:
     """What it works with. `look` checks domains and hands on their documents as they come.
 
     `every` and `soon` are between two looks, in seconds; `draw` gives a number from the first of
-    two to the second; `say` is told of each change at once, and `note` what goes wrong here.
+    two to the second; `say` is told at once what changed at a domain, `note` what goes wrong here.
     """
 
     look: Look
@@ -57,7 +57,7 @@ class WatchTools:
     clock: Clock
     wait: Callable[[float], Awaitable[None]]
     draw: Callable[[float, float], float]
-    say: Callable[[Change], None]
+    say: Callable[[Sequence[Change]], None]
     note: Callable[[str], None]
 
 
@@ -100,9 +100,8 @@ class Watch:
                 self._watched[name], document, self._tools.rules, time
             )
             changes.extend(found)
-            for each in found:
-                self._tools.say(each)
             if found:
+                self._tools.say(found)
                 changed.add(name)
             else:
                 self._save(name, msgspec.to_builtins(self._watched[name]))

@@ -1,9 +1,9 @@
 """What changes at a domain that is checked again and again: only what lasts, and each thing once.
 
 A difference counts when it was seen in so many looks in a row: one probe that was lost is none.
-What a look did not see (a host that did not answer, a lookup that failed) has not ended, and a
-verdict that cannot be told has not changed. Lookups that never were answered from here, as behind
-many a firewall, hide nothing. The comparing is that of `comparing`.
+What a look did not see (a host that did not answer, a lookup or a CRL that failed) has not ended,
+and a verdict that cannot be told has not changed. Lookups that never were answered from here, as
+behind many a firewall, hide nothing. The comparing is that of `comparing`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +15,7 @@ from typing import Any
 from letterlock.protocols.check.facts import State
 from letterlock.protocols.check.findings import FindingId, Severity
 from letterlock.services.check.comparing import compare
+from letterlock.services.check.revoked import RevocationState
 
 FINDING_PARTS = ("id", "severity", "where", "evidence", "fix")
 
@@ -173,11 +174,12 @@ def _reduce(watched: Watched, document: Document, rules: Rules) -> dict[str, lis
     if LOOKUP_FAILED not in rules.silent:
         findings += [_describe_lost(subject, text) for subject, text in lost.items()]
     keys = {_finding_key(each) for each in findings}
-    unseen = _list_unseen(document)
+    unseen, without_crl = _list_unseen(document), set(_list_without_crl(document))
     for each in watched.findings or ():
         is_hidden = document["no_route"] is not None or (bool(lost) and _rests_on_lookups(each))
         is_hidden &= each["id"] != LOOKUP_FAILED
         is_hidden |= any(_hides(place, each) for place in unseen)
+        is_hidden |= each["id"] == FindingId.REVOKED and each["where"] in without_crl
         if is_hidden and _finding_key(each) not in keys:
             findings.append(each)
     known = {each["sender"]: each["outcome"] for each in watched.verdicts}
@@ -202,6 +204,13 @@ def _list_unseen(document: Document) -> list[Place]:
         if address["state"] in _UNSEEN
         or any(probe["state"] == State.BLOCKED for probe in address["probes"])
     ]
+
+
+def _list_without_crl(document: Document) -> Iterator[str]:
+    """Give the hosts of which a CRL could not be had: whether it has them is not seen."""
+    for each in document.get("revocation", ()):
+        if each["state"] == RevocationState.NOT_TOLD and each["crl"] is not None:
+            yield each["host"]
 
 
 def _hides(place: Place, finding: Document) -> bool:
