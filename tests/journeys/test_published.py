@@ -4,7 +4,7 @@ RFC 7672 §2.2, RFC 8461 §5, RFC 8689 §4.2. What each server was told is what 
 in clear or to nobody knows whom where what is published forbids it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -355,6 +355,23 @@ def test_the_checker_says_beforehand_what_becomes_of_mail_and_why(sending: Sendi
     # A domain that is not signed may have a host that is.
     half = {domain for domain in domains if domain.startswith("half")}
     assert signed == half | {domain for domain in domains if not domain.endswith(UNSIGNED)}
+    _compare_times(documents.values())
+
+
+def _compare_times(documents: Iterable[Mapping[str, Any]]) -> None:
+    """What a new TLSA record must wait for is the zone's TTL, as the signature has it."""
+    hosts = [host for document in documents for host in document["hosts"] if host["renewal"]]
+    signed = {
+        (each["name"], each["ttl"])
+        for document in documents
+        for each in document["dnssec"]["signatures"]
+        if each["type"] == "TLSA"
+    }
+    assert len(hosts) >= 10
+    for host in hosts:
+        owner = host["tlsa_to_publish"][0].partition(". IN TLSA ")[0]
+        assert (owner, host["tlsa_ttl"]) in signed
+        assert host["tlsa_wait"] == 2 * host["tlsa_ttl"]
 
 
 def _send_and_look(sending: Sending, domain: str) -> str:
