@@ -1,8 +1,12 @@
 """What counts as one client, wherever connections are counted."""
 
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
+MAX_KNOWN = 4096
 
+
+@lru_cache(MAX_KNOWN)  # asked for each message and request of who stays connected
 def client_key(ip: str) -> str:
     """Give what counts as one client: an IPv4 address, or an IPv6 /64.
 

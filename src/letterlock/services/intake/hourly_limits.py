@@ -27,8 +27,10 @@ class HourlyLimit:
     def find_wait(self, key: str) -> int:
         """Say in how many seconds there will be one for somebody; 0: there is one."""
         left = self._fill(key).left
+        if left >= 1:
+            return 0
         seconds = (1 - left) * _HOUR / self._most
-        return max(0, math.ceil(round(seconds, 3)))
+        return math.ceil(round(seconds, 3))
 
     def take(self, key: str, count: int = 1) -> None:
         """Take some; more than there are left have to be waited for."""

@@ -1,5 +1,6 @@
 """The reports on TLS that others send, in PostgreSQL, which all nodes share."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import date, datetime
 
@@ -92,7 +93,7 @@ class PostgresReceived:
         await self._database.close()
 
     async def keep(self, reports: Sequence[ReceivedReport]) -> list[bool]:
-        rows = [make_report_row(each) for each in reports]
+        rows = await asyncio.to_thread(lambda: [make_report_row(each) for each in reports])
         # In one order, whoever keeps: two that keep the same reports would wait for each other.
         order = sorted(range(len(rows)), key=lambda place: str(rows[place][0]))
 

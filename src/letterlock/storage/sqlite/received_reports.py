@@ -1,5 +1,6 @@
 """The reports on TLS that others send, in SQLite."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import date, datetime
 from itertools import groupby
@@ -94,8 +95,8 @@ class SqliteReceived:
         await self._database.close()
 
     async def keep(self, reports: Sequence[ReceivedReport]) -> list[bool]:
-        # Hashing and packing are no work for a transaction.
-        new = [_New(each, make_report_row(each), find_proved(each)) for each in reports]
+        # Hashing and packing are no work for a transaction, nor for the event loop.
+        new = await asyncio.to_thread(_prepare, reports)
 
         def keep(connection: apsw.Connection) -> list[bool]:
             # Of what was posted and what was not, one may be the other: in the order they came.
@@ -155,6 +156,10 @@ class _New(Struct, frozen=True):
     report: ReceivedReport
     row: Row
     proved: bytes | None
+
+
+def _prepare(reports: Sequence[ReceivedReport]) -> list[_New]:
+    return [_New(each, make_report_row(each), find_proved(each)) for each in reports]
 
 
 def _keep_posted(connection: apsw.Connection, run: Sequence[_New]) -> list[bool]:
