@@ -34,6 +34,8 @@ class Stores:
     def all(self) -> list[Owned]:
         return self._owned
 
+    async def adopt_left(self) -> None: ...
+
     def require_open(self) -> None:
         if not self._owned:
             raise StoreUnavailable("no database")

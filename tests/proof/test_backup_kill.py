@@ -150,9 +150,9 @@ class Rounds:
             files.write()
             restored = files.command("restore", str(archive), timeout=PATIENCE)
             assert restored.code == 0, restored.error
-            with running(files):
+            with running(files) as node:
                 assert files.command("queue", "retry", "--all", timeout=PATIENCE).code == 0
-                self.wait_empty(files)
+                self.wait_empty(node)
             assert server.faults == []
             arrived = [each.number for each in server.arrivals]
         missing = owed - set(arrived)
@@ -161,10 +161,12 @@ class Rounds:
         self.told.twice += len(set(arrived) - owed)
 
     @staticmethod
-    def wait_empty(files: NodeFiles) -> None:
+    def wait_empty(node: RunningNode) -> None:
         end = time.monotonic() + PATIENCE
-        while files.command("status", "--json").document["queue"]["messages"]:
-            assert time.monotonic() < end, "the restored queue does not run empty"
+        while node.files.command("status", "--json").document["queue"]["messages"]:
+            if time.monotonic() > end:
+                left = node.files.command("queue", "list").output
+                raise AssertionError(f"the restored queue does not run empty\n{left}\n{node.log}")
             time.sleep(0.1)
 
     def finish(self) -> None:

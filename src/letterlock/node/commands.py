@@ -58,19 +58,22 @@ class Commands:
 
     async def _retry(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         ids = _read_ids(arguments)
-        for deliveries in self.stores.all():
-            deliveries.forget_unreachable()
-        return await self._change(lambda store: store.retry(ids, self.clock.now()))
+        return await self._change(lambda store: store.retry(ids, self.clock.now()), is_retry=True)
 
     async def _delete(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         ids = _read_ids(arguments)
         return await self._change(lambda store: store.delete(ids, self.clock.now()))
 
-    async def _change(self, change: Callable[[QueueStore], Awaitable[int]]) -> Mapping[str, Any]:
+    async def _change(
+        self, change: Callable[[QueueStore], Awaitable[int]], *, is_retry: bool = False
+    ) -> Mapping[str, Any]:
         changed = 0
         try:
             self.stores.require_open()
+            await self.stores.adopt_left()
             for deliveries in self.stores.all():
+                if is_retry:
+                    deliveries.forget_unreachable()
                 changed += await change(deliveries.store)
                 deliveries.wake()
         except StoreUnavailable as error:

@@ -26,6 +26,7 @@ from letterlock.storage.sqlite.queue import SqliteQueue
 UPKEEP_SECONDS = 10.0
 REOPEN_SECONDS = 3.0
 """Between two tries to open the store that we receive into."""
+ADOPT_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -58,6 +59,8 @@ class WorkerStores:
         self._adopted: list[_Adopted] = []
         self._fault: StoreUnavailable | None = None
         self._look = asyncio.Event()
+        self._begun_looks = self._ended_looks = 0
+        self._look_ended = asyncio.Condition()
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -104,13 +107,29 @@ class WorkerStores:
         """Adopt now what nobody owns, if there is any."""
         self._look.set()
 
+    async def adopt_left(self) -> None:
+        """Return when nothing is left that nobody owns, or it takes too long to find out.
+
+        Who changes the queue means all of it, right after the start too.
+        """
+        wanted = self._begun_looks + 1
+        self._look.set()
+        async with self._look_ended:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(ADOPT_SECONDS):
+                    await self._look_ended.wait_for(lambda: self._ended_looks >= wanted)
+
     async def run(self) -> None:
         """Deliver from all stores until cancelled. Raises LocalError as `opened` does."""
         async with asyncio.TaskGroup() as tasks:
             try:
                 while True:
                     self._look.clear()
-                    await self._look_after(tasks)
+                    self._begun_looks += 1
+                    while await self._look_after(tasks):
+                        # There may be more; the other workers take their part of it meanwhile.
+                        pass
+                    await self._tell_look_ended()
                     seconds = REOPEN_SECONDS if self._own is None else UPKEEP_SECONDS
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(seconds):
@@ -127,8 +146,17 @@ class WorkerStores:
                 for adopted in self._adopted:
                     await adopted.queue.close()
 
-    async def _look_after(self, tasks: asyncio.TaskGroup) -> None:
-        """Open our own if it was away, forget old stories, give back what is empty, adopt."""
+    async def _tell_look_ended(self) -> None:
+        async with self._look_ended:
+            self._ended_looks = self._begun_looks
+            self._look_ended.notify_all()
+
+    async def _look_after(self, tasks: asyncio.TaskGroup) -> bool:
+        """Open our own if it was away, forget old stories, give back what is empty, adopt.
+
+        Gives whether something was adopted.
+        """
+        has_adopted = False
         try:
             await self._start_own(tasks)
             await self._free_abandoned()
@@ -140,10 +168,11 @@ class WorkerStores:
                 await deliveries.store.forget_sessions(first_day)
             if self._config.queue.engine is QueueEngine.SQLITE:
                 await self._give_back()
-                await self._adopt(tasks)
+                has_adopted = await self._adopt(tasks)
             self._fault = None
         except StoreUnavailable as error:
             self._note_fault(error)
+        return has_adopted
 
     async def _start_own(self, tasks: asyncio.TaskGroup) -> None:
         if self._own_task is not None:
@@ -171,16 +200,17 @@ class WorkerStores:
             raise StoreUnavailable("the store is not open")
         raise StoreUnavailable(str(self._fault), is_full=self._fault.is_full)
 
-    async def _adopt(self, tasks: asyncio.TaskGroup) -> None:
+    async def _adopt(self, tasks: asyncio.TaskGroup) -> bool:
         ours = {self._own_path, *(item.path for item in self._adopted)}
         found = await self._shards.adopt(lambda path: path in ours)
         if found is None:
-            return
+            return False
         path, queue = found
         deliveries = Deliveries(queue, self._parts)
         task = tasks.create_task(deliveries.run())
         self._adopted.append(_Adopted(path, queue, deliveries, task))
         self._log.write(Service.QUEUE, f"adopted {path.name}, which its worker left with mail")
+        return True
 
     async def _give_back(self) -> None:
         for adopted in tuple(self._adopted):
