@@ -40,7 +40,9 @@ def files(tmp_path: Path, policy_port: int) -> NodeFiles:
 @pytest.fixture
 def node(files: NodeFiles) -> Iterator[RunningNode]:
     with running(files) as node:
-        yield node.wait_ready()
+        # The keys that mail is signed with belong to what is published.
+        node.wait_log("DKIM: made .*", count=2)
+        yield node
 
 
 def published(files: NodeFiles) -> dict[str, str]:
