@@ -1,6 +1,7 @@
 """Names and addresses: domains, mailboxes, next hops, encodings, names of folders and messages."""
 
 import ipaddress
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import dns.message
@@ -110,7 +111,9 @@ def check_next_hop(octets: bytes) -> None:
     else:
         assert (hop.domain is None) is not (hop.address is None)
         assert 0 < hop.port <= 0xFFFF
-        assert parse_next_hop(hop.key) == hop
+        # Without `smtps:`, as the policy table is asked for it.
+        again = parse_next_hop(hop.key, hop.port)
+        assert replace(again, is_implicit_tls=hop.is_implicit_tls) == hop
     try:
         setting = values.parse_next_hop(text)
     except ValueError:

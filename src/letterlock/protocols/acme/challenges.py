@@ -30,6 +30,8 @@ _BACKDATED = timedelta(hours=1)
 # What cryptography raises for certificates that others wrote.
 _UNREADABLE = (
     ValueError,
+    # Of a name's attribute that is of another type.
+    TypeError,
     x509.InvalidVersion,
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,

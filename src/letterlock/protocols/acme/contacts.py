@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from letterlock.base.domains import DomainError, parse_domain
+from letterlock.protocols.acme.fields import format_line
 
 SCHEME = "mailto:"
+MAX_DETAIL_CHARACTERS = 150
 MAX_LOCAL_OCTETS = 64
 """RFC 5321 §4.5.3.1.1."""
 
@@ -52,5 +54,6 @@ def _find_address_fault(address: str) -> str | None:
         if not domain.isascii() or parse_domain(domain) != domain.lower():
             return "a contact's domain is in ASCII, without a final dot"
     except DomainError as error:
-        return str(error)
+        # It repeats what it was given, and escapes may make four characters of one.
+        return format_line(str(error), MAX_DETAIL_CHARACTERS)
     return None

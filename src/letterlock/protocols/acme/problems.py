@@ -7,7 +7,7 @@ printable here. Never an error: what is no problem document is a problem all the
 from dataclasses import dataclass
 
 from letterlock.protocols.acme.fields import Fields, ObjectError, format_line, parse_object
-from letterlock.protocols.acme.identifiers import Identifier, format_identifier, read_identifier
+from letterlock.protocols.acme.identifiers import Identifier, format_identifier
 
 ERROR_PREFIX = "urn:ietf:params:acme:error:"
 MAX_SUBPROBLEMS = 1000
@@ -76,10 +76,18 @@ def _read_one(
         type=kind.removeprefix(ERROR_PREFIX),
         detail=detail,
         status=status if status is not None else fields.number("status"),
-        identifier=read_identifier(identifier) if identifier else None,
+        identifier=_read_as_written(identifier) if identifier else None,
         subproblems=subproblems,
         instance=format_line(instance, MAX_DETAIL_CHARACTERS) if instance else None,
         algorithms=fields.texts("algorithms", MAX_ALGORITHMS),
+    )
+
+
+def _read_as_written(fields: Fields) -> Identifier:
+    """Read an identifier that may be what was refused: an `ip` that is no address, say."""
+    kind, value = fields.required_text("type"), fields.required_text("value").lower()
+    return Identifier(
+        format_line(kind, MAX_DETAIL_CHARACTERS), format_line(value, MAX_DETAIL_CHARACTERS)
     )
 
 

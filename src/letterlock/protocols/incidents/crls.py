@@ -49,7 +49,10 @@ def read_crl_list(octets: bytes) -> CrlList:
     serials: list[int] = []
     issuer: bytes | None = None
     for crl in _load(octets):
-        name = crl.issuer.public_bytes()
+        try:
+            name = crl.issuer.public_bytes()
+        except _UNREADABLE as error:
+            raise _unreadable(error) from error
         if issuer not in (None, name):
             raise SerialListError("CRLs of several issuers: give each in a file of its own")
         issuer = name

@@ -105,14 +105,20 @@ def read_crl(
     try:
         crl = x509.load_der_x509_crl(der)
         if (fault := _find_fault(crl, url, issuer)) is not None:
-            return CrlUnusable(fault)
+            return CrlUnusable(_make_line(fault))
         ours = frozenset(serials)
         found = {
             each.serial_number: _read_entry(each) for each in crl if each.serial_number in ours
         }
     except (*_UNREADABLE, OverflowError) as error:
-        return CrlUnusable(f"not a CRL: {' '.join(str(error).split()) or type(error).__name__}")
+        return CrlUnusable(f"not a CRL: {_make_line(str(error)) or type(error).__name__}")
     return Revocations(found, crl.next_update_utc)
+
+
+def _make_line(text: str) -> str:
+    """Make one line of a text that may have names from the CRL in it."""
+    line = " ".join(text.split())
+    return "".join(character if character.isprintable() else "?" for character in line)
 
 
 _UNREADABLE = (

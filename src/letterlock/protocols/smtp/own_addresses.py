@@ -18,7 +18,10 @@ from letterlock.protocols.smtp.paths import (
 def parse_own_address(text: str) -> str:
     """Parse `local@domain` or `@domain` to the form that is compared. Raises AddressError."""
     if not text.startswith("@"):
-        return _compared(parse_mailbox(text))
+        compared = _compared(parse_mailbox(text))
+        # Small letters and A-labels may be longer than what was written, and too long.
+        parse_mailbox(compared)
+        return compared
     try:
         return f"@{parse_domain(text[1:])}"
     except DomainError as error:
