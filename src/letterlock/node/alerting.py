@@ -72,11 +72,11 @@ def make_alert_stores(config: Config, name: str, clock: Clock) -> AlertStores:
             SqliteServedPolicies(database),
         )
     # asyncpg is an extra: only loaded where it is used.
-    from letterlock.storage.postgres.alerts import PostgresAlerts  # noqa: PLC0415
-    from letterlock.storage.postgres.node import NodeDatabase as Postgres  # noqa: PLC0415
-    from letterlock.storage.postgres.own_reports import PostgresOwnReports  # noqa: PLC0415
-    from letterlock.storage.postgres.received_reports import PostgresReceived  # noqa: PLC0415
-    from letterlock.storage.postgres.served_policies import PostgresServedPolicies  # noqa: PLC0415
+    from letterlock.storage.postgres.alerts import PostgresAlerts  # noqa: PLC0415 - an extra
+    from letterlock.storage.postgres.node import NodeDatabase as Postgres  # noqa: PLC0415 - an extra
+    from letterlock.storage.postgres.own_reports import PostgresOwnReports  # noqa: PLC0415 - an extra
+    from letterlock.storage.postgres.received_reports import PostgresReceived  # noqa: PLC0415 - an extra
+    from letterlock.storage.postgres.served_policies import PostgresServedPolicies  # noqa: PLC0415 - an extra
 
     shared = Postgres(address, name, clock)
     return AlertStores(

@@ -47,10 +47,11 @@ def find_now(document: Document, host: str, renewed_here: Collection[str] = ()) 
     if not any(each["state"] not in _UNASKED for each in addresses):
         details = [each["detail"] for each in addresses if each["detail"]]
         reason = known[host]["error"] or "; ".join(dict.fromkeys(details)) or "it has no addresses"
-        return HostNow(False, f"cannot be asked: {reason}", tuple(found), addresses)  # noqa: FBT003
+        says = f"cannot be asked: {reason}"
+        return HostNow(is_asked=False, says=says, findings=tuple(found), addresses=addresses)
     fix = f"run: letterlock cert renew {host}" if host in renewed_here else ""
     says = _say(found, fix) or "nothing is wrong with it now"
-    return HostNow(True, says, tuple(found), addresses)  # noqa: FBT003
+    return HostNow(is_asked=True, says=says, findings=tuple(found), addresses=addresses)
 
 
 def _find_published(document: Document) -> HostNow:
@@ -63,7 +64,7 @@ def _find_published(document: Document) -> HostNow:
     says = _say(found, "") or "nothing is wrong with what is published now"
     if document["no_route"]:
         return HostNow(is_asked=False, says=f"cannot be asked: {document['no_route']}")
-    return HostNow(True, says, tuple(found))  # noqa: FBT003
+    return HostNow(is_asked=True, says=says, findings=tuple(found))
 
 
 def _is_at(where: str, host: str) -> bool:
