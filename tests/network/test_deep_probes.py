@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from letterlock.network import deep_probes
+from letterlock.network import probes
 from letterlock.network.deep_probes import (
     Gate,
     Letter,
@@ -150,7 +150,7 @@ async def test_silence_tells_nothing() -> None:
 
 
 async def test_nobody_is_listened_to_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deep_probes, "STEPS", 0)
+    monkeypatch.setattr(probes, "PROBE_STEPS", 0)
     async with one(good()) as (_, gate):
         assert await ask_hello(gate, NEW) == PutOff("it kept us for 0 seconds, octet by octet")
 

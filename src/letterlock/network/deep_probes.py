@@ -6,12 +6,11 @@ server puts words into the answer to STARTTLS (response injection) harms clients
 refuse: `network.probes` does, and so does each connection here.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from letterlock.network.probes import make_timeouts, open_service
+from letterlock.network.probes import Tarpit, bound_whole, make_timeouts, open_service
 from letterlock.network.served_look import AskedName, make_look_context
 from letterlock.network.smtp_speaker import Refused, Speaker, Target
 from letterlock.network.tls import TlsDriver
@@ -23,9 +22,6 @@ from letterlock.protocols.smtp.reply_reader import ReplyViolation
 from letterlock.protocols.tls.client_hello import TLS_1_2, Incomplete, NotTls
 from letterlock.protocols.tls.handshake import FailureCause, HandshakeFailed
 from letterlock.protocols.tls.server_flight import Answer, ServerChoice, ServerFlightReader
-
-STEPS = 6
-"""A connection may take so many times as long as a step of it: a tarpit has no end."""
 
 _READY, _DATA, _DONE, _BYE, _CLOSING = 220, 354, 250, 221, 421
 _SHOWN = 200
@@ -89,14 +85,11 @@ async def _visit(gate: Gate, ask: Callable[[Wire], Awaitable[Found | PutOff]]) -
     wire = await connect(gate.ip, gate.port, gate.seconds)
     if isinstance(wire, Lost):
         return PutOff(wire.detail)
-    whole = STEPS * gate.seconds
     try:
-        async with asyncio.timeout(whole):
-            return await ask(wire)
-    except TimeoutError:
-        return PutOff(f"it kept us for {whole:g} seconds, octet by octet")
+        found = await bound_whole(ask(wire), gate.seconds)
     finally:
         wire.close()
+    return PutOff(found.detail) if isinstance(found, Tarpit) else found
 
 
 async def _ask_hello(wire: Wire, gate: Gate, hello: bytes) -> Answer | PutOff:

@@ -5,8 +5,10 @@ to us is told apart from one that fails: what it would say to others is not know
 """
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
+from typing import TypeVar
 
 from OpenSSL import SSL
 
@@ -28,8 +30,17 @@ PROBE_SECONDS = 20.0
 PROBE_STEPS = 6
 """A connection as a whole may take so many times as long as a step of it: a tarpit has no end."""
 
+Found = TypeVar("Found")
+
 _READY = 220  # RFC 3207 §4
 _CLOSING = 421
+
+
+@dataclass(frozen=True, slots=True)
+class Tarpit:
+    """A server that talked for longer than a connection as a whole may take."""
+
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +80,25 @@ async def probe_service(
     seconds: float = PROBE_SECONDS,
 ) -> Probe:
     """Ask a service, at an address and a port, that may speak something else than SMTP first."""
+    if speech is Speech.SMTP:
+        asking = probe_smtp(*place, helo, question, seconds)
+    else:
+        asking = _probe_other(place, speech, question, seconds)
+    found = await bound_whole(asking, seconds)
+    if isinstance(found, Tarpit):
+        detail = found.detail
+        return Probe(question.asked, State.BLOCKED, question.sni, question.key, detail=detail)
+    return found
+
+
+async def bound_whole(asking: Awaitable[Found], seconds: float) -> Found | Tarpit:
+    """Wait for what talks to a server, for `PROBE_STEPS` times the seconds of a step."""
     whole = PROBE_STEPS * seconds
     try:
         async with asyncio.timeout(whole):
-            if speech is Speech.SMTP:
-                return await probe_smtp(*place, helo, question, seconds)
-            return await _probe_other(place, speech, question, seconds)
+            return await asking
     except TimeoutError:
-        detail = f"it kept us for {whole:g} seconds, octet by octet"
-        return Probe(question.asked, State.BLOCKED, question.sni, question.key, detail=detail)
+        return Tarpit(f"it kept us for {whole:g} seconds, octet by octet")
 
 
 async def _probe_other(
