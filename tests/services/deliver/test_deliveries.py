@@ -69,6 +69,7 @@ class Motor:
     worker: Worker
     deliveries: Deliveries
     task: asyncio.Task[None]
+    parts: DeliveryParts
 
 
 @asynccontextmanager
@@ -97,7 +98,7 @@ async def running(
         async with asyncio.TaskGroup() as tasks:
             task = tasks.create_task(deliveries.run())
             try:
-                yield Motor(node, worker, deliveries, task)
+                yield Motor(node, worker, deliveries, task, parts)
             finally:
                 task.cancel()
 
@@ -184,6 +185,45 @@ async def test_while_an_outcome_is_saved_the_next_delivery_begins(tmp_path: Path
         finally:
             gate.set()
         await motor.worker.wait_for(lambda: len(motor.worker.settled) == 2)
+
+
+async def test_who_frees_a_place_lets_the_workers_other_queues_take_it(tmp_path: Path) -> None:
+    """Of queues that a worker adopted, the others slept up to a minute, with mail for it."""
+    gate, asleep = asyncio.Event(), asyncio.Event()
+
+    class Telling:
+        def __init__(self, store: QueueStore) -> None:
+            self._store = store
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._store, name)
+
+        async def next_due(self, **named: Any) -> Any:
+            due = await self._store.next_due(**named)
+            asyncio.get_running_loop().call_soon(asleep.set)
+            return due
+
+    for folder in (tmp_path / "own", tmp_path / "adopted"):
+        folder.mkdir()
+    async with (
+        sending(tmp_path / "adopted") as other,
+        running(tmp_path / "own", destinations=(1, 0, 0)) as motor,
+        asyncio.TaskGroup() as tasks,
+    ):
+        motor.worker.act = lambda _claim: gate.wait()
+        await motor.node.save("bob@a.example")
+        motor.deliveries.wake()
+        await motor.worker.wait_for(lambda: len(motor.worker.begun) == 1)
+        await other.save("carol@a.example")
+        adopted = tasks.create_task(Deliveries(Telling(other.store), motor.parts).run())
+        try:
+            async with asyncio.timeout(LONG):
+                await asleep.wait()
+            gate.set()
+            await motor.worker.wait_for(lambda: len(motor.worker.settled) == 2)
+        finally:
+            gate.set()
+            adopted.cancel()
 
 
 async def test_mail_in_plenty_is_claimed_by_the_score_and_begins_in_turn(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ queued (`docs/guide`): the loop goes on.
 import asyncio
 import contextlib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import Protocol
@@ -63,6 +63,8 @@ class DeliveryParts:
     clock: Clock
     log: Log
     unreachable: UnreachableHosts | None = None
+    running: list["Deliveries"] = field(default_factory=list)
+    """The loops themselves: a place at a destination may be wanted by any of them."""
 
 
 class Deliveries:
@@ -77,6 +79,7 @@ class Deliveries:
         self._clock = parts.clock
         self._log = parts.log
         self._unreachable = parts.unreachable
+        self._running = parts.running
         self._wake = asyncio.Event()
         self._in_hands: dict[_Key, Claim] = {}
         self._at_work = 0
@@ -108,12 +111,14 @@ class Deliveries:
         """Deliver until cancelled; then finish what is in hands, for a while."""
         async with asyncio.TaskGroup() as tasks:
             keeper = tasks.create_task(self._keep_leases())
+            self._running.append(self)
             try:
                 while True:
                     self._wake.clear()
                     if not await self._start_claims(tasks):
                         await self._sleep()
             finally:
+                self._running.remove(self)
                 await wait_for_event(self._idle, DRAIN_SECONDS)
                 self._is_over = True
                 keeper.cancel()
@@ -195,7 +200,8 @@ class Deliveries:
         was_full = not self._destinations.has_free((claim.destination,), self._clock.monotonic())
         self._destinations.end(claim.destination)
         if was_full:
-            self.wake_for((claim.destination,))
+            for each in self._running:
+                each.wake_for((claim.destination,))
 
     async def _deliver(self, claim: Claim) -> Delivery | None:
         """Deliver; None when there is nothing to settle."""
