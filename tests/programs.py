@@ -62,9 +62,10 @@ class ForkedProgram:
                 self._answers.settimeout(timeout)
                 try:
                     self._take_code()
-                except TimeoutError:
+                except TimeoutError as error:
                     assert timeout is not None
-                    raise subprocess.TimeoutExpired("letterlock", timeout) from None
+                    # With what it came of: `from None` would hide what failed before it, too.
+                    raise subprocess.TimeoutExpired("letterlock", timeout) from error
         assert self.returncode is not None
         return self.returncode
 

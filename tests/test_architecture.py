@@ -55,6 +55,16 @@ def test_the_tests_mirror_the_source() -> None:
     assert untested == []
 
 
+def test_nobody_waits_in_a_way_that_overhears_its_end() -> None:
+    """Before Python 3.12 `asyncio.wait_for` may lose a cancellation: see `base.waiting`."""
+    found = [
+        str(path.relative_to(ROOT))
+        for path in SOURCE.rglob("*.py")
+        if "asyncio.wait_for(" in path.read_text(encoding="utf-8")
+    ]
+    assert found == []
+
+
 def test_the_command_line_loads_only_what_every_command_needs() -> None:
     program = "import sys, letterlock.cli; print(*sys.modules)"
     output = subprocess.run(

@@ -5,6 +5,7 @@ in a task that was cancelled before ends in CancelledError, and what was to be f
 """
 
 import asyncio
+from collections.abc import Awaitable
 
 _ARRIVAL_TURNS = 3
 """Of asyncio's event loop; uvloop takes one."""
@@ -24,3 +25,19 @@ async def wait_for_event(event: asyncio.Event, seconds: float) -> bool:
     finally:
         waiting.cancel()
     return event.is_set()
+
+
+async def finish_within(work: Awaitable[object], seconds: float) -> bool:
+    """Wait for the work; False: the time was over before, and it is given up.
+
+    Raises what the work raises. Who cancels us always succeeds: before Python 3.12
+    `asyncio.wait_for` goes on as if nothing had been said when the work ends in the same moment.
+    """
+    working = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait([working], timeout=seconds)
+    finally:
+        is_done = not working.cancel()
+    if is_done:
+        working.result()
+    return is_done

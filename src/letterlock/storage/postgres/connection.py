@@ -3,13 +3,14 @@
 The database going away is StoreUnavailable within seconds; connections are made anew as it returns.
 """
 
-import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
 from letterlock.base.errors import LocalError
+from letterlock.base.waiting import finish_within
 from letterlock.storage.migrations import Migration, find_missing, load_migrations
 from letterlock.storage.queue import StoreUnavailable
 
@@ -351,7 +352,10 @@ def _first_line(error: BaseException) -> str:
 
 
 async def _close_within(seconds: float, closable: Any) -> None:
+    is_closed = False
     try:
-        await asyncio.wait_for(closable.close(), seconds)
-    except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError):
-        closable.terminate()
+        with contextlib.suppress(OSError, asyncpg.InterfaceError, asyncpg.PostgresError):
+            is_closed = await finish_within(closable.close(), seconds)
+    finally:
+        if not is_closed:
+            closable.terminate()
