@@ -86,9 +86,22 @@ def test_what_could_not_be_told_says_why() -> None:
     assert tell(failed) == [f"MX {DOMAIN} undecided"]
     silent = HostFacts(HOST, 10, error="no answer", is_undecided=True)
     missing = HostFacts(HOST, 10, error="no such name")
+    forged = HostFacts(DOMAIN, 10, error="the signature ended", is_bogus=True)
     literal = HostFacts(None, 0, (address("192.0.2.1", Security.SECURE),))
-    hosts = (silent, missing, literal)
-    assert tell(DomainFacts(DOMAIN, hosts, None)) == [f"A {HOST} undecided (no answer)"]
+    hosts = (silent, missing, literal, forged)
+    assert tell(DomainFacts(DOMAIN, hosts, None)) == [
+        f"A {HOST} undecided (no answer)",
+        f"A {DOMAIN} bogus (the signature ended)",
+    ]
+
+
+def test_bogus_records_are_not_undecided() -> None:
+    """RFC 4035 §4.3: there was an answer, and it did not validate; mail waits by either."""
+    tlsa = TlsaFacts(TlsaStatus.FAILED, reason="no keys have a DS", is_bogus=True)
+    host = HostFacts(HOST, 10, (), tlsa)
+    assert tell(DomainFacts(DOMAIN, (host,), None)) == [
+        f"TLSA {TLSA_NAME} bogus (no keys have a DS)"
+    ]
 
 
 def test_what_ends_first_is_looked_for_up_to_the_root() -> None:

@@ -510,5 +510,6 @@ async def test_hosts_without_a_route_are_told_with_what_is_known_of_them(
     (host,) = none.hosts
     assert (host.name, host.is_passing) == ("mx.example.com", True)
     assert host.is_undecided is (trouble is Security.FAILED)
+    assert host.is_bogus is (trouble is Security.BOGUS)
     dns.fail("example.com", "MX", trouble)
     assert (await find_none(dns)).mx_security is trouble

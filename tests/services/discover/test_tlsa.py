@@ -112,6 +112,7 @@ async def test_a_failed_lookup_is_never_no_records(
     dns.fail("_25._tcp.mx.example.com", "TLSA", security)
     facts = await find(dns)
     assert facts.status is TlsaStatus.FAILED
+    assert facts.is_bogus is (security is BOGUS)
     reason = "DNSSEC validation failed" if security is BOGUS else "no answer"
     assert facts.reason == f"TLSA of _25._tcp.mx.example.com: {reason}"
 
@@ -316,6 +317,7 @@ async def test_an_alias_whose_state_cannot_be_known_makes_its_host_unusable(
     dns.fail(HOST, "CNAME", security)
     facts = await find(dns)
     assert facts.status is TlsaStatus.FAILED
+    assert facts.is_bogus is (security is BOGUS)
     assert facts.reason.startswith("CNAME of mx.example.com: ")
     assert tlsa_names(dns) == []
 

@@ -18,7 +18,7 @@ from letterlock.protocols.mta_sts.policy import MtaStsMode, MtaStsPolicy
 from letterlock.protocols.pki.throwaway_ca import self_signed
 from letterlock.services.discover.authorities import NotFound
 from letterlock.services.publish.check import State
-from letterlock.services.publish.findings import Severity
+from letterlock.services.publish.findings import Code, Severity
 from letterlock.services.publish.records import (
     DkimKey,
     OwnHost,
@@ -552,6 +552,18 @@ async def test_domain_that_is_not_ours_is_checked_by_itself() -> None:
     ]
     report = await world.check(is_ours=False)
     assert (report.states, report.simulations) == ((), ())
+
+
+async def test_tlsa_records_are_looked_for_at_the_port_that_takes_mail() -> None:
+    """RFC 6698 §3"""
+    world = World()
+    report = await world.check(is_ours=False, port=2525)
+    assert [(each.code, each.name) for each in report.findings if "tlsa" in each.code] == [
+        (Code.TLSA_MISSING, f"_2525._tcp.{HOST}")
+    ]
+    world.set(f"_2525._tcp.{HOST}", "TLSA", RIGHT)
+    report = await world.check(is_ours=False, port=2525)
+    assert [each.code for each in report.findings if "tlsa" in each.code] == []
 
 
 async def test_domain_without_mx_records_is_its_own_host() -> None:

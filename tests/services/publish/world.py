@@ -144,7 +144,7 @@ class World:
         if policy is not None:
             self.policies.policies[self.plan.own.domain] = format_policy(policy).encode()
 
-    async def check(self, *, is_ours: bool = True) -> DnsReport:
+    async def check(self, *, is_ours: bool = True, port: int = 25) -> DnsReport:
         plan = self.plan if is_ours else None
         looker = Looker(
             self.resolver,
@@ -153,7 +153,7 @@ class World:
             self.servers,
             is_validating=self.is_validating,
         )
-        return check(await looker.look(self.plan.own.domain, plan), plan, NOW, self.anchors)
+        return check(await looker.look(self.plan.own.domain, plan, port), plan, NOW, self.anchors)
 
     async def find_codes(self, *, is_ours: bool = True) -> list[str]:
         """Give the findings as `severity code name`."""

@@ -94,6 +94,8 @@ class HostFacts:
     tlsa: TlsaFacts | None = None
     error: str | None = None
     is_undecided: bool = False
+    is_bogus: bool = False
+    """Its addresses did not validate."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,8 +103,10 @@ def _list_of_host(host: HostFacts, port: int) -> Iterator[_Known]:
     for address in host.addresses:
         rdtype = "A" if address.ip.version == 4 else "AAAA"
         yield host.name, rdtype, _BY_SECURITY[address.security], ""
-    if not host.addresses and host.is_undecided:
-        yield host.name, "A", DnssecStatus.UNDECIDED, host.error or ""
+    if not host.addresses and (host.is_undecided or host.is_bogus):
+        status = DnssecStatus.BOGUS if host.is_bogus else DnssecStatus.UNDECIDED
+        yield host.name, "A", status, host.error or ""
     if host.tlsa is not None:
         owner = host.tlsa.owner or f"_{port}._tcp.{host.tlsa.base_domain or host.name}"
-        yield owner, "TLSA", _BY_TLSA[host.tlsa.status], host.tlsa.reason
+        status = DnssecStatus.BOGUS if host.tlsa.is_bogus else _BY_TLSA[host.tlsa.status]
+        yield owner, "TLSA", status, host.tlsa.reason

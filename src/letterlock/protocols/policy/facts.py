@@ -35,8 +35,8 @@ class TlsaFacts:
 
     `base_domain` is where they were found, without `_port._tcp` (RFC 7672 §2.2.3); None without
     records. `reason` is one line for people. `owner` is the name that holds them, behind an alias
-    of `_port._tcp`; `ttl` what the resolver had left of their time, in seconds. Nothing is decided
-    by these two.
+    of `_port._tcp`; `ttl` what the resolver had left of their time, in seconds; `is_bogus`: the
+    lookup that FAILED was answered, and the answer did not validate. Nothing is decided by these.
     """
 
     status: TlsaStatus
@@ -45,6 +45,7 @@ class TlsaFacts:
     reason: str = ""
     owner: Domain | None = field(default=None, compare=False)
     ttl: int | None = field(default=None, compare=False)
+    is_bogus: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ class DomainChecker:
         """Check a domain."""
         assert next_hop.domain is not None
         async with asyncio.TaskGroup() as group:
-            looking = group.create_task(self.looker.look(next_hop.domain, None))
+            looking = group.create_task(self.looker.look(next_hop.domain, None, next_hop.port))
             tlsrpt = group.create_task(find_tlsrpt(self.resolver, next_hop.domain))
             facts = group.create_task(self._look(next_hop))
         observed, seen = looking.result(), facts.result()
@@ -105,9 +105,7 @@ class DomainChecker:
         if isinstance(route, NoRoute):
             return DomainFacts(
                 next_hop.domain,
-                tuple(
-                    HostFacts(each.name, each.preference, error=each.error) for each in route.hosts
-                ),
+                tuple(map(_describe_unreachable, route.hosts)),
                 route.mx_security,
                 await self.policy.find_mta_sts(next_hop),
                 no_route=route.reason,
@@ -131,9 +129,7 @@ class DomainChecker:
         self, route: Route, host: MxHost, speech: Speech = Speech.SMTP
     ) -> HostFacts:
         if not host.addresses:
-            return HostFacts(
-                host.name, host.preference, error=host.error, is_undecided=host.is_undecided
-            )
+            return _describe_unreachable(host)
         published = await self.policy.find_published(route, host)
         sni, port = _find_sni(host, published), route.next_hop.port
         async with asyncio.TaskGroup() as group:
@@ -169,6 +165,16 @@ def _find_shown(
     yield from find_policies(seen, terms)
     yield from find_deep(seen)
     yield from find_renewal_faults(renewals)
+
+
+def _describe_unreachable(host: MxHost) -> HostFacts:
+    return HostFacts(
+        host.name,
+        host.preference,
+        error=host.error,
+        is_undecided=host.is_undecided,
+        is_bogus=host.is_bogus,
+    )
 
 
 def _find_sni(host: MxHost, published: Published) -> str | None:

@@ -59,8 +59,8 @@ class MxHost:
     """A host that takes mail for the next hop. `name` is None when the next hop is an address.
 
     `error` says why there are no addresses, and is None when there are; `is_passing`: there may
-    be some later, and `is_undecided`: nobody answered. `aliases` are the CNAME links between the
-    name and its addresses.
+    be some later, `is_undecided`: nobody answered, and `is_bogus`: what was answered did not
+    validate. `aliases` are the CNAME links between the name and its addresses.
     """
 
     name: Domain | None
@@ -70,6 +70,7 @@ class MxHost:
     aliases: tuple[CnameLink, ...] = ()
     is_passing: bool = False
     is_undecided: bool = False
+    is_bogus: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,9 +341,10 @@ def _read_addresses(name: Domain, preference: int, answers: Sequence[Answer]) ->
         host = MxHost(name, preference, addresses, aliases=aliases)
         return _Lookup(host, notes=tuple(notes))
     if notes:
-        is_undecided = any(answer.security is Security.FAILED for answer in answers)
+        states = {answer.security for answer in answers}
         host = MxHost(name, preference, error="; ".join(notes), is_passing=True)
-        return _Lookup(replace(host, is_undecided=is_undecided))
+        is_undecided, is_bogus = Security.FAILED in states, Security.BOGUS in states
+        return _Lookup(replace(host, is_undecided=is_undecided, is_bogus=is_bogus))
     return _Lookup(MxHost(name, preference, error=_explain_absence(name, answers)))
 
 

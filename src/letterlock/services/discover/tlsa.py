@@ -50,7 +50,8 @@ class TlsaFinder:
             case Security.INSECURE:
                 return TlsaFacts(TlsaStatus.INSECURE, reason=f"{name}: its alias is not signed")
             case _:
-                return TlsaFacts(TlsaStatus.FAILED, reason=reason)
+                is_bogus = link.security is Security.BOGUS
+                return TlsaFacts(TlsaStatus.FAILED, reason=reason, is_bogus=is_bogus)
 
     async def _ask_in_turn(self, candidates: list[Domain], port: int) -> TlsaFacts:
         """Take the first candidate that has secure records; after an error there is no next."""
@@ -91,7 +92,8 @@ def _find_owner(base: Domain, port: int) -> Domain | None:
 def _read(base: Domain, answer: Answer) -> TlsaFacts:
     what = f"TLSA of {answer.name}"
     if not answer.is_answer:
-        return TlsaFacts(TlsaStatus.FAILED, reason=f"{what}: {answer.reason}")
+        is_bogus = answer.security is Security.BOGUS
+        return TlsaFacts(TlsaStatus.FAILED, reason=f"{what}: {answer.reason}", is_bogus=is_bogus)
     if answer.security is Security.INSECURE:
         return TlsaFacts(TlsaStatus.INSECURE, reason=f"{what}: the answer is not signed")
     if answer.existence is not Existence.RECORDS:

@@ -32,10 +32,11 @@ from letterlock.services.publish.observed import AtServers, Observed
 from letterlock.services.publish.records import (
     DMARC_LABEL,
     POLICY_HOST_LABEL,
-    SMTP_LABEL,
+    SMTP_PORT,
     Plan,
     below,
     list_hosts,
+    make_tlsa_label,
 )
 
 MAX_HOSTS = 30
@@ -92,13 +93,16 @@ class Looker:
         self._source = source
         self._is_validating = is_validating
 
-    async def look(self, domain: Domain, plan: Plan | None) -> Observed:
-        """Look up what is there for a domain, and for what `plan` says should be there."""
+    async def look(self, domain: Domain, plan: Plan | None, port: int = SMTP_PORT) -> Observed:
+        """Look up what is there for a domain, and for what `plan` says should be there.
+
+        `port` is the one that its hosts take mail at: other than 25 only in a world of one's own.
+        """
         asking = _Asking(self._resolver)
         await asking.ask_all(_list_of_domain(domain, plan))
         observed = Observed(domain, asking.answers, is_validating=self._is_validating)
         hosts = _list_hosts(observed, plan)
-        await asking.ask_all(question for host in hosts for question in _list_of_host(host))
+        await asking.ask_all(question for host in hosts for question in _list_of_host(host, port))
         addresses = {ip for host in hosts for ip in observed.find_addresses(host)[:MAX_ADDRESSES]}
         reverse = {ip: Domain(ip.reverse_pointer) for ip in addresses}
         await asking.ask_all((name, "PTR") for name in reverse.values())
@@ -110,7 +114,7 @@ class Looker:
         )
         mx = observed.find(domain, "MX")
         exists = mx.is_answer and mx.existence is not Existence.NXDOMAIN
-        questions = _list_for_servers(domain, hosts, plan) if exists else ()
+        questions = _list_for_servers(domain, hosts, plan, port) if exists else ()
         at_servers, undecided = await self._ask_servers(questions)
         return Observed(
             domain,
@@ -121,6 +125,7 @@ class Looker:
             at_servers,
             is_validating=self._is_validating,
             undecided=undecided,
+            port=port,
         )
 
     async def _fetch(self, observed: Observed, plan: Plan | None) -> bytes | FetchFailed | None:
@@ -206,7 +211,7 @@ def _list_of_domain(domain: Domain, plan: Plan | None) -> Iterator[Question]:
 
 
 def _list_for_servers(
-    domain: Domain, hosts: tuple[Domain, ...], plan: Plan | None
+    domain: Domain, hosts: tuple[Domain, ...], plan: Plan | None, port: int
 ) -> Iterator[Question]:
     """List what must be the same at every server. Reverse names are not ours to look after."""
     yield from ((domain, "MX"), (domain, "TXT"))
@@ -215,7 +220,7 @@ def _list_for_servers(
             yield name, "TXT"
     ours = [host.name for host in list_hosts(plan)]
     for host in ours or hosts[:MAX_HOSTS_AT_SERVERS]:
-        yield from _list_of_host(host)
+        yield from _list_of_host(host, port)
 
 
 def _list_hosts(observed: Observed, plan: Plan | None) -> tuple[Domain, ...]:
@@ -229,9 +234,9 @@ def _list_hosts(observed: Observed, plan: Plan | None) -> tuple[Domain, ...]:
     return tuple(dict.fromkeys([*ours, *exchanges[:MAX_HOSTS]]))
 
 
-def _list_of_host(host: Domain) -> Iterator[Question]:
+def _list_of_host(host: Domain, port: int) -> Iterator[Question]:
     if is_address_text(host):
         return
     yield from ((host, "A"), (host, "AAAA"))
-    if name := below(SMTP_LABEL, host):
+    if name := below(make_tlsa_label(port), host):
         yield name, "TLSA"

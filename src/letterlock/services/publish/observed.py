@@ -13,7 +13,7 @@ from letterlock.network.https import FetchFailed
 from letterlock.protocols.caa.relevant import Relevant
 from letterlock.protocols.dns.answers import Answer, MxRecord, Security, TlsaRecord
 from letterlock.services.discover.authorities import NameServer, Published
-from letterlock.services.publish.records import SMTP_LABEL, IpAddress, below
+from letterlock.services.publish.records import SMTP_PORT, IpAddress, below, make_tlsa_label
 
 MAX_SHOWN_CHARACTERS = 200
 """Of a text that somebody else wrote."""
@@ -40,7 +40,8 @@ class Observed:
 
     `policy` is the MTA-STS policy as fetched, None: there was no reason to fetch one.
     `caa` has the relevant CAA records of the names that our certificates are for. `is_validating`:
-    the resolver's word on DNSSEC can be believed.
+    the resolver's word on DNSSEC can be believed. `port` is the one whose TLSA records were asked
+    for.
     """
 
     domain: Domain
@@ -52,6 +53,7 @@ class Observed:
     is_validating: bool = True
     undecided: tuple[str, ...] = field(default=())
     """What could not be asked, for people."""
+    port: int = SMTP_PORT
 
     def find(self, name: Domain | None, rdtype: str) -> Answer:
         """Give an answer; FAILED when it was not asked for."""
@@ -77,7 +79,7 @@ class Observed:
 
     def find_tlsa(self, host: Domain) -> Answer:
         """Give the answer to the question for a host's TLSA records."""
-        return self.find(below(SMTP_LABEL, host), "TLSA")
+        return self.find(below(make_tlsa_label(self.port), host), "TLSA")
 
     def find_ttl(self, answer: Answer) -> int:
         """Give the TTL of an answer's records as the zone has it: in caches it runs down."""

@@ -26,6 +26,7 @@ from letterlock.storage.served_policies import ServedPolicy
 POLICY_HOST_LABEL = "mta-sts"
 DMARC_LABEL = "_dmarc"
 DKIM_LABEL = "_domainkey"
+SMTP_PORT = 25
 SMTP_LABEL = "_25._tcp"
 TTL = 3600
 """Seconds. RFC 7671 §13: for so long a lost key keeps mail away, and a roll-over takes two of them;
@@ -202,6 +203,11 @@ def plan_tlsa(host: OwnHost) -> Iterator[PlannedRecord]:
             if key not in seen:
                 yield PlannedRecord(RecordKind.TLSA, name, "TLSA", str(make_tlsa(key)), reason)
             seen.add(key)
+
+
+def make_tlsa_label(port: int) -> str:
+    """Make what stands before a host's name where its TLSA records are (RFC 6698 §3)."""
+    return f"_{port}._tcp"
 
 
 def make_tlsa(key: bytes) -> TlsaRecord:
