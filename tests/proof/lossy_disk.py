@@ -281,7 +281,8 @@ class _VfsFile(apsw.VFSFile):
         self.must_sync_name = False
         super().__init__("", name, flags)
 
-    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - SQLite's name
+    # `Any` is apsw's Buffer, which collections.abc has since Python 3.12 only.
+    def xWrite(self, data: Any, offset: int) -> None:  # noqa: N802 - SQLite's name
         work = super().xWrite
         self._disk.write(self.inode, offset, bytes(data), lambda: work(data, offset))
 

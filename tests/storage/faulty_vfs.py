@@ -31,7 +31,8 @@ class _FaultyFile(apsw.VFSFile):
         self._name = name.filename() if isinstance(name, apsw.URIFilename) else str(name)
         super().__init__("", name, flags)
 
-    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - SQLite's name
+    # `Any` is apsw's Buffer, which collections.abc has since Python 3.12 only.
+    def xWrite(self, data: Any, offset: int) -> None:  # noqa: N802 - SQLite's name
         if self._vfs.write_fault is not None:
             raise self._vfs.write_fault()
         super().xWrite(data, offset)
