@@ -67,6 +67,25 @@ def test_init_takes_any_authority_and_no_terms_for_granted(tmp_path: Path) -> No
     assert (authority.directory, authority.agree_to_terms) == ("https://ca.example/dir", False)
 
 
+@pytest.mark.parametrize(
+    ("words", "first"),
+    [
+        ([], "1. [local]: name the mailboxes of example.org; "),
+        (["--acme", "letsencrypt", "--agree-to-terms"], "1. [local]: "),
+        (["--acme", "letsencrypt"], "1. [certificates]: agree_to_terms = true, "),
+    ],
+)
+def test_init_says_what_is_left_to_do(
+    words: list[str], first: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without terms agreed to no authority gives a certificate (RFC 8555 §7.3)."""
+    assert main(["init", "example.org", "--dir", str(tmp_path), *words]) == 0
+    steps = re.findall(r"(?m)^[0-9]\. .*", capsys.readouterr().out)
+    assert steps[0].startswith(first)
+    assert steps[-3] == f"{len(steps) - 2}. letterlock serve --config {tmp_path}/letterlock.toml"
+    assert steps[-1].split(". ")[1].startswith("letterlock check example.org ")
+
+
 def test_init_names_the_authorities_it_knows(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

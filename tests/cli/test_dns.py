@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from letterlock.base.config.load import FoundConfig
 from letterlock.cli.dns_check import CHECK_KEYS
 from letterlock.cli.dns_records import RECORD_KEYS
 from letterlock.cli.root import main
@@ -70,6 +71,36 @@ def ask(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[
     code = main(["dns", *arguments, "--json"])
     document: dict[str, Any] = json.loads(capsys.readouterr().out)
     return code, document
+
+
+@pytest.mark.parametrize("command", ["records", "check"])
+def test_domain_is_named_where_a_node_has_several(
+    command: str, config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["dns", command, "--config", config]) == 2
+    error = capsys.readouterr().err
+    assert error == "letterlock: name a DOMAIN: this node has example.org, bad.example\n"
+
+
+def test_domain_is_named_where_there_is_no_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nothing = FoundConfig(tmp_path / "letterlock.toml", os.geteuid())
+    monkeypatch.setattr("letterlock.base.config.load.find_config", lambda: nothing)
+    assert main(["dns", "check"]) == 2
+    error = capsys.readouterr().err
+    assert error == "letterlock: name a DOMAIN: there is no configuration that has one\n"
+
+
+@pytest.mark.parametrize("command", ["records", "check"])
+def test_domain_goes_without_saying_where_there_is_one(
+    command: str, config: str, resolver: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(config)
+    path.write_text(path.read_text().replace(', "bad.example"]', "]"))
+    asked = ["--resolver", resolver] if command == "check" else []
+    code, document = ask(capsys, command, "--config", config, *asked)
+    assert (code, document["domain"]) == (0, "example.org")
 
 
 def test_records_are_lines_of_a_zone_file(config: str, capsys: pytest.CaptureFixture[str]) -> None:

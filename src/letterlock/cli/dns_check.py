@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from letterlock.cli.dns_records import RECORD_KEYS, take_domain
+from letterlock.cli.dns_records import RECORD_KEYS, choose_domain, take_domain
 from letterlock.cli.failures import ExitCode
 from letterlock.cli.options import (
     act_as_owner,
@@ -54,22 +54,26 @@ _EXIT_CODES = {
 @config_option
 @resolver_option
 @json_option(CHECK_KEYS)
-@click.argument("domain")
-def check(domain: str, config_path: Path | None, resolver: str | None, *, as_json: bool) -> int:
+@click.argument("domain", required=False)
+def check(
+    domain: str | None, config_path: Path | None, resolver: str | None, *, as_json: bool
+) -> int:
     """Tell what is wrong with the DNS records for mail to DOMAIN, and what to publish instead.
 
     It asks DNS, and fetches the MTA-STS policy; no mail server is spoken to. DOMAIN need not be
-    ours: then the records are looked at by themselves. Exit code 0: fine; 1: an error or a warning
-    was found; 3: nothing was, but some lookups were not answered.
+    ours: then the records are looked at by themselves. It need not be named where the configuration
+    has one only. Exit code 0: fine; 1: an error or a warning was found; 3: nothing was, but some
+    lookups were not answered.
     """
     from letterlock.base.clock import SystemClock  # noqa: PLC0415 - lazy, for -h
     from letterlock.cli.dns_text import format_report  # noqa: PLC0415 - as above
     from letterlock.node.dns_checking import run_check  # noqa: PLC0415 - as above
     from letterlock.node.publishing import find_chains  # noqa: PLC0415 - as above
 
-    name = take_domain(domain)
+    named = take_domain(domain)
     address = take_resolver(resolver)
     config, notes = find_config_or_defaults(config_path, is_owner_later=True)
+    name = named or choose_domain(config)
     chains = find_chains(config) if name in config.domains else ()
     act_as_owner(config.data_dir)
     if address is not None:

@@ -10,7 +10,7 @@ from letterlock.cli.failures import CommandFailed, ExitCode
 from letterlock.cli.options import json_option, print_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from letterlock.base.domains import Domain
     from letterlock.protocols.pki.throwaway_ca import Issued
@@ -112,7 +112,20 @@ def init(
     for path in paths:
         click.echo(f"wrote {path}")
     click.echo(f"\nPublish these records:\n\n{records}")
-    click.echo(f"Then: letterlock serve --config {paths[0]}")
+    has_terms = acme is not None and not agree_to_terms
+    for number, step in enumerate(_describe_next(name, paths[0], has_terms=has_terms), start=1):
+        click.echo(f"{number}. {step}")
+
+
+def _describe_next(domain: str, config: Path, *, has_terms: bool) -> "Iterator[str]":
+    """Say what is left to do, in order; `has_terms`: the authority's are not agreed to yet."""
+    if has_terms:
+        yield "[certificates]: agree_to_terms = true, once you have read the authority's terms"
+    yield f"[local]: name the mailboxes of {domain}; till then postmaster alone gets mail"
+    yield f"letterlock config check --config {config}"
+    yield f"letterlock serve --config {config}"
+    yield f"letterlock dns check --config {config} (what is not published yet, and what is wrong)"
+    yield f"letterlock check {domain} (whose mail reaches you: best asked from another network)"
 
 
 class _NewFile:
