@@ -1,16 +1,19 @@
 """The reports that others send, in both engines: kept once, as they came, and found by domain."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import asyncpg  # type: ignore[import-untyped]  # it has no types
 import pytest
 from msgspec.structs import replace
 
 from letterlock.protocols.tlsrpt.reading import parse_report
 from letterlock.protocols.tlsrpt.report import FailureDetails
 from letterlock.storage.postgres import node as postgres
+from letterlock.storage.postgres.connection import Connection
 from letterlock.storage.postgres.received_reports import PostgresReceived
 from letterlock.storage.received_reports import (
     MAX_DOMAINS,
@@ -31,6 +34,12 @@ DAY = date(2026, 4, 1)
 NEXT_DAY = date(2026, 4, 2)
 EVER = date(2000, 1, 1)
 DOMAIN = "company-y.example"
+_IS_TWO_WAITING = """
+    SELECT true FROM pg_stat_activity
+    WHERE application_name = 'letterlock two/node' AND wait_event_type = 'Lock' LIMIT 1
+"""
+
+T = TypeVar("T")
 
 
 @pytest.fixture(params=ENGINES)
@@ -124,6 +133,61 @@ async def test_what_is_proved_takes_the_place_of_what_was_posted(
     assert (listed.way, listed.submitter) == (Way.IMPORT, "company-x.example")
     (result,) = await store.list_results(DOMAIN, DAY, NEXT_DAY)
     assert result.submitter == "company-x.example"
+
+
+class _Lingering(postgres.NodeDatabase):
+    """Ends its transaction when it is told to."""
+
+    def __init__(self, dsn: str, node: str, clock: FakeClock) -> None:
+        super().__init__(dsn, node, clock)
+        self.is_done = asyncio.Event()
+        self.may_end = asyncio.Event()
+
+    async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        async def linger(connection: Connection) -> T:
+            result = await work(connection)
+            self.is_done.set()
+            await self.may_end.wait()
+            return result
+
+        return await super().run(linger)
+
+
+async def _wait_for_a_waiter(dsn: str, work: asyncio.Task[object]) -> None:
+    """Wait until node two waits for another's lock, or its work is done."""
+    connection = await asyncpg.connect(dsn)
+    while not (work.done() or await connection.fetchval(_IS_TWO_WAITING)):
+        await asyncio.wait([work], timeout=0.05)
+    await connection.close()
+
+
+@pytest.mark.peer("postgresql")
+@pytest.mark.parametrize("is_posted_first", [True, False])
+async def test_a_report_posted_and_proved_at_two_nodes_in_one_moment_is_kept_proved(
+    node_schema: str, clock: FakeClock, *, is_posted_first: bool
+) -> None:
+    """Neither sees what the other has not committed, and each has its own fingerprint: rule 260."""
+    dsn = await emptied_node(node_schema)
+    database = _Lingering(dsn, "one", clock)
+    one, two = (
+        PostgresReceived(database),
+        PostgresReceived(postgres.NodeDatabase(dsn, "two", clock)),
+    )
+    await one.open()
+    await two.open()
+    both = [posted(), received()] if is_posted_first else [received(), posted()]
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(one.keep(both[:1]))
+        await database.is_done.wait()
+        second = tasks.create_task(two.keep(both[1:]))
+        await _wait_for_a_waiter(dsn, second)
+        database.may_end.set()
+    assert (first.result(), second.result()) == ([True], [is_posted_first])
+    (listed,) = await two.list_reports(domain=None, since=EVER, limit=10)
+    assert (listed.way, listed.submitter) == (Way.IMPORT, "company-x.example")
+    assert len(await two.list_results(DOMAIN, DAY, NEXT_DAY)) == 1
+    await one.close()
+    await two.close()
 
 
 async def test_of_those_kept_together_each_is_judged_by_itself(store: ReceivedStore) -> None:

@@ -34,6 +34,11 @@ _ADD = f"""
     ON CONFLICT (fingerprint) DO UPDATE SET copies = received_reports.copies + 1
     RETURNING id, copies
 """  # noqa: S608 - constants
+# In one order, whoever takes them. What others committed before they let go is seen from then on.
+_TAKE_TURNS = """
+    SELECT pg_advisory_xact_lock(turn)
+    FROM (SELECT DISTINCT unnest($1::bigint[]) AS turn ORDER BY turn) AS turns
+"""
 _COUNT_COPY = """
     UPDATE received_reports SET copies = copies + 1 WHERE fingerprint = $1 RETURNING true
 """
@@ -93,17 +98,21 @@ class PostgresReceived:
         await self._database.close()
 
     async def keep(self, reports: Sequence[ReceivedReport]) -> list[bool]:
-        rows = await asyncio.to_thread(lambda: [make_report_row(each) for each in reports])
+        # Hashing and packing are no work for a transaction, nor for the event loop.
+        rows, proved = await asyncio.to_thread(_prepare, reports)
+        # Of one that is posted and the same one proved, neither has the other's fingerprint.
+        turns = [_find_turn(key or row[0]) for row, key in zip(rows, proved, strict=True)]
         # In one order, whoever keeps: two that keep the same reports would wait for each other.
         order = sorted(range(len(rows)), key=lambda place: str(rows[place][0]))
 
         async def keep(connection: Connection) -> list[bool]:
+            await connection.execute(_TAKE_TURNS, turns)
             are_new = [False] * len(rows)
             results: list[Row] = []
             replaced: list[bytes] = []
             for place in order:
-                proved = find_proved(reports[place])
-                if proved is not None and await connection.fetchval(_COUNT_COPY, proved):
+                key = proved[place]
+                if key is not None and await connection.fetchval(_COUNT_COPY, key):
                     continue
                 number, copies = await connection.fetchrow(_ADD, *rows[place])
                 are_new[place] = not copies
@@ -150,6 +159,17 @@ class PostgresReceived:
     async def forget(self, before: date, unproved_before: datetime) -> int:
         values = (before.isoformat(), to_micros(unproved_before))
         return len(await self._database.fetch(_FORGET, *values))
+
+
+def _prepare(reports: Sequence[ReceivedReport]) -> tuple[list[Row], list[bytes | None]]:
+    """Give their rows, and the fingerprints that those that were posted would have, proved."""
+    return [make_report_row(each) for each in reports], [find_proved(each) for each in reports]
+
+
+def _find_turn(fingerprint: object) -> int:
+    """Give the number under which whoever keeps a report with this fingerprint takes turns."""
+    octets = fingerprint if isinstance(fingerprint, bytes) else b""
+    return int.from_bytes(octets[:8], "big", signed=True)
 
 
 def _list_replaced(report: ReceivedReport, row: Row) -> list[bytes]:
