@@ -100,6 +100,7 @@ def test_the_document_has_each_delivery_and_each_cause(
                 "domains": ["peer.example"],
                 "first": "2026-11-22T15:25:24Z",
                 "last": "2026-11-22T15:25:24Z",
+                "said": "Server certificate not verified",
                 "fix": "mx.peer.example has to renew it, and to load it into every server behind "
                 "that name",
             },
@@ -111,6 +112,7 @@ def test_the_document_has_each_delivery_and_each_cause(
                 "domains": ["peer.example"],
                 "first": "2026-11-22T15:25:24Z",
                 "last": "2026-11-22T15:25:24Z",
+                "said": "250 ok",
                 "fix": "",
             },
         ],
@@ -136,6 +138,21 @@ def test_each_key_of_the_document_is_in_the_reference(
     assert found == EXPLAIN_KEYS.keys() - {"deliveries[].tls"} - probed
 
 
+def test_the_story_has_what_was_said_of_the_last_failure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a refusal the reply is all that there is; a host may say anything in it."""
+    refused = DEFERRED.replace("deferred", "bounced").replace("4.7.5", "5.1.1")
+    replies = ["550 nobody", f"550 away\x1b[31m {'x' * 500}"]
+    texts = [refused.replace("Server certificate not verified", reply) for reply in replies]
+    main(["log", "explain", write(tmp_path, make_log(SENT, *texts))])
+    said = capsys.readouterr().out
+    assert "\n  last said  550 away\\x1b[31m x" in said
+    assert "550 nobody" not in said
+    assert 200 < said.count("x") < 250
+    assert said.count("last said") == 1
+
+
 @pytest.mark.parametrize(("log", "code"), [(FINE, 0), (BAD, 1), ("", 3), ("hello\n", 3)])
 def test_exit_codes(log: str, code: int, tmp_path: Path) -> None:
     assert main(["log", "explain", write(tmp_path, log)]) == code
@@ -158,7 +175,7 @@ def test_standard_input(
     octets = gzip.compress(FINE.encode()) if is_packed else FINE.encode()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(octets)))
     assert main(["log", "explain", *arguments]) == 0
-    assert "1 deliveries in 2 lines" in capsys.readouterr().out
+    assert "1 delivery in 2 lines" in capsys.readouterr().out
 
 
 def test_a_delivery_may_go_over_two_files(
@@ -178,7 +195,7 @@ def test_what_cannot_be_read_is_one_line_and_the_rest_is_told(
     cut.write_bytes(gzip.compress(FINE.encode())[:-9])
     assert main(["log", "explain", str(tmp_path / "none\x1b"), str(cut), fine]) == 3
     out, err = capsys.readouterr()
-    assert "deliveries in" in out
+    assert "1 delivery in" in out
     first, second = err.splitlines()
     assert first == f"letterlock: {tmp_path}/none?: cannot be read: No such file or directory"
     assert second.startswith(f"letterlock: {cut}: the gzip in it is broken: ")

@@ -41,6 +41,7 @@ EXPLAIN_KEYS = {
     "causes[].domains": "the domains that it concerned most",
     "causes[].first": "when it was seen first",
     "causes[].last": "when it was seen last",
+    "causes[].said": "the log's own words on the last one, such as the reply, or null",
     "causes[].fix": "what helps, with the names of those it concerned most",
     "probes[].mx": "only with --probe: a host of which the log may not know all",
     "probes[].ip": "its address",

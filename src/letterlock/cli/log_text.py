@@ -8,6 +8,7 @@ from letterlock.cli.story_text import tell
 from letterlock.protocols.mail_log.causes import is_ok
 
 MAX_NAMES = 3
+MAX_SAID = 240
 
 Document = Mapping[str, Any]
 
@@ -37,6 +38,9 @@ def _tell_cause(cause: Document) -> Iterator[str]:
     if cause["first"] is not None:
         until = "" if cause["first"] == cause["last"] else f" to {cause['last']}"
         yield from tell("seen", f"{cause['first']}{until}")
+    if not is_ok(cause["cause"]) and cause["said"]:
+        said = cause["said"]
+        yield from tell("last said", said if len(said) <= MAX_SAID else f"{said[:MAX_SAID]}...")
     if cause["fix"]:
         yield from tell("to do", cause["fix"])
 
@@ -49,7 +53,8 @@ def _name(names: Sequence[str]) -> str:
 def _describe_counts(causes: Sequence[Document], counts: Mapping[str, int]) -> str:
     total = sum(cause["count"] for cause in causes)
     fine = sum(cause["count"] for cause in causes if is_ok(cause["cause"]))
-    text = f"{total} deliveries in {counts['lines']} lines, {fine} of them delivered"
+    noun = "delivery" if total == 1 else "deliveries"
+    text = f"{total} {noun} in {counts['lines']} lines, {fine} of them delivered"
     if not total:
         text = f"no deliveries in {counts['lines']} lines: is it a mail server's log?"
     if counts["unread"]:

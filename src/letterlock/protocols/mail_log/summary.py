@@ -26,15 +26,15 @@ class CauseCount:
     domains: Counter[str] = field(default_factory=Counter)
     others: int = 0
     """Deliveries to hosts or domains that were too many to be counted each."""
-    example: LoggedDelivery | None = None
-    """The last one, for its evidence."""
+    said: str = ""
+    """The log's own words on the last one that has any: a reply, more often than not."""
 
     def add(self, delivery: LoggedDelivery) -> None:
         """Count one delivery."""
         self.count += 1
         self.first = self.first or delivery.stamp
         self.last = delivery.stamp
-        self.example = delivery
+        self.said = delivery.reason or self.said
         for counter, name in ((self.hosts, delivery.mx), (self.domains, delivery.domain)):
             if not name:
                 continue

@@ -53,6 +53,7 @@ class Describer:
             "domains": counted.name_most(counted.domains),
             "first": self.format_stamp(counted.first),
             "last": self.format_stamp(counted.last),
+            "said": counted.said or None,
             "fix": counted.fix,
         }
 
