@@ -155,7 +155,7 @@ def _send(options: Options) -> None:
     name = _fill(drop, envelope, beginning, message)
     place.ring()
     if options.is_verbose:
-        _say(f"taken for {len(unique)} recipients: {name}")
+        _say(f"taken for {len(unique)} recipient{'s' * (len(unique) > 1)}: {name}")
 
 
 def _fill(drop: Drop, envelope: bytes, beginning: bytes, message: StandardInput) -> str:
