@@ -147,7 +147,7 @@ def test_the_story_has_what_was_said_of_the_last_failure(
     texts = [refused.replace("Server certificate not verified", reply) for reply in replies]
     main(["log", "explain", write(tmp_path, make_log(SENT, *texts))])
     said = capsys.readouterr().out
-    assert "\n  last said  550 away\\x1b[31m x" in said
+    assert "\n  last said  550 away?[31m x" in said
     assert "550 nobody" not in said
     assert 100 < said.count(" x") < 125
     assert said.count("last said") == 1
