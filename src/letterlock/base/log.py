@@ -212,6 +212,8 @@ def join_lines(lines: Sequence[bytes]) -> list[tuple[bytes, int]]:
 
     Each piece comes with the number of its lines.
     """
+    if lines and sum(map(len, lines)) <= PIPE_BUF:
+        return [(b"".join(lines), len(lines))]
     pieces: list[tuple[bytes, int]] = []
     piece: list[bytes] = []
     size = 0

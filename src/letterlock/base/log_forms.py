@@ -80,6 +80,9 @@ class PostfixForm(_StampedForm):
         self._host = hostname.partition(".")[0]
         self._name = name
         self._is_rfc3339 = is_rfc3339
+        self._begins: dict[str, str] = {}
+        """What the lines of each service begin with, in this second and this process."""
+        self._begins_process = 0
 
     def format(
         self, service: str, text: str, queue_id: str | None, fields: Mapping[str, object]
@@ -88,13 +91,24 @@ class PostfixForm(_StampedForm):
         # Each line's time is looked at: a clock that was set back shows.
         if not self._since <= (now := self._clock.now()) < self._until:
             self._begin_anew(now)
-        subject = f"{queue_id}: " if queue_id else ""
-        line = f"{self._begin}{service}[{self.process}]: {subject}{text}\n"
-        return line.encode(errors="replace")
+        begin = self._begins.get(service)
+        if begin is None or self._begins_process != self.process:
+            begin = self._begin_service(service)
+        if queue_id:
+            return f"{begin}{queue_id}: {text}\n".encode(errors="replace")
+        return f"{begin}{text}\n".encode(errors="replace")
 
     def _make_begin(self, now: datetime) -> str:
+        self._begins.clear()
         stamp = format_time(now) if self._is_rfc3339 else f"{now:%b %e %H:%M:%S}"
         return f"{stamp} {self._host} {self._name}/"
+
+    def _begin_service(self, service: str) -> str:
+        if self._begins_process != self.process:
+            self._begins.clear()
+            self._begins_process = self.process
+        begin = self._begins[service] = f"{self._begin}{service}[{self.process}]: "
+        return begin
 
 
 class JsonForm(LineForm):

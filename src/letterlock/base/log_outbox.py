@@ -46,25 +46,28 @@ class Outbox:
     def add(self, record: bytes) -> None:
         """Let a line wait for `send`, or count it as lost."""
         octets = self._octets + len(record)
-        # Once full, half of it must have gone: else every other line would be one about losses.
-        if octets > self._max_octets or (self.lost and octets > self._max_octets // 2):
-            self.lost += 1
-            return
-        if self.lost:
+        if self.lost or octets > self._max_octets:
+            # Once full, half of it must have gone: else every other line would be one about losses.
+            if octets > self._max_octets // 2:
+                self.lost += 1
+                return
             self._own_up()
+            octets = self._octets + len(record)
         self._waiting.append(record)
-        self._octets += len(record)
+        self._octets = octets
 
     def send(self) -> bool:
         """Give the sink what waits; False: there is more, for later."""
         while self._waiting:
             records = list(self._waiting)
             taken = self._sink.take(records)
-            for record in records[:taken]:
-                self._octets -= len(record)
-                self._waiting.popleft()
             if taken < len(records):
+                for record in records[:taken]:
+                    self._octets -= len(record)
+                    self._waiting.popleft()
                 return False
+            self._waiting.clear()
+            self._octets = 0
             if self.lost:
                 self._own_up()
         return True

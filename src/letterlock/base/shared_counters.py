@@ -75,7 +75,9 @@ class SharedCounters:
         row = self._cells[first : first + self._workers]
         value = row[worker]
         row[worker] = value + 1 if value >> _WINDOW_SHIFT == window else window << _WINDOW_SHIFT | 1
-        return sum([cell & _COUNT_MASK for cell in row if cell >> _WINDOW_SHIFT == window])
+        # Nearly all are zero: there is a column for each worker that there could be.
+        used = filter(None, row)
+        return sum([cell & _COUNT_MASK for cell in used if cell >> _WINDOW_SHIFT == window])
 
     def clear_worker(self, worker: int) -> None:
         """Forget what a worker that is gone had open."""

@@ -53,8 +53,6 @@ class InputBuffer:
     def take_line(self) -> bytes | LineFault | None:
         """Give the next command line without its end; None: it is not whole yet."""
         octets = self.octets
-        if not octets:
-            return None
         if self._skipping is not None:
             fault = self._skip_line()
             if self._skipping is not None:
@@ -65,13 +63,17 @@ class InputBuffer:
                 return None
             self._skipping = LineFault.TOO_LONG
             return LineFault.TOO_LONG
-        is_crlf = end > 0 and octets[end - 1] == 0x0D
-        line = bytes(octets[: end - 1 if is_crlf else end])
-        del octets[: end + 1]
-        if not is_crlf and not self._is_lf_enough:
+        if end and octets[end - 1] == 0x0D:
+            line = bytes(octets[: end - 1])
+        elif self._is_lf_enough:
+            line = bytes(octets[:end])
+        else:
+            del octets[: end + 1]
             self._skipping = LineFault.BARE_LF
             return LineFault.BARE_LF
-        return LineFault.BARE_CR if b"\r" in line else line
+        del octets[: end + 1]
+        # The number: for octets `in` would first raise, and catch, that they are none.
+        return LineFault.BARE_CR if 0x0D in line else line
 
     def _skip_line(self) -> LineFault | None:
         """Drop the rest of a line, and end that at its end; gives what is to be told meanwhile."""

@@ -37,7 +37,6 @@ _FAULT = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")
 _FAULT_NAMES = {b"\n": TextFault.BARE_LF, b"\r": TextFault.BARE_CR, b"\0": TextFault.NUL}
 _TO_SPACE = re.compile(rb"\r(?!\n)|\0")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
-_NOT_CR_OR_LF = bytes(octet for octet in range(256) if octet not in CRLF)
 
 _END_OF_TEXT = b"\r\n.\r\n"
 _DOT_AT_START = b"\r\n."
@@ -151,7 +150,7 @@ class ChunkDecoder(_TextCleaner):
 
 
 def _has_fault(text: bytes) -> bool:
-    # Counting in C over the whole piece is ten times as fast as the regex: as many CR and LF
-    # together as there are octets in CRLFs means that each stands in one.
-    line_ends = len(text.translate(None, _NOT_CR_OR_LF))
-    return line_ends != 2 * text.count(CRLF) or b"\0" in text
+    # Whole pieces in C take a tenth of the regex's time: a CR or LF that is left once the CRLFs are
+    # gone was in none. Numbers, since `in` asks first whether what it is given is one.
+    lines = text.replace(CRLF, b"")
+    return 0x0A in lines or 0x0D in lines or 0 in lines
