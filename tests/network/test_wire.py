@@ -99,6 +99,35 @@ async def test_a_read_waits_only_so_long() -> None:
         assert wire.is_open
 
 
+async def test_a_read_is_late_by_its_own_time_and_not_by_that_of_one_before() -> None:
+    async with connected(echo) as wire:
+        assert await wire.write(b"one", LONG) is None
+        assert await wire.read(0.5) in {b"one", Lost("timed out", is_timeout=True)}
+        async with asyncio.TaskGroup() as tasks:
+            waiting = tasks.create_task(wire.read(60.0))
+            # The timer of the one before looks again later.
+            await until(lambda: wire._timer is not None and wire._timer_at > wire._loop.time() + 5)
+            assert not waiting.done()
+            assert await wire.write(b"two", LONG) is None
+        assert waiting.result() in {b"one", b"two", b"onetwo"}
+
+
+async def test_a_read_that_waits_less_than_one_before_is_late_sooner() -> None:
+    async with connected(echo) as wire:
+        assert await wire.write(b"one", LONG) is None
+        assert await wire.read(3600.0) == b"one"
+        assert await wire.read(0.01) == Lost("timed out", is_timeout=True)
+        assert await wire.read(0.0) == Lost("timed out", is_timeout=True)
+
+
+async def test_a_closed_connection_leaves_no_timer() -> None:
+    async with connected(echo) as wire:
+        assert await wire.write(b"one", LONG) is None
+        assert await wire.read(3600.0) == b"one"
+        wire.close()
+        await until(lambda: wire._timer is None)
+
+
 async def test_a_write_waits_only_so_long() -> None:
     async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         del reader

@@ -6,6 +6,7 @@ MemoryDenyWriteExecute they can't be made. Renegotiation, early data and client 
 for by us are left out.
 """
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +32,7 @@ from letterlock.protocols.sasl.channel_binding import (
 from letterlock.protocols.tls.alerts import find_plain_alert
 from letterlock.protocols.tls.client_hello import ClientHello, ClientHelloReader, Incomplete
 from letterlock.protocols.tls.handshake import FailureCause, Handshake, HandshakeFailed
+from letterlock.protocols.tls.records import RecordCounter
 from letterlock.protocols.tls.server_name import parse_server_name
 
 MAX_READ_BYTES = 256 * 1024
@@ -67,7 +69,11 @@ class TlsDriver:
         self._start = b""
         self._received_tail = b""
         self._unread = bytearray()
-        self._may_have_plaintext = True
+        # To ask OpenSSL for what is not there costs as much as all of a short answer.
+        self._records = RecordCounter()
+        self._whole_records: float = math.inf
+        """That may have plaintext; inf: it is not known how many."""
+        self._may_have_output = True
         self._end: FailureCause | None = None
         self._is_close_sent = False
 
@@ -131,17 +137,23 @@ class TlsDriver:
         if self._handshake is None:
             tail = self._received_tail + data[-_ALERT_TAIL_OCTETS:]
             self._received_tail = tail[-_ALERT_TAIL_OCTETS:]
+        self._count_records(data)
         if self._connection is None:
             self._unread += data
             self._read_client_hello(data)
         else:
-            self._may_have_plaintext = True
             self._connection.bio_write(data)
+
+    def _count_records(self, data: bytes) -> None:
+        self._whole_records += self._records.receive(data)
+        if self._records.is_strange:
+            # OpenSSL may refuse what we wait for.
+            self._whole_records = math.inf
 
     def receive_eof(self, *, is_reset: bool = False) -> None:
         """Take the end of the connection: what came before it is still read."""
         self._end = FailureCause.RESET if is_reset else FailureCause.CLOSED
-        self._may_have_plaintext = True
+        self._whole_records = math.inf
 
     def do_handshake(self) -> Handshake | HandshakeFailed | None:
         """Go as far as the octets received allow; None: more are needed from the peer."""
@@ -167,13 +179,13 @@ class TlsDriver:
             return b""
         pieces: list[bytes] = []
         size = 0
-        while size < MAX_READ_BYTES and self._may_have_plaintext and not self.is_closed:
+        while size < MAX_READ_BYTES and self._whole_records > 0 and not self.is_closed:
             piece = self._read_record(self._connection)
             if not piece:
                 break
             pieces.append(piece)
             size += len(piece)
-        return b"".join(pieces)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def write(self, data: bytes) -> None:
         """Encrypt plaintext; ciphertext is held in memory until `bytes_to_send` takes it.
@@ -187,6 +199,7 @@ class TlsDriver:
             raise ValueError("plaintext can't be sent after close_notify")
         if self._connection is None or self._handshake is None:
             raise ValueError("plaintext can't be sent before the TLS handshake is complete")
+        self._may_have_output = True
         rest = memoryview(data)
         try:
             while rest:
@@ -196,7 +209,8 @@ class TlsDriver:
 
     def bytes_to_send(self) -> bytes:
         """Give the ciphertext to put on the socket; b"" when there is none."""
-        self._drain()
+        if self._may_have_output:
+            self._drain()
         if not self._outgoing:
             return b""
         data = bytes(self._outgoing)
@@ -212,7 +226,7 @@ class TlsDriver:
             return
         if self._is_close_sent:
             return
-        self._is_close_sent = True
+        self._is_close_sent = self._may_have_output = True
         try:
             self._connection.shutdown()
         except SSL.Error as error:
@@ -237,6 +251,7 @@ class TlsDriver:
         self._connection = connection
 
     def _continue_handshake(self, connection: SSL.Connection) -> Handshake | HandshakeFailed | None:
+        self._may_have_output = True
         try:
             connection.do_handshake()
         except SSL.WantReadError:
@@ -290,10 +305,13 @@ class TlsDriver:
             self._fail(HandshakeFailed(FailureCause.PROTOCOL, detail))
 
     def _read_record(self, connection: SSL.Connection) -> bytes:
+        """Give what is in the next record that has plaintext; those before it are dealt with."""
+        self._may_have_output = True
+        self._whole_records -= 1
         try:
             return connection.recv(_RECORD_OCTETS)
         except SSL.WantReadError:
-            self._may_have_plaintext = False
+            self._whole_records = 0
             self.is_closed = self._end is not None
         except SSL.ZeroReturnError:
             self.is_closed = True
@@ -302,6 +320,7 @@ class TlsDriver:
         return b""
 
     def _drain(self) -> None:
+        self._may_have_output = False
         while self._connection is not None:
             try:
                 piece = self._connection.bio_read(_SEND_OCTETS)

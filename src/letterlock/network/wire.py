@@ -44,6 +44,9 @@ class Wire(asyncio.Protocol):
         self._error: Exception | None = None
         self._tls: TlsDriver | None = None
         self._reader: asyncio.Future[None] | None = None
+        self._is_paused = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = self._late_at = 0.0
         self._is_late = False
         self._writable = asyncio.Event()
         self._writable.set()
@@ -55,20 +58,17 @@ class Wire(asyncio.Protocol):
 
     async def read(self, seconds: float) -> bytes | Lost:
         """Give the octets that came, at least one."""
-        # A timer and a future of our own: asyncio.timeout and an Event cost three times as much.
-        timer: asyncio.TimerHandle | None = None
+        found = self._take() or self._lost()
+        if found:
+            return found
         self._is_late = False
-        try:
-            while not (found := self._take() or self._lost()):
-                if self._is_late:
-                    return Lost("timed out", is_timeout=True)
-                if timer is None:
-                    timer = self._loop.call_later(seconds, self._be_late)
-                await self._wait()
-        finally:
-            if timer is not None:
-                timer.cancel()
-        return found
+        self._set_timer(seconds)
+        while True:
+            await self._wait()
+            if found := self._take() or self._lost():
+                return found
+            if self._is_late:
+                return Lost("timed out", is_timeout=True)
 
     async def write(self, data: bytes, seconds: float) -> Lost | None:
         """Send octets; waits while the peer does not take what was sent before."""
@@ -174,6 +174,7 @@ class Wire(asyncio.Protocol):
         self._received += data
         if len(self._received) > MAX_BUFFERED_OCTETS and self._transport is not None:
             self._transport.pause_reading()
+            self._is_paused = True
         self._wake()
 
     def eof_received(self) -> bool:
@@ -186,6 +187,9 @@ class Wire(asyncio.Protocol):
         self._error = exc
         self._wake()
         self._writable.set()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -222,7 +226,28 @@ class Wire(asyncio.Protocol):
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
 
-    def _be_late(self) -> None:
+    def _set_timer(self, seconds: float) -> None:
+        """Let a read be late after so many seconds.
+
+        One timer serves the reads of a connection: it looks, when its time comes, if the read of
+        then is late already. asyncio.timeout costs more than the read itself.
+        """
+        self._late_at = self._loop.time() + seconds
+        if self._timer is None or self._timer_at > self._late_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = self._late_at
+            self._timer = self._loop.call_later(seconds, self._look_at_time)
+
+    def _look_at_time(self) -> None:
+        self._timer = None
+        if self._reader is None:
+            return
+        left = self._late_at - self._loop.time()
+        if left > 0:
+            self._timer_at = self._late_at
+            self._timer = self._loop.call_later(left, self._look_at_time)
+            return
         self._is_late = True
         self._wake()
 
@@ -236,14 +261,19 @@ class Wire(asyncio.Protocol):
         if octets := self._take_raw():
             tls.receive(octets)
         plain = tls.read()
-        self._send(tls.bytes_to_send())
+        if not plain:
+            # What TLS itself has to say goes before the answer, or here when nothing is left.
+            self._send(tls.bytes_to_send())
         return plain
 
     def _take_raw(self) -> bytes:
+        if not self._received:
+            return b""
         octets = bytes(self._received)
         self._received.clear()
-        if self._transport is not None and not self._transport.is_closing():
+        if self._is_paused and self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
+            self._is_paused = False
         return octets
 
     def _lost(self) -> Lost | None:
