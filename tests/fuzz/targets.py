@@ -11,6 +11,7 @@ from tests.fuzz import (
     dkim,
     dns_changes,
     dns_messages,
+    dnssec_chains,
     explain,
     filters,
     https,
@@ -35,7 +36,18 @@ from tests.fuzz import (
 from tests.fuzz.target import Target
 
 _MODULES = (
-    *(smtp_server, smtp_client, messages, addresses, dns_messages, mta_sts, tls, tlsrpt, tables),
+    *(
+        smtp_server,
+        smtp_client,
+        messages,
+        addresses,
+        dns_messages,
+        dnssec_chains,
+        mta_sts,
+        tls,
+        tlsrpt,
+        tables,
+    ),
     *(https, maps, caa, dns_changes, acme, acme_certificates, operators, explain, dkim, submission),
     *(validation,),
     *(backups, local_mail, filters, milters, proxies, acme_server, incidents, issuance),
