@@ -28,6 +28,12 @@ class Mode(Enum):
     CLOSED = auto()
 
 
+# Python 3.11 finds a member of an Enum ten times as slowly as a name of a module, and each command
+# asks for some five of them.
+COMMANDS, TEXT, CHUNK = Mode.COMMANDS, Mode.TEXT, Mode.CHUNK
+HANDSHAKE, CLOSED = Mode.HANDSHAKE, Mode.CLOSED
+
+
 class ServerChannel:
     """The part of a server session that knows no command.
 
@@ -43,6 +49,8 @@ class ServerChannel:
         self.errors = 0
         self._mode = Mode.BANNER
         self._input = InputBuffer(settings.bare_newline)
+        # The same all the time.
+        self._octets = self._input.octets
         self._output = bytearray()
         self._events: deque[Event] = deque()
         self._owed: Callable[[Reply], object] | None = None
@@ -55,7 +63,7 @@ class ServerChannel:
     @property
     def is_closed(self) -> bool:
         """Nothing more is read; the `Closed` event may still be waiting."""
-        return self._mode is Mode.CLOSED
+        return self._mode is CLOSED
 
     @property
     def is_answer_owed(self) -> bool:
@@ -74,7 +82,7 @@ class ServerChannel:
 
     def answer(self, reply: Reply) -> None:
         """Answer the event that asked; 421 closes. Does nothing when the session has ended."""
-        if self._mode is Mode.CLOSED:
+        if self._mode is CLOSED:
             return
         if self._owed is None:
             raise RuntimeError("no event has asked for an answer")
@@ -134,9 +142,9 @@ class ServerChannel:
 
     def _end(self, reply: Reply, reason: str) -> None:
         """Send a last reply, unless the other side expects TLS, and close."""
-        if self._mode is Mode.CLOSED:
+        if self._mode is CLOSED:
             return
-        if self._mode is not Mode.HANDSHAKE:
+        if self._mode is not HANDSHAKE:
             self._send(reply)
         self._close(reason)
 
@@ -144,7 +152,7 @@ class ServerChannel:
         self._forget_transaction()
         self._owed = None
         self._input.clear()
-        self._mode = Mode.CLOSED
+        self._mode = CLOSED
         self._events.append(Closed(reason))
 
     def _forget_transaction(self) -> None:

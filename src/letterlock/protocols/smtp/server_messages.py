@@ -11,7 +11,7 @@ from letterlock.protocols.smtp import server_replies
 from letterlock.protocols.smtp.commands import Bdat, Data
 from letterlock.protocols.smtp.incoming_message import IncomingChunks, IncomingText
 from letterlock.protocols.smtp.replies import Reply
-from letterlock.protocols.smtp.server_channel import Mode, ServerChannel
+from letterlock.protocols.smtp.server_channel import CHUNK, COMMANDS, TEXT, ServerChannel
 from letterlock.protocols.smtp.server_events import (
     MessageAborted,
     MessageEnd,
@@ -56,11 +56,11 @@ class ServerMessages(ServerChannel):
             self._message = IncomingText(
                 self.settings.bare_newline, self.settings.max_message_bytes
             )
-        if self._input.octets:
+        if self._octets:
             # Text that did not wait: whatever the answer was, it must never become
             self._end(server_replies.OUT_OF_STEP, "improper command pipelining after DATA")
         elif is_positive:
-            self._mode = Mode.TEXT
+            self._mode = TEXT
             self._send(server_replies.START_TEXT)
         else:
             self._pass_on(reply)
@@ -99,13 +99,13 @@ class ServerMessages(ServerChannel):
             self._discard_chunk(command, partial(self._pass_on, reply))
 
     def _keep_chunk(self, command: Bdat) -> None:
-        self._mode = Mode.CHUNK
+        self._mode = CHUNK
         finish = partial(self._finish_chunk, command)
         self._chunk = _Chunk(command.octets, is_kept=True, finish=finish)
 
     def _discard_chunk(self, command: Bdat, finish: Callable[[], object]) -> None:
         # RFC 3030 §2: a refused chunk is read to its end before the reply.
-        self._mode = Mode.CHUNK
+        self._mode = CHUNK
         self._chunk = _Chunk(command.octets, is_kept=False, finish=finish)
 
     def _finish_chunk(self, command: Bdat) -> None:
@@ -141,9 +141,9 @@ class ServerMessages(ServerChannel):
 
     def read_text(self) -> bool:
         message = self._message
-        if not self._input.octets or not isinstance(message, IncomingText):
+        octets = self._octets
+        if not octets or not isinstance(message, IncomingText):
             return False
-        octets = self._input.octets
         text, used, is_ended = message.take(bytes(octets))
         del octets[:used]
         if text:
@@ -151,14 +151,14 @@ class ServerMessages(ServerChannel):
         if self._is_too_much(message.received):
             return True
         if is_ended:
-            self._mode = Mode.COMMANDS
+            self._mode = COMMANDS
             self._end_message(message.violation)
         return True
 
     def read_chunk(self) -> bool:
         chunk = self._chunk
         assert chunk is not None
-        if chunk.left and not self._input.octets:
+        if chunk.left and not self._octets:
             return False
         octets = self._input.take(chunk.left)
         chunk.left -= len(octets)
@@ -170,7 +170,7 @@ class ServerMessages(ServerChannel):
         else:
             seen = self._discarded = self._discarded + len(octets)
         if not self._is_too_much(seen) and not chunk.left:
-            self._mode = Mode.COMMANDS
+            self._mode = COMMANDS
             self._chunk = None
             chunk.finish()
         return True

@@ -9,15 +9,16 @@ which octets are a command, and that nothing else ever becomes one, is decided h
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, ClassVar, assert_never
+from typing import Any, ClassVar
 
 from letterlock.protocols.smtp import commands, server_replies
+from letterlock.protocols.smtp.commands import parse_command
 from letterlock.protocols.smtp.envelope import Recipient
 from letterlock.protocols.smtp.input_buffer import LineFault
 from letterlock.protocols.smtp.message_data import BareNewline
 from letterlock.protocols.smtp.paths import Mailbox
 from letterlock.protocols.smtp.replies import Reply
-from letterlock.protocols.smtp.server_channel import Mode
+from letterlock.protocols.smtp.server_channel import CHUNK, CLOSED, COMMANDS, HANDSHAKE, TEXT, Mode
 from letterlock.protocols.smtp.server_clients import ServerClients
 from letterlock.protocols.smtp.server_events import (
     Aside,
@@ -69,8 +70,9 @@ __all__ = [
 _END_OF_GROUP = frozenset({"EHLO", "HELO", "DATA", "STARTTLS", "XCLIENT"})
 # RFC 3207 §4: what needs no TLS where TLS is required.
 _WITHOUT_TLS = frozenset({"NOOP", "EHLO", "STARTTLS", "QUIT"})
-# Postfix's SMTPD_CMD_FLAG_LIMIT, and HELP: commands that further nothing.
-_JUNK = frozenset({"EHLO", "HELO", "RSET", "NOOP", "VRFY", "HELP"})
+# Postfix's SMTPD_CMD_FLAG_LIMIT, HELP, and BDAT where its chunk is empty: commands that further
+# nothing.
+_JUNK = frozenset({"EHLO", "HELO", "RSET", "NOOP", "VRFY", "HELP", "BDAT"})
 _EMPTY_CHUNK = commands.Bdat(0, is_last=False)
 
 
@@ -88,8 +90,8 @@ class ServerSession(ServerClients):
         """Queue the banner. A client that spoke before it is turned away (RFC 5321 §4.3.1)."""
         if self._mode is not Mode.BANNER:
             raise RuntimeError("the session was greeted already")
-        self._mode = Mode.COMMANDS
-        if self._input.octets:
+        self._mode = COMMANDS
+        if self._octets:
             self._send(server_replies.OUT_OF_STEP)
             self._close("input before the banner")
         else:
@@ -105,7 +107,7 @@ class ServerSession(ServerClients):
         if self._mode is not Mode.BANNER:
             self._refusal = reply
             return
-        self._mode = Mode.COMMANDS
+        self._mode = COMMANDS
         self._send(reply)
         self._refusal = server_replies.ONLY_QUIT
         if reply.code in (421, 521):
@@ -113,15 +115,16 @@ class ServerSession(ServerClients):
 
     def receive(self, data: bytes) -> None:
         """Take octets from the client, decrypted."""
-        if self._mode is Mode.HANDSHAKE:
+        mode = self._mode
+        if mode is HANDSHAKE:
             self._close("input between STARTTLS and the handshake")
-        elif self._mode is not Mode.CLOSED:
-            self._input.octets += data
+        elif mode is not CLOSED:
+            self._octets += data
 
     def receive_eof(self) -> None:
         """Nothing more will come. What came before is still carried out."""
         self._is_eof = True
-        if self._mode is Mode.HANDSHAKE:
+        if self._mode is HANDSHAKE:
             self._close("lost connection after STARTTLS")
 
     def next_event(self) -> Event | None:
@@ -129,9 +132,7 @@ class ServerSession(ServerClients):
         events = self._events
         while not events:
             # Most looks find nothing more, since clients wait for our answer: no call for those.
-            if self._owed is not None or not (
-                self._input.octets or self._is_eof or self._mode is Mode.CHUNK
-            ):
+            if self._owed is not None or not (self._octets or self._is_eof or self._mode is CHUNK):
                 return None
             if not self._advance():
                 return None
@@ -139,11 +140,11 @@ class ServerSession(ServerClients):
 
     def tls_started(self) -> None:
         """Forget everything: the session is as after its greeting (RFC 3207 §4.2)."""
-        if self._mode is Mode.CLOSED:
+        if self._mode is CLOSED:
             return
-        if self._mode is not Mode.HANDSHAKE:
+        if self._mode is not HANDSHAKE:
             raise RuntimeError("no handshake was asked for")
-        self._mode = Mode.COMMANDS
+        self._mode = COMMANDS
         self.is_tls = True
         self.hello = None
         self.is_extended = False
@@ -152,17 +153,15 @@ class ServerSession(ServerClients):
 
     def _advance(self) -> bool:
         """Use some input; False when nothing can be done with what there is."""
-        match self._mode:
-            case Mode.COMMANDS:
-                is_used = self._read_line()
-            case Mode.TEXT:
-                is_used = self.read_text()
-            case Mode.CHUNK:
-                is_used = self.read_chunk()
-            case Mode.BANNER | Mode.HANDSHAKE | Mode.CLOSED:
-                return False
-            case _:
-                assert_never(self._mode)
+        mode = self._mode
+        if mode is COMMANDS:
+            is_used = self._read_line()
+        elif mode is TEXT:
+            is_used = self.read_text()
+        elif mode is CHUNK:
+            is_used = self.read_chunk()
+        else:
+            return False
         if not is_used and self._is_eof:
             self._close(f"lost connection after {self._last_verb}")
             return True
@@ -177,9 +176,7 @@ class ServerSession(ServerClients):
             return True
         transaction = self._transaction
         may_be_unicode = transaction is not None and transaction.mail.parameters.smtputf8
-        command = commands.parse_command(line, may_be_unicode=may_be_unicode)
-        self._last_verb = command.verb
-        self._carry_out(command)
+        self._carry_out(parse_command(line, may_be_unicode=may_be_unicode))
         return True
 
     def _answer_fault(self, fault: LineFault) -> None:
@@ -191,15 +188,15 @@ class ServerSession(ServerClients):
     # commands
 
     def _carry_out(self, command: commands.Command) -> None:
-        verb = command.verb
-        if self._input.octets and self._is_end_of_group(verb):
+        self._last_verb = verb = command.verb
+        if self._octets and self._is_end_of_group(verb):
             self._events.append(ProtocolError(server_replies.OUT_OF_STEP, verb))
             self._end(server_replies.OUT_OF_STEP, f"improper command pipelining after {verb}")
             return
         refusal = self._find_refusal(verb) if self._has_conditions else None
         if refusal is None:
             self._ACTIONS[type(command)](self, command)
-            if verb in _JUNK or command == _EMPTY_CHUNK:
+            if verb in _JUNK and (verb != "BDAT" or command == _EMPTY_CHUNK):
                 self._count_junk()
         elif isinstance(command, commands.Bdat):
             self._discard_chunk(command, partial(self._fail, refusal, verb))
@@ -313,7 +310,7 @@ class ServerSession(ServerClients):
             self._forget_transaction()
             self._send(server_replies.READY_FOR_TLS)
             self._events.append(StartTls())
-            self._mode = Mode.HANDSHAKE
+            self._mode = HANDSHAKE
 
     def _refuse_auth(self, _: commands.Auth) -> None:
         self._fail(server_replies.NO_AUTH, "AUTH")
@@ -331,7 +328,7 @@ class ServerSession(ServerClients):
 
     def _reject(self, command: commands.Rejected) -> None:
         self._fail(command.reply, command.verb)
-        if command.verb == "BDAT" and self._mode is not Mode.CLOSED:
+        if command.verb == "BDAT" and self._mode is not CLOSED:
             # Octets of unknown number follow: none of them may be taken for a command.
             self._close("BDAT without a length")
 
