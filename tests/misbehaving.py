@@ -344,7 +344,8 @@ class _Session:
 
     async def _start_tls(self) -> None:
         conduct = self._conduct
-        answer = await self._answer("STARTTLS", "220 2.0.0 Ready", extra=conduct.injected)
+        usual = "220 2.0.0 Ready" if conduct.has_starttls else "502 5.5.1 Not here"
+        answer = await self._answer("STARTTLS", usual, extra=conduct.injected)
         if not answer.startswith("220"):
             return
         instead = conduct.instead_of_tls

@@ -1,7 +1,9 @@
 """`letterlock check`: the document, exit codes, the story; servers that misbehave, real DNS."""
 
 import json
+import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -227,12 +229,54 @@ def test_the_page_has_all_of_it_and_runs_nothing(config: str, tmp_path: Path) ->
         assert said in page.text
 
 
+def test_what_was_said_is_told_to_who_asks(
+    config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """RFC 5321 §3.1, §3.2: in the page it is folded, and the browser needs no script for it."""
+    path = tmp_path / "report.html"
+    assert check(config, "clear.example", "--verbose", "--html", str(path)) == 1
+    story = " ".join(capsys.readouterr().out.split())
+    assert re.search(r"with its name, at 20[-\dT:]+Z: connect [\d.]+ m?s, banner ", story)
+    assert "< 220 mx.test ESMTP > EHLO" in story
+    page = _read_page(path.read_text())
+    assert page.tags.count("details") == page.tags.count("pre") == 1
+    assert "> STARTTLS\n" in page.text
+    assert check(config, "clear.example", "--json") == 1
+    document = json.loads(capsys.readouterr().out)
+    (probe,) = document["hosts"][0]["addresses"][0]["probes"]
+    assert probe["transcript"][0] == "< 220 mx.test ESMTP"
+    assert [*probe["times"]] == ["connect", "banner", "ehlo", "starttls"]
+    assert all(seconds >= 0 for seconds in probe["times"].values())
+    assert datetime.fromisoformat(probe["begun"]).tzinfo is UTC
+    check(config, "clear.example")
+    assert "< 220" not in capsys.readouterr().out
+
+
+def test_the_page_has_a_table_of_renewals() -> None:
+    case = {"case": "same-key", "outcome": "kept", "matches": ["3 1 1 aa"], "open": ["2 1 1 bb"]}
+    host = {"name": "mx.x.example", "error": None, "addresses": [], "renewal": [case]}
+    publish = {"tlsa_missing": ["_25._tcp.mx.x.example. IN TLSA 3 1 1 cc"], "tlsa_wait": None}
+    document: dict[str, Any] = {
+        "domain": "x.example",
+        "no_route": None,
+        "verdicts": [],
+        "findings": [],
+    }
+    reader = _read_page("".join(format_domain(document | {"hosts": [host | publish]})))
+    assert "When its certificate is renewed" in reader.text
+    for said in ("with the same key", "a record matches", "3 1 1 aa; 2 1 1 bb", "TLSA 3 1 1 cc"):
+        assert said in reader.text
+    without = "".join(format_domain(document | {"hosts": [host | {"renewal": []}]}))
+    assert "When its certificate is renewed" not in without
+
+
 def test_nothing_from_outside_is_markup() -> None:
     """Names, replies and certificates are strangers' words."""
     evil = "<script>alert(1)</script>\"'&\x1b[31m"
     finding = dict.fromkeys(("id", "where", "evidence", "rfc", "fix"), evil)
     verdict = dict.fromkeys(("who", "reason", "result_type"), evil)
-    probe = {"asked": "own", "key": None, "state": evil, "detail": evil}
+    probe: dict[str, Any] = {"asked": "own", "key": None, "state": evil, "detail": evil}
+    probe |= {"begun": evil, "times": {evil: 1.25}, "transcript": [evil, evil]}
     address = {"ip": evil, "state": evil, "detail": evil, "probes": [probe]}
     document = {
         "domain": evil,
@@ -240,14 +284,21 @@ def test_nothing_from_outside_is_markup() -> None:
         "verdicts": [verdict | {"outcome": "defer"}],
         "findings": [finding | {"severity": each} for each in ("critical", "info")],
         "hosts": [
-            {"name": evil, "error": None, "addresses": [address]},
+            {
+                "name": evil,
+                "error": None,
+                "addresses": [address],
+                "renewal": [{"case": "new-key", "outcome": "lost", "matches": [evil], "open": []}],
+                "tlsa_missing": [evil],
+                "tlsa_wait": 7200,
+            },
             {"name": None, "error": evil, "addresses": []},
             {"name": None, "error": None, "addresses": [address | {"probes": []}]},
         ],
     }
     reader = _read_page("".join(format_domain(document)))
     assert "script" not in reader.tags
-    assert reader.text.count("<script>alert(1)</script>\"'&?[31m") > 12
+    assert reader.text.count("<script>alert(1)</script>\"'&?[31m") > 24
     assert "Nothing." in "".join(format_domain(document | {"findings": []}))
 
 
@@ -265,6 +316,8 @@ def test_a_page_that_cannot_be_written_is_one_line(
         (("mail.good.example:4190",), "say what is spoken there"),
         (("mail.good.example:993", "--tls", "--starttls", "imap"), "cannot both be"),
         (("a..b",), "a..b"),
+        (("good.example", "--watch", "--deep"), "--watch and --deep cannot both be"),
+        (("good.example", "--watch", "--verbose"), "--watch and --verbose cannot both be"),
     ],
 )
 def test_wrong_usage_is_one_line(

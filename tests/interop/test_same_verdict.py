@@ -16,7 +16,7 @@ import pytest
 
 from letterlock.base.clock import SystemClock
 from letterlock.base.domains import Domain
-from letterlock.network.probes import ProbeQuestion, probe_smtp
+from letterlock.network.probes import ProbeQuestion, ProbeTerms, probe_service
 from letterlock.protocols.check.facts import AddressFacts, DomainFacts, HostFacts, Probe, State
 from letterlock.protocols.check.findings import Severity
 from letterlock.protocols.check.live import find_live
@@ -327,8 +327,8 @@ async def _probe_all(
     places: list[tuple[str, int]],
 ) -> dict[tuple[str, int], tuple[Probe, ...]]:
     async def probe(door: Door, question: ProbeQuestion) -> Probe:
-        seconds = PROBE_SECONDS
-        return await probe_smtp(str(door.ip), door.port, "checker.example", question, seconds)
+        terms = ProbeTerms("checker.example", SystemClock(), PROBE_SECONDS)
+        return await probe_service((str(door.ip), door.port), door.speech, question, terms)
 
     asker = Asker(probe, SystemClock(), pace=0)
     doors = {place: Door(ip_address(place[0]), place[1], HOST) for place in places}

@@ -2,18 +2,27 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from letterlock.base.clock import SystemClock
 from letterlock.network import probes
-from letterlock.network.probes import ProbeQuestion, probe_service, probe_smtp
-from letterlock.protocols.check.facts import AskedSni, Probe, State
+from letterlock.network.probe_record import (
+    MAX_CHARACTERS,
+    MAX_LINES,
+    ProbeRecord,
+    bound_transcript,
+)
+from letterlock.network.probes import Found, ProbeQuestion, ProbeTerms, Tarpit, probe_service
+from letterlock.protocols.check.facts import AskedSni, Probe, ProbeStep, State
 from letterlock.protocols.check.openings import Speech
 from letterlock.protocols.tls.client_hello import KeyType
 from letterlock.protocols.tls.handshake import FailureCause, Handshake, HandshakeFailed
+from tests.fakes import FakeClock
 from tests.misbehaving import GOOD_EXTENSIONS, Act, Conduct, Server, TlsConduct, serving
 from tests.network.certificates import issue
 
@@ -28,7 +37,14 @@ async def one(conduct: Conduct) -> AsyncIterator[Server]:
 
 
 async def ask(server: Server, question: ProbeQuestion = OWN, seconds: float = 20.0) -> Probe:
-    return await probe_smtp(server.ip, server.port, "checker.example", question, seconds)
+    return await visit((server.ip, server.port), Speech.SMTP, question, seconds)
+
+
+async def visit(
+    place: tuple[str, int], speech: Speech, question: ProbeQuestion = OWN, seconds: float = 60.0
+) -> Probe:
+    terms = ProbeTerms("checker.example", SystemClock(), seconds)
+    return await probe_service(place, speech, question, terms)
 
 
 def good(**parts: object) -> Conduct:
@@ -109,7 +125,7 @@ async def test_a_tarpit_is_told_from_a_host_that_is_not_there() -> None:
     async with one(good(answers={"banner": Act.SILENCE})) as server:
         probe = await ask(server, seconds=0.2)
         assert probe.state is State.BLOCKED
-        gone = await probe_smtp("127.0.0.1", 1, "checker.example", OWN, 5)
+        gone = await visit(("127.0.0.1", 1), Speech.SMTP)
     assert (gone.state, gone.handshake) == (State.UNREACHABLE, None)
 
 
@@ -213,17 +229,19 @@ async def test_a_service_that_speaks_something_else_first(
     speech: Speech, lines: tuple[bytes, ...], state: State, detail: str
 ) -> None:
     async with talking(*lines) as port:
-        probe = await probe_service(("127.0.0.1", port), speech, "x.example", OWN, 0.5)
-    assert probe.state is state, probe.detail
-    assert detail in probe.detail
+        # Only who waits for nothing is not waited for long.
+        seconds = 0.5 if "timed out" in detail else 60.0
+        found = await visit(("127.0.0.1", port), speech, seconds=seconds)
+    assert found.state is state, found.detail
+    assert detail in found.detail
 
 
 async def test_tls_at_once_and_a_host_that_is_not_there() -> None:
     async with one(good(is_implicit_tls=True)) as server:
         place = server.ip, server.port
-        probe = await probe_service(place, Speech.TLS, "x.example", OWN)
-        assert isinstance(probe.handshake, Handshake)
-    gone = await probe_service(("127.0.0.1", 1), Speech.IMAP, "x.example", OWN, 5)
+        found = await visit(place, Speech.TLS)
+        assert isinstance(found.handshake, Handshake)
+    gone = await visit(("127.0.0.1", 1), Speech.IMAP)
     assert gone.state is State.UNREACHABLE
 
 
@@ -248,8 +266,146 @@ async def test_a_tarpit_does_not_keep_us_for_ever(
         port = server.sockets[0].getsockname()[1]
         question = ProbeQuestion(AskedSni.OWN, "mx.example.org")
         place = ("127.0.0.1", port)
-        probe = await probe_service(place, speech, "mx.example.net", question, 300.0)
+        found = await visit(place, speech, question, 300.0)
         # We have let it go.
         await has_ended.wait()
-    assert (probe.state, probe.sni) == (State.BLOCKED, "mx.example.org")
-    assert probe.detail == "it kept us for 0.3 seconds, octet by octet"
+    assert (found.state, found.sni) == (State.BLOCKED, "mx.example.org")
+    assert found.detail == "it kept us for 0.3 seconds, octet by octet"
+
+
+STEPS = ["connect", "banner", "ehlo", "starttls", "handshake", "ehlo-under-tls"]
+
+
+def steps(probe: Probe) -> list[str]:
+    return [each.step.value for each in probe.times]
+
+
+async def test_it_is_written_down_when_it_began_and_how_long_each_step_took() -> None:
+    clock = FakeClock()
+    async with one(good()) as server:
+        place = server.ip, server.port
+        terms = ProbeTerms("checker.example", clock)
+        found = await probe_service(place, Speech.SMTP, OWN, terms)
+        without = await probe_service(place, Speech.SMTP, ProbeQuestion(AskedSni.NONE, None), terms)
+    assert found.begun == clock.now()
+    assert steps(found) == STEPS
+    assert {each.seconds for each in found.times} == {0.0}, "by another clock than ours"
+    assert steps(without) == STEPS[:-1]
+
+
+@pytest.mark.parametrize(
+    ("conduct", "last", "said"),
+    [
+        (good(answers={"banner": "421 4.3.2 too many"}), "banner", "< 421 4.3.2 too many"),
+        (good(answers={"banner": Act.CLOSE}), "banner", "! connection closed by peer"),
+        (good(answers={"EHLO": "450 4.7.1 greylisted"}), "ehlo", "< 450 4.7.1 greylisted"),
+        (good(answers={"STARTTLS": Act.CLOSE}), "starttls", "> STARTTLS"),
+        (good(tls=TlsConduct(is_sni_refused=True)), "handshake", "> STARTTLS"),
+    ],
+)
+async def test_a_probe_that_failed_says_where_and_what_was_said(
+    conduct: Conduct, last: str, said: str
+) -> None:
+    async with one(conduct) as server:
+        found = await ask(server)
+    assert steps(found)[-1] == last
+    assert said in found.transcript
+
+
+def test_the_time_of_a_step_counts_to_where_it_failed() -> None:
+    clock = FakeClock()
+    record = ProbeRecord(clock)
+    for _ in range(2):
+        with suppress(OSError), record.timing(ProbeStep.BANNER):
+            clock.move(timedelta(seconds=3))
+            raise OSError
+    found = record.add_to(Probe(AskedSni.OWN, State.BLOCKED))
+    assert found.find_seconds(ProbeStep.BANNER) == 6.0
+    assert found.find_seconds(ProbeStep.EHLO) is None
+
+
+async def test_what_was_said_is_printable_and_bounded() -> None:
+    many = "\r\n".join([f"250-{'x' * 200}"] * 99 + ["250 \x1b[2J"])
+    async with one(good(answers={"EHLO": many})) as server:
+        found = await ask(server)
+    assert len(found.transcript) <= MAX_LINES + 1
+    assert all(len(line) <= MAX_CHARACTERS and line.isprintable() for line in found.transcript)
+    assert bound_transcript(["a"] * 100)[-2:] == ("a", "! and 40 lines more")
+
+
+async def test_what_was_said_to_a_tarpit_is_there() -> None:
+    """The connection as a whole took too long, and what was heard by then is told."""
+
+    async def drop(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mx.example.org\r\n")
+        with suppress(OSError):
+            await reader.readline()
+            writer.write(b"250-mx.exam")
+            await reader.read()
+        writer.close()
+
+    class Early(ProbeRecord):
+        """The whole connection's time is over when EHLO was said."""
+
+        @contextmanager
+        def timing(self, step: ProbeStep) -> Iterator[None]:
+            if step is ProbeStep.EHLO:
+                asyncio.get_running_loop().call_soon(over.set)
+            with super().timing(step):
+                yield
+
+    over = asyncio.Event()
+
+    async def bound(asking: Awaitable[Found], seconds: float) -> Found | Tarpit:
+        task = asyncio.ensure_future(asking)
+        await over.wait()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        return Tarpit(f"it kept us for {seconds:g} seconds")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(probes, "ProbeRecord", Early)
+        patch.setattr(probes, "bound_whole", bound)
+        async with await asyncio.start_server(drop, "127.0.0.1", 0) as server:
+            found = await visit(server.sockets[0].getsockname()[:2], Speech.SMTP)
+    assert (found.state, steps(found)) == (State.BLOCKED, ["connect", "banner", "ehlo"])
+    assert found.transcript[:2] == ("< 220 mx.example.org", "> EHLO checker.example")
+
+
+async def test_what_another_service_said_is_written_down_too() -> None:
+    """RFC 9051 §6.2.1."""
+    lines = (b"* OK hi\r\n", b"a1 BAD no\r\n")
+    async with talking(*lines) as port:
+        found = await visit(("127.0.0.1", port), Speech.IMAP)
+    assert found.transcript == ("< * OK hi", "> a1 STARTTLS", "< a1 BAD no")
+    assert steps(found) == ["connect", "banner", "starttls"]
+
+
+async def test_starttls_that_is_not_offered_is_said_once_all_the_same() -> None:
+    """RFC 3207 §4: something on the way may have taken the word out of the reply to EHLO."""
+    hidden = good(answers={"EHLO": "250-mx.test\r\n250-XXXXXXXA\r\n250 8BITMIME"})
+    async with one(hidden) as server:
+        found = await ask(server)
+        none = await ask(server, ProbeQuestion(AskedSni.NONE, None))
+    assert (found.state, found.handshake) == (State.FINDING, None), "senders will not do it"
+    assert not found.is_starttls_offered
+    assert isinstance(found.unoffered, Handshake)
+    assert found.hello is not None
+    assert "XXXXXXXA" in found.hello.lines
+    assert none.unoffered is None
+    async with one(Conduct(has_starttls=False)) as server:
+        assert (await ask(server)).unoffered is None
+        assert server.seen.lines("STARTTLS") == ["STARTTLS"]
+        assert server.seen.lines("QUIT") == ["QUIT"]
+
+
+async def test_both_replies_to_ehlo_are_kept() -> None:
+    """RFC 3207 §4.2: what was offered in clear counts no longer."""
+    under_tls = {"EHLO": "250-mx.test\r\n250 STARTTLS"}
+    async with one(good(under_tls=under_tls)) as server:
+        found = await ask(server)
+    assert found.hello is not None
+    assert "STARTTLS" in found.hello.lines
+    assert found.hello_under_tls is not None
+    assert found.hello_under_tls.lines == ("mx.test", "STARTTLS")

@@ -10,6 +10,7 @@ import click
 from letterlock.cli.check_deep import DEEP_KEYS, DeepChoice, deep_options
 from letterlock.cli.check_keys import BESIDE_KEYS
 from letterlock.cli.check_run import KeptRun, find_state_folder, run_options
+from letterlock.cli.check_said import PROBE_KEYS
 from letterlock.cli.check_watch import WatchChoice, refuse_mixed, watch_domains, watch_options
 from letterlock.cli.failures import CommandFailed, ExitCode
 from letterlock.cli.options import (
@@ -38,15 +39,7 @@ CHECK_KEYS = {
     "hosts[].addresses[].ip": "an address of it",
     "hosts[].addresses[].state": "ok, finding, blocked (by it), unreachable or not tested",
     "hosts[].addresses[].detail": "what came of it, in one line",
-    "hosts[].addresses[].probes[].asked": "own (as a correct sender does), none or wrong",
-    "hosts[].addresses[].probes[].sni": "the server name that was sent, or null",
-    "hosts[].addresses[].probes[].key": "ECDSA or RSA where only that was taken, or null",
-    "hosts[].addresses[].probes[].state": "as of the address",
-    "hosts[].addresses[].probes[].detail": "what came of it, in one line",
-    "hosts[].addresses[].probes[].starttls": "whether STARTTLS was offered",
-    "hosts[].addresses[].probes[].requiretls": "whether REQUIRETLS was offered under TLS",
-    "hosts[].addresses[].probes[].handshake": "a handshake; null: it did not come so far",
-    "hosts[].addresses[].probes[].transcript[]": "what was said",
+    **PROBE_KEYS,
     "mta_sts": "the record and the policy, or null",
     "tlsrpt": "the record, where reports go, what is wrong with it; or null",
     "findings[].id": "what was found; the words stay",
@@ -134,6 +127,12 @@ _BAD = frozenset({"critical", "warning"})
     help="Write the answer to this file, too, as a page: without scripts, and for printing.",
 )
 @click.option(
+    "--verbose",
+    "is_verbose",
+    is_flag=True,
+    help="Show of each connection when it was, how long its steps took, and what was said.",
+)
+@click.option(
     "--diff",
     "is_diff",
     is_flag=True,
@@ -156,6 +155,7 @@ def check(  # noqa: PLR0913 - each is an option
     pace: float,
     seconds: float,
     html_path: Path | None,
+    is_verbose: bool,
     is_diff: bool,
     retries: int,
     retry_after: float,
@@ -199,12 +199,21 @@ def check(  # noqa: PLR0913 - each is an option
             ("--diff", is_diff),
             ("--html", html_path),
             ("--resume", is_resumed),
+            ("--verbose", is_verbose),
+            # A hundred connections each hour are not polite, nor is half a look a change.
+            ("--deep", deep.is_deep),
             ("--i-own-this", deep.is_owner),
         ),
     )
     title = asked[0].name if len(asked) == 1 else f"{len(asked)} domains"
     page = Page(html_path, title, clock) if html_path is not None else None
-    teller = _Teller(len(asked), ProgressBar(clock, "checking"), page, as_json=as_json)
+    teller = _Teller(
+        len(asked),
+        ProgressBar(clock, "checking"),
+        page,
+        as_json=as_json,
+        is_verbose=is_verbose,
+    )
     kept = KeptRun(asked, (connections, days, is_diff, deep), clock)
     patience = Patience(retries, retry_after)
     deeply = deep.begin(asked, pace)
@@ -302,12 +311,21 @@ class _Differ:
 class _Teller:
     """Prints each document as it comes, and knows what they come to."""
 
-    def __init__(self, total: int, bar: ProgressBar, page: "Page | None", *, as_json: bool) -> None:
+    def __init__(
+        self,
+        total: int,
+        bar: ProgressBar,
+        page: "Page | None",
+        *,
+        as_json: bool,
+        is_verbose: bool,
+    ) -> None:
         self.done = 0
         self._page = page
         self._total = total
         self._bar = bar
         self._as_json = as_json
+        self._is_verbose = is_verbose
         self._is_bad = False
         self._is_undecided = False
 
@@ -355,5 +373,5 @@ class _Teller:
 
         if self.done > 1:
             click.echo()
-        for line, style in format_check(document):
+        for line, style in format_check(document, is_verbose=self._is_verbose):
             click.secho(line, **style)

@@ -49,6 +49,23 @@ def tell_renewal(host: Document) -> Iterator[str]:
         yield from tell("", f"for DANE publish: {_join(host['tlsa_missing'])}")
 
 
+def list_renewal_rows(host: Document) -> Iterator[tuple[str, str, str, str]]:
+    """Give rows for each way its certificate may be renewed: host, way, what follows, records.
+
+    The host stands in its first row alone.
+    """
+    rows = [
+        (_CASES[each["case"]], _FATES[each["outcome"]], [*each["matches"], *each["open"]])
+        for each in host.get("renewal", ())
+    ]
+    if missing := host.get("tlsa_missing"):
+        wait = host.get("tlsa_wait")
+        what = "before it is needed" if wait is None else f"{wait} seconds before it is needed"
+        rows.append(("for its key publish", what, missing))
+    for number, (way, what, records) in enumerate(rows):
+        yield ("" if number else host["name"] or "the domain itself"), way, what, "; ".join(records)
+
+
 _CASES = {
     "same-key": "with the same key",
     "next-key": "with the next key",

@@ -9,7 +9,9 @@ from html import escape
 from typing import Any
 
 from letterlock.base.log import make_printable
+from letterlock.cli.check_besides import list_renewal_rows
 from letterlock.cli.check_deep import list_deep_rows
+from letterlock.cli.check_said import describe_asked, list_said
 
 Document = Mapping[str, Any]
 
@@ -28,6 +30,8 @@ code { font-size: .9em; }
 .critical, .defer, .bounce { color: #b00020; }
 .warning, .clear { color: #9a5b00; }
 .authenticated { color: #11692f; }
+summary { overflow-wrap: anywhere; }
+pre { overflow-x: auto; margin: .3rem 0 .8rem 1rem; font-size: .85em; white-space: pre-wrap; }
 .fix { margin-top: .2rem; }
 @media (prefers-color-scheme: dark) {
   .critical, .defer, .bounce { color: #ff8a8a; }
@@ -86,10 +90,31 @@ def format_domain(document: Document) -> Iterator[str]:
     if deep:
         yield "<h2>What its TLS would take</h2>\n"
         yield from _table(("address", "what", "answer"), ([*map(_show, row)] for row in deep))
+    renewals = [row for host in document["hosts"] for row in list_renewal_rows(host)]
+    if renewals:
+        yield "<h2>When its certificate is renewed</h2>\n"
+        heads = ("host", "renewed", "TLSA", "records")
+        yield from _table(heads, ([*map(_show, row)] for row in renewals))
     infos = [each for each in document["findings"] if each["severity"] == "info"]
     if infos:
         yield "<h2>To be known</h2>\n"
         yield from _table(("how bad", "what", "where"), map(_finding_row, infos))
+    yield from _tell_said(document)
+
+
+def _tell_said(document: Document) -> Iterator[str]:
+    """Fold what was said in each connection: a browser opens it without a script."""
+    parts = [
+        (f"{host['name'] or 'the domain itself'} {address['ip']} {course}", lines)
+        for host in document["hosts"]
+        for address in host["addresses"]
+        for course, lines in list_said(address)
+    ]
+    if parts:
+        yield "<h2>What was said</h2>\n"
+    for course, lines in parts:
+        said = "\n".join(map(_show, lines))
+        yield f"<details><summary>{_show(course)}</summary><pre>{said}</pre></details>\n"
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
@@ -124,12 +149,9 @@ def _host_rows(host: Document) -> Iterator[Sequence[str]]:
     for address in host["addresses"]:
         probes = address["probes"] or [address | {"asked": "", "key": None}]
         for probe in probes:
-            asked = " ".join(filter(None, (_ASKED.get(probe["asked"], ""), probe["key"])))
+            asked = describe_asked(probe)
             answer = f"{_show(probe['state'])}: {_show(probe['detail'])}"
             yield name, _show(address["ip"]), _show(asked), answer
-
-
-_ASKED = {"own": "with its name", "none": "without SNI", "wrong": "with an unknown name"}
 
 
 def _mark(kind: str, words: str) -> str:

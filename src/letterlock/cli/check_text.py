@@ -6,6 +6,7 @@ from typing import Any
 from letterlock.base.log import make_printable
 from letterlock.cli.check_besides import tell_besides, tell_renewal
 from letterlock.cli.check_deep import summarize_deep
+from letterlock.cli.check_said import list_said
 from letterlock.cli.story_text import tell
 
 MAX_FINDINGS = 12
@@ -32,8 +33,11 @@ _WORDS = {
 }
 
 
-def format_check(document: Document) -> Iterator[Styled]:
-    """Tell what senders would meet, what is wrong, and what was seen."""
+def format_check(document: Document, *, is_verbose: bool = False) -> Iterator[Styled]:
+    """Tell what senders would meet, what is wrong, and what was seen.
+
+    `is_verbose`: and of each connection when it was, how long it took, and what was said.
+    """
     yield make_printable(document["domain"]), {"bold": True}
     for verdict in document["verdicts"]:
         yield from _tell_verdict(verdict)
@@ -46,7 +50,7 @@ def format_check(document: Document) -> Iterator[Styled]:
     if infos:
         yield from _plain(tell("info", ", ".join(dict.fromkeys(infos))))
     for host in document["hosts"]:
-        yield from _tell_host(host)
+        yield from _tell_host(host, is_verbose=is_verbose)
     yield from _plain(tell_besides(document))
     if "diff" in document:
         yield from _tell_difference(document["diff"])
@@ -88,12 +92,16 @@ def _tell_finding(finding: Document) -> Iterator[Styled]:
         yield from _plain(tell("", f"to do: {finding['fix']}"))
 
 
-def _tell_host(host: Document) -> Iterator[Styled]:
+def _tell_host(host: Document, *, is_verbose: bool) -> Iterator[Styled]:
     for address in host["addresses"]:
         place = f"{host['name'] or 'the domain itself'} {address['ip']}"
         yield from _plain(tell("host", f"{place}: {address['state']}, {address['detail']}"))
         if address.get("deep") is not None:
             yield from _plain(tell("", _shorten(f"deep: {summarize_deep(address['deep'])}")))
+        for course, lines in list_said(address) if is_verbose else ():
+            yield from _plain(tell("", course))
+            for line in lines:
+                yield from _plain(tell("", f"  {line}"))
     if not host["addresses"]:
         yield from _plain(tell("host", f"{host['name']}: {host['error'] or 'no address'}"))
     if host["tlsa"]:

@@ -16,7 +16,7 @@ from letterlock.network.smtp_speaker import Refused, Speaker, Target
 from letterlock.network.tls import TlsDriver
 from letterlock.network.wire import Lost, Wire, connect
 from letterlock.protocols.check.deep import Ending, Injection, TriedEnding
-from letterlock.protocols.check.openings import Speech
+from letterlock.protocols.check.openings import OpeningReader, Speech
 from letterlock.protocols.smtp.replies import Reply
 from letterlock.protocols.smtp.reply_reader import ReplyViolation
 from letterlock.protocols.tls.client_hello import TLS_1_2, Incomplete, NotTls
@@ -126,7 +126,7 @@ async def _come_to_tls(wire: Wire, gate: Gate) -> PutOff | None:
     if gate.speech is Speech.TLS:
         return None
     if gate.speech is not Speech.SMTP:
-        refused = await open_service(wire, gate.speech, gate.seconds)
+        refused = await open_service(wire, OpeningReader(gate.speech), gate.seconds)
         return None if refused is None else PutOff(refused.text)
     speaker = await _greet(wire, gate)
     return speaker if isinstance(speaker, PutOff) else await _say_starttls(speaker)

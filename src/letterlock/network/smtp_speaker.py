@@ -110,6 +110,8 @@ class Speaker:
         self.target = target
         self.timeouts = timeouts
         self.capabilities = Capabilities()
+        self.hello_reply: Reply | None = None
+        """The last reply to EHLO or HELO that took it."""
         self.dialogue = Dialogue()
         self._reader = ReplyReader()
         self._replies: list[Reply | ReplyViolation] = []
@@ -119,17 +121,21 @@ class Speaker:
         return bool(self._replies) or self._reader.has_leftover or self.wire.has_unread()
 
     async def greet(self) -> Unreachable | Refused | None:
+        """Wait for the greeting, and say hello."""
+        return await self.take_greeting() or await self.say_hello()
+
+    async def take_greeting(self) -> Unreachable | Refused | None:
         greeting = await self.reply(self.timeouts.greeting)
         if not isinstance(greeting, Reply):
             return self.gone(greeting, "greeting")
         if greeting.code != 220:
             await self.quit()
             return Refused(greeting, self.dialogue.take())
-        return await self._hello()
+        return None
 
     async def hello_again(self) -> Unreachable | Refused | None:
         self._reader = ReplyReader()
-        return await self._hello()
+        return await self.say_hello()
 
     async def ask(self, command: str, patience: timedelta) -> Reply | ReplyViolation | Lost:
         """Say one command and give its reply."""
@@ -250,17 +256,18 @@ class Speaker:
                 return None
             seconds = max(0.0, end - loop.time())
 
-    async def _hello(self) -> Unreachable | Refused | None:
+    async def say_hello(self) -> Unreachable | Refused | None:
         verb = self._hello_verb
         answer = await self.ask(f"{verb} {self.target.helo}", self.timeouts.helo)
         if isinstance(answer, Reply) and answer.code == 250:
-            self.capabilities = parse_capabilities(answer)
+            self.capabilities, self.hello_reply = parse_capabilities(answer), answer
             return None
         if isinstance(answer, Reply) and answer.is_permanent and verb == "EHLO":
             # RFC 5321 §3.2: a server that does not know EHLO is asked in the old way.
             answer = await self.ask(f"HELO {self.target.helo}", self.timeouts.helo)
             self.capabilities = Capabilities()
             if isinstance(answer, Reply) and answer.code == 250:
+                self.hello_reply = answer
                 return None
         if not isinstance(answer, Reply):
             return self.gone(answer, verb)

@@ -13,7 +13,7 @@ from letterlock.base.domains import Domain
 from letterlock.base.errors import LocalError
 from letterlock.network.dns_backends import make_backend
 from letterlock.network.dns_cache import CachingResolver
-from letterlock.network.probes import ProbeQuestion, probe_service
+from letterlock.network.probes import ProbeQuestion, ProbeTerms, probe_service
 from letterlock.node.building import DeliveryBuilder
 from letterlock.node.check_besides import make_beside_looker
 from letterlock.node.explaining import Silence
@@ -104,7 +104,7 @@ async def check_domains(
     finder = make_finder(config, builder.resolver, store, builder.anchors.load, clock, Silence())
     helo = config.deliver.helo_ipv4 or config.hostname
     asker = Asker(
-        partial(_probe, helo=helo, seconds=options.seconds),
+        partial(_probe, terms=ProbeTerms(helo, clock, options.seconds)),
         clock,
         connections=options.connections,
         pace=options.pace,
@@ -136,8 +136,8 @@ async def check_domains(
         await store.close()
 
 
-async def _probe(door: Door, question: ProbeQuestion, *, helo: str, seconds: float) -> Probe:
-    return await probe_service((str(door.ip), door.port), door.speech, helo, question, seconds)
+async def _probe(door: Door, question: ProbeQuestion, *, terms: ProbeTerms) -> Probe:
+    return await probe_service((str(door.ip), door.port), door.speech, question, terms)
 
 
 def _make_deep_looker(

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from letterlock.base.clock import Clock
 from letterlock.base.config.sections import Config
 from letterlock.base.errors import LocalError
-from letterlock.network.probes import ProbeQuestion, probe_service
+from letterlock.network.probes import ProbeQuestion, ProbeTerms, probe_service
 from letterlock.protocols.check.facts import Probe
 from letterlock.protocols.check.second_look import SecondLook, look_again
 from letterlock.protocols.check.terms import Terms
@@ -45,9 +45,10 @@ async def probe_hosts(
     if not isinstance(anchors, TrustAnchors):
         raise LocalError(anchors.reason)
     helo = config.deliver.helo_ipv4 or config.hostname
+    asking = ProbeTerms(helo, clock, SECONDS)
 
     async def probe(door: Door, question: ProbeQuestion) -> Probe:
-        return await probe_service((str(door.ip), door.port), door.speech, helo, question, SECONDS)
+        return await probe_service((str(door.ip), door.port), door.speech, question, asking)
 
     asker = Asker(probe, clock, connections=CONNECTIONS)
     terms = Terms(anchors, clock.now())

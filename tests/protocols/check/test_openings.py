@@ -51,12 +51,24 @@ def test_refusals_are_told_from_being_blocked() -> None:
 def test_plain_text_behind_the_answer_is_an_attack() -> None:
     """RFC 9051 §11.1."""
     _, refused = talk(Speech.IMAP, IMAP_OK, b"a1 OK\r\n* OK injected\r\n")
-    assert refused == Refused("plain text came between the answer and the handshake")
+    text = "plain text came between the answer and the handshake"
+    assert refused == Refused(text, is_early=True)
 
 
 def test_what_is_said_is_bounded() -> None:
     (refused,) = talk(Speech.POP3, b"x" * (MAX_OCTETS + 1))
     assert refused == Refused("it said too much before TLS")
+
+
+def test_both_sides_are_written_down_and_bounded() -> None:
+    reader = OpeningReader(Speech.POP3, b"CAPA\r\n")
+    assert reader.receive(b"+OK \xff\r\n") == Say(b"STLS\r\nCAPA\r\n")
+    assert reader.is_greeted
+    assert reader.said == ["< +OK \ufffd", "> STLS", "> CAPA"]
+    imap = OpeningReader(Speech.IMAP)
+    imap.receive(IMAP_OK)
+    assert imap.receive(b"* x\r\n" * 100) is None
+    assert len(imap.said) == 60
 
 
 IMAP_WORDS = [IMAP_OK, b"* BYE\r\n", b"a1 OK\r\n", b"a1 NO\r\n", b"* x\r\n", b"\n"]

@@ -6,6 +6,7 @@ host that refuses to talk to us has not failed.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
@@ -42,6 +43,25 @@ class State(StrEnum):
     NOT_TESTED = "not tested"
 
 
+class ProbeStep(StrEnum):
+    """What a probe waits for, in this order."""
+
+    CONNECT = "connect"
+    BANNER = "banner"
+    EHLO = "ehlo"
+    STARTTLS = "starttls"
+    HANDSHAKE = "handshake"
+    EHLO_UNDER_TLS = "ehlo-under-tls"
+
+
+@dataclass(frozen=True, slots=True)
+class StepTime:
+    """How long a step took, up to its end or to where it failed."""
+
+    step: ProbeStep
+    seconds: float
+
+
 @dataclass(frozen=True, slots=True)
 class Probe:
     """One question to one address, and the answer.
@@ -51,6 +71,10 @@ class Probe:
     STARTTLS, None where it was not offered. `strict_failure`: how the handshake failed for a client
     that insists on TLS 1.2 and good ciphers, where one of any age came through. `detail` says in
     one line what came of it.
+
+    `hello` and `hello_under_tls` are the replies to EHLO, None where it did not come to one or was
+    not asked. `unoffered` is what came of STARTTLS that was not offered, and answered with 220 all
+    the same: senders do not use it, so it is no `handshake`. `begun` None: nothing was asked.
     """
 
     asked: AskedSni
@@ -65,6 +89,16 @@ class Probe:
     """Under TLS, in the second EHLO."""
     detail: str = ""
     transcript: tuple[str, ...] = ()
+    """What was said, printable and bounded: `>` by us, `<` by the host, `!` besides."""
+    hello: Reply | None = None
+    hello_under_tls: Reply | None = None
+    unoffered: Handshake | HandshakeFailed | None = None
+    begun: datetime | None = None
+    times: tuple[StepTime, ...] = ()
+
+    def find_seconds(self, step: ProbeStep) -> float | None:
+        """Give how long a step took; None: it did not come to it."""
+        return next((each.seconds for each in self.times if each.step is step), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,13 @@ class FindingId(StrEnum):
     NOT_ASKED = "host-not-asked"
     NO_STARTTLS = "starttls-not-offered"
     STARTTLS_REFUSED = "starttls-refused"
+    STARTTLS_HIDDEN = "starttls-taken-unoffered"
+    STARTTLS_TWICE = "starttls-offered-under-tls"
+    EHLO_MASKED = "ehlo-changed-on-the-way"
+    EXTENSIONS_LOST = "extensions-lost-under-tls"
+    PASSWORDS_IN_CLEAR = "passwords-in-clear-offered"
+    BANNER_SLOW = "banner-slow"
+    ANSWERS_SLOW = "answers-slow"
     HANDSHAKE_FAILED = "handshake-failed"
     NO_SNI_REFUSED = "handshake-fails-without-sni"
     WRONG_SNI_REFUSED = "handshake-fails-for-unknown-sni"
@@ -102,6 +109,13 @@ RFCS = {
     FindingId.NOT_ASKED: "",
     FindingId.NO_STARTTLS: "RFC 3207 §4",
     FindingId.STARTTLS_REFUSED: "RFC 3207 §4",
+    FindingId.STARTTLS_HIDDEN: "RFC 3207 §4",
+    FindingId.STARTTLS_TWICE: "RFC 3207 §4.2",
+    FindingId.EHLO_MASKED: "RFC 5321 §4.1.1.1",
+    FindingId.EXTENSIONS_LOST: "RFC 3207 §4.2",
+    FindingId.PASSWORDS_IN_CLEAR: "RFC 4954 §4",
+    FindingId.BANNER_SLOW: "RFC 5321 §4.5.3.2.1",
+    FindingId.ANSWERS_SLOW: "RFC 5321 §4.5.3.2",
     FindingId.HANDSHAKE_FAILED: "RFC 3207 §4.1",
     FindingId.NO_SNI_REFUSED: "RFC 7672 §8.1",
     FindingId.WRONG_SNI_REFUSED: "RFC 7672 §8.1",

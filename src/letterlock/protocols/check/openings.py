@@ -10,6 +10,7 @@ from enum import StrEnum
 MAX_OCTETS = 16 * 1024
 """Of all that is said before TLS: a greeting, and the answer to one command."""
 _SHOWN = 200
+_MAX_LINES = 60
 
 
 class Speech(StrEnum):
@@ -50,10 +51,14 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """There will be no TLS. `is_blocked`: the greeting already was a refusal."""
+    """There will be no TLS.
+
+    `is_blocked`: the greeting already was a refusal. `is_early`: more came than the answer.
+    """
 
     text: str
     is_blocked: bool = False
+    is_early: bool = False
 
 
 Step = Say | Begin | Refused
@@ -74,12 +79,23 @@ _WORDS = {
 
 
 class OpeningReader:
-    """One side of the dialogue before TLS: octets come in, steps come out."""
+    """One side of the dialogue before TLS: octets come in, steps come out.
 
-    def __init__(self, speech: Speech) -> None:
+    `said` has the lines of both sides, marked with `>` for ours and `<` for the server's. Behind
+    the command for TLS `injected` is said in the same piece, for a server that is tried.
+    """
+
+    def __init__(self, speech: Speech, injected: bytes = b"") -> None:
+        self.said: list[str] = []
         self._words = _WORDS[speech]
+        self._injected = injected
         self._octets = b""
         self._is_greeted = False
+
+    @property
+    def is_greeted(self) -> bool:
+        """A greeting came, good or bad."""
+        return self._is_greeted
 
     def receive(self, octets: bytes) -> Step | None:
         """Take octets; None: more are needed."""
@@ -88,7 +104,9 @@ class OpeningReader:
             return Refused("it said too much before TLS")
         while b"\n" in self._octets:
             line, _, self._octets = self._octets.partition(b"\n")
-            step = self._read(line.rstrip(b"\r"))
+            line = line.rstrip(b"\r")
+            self._note("<", line)
+            step = self._read(line)
             if step is not None:
                 return step
         return None
@@ -98,7 +116,7 @@ class OpeningReader:
         if not self._is_greeted:
             self._is_greeted = True
             if upper.startswith(words.greeting):
-                return Say(words.command)
+                return self._say(words.command + self._injected)
             return Refused(f"it said {_show(line)}", is_blocked=True)
         if not upper.startswith(words.answer):
             return None
@@ -106,8 +124,17 @@ class OpeningReader:
             return Refused(f"STARTTLS is refused: {_show(line)}")
         if self._octets:
             # RFC 9051 §11.1: plain text behind the answer was put there by somebody else.
-            return Refused("plain text came between the answer and the handshake")
+            return Refused("plain text came between the answer and the handshake", is_early=True)
         return Begin()
+
+    def _say(self, octets: bytes) -> Say:
+        for line in octets.splitlines():
+            self._note(">", line)
+        return Say(octets)
+
+    def _note(self, mark: str, line: bytes) -> None:
+        if len(self.said) < _MAX_LINES:
+            self.said.append(f"{mark} {_show(line)}")
 
 
 def _show(line: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from letterlock.base.clock import format_time
 from letterlock.protocols.check.facts import AddressFacts, HostFacts, Probe
 from letterlock.protocols.check.findings import Finding
 from letterlock.protocols.check.senders import SenderVerdict
@@ -75,6 +76,9 @@ def _describe_probe(probe: Probe) -> dict[str, Any]:
         "starttls": probe.is_starttls_offered,
         "requiretls": probe.offers_requiretls,
         "transcript": list(probe.transcript),
+        "begun": format_time(probe.begun) if probe.begun is not None else None,
+        "times": {each.step.value: round(each.seconds, 4) for each in probe.times},
+        "unoffered": describe_handshake(probe.unoffered, None),
     }
 
 

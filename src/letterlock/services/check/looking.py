@@ -14,6 +14,7 @@ from letterlock.protocols.check.deep_findings import find_deep
 from letterlock.protocols.check.facts import AddressFacts, DomainFacts, HostFacts, Probe, State
 from letterlock.protocols.check.findings import Finding, rank
 from letterlock.protocols.check.live import find_live
+from letterlock.protocols.check.manners import find_manners
 from letterlock.protocols.check.openings import Speech
 from letterlock.protocols.check.policies import find_policies
 from letterlock.protocols.check.senders import SENDERS, SenderVerdict, judge_domain
@@ -162,6 +163,7 @@ def _find_shown(
 ) -> Iterator[Finding]:
     """Find what hosts show, alone and beside what is published of them."""
     yield from find_live(seen, terms)
+    yield from find_manners(seen)
     yield from find_policies(seen, terms)
     yield from find_deep(seen)
     yield from find_renewal_faults(renewals)
