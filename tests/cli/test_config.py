@@ -1,6 +1,7 @@
 """`letterlock init` and `letterlock config`."""
 
 import json
+import os
 import re
 import stat
 from pathlib import Path
@@ -65,6 +66,32 @@ def test_init_takes_any_authority_and_no_terms_for_granted(tmp_path: Path) -> No
     path = tmp_path / "x" / "letterlock.toml"
     (authority,) = parse_config(path.read_text(), path).certificates.authorities
     assert (authority.directory, authority.agree_to_terms) == ("https://ca.example/dir", False)
+
+
+def test_files_are_looked_at_as_the_node_reads_them(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What only root can read is no use to `node.user`."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can look as another user")
+    made.chmod(0o700)
+    path = made / "letterlock.toml"
+    path.write_text(path.read_text().replace('# user = ""', 'user = "nobody"'))
+    groups = os.getgroups()
+    assert main(["config", "check", "--config", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert "tls.certificates[1].certificate: " in said
+    assert said.endswith("/certificate.pem: Permission denied; nobody must be able to read it\n")
+    assert (os.geteuid(), os.getgroups()) == (0, groups)
+
+
+def test_user_that_is_not_there_is_a_mistake(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = made / "letterlock.toml"
+    path.write_text(path.read_text().replace('# user = ""', 'user = "no-one-here"'))
+    assert main(["config", "check", "--config", str(path)]) == 2
+    assert capsys.readouterr().err.endswith("node.user: there is no user 'no-one-here'\n")
 
 
 @pytest.mark.parametrize(

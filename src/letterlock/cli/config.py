@@ -45,7 +45,8 @@ def config() -> None:
 def check(config_path: Path | None, *, as_json: bool) -> int:
     """Find every mistake: in the file, and in the certificates and tables it names.
 
-    Each has its file, line and column. Exits with 2 when there is one.
+    Each has its file, line and column. Exits with 2 when there is one. When root asks, files are
+    read as the user that the node will be (`node.user`).
     """
     from letterlock.base.config.load import (  # noqa: PLC0415 - not loaded for -h
         ConfigError,
@@ -107,9 +108,13 @@ def _find_lapsed(config: "Config") -> tuple[str, ...]:
 
 
 def _find_unusable(found: "FoundConfig", config: "Config") -> Iterator["ConfigError"]:
-    """Look at what the configuration names: what can't be used, and what keeps mail waiting."""
+    """Look at what the configuration names: what can't be used, and what keeps mail waiting.
+
+    That is looked at as the node's user: what only root can read is no use to the node.
+    """
     from letterlock.base.config.faults import SettingFaults  # noqa: PLC0415 - not loaded for -h
     from letterlock.base.config.load import ConfigError  # noqa: PLC0415 - as above
+    from letterlock.node.account import acting_as_node  # noqa: PLC0415 - not loaded for -h
     from letterlock.node.certificate_faults import (  # noqa: PLC0415 - loads OpenSSL
         find_waiting_certificates,
     )
@@ -117,17 +122,19 @@ def _find_unusable(found: "FoundConfig", config: "Config") -> Iterator["ConfigEr
     from letterlock.node.policy import load_policy  # noqa: PLC0415 - as above
     from letterlock.node.table_problems import find_table_problems  # noqa: PLC0415 - as above
 
-    faults = [
-        *find_faults(config),
-        *find_waiting(config.policy),
-        *find_waiting_certificates(config),
-    ]
+    with acting_as_node(config):
+        faults = [
+            *find_faults(config),
+            *find_waiting(config.policy),
+            *find_waiting_certificates(config),
+        ]
+        tables, policy = find_table_problems(config), load_policy(config.policy)
     yield from sorted(found.place(SettingFaults(faults)).errors)
-    for problem in find_table_problems(config):
+    for problem in tables:
         # Each says itself where it is.
         yield ConfigError(found.path, 0, 0, "", problem)
     told = (f"{found.path.absolute()}:", f"{config.policy.postfix_table}: ")
-    for problem in load_policy(config.policy).problems:
+    for problem in policy.problems:
         # A line of the Postfix table says itself where it is.
         if not problem.startswith(told):
             yield ConfigError(found.path, 0, 0, "", problem)

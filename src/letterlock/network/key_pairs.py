@@ -5,6 +5,7 @@ later has no effect on contexts made from it.
 """
 
 import os
+import pwd
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,10 +147,21 @@ def _read(path: Path) -> tuple[bytes, int]:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise LocalError(f"{path}: {error.strerror}") from error
+        is_barred = isinstance(error, PermissionError)
+        advice = f"; {_name_user()} must be able to read it" if is_barred else ""
+        raise LocalError(f"{path}: {error.strerror}{advice}") from error
     if len(content) > MAX_PEM_BYTES:
         raise LocalError(f"{path}: larger than {MAX_PEM_BYTES} bytes, not a PEM file")
     return content, mode
+
+
+def _name_user() -> str:
+    """Say who we are; a container's user may have no name."""
+    user = os.geteuid()
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"user {user}"
 
 
 def _parse_chain(path: Path, content: bytes) -> tuple[x509.Certificate, ...]:

@@ -5,11 +5,11 @@ import grp
 import os
 import pwd
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from letterlock.base.config.faults import refuse_setting
+from letterlock.base.config.faults import SettingFaults, refuse_setting
 from letterlock.base.config.sections import Config
 
 MAX_LINKS = 40
@@ -29,8 +29,23 @@ def find_account(config: Config) -> pwd.struct_passwd | None:
 
 
 @contextmanager
-def acting_as(owner: tuple[int, int] | None) -> Iterator[None]:
-    """Do something as a user and group, when root; None: as who we are.
+def acting_as_node(config: Config) -> Iterator[None]:
+    """Do something as `node.user`, with all its groups, when root; without one as who we are.
+
+    Where there is no such user it is done as who we are: that is a fault of its own.
+    """
+    try:
+        account = find_account(config)
+    except SettingFaults:
+        account = None
+    owner = None if account is None else (account.pw_uid, account.pw_gid)
+    with acting_as(owner, () if account is None else _find_groups(account)):
+        yield
+
+
+@contextmanager
+def acting_as(owner: tuple[int, int] | None, groups: Sequence[int] = ()) -> Iterator[None]:
+    """Do something as a user and group, and with further `groups`, when root; None: as who we are.
 
     Files that root makes beside a node's would be in its way, and what it reads there is not its.
     """
@@ -39,7 +54,7 @@ def acting_as(owner: tuple[int, int] | None) -> Iterator[None]:
         return
     user, group = os.geteuid(), os.getegid()
     others = os.getgroups()
-    os.setgroups([owner[1]])
+    os.setgroups([owner[1], *groups])
     os.setegid(owner[1])
     os.seteuid(owner[0])
     try:
@@ -81,7 +96,11 @@ def drop_privileges(config: Config) -> None:
     account = find_account(config)
     if account is None:
         return
-    groups = [entry.gr_gid for entry in grp.getgrall() if account.pw_name in entry.gr_mem]
-    os.setgroups([account.pw_gid, *groups])
+    os.setgroups([account.pw_gid, *_find_groups(account)])
     os.setgid(account.pw_gid)
     os.setuid(account.pw_uid)
+
+
+def _find_groups(account: pwd.struct_passwd) -> list[int]:
+    """Give the groups of a user, besides its own."""
+    return [entry.gr_gid for entry in grp.getgrall() if account.pw_name in entry.gr_mem]
