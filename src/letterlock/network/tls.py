@@ -175,17 +175,20 @@ class TlsDriver:
 
         b"" before the handshake is complete. Look at `is_closed` after it.
         """
+        # The one that says no after each record, first.
+        if self._whole_records <= 0 or self.is_closed:
+            return b""
         if self._connection is None or self._handshake is None or self.failure is not None:
             return b""
-        pieces: list[bytes] = []
-        size = 0
-        while size < MAX_READ_BYTES and self._whole_records > 0 and not self.is_closed:
+        first = piece = self._read_record(self._connection)
+        if self._whole_records <= 0:
+            return first
+        pieces, size = [first], len(first)
+        while piece and size < MAX_READ_BYTES and self._whole_records > 0 and not self.is_closed:
             piece = self._read_record(self._connection)
-            if not piece:
-                break
             pieces.append(piece)
             size += len(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return b"".join(pieces)
 
     def write(self, data: bytes) -> None:
         """Encrypt plaintext; ciphertext is held in memory until `bytes_to_send` takes it.

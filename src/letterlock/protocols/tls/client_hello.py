@@ -210,16 +210,17 @@ def _read_message(octets: Octets) -> ClientHello:
 def _read_extensions(octets: bytes) -> dict[int, bytes]:
     # Without a cursor: a ClientHello has a dozen of them, and each handshake waits for this.
     found = {}
-    position, end = 0, len(octets)
-    while position < end:
-        start = position + _EXTENSION_HEADER.size
-        if start > end:
-            raise MalformedError
-        kind, length = _EXTENSION_HEADER.unpack_from(octets, position)
-        position = start + length
-        if position > end:
-            raise MalformedError
-        found[kind] = octets[start:position]
+    position, end, header = 0, len(octets), _EXTENSION_HEADER
+    try:
+        while position < end:
+            kind, length = header.unpack_from(octets, position)
+            start = position + header.size
+            position = start + length
+            found[kind] = octets[start:position]
+    except struct.error as error:
+        raise MalformedError from error
+    if position > end:
+        raise MalformedError
     return found
 
 
@@ -236,6 +237,9 @@ def _read_sni(body: bytes | None) -> str | None:
 
 
 def _make_text(octets: bytes) -> str:
+    text = octets.decode("latin-1")
+    if text.isascii() and text.isprintable() and " " not in text:
+        return text
     return "".join(chr(octet) if 0x20 < octet < 0x7F else "?" for octet in octets)
 
 

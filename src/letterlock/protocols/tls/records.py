@@ -3,8 +3,11 @@
 RFC 8446 §5.1, §5.2; RFC 5246 §6.2. Left out: what is in them.
 """
 
-_HEADER_OCTETS = 5
-_KINDS = range(20, 25)  # change_cipher_spec to heartbeat
+from struct import Struct
+
+_HEADER = Struct("!BxxH")
+_HEADER_OCTETS = _HEADER.size
+_FIRST_KIND, _LAST_KIND = 20, 24  # change_cipher_spec, heartbeat
 _MAX_OCTETS = (1 << 14) + 2048  # RFC 5246 §6.2.3, the longest of any version
 
 
@@ -27,13 +30,14 @@ class RecordCounter:
         elif 0 < end <= size:
             whole = 1
         while end + _HEADER_OCTETS <= size:
-            length = octets[end + 3] << 8 | octets[end + 4]
-            if octets[end] not in _KINDS or length > _MAX_OCTETS:
+            kind, length = _HEADER.unpack_from(octets, end)
+            if not _FIRST_KIND <= kind <= _LAST_KIND or length > _MAX_OCTETS:
                 self.is_strange = True
                 return whole
             end += _HEADER_OCTETS + length
             whole += end <= size
         if end < size:
             self._head = octets[end:]
-        self._left = max(0, end - size)
+            end = size
+        self._left = end - size
         return whole
