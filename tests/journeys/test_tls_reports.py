@@ -233,3 +233,30 @@ def test_without_a_node_the_command_hands_over_what_was_collected(tmp_path: Path
         assert read.report.report_id == report["report_id"]
     assert "1 reports, and 0 domains or hosts that get none" in again.output
     assert f"waiting {uris[2]}, again " in again.output
+
+
+def test_a_report_that_bounces_in_the_queue_is_told_as_failed(tmp_path: Path) -> None:
+    """RFC 8460 §5.5: nobody is told by mail, so what is kept of the report tells it; rule 264."""
+    files = NodeFiles(tmp_path / "sender", hostname="relay.example.net", domains=(SENDER,))
+    with zones(make_keys(files)) as resolver:
+        make_collected(files, "v=TLSRPTv1; rua=mailto:gone@example.net")
+        files.change("dns", resolver=resolver)
+        files.change("tlsrpt", send_within="0s")
+        with running(files) as node:
+            node.wait_log(r"to=<gone@example\.net>.*status=bounced")
+            told = node.wait_log(r"warning: the report (\S+) is given up: (.*)")
+            # Sent is what the report is once all that were worked on with it are settled.
+            answers: list[Answer] = []
+
+            def is_failed() -> bool:
+                answers.append(files.command("tlsrpt", "send", "--json"))
+                (report,) = answers[-1].document["reports"]
+                return bool(report["state"] == "failed")
+
+            node.wait_for(is_failed, "the report is failed")
+    (report,) = answers[-1].document["reports"]
+    (destination,) = report["destinations"]
+    assert (answers[-1].code, report["report_id"]) == (1, told[1])
+    assert (destination["uri"], destination["state"]) == ("mailto:gone@example.net", "failed")
+    assert destination["reason"] == told[2]
+    assert "the mail to <gone@example.net> bounced: " in destination["reason"]

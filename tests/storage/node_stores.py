@@ -45,6 +45,7 @@ TABLES = (
     *("certificates", "certificate_pairs", "issued_certificates", "acme_accounts", "challenges"),
     *("served_policies", "watched_certificates", "users", "user_decoys"),
     *("own_reports", "own_report_days", "received_results", "received_reports", "tls_alerts"),
+    "failed_mails",
 )
 
 MINUTE = timedelta(minutes=1)

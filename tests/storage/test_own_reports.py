@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from letterlock.storage.own_reports import (
     DeliveryState,
+    FailedMail,
     OwnReport,
     ReportDelivery,
     ReportKey,
@@ -159,6 +160,80 @@ async def test_days_are_forgotten(store: ReportStore) -> None:
     assert await store.forget(NEXT_DAY) == 1
     assert await store.list_planned_days("queue") == [NEXT_DAY]
     assert await store.forget(NEXT_DAY) == 0
+
+
+async def send_one(store: ReportStore, *uris: str) -> None:
+    """Plan a report on a day, and have it be sent to these destinations as mail."""
+    await store.plan("queue", DAY, [report("a.example"), report("b.example")])
+    leases = await store.claim(QUEUE, START, LEASE, limit=10)
+    sent = tuple(ReportDelivery(uri, DeliveryState.SENT, 1, START) for uri in uris)
+    await store.settle([(each, replace(each.report, due=None, deliveries=sent)) for each in leases])
+
+
+async def find_states(store: ReportStore) -> dict[str, list[tuple[str, str]]]:
+    """Give how it stands with each delivery of a day, and why."""
+    return {
+        each.key.domain: [(one.state.value, one.note) for one in each.deliveries]
+        for each in await store.list_reports("queue", DAY)
+    }
+
+
+MAILS = ("mailto:a@x.example", "mailto:b@x.example")
+FAILED_ONE = FailedMail(report("a.example").report_id, 1, START, "550 no")
+SENT = ("sent", "")
+
+
+async def test_a_delivery_whose_mail_failed_later_is_listed_as_failed(store: ReportStore) -> None:
+    """RFC 8460 §5.5: that it went into the queue did not bring it there; rule 264."""
+    await send_one(store, *MAILS)
+    await store.note_failed([FAILED_ONE])
+    both = [SENT, SENT]
+    assert await find_states(store) == {
+        "a.example": [SENT, ("failed", "550 no")],
+        "b.example": both,
+    }
+    first = FailedMail(FAILED_ONE.report_id, 0, START, "nobody")
+    await store.note_failed([replace(FAILED_ONE, reason="550 never"), first])
+    failed = [("failed", "nobody"), ("failed", "550 never")]
+    assert await find_states(store) == {"a.example": failed, "b.example": both}
+
+
+async def test_mail_that_failed_before_its_report_was_settled_is_not_forgotten(
+    store: ReportStore,
+) -> None:
+    """The queue may be quicker than who puts mail there, and works on many reports at once."""
+    await store.note_failed([FAILED_ONE])
+    await store.plan("queue", DAY, [report("a.example")])
+    assert await find_states(store) == {"a.example": []}
+    (lease,) = await store.claim(QUEUE, START, LEASE, limit=1)
+    waiting = ReportDelivery("https://a.example/", due=LEASE)
+    deliveries = (waiting, ReportDelivery(MAILS[1], DeliveryState.SENT, 1, START))
+    await store.settle([(lease, replace(lease.report, due=LEASE, deliveries=deliveries))])
+    assert await find_states(store) == {"a.example": [("waiting", ""), ("failed", "550 no")]}
+    # Who works on it is not told: mail is not sent twice for it.
+    (again,) = await store.claim(QUEUE, LEASE, LEASE + MINUTE, limit=1)
+    assert again.report.deliveries == deliveries
+
+
+async def test_failures_of_what_is_not_known_as_sent_change_nothing(store: ReportStore) -> None:
+    """It is tried again under the same place; or the place is none of this report."""
+    await store.plan("queue", DAY, [report("a.example")])
+    (lease,) = await store.claim(QUEUE, START, LEASE, limit=1)
+    waiting = ReportDelivery(MAILS[0], note="later")
+    await store.settle([(lease, replace(lease.report, deliveries=(waiting,)))])
+    await store.note_failed([replace(FAILED_ONE, place=0), FAILED_ONE])
+    await store.note_failed([replace(FAILED_ONE, report_id="2026-01-01.unknown@out.example")])
+    assert await find_states(store) == {"a.example": [("waiting", "later")]}
+
+
+async def test_failures_are_forgotten_with_their_days(store: ReportStore) -> None:
+    await send_one(store, *MAILS)
+    await store.note_failed([replace(FAILED_ONE, failed=START)])
+    await store.forget(DAY)
+    assert (await find_states(store))["a.example"] == [SENT, ("failed", "550 no")]
+    await store.forget(START.date() + timedelta(days=1))
+    await send_one(store, *MAILS)
+    assert (await find_states(store))["a.example"] == [SENT, SENT]
 
 
 async def test_two_nodes_share_a_day(make_store: Callable[[str], ReportStore]) -> None:

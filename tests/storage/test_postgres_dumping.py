@@ -107,6 +107,20 @@ async def test_the_tables_are_those_that_the_migrations_make(
     assert {row["tablename"] for row in rows} == known
 
 
+async def test_a_table_that_the_schema_does_not_have_yet_is_left_out(
+    postgres: PostgresServer, clock: FakeClock
+) -> None:
+    """A release was installed, and the node not started since: its migrations are not done."""
+    dsn = postgres.create_schema()
+    await fill(dsn, clock)
+    connection = await asyncpg.connect(dsn)
+    await connection.execute("DROP TABLE failed_mails")
+    await connection.close()
+    dumped, parts = await dump(dsn)
+    assert dumped.messages == 3
+    assert parts
+
+
 async def test_it_is_of_one_moment(postgres: PostgresServer, clock: FakeClock) -> None:
     """What is saved while it is copied is not in it, in no table."""
     dsn = postgres.create_schema()

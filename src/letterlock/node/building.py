@@ -56,7 +56,7 @@ from letterlock.services.discover.next_hop import NextHop, parse_next_hop
 from letterlock.services.discover.routes import RouteFinder
 from letterlock.services.discover.tlsa import TlsaFinder
 from letterlock.services.queue.directory import LocalDirectory, local_mailboxes
-from letterlock.services.queue.settlements import Settlements
+from letterlock.services.queue.settlements import FailureTaker, Settlements
 from letterlock.services.receive.clients import ClientLimits
 from letterlock.services.redirect.tables import NO_TABLES, TableSource
 from letterlock.storage.certificate_files import CertificateFiles, PairListing
@@ -192,10 +192,12 @@ class DeliveryBuilder:
         mta_sts: MtaStsFinder | None,
         tables: TableSource = NO_TABLES,
         reports: ReportTaker | None = None,
+        failures: FailureTaker | None = None,
     ) -> DeliveryParts:
         """Build everything that delivers and settles.
 
-        `mta_sts` None: no policies are looked up; `reports` None: none are taken out of mail.
+        `mta_sts` None: no policies are looked up; `reports` None: none are taken out of mail;
+        `failures` None: nobody wants to know what was given up.
         """
         config, deliver = self._config, self._config.deliver
         delivery = ClaimDelivery(
@@ -218,6 +220,7 @@ class DeliveryBuilder:
             log=self._log,
             jitter=self._random.random,
             has_postmaster_copies=config.bounce.double_bounces is DoubleBounces.POSTMASTER,
+            failures=failures,
         )
         share = max(1, deliver.max_connections_per_destination // self._workers)
         rate = deliver.max_rate_per_destination

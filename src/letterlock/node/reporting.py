@@ -34,6 +34,7 @@ from letterlock.services.report.carrying import (
 from letterlock.services.report.program import make_program_carrier
 from letterlock.services.report.sending import ReportTools, Sending
 from letterlock.services.report.signatures import SignatureCheck
+from letterlock.services.report.undelivered import UndeliveredReports
 from letterlock.storage.own_reports import ReportStore
 from letterlock.storage.queue import QueueId, StoreUnavailable
 from letterlock.storage.sqlite.node import NodeDatabase
@@ -67,6 +68,12 @@ class ReportBuilder:
         from letterlock.storage.postgres.own_reports import PostgresOwnReports  # noqa: PLC0415 - asyncpg is an extra
 
         return PostgresOwnReports(Postgres(address, name, self.clock))
+
+    def make_undelivered(self, name: str) -> UndeliveredReports | None:
+        """Make what notes that mail with a report failed; None where no reports are sent."""
+        if not self.config.tlsrpt.reports:
+            return None
+        return UndeliveredReports(lambda: self.make_store(name), self.clock, self.log)
 
     def make_tools(
         self, store: ReportStore, resolver: Resolver, find_anchors: FindAnchors, mail: MailCarrier

@@ -7,7 +7,7 @@ end. What is in the queue stays there for the next worker.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -129,6 +129,10 @@ class Worker:
             )
         # One worker tells what is wrong with them, for all.
         self._tables = build_tables(common.config, common.clock, common.log if place == 0 else None)
+        # Whichever worker delivers the mail that carries a report.
+        self._undelivered = self._report_builder().make_undelivered(
+            f"{name_process(common.config, self._number)}/undelivered"
+        )
         self._parts: DeliveryParts = self._builder.build(
             self._ids.make,
             self._mta_sts.finder if self._mta_sts is not None else None,
@@ -136,6 +140,7 @@ class Worker:
             make_mail_intake(
                 common.config, self._builder.resolver, common.clock, common.log, self._number
             ),
+            self._undelivered,
         )
         self._stores = WorkerStores(
             common.config, common.clock, common.log, self._parts, self._number
@@ -218,10 +223,7 @@ class Worker:
                     others.append(tasks.create_task(self._mta_sts.run(is_refreshing=is_first)))
                 if submission_service is not None:
                     others.append(tasks.create_task(submission_service.run()))
-                if self._reporting is not None:
-                    others.append(tasks.create_task(self._report(self._reporting)))
-                if self._alerts is not None:
-                    others.append(tasks.create_task(self._alerts.run()))
+                others += map(tasks.create_task, self._list_reporting())
                 if self._key_maker is not None:
                     others.append(tasks.create_task(self._key_maker.run()))
                 tell_ready()
@@ -299,6 +301,15 @@ class Worker:
         parts = AlertParts(self._stores, self._ids.make, self._tables, common.certificates)
         name = f"{name_process(config, self._number)}/alerts"
         return AlertService(config, name, parts, common.clock, common.log)
+
+    def _list_reporting(self) -> Iterator[Coroutine[Any, Any, None]]:
+        """List what sends reports, what notes that one failed, what tells what others say."""
+        if self._reporting is not None:
+            yield self._report(self._reporting)
+        if self._undelivered is not None:
+            yield self._undelivered.run()
+        if self._alerts is not None:
+            yield self._alerts.run()
 
     async def _report(self, reporting: Reporting) -> None:
         mail = self.make_report_carrier()

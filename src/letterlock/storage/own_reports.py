@@ -6,13 +6,14 @@ node share, or all nodes: `storage.sqlite.own_reports`, `storage.postgres.own_re
 process does it. What goes into one, and when it is tried again, is `services.report`'s.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from letterlock.storage.records import from_micros, from_optional_micros, to_micros, to_text
 
@@ -25,8 +26,9 @@ class DeliveryState(StrEnum):
 
     WAITING = "waiting"
     SENT = "sent"
-    """The server took it, or it is in the queue as mail."""
+    """The server took it, or it went into the queue as mail."""
     FAILED = "failed"
+    """It was given up; as mail also when it was in the queue already."""
 
 
 class ReportDelivery(Struct, frozen=True):
@@ -64,6 +66,18 @@ class OwnReport(Struct, frozen=True):
     octets: bytes | None = None
 
 
+class FailedMail(Struct, frozen=True):
+    """Mail with a report that was in the queue, and that nobody took in the end.
+
+    `place`: which of the report's deliveries it was for.
+    """
+
+    report_id: str
+    place: int
+    failed: datetime
+    reason: str
+
+
 class ReportLease(Struct, frozen=True):
     """The right to work on a report."""
 
@@ -98,6 +112,12 @@ class ReportStore(Protocol):
 
     async def hurry(self, source: str, day: date, now: datetime) -> int:
         """Make due what was never tried; gives how many there are."""
+
+    async def note_failed(self, mails: Sequence[FailedMail]) -> None:
+        """Keep that mails failed, also before the report that they carry is settled as sent.
+
+        `list_reports` tells it; of the same delivery the last reason stays.
+        """
 
     async def list_reports(self, source: str, day: date) -> list[OwnReport]:
         """List the reports on a day, without their octets, in the order of the domains."""
@@ -137,6 +157,34 @@ def take_report_row(row: Sequence[Any]) -> OwnReport:
         _DECODER.decode(deliveries),
         octets,
     )
+
+
+def make_failed_row(mail: FailedMail) -> tuple[str, int, int, str]:
+    """Give report_id, place, moment and reason."""
+    return (to_text(mail.report_id), mail.place, to_micros(mail.failed), to_text(mail.reason))
+
+
+def take_listed_rows(rows: Iterable[Sequence[Any]]) -> list[OwnReport]:
+    """Take the values of COLUMNS, then place and reason of a mail that failed, or None and None.
+
+    One row for each that failed, and those of a report behind each other.
+    """
+    listed: list[OwnReport] = []
+    for row in rows:
+        *columns, place, reason = row
+        report = take_report_row(columns)
+        if listed and listed[-1].key == report.key:
+            report = listed.pop()
+        listed.append(report if place is None else _mark_failed(report, place, reason))
+    return listed
+
+
+def _mark_failed(report: OwnReport, place: int, reason: str) -> OwnReport:
+    """Say of a delivery that its mail failed; one that is not known as sent stays as it is."""
+    deliveries = list(report.deliveries)
+    if place < len(deliveries) and deliveries[place].state is DeliveryState.SENT:
+        deliveries[place] = replace(deliveries[place], state=DeliveryState.FAILED, note=reason)
+    return replace(report, deliveries=tuple(deliveries))
 
 
 def find_due(deliveries: Sequence[ReportDelivery]) -> datetime | None:

@@ -14,7 +14,13 @@ from letterlock.protocols.tlsrpt.reading import parse_report
 from letterlock.services.alert.looking import Looked, Looking
 from letterlock.services.alert.own import UsedCertificate
 from letterlock.services.collect.aggregate import DayCounts
-from letterlock.storage.own_reports import DeliveryState, OwnReport, ReportDelivery, ReportKey
+from letterlock.storage.own_reports import (
+    DeliveryState,
+    FailedMail,
+    OwnReport,
+    ReportDelivery,
+    ReportKey,
+)
 from letterlock.storage.received_reports import ReceivedReport, Standing, Way
 from letterlock.storage.served_policies import ServedPolicy
 from letterlock.storage.sqlite.node import MEMORY, NodeDatabase
@@ -176,6 +182,19 @@ async def test_our_own_reports_certificates_and_counts_are_looked_at(desk: Desk)
     assert name_all(found) == ["A10 sessions", "A10 reports", "A3 certificate mx"]
     assert [each.key.node for each in found.conditions] == ["node1", "", "node1"]
     assert "1 reports of ours" in found.conditions[1].text.what
+
+
+async def test_a_report_in_the_queue_whose_mail_failed_is_told(desk: Desk) -> None:
+    """A10: it was taken into the queue, and no server took it there; rule 264."""
+    day = (START - 2 * DAY).date()
+    delivery = ReportDelivery("mailto:a@a.example", DeliveryState.SENT)
+    report = OwnReport(ReportKey(desk.counted.name, day, "a.example"), "1@x", None, "", (delivery,))
+    await desk.own.plan(desk.counted.name, day, [report])
+    assert name_all(await desk.make().find()) == []
+    await desk.own.note_failed([FailedMail("1@x", 0, START - DAY, "550 5.1.1 nobody")])
+    (condition,) = (await desk.make().find()).conditions
+    assert name_all(await desk.make().find()) == ["A10 reports"]
+    assert condition.text.evidence == (f"{day} a.example, mailto:a@a.example: 550 5.1.1 nobody",)
 
 
 async def test_reports_that_do_not_count_are_looked_at(desk: Desk) -> None:

@@ -181,6 +181,7 @@ class Outbound:
         self,
         *recipients: str | Recipient,
         content: bytes = CONTENT,
+        origin: Mapping[str, str] | None = None,
         **envelope: Any,
     ) -> QueueId:
         """Put a message into the queue."""
@@ -199,6 +200,7 @@ class Outbound:
             body=await writer.finish(),
             received=now,
             expires=self.schedule.expires(now, sealed.sender),
+            origin=origin or {},
         )
         await self.store.save(message)
         return queue_id

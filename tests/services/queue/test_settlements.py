@@ -1,9 +1,9 @@
 """What follows from a delivery: done, again later, given up; and who is told."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -23,6 +23,8 @@ from letterlock.storage.queue import (
     AttemptRecord,
     Claim,
     QueuedMessage,
+    QueueStore,
+    RecipientResult,
     RecipientState,
     Settlement,
     StoreUnavailable,
@@ -477,6 +479,60 @@ async def test_when_the_lease_is_over_it_is_left_to_the_loop(tmp_path: Path) -> 
         node.clock.move(timedelta(minutes=15))
         with pytest.raises(StoreUnavailable):
             await impatient(node).settle(claim, Delivery((SENT,)), store)
+
+
+@dataclass
+class Taker:
+    """Wants to know of mail of a sender; notes what was saved by then."""
+
+    sender: str = SENDER
+    asked: int = 0
+    taken: list[tuple[str, list[RecipientState]]] = field(default_factory=list)
+
+    def wants(self, claim: Claim) -> bool:
+        self.asked += 1
+        return claim.sender == self.sender
+
+    async def take(
+        self, claim: Claim, failed: Sequence[RecipientResult], store: QueueStore
+    ) -> None:
+        story = await store.find_story(claim.queue_id)
+        assert story is not None
+        states = [story.message.recipients[each.number].state for each in failed]
+        self.taken.append((failed[0].reply, states))
+
+
+async def test_who_wants_to_know_what_was_given_up_is_told_when_it_is_saved(
+    tmp_path: Path,
+) -> None:
+    """Asked only about what was given up: bounced, or expired."""
+    async with waiting(tmp_path, BOB, f"nobody@{DOMAIN}") as node:
+        taker = Taker()
+        settlements = replace(node.settlements, failures=taker)
+        later = structs.replace(DEFERRED, number=1)
+        await settlements.settle(await node.claim(), Delivery((SENT, later)), node.store)
+        assert taker.asked == 0
+        node.clock.move(timedelta(days=30))
+        await settlements.settle(await node.claim(), Delivery((later,)), node.store)
+        assert (taker.asked, taker.taken) == (1, [(LATER, [RecipientState.FAILED])])
+        # The notification, of another sender.
+        await settlements.settle(await node.claim(), Delivery((BOUNCED,)), node.store)
+        assert (taker.asked, len(taker.taken)) == (2, 1)
+
+
+async def test_nobody_is_told_of_what_was_not_saved_or_waits_after_all(tmp_path: Path) -> None:
+    async with waiting(tmp_path) as node:
+        taker = Taker()
+        settlements = replace(node.settlements, failures=taker)
+        notices = replace(settlements.notices, make_token=lambda: "")
+        broken = replace(settlements, notices=notices)
+        await broken.settle(await node.claim(), Delivery((BOUNCED,)), node.store)
+        node.clock.move(timedelta(hours=2))
+        lost = await node.claim()
+        node.clock.move(timedelta(hours=1))
+        await node.claim()
+        await settlements.settle(lost, Delivery((BOUNCED,)), node.store)
+        assert taker.taken == []
 
 
 async def test_a_lost_lease_is_said(tmp_path: Path) -> None:

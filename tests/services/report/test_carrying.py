@@ -257,7 +257,7 @@ async def test_mail_is_in_the_queue_for_a_day_and_goes_in_spite_of_tls(
     async with queue_in(tmp_path) as store:
         box = Box(store)
         carrier = QueueCarrier(ours.writer, box, ours.clock, QueueIds(ours.clock).make)
-        assert await carrier.send(make_report(), TO, 0) is None
+        assert await carrier.send(make_report(), TO, 3) is None
         (message,) = await store.list_messages()
         content = b"".join([piece async for piece in store.read_body(message.queue_id)])
         envelope = box.message.envelope
@@ -268,6 +268,9 @@ async def test_mail_is_in_the_queue_for_a_day_and_goes_in_spite_of_tls(
     # Nobody is told that a report could not be delivered: no report about a report.
     assert envelope.recipients[0].notify == {Notify.NEVER}
     assert box.woken == ["a.example"]
+    # By these it is known what failed, should it come to that (`services.report.undelivered`).
+    assert message.origin["report"] == make_report().report_id
+    assert message.origin["report_place"] == "3"
     assert content.startswith(b"DKIM-Signature:")
 
 

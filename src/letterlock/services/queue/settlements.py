@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -40,6 +41,18 @@ _NOTICES = {
 }
 
 
+class FailureTaker(Protocol):
+    """Takes note of mail that was given up, when that is saved."""
+
+    def wants(self, claim: Claim) -> bool:
+        """Say if such a message is looked at; asked only when a recipient was given up."""
+
+    async def take(
+        self, claim: Claim, failed: Sequence[RecipientResult], store: QueueStore
+    ) -> None:
+        """Take note of recipients that were given up. Raises nothing, and does not wait long."""
+
+
 @dataclass(slots=True)
 class _Decided:
     """What was decided so far."""
@@ -47,6 +60,7 @@ class _Decided:
     results: list[RecipientResult] = field(default_factory=list)
     reported: dict[Action, list[ReportedRecipient]] = field(default_factory=dict)
     next_attempt: datetime | None = None
+    has_given_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +77,7 @@ class Settlements:
     jitter: Callable[[], float]
     save_retry: timedelta = timedelta(seconds=2)
     has_postmaster_copies: bool = False
+    failures: FailureTaker | None = None
 
     async def settle(self, claim: Claim, delivery: Delivery, store: QueueStore) -> None:
         """Decide, tell the log, save. Raises StoreUnavailable when it can't be saved in time."""
@@ -151,6 +166,7 @@ class Settlements:
         status: str | None = None,
     ) -> None:
         """Let the sender know; of a notification at most our postmaster (RFC 5321 §6.1)."""
+        decided.has_given_up = True
         if not claim.sender:
             then = "told to postmaster" if self._is_copied(claim) else "dropped"
             self.log.write(
@@ -253,6 +269,8 @@ class Settlements:
             return False
         if is_ours:
             self._log_notices(claim, messages)
+            if decided.has_given_up:
+                await self._tell_failed(claim, decided, store)
         else:
             self.log.write(
                 Service.QUEUE,
@@ -261,6 +279,13 @@ class Settlements:
                 queue_id=claim.queue_id,
             )
         return True
+
+    async def _tell_failed(self, claim: Claim, decided: _Decided, store: QueueStore) -> None:
+        """Tell who wants to know it whom this message was given up for. It is saved already."""
+        if self.failures is not None and self.failures.wants(claim):
+            failed = [each for each in decided.results if each.state is RecipientState.FAILED]
+            if failed:
+                await self.failures.take(claim, failed, store)
 
     def _do_without(
         self, claim: Claim, action: Action, decided: _Decided, error: Exception

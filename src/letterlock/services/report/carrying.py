@@ -4,7 +4,8 @@ RFC 8460 §5.3 (mail: signed, in spite of failures of TLS), §5.4 (POST: any 2xx
 RFC 9110 §10.2.3 (Retry-After). Each
 carrier says whether a report was taken, or why not, in one line; when it is tried again is
 `sending`'s. Mail counts as taken when it is in the queue, which gives up after 24 hours (§5.5).
-Nobody is told of mail that cannot be delivered: there is no second report about a report.
+Nobody is told of mail that cannot be delivered: there is no second report about a report. That it
+was given up is noted by `undelivered`.
 """
 
 from collections.abc import Awaitable, Callable, Collection
@@ -32,6 +33,10 @@ from letterlock.storage.queue import BodyWriter, NewMessage, QueueId
 
 LIFETIME = timedelta(hours=24)
 """RFC 8460 §5.5: redelivery for up to 24 hours."""
+REPORT = "report"
+"""What a message of the queue comes from has the report's identifier under this name,"""
+PLACE = "report_place"
+"""and under this one which of its destinations it goes to, from 0 on."""
 POST_SECONDS = 30.0
 _BOUNDS = HttpBounds(POST_SECONDS, max_body_octets=64 * 1024, max_received_octets=256 * 1024)
 _SHOWN_POLICIES = 20
@@ -182,7 +187,13 @@ class QueueCarrier:
                 body=await body.finish(),
                 received=now,
                 expires=now + LIFETIME,
-                origin={"client": "local", "helo": "", "tls": "", "report": report.report_id},
+                origin={
+                    "client": "local",
+                    "helo": "",
+                    "tls": "",
+                    REPORT: report.report_id,
+                    PLACE: str(number),
+                },
             )
         )
         self.outbox.wake(domains)

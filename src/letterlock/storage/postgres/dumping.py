@@ -42,7 +42,7 @@ TABLES = {
         *("issued_certificates", "acme_accounts", "challenges", "served_policies"),
         *("watched_certificates", "users", "user_decoys"),
         *("own_reports", "own_report_days", "received_reports", "received_results"),
-        "tls_alerts",
+        *("tls_alerts", "failed_mails"),
     ),
 }
 """In an order in which they can be filled."""
@@ -101,6 +101,9 @@ async def load_database(
 
 async def _dump_table(connection: Any, table: str, name: str, add: AddOctets) -> None:
     columns = tuple(row["name"] for row in await connection.fetch(_COLUMNS, table))
+    if not columns:
+        # It is newer than the schema: the node was not started since the upgrade.
+        return
     held = bytearray()
     number = 0
 

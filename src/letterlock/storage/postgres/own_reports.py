@@ -2,13 +2,16 @@
 
 import secrets
 from collections.abc import Callable, Collection, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 
 from letterlock.storage.own_reports import (
     COLUMNS,
+    FailedMail,
     OwnReport,
     ReportLease,
+    make_failed_row,
     make_report_row,
+    take_listed_rows,
     take_report_row,
 )
 from letterlock.storage.postgres.connection import Connection
@@ -56,9 +59,16 @@ _HURRY = """
     UPDATE own_reports SET due = least(due, $1)
     WHERE source = $2 AND day = $3 AND due IS NOT NULL AND octets IS NULL RETURNING true
 """
+_NOTE_FAILED = """
+    INSERT INTO failed_mails (report_id, place, failed, reason) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (report_id, place) DO UPDATE SET failed = excluded.failed, reason = excluded.reason
+"""
 _LIST = f"""
-    SELECT {_LISTED} FROM own_reports WHERE source = $1 AND day = $2 ORDER BY domain, record
+    SELECT {_LISTED}, place, reason
+    FROM own_reports LEFT JOIN failed_mails USING (report_id)
+    WHERE source = $1 AND day = $2 ORDER BY domain, record, place
 """  # noqa: S608 - constants
+_FORGET_FAILED = "DELETE FROM failed_mails WHERE failed < $1"
 _FORGET_DAYS = "DELETE FROM own_report_days WHERE day < $1"
 _FORGET = "DELETE FROM own_reports WHERE day < $1 RETURNING true"
 
@@ -125,10 +135,22 @@ class PostgresOwnReports:
         values = (to_micros(now), source, day.isoformat())
         return len(await self._database.fetch(_HURRY, *values))
 
+    async def note_failed(self, mails: Sequence[FailedMail]) -> None:
+        # In one order: two processes that note the same ones would wait for each other.
+        rows = sorted(map(make_failed_row, mails))
+
+        async def note(connection: Connection) -> None:
+            for row in rows:
+                await connection.execute(_NOTE_FAILED, *row)
+
+        await self._database.run(note)
+
     async def list_reports(self, source: str, day: date) -> list[OwnReport]:
         rows = await self._database.fetch(_LIST, source, day.isoformat())
-        return [take_report_row(row) for row in rows]
+        return take_listed_rows(rows)
 
     async def forget(self, before: date) -> int:
+        moment = datetime.combine(before, time(), UTC)
+        await self._database.fetch(_FORGET_FAILED, to_micros(moment))
         await self._database.fetch(_FORGET_DAYS, before.isoformat())
         return len(await self._database.fetch(_FORGET, before.isoformat()))

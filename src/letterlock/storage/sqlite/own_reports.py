@@ -2,16 +2,19 @@
 
 import secrets
 from collections.abc import Callable, Collection, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from itertools import chain
 
 import apsw
 
 from letterlock.storage.own_reports import (
     COLUMNS,
+    FailedMail,
     OwnReport,
     ReportLease,
+    make_failed_row,
     make_report_row,
+    take_listed_rows,
     take_report_row,
 )
 from letterlock.storage.records import to_micros
@@ -49,8 +52,14 @@ _HURRY = """
     UPDATE own_reports SET due = min(due, ?)
     WHERE source = ? AND day = ? AND due IS NOT NULL AND octets IS NULL
 """
+_NOTE_FAILED = """
+    INSERT INTO failed_mails (report_id, place, failed, reason) VALUES (?, ?, ?, ?)
+    ON CONFLICT (report_id, place) DO UPDATE SET failed = excluded.failed, reason = excluded.reason
+"""
 _LIST = f"""
-    SELECT {_LISTED} FROM own_reports WHERE source = ? AND day = ? ORDER BY domain, record
+    SELECT {_LISTED}, place, reason
+    FROM own_reports LEFT JOIN failed_mails USING (report_id)
+    WHERE source = ? AND day = ? ORDER BY domain, record, place
 """  # noqa: S608 - constants
 
 
@@ -117,13 +126,23 @@ class SqliteOwnReports:
     async def hurry(self, source: str, day: date, now: datetime) -> int:
         return await self._change(_HURRY, to_micros(now), source, day.isoformat())
 
+    async def note_failed(self, mails: Sequence[FailedMail]) -> None:
+        rows = list(map(make_failed_row, mails))
+
+        def note(connection: apsw.Connection) -> None:
+            connection.executemany(_NOTE_FAILED, rows)
+
+        await self._database.run(note)
+
     async def list_reports(self, source: str, day: date) -> list[OwnReport]:
         values = (source, day.isoformat())
         rows = await self._database.read(lambda connection: fetch_rows(connection, _LIST, values))
-        return [take_report_row(row) for row in rows]
+        return take_listed_rows(rows)
 
     async def forget(self, before: date) -> int:
         text = before.isoformat()
+        moment = datetime.combine(before, time(), UTC)
+        await self._change("DELETE FROM failed_mails WHERE failed < ?", to_micros(moment))
         await self._change("DELETE FROM own_report_days WHERE day < ?", text)
         return await self._change("DELETE FROM own_reports WHERE day < ?", text)
 
