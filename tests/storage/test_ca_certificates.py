@@ -7,6 +7,7 @@ import pytest
 
 from letterlock.protocols.pki.issuance.revocation_lists import CrlPeriod, Reason, Revoked
 from letterlock.storage.ca.changes import (
+    AddAccount,
     AddCertificate,
     AddRevocation,
     AddSerial,
@@ -16,7 +17,7 @@ from letterlock.storage.ca.changes import (
     ChangeRevocation,
     PutCrl,
 )
-from letterlock.storage.ca.kept import BlockedKey, Issued, KeptCrl, ShardState
+from letterlock.storage.ca.kept import BlockedKey, Issued, KeptCrl, KeyUse, ShardState
 from letterlock.storage.ca.store import AuthorityStore
 from tests.fakes import START
 from tests.storage.authorities import (
@@ -25,6 +26,7 @@ from tests.storage.authorities import (
     ISSUER,
     KEYS,
     MINUTE,
+    make_account,
     make_issued,
     make_name,
     name,
@@ -252,3 +254,20 @@ async def test_a_blocked_key_stays_blocked(authority: AuthorityStore) -> None:
     later = replace(blocked, moment=START + timedelta(hours=1), why="again")
     assert await authority.commit([BlockKey(later)])
     assert await authority.find_blocked_key(bytes(32)) == blocked
+
+
+async def test_what_speaks_against_a_key_is_found_at_once(authority: AuthorityStore) -> None:
+    account = make_account("holder")
+    assert await authority.commit([AddAccount(account)])
+    print_ = account.key.thumbprint
+    assert await authority.find_key_use(bytes(32), "") == KeyUse(is_blocked=False, holder_id=None)
+    assert await authority.find_key_use(bytes(32), print_) == KeyUse(
+        is_blocked=False, holder_id="holder"
+    )
+    assert await authority.commit([BlockKey(BlockedKey(bytes(32), START, "its holder showed it"))])
+    assert await authority.find_key_use(bytes(32), print_) == KeyUse(
+        is_blocked=True, holder_id="holder"
+    )
+    assert await authority.find_key_use(b"\1" * 32, "another's") == KeyUse(
+        is_blocked=False, holder_id=None
+    )

@@ -136,6 +136,21 @@ async def test_a_name_that_is_proved_is_valid_with_its_look_at_caa_and_its_recor
     assert authority.log.texts == [f"{name} by dns-01: valid"]
 
 
+async def test_what_was_stored_a_moment_ago_is_not_loaded_but_compared() -> None:
+    """Given up meanwhile: it stays so, and what was seen is logged."""
+    authority = Authority()
+    authority.publish()
+    claimed = replace(authority.store.work["an-authorization-id"], kept=authority.kept)
+    given_up = deactivate_authorization(authority.kept.authorization, authority.clock.now())
+    assert not isinstance(given_up, Refusal)
+    authority.keep(given_up)
+    assert await authority.validations.do(claimed) is None
+    assert authority.kept.authorization == given_up
+    assert authority.store.work == {}
+    (logged,) = authority.logged
+    assert logged.problem is None
+
+
 async def test_a_wrong_answer_is_the_last_look() -> None:
     authority = Authority()
     authority.scene.resolver.set("_acme-challenge.a.example", "TXT", b"other")

@@ -3,14 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from letterlock.services.ca.working import WorkBounds, WorkRunner
 from letterlock.storage.ca.changes import AddWork, EndWork, PutOffWork
-from letterlock.storage.ca.kept import Claimed, Lease, Work, WorkKind
+from letterlock.storage.ca.kept import Claimed, KeptAuthorization, Lease, Work, WorkKind
 from tests.fakes import FakeClock, FakeLog
 from tests.services.ca.work_store import WorkStore
+from tests.storage.authorities import make_authorization
 
 LEASE = timedelta(minutes=5)
 
@@ -25,6 +26,7 @@ class Worker:
     log: FakeLog = field(default_factory=FakeLog)
     at_once: int = 2
     seen: list[tuple[str, int]] = field(default_factory=list)
+    kept: list[object] = field(default_factory=list)
     most: int = 0
     now: int = 0
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -41,6 +43,7 @@ class Worker:
 
     async def do(self, claimed: Claimed) -> datetime | None:
         self.seen.append((claimed.work.subject, claimed.lease.number))
+        self.kept.append(claimed.kept)
         self.now += 1
         self.most = max(self.most, self.now)
         try:
@@ -104,6 +107,21 @@ async def test_no_more_than_the_bound_is_done_at_a_time() -> None:
         await asyncio.gather(*begun)
     assert worker.most == 2
     assert len(worker.seen) == 5
+
+
+async def test_what_it_is_for_is_known_only_where_it_begins_at_once() -> None:
+    """What waits for its turn may be another by then: the store is asked."""
+    worker = Worker(WorkStore(), FakeClock(), at_once=1)
+    known = KeptAuthorization(make_authorization("a"))
+    early = worker.runner.begin(replace(await worker.add("early"), kept=known))
+    worker.gate.clear()
+    async with worker.running():
+        await until(lambda: worker.now == 1)
+        late = worker.runner.begin(replace(await worker.add("late"), kept=known))
+        worker.gate.set()
+        await asyncio.gather(early, late)
+        await worker.runner.begin(replace(await worker.add("free"), kept=known))
+    assert worker.kept == [None, None, known]
 
 
 async def test_what_a_dead_process_left_is_taken_over_when_its_lease_has_run_out() -> None:

@@ -16,7 +16,17 @@ from letterlock.protocols.acme.server.refusals import ErrorType
 from letterlock.protocols.acme.server.transitions import fail_order, find_authorization_status
 from letterlock.protocols.acme.states import ChallengeStatus
 from letterlock.storage.ca.changes import ChangeOrder
-from letterlock.storage.ca.documents import ACCOUNT, AUTHORIZATION, CERTIFICATE, CHECK, HALT, ORDER
+from letterlock.storage.ca.documents import (
+    ACCOUNT,
+    AUTHORIZATION,
+    CERTIFICATE,
+    CHECK,
+    HALT,
+    MAX_REMEMBERED,
+    ORDER,
+    REMEMBERED_DOCUMENTS,
+    Form,
+)
 from letterlock.storage.ca.kept import Halt
 from letterlock.storage.ca.scripts.committing import commit
 from letterlock.storage.ca.scripts.script import Refused
@@ -101,6 +111,20 @@ def test_what_an_older_release_wrote_is_the_same_value() -> None:
     assert not ACCOUNT.is_same(older, replace(account, contacts=()))
     newer = msgspec.json.encode(members | {"later": 1}).decode()
     assert ACCOUNT.read(newer) == account
+
+
+def test_what_was_read_of_late_is_not_read_again() -> None:
+    form = Form(Halt)
+    texts = [form.write(Halt(why=str(number))) for number in range(REMEMBERED_DOCUMENTS + 1)]
+    first = form.read(texts[0])
+    assert form.read(texts[0]) is first
+    assert form.is_same(texts[0], first)
+    for each in texts:
+        assert form.read(each) == Halt(why=str(texts.index(each)))
+    assert form.read(texts[0]) is not first
+    long = form.write(Halt(why="w" * MAX_REMEMBERED))
+    assert form.read(long) == form.read(long)
+    assert form.read(long) is not form.read(long)
 
 
 def test_what_is_no_document_is_an_error() -> None:

@@ -124,7 +124,9 @@ class Validations:
 
         Raises StoreUnavailable: then the try counts, and another comes when the lease has run out.
         """
-        kept = await self._store.load_authorization(claimed.work.subject)
+        kept = claimed.kept
+        if not isinstance(kept, KeptAuthorization):
+            kept = await self._store.load_authorization(claimed.work.subject)
         kind = claimed.work.detail.decode("ascii", "replace")
         challenge = _find_awaited(kept, kind, self._clock.now())
         if kept is None or challenge is None:

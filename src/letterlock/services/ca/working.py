@@ -8,7 +8,7 @@ came of it.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -86,6 +86,9 @@ class WorkRunner:
 
         Nobody cancels it.
         """
+        if self._tasks is None or self._slots.locked():
+            # It waits for its turn: what it is for may be another by then.
+            claimed = replace(claimed, kept=None)
         done = asyncio.get_running_loop().create_future()
         self._under_way[_key(claimed)] = done
         if self._tasks is None:

@@ -23,12 +23,19 @@ from letterlock.storage.ca.kept import Halt
 
 REMEMBERED_KEYS = 10_000
 """Some 2 KB each."""
+REMEMBERED_DOCUMENTS = 256
+"""Of each form, and as long as `MAX_REMEMBERED` characters: an order's requests come together."""
+MAX_REMEMBERED = 4096
 
 T = TypeVar("T")
 
 
 class Form(Generic[T]):
-    """How values of a dataclass are written and read. Its fields of type PublicKey become JWKs."""
+    """How values of a dataclass are written and read. Its fields of type PublicKey become JWKs.
+
+    What was read of late is remembered by its text: values don't change, and each is read some five
+    times within a few requests.
+    """
 
     def __init__(self, type_: type[T]) -> None:
         hints = get_type_hints(type_)
@@ -38,6 +45,7 @@ class Form(Generic[T]):
         self._names = tuple(hints)
         self._encode = msgspec.json.Encoder().encode
         self._decode: Callable[[str], Any] = msgspec.json.Decoder(self._mirror).decode
+        self._remembered: dict[str, T] = {}
 
     def write(self, value: T) -> str:
         """Encode a value."""
@@ -48,6 +56,24 @@ class Form(Generic[T]):
 
     def read(self, document: str) -> T:
         """Decode a document that was written. Raises ValueError for any other."""
+        value = self._remembered.get(document)
+        if value is None:
+            value = self._read(document)
+            if len(document) <= MAX_REMEMBERED:
+                if len(self._remembered) >= REMEMBERED_DOCUMENTS:
+                    self._remembered.clear()
+                self._remembered[document] = value
+        return value
+
+    def is_same(self, document: str, value: T) -> bool:
+        """Tell whether a document has a value, however it was written."""
+        return (
+            self._remembered.get(document) is value
+            or document == self.write(value)
+            or self.read(document) == value
+        )
+
+    def _read(self, document: str) -> T:
         found = self._decode(document)
         if not self._keys:
             value: T = found
@@ -56,10 +82,6 @@ class Form(Generic[T]):
         for name in self._keys:
             members[name] = _read_key(tuple(members[name].items()))
         return self._type(**members)
-
-    def is_same(self, document: str, value: T) -> bool:
-        """Tell whether a document has a value, however it was written."""
-        return document == self.write(value) or self.read(document) == value
 
 
 @lru_cache(maxsize=REMEMBERED_KEYS)

@@ -6,7 +6,7 @@ whose own certificate was renewed stays the same.
 """
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -132,10 +132,15 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """Work with the lease on it."""
+    """Work with the lease on it.
+
+    `kept` is what the work is for, as who stored both a moment ago knows it; None: it has to be
+    loaded. Whoever changes it has to be right about it anyway: a commit compares.
+    """
 
     work: Work
     lease: Lease
+    kept: KeptAuthorization | KeptOrder | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +173,17 @@ class ShardEntries:
 
     revision: int
     entries: tuple[Revoked, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUse:
+    """What speaks against a certificate for a key. `holder_id`: whose account has it; None: none's.
+
+    `is_blocked`: it is known to be compromised.
+    """
+
+    is_blocked: bool
+    holder_id: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from letterlock.storage.ca.kept import (
     KeptAuthorization,
     KeptCrl,
     KeptOrder,
+    KeyUse,
     ListedCertificate,
     PausedName,
     ReservedSerial,
@@ -167,6 +168,9 @@ class ScriptedStore:
 
     async def find_blocked_key(self, spki_sha256: bytes) -> BlockedKey | None:
         return await self._engine.read(partial(revocations.find_blocked_key, spki_sha256))
+
+    async def find_key_use(self, spki_sha256: bytes, thumbprint: str) -> KeyUse:
+        return await self._engine.read(partial(revocations.find_key_use, spki_sha256, thumbprint))
 
     async def claim_work(
         self, kind: WorkKind, owner: str, now: datetime, until: datetime, limit: int

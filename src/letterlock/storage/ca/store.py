@@ -28,6 +28,7 @@ from letterlock.storage.ca.kept import (
     KeptAuthorization,
     KeptCrl,
     KeptOrder,
+    KeyUse,
     ListedCertificate,
     PausedName,
     ReservedSerial,
@@ -130,6 +131,12 @@ class RevocationReads(Protocol):
     async def load_crl(self, issuer: bytes, shard: int) -> KeptCrl | None: ...
 
     async def find_blocked_key(self, spki_sha256: bytes) -> BlockedKey | None: ...
+
+    async def find_key_use(self, spki_sha256: bytes, thumbprint: str) -> KeyUse:
+        """Find what speaks against a key, by its SPKI and as ACME has it (RFC 7638).
+
+        No account has an empty thumbprint.
+        """
 
 
 class WorkClaims(Protocol):

@@ -123,13 +123,9 @@ class WatchedStore:
         self._steps.note("halt", found.is_halted)
         return found
 
-    async def find_account(self, thumbprint: str) -> Account | None:
-        self._steps.begin("find_account")
-        return await self._inner.find_account(thumbprint)
-
-    async def find_blocked_key(self, spki_sha256: bytes) -> kept.BlockedKey | None:
-        self._steps.begin("find_blocked_key")
-        return await self._inner.find_blocked_key(spki_sha256)
+    async def find_key_use(self, spki_sha256: bytes, thumbprint: str) -> kept.KeyUse:
+        self._steps.begin("find_key_use")
+        return await self._inner.find_key_use(spki_sha256, thumbprint)
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,10 @@ lie a database, perhaps other settings, and perhaps a key that was lost meanwhil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Protocol
 
 from letterlock.protocols.acme.fields import ObjectError
-from letterlock.protocols.acme.server.finalizations import find_key_refusal, refuse_csr
-from letterlock.protocols.acme.server.objects import Account, Order
+from letterlock.protocols.acme.server.finalizations import refuse_csr
+from letterlock.protocols.acme.server.objects import Order
 from letterlock.protocols.acme.server.public_keys import PublicKey, make_public_key
 from letterlock.protocols.acme.server.refusals import (
     ErrorType,
@@ -37,16 +36,8 @@ from letterlock.protocols.pki.issuance.subject_keys import (
     find_key_kind,
 )
 from letterlock.services.ca.issuing.outcomes import Refused
+from letterlock.services.ca.requests.key_uses import KeyUses, find_use_faults
 from letterlock.services.ca.requests.orders import find_certificate_names
-from letterlock.storage.ca.kept import BlockedKey
-
-
-class KeyReads(Protocol):
-    """Of `storage.ca.store.AuthorityStore` what a key is looked for in."""
-
-    async def find_account(self, thumbprint: str) -> Account | None: ...
-
-    async def find_blocked_key(self, spki_sha256: bytes) -> BlockedKey | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +59,7 @@ class Judged:
     key: PublicKey
 
 
-async def judge(order: Order, csr: bytes, rules: IssuingRules, store: KeyReads) -> Judged | Refused:
+async def judge(order: Order, csr: bytes, rules: IssuingRules, store: KeyUses) -> Judged | Refused:
     """Judge an order with its request (DER). Raises StoreUnavailable."""
     profile = rules.profiles.get(order.profile or rules.default_profile)
     if profile is None:
@@ -83,7 +74,7 @@ async def judge(order: Order, csr: bytes, rules: IssuingRules, store: KeyReads) 
 
 
 async def _judge_request(
-    order: Order, csr: bytes, profile: Profile, rules: IssuingRules, store: KeyReads
+    order: Order, csr: bytes, profile: Profile, rules: IssuingRules, store: KeyUses
 ) -> Judged | Refused:
     try:
         request = parse_request(csr)
@@ -93,11 +84,7 @@ async def _judge_request(
     names = find_certificate_names(order.identifiers)
     faults = find_request_faults(request, names)
     faults += find_key_faults(request.key, profile.key_kinds, rules.refused_keys)
-    if await store.find_blocked_key(digest_spki(request.key)) is not None:
-        faults += ("the key is known to be compromised: make a new one",)
-    holder = await store.find_account(key.thumbprint)
-    if (refusal := find_key_refusal(key, holder.id if holder is not None else None)) is not None:
-        faults += (refusal.problem.detail,)
+    faults += await find_use_faults(store, request.key, key)
     if faults:
         return _refuse_request(order, csr, faults, request)
     return Judged(ServerSubject(names, request.key), profile, key)

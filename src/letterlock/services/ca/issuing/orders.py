@@ -55,8 +55,10 @@ class Issuing:
 
         Raises StoreUnavailable: then the work stays as it is, until its lease runs out.
         """
+        known = claimed.kept
         for _ in range(MAX_READS):
-            found = await self._store.load_order(claimed.work.subject)
+            found = known if isinstance(known, KeptOrder) else await self._load(claimed)
+            known = None
             if found is None or found.order.status is not OrderStatus.PROCESSING:
                 await self._store.commit((EndWork(claimed.lease),))
                 return None
@@ -65,6 +67,9 @@ class Issuing:
             if is_settled:
                 return due
         return None
+
+    async def _load(self, claimed: Claimed) -> KeptOrder | None:
+        return await self._store.load_order(claimed.work.subject)
 
     async def _try(self, found: KeptOrder, claimed: Claimed) -> Outcome:
         if claimed.lease.number > MAX_TRIES:

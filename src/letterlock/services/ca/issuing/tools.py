@@ -14,8 +14,9 @@ from letterlock.services.ca.caa_rechecks import Rechecked
 from letterlock.services.ca.hierarchy.chains import IssuingAuthority
 from letterlock.services.ca.issuances import Issuances
 from letterlock.services.ca.issuing.drafting import Drafted, Drafter
-from letterlock.services.ca.issuing.judging import IssuingRules, KeyReads
+from letterlock.services.ca.issuing.judging import IssuingRules
 from letterlock.services.ca.issuing.outcomes import Refused, make_internal_problem
+from letterlock.services.ca.requests.key_uses import KeyUses
 from letterlock.services.ca.requests.orders import find_halt_refusal
 from letterlock.storage.ca.kept import Halt, KeptOrder, Lease
 from letterlock.storage.ca.store import Commits
@@ -24,7 +25,7 @@ COMMIT_WAITS = (0.2, 1.0, 5.0)
 """Seconds between tries to store what is signed: there is nothing else to do with it."""
 
 
-class IssuingStore(Commits, KeyReads, Protocol):
+class IssuingStore(Commits, KeyUses, Protocol):
     """Of `storage.ca.store.AuthorityStore` what is needed."""
 
     async def load_order(self, order_id: str) -> KeptOrder | None: ...

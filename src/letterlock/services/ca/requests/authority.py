@@ -29,11 +29,11 @@ from letterlock.protocols.pki.issuance.subject_keys import RefusedKeys
 from letterlock.services.ca.requests.limits import RequestLimits
 from letterlock.services.ca.requests.work import Patience, Works
 from letterlock.storage.ca.kept import (
-    BlockedKey,
     Claimed,
     Issued,
     KeptAuthorization,
     KeptOrder,
+    KeyUse,
     WorkKind,
 )
 from letterlock.storage.ca.store import Commits, Limits
@@ -71,7 +71,7 @@ class RequestStore(Commits, Limits, Protocol):
         self, kind: WorkKind, subject: str, owner: str, until: datetime
     ) -> Claimed | None: ...
 
-    async def find_blocked_key(self, spki_sha256: bytes) -> BlockedKey | None: ...
+    async def find_key_use(self, spki_sha256: bytes, thumbprint: str) -> KeyUse: ...
 
 
 class Revoke(Protocol):

@@ -31,7 +31,14 @@ from letterlock.protocols.audit.records import AuditEntry
 from letterlock.services.ca.requests.authority import Answer, Asked, Authority
 from letterlock.services.ca.requests.settling import Plan, settle
 from letterlock.storage.ca.changes import AddWork, ChangeAuthorization
-from letterlock.storage.ca.kept import Claimed, Lease, Work, WorkKind
+from letterlock.storage.ca.kept import (
+    Claimed,
+    KeptAuthorization,
+    KeptOrder,
+    Lease,
+    Work,
+    WorkKind,
+)
 
 
 async def show_authorization(authority: Authority, asked: Asked) -> Answer:
@@ -84,7 +91,7 @@ async def _respond(authority: Authority, asked: Asked) -> Answer:
         if after == before:
             return Plan(reply, begins=await _try_again(authority, asked, before))
         work = Work(WorkKind.VALIDATION, after.id, asked.now, kind.encode())
-        begins = claim(authority, work)
+        begins = claim(authority, work, KeptAuthorization(after))
         changes = (ChangeAuthorization(before, after), AddWork(work, begins.lease))
         return Plan(reply, changes, begins=begins)
 
@@ -106,10 +113,10 @@ async def _try_again(
     )
 
 
-def claim(authority: Authority, work: Work) -> Claimed:
-    """Give this process the lease of work that begins."""
+def claim(authority: Authority, work: Work, kept: KeptAuthorization | KeptOrder) -> Claimed:
+    """Give this process the lease of work that begins, for what will be `kept` then."""
     until = work.moment + authority.rules.lease
-    return Claimed(work, Lease(work.kind, work.subject, authority.rules.owner, until))
+    return Claimed(work, Lease(work.kind, work.subject, authority.rules.owner, until), kept)
 
 
 async def _give_up(authority: Authority, asked: Asked) -> Answer:

@@ -8,7 +8,6 @@ from hashlib import sha256
 
 from letterlock.protocols.acme.fields import ObjectError
 from letterlock.protocols.acme.server.finalizations import (
-    find_key_refusal,
     parse_finalization,
     refuse_csr,
 )
@@ -31,6 +30,7 @@ from letterlock.protocols.pki.issuance.subject_keys import (
 )
 from letterlock.services.ca.requests.authority import Answer, Asked, Authority
 from letterlock.services.ca.requests.authorizations import claim
+from letterlock.services.ca.requests.key_uses import find_use_faults
 from letterlock.services.ca.requests.orders import (
     find_certificate_names,
     find_halt_refusal,
@@ -40,7 +40,7 @@ from letterlock.services.ca.requests.orders import (
 )
 from letterlock.services.ca.requests.settling import Plan, settle
 from letterlock.storage.ca.changes import AddWork, ChangeOrder
-from letterlock.storage.ca.kept import Work, WorkKind
+from letterlock.storage.ca.kept import KeptOrder, Work, WorkKind
 
 
 async def finalize(authority: Authority, asked: Asked) -> Answer:
@@ -62,7 +62,8 @@ async def finalize(authority: Authority, asked: Asked) -> Answer:
         entry = await _judge(authority, asked, order, csr)
         if isinstance(entry, Refusal):
             return entry
-        begins = claim(authority, Work(WorkKind.ISSUANCE, order.id, asked.now, csr))
+        work = Work(WorkKind.ISSUANCE, order.id, asked.now, csr)
+        begins = claim(authority, work, KeptOrder(begun, kept.authorizations))
         changes = (ChangeOrder(kept.order, begun), AddWork(begins.work, begins.lease))
         return Plan(format_reply(authority, begun), changes, (entry,), begins)
 
@@ -102,16 +103,8 @@ async def _find_faults(
         return (f"there is no profile {order.profile} any more: make a new order",)
     faults = find_request_faults(request, find_certificate_names(order.identifiers))
     faults += find_key_faults(request.key, profile.key_kinds, rules.refused_keys)
-    if await authority.store.find_blocked_key(digest_spki(request.key)) is not None:
-        faults += ("the key is known to be compromised: make a new one",)
-    return faults + await _find_holder_fault(authority, request)
-
-
-async def _find_holder_fault(authority: Authority, request: SigningRequest) -> tuple[str, ...]:
     try:
-        key = make_public_key(request.key)
+        public = make_public_key(request.key)
     except ObjectError:
-        return ()  # of a kind that no account can have
-    holder = await authority.store.find_account(key.thumbprint)
-    refusal = find_key_refusal(key, holder.id if holder is not None else None)
-    return (refusal.problem.detail,) if refusal is not None else ()
+        public = None
+    return faults + await find_use_faults(authority.store, request.key, public)

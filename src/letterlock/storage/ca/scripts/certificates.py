@@ -64,6 +64,10 @@ _OF_NAME = f"""
 """
 _OF_SERIALS = f"{_SELECT} WHERE serial IN (SELECT value FROM {{each}}) ORDER BY number"  # noqa: S608 - constants
 
+MAX_REMEMBERED = 64
+"""Chains, of some 4 KB each: an authority has one or two at a time."""
+_REMEMBERED: dict[str, bytes] = {}
+
 
 def add_serial(change: AddSerial) -> Script[None]:
     new = change.serial
@@ -159,8 +163,21 @@ def _load_all(sql: str, *values: Value) -> Script[tuple[ListedCertificate, ...]]
     if not rows:
         return ()
     chain_ids = {each for row in rows for each in _read_ids(row[4])}
-    pems: dict[str, bytes] = dict((yield _CHAINS, (array(chain_ids),)))
+    pems = yield from _load_chains(chain_ids)
     return tuple(ListedCertificate(row[0], _read(row, pems)) for row in rows)
+
+
+def _load_chains(chain_ids: set[str]) -> Script[dict[str, bytes]]:
+    """Give chains by their ids, which are their digests: what was read once is so for ever."""
+    pems = {each: pem for each in chain_ids if (pem := _REMEMBERED.get(each)) is not None}
+    if len(pems) < len(chain_ids):
+        found: dict[str, bytes] = dict((yield _CHAINS, (array(chain_ids - pems.keys()),)))
+        pems |= found
+        if len(_REMEMBERED) + len(found) > MAX_REMEMBERED:
+            _REMEMBERED.clear()
+        if len(found) <= MAX_REMEMBERED:
+            _REMEMBERED.update(found)
+    return pems
 
 
 def _read(row: Row, pems: dict[str, bytes]) -> Issued:

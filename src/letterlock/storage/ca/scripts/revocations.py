@@ -3,7 +3,7 @@
 from letterlock.protocols.pki.issuance.issuers import find_shard
 from letterlock.protocols.pki.issuance.revocation_lists import CrlPeriod, Reason, Revoked
 from letterlock.storage.ca.changes import AddRevocation, BlockKey, ChangeRevocation, PutCrl
-from letterlock.storage.ca.kept import BlockedKey, KeptCrl, ShardEntries, ShardState
+from letterlock.storage.ca.kept import BlockedKey, KeptCrl, KeyUse, ShardEntries, ShardState
 from letterlock.storage.ca.scripts.keys import serial_text
 from letterlock.storage.ca.scripts.script import Row, Script, Value, require
 from letterlock.storage.records import from_micros, from_optional_micros, to_micros
@@ -42,6 +42,11 @@ _BLOCK = """
     INSERT INTO blocked_keys (spki_sha256, moment, why) VALUES (?, ?, ?) ON CONFLICT DO NOTHING
 """
 _BLOCKED = "SELECT moment, why FROM blocked_keys WHERE spki_sha256 = ?"
+_USE = """
+    SELECT
+        EXISTS (SELECT 1 FROM blocked_keys WHERE spki_sha256 = ?),
+        (SELECT account_id FROM accounts WHERE thumbprint = ?)
+"""
 
 
 def add_revocation(change: AddRevocation) -> Script[None]:
@@ -106,6 +111,12 @@ def block_key(change: BlockKey) -> Script[None]:
 def find_blocked_key(spki_sha256: bytes) -> Script[BlockedKey | None]:
     rows = yield _BLOCKED, (spki_sha256,)
     return BlockedKey(spki_sha256, from_micros(rows[0][0]), rows[0][1]) if rows else None
+
+
+def find_key_use(spki_sha256: bytes, thumbprint: str) -> Script[KeyUse]:
+    rows = yield _USE, (spki_sha256, thumbprint)
+    is_blocked, holder_id = rows[0]
+    return KeyUse(bool(is_blocked), holder_id)
 
 
 def _place(issuer: bytes, serial: int) -> tuple[str, int]:
