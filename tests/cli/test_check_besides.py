@@ -132,7 +132,13 @@ def test_where_nothing_is_signed_nothing_ends(documents: dict[str, dict[str, Any
             ("MX", "secure", None),
             ("A", "secure", None),
         ]
-        assert document["dnssec"] == {"names": names, "nearest": None, "signatures": []}
+        assert document["dnssec"] == {
+            "names": names,
+            "nearest": None,
+            "signatures": [],
+            "zones": None,
+            "records": None,
+        }
         assert not [each for each in document["undecided"] if "signature" in each]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from letterlock.cli.check_deep import DEEP_KEYS, DeepChoice, deep_options
+from letterlock.cli.check_dnssec import dnssec_option
 from letterlock.cli.check_keys import BESIDE_KEYS
 from letterlock.cli.check_run import KeptRun, find_state_folder, run_options
 from letterlock.cli.check_said import PROBE_KEYS
@@ -141,6 +142,7 @@ _BAD = frozenset({"critical", "warning"})
 @run_options
 @watch_options
 @deep_options
+@dnssec_option
 @json_option(CHECK_KEYS)
 @resolver_option
 @config_option
@@ -162,6 +164,7 @@ def check(  # noqa: PLR0913 - each is an option
     is_resumed: bool,
     watch: WatchChoice,
     deep: DeepChoice,
+    is_dnssec: bool,
     resolver: str | None,
     config_path: Path | None,
     as_json: bool,
@@ -214,10 +217,12 @@ def check(  # noqa: PLR0913 - each is an option
         as_json=as_json,
         is_verbose=is_verbose,
     )
-    kept = KeptRun(asked, (connections, days, is_diff, deep), clock)
+    kept = KeptRun(asked, (connections, days, is_diff, deep, is_dnssec), clock)
     patience = Patience(retries, retry_after)
     deeply = deep.begin(asked, pace)
-    options = CheckOptions(connections, pace, seconds, days, patience, teller.note, deeply)
+    options = CheckOptions(
+        connections, pace, seconds, days, patience, teller.note, deeply, is_dnssec
+    )
     if watch.is_wanted:
         watch_domains(config, asked, options, watch, clock, as_json=as_json)
         return ExitCode.FINE

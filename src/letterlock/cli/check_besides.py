@@ -6,6 +6,7 @@ Findings say what is wrong; these lines say what is known, also when all is well
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from letterlock.cli.check_dnssec import tell_chains
 from letterlock.cli.story_text import tell
 
 _SHOWN = 3
@@ -33,6 +34,7 @@ def tell_besides(document: Document) -> Iterator[str]:
     if unknown:
         texts = [f"{each['type']} of {each['name']}: {each['status']}" for each in unknown]
         yield from tell("dnssec", _join(texts))
+    yield from tell_chains(document)
 
 
 def tell_renewal(host: Document) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import Any
 from letterlock.base.log import make_printable
 from letterlock.cli.check_besides import list_renewal_rows
 from letterlock.cli.check_deep import list_deep_rows
+from letterlock.cli.check_dnssec import list_chain_rows
 from letterlock.cli.check_said import describe_asked, list_said
 
 Document = Mapping[str, Any]
@@ -95,6 +96,10 @@ def format_domain(document: Document) -> Iterator[str]:
         yield "<h2>When its certificate is renewed</h2>\n"
         heads = ("host", "renewed", "TLSA", "records")
         yield from _table(heads, ([*map(_show, row)] for row in renewals))
+    chain = list_chain_rows(document)
+    if chain:
+        yield "<h2>What DNSSEC vouches for</h2>\n"
+        yield from _table(("what", "how far it is signed"), ([*map(_show, row)] for row in chain))
     infos = [each for each in document["findings"] if each["severity"] == "info"]
     if infos:
         yield "<h2>To be known</h2>\n"

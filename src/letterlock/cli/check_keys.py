@@ -1,5 +1,7 @@
 """The keys of the JSON of `letterlock check` for renewals, CAA, revocation and signatures."""
 
+from letterlock.cli.check_dnssec import CHAIN_KEYS
+
 BESIDE_KEYS = {
     "hosts[].renewal[].case": "same-key, next-key, new-key or new-issuer (another intermediate)",
     "hosts[].renewal[].outcome": "kept, open (not known before) or lost: whether a record matches",
@@ -36,4 +38,5 @@ BESIDE_KEYS = {
     "dnssec.signatures[].begins": "from when the signature holds",
     "dnssec.signatures[].ends": "until when it holds, and no longer",
     "dnssec.signatures[].ttl": "the TTL of the records in the zone, in seconds",
+    **CHAIN_KEYS,
 }

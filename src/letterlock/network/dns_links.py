@@ -93,7 +93,7 @@ def parse_link(
     owner, kind = dns.name.from_text(name), dns.rdatatype.from_text(rdtype)
     found = _find(message.answer, owner, kind)
     own = _list_keys(found) if rdtype == "DNSKEY" else tuple(keys)
-    verifying = _Verifying(dns.name.from_text(zone), own)
+    verifying = _Verifying(dns.name.from_text(zone), own, MAX_TRIES)
     if found is not None:
         return Link(
             name,
@@ -124,7 +124,7 @@ class _Verifying:
 
     zone: dns.name.Name
     keys: tuple[KeyRecord, ...]
-    left: int = MAX_TRIES
+    left: int
 
     def verify(
         self, section: list[dns.rrset.RRset], rrset: dns.rrset.RRset

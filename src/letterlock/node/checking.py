@@ -57,6 +57,7 @@ class CheckOptions:
     """How it is asked: connections to an address, seconds between them, days looked ahead.
 
     `patience` is with who puts us off, and `note` is told when it makes us wait.
+    `is_dnssec_explained`: the chain of trust is followed to each name.
     """
 
     connections: int
@@ -66,6 +67,7 @@ class CheckOptions:
     patience: Patience
     note: Callable[[str], None]
     deep: "DeepOptions | None" = None
+    is_dnssec_explained: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,9 @@ async def check_domains(
         builder.resolver,
         looker,
         asker,
-        make_beside_looker(config, builder.resolver, clock),
+        make_beside_looker(
+            config, builder.resolver, clock, state if options.is_dnssec_explained else None
+        ),
         _make_deep_looker(options, asker, helo, clock),
     )
     terms = Terms(anchors, clock.now(), options.days)

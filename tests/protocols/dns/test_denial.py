@@ -198,6 +198,12 @@ def test_records_of_other_parameters_count_for_nothing() -> None:
     assert not proves_no_name(name, mixed)
 
 
+def test_hashes_say_nothing_of_names_of_other_zones() -> None:
+    for name in ("example.org", "org", "."):
+        assert not proves_wildcard(make_labels(name), 1, HASHED)
+        assert find_types(make_labels(name), HASHED) is None
+
+
 NAMES = st.lists(st.sampled_from(["a", "b", "w", "*", "cut", "ent", "x", "z"]), max_size=3)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import assert_never
 
 from letterlock.protocols.dns.chain_links import Link, Outcome, Proof, SignatureSeen
 from letterlock.protocols.dns.denial import (
@@ -99,6 +100,8 @@ def find_record_fault(zone: str, link: Link, now: datetime) -> Break | None:
             return fault or _find_wildcard_fault(zone, link, now)
         case Outcome.NODATA | Outcome.NXDOMAIN:
             return _find_denial_fault(zone, link, now)
+        case _:
+            assert_never(link.outcome)
 
 
 def _find_wildcard_fault(zone: str, link: Link, now: datetime) -> Break | None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import assert_never
 
 from letterlock.protocols.check.chain_breaks import (
     Break,
@@ -103,6 +104,8 @@ def find_cut(parent: ZoneState, ds: Link, now: datetime) -> Cut | Break:
             except TooManyIterationsError:
                 return Cut.OPEN
             return cut or explain_denial(parent.zone, ds, now)
+        case _:
+            assert_never(ds.outcome)
 
 
 def _find_denied_cut(ds: Link, now: datetime) -> Cut | None:

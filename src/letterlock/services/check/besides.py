@@ -15,6 +15,7 @@ from letterlock.protocols.check.renewal_rights import Renewal, find_rights, list
 from letterlock.protocols.check.signatures import find_signature_faults
 from letterlock.protocols.check.terms import Terms
 from letterlock.protocols.dns.answers import Security
+from letterlock.services.check.chains import ChainLooker, Explained
 from letterlock.services.check.revoked import LeafRevocation, RevocationLooker, find_revoked
 from letterlock.services.check.signed import SignatureLooker, Signed
 from letterlock.services.discover.caa import CaaAnswer, CaaFinder, check_caa
@@ -32,15 +33,19 @@ class Besides:
     findings: tuple[Finding, ...]
     undecided: tuple[str, ...]
     statuses: tuple[NameStatus, ...] = ()
+    explained: Explained | None = None
+    """None: it was not asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class BesideLooker:
-    """Looks at all three at a time."""
+    """Looks at all of it at a time."""
 
     caa: CaaFinder
     revocations: RevocationLooker
     signatures: SignatureLooker
+    chains: ChainLooker | None = None
+    """None: nobody wants them explained."""
 
     async def look(self, facts: DomainFacts, port: int, terms: Terms) -> Besides:
         """Look at a domain, whose hosts were asked at a port."""
@@ -48,15 +53,28 @@ class BesideLooker:
             rights = group.create_task(self._find_rights(facts))
             revocations = group.create_task(self.revocations.look(facts, terms))
             looking = group.create_task(self.signatures.look(facts, port))
-        signed = looking.result()
+            following = group.create_task(self._explain(facts, port, terms))
+        signed, explained = looking.result(), following.result()
         findings = (
             *find_rights((renewal, answer.verdict) for renewal, answer in rights.result()),
             *find_revoked(revocations.result()),
             *find_signature_faults(signed.signatures, terms.now),
+            *(explained.findings if explained is not None else ()),
         )
         undecided = (*_list_unanswered(rights.result()), *signed.undecided)
         statuses = list_statuses(facts, port, signed.signatures)
-        return Besides(rights.result(), revocations.result(), signed, findings, undecided, statuses)
+        return Besides(
+            rights.result(),
+            revocations.result(),
+            signed,
+            findings,
+            undecided,
+            statuses,
+            explained,
+        )
+
+    async def _explain(self, facts: DomainFacts, port: int, terms: Terms) -> Explained | None:
+        return await self.chains.look(facts, port, terms.now) if self.chains is not None else None
 
     async def _find_rights(self, facts: DomainFacts) -> tuple[RenewalRight, ...]:
         renewals = list_renewals(facts)

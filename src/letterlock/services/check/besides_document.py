@@ -5,6 +5,7 @@ from typing import Any
 from letterlock.protocols.check.name_status import NameStatus
 from letterlock.protocols.check.signatures import Signature, find_nearest
 from letterlock.services.check.besides import Besides, RenewalRight
+from letterlock.services.check.chain_document import describe_chains
 from letterlock.services.check.revoked import LeafRevocation
 from letterlock.services.explain.caa import describe_answer
 
@@ -22,6 +23,7 @@ def describe_besides(besides: Besides) -> dict[str, Any]:
             "names": [_describe_status(each) for each in besides.statuses],
             "nearest": _describe_signature(find_nearest(signatures)),
             "signatures": [_describe_signature(each) for each in signatures],
+            **describe_chains(besides.explained),
         },
     }
 
