@@ -35,6 +35,7 @@ from letterlock.node.ca.rules import HTTP_PORT, find_crl_url
 from letterlock.node.ca.server import CurrentApplication, make_server
 from letterlock.node.ca.stores import load_late, make_store, name_owner
 from letterlock.node.descriptors import allow_descriptors
+from letterlock.node.huge_pages import use_huge_pages
 from letterlock.node.listeners import Listeners
 from letterlock.node.logs import find_changed, make_log, require_log_folder
 from letterlock.node.process import spare_what_stays
@@ -147,6 +148,7 @@ class AuthorityProgram:
         server = make_server(application, own.files)
         published = Published(around.crl_url, current.publications, self._log)
         spare_what_stays()
+        use_huge_pages()
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(server.answer(self._sockets.acme))
             plain = HttpServer(published.find, self._clock)

@@ -7,11 +7,12 @@ times are arguments. No certificate transparency: those logs take public authori
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
-from letterlock.protocols.pki.issuance.issuers import Issuer, find_shard
+from letterlock.protocols.pki.issuance.issuers import Issuer, Places, find_shard
 from letterlock.protocols.pki.issuance.profiles import (
     NameRules,
     Profile,
@@ -177,16 +178,23 @@ def _add_places(
     builder: x509.CertificateBuilder, issuer: Issuer, shard: int
 ) -> x509.CertificateBuilder:
     """Say which key signed, and where its certificate and the CRL of this one are."""
-    crl = x509.UniformResourceIdentifier(issuer.places.crl_url(shard))
+    builder = builder.add_extension(issuer.key_identifier, critical=False)
+    for each in _make_places(issuer.places, shard):
+        builder = builder.add_extension(each, critical=False)
+    return builder
+
+
+# What most certificates have alike is made once: to make it takes longer than to encode it.
+@lru_cache(maxsize=256)
+def _make_places(places: Places, shard: int) -> tuple[x509.ExtensionType, ...]:
+    crl = x509.UniformResourceIdentifier(places.crl_url(shard))
     point = x509.DistributionPoint([crl], relative_name=None, reasons=None, crl_issuer=None)
-    builder = builder.add_extension(issuer.key_identifier, critical=False).add_extension(
-        x509.CRLDistributionPoints([point]), critical=False
-    )
-    if issuer.places.issuer is None:
-        return builder
-    at = x509.UniformResourceIdentifier(issuer.places.issuer)
+    points = x509.CRLDistributionPoints([point])
+    if places.issuer is None:
+        return (points,)
+    at = x509.UniformResourceIdentifier(places.issuer)
     access = x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, at)
-    return builder.add_extension(x509.AuthorityInformationAccess([access]), critical=False)
+    return points, x509.AuthorityInformationAccess([access])
 
 
 def _alternative_names(names: CertificateNames) -> x509.SubjectAlternativeName:
@@ -198,6 +206,7 @@ def _find_common_name(names: CertificateNames) -> str | None:
     return next((name for name in names.texts if len(name) <= _MAX_COMMON_NAME), None)
 
 
+@lru_cache(maxsize=16)
 def _usage(
     *,
     digital_signature: bool = False,
@@ -218,11 +227,13 @@ def _usage(
     )
 
 
+@lru_cache(maxsize=16)
 def _tls_uses(*, has_client_auth: bool) -> x509.ExtendedKeyUsage:
     client = [ExtendedKeyUsageOID.CLIENT_AUTH] if has_client_auth else []
     return x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, *client])
 
 
+@lru_cache(maxsize=16)
 def _policies(policy: x509.ObjectIdentifier) -> x509.CertificatePolicies:
     return x509.CertificatePolicies([x509.PolicyInformation(policy, None)])
 

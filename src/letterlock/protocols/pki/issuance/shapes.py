@@ -81,8 +81,11 @@ def _describe(der: bytes) -> _Part:
 def _split(octets: bytes, most: int) -> list[tuple[bytes, bytes]]:
     """Split DER into all of its elements, no more than `most`. Raises ValueError."""
     found = split_elements(octets, most + 1)
-    if len(found) > most or not all(_is_short(*each) for each in found):
-        raise ValueError("more elements than there should be, or a length that is not in DER")
+    if len(found) > most:
+        raise ValueError("more elements than there should be")
+    for whole, content in found:
+        if not _is_short(whole, content):
+            raise ValueError("a length that is not in DER")
     return found
 
 
