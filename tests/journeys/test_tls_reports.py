@@ -235,9 +235,13 @@ def test_without_a_node_the_command_hands_over_what_was_collected(tmp_path: Path
     assert f"waiting {uris[2]}, again " in again.output
 
 
-def test_a_report_that_bounces_in_the_queue_is_told_as_failed(tmp_path: Path) -> None:
+def test_a_report_that_bounces_in_the_queue_is_told_as_failed(
+    engine: str | None, tmp_path: Path
+) -> None:
     """RFC 8460 §5.5: nobody is told by mail, so what is kept of the report tells it; rule 264."""
     files = NodeFiles(tmp_path / "sender", hostname="relay.example.net", domains=(SENDER,))
+    if engine is not None:
+        files.change("queue", engine="postgres", url=engine)
     with zones(make_keys(files)) as resolver:
         make_collected(files, "v=TLSRPTv1; rua=mailto:gone@example.net")
         files.change("dns", resolver=resolver)
