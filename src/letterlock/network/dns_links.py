@@ -7,6 +7,7 @@ any number of keys with one tag into it.
 """
 
 import asyncio
+import contextlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ from letterlock.protocols.dns.dnssec_records import ALGORITHMS, ROOT, DsRecord, 
 from letterlock.protocols.dns.extended_errors import format_extended_error
 
 ASK_SECONDS = 5.0
+ATTEMPTS = 2
+"""A datagram may be lost."""
 MAX_RECORDS = 32
 """DNSKEY or DS records that are looked at of one answer."""
 MAX_SIGNATURES = 16
@@ -66,16 +69,17 @@ async def ask_link(
         query = dns.message.make_query(
             name.rstrip(".") + ".", rdtype, want_dnssec=True, flags=dns.flags.RD | dns.flags.CD
         )
-        async with asyncio.timeout(seconds):
-            return await _exchange(server, query) or "no answer that can be read"
+        for _ in range(ATTEMPTS):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    return await _exchange(server, query) or "no answer that can be read"
     except dns.exception.DNSException as error:
         return f"it can't be asked for: {error}"
-    except TimeoutError:
-        return f"no answer within {seconds:g} seconds"
     except EOFError:
         return "the resolver ended the connection without an answer"
     except OSError as error:
         return f"the resolver can't be reached: {explain_os_error(error)}"
+    return f"no answer within {ATTEMPTS} times {seconds:g} seconds"
 
 
 def parse_link(
