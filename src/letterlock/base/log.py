@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from select import PIPE_BUF
+from threading import get_ident
 from typing import Protocol, TextIO
 
 from letterlock.base.clock import Clock
 from letterlock.base.log_forms import JsonForm, LineForm, PostfixForm
 from letterlock.base.log_outbox import Outbox, Sink
+from letterlock.base.printable import make_printable
 from letterlock.base.redaction import Redactor, list_addresses
 
 MAX_TEXT_CHARACTERS = 8000
@@ -122,11 +124,9 @@ class LineLog:
         if soon is None:
             # It may be a child by now; within `gathered` it is known to be the same.
             self._note_process()
-        elif self._loop_thread != threading.get_ident():
-            soon = None
         with self._lock:
             self._outbox.add(self._form.format(service, text, queue_id, given))
-        if soon is None:
+        if soon is None or self._loop_thread != get_ident():
             self._send_patiently(_PATIENT_TRIES)
         elif not self._is_planned:
             self._is_planned = True
@@ -141,7 +141,7 @@ class LineLog:
         moment.
         """
         self._note_process()
-        self._loop_thread = threading.get_ident()
+        self._loop_thread = get_ident()
         self._soon, self._later = soon, later
         try:
             yield
@@ -226,13 +226,6 @@ def join_lines(lines: Sequence[bytes]) -> list[tuple[bytes, int]]:
     if piece:
         pieces.append((b"".join(piece), len(piece)))
     return pieces
-
-
-def make_printable(text: str) -> str:
-    """Replace what could break a line or a terminal by `?`: control characters, surrogates."""
-    if text.isprintable():
-        return text
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def make_value(text: str) -> str:

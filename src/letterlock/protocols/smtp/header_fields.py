@@ -73,8 +73,9 @@ def format_date(moment: datetime) -> str:
     day, month = _DAYS[moment.weekday()], _MONTHS[moment.month - 1]
     # strftime costs as much as the rest together, and nearly every date is in UTC.
     zone = "+0000" if moment.tzinfo is UTC else f"{moment:%z}"
-    time = f"{moment.hour:02}:{moment.minute:02}:{moment.second:02}"
-    return f"{day}, {moment.day:02} {month} {moment.year:04} {time} {zone}"
+    # 2026-11-22T22:51:09+00:00: its digits in one call.
+    text = moment.isoformat(timespec="seconds")
+    return f"{day}, {text[8:10]} {month} {text[:4]} {text[11:19]} {zone}"
 
 
 def format_message_id(token: str, hostname: str, now: datetime) -> str:

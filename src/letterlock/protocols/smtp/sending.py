@@ -63,8 +63,9 @@ class DotStuffer:
 
 
 def _normalize(piece: bytes) -> bytes:
-    # Counting is ten times faster than a regular expression, and nearly always enough.
-    line_end_octets = len(piece) - len(piece.translate(None, b"\r\n"))
-    if line_end_octets == 2 * piece.count(b"\r\n"):
+    # A tenth of what regular expressions take, and nearly always enough: what is left once the
+    # CRLFs are gone was in none.
+    lines = piece.replace(b"\r\n", b"")
+    if 0x0A not in lines and 0x0D not in lines:
         return piece
     return _BARE_LF.sub(b"\r\n", _STRAY_CR.sub(b" ", piece))
