@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+from tests.accepting import accepting
+
 
 class Act(Enum):
     """What a milter does instead of answering."""
@@ -93,38 +95,17 @@ async def running_milter(
 ) -> AsyncIterator[MilterServer]:
     """Run one, at a unix socket or else a port of its own."""
     milter = MilterServer("", conduct or Conduct())
-    open_ones: set[asyncio.StreamWriter] = set()
-    all_ended = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        open_ones.add(writer)
-        all_ended.clear()
         try:
             await _serve(milter, reader, writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the client is gone, or the test is over
         finally:
-            open_ones.discard(writer)
             writer.close()
             milter.ended.set()
-            if not open_ones:
-                all_ended.set()
 
-    if path is not None:
-        server: asyncio.Server = await asyncio.start_unix_server(serve, path)
-        milter.address = f"unix:{path}"
-    else:
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        milter.address = f"inet:127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    try:
+    async with accepting(serve, path=path) as port:
+        milter.address = f"inet:127.0.0.1:{port}" if path is None else f"unix:{path}"
         yield milter
-    finally:
-        server.close()
-        for writer in open_ones:
-            writer.transport.abort()
-        if open_ones:
-            await all_ended.wait()
-        await server.wait_closed()
 
 
 def packet(content: bytes) -> bytes:

@@ -15,6 +15,7 @@ from letterlock.network.server_certificates import ServerCertificates
 from letterlock.network.tls import TlsDriver
 from letterlock.protocols.pki.throwaway_ca import Issued
 from letterlock.protocols.tls.handshake import Handshake
+from tests.accepting import accepting
 
 POLICY = b"version: STSv1\r\nmode: enforce\r\nmx: mx.example.org\r\nmax_age: 604800\r\n"
 
@@ -78,36 +79,15 @@ async def policy_host(
 ) -> AsyncIterator[PolicyHost]:
     """Run a policy host."""
     host = PolicyHost(conduct or Conduct())
-    running: set[asyncio.Task[None]] = set()
     with TemporaryDirectory() as folder:
         chooser = ServerCertificates([_write(Path(folder), certificate)])
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        running.add(task)
         host.connections += 1
-        try:
-            await _Connection(host, chooser, reader, writer).run()
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        except asyncio.CancelledError:
-            # The end of the test: asyncio's callback would log a task that was cancelled.
-            writer.transport.abort()
-        finally:
-            running.discard(task)
-            writer.close()
+        await _Connection(host, chooser, reader, writer).run()
 
-    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
-    host.port = listening.sockets[0].getsockname()[1]
-    try:
+    async with accepting(serve) as host.port:
         yield host
-    finally:
-        listening.close()
-        for task in (waiting := tuple(running)):
-            task.cancel()
-        if waiting:
-            await asyncio.wait(waiting)
 
 
 class _Connection:

@@ -16,6 +16,7 @@ from cryptography import x509
 from letterlock.base.domains import Domain
 from letterlock.network.zone_records import ZoneRecord
 from letterlock.network.zone_server import ZoneServer
+from tests.accepting import accepting
 from tests.interop.pebble import ZoneChanger
 
 ADDRESSES = {
@@ -107,15 +108,9 @@ async def dns_hook(zone: ZoneServer, folder: Path) -> AsyncIterator[Path]:
         await (changer.add(record) if verb == "add" else changer.remove(record))
         writer.write(b"done\n")
         await writer.drain()
-        writer.close()
 
-    server = await asyncio.start_server(change, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    hook = folder / "dns-hook.sh"
-    hook.write_text(_HOOK.replace("@PORT@", str(port)), encoding="ascii")
-    hook.chmod(0o755)
-    try:
+    async with accepting(change) as port:
+        hook = folder / "dns-hook.sh"
+        hook.write_text(_HOOK.replace("@PORT@", str(port)), encoding="ascii")
+        hook.chmod(0o755)
         yield hook
-    finally:
-        server.close()
-        await server.wait_closed()

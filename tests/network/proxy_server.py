@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
+from letterlock.base.waiting import let_arrive
+
 
 @dataclass(slots=True)
 class Proxy:
@@ -75,5 +77,6 @@ async def proxying(proxy: Proxy) -> AsyncIterator[Proxy]:
     async with await asyncio.start_server(serve_one, "127.0.0.1", 0) as server:
         proxy.port = server.sockets[0].getsockname()[1]
         yield proxy
+    await let_arrive()
     if tasks:
         await asyncio.wait(tasks)

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.accepting import accepting
+
 
 @dataclass
 class LmtpScript:
@@ -63,15 +65,12 @@ class LmtpScript:
 
 @asynccontextmanager
 async def lmtp_at_socket(path: Path, script: LmtpScript) -> AsyncIterator[None]:
-    server = await asyncio.start_unix_server(script.talk, path)
-    async with server:
+    async with accepting(script.talk, path=path):
         yield
 
 
 @asynccontextmanager
 async def lmtp_at_port(script: LmtpScript) -> AsyncIterator[int]:
     """Listen on 127.0.0.1; gives the port."""
-    server = await asyncio.start_server(script.talk, "127.0.0.1", 0)
-    async with server:
-        port: int = server.sockets[0].getsockname()[1]
+    async with accepting(script.talk) as port:
         yield port

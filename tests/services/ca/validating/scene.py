@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
+from letterlock.base.waiting import let_arrive
 from letterlock.network.dialing import DirectDialer
 from letterlock.network.wire import Lost, Wire
 from letterlock.protocols.acme.challenges import http_path
@@ -128,6 +129,7 @@ async def answering(
 
     async with await asyncio.start_server(serve_one, host, 0, ssl=context) as server:
         yield server.sockets[0].getsockname()[1]
+    await let_arrive()
     if tasks:
         await asyncio.wait(tasks)
 
