@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from letterlock.base.log import make_printable
+from letterlock.base.printable import make_printable
 from letterlock.protocols.smtp.content import ContentFacts, ContentScan, cut_header
 from letterlock.protocols.smtp.dsn import make_dsn
 from letterlock.protocols.smtp.dsn_report import (

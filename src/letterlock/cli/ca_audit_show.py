@@ -123,7 +123,7 @@ def _read(record: "AuditRecord") -> Any:
 
 def _format(record: "AuditRecord") -> Iterator[str]:
     from letterlock.base.clock import format_time  # noqa: PLC0415 - not loaded for -h
-    from letterlock.base.log import make_printable  # noqa: PLC0415 - as above
+    from letterlock.base.printable import make_printable  # noqa: PLC0415 - as above
 
     subject = make_printable(record.subject)
     yield f"{record.number}  {format_time(record.moment)}  {record.kind}  {subject}"

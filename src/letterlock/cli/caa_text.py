@@ -6,7 +6,7 @@ Made of the JSON document, so that both tell the same.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from letterlock.base.log import make_printable
+from letterlock.base.printable import make_printable
 from letterlock.cli.story_text import tell
 
 MAX_SHOWN = 10

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from letterlock.base.log import make_printable
+from letterlock.base.printable import make_printable
 from letterlock.cli.story_text import wrap
 
 _HEAD = ("NAME", "KEY", "ISSUER", "ENDS", "RENEWED", "TLSA")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from letterlock.base.log import make_printable
+from letterlock.base.printable import make_printable
 from letterlock.cli.check_besides import list_renewal_rows
 from letterlock.cli.check_deep import list_deep_rows
 from letterlock.cli.check_dnssec import list_chain_rows

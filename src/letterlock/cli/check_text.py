@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from letterlock.base.log import make_printable
+from letterlock.base.printable import make_printable
 from letterlock.cli.check_besides import tell_besides, tell_renewal
 from letterlock.cli.check_deep import summarize_deep
 from letterlock.cli.check_said import list_said

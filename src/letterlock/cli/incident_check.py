@@ -115,7 +115,7 @@ def check(*, as_json: bool, **options: Any) -> int:
 
 def _check(options: dict[str, Any], *, as_json: bool) -> int:
     from letterlock.base.clock import SystemClock  # noqa: PLC0415 - lazy, for -h
-    from letterlock.base.log import make_printable  # noqa: PLC0415 - as above
+    from letterlock.base.printable import make_printable  # noqa: PLC0415 - as above
     from letterlock.node.incidents import run  # noqa: PLC0415 - as above
     from letterlock.storage.serial_lists.index import ListUnusable  # noqa: PLC0415 - as above
 

@@ -207,7 +207,7 @@ def _read_all(
     reader: "LogReader", files: tuple[str, ...], failures: list[str]
 ) -> "Iterator[LoggedDelivery]":
     from letterlock.base.clock import SystemClock  # noqa: PLC0415 - lazy, for -h
-    from letterlock.base.log import make_printable  # noqa: PLC0415 - as above
+    from letterlock.base.printable import make_printable  # noqa: PLC0415 - as above
     from letterlock.services.explain.log_files import (  # noqa: PLC0415 - as above
         LogError,
         open_log,

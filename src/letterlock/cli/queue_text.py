@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from letterlock.base.clock import format_time
 from letterlock.base.domains import Domain, format_unicode
-from letterlock.base.log import make_printable
+from letterlock.base.printable import make_printable
 from letterlock.cli.story_text import (
     format_handshake,
     format_requirement,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from letterlock.base.log import make_printable
+from letterlock.base.printable import make_printable
 from letterlock.cli.backup import MIB, Progress
 from letterlock.cli.failures import CommandFailed, ExitCode
 from letterlock.cli.options import config_option, json_option, print_json

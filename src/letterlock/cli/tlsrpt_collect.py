@@ -118,7 +118,7 @@ def _describe_domain(results: "DomainResults") -> dict[str, Any]:
 
 
 def _print_day(document: dict[str, Any]) -> None:
-    from letterlock.base.log import make_printable  # noqa: PLC0415 - lazy, for -h
+    from letterlock.base.printable import make_printable  # noqa: PLC0415 - lazy, for -h
 
     state = "over" if document["finished"] else "so far"
     click.echo(f"{document['day']} ({state}): {document['sessions']} sessions")

@@ -115,7 +115,7 @@ def _describe(counts: "ImportCounts", unreadable: list[tuple[str, str]]) -> dict
 
 
 def _print_counts(counts: "ImportCounts", unreadable: list[tuple[str, str]]) -> None:
-    from letterlock.base.log import make_printable  # noqa: PLC0415 - lazy, for -h
+    from letterlock.base.printable import make_printable  # noqa: PLC0415 - lazy, for -h
 
     for lines, what in ((counts.refused, ""), (unreadable, "cannot be read: ")):
         for file, error in lines[:MAX_SHOWN]:

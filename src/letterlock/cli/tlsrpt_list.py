@@ -80,7 +80,7 @@ def list_reports(
 
 
 def _print(since: date, found: list["ListedReport"], *, has_more: bool, as_json: bool) -> None:
-    from letterlock.base.log import make_printable  # noqa: PLC0415 - lazy, for -h
+    from letterlock.base.printable import make_printable  # noqa: PLC0415 - lazy, for -h
 
     if as_json:
         reports = [_describe(each) for each in found]

@@ -204,7 +204,7 @@ def _have_node_send(config: "Config", documents: list[dict[str, Any]]) -> str | 
 
 
 def _print_all(documents: list[dict[str, Any]]) -> None:
-    from letterlock.base.log import make_printable  # noqa: PLC0415 - lazy, for -h
+    from letterlock.base.printable import make_printable  # noqa: PLC0415 - lazy, for -h
 
     wanted = [each for each in documents if each["state"] != "unwanted"]
     for each in wanted:

@@ -55,7 +55,7 @@ def show(files: tuple[str, ...], *, as_json: bool, config_path: Path | None) -> 
 
     Exit code 0: all were read; 1: one or more were refused; 3: a file cannot be read.
     """
-    from letterlock.base.log import make_printable  # noqa: PLC0415 - lazy, for -h
+    from letterlock.base.printable import make_printable  # noqa: PLC0415 - lazy, for -h
     from letterlock.cli.report_files import make_line  # noqa: PLC0415 - as above
 
     del config_path  # every command takes one; what a file says depends on none

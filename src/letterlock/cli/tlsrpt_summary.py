@@ -292,7 +292,7 @@ def describe_seen(policy: "SeenPolicy") -> dict[str, Any]:
 
 
 def _print(found: "Summary", published: Published, now: "Mapping[str, HostNow]") -> None:
-    from letterlock.base.log import make_printable  # noqa: PLC0415 - lazy, for -h
+    from letterlock.base.printable import make_printable  # noqa: PLC0415 - lazy, for -h
     from letterlock.cli.story_text import tell  # noqa: PLC0415 - as above
 
     click.echo(make_printable(f"{found.domain}, from {found.since} on"))

@@ -7,7 +7,7 @@ may be the same ones, and are not added up.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from letterlock.base.log import make_printable
+from letterlock.base.printable import make_printable
 from letterlock.cli.story_text import tell
 from letterlock.protocols.tlsrpt.meanings import find_meaning
 

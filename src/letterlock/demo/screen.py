@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from letterlock.base.errors import OutputError
-from letterlock.base.log import make_printable
+from letterlock.base.printable import make_printable
 
 MAX_WIDTH = 80
 MIN_WIDTH = 40

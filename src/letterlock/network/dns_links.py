@@ -29,7 +29,7 @@ import dns.rdataset
 import dns.rdatatype
 import dns.rrset
 
-from letterlock.base.log import make_printable
+from letterlock.base.printable import make_printable
 from letterlock.network.dns_exchange import exchange_tcp, exchange_udp, explain_os_error
 from letterlock.protocols.dns.chain_links import Denial, Link, Outcome, Proof, SignatureSeen
 from letterlock.protocols.dns.denial import Labels, Nsec, Nsec3, TypeBitmap

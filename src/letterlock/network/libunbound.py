@@ -15,6 +15,7 @@ from pathlib import Path
 
 from letterlock.base.domains import Domain
 from letterlock.base.errors import LocalError
+from letterlock.base.printable import make_printable
 from letterlock.network.dns import MAX_QUERIES, format_address
 from letterlock.protocols.dns.answers import Answer, Security
 from letterlock.protocols.dns.chains import (
@@ -233,7 +234,7 @@ def _copy(result: _Result) -> _Found:
 
 def _read(name: Domain, rdtype: str, found: _Found) -> Answer | Unfinished:
     if found.why_bogus is not None:
-        return make_bogus(name, rdtype, _make_printable(found.why_bogus))
+        return make_bogus(name, rdtype, make_printable(found.why_bogus[:MAX_EXTRA_TEXT_OCTETS]))
     if not found.message:
         return fail(name, rdtype, format_failure(found.rcode, None))
     response = parse_response(found.message)
@@ -241,10 +242,6 @@ def _read(name: Domain, rdtype: str, found: _Found) -> Answer | Unfinished:
         return fail(name, rdtype, f"a malformed response: {response.reason}")
     security = Security.SECURE if found.is_secure else Security.INSECURE
     return read_answer(name, rdtype, response, security)
-
-
-def _make_printable(words: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in words[:MAX_EXTRA_TEXT_OCTETS])
 
 
 def _find_anchor() -> Path:

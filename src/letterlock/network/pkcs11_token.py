@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from pkcs11.util.ec import encode_ec_public_key, encode_named_curve_parameters
 from pkcs11.util.rsa import encode_rsa_public_key
 
+from letterlock.base.printable import make_line
 from letterlock.protocols.pki.issuance.signing import (
     AuthorityKey,
     AuthorityKeyKind,
@@ -218,6 +219,6 @@ def _make_key(session: pkcs11.Session, label: str, kind: AuthorityKeyKind) -> Au
 
 def _describe(error: pkcs11.PKCS11Error) -> str:
     """Give one line: most of them have no text, and a name that says it."""
-    text = " ".join(str(error).split())[:200]
+    text = make_line(str(error))
     name = type(error).__name__
-    return f"{name}: {text}" if text.isprintable() and text else name
+    return f"{name}: {text}" if text else name

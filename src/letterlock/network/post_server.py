@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import Protocol
 
 from letterlock.base.clock import Clock
-from letterlock.base.log import make_printable
+from letterlock.base.printable import make_printable
 from letterlock.network.acceptor import left_until
 from letterlock.network.http_server import IDLE_SECONDS, HttpAsked, find_asked, part
 from letterlock.network.wire import Lost, Wire

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from letterlock.base.clock import Clock
-from letterlock.base.log import make_printable
+from letterlock.base.printable import make_printable
 from letterlock.network.smtp_speaker import Dialogue
 from letterlock.protocols.check.facts import Probe, ProbeStep, StepTime
 

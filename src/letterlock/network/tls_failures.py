@@ -7,7 +7,7 @@ notice when a release words them otherwise.
 
 from OpenSSL import SSL
 
-from letterlock.base.log import make_printable
+from letterlock.base.printable import make_printable
 from letterlock.protocols.tls.handshake import FailureCause, HandshakeFailed
 
 SHOWN_OCTETS = 60

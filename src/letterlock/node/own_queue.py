@@ -13,7 +13,8 @@ from letterlock.base.clock import format_time
 from letterlock.base.config.choices import QueueEngine
 from letterlock.base.config.sections import Config
 from letterlock.base.config.sending import ShownQueue
-from letterlock.base.log import Log, Service, make_printable
+from letterlock.base.log import Log, Service
+from letterlock.base.printable import make_printable
 from letterlock.network.queue_server import QueueServer
 from letterlock.node.pickup import find_user_by_id
 from letterlock.services.deliver.deliveries import Deliveries

@@ -12,6 +12,7 @@ from typing import cast
 
 import msgspec
 
+from letterlock.base.printable import make_line
 from letterlock.protocols.acme.base64url import Base64UrlError, decode_base64url
 
 MAX_URL_CHARACTERS = 2048
@@ -62,8 +63,7 @@ def parse_url(text: str) -> Url:
 
 def format_line(text: str, most: int = MAX_TEXT_CHARACTERS) -> str:
     """Make one printable line of a server's words."""
-    line = " ".join(text[: 2 * most].split())
-    return "".join(each if each.isprintable() else "?" for each in line)[:most]
+    return make_line(text, most)
 
 
 class Fields:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 
 from letterlock.base.domains import Domain
+from letterlock.base.printable import make_printable
 from letterlock.protocols.dns.answers import CaaRecord, TlsaRecord
 from letterlock.protocols.dns.messages import (
     RDTYPES,
@@ -335,8 +336,7 @@ def _read_extended_error(option: bytes) -> ExtendedError:
     if len(option) < 2:
         raise _BrokenError("an extended error has no code")
     text = option[2 : 2 + MAX_EXTRA_TEXT_OCTETS].decode(errors="replace")
-    printable = "".join(character if character.isprintable() else "?" for character in text)
-    return ExtendedError(int.from_bytes(option[:2]), printable)
+    return ExtendedError(int.from_bytes(option[:2]), make_printable(text))
 
 
 def _escape(label: bytes) -> bytes:

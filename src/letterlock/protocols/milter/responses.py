@@ -10,6 +10,7 @@ from enum import Enum, auto
 
 from msgspec import Struct
 
+from letterlock.base.printable import make_printable
 from letterlock.protocols.milter.packets import Packet, Violation, split_strings
 
 
@@ -194,8 +195,7 @@ def _read_address(octets: bytes) -> str:
 
 def _read_text(octets: bytes) -> str:
     """Give text on one line, all of it printable."""
-    text = octets.decode("utf-8", "replace").replace("\t", " ")
-    return "".join(sign if sign.isprintable() else "?" for sign in text)
+    return make_printable(octets.decode("utf-8", "replace").replace("\t", " "))
 
 
 # How many texts an answer of each kind has, and what they make.

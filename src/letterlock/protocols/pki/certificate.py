@@ -17,6 +17,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
+from letterlock.base.printable import describe_error
 from letterlock.protocols.pki.der import split_elements
 from letterlock.protocols.pki.names import CertificateNames
 
@@ -104,7 +105,7 @@ def read_certificate(der: bytes) -> CertificateFacts | Unreadable:
         x509.InvalidVersion,
         x509.UnsupportedGeneralNameType,
     ) as error:
-        return Unreadable(_one_line(error))
+        return Unreadable(describe_error(error))
 
 
 def read_spki(der: bytes) -> bytes | None:
@@ -306,7 +307,3 @@ def _tbs_elements(der: bytes) -> list[bytes]:
 def _is_positive(integer: bytes) -> bool:
     content = split_elements(integer, limit=1)[0][1]
     return bool(content) and content[0] < 0x80 and any(content)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

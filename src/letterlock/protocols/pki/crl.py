@@ -16,6 +16,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtensionOID
 
+from letterlock.base.printable import describe_error, make_line
+
 MAX_CRL_OCTETS = 32 * 1024 * 1024
 """Those of public authorities are in parts of a few MiB at most; old ones are longer."""
 MAX_URLS = 4
@@ -105,20 +107,14 @@ def read_crl(
     try:
         crl = x509.load_der_x509_crl(der)
         if (fault := _find_fault(crl, url, issuer)) is not None:
-            return CrlUnusable(_make_line(fault))
+            return CrlUnusable(make_line(fault))
         ours = frozenset(serials)
         found = {
             each.serial_number: _read_entry(each) for each in crl if each.serial_number in ours
         }
     except (*_UNREADABLE, OverflowError) as error:
-        return CrlUnusable(f"not a CRL: {_make_line(str(error)) or type(error).__name__}")
+        return CrlUnusable(f"not a CRL: {describe_error(error)}")
     return Revocations(found, crl.next_update_utc)
-
-
-def _make_line(text: str) -> str:
-    """Make one line of a text that may have names from the CRL in it."""
-    line = " ".join(text.split())
-    return "".join(character if character.isprintable() else "?" for character in line)
 
 
 _UNREADABLE = (

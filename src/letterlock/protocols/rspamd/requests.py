@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from letterlock.base.printable import make_printable
+
 MAX_VALUE_CHARACTERS = 1000
 MAX_RECIPIENTS = 1000
 """Of which rspamd is told: its own `max_recipients` is 1024."""
@@ -61,6 +63,5 @@ def _list_headers(facts: CheckFacts) -> Iterator[tuple[str, str]]:
 
 def _make_safe(value: str) -> str:
     """Make a value that can neither end its field nor be refused."""
-    cut = value[:MAX_VALUE_CHARACTERS]
-    printable = "".join(each if each.isprintable() else "?" for each in cut)
+    printable = make_printable(value[:MAX_VALUE_CHARACTERS])
     return printable.strip().encode("utf-8", "replace").decode("latin-1")

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, time
 
 from msgspec import Struct
 
-from letterlock.base.log import make_printable
+from letterlock.base.printable import make_printable
 from letterlock.storage.alerts import AlertKey, AlertText
 
 ACTIVE_DAYS = 14

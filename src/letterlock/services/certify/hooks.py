@@ -15,6 +15,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO
 
+from letterlock.base.printable import make_printable
+
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MAX_SHOWN_CHARACTERS = 300
 
@@ -113,5 +115,4 @@ def _last_line(errors: IO[bytes]) -> str:
     errors.seek(max(0, end - _TAIL_OCTETS))
     lines = errors.read(_TAIL_OCTETS).decode("utf-8", "replace").splitlines()
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    printable = "".join(each if each.isprintable() else "?" for each in last)
-    return printable[:MAX_SHOWN_CHARACTERS]
+    return make_printable(last)[:MAX_SHOWN_CHARACTERS]

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from letterlock.base.log import make_printable
+from letterlock.base.printable import make_printable
 from letterlock.protocols.check.findings import Severity
 from letterlock.protocols.incidents.notices import Fields, format_mail
 from letterlock.services.check.watching import Change, Event

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator
 
-from letterlock.base.log import make_printable
+from letterlock.base.printable import make_printable
 from letterlock.protocols.pki.bundles import read_bundle
 from letterlock.protocols.pki.certificate import Unreadable
 from letterlock.services.incidents.findings import NotAsked, Shown

@@ -18,6 +18,7 @@ from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from letterlock.base.domains import Domain, DomainError, parse_domain
+from letterlock.base.printable import describe_error
 from letterlock.protocols.pki.issuance.subject_keys import MAX_RSA_BITS, SubjectKey
 from letterlock.protocols.pki.names import CertificateNames, IpAddress
 
@@ -72,7 +73,7 @@ def parse_request(der: bytes) -> SigningRequest:
     except RequestError:
         raise
     except _UNREADABLE as error:
-        raise RequestError(f"the request cannot be read: {_one_line(error)}") from error
+        raise RequestError(f"the request cannot be read: {describe_error(error)}") from error
 
 
 def find_request_faults(request: SigningRequest, order: CertificateNames) -> tuple[str, ...]:
@@ -158,7 +159,8 @@ def _name(text: str) -> Domain:
     try:
         domain = parse_domain(base)
     except DomainError as error:
-        raise RequestError(f"the request has a name that is none: {_one_line(error)}") from error
+        reason = f"the request has a name that is none: {describe_error(error)}"
+        raise RequestError(reason) from error
     return Domain(_WILDCARD + domain) if text.startswith(_WILDCARD) else domain
 
 
@@ -192,8 +194,3 @@ def _ip_order(ip: IpAddress) -> tuple[int, int]:
 def _show(texts: list[str]) -> str:
     more = f" and {len(texts) - _MAX_SHOWN} more" if len(texts) > _MAX_SHOWN else ""
     return ", ".join(texts[:_MAX_SHOWN]) + more
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())[:200]
-    return text if text.isprintable() and text else type(error).__name__

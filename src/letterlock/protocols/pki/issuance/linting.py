@@ -21,6 +21,7 @@ from pkilint.cabf.serverauth.serverauth_constants import (  # type: ignore[impor
 from pkilint.common import alternative_name  # type: ignore[import-untyped]
 from pkilint.pkix import certificate  # type: ignore[import-untyped]
 
+from letterlock.base.printable import make_line
 from letterlock.protocols.pki.issuance.lint_records import LintRecord
 from letterlock.protocols.pki.issuance.shapes import find_shape
 
@@ -116,7 +117,7 @@ class Linter:
         try:
             found = self._find(der, kind)
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing is signed
-            return (f"the linter failed: {type(error).__name__}: {_one_line(str(error))}",), ()
+            return (f"the linter failed: {type(error).__name__}: {make_line(str(error))}",), ()
         faults = [line for code, line in found if code not in self._excuses]
         excused = dict.fromkeys(code for code, _ in found if code in self._excuses)
         lines = tuple(f"{code}: {self._excuses[code]}" for code in excused)
@@ -147,10 +148,5 @@ def _describe(
     result: validation.ValidationResult, found: validation.ValidationFindingDescription
 ) -> str:
     where = result.node.path if result.node is not None else "certificate"
-    text = f": {_one_line(found.message)}" if found.message else ""
+    text = f": {make_line(found.message)}" if found.message else ""
     return f"{found.finding.severity.name.lower()} {found.finding.code} at {where}{text}"
-
-
-def _one_line(text: str) -> str:
-    line = " ".join(text.split())[:200]
-    return "".join(character if character.isprintable() else "?" for character in line)
