@@ -35,6 +35,7 @@ MAX_LINKS = 10
 """Aliases followed for one question; resolvers stop near this number too."""
 
 _CNAME = RDTYPES["CNAME"]
+_WEAKER = tuple(Security)
 _BAD_NAME = "a name in it is no domain name"
 
 
@@ -103,7 +104,7 @@ def join_answers(start: Answer, rest: Answer) -> Answer:
 
 def weaker(first: Security, second: Security) -> Security:
     """Give the state of what depends on both."""
-    return max(first, second, key=tuple(Security).index)
+    return max(first, second, key=_WEAKER.index)
 
 
 def fail(name: Domain, rdtype: str, reason: str, extended: ExtendedError | None = None) -> Answer:

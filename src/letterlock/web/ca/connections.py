@@ -75,6 +75,7 @@ class BoundedConnection(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._head_octets = 0
         self._headers = 0
+        self._headers_octets = 0
         self._is_head = True
         self._is_whole = True
         """Whether what came last was a request's end."""
@@ -115,16 +116,18 @@ class BoundedConnection(HttpToolsProtocol):
         self._is_head = True
         self._is_whole = False
         self._headers = 0
+        self._headers_octets = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers += 1
+        self._headers_octets += len(name) + len(value)
         if self._headers <= MAX_HEADERS:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._is_head = False
         self._head_octets = 0
-        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        size = len(self.url) + self._headers_octets
         if self._headers > MAX_HEADERS or size > MAX_HEAD_OCTETS:
             self._refuse()
             raise ValueError("the head is too long")  # ends the parser, and `send_400_response`

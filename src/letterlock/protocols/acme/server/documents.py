@@ -22,7 +22,7 @@ Document = dict[str, object]
 
 def format_account(account: Account, places: Places) -> Document:
     """Make an account's document; what only the request had is not in it (RFC 8555 §7.3)."""
-    found: Document = {"status": account.status.value, "orders": places.orders(account.id)}
+    found: Document = {"status": account.status, "orders": places.orders(account.id)}
     if account.contacts:
         found["contact"] = list(account.contacts)
     if account.agreed_terms is not None:
@@ -57,7 +57,7 @@ def format_orders(
 def format_order(order: Order, places: Places) -> Document:
     """Make an order's document."""
     found: Document = {
-        "status": order.status.value,
+        "status": order.status,
         "expires": format_moment(order.expires),
         "identifiers": [format_identifier(each) for each in order.identifiers],
         "authorizations": [places.authorization(each) for each in order.authorization_ids],
@@ -82,7 +82,7 @@ def format_authorization(authorization: Authorization, places: Places, now: date
     """Make an authorization's document. `wildcard` is there only where it is true."""
     state = find_authorization_status(authorization, now)
     found: Document = {
-        "status": state.value,
+        "status": state,
         "expires": format_moment(authorization.expires),
         "identifier": format_identifier(authorization.identifier),
         "challenges": [
@@ -102,7 +102,7 @@ def format_challenge(
     found: Document = {
         "type": challenge.type,
         "url": places.challenge(authorization.id, challenge.type),
-        "status": challenge.status.value,
+        "status": challenge.status,
         "token": challenge.token,
     }
     if challenge.validated is not None:
