@@ -37,6 +37,8 @@ async def follow_one(lab: DnssecLab, name: str, rdtype: str) -> RecordState:
         ("_25._tcp.mx2.nsec3.example", "TLSA", "nxdomain"),
         ("mx.nsec3.example", "AAAA", "nodata"),
         ("_tcp.mx.nsec3.example", "A", "nodata"),
+        ("opt-out.example", "MX", "records"),
+        ("_25._tcp.mx.opt-out.example", "TLSA", "records"),
         ("_tcp.mx1.secure.example", "A", "nodata"),
         ("_25._tcp.w.wild.secure.example", "TLSA", "records"),
         ("w.wild.secure.example", "AAAA", "nodata"),
@@ -60,6 +62,8 @@ async def test_what_is_signed_down_to_the_name_is_secure(
         ("unsigned.example", "insecure", "unsigned", "dns-operator", "neither a key", ""),
         ("nx.unsigned.example", "insecure", "unsigned", "dns-operator", "neither a key", ""),
         ("to-unsigned.secure.example", "insecure", "unsigned", "dns-operator", "", ""),
+        ("child.opt-out.example", "insecure", "unsigned", "dns-operator", "neither a key", ""),
+        ("nx.opt-out.example", "insecure", "opted-out", "dns-operator", "may be there", ""),
         ("island.example", "insecure", "no-ds", "registrar", "has a key", "publish island.exam"),
         ("unknown.example", "insecure", "algorithm-unsupported", "dns-operator", "200/2", "13"),
         ("bogus.example", "bogus", "signature-wrong", "dns-operator", "MX of bogus", "sign the"),
@@ -86,7 +90,8 @@ async def test_each_breakage_is_named_with_who_can_mend_it(  # noqa: PLR0913, PL
     assert (state.status, state.broken.cause, find_who(state.broken)) == (status, cause, who)
     assert evidence in state.broken.evidence
     assert fix in find_fix(state.broken)
-    assert state.broken.zone == ".".join(name.split(".")[-2:]) or "to-" in name
+    zone = name if name.startswith("child.") else ".".join(name.split(".")[-2:])
+    assert state.broken.zone == zone or "to-" in name
 
 
 async def test_the_ds_record_to_publish_is_that_of_the_key(dnssec_lab: DnssecLab) -> None:

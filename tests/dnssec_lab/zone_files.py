@@ -63,8 +63,8 @@ def _format_ds(child: str, signing: Signing, key: ZoneKey) -> str:
 
 
 def _sign(zone: dns.zone.Zone, signing: Signing, key: ZoneKey, path: Path) -> None:
-    if signing is Signing.NSEC3:
-        _sign_nsec3(zone, key, path)
+    if signing in (Signing.NSEC3, Signing.OPT_OUT):
+        _sign_nsec3(zone, key, path, is_opt_out=signing is Signing.OPT_OUT)
         return
     if signing is not Signing.UNSIGNED:
         now = datetime.now(UTC)  # noqa: TID251 - Unbound's clock is the real one
@@ -86,7 +86,7 @@ def _spoil_signatures(zone: dns.zone.Zone) -> None:
             zone.replace_rdataset(name, dns.rdataset.from_rdata_list(rdataset.ttl, spoilt))
 
 
-def _sign_nsec3(zone: dns.zone.Zone, key: ZoneKey, path: Path) -> None:
+def _sign_nsec3(zone: dns.zone.Zone, key: ZoneKey, path: Path, *, is_opt_out: bool) -> None:
     """Let ldns sign: dnspython has no NSEC3."""
     origin = zone.origin.to_text() if zone.origin else "."
     stem = path.with_name(f"K{origin}+013+{dns.dnssec.key_id(key.dnskey):05d}")
@@ -100,4 +100,7 @@ def _sign_nsec3(zone: dns.zone.Zone, key: ZoneKey, path: Path) -> None:
     zone.to_file(str(unsigned), relativize=False)
     signer = str(program("ldns-signzone", "ldns"))
     arguments = ("-n", "-t", "0", "-o", origin, "-f", str(path), str(unsigned), str(stem))
-    subprocess.run([signer, *arguments], check=True, capture_output=True, env=environment("ldns"))
+    opt_out = ("-p",) if is_opt_out else ()
+    subprocess.run(
+        [signer, *opt_out, *arguments], check=True, capture_output=True, env=environment("ldns")
+    )

@@ -15,6 +15,8 @@ class Signing(StrEnum):
 
     GOOD = "good"
     NSEC3 = "nsec3"
+    OPT_OUT = "opt-out"
+    """With NSEC3 that leaves out zones that are not signed (RFC 5155 §6)."""
     UNSIGNED = "unsigned"
     """Neither signatures nor a DS at the parent."""
     ISLAND = "island"
@@ -93,6 +95,8 @@ _acme-challenge.to-bogus    CNAME _acme-challenge.bogus.example.
 """,
     ),
     "nsec3.example.": LabZone(Signing.NSEC3, f"{_ONE_HOST}mx2 A {ADDRESS}\n"),
+    "opt-out.example.": LabZone(Signing.OPT_OUT, _ONE_HOST),
+    "child.opt-out.example.": LabZone(Signing.UNSIGNED, _ONE_HOST),
     "unsigned.example.": LabZone(
         Signing.UNSIGNED,
         f"{_ONE_HOST}hosted MX 10 mx1.secure.example.\nto-secure CNAME mx1.secure.example.\n"

@@ -122,6 +122,14 @@ def test_how_often_is_tried_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [each.proof for each in link.signatures] == [Proof.NOT_TRIED]
 
 
+def test_keys_that_are_too_long_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    octets = make_answer(ZONE, "MX", "MX 10 mx.example.com.")
+    monkeypatch.setattr(dns_links, "MAX_KEY_OCTETS", len(KEY.key))
+    assert [each.proof for each in read(octets).signatures] == [Proof.GOOD]
+    monkeypatch.setattr(dns_links, "MAX_KEY_OCTETS", len(KEY.key) - 1)
+    assert [each.proof for each in read(octets).signatures] == [Proof.WRONG]
+
+
 def test_what_is_looked_at_is_bounded() -> None:
     query = dns.message.make_query(ZONE, "MX")
     message = dns.message.make_response(query)

@@ -100,6 +100,13 @@ def test_one_good_signature_is_enough() -> None:
         (ds_link(KEY), keys_link(WRONG), BOGUS, Cause.SIGNATURE_WRONG),
         (ds_link(KEY), keys_link(), BOGUS, Cause.KEYS_NOT_SIGNED),
         (ds_link(KEY), keys_link(OTHERS, keys=(KEY, OTHER)), BOGUS, Cause.KEYS_NOT_SIGNED),
+        # Who may sign keys is said by the DS record, and not by the keys.
+        (
+            ds_link(KEY),
+            keys_link(EXPIRED, OTHERS, keys=(KEY, OTHER)),
+            BOGUS,
+            Cause.SIGNATURE_EXPIRED,
+        ),
         (ds_link(KEY), keys_link(keys=()), BOGUS, Cause.KEYS_MISSING),
         (ds_link(KEY), failed("DNSKEY"), UNDECIDED, Cause.NO_ANSWER),
         (NO_DS, keys_link(SIGNATURE), INSECURE, Cause.NO_DS),
@@ -199,6 +206,10 @@ def test_an_unsigned_zone_may_be_left_out() -> None:
         for owner in (first, apex)
     )
     assert find_cut(PARENT, replace(NO_DS, denials=denials), NOW) is Cut.OPEN
+    absent = Link("example.org", "A", Outcome.NXDOMAIN, denials=denials)
+    judged = judge_record(PARENT, absent, NOW)
+    assert judged.broken is not None
+    assert (judged.status, judged.broken.cause) == (INSECURE, Cause.OPTED_OUT)
 
 
 @pytest.mark.parametrize(

@@ -166,6 +166,18 @@ def test_a_wildcard_may_stand_for_what_is_not_there(records: list[Nsec | Nsec3])
     assert not proves_wildcard(make_labels("q.w.example"), 2, [])
 
 
+def test_a_wildcard_says_nothing_of_a_name_that_may_be_there() -> None:
+    """RFC 5155 §8.7"""
+    name = make_labels("q.w.example")
+    hashed = hash_name("q.w.example")
+    assert proves_no_data(name, MX, HASHED)
+    without = [each for each in HASHED if not each.covers(hashed)]
+    assert len(without) == len(HASHED) - 1
+    assert find_types(make_labels("*.w.example"), without) is not None
+    assert find_types(make_labels("w.example"), without) is not None
+    assert not proves_no_data(name, MX, without)
+
+
 def test_unsigned_zones_may_be_left_out() -> None:
     """RFC 5155 §6, §8.6: then nothing proves whether there is one"""
     names = (("example", NS, SOA), ("a.example", A))

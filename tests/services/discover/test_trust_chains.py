@@ -20,6 +20,8 @@ class Dns:
     def __init__(self, records: dict[tuple[str, str], list[str]]) -> None:
         self.asked: list[tuple[str, str]] = []
         self.silent: set[tuple[str, str]] = set()
+        self.is_endless = False
+        """Whether what is not there is denied by hashes that nobody follows."""
         self._records = records
         for zone, key in KEYS.items():
             records[zone, "DNSKEY"] = [str(key.dnskey)]
@@ -37,6 +39,10 @@ class Dns:
                 rrset = dns.rrset.from_text(owner, 60, "IN", kind, *found)
                 message.answer = [rrset, *_sign(rrset, name, kind)]
                 break
+        if self.is_endless and rdtype == "DS" and not message.answer:
+            owner, rdata = f"{'0' * 32}.example.org.", f"1 0 2000 - {'1' * 32} A"
+            rrset = dns.rrset.from_text(owner, 60, "IN", "NSEC3", rdata)
+            message.authority = [rrset, *_sign(rrset, "example.org", "NSEC3")]
         return message.to_wire()
 
 
@@ -125,6 +131,16 @@ async def test_what_is_not_denied_is_a_zone_only_if_it_says_so() -> None:
     assert (below.status, below.zone) == ("bogus", "example.org")
     assert above.broken.what == "DS of a.example.org"
     assert below.broken.what == "A of x.b.example.org"
+
+
+async def test_where_it_is_open_whether_a_zone_begins_it_says_so_itself() -> None:
+    """RFC 5155 §6, RFC 9276 §3.2"""
+    world = Dns({("a.example.org", "SOA"): ["ns. host. 1 2 3 4 5"]})
+    world.is_endless = True
+    chains = await follow(world, ("x.a.example.org", "A"), ("x.b.example.org", "A"))
+    above, below = chains.records
+    assert (above.status, above.zone) == ("insecure", "a.example.org")
+    assert below.zone == "example.org"
 
 
 async def test_aliases_are_followed_and_not_for_ever() -> None:

@@ -14,6 +14,7 @@ from letterlock.protocols.dns.chain_links import Link, Outcome, Proof, Signature
 from letterlock.protocols.dns.denial import (
     Denying,
     TooManyIterationsError,
+    is_opted_out,
     make_labels,
     proves_no_data,
     proves_no_name,
@@ -33,6 +34,8 @@ class Cause(StrEnum):
     ALGORITHM_UNSUPPORTED = "algorithm-unsupported"
     """All its DS records are of algorithms or digests that are not known here."""
     TOO_MANY_ITERATIONS = "too-many-iterations"
+    OPTED_OUT = "opted-out"
+    """It is not told whether an unsigned zone is there: the zone lists none (RFC 5155 §6)."""
     DS_WITHOUT_KEY = "ds-without-key"
     KEYS_MISSING = "keys-missing"
     """A DS record is there, and no key at all."""
@@ -122,10 +125,13 @@ def _find_wildcard_fault(zone: str, link: Link, now: datetime) -> Break | None:
 def _find_denial_fault(zone: str, link: Link, now: datetime) -> Break | None:
     name, denials = make_labels(link.name), believe(link, now)
     try:
-        if link.outcome is Outcome.NXDOMAIN and proves_no_name(name, denials):
-            return None
         # An answer NXDOMAIN whose name is there has still nothing of the type.
-        if proves_no_data(name, RDTYPES[link.rdtype], denials):
+        is_proved = (
+            link.outcome is Outcome.NXDOMAIN and proves_no_name(name, denials)
+        ) or proves_no_data(name, RDTYPES[link.rdtype], denials)
+        if is_proved and is_opted_out(name, denials):
+            return _explain_opted_out(zone, link)
+        if is_proved:
             return None
     except TooManyIterationsError:
         return _too_many(zone, link)
@@ -178,6 +184,12 @@ def _explain_signature(zone: str, what: str, seen: SignatureSeen, now: datetime)
 def explain_no_answer(zone: str, link: Link) -> Break:
     """Say why there is no answer."""
     return Break(Cause.NO_ANSWER, zone, str(link), f"{link}: {link.reason}")
+
+
+def _explain_opted_out(zone: str, link: Link) -> Break:
+    """RFC 5155 §9.2: such a denial is not secure."""
+    text = f"{name_zone(zone)} does not list unsigned zones: one may be there (NSEC3 opt-out)"
+    return Break(Cause.OPTED_OUT, zone, str(link), text)
 
 
 def _too_many(zone: str, link: Link) -> Break:

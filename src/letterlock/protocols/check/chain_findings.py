@@ -25,6 +25,9 @@ class Who(StrEnum):
     """Who runs the resolver that was asked."""
 
 
+_NO_FAULTS = (Cause.UNSIGNED, Cause.OPTED_OUT)
+"""The one is told by who looks at what is published; the other is as it should be."""
+
 WORDS = {
     Who.REGISTRAR: "at the registrar of {zone}",
     Who.DNS_OPERATOR: "by who runs the DNS of {zone}",
@@ -82,7 +85,7 @@ def find_fix(broken: Break) -> str:
     """Say what is to be done, with the records to publish; empty: nothing has to be."""
     lines = "; ".join(_format_ds(broken.zone, each) for each in list_ds(broken.zone, broken.keys))
     match broken.cause:
-        case Cause.UNSIGNED:
+        case Cause.UNSIGNED | Cause.OPTED_OUT:
             return ""
         case Cause.NO_DS:
             return f"publish {lines}"
@@ -101,7 +104,7 @@ def find_chain_faults(
     groups: dict[tuple[Cause, str], list[tuple[DnssecStatus, Break]]] = {}
     judged: list[ZoneState | RecordState] = [*zones, *records]
     for each in judged:
-        if each.broken is not None and each.broken.cause is not Cause.UNSIGNED:
+        if each.broken is not None and each.broken.cause not in _NO_FAULTS:
             group = groups.setdefault((each.broken.cause, each.broken.zone), [])
             if (each.status, each.broken) not in group:
                 group.append((each.status, each.broken))

@@ -154,6 +154,7 @@ _STATUSES = {
     Cause.NO_ANSWER: DnssecStatus.UNDECIDED,
     Cause.ALGORITHM_UNSUPPORTED: DnssecStatus.UNDECIDED,
     Cause.TOO_MANY_ITERATIONS: DnssecStatus.INSECURE,
+    Cause.OPTED_OUT: DnssecStatus.INSECURE,
 }
 
 
