@@ -38,6 +38,7 @@ from letterlock.protocols.dns.answers import (
     Security,
     TlsaRecord,
 )
+from tests.accepting import accepting
 
 ZONES = {
     "example.com": """
@@ -109,13 +110,12 @@ async def responding(
     by_udp: Reply, by_tcp: Reply | None = None
 ) -> AsyncIterator[tuple[Responder, tuple[str, int]]]:
     responder = Responder(by_udp, by_tcp)
-    tcp = await asyncio.start_server(responder.serve_tcp, "127.0.0.1", 0)
-    address = tcp.sockets[0].getsockname()
-    loop = asyncio.get_running_loop()
-    udp, _ = await loop.create_datagram_endpoint(lambda: responder, local_addr=address)
-    yield responder, address
-    udp.close()
-    tcp.close()
+    async with accepting(responder.serve_tcp) as port:
+        address = ("127.0.0.1", port)
+        loop = asyncio.get_running_loop()
+        udp, _ = await loop.create_datagram_endpoint(lambda: responder, local_addr=address)
+        yield responder, address
+        udp.close()
 
 
 def reply(

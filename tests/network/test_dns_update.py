@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from letterlock.network.dns_update import (
 )
 from letterlock.network.zone_records import ZoneRecord
 from letterlock.protocols.dns.tsig_keys import TsigAlgorithm, TsigKey
+from tests.accepting import accepting
 from tests.name_servers import KEY, KEYS, UPDATABLE, NameServers, updatable
 
 ZONE = Domain("example.org")
@@ -193,20 +194,18 @@ async def answering(by_tcp: Answers | None, by_udp: Answers | None) -> AsyncIter
         size = int.from_bytes(await reader.readexactly(2))
         for answer in by_tcp(await reader.readexactly(size)):
             writer.write(len(answer).to_bytes(2) + answer)
-        writer.close()
 
-    tcp = await asyncio.start_server(serve, "127.0.0.1", 0)
-    host, port = tcp.sockets[0].getsockname()
-    udp = None
-    if by_udp is not None:
-        loop = asyncio.get_running_loop()
-        udp, _ = await loop.create_datagram_endpoint(lambda: _Udp(by_udp), local_addr=(host, port))
-    if by_tcp is None:
-        tcp.close()
-    yield NameServers(Path(), port)
-    tcp.close()
-    if udp is not None:
-        udp.close()
+    async with AsyncExitStack() as stack:
+        tcp = await stack.enter_async_context(AsyncExitStack())
+        port = await tcp.enter_async_context(accepting(serve))
+        if by_udp is not None:
+            udp, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+                lambda: _Udp(by_udp), local_addr=("127.0.0.1", port)
+            )
+            stack.callback(udp.close)
+        if by_tcp is None:
+            await tcp.aclose()
+        yield NameServers(Path(), port)
 
 
 def answer(
@@ -332,17 +331,12 @@ async def test_what_is_no_answer(by_tcp: Answers, reason: str) -> None:
 
 
 async def test_a_server_that_says_nothing() -> None:
-    silent = asyncio.Event()
+    async def serve(*_: object) -> None:
+        await asyncio.Event().wait()
 
-    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await silent.wait()
-        writer.close()
-
-    tcp = await asyncio.start_server(serve, "127.0.0.1", 0)
-    server = NameServers(Path(), tcp.sockets[0].getsockname()[1])
-    failed = await update(server, Add(RECORD), seconds=0.1)
-    silent.set()
-    tcp.close()
+    async with accepting(serve) as port:
+        server = NameServers(Path(), port)
+        failed = await update(server, Add(RECORD), seconds=0.1)
     assert failed == UpdateFailed(f"127.0.0.1:{server.port}: no answer within 0.1 seconds")
 
 

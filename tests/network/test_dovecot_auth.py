@@ -1,7 +1,7 @@
 """Asking Dovecot's login service, and what it may do instead of answering."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -10,24 +10,16 @@ import pytest
 from letterlock.network import dovecot_auth
 from letterlock.network.dovecot_auth import DovecotAuth
 from letterlock.protocols.sasl.dovecot import Accepted, Answer, Denied, NotAnswered
+from tests.accepting import Serve, accepting
 
 GREETING = b"VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nSPID\t1\nCUID\t1\nCOOKIE\tab\nDONE\n"
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
 async def service(folder: Path, serve: Serve) -> AsyncIterator[DovecotAuth]:
     """Be a login service."""
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await serve(reader, writer)
-        finally:
-            writer.close()
-
     path = folder / "auth"
-    server = await asyncio.start_unix_server(accept, path)
-    async with server:
+    async with accepting(serve, path=path):
         yield DovecotAuth(path)
 
 

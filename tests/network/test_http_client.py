@@ -15,6 +15,7 @@ from letterlock.network.http_exchange import (
     HttpRequest,
     HttpResponse,
 )
+from tests.accepting import accepting
 from tests.fakes import FixtureResolver
 
 HOST = "crl.example"
@@ -41,9 +42,8 @@ async def serving(answer: bytes, seen: list[bytes]) -> AsyncIterator[int]:
         await writer.wait_closed()
         ended.set()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
+    async with accepting(serve) as port:
+        yield port
         if seen:
             await ended.wait()
 

@@ -10,6 +10,7 @@ import pytest
 from letterlock.base.config.filters import RspamdPlace
 from letterlock.network.http_exchange import BodyStream, HttpFailed, HttpFault, HttpResponse
 from letterlock.network.rspamd_client import RspamdClient
+from tests.accepting import accepting
 
 PIECES = (b"Subject: a\r\n\r\n", b"b" * 100_000, b"\r\n")
 MESSAGE = b"".join(PIECES)
@@ -47,14 +48,11 @@ async def serving(
             writer.close()
             ended.set()
 
-    if path is None:
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        place = RspamdPlace(host="127.0.0.1", port=server.sockets[0].getsockname()[1])
-    else:
-        server = await asyncio.start_unix_server(serve, path)
-        place = RspamdPlace(path=str(path))
-    async with server:
-        yield place
+    async with accepting(serve, path=path) as port:
+        if path is None:
+            yield RspamdPlace(host="127.0.0.1", port=port)
+        else:
+            yield RspamdPlace(path=str(path))
         await ended.wait()
 
 

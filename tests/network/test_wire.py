@@ -14,6 +14,7 @@ from letterlock.network.client_contexts import ClientContexts, ClientSettings
 from letterlock.network.tls import TlsDriver
 from letterlock.network.wire import MAX_BUFFERED_OCTETS, Lost, Wire, connect
 from letterlock.protocols.tls.handshake import FailureCause, Handshake, HandshakeFailed
+from tests.accepting import accepting
 from tests.network.certificates import issue, make_chooser
 
 LONG = 20.0
@@ -23,31 +24,8 @@ Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Non
 @asynccontextmanager
 async def server(behave: Behaviour) -> AsyncIterator[tuple[str, int]]:
     """Run a server that does something with one connection, and then closes it."""
-    running: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        running.add(task)
-        try:
-            await behave(reader, writer)
-        except (asyncio.CancelledError, ConnectionError):
-            writer.transport.abort()
-        finally:
-            running.discard(task)
-            writer.close()
-
-    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield listening.sockets[0].getsockname()[:2]
-    finally:
-        listening.close()
-        await turn(20)
-        for task in (waiting := tuple(running)):
-            task.cancel()
-        if waiting:
-            await asyncio.wait(waiting)
-        await turn(20)
+    async with accepting(behave) as port:
+        yield "127.0.0.1", port
 
 
 async def turn(times: int) -> None:

@@ -15,6 +15,7 @@ from letterlock.protocols.pki.throwaway_ca import Issued
 from letterlock.protocols.tls.client_hello import KeyType
 from letterlock.services.certify.served import OwnServers
 from letterlock.storage.certificates import CertificateId
+from tests.accepting import accepting
 from tests.listening import listening
 from tests.network.certificates import authority, issue, make_chooser, write_pair
 from tests.services.receive.test_receiving import receiving
@@ -137,12 +138,9 @@ async def test_what_else_answers_is_told(said: list[bytes], reason: str) -> None
             await reader.read(1000)
         while await reader.read(1000):
             pass
-        writer.close()
         ended.set()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
+    async with accepting(serve) as port:
         looking = replace(servers(port), look_seconds=20.0 if said else 0.2)
         fault = await looking.find_difference(ECDSA, {KeyType.ECDSA: b""})
         await asyncio.wait_for(ended.wait(), 30)

@@ -14,6 +14,7 @@ from letterlock.services.certify.solvers import Proof
 from letterlock.services.certify.solving.alpn import AlpnChallenges, AlpnSolver
 from letterlock.services.certify.solving.stored import LIFETIME, OwnListeners
 from letterlock.storage.queue import StoreUnavailable
+from tests.accepting import accepting
 from tests.fakes import FakeChallengeStore, FakeClock
 from tests.listening import listening
 from tests.network.certificates import issue, make_chooser
@@ -127,13 +128,8 @@ async def test_a_server_that_knows_no_acme_is_told(
 async def test_a_server_without_tls_is_told(store: FakeChallengeStore, clock: FakeClock) -> None:
     async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 mx.example.org ESMTP\r\n")
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    try:
+    async with accepting(serve) as port:
         told = await make_solver(store, clock, port).present(proof("mx1.example.org"))
-    finally:
-        server.close()
     assert told is not None
     assert told.startswith(f"our own listener does not show the proof: 127.0.0.1:{port}: ")

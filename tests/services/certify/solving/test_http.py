@@ -15,6 +15,7 @@ from letterlock.services.certify.solvers import Proof
 from letterlock.services.certify.solving.http import HttpChallenges, HttpSolver
 from letterlock.services.certify.solving.stored import LIFETIME, OwnListeners
 from letterlock.storage.queue import StoreUnavailable
+from tests.accepting import accepting
 from tests.fakes import FakeChallengeStore, FakeClock
 from tests.listening import listening
 
@@ -139,15 +140,10 @@ async def test_another_server_on_the_port_is_told_before_the_authority_is_asked(
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(response)
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    own = OwnListeners([ListenAddress("127.0.0.1", port)])
-    try:
+    async with accepting(serve) as port:
+        own = OwnListeners([ListenAddress("127.0.0.1", port)])
         told = await HttpSolver(FakeChallengeStore(), FakeClock(), own).present(PROOF)
-    finally:
-        server.close()
     assert told is not None
     assert told.startswith(f"our own listener does not show the proof: 127.0.0.1:{port}: ")
     assert reason in told
