@@ -103,14 +103,14 @@ _BAD = frozenset({"critical", "warning"})
     type=click.IntRange(min=1, max=12),
     default=3,
     metavar="N",
-    help="Make at most N connections to one address. Default: 3.",
+    help="Make at most N connections to one port of an address. Default: 3.",
 )
 @click.option(
     "--pace",
     type=click.FloatRange(min=0, max=60),
     default=1.0,
     metavar="SECONDS",
-    help="Wait so long between two connections to one address. Default: 1.",
+    help="Wait so long between two connections to one port of an address. Default: 1.",
 )
 @click.option(
     "--timeout",

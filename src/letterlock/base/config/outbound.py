@@ -266,8 +266,8 @@ class DnsSection:
     """How often to ask before giving up."""
 
     trust_anchor: Path | None = None
-    """The root's key, for libunbound, as DS or DNSKEY records. Unset: the one of the system
-    (Debian's dns-root-data)."""
+    """The root's key, for libunbound and `check --dnssec`, as DS or DNSKEY records. Unset: the one
+    of the system (Debian's dns-root-data), and for `check --dnssec` those of 2017 and 2024."""
 
     signed_name: Domain = SIGNED_NAME
     """A signed domain: at the start its NS records are asked for, to see whether answers are

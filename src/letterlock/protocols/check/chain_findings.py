@@ -13,7 +13,7 @@ from letterlock.protocols.check.findings import Finding, Severity
 from letterlock.protocols.check.name_status import DnssecStatus
 from letterlock.protocols.check.trust_chain import RecordState, ZoneState
 from letterlock.protocols.dns.answers import Answer, Security
-from letterlock.protocols.dns.dnssec_records import DsRecord, list_ds
+from letterlock.protocols.dns.dnssec_records import ROOT, DsRecord, list_ds
 
 
 class Who(StrEnum):
@@ -40,7 +40,6 @@ _WHO = {
     Cause.NO_DS: Who.REGISTRAR,
     Cause.DS_WITHOUT_KEY: Who.REGISTRAR,
     Cause.KEYS_MISSING: Who.REGISTRAR,
-    Cause.ROOT_NOT_PROVED: Who.RESOLVER,
 }
 _RFCS = {
     Cause.NO_DS: "RFC 4035 §5.2",
@@ -70,14 +69,16 @@ _FIXES = {
     "the keys that it has",
     Cause.DENIAL_MISSING: "sign the zone anew with its NSEC or NSEC3 records, and let all its name "
     "servers have them",
-    Cause.NO_ANSWER: "let the zone's name servers answer such questions",
+    Cause.NO_ANSWER: "see that the name servers of the zone answer, and can be reached",
     Cause.ROOT_NOT_PROVED: "ask a resolver that passes on what DNSSEC needs, and has the root of "
     "the Internet; or name the root's key in dns.trust_anchor",
 }
 
 
 def find_who(broken: Break) -> Who:
-    """Say who can mend it."""
+    """Say who can mend it; what the root seems to lack, the resolver does not give."""
+    if broken.zone == ROOT:
+        return Who.RESOLVER
     return _WHO.get(broken.cause, Who.DNS_OPERATOR)
 
 
@@ -154,7 +155,8 @@ _SEVERITIES = {
     DnssecStatus.SECURE: Severity.INFO,
     DnssecStatus.INSECURE: Severity.NOTICE,
     DnssecStatus.BOGUS: Severity.CRITICAL,
-    DnssecStatus.UNDECIDED: Severity.WARNING,
+    # Who is asked the next time may answer; what mail meets meanwhile, the verdicts say.
+    DnssecStatus.UNDECIDED: Severity.NOTICE,
 }
 
 
