@@ -112,6 +112,8 @@ class NodeDatabase:
             connection.set_busy_timeout(BUSY_MILLISECONDS)
             connection.pragma("journal_mode", "wal")
             connection.pragma("synchronous", "full")
+            # What many rows in one statement need for its undoing would be in a file.
+            connection.pragma("temp_store", "memory")
             self._connection = connection
         return self._connection
 

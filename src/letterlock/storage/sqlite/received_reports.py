@@ -31,18 +31,19 @@ from letterlock.storage.received_reports import (
     unpack_octets,
 )
 from letterlock.storage.records import to_micros
-from letterlock.storage.sqlite.connection import Value, fetch_rows
+from letterlock.storage.sqlite.connection import Value, fetch_rows, fetch_value
 from letterlock.storage.sqlite.node import NodeDatabase
 from letterlock.storage.sqlite.transaction import execute_rows
 
+# None of them gives a row for each: whoever fetches one lets go of the interpreter's lock, and must
+# win it back from the event loop.
 _ADD = f"""
-    INSERT INTO received_reports ({", ".join(REPORT_COLUMNS)}) VALUES {{rows}}
-    ON CONFLICT (fingerprint) DO UPDATE SET copies = copies + 1
-    RETURNING fingerprint, id, copies
+    INSERT INTO received_reports (id, {", ".join(REPORT_COLUMNS)}) VALUES {{rows}}
 """  # noqa: S608 - constants
 _ADD_RESULTS = f"""
     INSERT INTO received_results ({", ".join(RESULT_COLUMNS)}) VALUES {{rows}}
 """  # noqa: S608 - constants
+_LAST = "SELECT max(id) FROM received_reports"
 _FIND = "SELECT fingerprint FROM received_reports WHERE fingerprint IN (VALUES {rows})"
 _COUNT_COPY = "UPDATE received_reports SET copies = copies + 1 WHERE fingerprint = ?"
 _REPLACE = "DELETE FROM received_reports WHERE fingerprint IN (VALUES {rows}) RETURNING id"
@@ -81,6 +82,9 @@ _DOMAINS = """
 _FORGET_RESULTS = "DELETE FROM received_results WHERE report IN (SELECT id {})"
 _FORGET = "FROM received_reports WHERE day < ? OR (standing <> 'counted' AND received < ?)"
 
+PREPARED_AT_ONCE_OCTETS = 256 * 1024
+"""Reports that are no longer together are packed in a few milliseconds."""
+
 
 class SqliteReceived:
     """Fulfils `storage.received_reports.ReceivedStore`."""
@@ -95,8 +99,10 @@ class SqliteReceived:
         await self._database.close()
 
     async def keep(self, reports: Sequence[ReceivedReport]) -> list[bool]:
-        # Hashing and packing are no work for a transaction, nor for the event loop.
-        new = await asyncio.to_thread(_prepare, reports)
+        # Hashing and packing are no work for a transaction, nor, where it is much, for the event
+        # loop. Little takes less long than it takes to have a thread do it.
+        is_much = sum([len(each.octets) for each in reports]) > PREPARED_AT_ONCE_OCTETS
+        new = await asyncio.to_thread(_prepare, reports) if is_much else _prepare(reports)
 
         def keep(connection: apsw.Connection) -> list[bool]:
             # Of what was posted and what was not, one may be the other: in the order they came.
@@ -165,7 +171,7 @@ def _prepare(reports: Sequence[ReceivedReport]) -> list[_New]:
 def _keep_posted(connection: apsw.Connection, run: Sequence[_New]) -> list[bool]:
     """Keep what was posted and is not there proved; few statements, however many they are."""
     proved = [(each.proved,) for each in run]
-    found = {fingerprint for (fingerprint,) in execute_rows(connection, _FIND, proved)}
+    found = _find(connection, proved)
     if not found:
         return _add(connection, run)
     connection.executemany(_COUNT_COPY, [key for key in proved if key[0] in found])
@@ -183,17 +189,29 @@ def _keep_proved(connection: apsw.Connection, run: Sequence[_New]) -> list[bool]
 
 
 def _add(connection: apsw.Connection, run: Sequence[_New]) -> list[bool]:
-    added = execute_rows(connection, _ADD, [each.row for each in run])
-    # What comes twice within the run is returned twice, the second time as a copy.
-    numbers = {fingerprint: number for fingerprint, number, copies in added if not copies}
-    are_new, results = [], list[Row]()
+    """Keep reports; of those that are there, or twice in the run, copies are counted."""
+    there = _find(connection, [(each.row[0],) for each in run])
+    number = fetch_value(connection, _LAST) or 0
+    are_new, rows, results, copies = [], list[Row](), list[Row](), list[Row]()
     for each in run:
-        number = numbers.pop(each.row[0], None)
-        are_new.append(number is not None)
-        if number is not None:
-            results += make_result_rows(number, each.report)
+        fingerprint = each.row[0]
+        are_new.append(fingerprint not in there)
+        if fingerprint in there:
+            copies.append((fingerprint,))
+            continue
+        there.add(fingerprint)
+        number += 1
+        rows.append((number, *each.row))
+        results += make_result_rows(number, each.report)
+    execute_rows(connection, _ADD, rows)
     execute_rows(connection, _ADD_RESULTS, results)
+    connection.executemany(_COUNT_COPY, copies)
     return are_new
+
+
+def _find(connection: apsw.Connection, keys: Sequence[Row]) -> set[Value]:
+    """Give which fingerprints are there."""
+    return {fingerprint for (fingerprint,) in execute_rows(connection, _FIND, keys)}
 
 
 def _list_replaced(new: _New) -> list[bytes]:
