@@ -21,6 +21,9 @@ _MAX_DIGITS = 30
 _BRACKETS = b"[]{}"
 _STEPS: Final = tuple({"[": 1, "{": 1, "]": -1, "}": -1}.get(chr(octet), 0) for octet in range(256))
 _OTHER_OCTETS: Final = bytes(octet for octet in range(256) if octet not in _BRACKETS)
+_NO_MEMBERS: Final = bytes(octet for octet in range(256) if octet not in b",{[")
+_NO_QUOTES: Final = bytes(octet for octet in range(256) if octet != ord('"'))
+_MAX_QUOTES: Final = 4 * MAX_JSON_MEMBERS + 4
 _BLANKS = " \t\r\n\0"
 
 
@@ -51,9 +54,10 @@ def check_size(octets: bytes) -> None:
         raise ReportError(Fault.TOO_LARGE, f"more than {MAX_REPORT_OCTETS >> 20} MiB of JSON")
     if len(octets) <= MAX_JSON_MEMBERS:
         return
-    members = octets.count(b",") + octets.count(b"{") + octets.count(b"[")
+    # What is left is counted in half the time that count takes for octets that come so often.
+    members = len(octets.translate(None, _NO_MEMBERS))
     # Between two strings there is a colon or a comma.
-    if members > MAX_JSON_MEMBERS or octets.count(b'"') > 4 * MAX_JSON_MEMBERS + 4:
+    if members > MAX_JSON_MEMBERS or len(octets.translate(None, _NO_QUOTES)) > _MAX_QUOTES:
         raise ReportError(Fault.TOO_LARGE, f"more than {MAX_JSON_MEMBERS} members in the JSON")
 
 
