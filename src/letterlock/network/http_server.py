@@ -10,12 +10,15 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from email.utils import format_datetime
+from functools import lru_cache
 from http import HTTPStatus
 from itertools import count
 from socket import socket
 
 import h11
+from msgspec import Struct
 
 from letterlock.base.clock import Clock
 from letterlock.network.acceptor import USUAL_LIMITS, Acceptor, AcceptorLimits, left_until
@@ -41,8 +44,7 @@ _ABSOLUTE_FORM = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class HttpAsked:
+class HttpAsked(Struct, frozen=True):
     """What a client asks for.
 
     `host` is in lower case, without a port and without an address's brackets; empty where an
@@ -150,14 +152,15 @@ class _Conversation:
             return HttpAnswer(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
         if request.method not in _METHODS:
             return HttpAnswer(HTTPStatus.METHOD_NOT_ALLOWED)
-        asked = find_asked(request.target, _find_header(request, b"host"))
+        target, host = request.target, _find_header(request, b"host")
+        asked = find_asked(target.decode("latin-1"), host.decode("latin-1"))
         return HttpAnswer(HTTPStatus.BAD_REQUEST) if asked is None else await self._find(asked)
 
     def _format(self, request: h11.Request | None, answer: HttpAnswer, *, is_last: bool) -> bytes:
         status = answer.status
         body = answer.body or f"{status.value} {status.phrase}\r\n".encode("ascii")
         headers = [
-            ("Date", format_datetime(self._clock.now(), usegmt=True)),
+            ("Date", format_date(self._clock.now())),
             ("Content-Type", answer.media_type),
             ("Content-Length", str(len(body))),
             ("X-Content-Type-Options", "nosniff"),
@@ -192,12 +195,22 @@ async def part(wire: Wire, end: float) -> None:
         left -= len(octets)
 
 
-def find_asked(target: bytes, host: bytes) -> HttpAsked | None:
+def format_date(now: datetime) -> str:
+    """Give the value of Date (RFC 9110 §5.6.7)."""
+    return _format_second(now.replace(microsecond=0))
+
+
+@lru_cache(maxsize=8)  # of many answers in one second
+def _format_second(second: datetime) -> str:
+    return format_datetime(second, usegmt=True)
+
+
+def find_asked(target: str, host: str) -> HttpAsked | None:
     """Read a request's target and Host field; None for what has no form that we answer.
 
     RFC 9112 §3.2.1 and §3.2.2: in the absolute form the target's own host counts.
     """
-    authority, path = host.decode("latin-1"), target.decode("latin-1")
+    authority, path = host, target
     if not path.startswith("/"):
         absolute = _ABSOLUTE_FORM.fullmatch(path)
         if absolute is None:

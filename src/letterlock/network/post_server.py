@@ -8,14 +8,18 @@ a request is said again in an answer. Connections, their number and TLS are `net
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from email.utils import format_datetime
 from http import HTTPStatus
 from typing import Protocol
 
 from letterlock.base.clock import Clock
 from letterlock.base.printable import make_printable
-from letterlock.network.acceptor import left_until
-from letterlock.network.http_server import IDLE_SECONDS, HttpAsked, find_asked, part
+from letterlock.network.http_server import (
+    IDLE_SECONDS,
+    HttpAsked,
+    find_asked,
+    format_date,
+    part,
+)
 from letterlock.network.wire import Lost, Wire
 from letterlock.protocols.http.posts import START, Event, PostFault, PostHead, PostReader
 
@@ -70,6 +74,8 @@ class Room:
 
     def change(self, before: int, after: int) -> bool:
         """Hold `after` octets instead of `before`; False: there is no room for them."""
+        if before <= HELD_FREELY_OCTETS >= after:
+            return True
         more = max(0, after - HELD_FREELY_OCTETS) - max(0, before - HELD_FREELY_OCTETS)
         if more > self._left:
             return False
@@ -110,13 +116,15 @@ class _Conversation:
         self._end = end
         self._reader = PostReader(MAX_BODY_OCTETS)
         self._reader.receive(received)
+        self._loop = asyncio.get_running_loop()
         self._held = 0
         self._client = wire.find_peer_ip() or ""
 
     def free_room(self) -> None:
         """Hold nothing any more."""
-        self._posts.room.change(self._held, 0)
-        self._held = 0
+        if self._held:
+            self._posts.room.change(self._held, 0)
+            self._held = 0
 
     async def run(self) -> None:
         end = self._end
@@ -137,12 +145,12 @@ class _Conversation:
                 return
             if is_last:
                 break
-            end = _find_end(IDLE_SECONDS)
-        await part(self._wire, _find_end(ANSWER_SECONDS))
+            end = self._loop.time() + IDLE_SECONDS
+        await part(self._wire, self._loop.time() + ANSWER_SECONDS)
 
     async def _take(self, head: PostHead) -> tuple[PostAnswer, bool] | None:
         """Give the answer to a request, and if another may come; None: the client went away."""
-        asked = find_asked(head.target.encode("ascii"), head.host.encode("latin-1"))
+        asked = find_asked(head.target, head.host)
         if asked is None:
             return _BAD_TARGET, False
         begun = self._posts.taker.begin(asked, head, self._client)
@@ -150,7 +158,7 @@ class _Conversation:
             return begun, False
         if head.has_expectation and await self._wire.write(_CONTINUE, ANSWER_SECONDS):
             return None
-        body = await self._wait(_find_end(BODY_SECONDS))
+        body = await self._wait(self._loop.time() + BODY_SECONDS)
         if isinstance(body, bytes):
             answer = await begun(body)
             self.free_room()
@@ -161,7 +169,7 @@ class _Conversation:
     async def _wait(self, end: float) -> Event | PostAnswer | Lost:
         """Give what is read next; an answer where there is no room for it."""
         while (event := self._reader.next_event()) is None:
-            octets = await self._wire.read(left_until(end))
+            octets = await self._wire.read(max(0.0, end - self._loop.time()))
             if isinstance(octets, Lost):
                 return octets
             self._reader.receive(octets)
@@ -173,21 +181,18 @@ class _Conversation:
 
     def _format(self, answer: PostAnswer, *, is_last: bool) -> bytes:
         status = answer.status
-        body = (
-            make_printable(answer.text[:MAX_TEXT_CHARACTERS]).encode("ascii", "replace") + b"\r\n"
-        )
-        lines = [
-            f"HTTP/1.1 {status.value} {status.phrase}",
-            f"Date: {format_datetime(self._posts.clock.now(), usegmt=True)}",
-            "Content-Type: text/plain",
-            f"Content-Length: {len(body)}",
-            "X-Content-Type-Options: nosniff",
-        ]
-        if answer.retry_after is not None:
-            lines.append(f"Retry-After: {answer.retry_after}")
-        if is_last:
-            lines.append("Connection: close")
-        return "\r\n".join([*lines, "", ""]).encode("ascii") + body
+        # Each character is one octet: what is not in ASCII becomes a question mark.
+        text = make_printable(answer.text[:MAX_TEXT_CHARACTERS])
+        retry = "" if answer.retry_after is None else f"Retry-After: {answer.retry_after}\r\n"
+        close = "Connection: close\r\n" if is_last else ""
+        return (
+            f"HTTP/1.1 {status:d} {status.phrase}\r\n"
+            f"Date: {format_date(self._posts.clock.now())}\r\n"
+            "Content-Type: text/plain\r\n"
+            f"Content-Length: {len(text) + 2}\r\n"
+            "X-Content-Type-Options: nosniff\r\n"
+            f"{retry}{close}\r\n{text}\r\n"
+        ).encode("ascii", "replace")
 
 
 def _explain(event: Event | PostAnswer | Lost, *, is_begun: bool = True) -> PostAnswer | None:
@@ -201,7 +206,3 @@ def _explain(event: Event | PostAnswer | Lost, *, is_begun: bool = True) -> Post
             return _TOO_SLOW
         case _:
             return None
-
-
-def _find_end(seconds: float) -> float:
-    return asyncio.get_running_loop().time() + seconds

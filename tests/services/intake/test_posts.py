@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from letterlock.base.domains import Domain
@@ -67,7 +68,8 @@ class Desk:
     async def post(
         self, body: bytes, client: str = CLIENT, path: str = PATH, **changes: Any
     ) -> PostAnswer:
-        asked, head = HttpAsked("mx.example", path), replace(HEAD, target=path, **changes)
+        asked = HttpAsked("mx.example", path)
+        head = msgspec.structs.replace(HEAD, target=path, **changes)
         begun = self.intake.begin(asked, head, client)
         return begun if isinstance(begun, PostAnswer) else await begun(body)
 

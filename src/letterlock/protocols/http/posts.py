@@ -6,7 +6,8 @@ a length beside chunks. Left out: every other method, and trailer fields, which 
 """
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 MAX_HEAD_OCTETS = 16 * 1024
 MAX_CHUNK_LINE_OCTETS = 1024
@@ -17,17 +18,16 @@ MAX_TRAILER_OCTETS = 8 * 1024
 START = b"POST "
 
 # RFC 9112 §3, RFC 9110 §5.5, §5.6.2.
-_REQUEST_LINE = re.compile(rb"POST ([!-~]+) HTTP/1\.([01])")
-_FIELD_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE_OCTETS = bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)])
-_LENGTH = re.compile(rb"[0-9]{1,12}")
+_REQUEST_LINE = re.compile(r"POST ([!-~]+) HTTP/1\.([01])(?=\r\n|\Z)")
+_FIELDS = re.compile(r"(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*)*")
+_BLANKS = " \t"
+_LENGTH = re.compile(r"[0-9]{1,12}")
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[ -~\t]*)?[ \t]*")
-_ONCE = frozenset((b"host", b"content-length", b"transfer-encoding", b"content-type"))
+_ONCE = frozenset(("host", "content-length", "transfer-encoding", "content-type"))
 _END_OF_HEAD = b"\r\n\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class PostHead:
+class PostHead(Struct, frozen=True):
     """What a request says before its body. Texts are Latin-1; "" is what does not stand there.
 
     `length` is None for a body in chunks. `has_expectation`: the client waits for 100 (Continue).
@@ -42,8 +42,7 @@ class PostHead:
     is_last: bool
 
 
-@dataclass(frozen=True, slots=True)
-class PostFault:
+class PostFault(Struct, frozen=True):
     """What can't be read, and with which status that is answered; nothing can be read after it."""
 
     status: int
@@ -185,66 +184,65 @@ class PostReader:
 
 def parse_head(octets: bytes) -> PostHead | PostFault:
     """Read a request's line and fields, without the empty line behind them."""
-    lines = octets.split(b"\r\n")
-    request = _REQUEST_LINE.fullmatch(lines[0])
+    head = octets.decode("latin-1")
+    request = _REQUEST_LINE.match(head)
     if request is None:
         return _BAD_LINE
-    fields = _parse_fields(lines[1:])
+    fields = _parse_fields(head, request.end())
     if fields is None:
         return _BAD_FIELD
-    is_old = request[2] == b"0"
-    if b"host" not in fields and not is_old:
+    target, version = request.groups()
+    host, is_old = fields.get("host"), version == "0"
+    if host is None and not is_old:
         return _NO_HOST
     length = _find_length(fields, is_old=is_old)
     if isinstance(length, PostFault):
         return length
-    expectation = fields.get(b"expect", b"").lower()
-    if expectation not in {b"", b"100-continue"}:
+    expectation = fields.get("expect", "").lower()
+    if expectation not in {"", "100-continue"}:
         return _BAD_EXPECTATION
-    options = fields.get(b"connection", b"").lower().split(b",")
     return PostHead(
-        target=request[1].decode("ascii"),
-        host=fields.get(b"host", b"").decode("latin-1"),
-        media_type=_find_media_type(fields),
-        content_encoding=fields.get(b"content-encoding", b"").decode("latin-1").lower(),
+        target=target,
+        host=host or "",
+        media_type=fields.get("content-type", "").partition(";")[0].strip(_BLANKS).lower(),
+        content_encoding=fields.get("content-encoding", "").lower(),
         length=length,
         has_expectation=bool(expectation) and not is_old,
-        is_last=is_old or b"close" in (each.strip() for each in options),
+        is_last=is_old or _says_close(fields.get("connection", "")),
     )
 
 
-def _parse_fields(lines: list[bytes]) -> dict[bytes, bytes] | None:
-    """Read fields, their names in lower case; None where one is malformed.
+def _parse_fields(head: str, start: int) -> dict[str, str] | None:
+    """Read fields from some place on, their names in lower case; None where one is malformed.
 
     Of several lines of one name their values are joined (RFC 9110 §5.3), save those of which there
     is one.
     """
-    fields: dict[bytes, bytes] = {}
-    for line in lines:
-        name, colon, value = line.partition(b":")
-        if not colon or not _FIELD_NAME.fullmatch(name) or value.translate(None, _VALUE_OCTETS):
-            return None
-        name, value = name.lower(), value.strip(b" \t")
+    if _FIELDS.fullmatch(head, start) is None:
+        return None
+    fields: dict[str, str] = {}
+    for line in head[start + 2 :].split("\r\n") if start < len(head) else ():
+        name, _, value = line.partition(":")
+        name, value = name.lower(), value.strip(_BLANKS)
         if name in fields:
             if name in _ONCE:
                 return None
-            value = fields[name] + b", " + value
+            value = f"{fields[name]}, {value}"
         fields[name] = value
     return fields
 
 
-def _find_length(fields: dict[bytes, bytes], *, is_old: bool) -> int | PostFault | None:
+def _find_length(fields: dict[str, str], *, is_old: bool) -> int | PostFault | None:
     """Give a body's length; None: it is in chunks. RFC 9112 §6.1, §6.3."""
-    length, coding = fields.get(b"content-length"), fields.get(b"transfer-encoding")
+    length, coding = fields.get("content-length"), fields.get("transfer-encoding")
     if coding is not None:
         if length is not None or is_old:
             return _BAD_LENGTH
-        return None if coding.lower() == b"chunked" else _BAD_CODING
+        return None if coding.lower() == "chunked" else _BAD_CODING
     if length is None:
         return _NO_LENGTH
     return int(length) if _LENGTH.fullmatch(length) else _BAD_LENGTH
 
 
-def _find_media_type(fields: dict[bytes, bytes]) -> str:
-    kind = fields.get(b"content-type", b"").partition(b";")[0]
-    return kind.strip().lower().decode("latin-1")
+def _says_close(connection: str) -> bool:
+    return "close" in {each.strip(_BLANKS) for each in connection.lower().split(",")}

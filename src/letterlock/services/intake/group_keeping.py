@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 from letterlock.base.clock import Clock
 from letterlock.base.errors import LocalError
@@ -19,8 +20,7 @@ FORGET_SECONDS = 3600.0
 """Between two times that what is old is removed."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(Struct, frozen=True):
     reports: Sequence[ReceivedReport]
     octets: int
     are_new: asyncio.Future[list[bool]]
@@ -38,25 +38,26 @@ class GroupKeeper:
         self._waiting: list[_Waiting] = []
         self._octets = 0
         self._arrived = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._forgotten = -FORGET_SECONDS
 
     async def keep(self, reports: Sequence[ReceivedReport]) -> list[bool]:
         """Give for each if it is new, once it is committed. Raises StoreUnavailable."""
-        octets = sum(len(each.octets) for each in reports)
-        self._octets += octets
-        try:
-            return await self._wait(reports, octets)
-        finally:
-            self._octets -= octets
-
-    async def _wait(self, reports: Sequence[ReceivedReport], octets: int) -> list[bool]:
-        is_much = self._octets > octets and self._octets > MAX_WAITING_OCTETS
+        octets = sum([len(each.octets) for each in reports])
+        is_much = self._octets > 0 and self._octets + octets > MAX_WAITING_OCTETS
         if is_much or len(self._waiting) >= MAX_WAITING:
             raise StoreUnavailable("too many reports wait to be kept")
-        future: asyncio.Future[list[bool]] = asyncio.get_running_loop().create_future()
+        self._octets += octets
+        if self._loop is None:
+            # Asked for once: up to Python 3.11 each look costs a system call.
+            self._loop = asyncio.get_running_loop()
+        future: asyncio.Future[list[bool]] = self._loop.create_future()
         self._waiting.append(_Waiting(reports, octets, future))
         self._arrived.set()
-        return await future
+        try:
+            return await future
+        finally:
+            self._octets -= octets
 
     async def run(self) -> None:
         """Keep what comes, until cancelled."""

@@ -36,6 +36,10 @@ class HourlyLimit:
         """Take some; more than there are left have to be waited for."""
         self._fill(key).left -= count
 
+    def take_found(self, key: str) -> None:
+        """Take one that `find_wait` has just found."""
+        self._buckets[key].left -= 1
+
     def _fill(self, key: str) -> _Bucket:
         now = self._clock.monotonic()
         bucket = self._buckets.pop(key, None)

@@ -6,7 +6,7 @@ the report itself tells, is marked (`storage.received_reports`). HTTP is `networ
 """
 
 import asyncio
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,7 +21,7 @@ from letterlock.network.post_server import NOT_FOUND, PostAnswer, TakeBody
 from letterlock.protocols.http.posts import PostHead
 from letterlock.protocols.tlsrpt.finding import Found, read_file
 from letterlock.protocols.tlsrpt.mail import GZIP_TYPE, JSON_TYPE
-from letterlock.protocols.tlsrpt.report import Fault, ReadReport, ReportError
+from letterlock.protocols.tlsrpt.report import Fault, ReadReport
 from letterlock.protocols.tlsrpt.unpacking import is_packed
 from letterlock.services.intake.group_keeping import GroupKeeper
 from letterlock.services.intake.hourly_limits import HourlyLimit
@@ -83,18 +83,20 @@ class PostIntake:
         if wait:
             status = HTTPStatus.TOO_MANY_REQUESTS
             return PostAnswer(status, f"too many reports; come again in {wait} seconds", wait)
-        self._take(key, domain, 1)
+        self._clients.take_found(key)
+        self._domains.take_found(domain)
         return partial(self._take_body, domain, head, client)
 
     async def _take_body(
         self, domain: Domain, head: PostHead, client: str, body: bytes
     ) -> PostAnswer:
-        found = await self._read(body)
-        more = sum(len(each.raw) for each in found if isinstance(each, ReadReport)) // OCTETS_OF_ONE
-        if more:
-            self._take(client_key(client), domain, more)
+        most = PACKED_AT_ONCE_OCTETS if is_packed(body) else READ_AT_ONCE_OCTETS
+        found = read_file(body) if len(body) <= most else await self._read_aside(body)
         now = self._clock.now()
-        reports = list(_make_reports(found, head, now))
+        reports = _make_reports(found, head, now)
+        if more := sum([len(each.octets) for each in reports]) // OCTETS_OF_ONE:
+            self._clients.take(client_key(client), more)
+            self._domains.take(domain, more)
         refused = _find_unreadable(found) or self._find_foreign(reports, domain, now)
         if refused is not None:
             self._tell(domain, client, f"refused: {refused.text}")
@@ -111,16 +113,9 @@ class PostIntake:
             self._tell(domain, client, _describe(report, is_new=is_new))
         return PostAnswer(HTTPStatus.OK, "kept" if any(are_new) else "kept before")
 
-    async def _read(self, body: bytes) -> Sequence[Found]:
-        most = PACKED_AT_ONCE_OCTETS if is_packed(body) else READ_AT_ONCE_OCTETS
-        if len(body) <= most:
-            return read_file(body)
+    async def _read_aside(self, body: bytes) -> Sequence[Found]:
         async with self._reading:
             return await asyncio.to_thread(read_file, body)
-
-    def _take(self, client: str, domain: Domain, count: int) -> None:
-        self._clients.take(client, count)
-        self._domains.take(domain, count)
 
     def _find_foreign(
         self, reports: Sequence[ReceivedReport], domain: Domain, now: datetime
@@ -128,18 +123,20 @@ class PostIntake:
         """Refuse what is about others, or about days that nothing is kept of."""
         first, last = (now - self._rules.keep).date(), (now + _TOMORROW).date()
         for each in reports:
-            policies = each.report.policies if each.report is not None else ()
-            names = {policy.domain for policy in policies if policy.domain}
-            if not all(self._is_ours(name, domain) for name in names):
-                text = f"it is about other domains than {domain}, to whose address it was posted"
-                return PostAnswer(HTTPStatus.UNPROCESSABLE_ENTITY, text)
+            for policy in each.report.policies if each.report is not None else ():
+                name = policy.domain
+                if name and name != domain and not self._is_ours(name, domain):
+                    text = (
+                        f"it is about other domains than {domain}, to whose address it was posted"
+                    )
+                    return PostAnswer(HTTPStatus.UNPROCESSABLE_ENTITY, text)
             if not first <= each.day <= last:
                 text = f"it is about {each.day}, a day that no reports are kept of"
                 return PostAnswer(HTTPStatus.UNPROCESSABLE_ENTITY, text)
         return None
 
     def _is_ours(self, name: str, domain: Domain) -> bool:
-        return name == domain or name.endswith(f".{domain}") or name in self._rules.hosts
+        return name.endswith(f".{domain}") or name in self._rules.hosts
 
     def _send_away(self, domain: Domain, error: StoreUnavailable) -> PostAnswer:
         if str(error) != self._fault:
@@ -154,30 +151,31 @@ class PostIntake:
 
 
 def _find_unreadable(found: Sequence[Found]) -> PostAnswer | None:
-    errors = [each for each in found if isinstance(each, ReportError)]
+    errors = [each for each in found if not isinstance(each, ReadReport)]
     if not errors:
         return None
     status = _STATUSES.get(errors[0].fault, HTTPStatus.BAD_REQUEST)
     return PostAnswer(status, "; ".join(map(str, errors[:MAX_REASONS])))
 
 
-def _make_reports(
-    found: Sequence[Found], head: PostHead, now: datetime
-) -> Iterator[ReceivedReport]:
-    for each in found:
-        if isinstance(each, ReadReport):
-            repairs = (*_judge_type(head), *each.repairs)
-            submitter = find_submitter(each.report)
-            yield ReceivedReport(
-                *(now, Way.HTTPS, Standing.COUNTED, submitter, each.report, each.raw, repairs)
-            )
+def _make_reports(found: Sequence[Found], head: PostHead, now: datetime) -> list[ReceivedReport]:
+    notes = _judge_type(head)
+    return [
+        ReceivedReport(
+            *(now, Way.HTTPS, Standing.COUNTED, find_submitter(each.report)),
+            *(each.report, each.raw, notes + each.repairs),
+        )
+        for each in found
+        if isinstance(each, ReadReport)
+    ]
 
 
-def _judge_type(head: PostHead) -> Iterator[str]:
+def _judge_type(head: PostHead) -> tuple[str, ...]:
     """Name what is not as RFC 8460 §5.4 has it about the request."""
-    if head.media_type not in {GZIP_TYPE, JSON_TYPE}:
-        kind = make_value(head.media_type) or "missing"
-        yield f"post: the report's media type is {kind}, not {GZIP_TYPE} or {JSON_TYPE}"
+    if head.media_type in {GZIP_TYPE, JSON_TYPE}:
+        return ()
+    kind = make_value(head.media_type) or "missing"
+    return (f"post: the report's media type is {kind}, not {GZIP_TYPE} or {JSON_TYPE}",)
 
 
 def _describe(report: ReceivedReport, *, is_new: bool) -> str:
