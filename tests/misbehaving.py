@@ -19,7 +19,9 @@ from enum import Enum
 from itertools import count
 from pathlib import Path
 
+from letterlock.protocols.check.openings import Speech
 from letterlock.protocols.pki.throwaway_ca import Issued
+from tests.accepting import accepting
 
 LATER_SECONDS = 0.05
 """What a server does unasked comes this long after its last answer."""
@@ -82,6 +84,8 @@ class Conduct:
     login: "Callable[[], Responder] | None" = None
     """Begins what answers AUTH and each response, until one of its replies is no 334."""
     is_implicit_tls: bool = False
+    speech: Speech = Speech.SMTP
+    """IMAP and POP3 end with STARTTLS, NOOP and good-bye: nobody logs in."""
     keeps_commands: bool = False
     """What came in clear behind STARTTLS is done under TLS (CVE-2011-0411)."""
     is_strict_about_ends: bool = False
@@ -149,10 +153,8 @@ async def serving(*conducts: Conduct) -> AsyncIterator[list[Server]]:
     async with contextlib.AsyncExitStack() as stack:
         for conduct, listener in zip(conducts, listeners, strict=True):
             sessions = _Sessions(conduct, Seen())
-            stack.push_async_callback(sessions.end)
-            running = await asyncio.start_server(sessions.run, sock=listener)
-            stack.callback(running.close)
-            ip, port = listener.getsockname()
+            ip = listener.getsockname()[0]
+            port = await stack.enter_async_context(accepting(sessions.run, listener=listener))
             servers.append(Server(ip, port, sessions.seen))
         yield servers
 
@@ -161,12 +163,8 @@ async def serving(*conducts: Conduct) -> AsyncIterator[list[Server]]:
 async def serving_at(addresses: Sequence[str], port: int, conduct: Conduct) -> AsyncIterator[Seen]:
     """Run one server on these addresses."""
     sessions = _Sessions(conduct, Seen())
-    running = await asyncio.start_server(sessions.run, addresses, port)
-    try:
+    async with accepting(sessions.run, addresses, port):
         yield sessions.seen
-    finally:
-        running.close()
-        await sessions.end()
 
 
 def _listen(number: int) -> list[socket.socket]:
@@ -200,12 +198,8 @@ class _Sessions:
     def __init__(self, conduct: Conduct, seen: Seen) -> None:
         self._conduct = conduct
         self.seen = seen
-        self._running: set[asyncio.Task[None]] = set()
 
     async def run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._running.add(task)
         self.seen.connections += 1
         session = _Session(self._conduct, self.seen, reader, writer)
         try:
@@ -214,19 +208,9 @@ class _Sessions:
             self.seen.closes.append(ended.how)
         except (ConnectionError, TimeoutError):
             self.seen.closes.append("RST")
-        except asyncio.CancelledError:
-            # The end of the test: asyncio's callback would log a task that was cancelled.
-            writer.transport.abort()
         finally:
-            self._running.discard(task)
             self.seen.has_ended.set()
             writer.close()
-
-    async def end(self) -> None:
-        for task in (running := tuple(self._running)):
-            task.cancel()
-        if running:
-            await asyncio.wait(running)
 
 
 class _Session:
@@ -253,6 +237,8 @@ class _Session:
     async def run(self) -> None:
         if self._conduct.is_implicit_tls:
             await self._shake_hands()
+        if self._conduct.speech is not Speech.SMTP:
+            await self._serve_mailbox()
         await self._answer("banner", "220 mx.test ESMTP")
         while True:
             line = (await self._read_line()).decode("utf-8", "replace")
@@ -263,6 +249,24 @@ class _Session:
                 await self._respond(line, self._responder)
             else:
                 await self._obey(line)
+
+    async def _serve_mailbox(self) -> None:
+        is_imap = self._conduct.speech is Speech.IMAP
+        await self._answer("banner", "* OK ready" if is_imap else "+OK ready")
+        while True:
+            line = (await self._read_line()).decode("utf-8", "replace")
+            self._seen.commands.append((line, self._tls is not None))
+            tag, _, verb = line.partition(" ") if is_imap else ("", "", line)
+            good = f"{tag} OK" if is_imap else "+OK"
+            match verb:
+                case "STARTTLS" | "STLS":
+                    await self._start_tls(f"{good} begin", good)
+                case "LOGOUT" | "QUIT":
+                    bye = "* BYE\r\n" if is_imap else ""
+                    await self._answer("QUIT", f"{bye}{good} bye")
+                    raise _Ended("QUIT")
+                case _:
+                    await self._answer(verb, f"{good} done" if is_imap else "-ERR log in first")
 
     async def _respond(self, line: str, responder: Responder) -> None:
         reply = responder(line) if line != "*" else "501 5.7.0 Cancelled"
@@ -342,11 +346,11 @@ class _Session:
             await asyncio.sleep(LATER_SECONDS)
             await self._answer("idle", idle if isinstance(idle, str) else "", special=idle)
 
-    async def _start_tls(self) -> None:
+    async def _start_tls(self, ready: str = "220 2.0.0 Ready", good: str = "220") -> None:
         conduct = self._conduct
-        usual = "220 2.0.0 Ready" if conduct.has_starttls else "502 5.5.1 Not here"
+        usual = ready if conduct.has_starttls else "502 5.5.1 Not here"
         answer = await self._answer("STARTTLS", usual, extra=conduct.injected)
-        if not answer.startswith("220"):
+        if not answer.startswith(good):
             return
         instead = conduct.instead_of_tls
         if isinstance(instead, bytes):

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from letterlock.base.domains import Domain
+from letterlock.protocols.check.injections import FarewellReader
 from letterlock.protocols.check.openings import OpeningReader, Refused, Say, Speech
 from letterlock.protocols.mail_log.causes import SECOND_MX, Cause
 from letterlock.protocols.mail_log.journal import read_export
@@ -137,12 +138,30 @@ def check_opening(octets: bytes) -> None:
             assert not isinstance(step, Refused) or len(step.text) < 300
 
 
+def check_farewell(octets: bytes) -> None:
+    """What a server says under TLS tells the same however it is split."""
+    for speech in (Speech.IMAP, Speech.POP3):
+        whole, split = FarewellReader(speech), FarewellReader(speech)
+        whole.receive(octets)
+        for octet in octets:
+            split.receive(bytes([octet]))
+        assert whole.conclude() == split.conclude()
+        assert len(whole.conclude()[1]) < 300
+
+
 TARGETS = (
     Target(
         "opening",
         check_opening,
         (b"* OK hello\r\na1 OK go\r\n", b"+OK hello\r\n+OK go\r\n"),
         (b"* OK", b"* BYE", b"a1 ", b"+OK", b"-ERR", b"\r\n", b"\n"),
+        300,
+    ),
+    Target(
+        "farewell",
+        check_farewell,
+        (b"* BYE\r\na3 OK\r\n", b"a2 OK\r\n* BYE\r\na3 OK\r\n", b"-ERR what\r\n+OK bye\r\n"),
+        (b"a2 ", b"a3 ", b"* BYE", b"+OK", b"-ERR", b"\r\n", b"\n"),
         300,
     ),
     Target("log-deliveries", check_log_deliveries, _LOGS, _LOGS_WORDS, 2048, runs=300),

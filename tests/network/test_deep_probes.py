@@ -186,6 +186,40 @@ async def test_what_is_done_with_a_command_behind_starttls(
     assert done == (expected is Injection.EXECUTED)
 
 
+@pytest.mark.parametrize("speech", [Speech.IMAP, Speech.POP3])
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ({}, Injection.DISCARDED),
+        ({"keeps_commands": True}, Injection.EXECUTED),
+        ({"keeps_commands": True, "tls": OLD_TLS}, Injection.EXECUTED),
+        ({"answers": {"STARTTLS": "a1 NO"}}, Injection.REFUSED),
+        ({"answers": {"STARTTLS": Act.CLOSE}}, Injection.REFUSED),
+        ({"injected": b"a2 OK\r\n"}, Injection.IN_CLEAR),
+        ({"instead_of_tls": b"a2 OK\r\n"}, Injection.IN_CLEAR),
+        ({"instead_of_tls": Act.CLOSE}, Injection.REFUSED),
+        ({"under_tls": {"QUIT": Act.CLOSE}}, Injection.REFUSED),
+    ],
+)
+async def test_what_is_done_behind_starttls_of_imap_and_pop3(
+    speech: Speech, parts: dict[str, object], expected: Injection
+) -> None:
+    """RFC 9051 §6.2.1, RFC 2595 §4: what came before TLS is forgotten."""
+    async with one(good(speech=speech, **parts)) as (server, gate):
+        found = await inject_command(replace(gate, speech=speech))
+    assert not isinstance(found, PutOff)
+    assert found[0] is expected, found
+    noop = "a2 NOOP" if speech is Speech.IMAP else "NOOP"
+    done = (noop, True) in server.seen.commands
+    assert done == (expected is Injection.EXECUTED)
+
+
+async def test_a_mailbox_that_puts_us_off_is_not_asked() -> None:
+    async with one(good(speech=Speech.IMAP, answers={"banner": "* BYE busy"})) as (_, gate):
+        found = await inject_command(replace(gate, speech=Speech.IMAP))
+    assert found == PutOff("it said * BYE busy")
+
+
 @pytest.mark.parametrize(
     "conduct", [good(has_starttls=False), good(answers={"banner": "421 4.7.0 not you"})]
 )

@@ -1,9 +1,9 @@
 """Connections that try a server: a hello made by hand, a command behind STARTTLS, a wrong end.
 
-RFC 3207 §4 and §4.2, RFC 5321 §4.1.1.4. A hello leads to no session: the connection ends with the
-server's answer. MAIL is said by `try_ending` alone, which is for servers of one's own. That a
-server puts words into the answer to STARTTLS (response injection) harms clients, and is theirs to
-refuse: `network.probes` does, and so does each connection here.
+RFC 3207 §4 and §4.2, RFC 9051 §6.2.1, RFC 2595 §4, RFC 5321 §4.1.1.4. A hello leads to no session:
+the connection ends with the server's answer. MAIL is said by `try_ending` alone, which is for
+servers of one's own. That a server puts words into the answer to STARTTLS (response injection)
+harms clients, and is theirs to refuse: `network.probes` does, and so does each connection here.
 """
 
 from collections.abc import Awaitable, Callable
@@ -16,6 +16,7 @@ from letterlock.network.smtp_speaker import Refused, Speaker, Target
 from letterlock.network.tls import TlsDriver
 from letterlock.network.wire import Lost, Wire, connect
 from letterlock.protocols.check.deep import Ending, Injection, TriedEnding
+from letterlock.protocols.check.injections import FAREWELLS, INJECTED, FarewellReader
 from letterlock.protocols.check.openings import OpeningReader, Speech
 from letterlock.protocols.smtp.replies import Reply
 from letterlock.protocols.smtp.reply_reader import ReplyViolation
@@ -70,7 +71,8 @@ async def inject_command(gate: Gate) -> tuple[Injection, str] | PutOff:
 
     Then there is one reply more than was asked for: EHLO's comes when QUIT was said.
     """
-    return await _visit(gate, lambda wire: _inject(wire, gate))
+    inject = _inject if gate.speech is Speech.SMTP else _inject_other
+    return await _visit(gate, lambda wire: inject(wire, gate))
 
 
 async def try_ending(gate: Gate, letter: Letter, text: str) -> TriedEnding | PutOff:
@@ -179,6 +181,28 @@ async def _count_replies(speaker: Speaker) -> tuple[Injection, str]:
     if isinstance(second, Reply) and second.code == _DONE:
         return Injection.EXECUTED, _show(first)
     return (Injection.DISCARDED if isinstance(first, Reply) else Injection.REFUSED), _show(first)
+
+
+async def _inject_other(wire: Wire, gate: Gate) -> tuple[Injection, str] | PutOff:
+    """Do the same in IMAP or POP3."""
+    opening = OpeningReader(gate.speech, INJECTED[gate.speech])
+    refused = await open_service(wire, opening, gate.seconds)
+    if refused is not None and not opening.has_asked:
+        return PutOff(refused.text)
+    if refused is not None:
+        return (Injection.IN_CLEAR if refused.is_early else Injection.REFUSED), refused.text
+    if wire.has_unread():
+        return Injection.IN_CLEAR, "a second answer came in clear"
+    failed = await _shake_hands(wire, gate)
+    if failed is not None:
+        is_clear = failed.cause is FailureCause.NOT_TLS
+        return (Injection.IN_CLEAR if is_clear else Injection.REFUSED), failed.detail
+    await wire.write(FAREWELLS[gate.speech], gate.seconds)
+    reader = FarewellReader(gate.speech)
+    while not isinstance(octets := await wire.read(gate.seconds), Lost):
+        if reader.receive(octets):
+            break
+    return reader.conclude()
 
 
 async def _shake_hands(wire: Wire, gate: Gate) -> HandshakeFailed | None:

@@ -105,7 +105,7 @@ async def open_service(
 ) -> opening.Refused | None:
     """Talk until TLS may begin; else give why it does not."""
     while True:
-        with timing(ProbeStep.STARTTLS if reader.is_greeted else ProbeStep.BANNER):
+        with timing(ProbeStep.STARTTLS if reader.has_asked else ProbeStep.BANNER):
             octets = await wire.read(seconds)
         if isinstance(octets, Lost):
             return opening.Refused(f"{octets.detail} before TLS", is_blocked=True)

@@ -63,8 +63,11 @@ def test_what_is_said_is_bounded() -> None:
 def test_both_sides_are_written_down_and_bounded() -> None:
     reader = OpeningReader(Speech.POP3, b"CAPA\r\n")
     assert reader.receive(b"+OK \xff\r\n") == Say(b"STLS\r\nCAPA\r\n")
-    assert reader.is_greeted
+    assert reader.has_asked
     assert reader.said == ["< +OK \ufffd", "> STLS", "> CAPA"]
+    imap = OpeningReader(Speech.IMAP)
+    imap.receive(b"* BYE\r\n")
+    assert not imap.has_asked
     imap = OpeningReader(Speech.IMAP)
     imap.receive(IMAP_OK)
     assert imap.receive(b"* x\r\n" * 100) is None

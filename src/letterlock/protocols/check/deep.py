@@ -9,6 +9,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from letterlock.protocols.check.openings import Speech
 from letterlock.protocols.tls.client_hello import TLS_1_2, TLS_1_3
 from letterlock.protocols.tls.groups import GROUPS, OLD_CURVES
 from letterlock.protocols.tls.hello_writer import SSL_3_0, TLS_1_0, TLS_1_1, Offer
@@ -160,6 +161,7 @@ class DeepFacts:
     injection: Injection = Injection.NOT_TESTED
     injection_detail: str = ""
     endings: tuple[TriedEnding, ...] = ()
+    speech: Speech = Speech.SMTP
 
 
 Exploring = Generator[Offer, Answer | None, None]

@@ -6,6 +6,7 @@ offered last harms only who has nothing better; it is worse where there is nothi
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from letterlock.protocols.check.deep import (
     OLD_VERSIONS,
@@ -20,6 +21,7 @@ from letterlock.protocols.check.deep import (
 from letterlock.protocols.check.facts import AddressFacts, AskedSni, DomainFacts, HostFacts
 from letterlock.protocols.check.findings import Finding, FindingId, Severity
 from letterlock.protocols.check.findings import make_finding as _make
+from letterlock.protocols.check.openings import Speech
 from letterlock.protocols.policy.dane import find_usable
 from letterlock.protocols.tls.client_hello import TLS_1_2, TLS_1_3
 from letterlock.protocols.tls.groups import POST_QUANTUM, name_group
@@ -39,6 +41,7 @@ _WEAK = {
     Weakness.SMALL_BLOCK: (FindingId.SMALL_BLOCK_SUITES, Severity.NOTICE),
     Weakness.ANONYMOUS: (FindingId.ANONYMOUS_SUITES, Severity.INFO),
 }
+_STARTTLS_RFCS = {Speech.IMAP: "RFC 9051 §6.2.1", Speech.POP3: "RFC 2595 §4"}
 _CIPHER_FIX = "take them out of the server's list of ciphers"
 
 
@@ -129,7 +132,8 @@ def _check_tricks(deep: DeepFacts, where: str) -> Iterator[Finding]:
             evidence += " under TLS: whoever is in the middle can speak for the client"
         severity = Severity.CRITICAL if is_executed else Severity.NOTICE
         fix = "update the mail server (CVE-2011-0411 and its like)"
-        yield _make(FindingId.STARTTLS_INJECTION, severity, where, evidence, fix)
+        found = _make(FindingId.STARTTLS_INJECTION, severity, where, evidence, fix)
+        yield replace(found, rfc=_STARTTLS_RFCS.get(deep.speech, found.rfc))
     taken = [each.text for each in deep.endings if each.ending is Ending.TAKEN]
     if taken:
         evidence = f"{', '.join(taken)} ends a message: a forged one can be hidden in another"

@@ -93,9 +93,9 @@ class OpeningReader:
         self._is_greeted = False
 
     @property
-    def is_greeted(self) -> bool:
-        """A greeting came, good or bad."""
-        return self._is_greeted
+    def has_asked(self) -> bool:
+        """A good greeting came, and the command for TLS was the answer."""
+        return any(line.startswith(">") for line in self.said)
 
     def receive(self, octets: bytes) -> Step | None:
         """Take octets; None: more are needed."""

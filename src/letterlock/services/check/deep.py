@@ -123,15 +123,16 @@ class DeepLooker:
 
     async def _look(self, door: Door) -> DeepFacts:
         terms = self.terms
-        is_smtp = door.speech is Speech.SMTP
-        tricks = (1 if is_smtp else 0) + (len(ENDINGS) if self._owns(door) else 0)
+        # Where TLS comes first nothing comes before it.
+        has_clear = door.speech is not Speech.TLS
+        tricks = (1 if has_clear else 0) + (len(ENDINGS) if self._owns(door) else 0)
         gate = Gate(str(door.ip), door.port, terms.helo, terms.seconds, door.speech, door.sni)
         visits = _Visits(gate, max(0, terms.connections - tricks))
         explorer = Explorer(door.sni)
         await self._explore(explorer, door, visits)
         visits.left = terms.connections - visits.made
-        facts = DeepFacts(explorer.conclude(), 0, door.sni)
-        if is_smtp:
+        facts = DeepFacts(explorer.conclude(), 0, door.sni, speech=door.speech)
+        if has_clear:
             facts = await self._inject(facts, door, visits)
         if self._owns(door):
             facts = replace(facts, endings=await self._try_endings(door, visits))
