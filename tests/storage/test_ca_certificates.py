@@ -18,6 +18,7 @@ from letterlock.storage.ca.changes import (
     PutCrl,
 )
 from letterlock.storage.ca.kept import BlockedKey, Issued, KeptCrl, KeyUse, ShardState
+from letterlock.storage.ca.scripts import certificates
 from letterlock.storage.ca.store import AuthorityStore
 from tests.fakes import START
 from tests.storage.authorities import (
@@ -72,6 +73,24 @@ async def test_a_chain_begins_with_the_certificate(authority: AuthorityStore) ->
     assert kept is not None
     assert kept.format_chain(0) == leaf.encode() + CHAIN
     assert kept.format_chain(1) == leaf.encode() + OTHER_CHAIN
+
+
+@pytest.mark.parametrize("most", [1, 2, 64])
+async def test_however_many_chains_are_remembered_each_has_its_own(
+    authority: AuthorityStore, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certificates, "MAX_REMEMBERED", most)
+    monkeypatch.setattr(certificates, "_REMEMBERED", {})
+    one = make_issued(1)
+    both = replace(
+        make_issued(2),
+        certificate=replace(make_issued(2).certificate, chain_count=2),
+        chains=(CHAIN, OTHER_CHAIN),
+    )
+    await issue(authority, one, both)
+    for _ in range(2):
+        assert await authority.load_certificate("certificate-1") == one
+        assert await authority.load_certificate("certificate-2") == both
 
 
 async def test_a_serial_number_is_taken_once(authority: AuthorityStore) -> None:
