@@ -80,6 +80,12 @@ async def test_of_a_host_without_addresses_the_one_it_should_have_is_followed() 
     assert [each.rdtype for each in explained.chains.records] == ["A", "TLSA"]
 
 
+async def test_a_name_that_is_too_long_for_dns_is_not_asked_for() -> None:
+    long = Domain(".".join(["a" * 60] * 4 + ["example"]))
+    explained = await look(DomainFacts(long, (HostFacts(long, 0),), None), FixtureResolver())
+    assert [(each.name, each.rdtype) for each in explained.chains.records] == [(long, "A")]
+
+
 async def test_tlsa_records_are_those_of_the_base_domain() -> None:
     """RFC 7672 §2.2.3; and of an alias the resolver is not asked, but of what it leads to"""
     facts = TlsaFacts(TlsaStatus.USABLE, Domain("alias.example.org"))

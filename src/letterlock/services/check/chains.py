@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from letterlock.base.domains import Domain
+from letterlock.base.domains import MAX_DOMAIN_OCTETS, Domain
 from letterlock.network.dns import Resolver
 from letterlock.protocols.check.chain_findings import (
     find_chain_faults,
@@ -76,4 +76,6 @@ def _list_of_host(host: HostFacts, name: Domain, port: int) -> Iterator[tuple[st
     versions = {each.ip.version for each in host.addresses} or {4}
     yield from ((name, "A" if version == 4 else "AAAA") for version in sorted(versions))
     base = host.tlsa.base_domain if host.tlsa is not None else None
-    yield f"_{port}._tcp.{base or name}", "TLSA"
+    owner = f"_{port}._tcp.{base or name}"
+    if len(owner) <= MAX_DOMAIN_OCTETS:
+        yield owner, "TLSA"
