@@ -25,9 +25,9 @@ from letterlock.services.alert.own import UsedCertificate
 from letterlock.services.alert.telling import CommandTeller, MailTeller, Teller
 from letterlock.services.alert.wording import Letter
 from letterlock.services.certify.hooks import run_hook
+from letterlock.services.queue.own_mail import Outbox
 from letterlock.services.receive.redirected import redirect_if_known
 from letterlock.services.redirect.tables import TableSource
-from letterlock.services.report.carrying import Outbox
 from letterlock.storage.alerts import AlertStore
 from letterlock.storage.own_reports import ReportStore
 from letterlock.storage.queue import QueueId, StoreUnavailable

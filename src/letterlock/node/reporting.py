@@ -21,13 +21,13 @@ from letterlock.node.shared_database import find_database
 from letterlock.node.signing import make_signer
 from letterlock.protocols.pki.anchors import TrustAnchors
 from letterlock.protocols.smtp.envelope import Envelope
+from letterlock.services.queue.own_mail import Outbox
 from letterlock.services.receive.redirected import redirect_if_known
 from letterlock.services.redirect.tables import TableSource
 from letterlock.services.report.addressing import Addressing
 from letterlock.services.report.carrying import (
     HttpsCarrier,
     MailCarrier,
-    Outbox,
     QueueCarrier,
     ReportWriter,
 )

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Protocol
 
 from letterlock.base.clock import Clock
-from letterlock.protocols.smtp.envelope import Envelope, Notify, Recipient, TlsDemand
+from letterlock.protocols.smtp.envelope import Envelope
 from letterlock.protocols.smtp.header_fields import format_date
 from letterlock.services.alert.wording import Letter, describe_notice, format_mail, make_subject
-from letterlock.services.report.carrying import Outbox
+from letterlock.services.queue.own_mail import Outbox, OwnMail
 from letterlock.storage.alerts import Notice
-from letterlock.storage.queue import NewMessage, QueueId
+from letterlock.storage.queue import QueueId
 
 COMMAND_LIMIT = timedelta(minutes=1)
 VARIABLE = "LETTERLOCK_ALERTS"
@@ -54,34 +54,9 @@ class MailTeller:
     async def tell(self, notice: Notice) -> str | None:
         now = self.clock.now()
         content = self.sign(format_mail(notice, self.letter, format_date(now)))
-        addresses = (self.letter.sender, *self.letter.recipients)
-        recipients = tuple(
-            Recipient(each, frozenset({Notify.NEVER})) for each in self.letter.recipients
-        )
-        envelope = self.redirect(
-            Envelope(
-                self.letter.sender,
-                recipients,
-                smtputf8=not "".join(addresses).isascii(),
-                tls_demand=TlsDemand.TLS_REQUIRED_NO,
-            )
-        )
-        body = self.outbox.write_body()
-        if (waiting := body.write(content)) is not None:
-            await waiting
-        domains = tuple(item.address.rpartition("@")[2] for item in envelope.recipients)
-        await self.outbox.save(
-            NewMessage(
-                queue_id=self.make_id(),
-                envelope=envelope,
-                destinations=domains,
-                body=await body.finish(),
-                received=now,
-                expires=now + self.lifetime,
-                origin={"client": "local", "helo": "", "tls": "", "alert": notice.id},
-            )
-        )
-        self.outbox.wake(domains)
+        mail = OwnMail(self.outbox, self.make_id, self.redirect, self.lifetime)
+        letter = self.letter
+        await mail.put(letter.sender, letter.recipients, content, now, {"alert": notice.id})
         return None
 
 

@@ -8,7 +8,7 @@ Nobody is told of mail that cannot be delivered: there is no second report about
 was given up is noted by `undelivered`.
 """
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Protocol
@@ -23,13 +23,14 @@ from letterlock.network.http_exchange import (
     HttpResponse,
 )
 from letterlock.protocols.acme.headers import parse_retry_after
-from letterlock.protocols.smtp.envelope import Envelope, Notify, Recipient, TlsDemand
+from letterlock.protocols.smtp.envelope import Envelope
 from letterlock.protocols.smtp.header_fields import format_date
 from letterlock.protocols.tlsrpt.destinations import HttpsDestination, MailDestination
 from letterlock.protocols.tlsrpt.file_names import FileName
 from letterlock.protocols.tlsrpt.mail import GZIP_TYPE, ReportMail, format_report_mail, pack
+from letterlock.services.queue.own_mail import Outbox, OwnMail
 from letterlock.services.report.composing import Submitter
-from letterlock.storage.queue import BodyWriter, NewMessage, QueueId
+from letterlock.storage.queue import QueueId
 
 LIFETIME = timedelta(hours=24)
 """RFC 8460 §5.5: redelivery for up to 24 hours."""
@@ -67,16 +68,6 @@ class MailCarrier(Protocol):
 
     async def send(self, report: Outgoing, destination: MailDestination, number: int) -> str | None:
         """Give None when it was taken, or else why not. Raises StoreUnavailable."""
-
-
-class Outbox(Protocol):
-    """Where mail is put that is to be sent."""
-
-    def write_body(self) -> BodyWriter: ...
-
-    async def save(self, message: NewMessage) -> None: ...
-
-    def wake(self, destinations: Collection[str]) -> None: ...
 
 
 class Asker(Protocol):
@@ -168,35 +159,10 @@ class QueueCarrier:
         content = await self.writer.write(report, destination, number, now)
         if isinstance(content, str):
             return content
-        envelope = self.redirect(
-            Envelope(
-                self.writer.submitter.contact,
-                (Recipient(destination.address, frozenset({Notify.NEVER})),),
-                tls_demand=TlsDemand.TLS_REQUIRED_NO,
-            )
-        )
-        body = self.outbox.write_body()
-        if (waiting := body.write(content)) is not None:
-            await waiting
-        domains = tuple(item.address.rpartition("@")[2] for item in envelope.recipients)
-        await self.outbox.save(
-            NewMessage(
-                queue_id=self.make_id(),
-                envelope=envelope,
-                destinations=domains,
-                body=await body.finish(),
-                received=now,
-                expires=now + LIFETIME,
-                origin={
-                    "client": "local",
-                    "helo": "",
-                    "tls": "",
-                    REPORT: report.report_id,
-                    PLACE: str(number),
-                },
-            )
-        )
-        self.outbox.wake(domains)
+        mail = OwnMail(self.outbox, self.make_id, self.redirect, LIFETIME)
+        about = {REPORT: report.report_id, PLACE: str(number)}
+        sender = self.writer.submitter.contact
+        await mail.put(sender, (destination.address,), content, now, about)
         return None
 
 
