@@ -15,7 +15,7 @@ from letterlock.base.config.sections import Config
 from letterlock.base.config.values import parse_resolver_address
 from letterlock.base.errors import LocalError
 from letterlock.network.zone_server import ZoneServer
-from letterlock.node.check_watch import WatchOptions, list_tellers, run, watch_domains
+from letterlock.node.check_watch import DomainWatch, WatchOptions, list_tellers
 from letterlock.node.checking import Asked, CheckOptions
 from letterlock.node.explaining import make_default_config
 from letterlock.services.check.repeating import Patience
@@ -64,10 +64,8 @@ async def test_it_looks_keeps_and_ends_at_a_signal(tmp_path: Path) -> None:
     asked = [Asked(DOMAIN, parse_next_hop(DOMAIN))]
     end_soon()
     async with asyncio.timeout(120):
-        await watch_domains(
-            point_at(f"{host}:{port}"), asked, make_options(notes.append), watching,
-            SystemClock(), said.extend,
-        )  # fmt: skip
+        config, options = point_at(f"{host}:{port}"), make_options(notes.append)
+        await DomainWatch(config, asked, options, watching, SystemClock(), said.extend).watch()
     await server.close()
     assert notes[0] == "1 domain is watched, from now on"
     assert ("no-route", "critical") in [(each.what, each.severity) for each in said]
@@ -88,32 +86,20 @@ def test_only_one_watches_with_a_folder(tmp_path: Path) -> None:
         """Begin another one as soon as this one has begun."""
         assert text == "1 domain is watched, from now on"
         with pytest.raises(LocalError, match="another check --watch keeps what it told there"):
-            run(
-                make_default_config(),
-                asked,
-                make_options(note),
-                watching,
-                SystemClock(),
-                say,
-            )
+            watch.run()
         raise KeyboardInterrupt
 
+    config, options = make_default_config(), make_options(note)
+    watch = DomainWatch(config, asked, options, watching, SystemClock(), say)
     for _ in range(2):
         # The second time the first has let it go.
         with pytest.raises(KeyboardInterrupt):
-            run(
-                make_default_config(),
-                asked,
-                make_options(note),
-                watching,
-                SystemClock(),
-                say,
-            )
+            watch.run()
     make_folder(tmp_path / "no")
     (tmp_path / "no" / "folder").write_text("")
     other = make_watching(tmp_path / "no" / "folder")
     with pytest.raises(LocalError, match="XDG_STATE_HOME says where"):
-        run(make_default_config(), asked, make_options(note), other, SystemClock(), say)
+        replace(watch, watching=other).run()
 
 
 def test_who_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,7 +107,7 @@ def watch_domains(
 
     For people those of several kinds of sender that are the same are one line.
     """
-    from letterlock.node.check_watch import run  # noqa: PLC0415 - lazy, for -h
+    from letterlock.node.check_watch import DomainWatch  # noqa: PLC0415 - lazy, for -h
     from letterlock.services.check.telling import (  # noqa: PLC0415 - as above
         describe_change,
         fold,
@@ -118,7 +118,7 @@ def watch_domains(
         for change in changes if as_json else fold(changes):
             click.echo(json.dumps(describe_change(change)) if as_json else format_line(change))
 
-    run(config, asked, options, take_choice(choice), clock, say)
+    DomainWatch(config, asked, options, take_choice(choice), clock, say).run()
 
 
 def refuse_mixed(choice: WatchChoice, others: Sequence[tuple[str, object]]) -> None:

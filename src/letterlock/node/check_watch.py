@@ -43,50 +43,48 @@ class WatchOptions:
     """Where it is kept what was told."""
 
 
-def run(
-    config: Config,
-    asked: Sequence[Asked],
-    options: CheckOptions,
-    watching: WatchOptions,
-    clock: Clock,
-    say: Callable[[Sequence[Change]], None],
-) -> None:
-    """Watch until SIGTERM or SIGINT. Raises LocalError for what keeps it from starting."""
-    with _hold(watching.folder):
-        asyncio.run(watch_domains(config, asked, options, watching, clock, say))
+@dataclass(frozen=True, slots=True)
+class DomainWatch:
+    """What is watched and how; `say` is given what changed, besides those who are told."""
 
+    config: Config
+    asked: Sequence[Asked]
+    options: CheckOptions
+    watching: WatchOptions
+    clock: Clock
+    say: Callable[[Sequence[Change]], None]
 
-async def watch_domains(
-    config: Config,
-    asked: Sequence[Asked],
-    options: CheckOptions,
-    watching: WatchOptions,
-    clock: Clock,
-    say: Callable[[Sequence[Change]], None],
-) -> None:
-    """Do `run` in an event loop that is there, with the folder held."""
-    by_name = {each.name: each for each in asked}
+    def run(self) -> None:
+        """Watch until SIGTERM or SIGINT. Raises LocalError for what keeps it from starting."""
+        with _hold(self.watching.folder):
+            asyncio.run(self.watch())
 
-    async def look(names: Sequence[str], take: Callable[[dict[str, Any]], None]) -> None:
+    async def watch(self) -> None:
+        """Do `run` in an event loop that is there, with the folder held."""
+        watching, options = self.watching, self.options
+        tools = WatchTools(
+            look=self._look,
+            rules=Rules(watching.times, watching.silent),
+            every=watching.every.total_seconds(),
+            soon=min(SOON, watching.every).total_seconds(),
+            tellers=list_tellers(self.config, watching),
+            kept=CheckRuns(watching.folder),
+            clock=self.clock,
+            wait=asyncio.sleep,
+            draw=random.SystemRandom().uniform,
+            say=self.say,
+            note=options.note,
+        )
+        names = list(dict.fromkeys(each.name for each in self.asked))
+        watch = Watch(names, tools)
+        options.note(_describe_start(len(names), watch.find_pause()))
+        await _run_until_signal(watch)
+
+    async def _look(self, names: Sequence[str], take: Callable[[dict[str, Any]], None]) -> None:
         # From nothing each time: trust anchors, resolver and connections are today's.
-        await check_domains(config, [by_name[name] for name in names], options, clock, take)
-
-    tools = WatchTools(
-        look=look,
-        rules=Rules(watching.times, watching.silent),
-        every=watching.every.total_seconds(),
-        soon=min(SOON, watching.every).total_seconds(),
-        tellers=list_tellers(config, watching),
-        kept=CheckRuns(watching.folder),
-        clock=clock,
-        wait=asyncio.sleep,
-        draw=random.SystemRandom().uniform,
-        say=say,
-        note=options.note,
-    )
-    watch = Watch(list(by_name), tools)
-    options.note(_describe_start(len(by_name), watch.find_pause()))
-    await _run_until_signal(watch)
+        by_name = {each.name: each for each in self.asked}
+        asked = [by_name[name] for name in names]
+        await check_domains(self.config, asked, self.options, self.clock, take)
 
 
 async def _run_until_signal(watch: Watch) -> None:
