@@ -4,12 +4,15 @@ import errno
 import grp
 import os
 import pwd
+import shutil
+import socket
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from letterlock.base.config.faults import SettingFaults, refuse_setting
+from letterlock.base.config.locate import KeyPath
 from letterlock.base.config.sections import Config
 
 MAX_LINKS = 40
@@ -89,6 +92,23 @@ def find_writer(path: Path) -> tuple[int, int] | None:
             left += reversed(at.readlink().parts)
             at = at.parent
     return None
+
+
+def give_socket(listener: socket.socket, path: Path, owner: str | None, key: KeyPath) -> None:
+    """Give a socket's file to `user` or `user:group`; None: it stays ours.
+
+    One that cannot be given is closed and removed. Raises SettingFaults, for the setting `key`.
+    """
+    if owner is None:
+        return
+    user, _, group = owner.partition(":")
+    try:
+        shutil.chown(path, user, group or None)
+    except (OSError, LookupError) as error:
+        listener.close()
+        path.unlink(missing_ok=True)
+        message = f"{owner} cannot be given {path}: {error}; start as root"
+        raise refuse_setting(key, message) from error
 
 
 def drop_privileges(config: Config) -> None:

@@ -1,7 +1,6 @@
 """The sockets that a Postfix asks at; opened once, as root where there are owners to be set."""
 
 import contextlib
-import shutil
 import socket
 from collections.abc import Sequence
 
@@ -9,6 +8,7 @@ from letterlock.base.config.faults import refuse_setting
 from letterlock.base.config.outbound import PolicyServiceSection
 from letterlock.base.config.values import ListenAddress
 from letterlock.network.control import ControlInUse, bind_unix_socket
+from letterlock.node.account import give_socket
 from letterlock.node.listeners import Listeners
 
 _LISTEN = ("policy_service", "listen")
@@ -96,14 +96,6 @@ def _open_unix(section: PolicyServiceSection) -> socket.socket | None:
     except OSError as error:
         message = f"{path}: {error.strerror or error}; its folder must be there, and be writable"
         raise refuse_setting(("policy_service", "socket"), message) from error
-    try:
-        if section.socket_owner is not None:
-            user, _, group = section.socket_owner.partition(":")
-            shutil.chown(path, user, group or None)
-    except (OSError, LookupError) as error:
-        listener.close()
-        path.unlink(missing_ok=True)
-        message = f"{section.socket_owner} cannot be given {path}: {error}; start as root"
-        raise refuse_setting(("policy_service", "socket_owner"), message) from error
+    give_socket(listener, path, section.socket_owner, ("policy_service", "socket_owner"))
     listener.listen()
     return listener

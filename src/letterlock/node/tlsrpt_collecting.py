@@ -5,7 +5,6 @@ started again at any time, and what it loses by that is what came within `PERIOD
 """
 
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -28,7 +27,7 @@ from letterlock.network.datagram_receiver import (
     bind_datagram_socket,
     find_queue_length,
 )
-from letterlock.node.account import drop_privileges, find_account
+from letterlock.node.account import drop_privileges, find_account, give_socket
 from letterlock.node.logs import make_log, require_log_folder
 from letterlock.node.systemd import Notifier, take_listeners
 from letterlock.services.collect.collector import Collector
@@ -194,15 +193,7 @@ def _bind(section: TlsrptSection) -> socket.socket:
     except OSError as error:
         message = f"{path}: {error.strerror or error}; its folder must be there, and be writable"
         raise refuse_setting(("tlsrpt", "socket"), message) from error
-    try:
-        if section.socket_owner is not None:
-            user, _, group = section.socket_owner.partition(":")
-            shutil.chown(path, user, group or None)
-    except (OSError, LookupError) as error:
-        listener.close()
-        path.unlink(missing_ok=True)
-        message = f"{section.socket_owner} cannot be given {path}: {error}; start as root"
-        raise refuse_setting(("tlsrpt", "socket_owner"), message) from error
+    give_socket(listener, path, section.socket_owner, ("tlsrpt", "socket_owner"))
     return listener
 
 
