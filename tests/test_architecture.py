@@ -65,6 +65,16 @@ def test_nobody_waits_in_a_way_that_overhears_its_end() -> None:
     assert found == []
 
 
+def test_no_server_takes_away_a_unix_socket_unasked() -> None:
+    """Since Python 3.13 such a server does when it ends; `create_server` serves them too."""
+    found = [
+        str(path.relative_to(ROOT))
+        for path in SOURCE.rglob("*.py")
+        if re.search(r"(start|create)_unix_server\(", path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+
+
 def test_the_command_line_loads_only_what_every_command_needs() -> None:
     program = "import sys, letterlock.cli; print(*sys.modules)"
     output = subprocess.run(

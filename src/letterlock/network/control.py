@@ -54,7 +54,8 @@ class ControlServer:
         listener = bind_unix_socket(self._path)
         status = self._path.stat()
         self._inode = (status.st_dev, status.st_ino)
-        self._server = await asyncio.start_unix_server(
+        # Not `start_unix_server`: since Python 3.13 that removes the file in its own way.
+        self._server = await asyncio.start_server(
             self._serve, sock=listener, limit=MAX_DOCUMENT_OCTETS, backlog=_BACKLOG
         )
 

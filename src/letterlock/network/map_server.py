@@ -109,14 +109,11 @@ class MapServer:
         """Begin to accept."""
         loop = asyncio.get_running_loop()
         for listener in listeners:
-            if listener.family == socket.AF_UNIX:
-                server: asyncio.AbstractServer = await loop.create_unix_server(
-                    lambda: _Connection(self), sock=listener, backlog=_BACKLOG
-                )
-            else:
-                server = await loop.create_server(
-                    lambda: _Connection(self), sock=listener, backlog=_BACKLOG
-                )
+            # For Unix sockets too: since Python 3.13 `create_unix_server` takes the file away when
+            # it ends, and that is the next worker's, or systemd's.
+            server = await loop.create_server(
+                lambda: _Connection(self), sock=listener, backlog=_BACKLOG
+            )
             self._servers.append(server)
 
     async def run(self) -> None:

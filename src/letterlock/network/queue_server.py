@@ -35,7 +35,7 @@ class QueueServer:
         """Listen until cancelled. Raises OSError where it can't."""
         listener, inode = self._bind()
         try:
-            server = await asyncio.start_unix_server(self._serve, sock=listener)
+            server = await asyncio.start_server(self._serve, sock=listener)
             try:
                 await asyncio.get_running_loop().create_future()
             finally:
