@@ -121,6 +121,10 @@ async def test_an_answer_is_as_secure_as_its_zones(
         ("expired.example", "MX", "signature expired"),
         ("future.example", "MX", "signature before inception date"),
         ("wrong-ds.example", "MX", "no keys have a DS"),
+        ("keys-not-signed.example", "MX", ""),
+        ("lost-key.example", "MX", ""),
+        ("mx.without-nsec.example", "AAAA", ""),
+        ("nx.without-nsec.example", "A", ""),
         ("lame.example", "MX", "DNSKEY"),
     ],
 )

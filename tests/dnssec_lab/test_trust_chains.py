@@ -72,6 +72,10 @@ async def test_what_is_signed_down_to_the_name_is_secure(
         ("expired.example", "bogus", "signature-expired", "dns-operator", "ended at 20", "sign"),
         ("future.example", "bogus", "signature-not-yet-valid", "dns-operator", "begins", "clock"),
         ("wrong-ds.example", "bogus", "ds-without-key", "registrar", "other keys", "in its place"),
+        ("keys-not-signed.example", "bogus", "keys-not-signed", "dns-operator", "none", "sign"),
+        ("lost-key.example", "bogus", "signature-without-key", "dns-operator", "MX of", "sign"),
+        ("mx.without-nsec.example", "bogus", "denial-missing", "dns-operator", "no NSEC", "NSEC"),
+        ("nx.without-nsec.example", "bogus", "denial-missing", "dns-operator", "no NSEC", "NSEC"),
         ("lame.example", "bogus", "keys-missing", "registrar", "no keys", "take the DS"),
     ],
 )

@@ -70,9 +70,33 @@ def _sign(zone: dns.zone.Zone, signing: Signing, key: ZoneKey, path: Path) -> No
         now = datetime.now(UTC)  # noqa: TID251 - Unbound's clock is the real one
         inception, expiration = _VALIDITY.get(signing, _VALID)
         sign_zone(zone, key, now + inception, now + expiration)
-    if signing is Signing.BAD_SIGNATURES:
-        _spoil_signatures(zone)
+    _break(zone, signing)
     zone.to_file(str(path), relativize=False)
+
+
+def _break(zone: dns.zone.Zone, signing: Signing) -> None:
+    match signing:
+        case Signing.BAD_SIGNATURES:
+            _spoil_signatures(zone)
+        case Signing.LOST_KEY:
+            _rename_key(zone)
+        case Signing.KEYS_NOT_SIGNED:
+            assert zone.origin is not None
+            zone.delete_rdataset(zone.origin, dns.rdatatype.RRSIG, dns.rdatatype.DNSKEY)
+        case Signing.WITHOUT_NSEC:
+            for name in list(zone.nodes):
+                zone.delete_rdataset(name, dns.rdatatype.NSEC)
+                zone.delete_rdataset(name, dns.rdatatype.RRSIG, dns.rdatatype.NSEC)
+        case _:
+            pass
+
+
+def _rename_key(zone: dns.zone.Zone) -> None:
+    """Let every signature but that of the keys be of a key that is not there."""
+    for name, rdataset in list(zone.iterate_rdatasets()):
+        if rdataset.rdtype == dns.rdatatype.RRSIG and rdataset.covers != dns.rdatatype.DNSKEY:
+            renamed = [rdata.replace(key_tag=rdata.key_tag ^ 1) for rdata in rdataset]
+            zone.replace_rdataset(name, dns.rdataset.from_rdata_list(rdataset.ttl, renamed))
 
 
 def _spoil_signatures(zone: dns.zone.Zone) -> None:

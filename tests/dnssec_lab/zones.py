@@ -28,6 +28,11 @@ class Signing(StrEnum):
     NOT_YET_VALID = "not-yet-valid"
     WRONG_DS = "wrong-ds"
     """The DS is that of another key."""
+    KEYS_NOT_SIGNED = "keys-not-signed"
+    LOST_KEY = "lost-key"
+    """All but the keys is signed by a key that is not there."""
+    WITHOUT_NSEC = "without-nsec"
+    """Nothing proves what is not there."""
     LAME = "lame"
     """Delegated, with a DS, and served by nobody."""
 
@@ -108,5 +113,8 @@ _acme-challenge.to-bogus    CNAME _acme-challenge.bogus.example.
     "expired.example.": LabZone(Signing.EXPIRED, _ONE_HOST),
     "future.example.": LabZone(Signing.NOT_YET_VALID, _ONE_HOST),
     "wrong-ds.example.": LabZone(Signing.WRONG_DS, _ONE_HOST),
+    "keys-not-signed.example.": LabZone(Signing.KEYS_NOT_SIGNED, _ONE_HOST),
+    "lost-key.example.": LabZone(Signing.LOST_KEY, _ONE_HOST),
+    "without-nsec.example.": LabZone(Signing.WITHOUT_NSEC, _ONE_HOST),
     "lame.example.": LabZone(Signing.LAME),
 }
