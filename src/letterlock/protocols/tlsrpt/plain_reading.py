@@ -174,7 +174,7 @@ def _count_failure_strings(failures: tuple[FailureDetails, ...], names: Names) -
     told = 0
     columns: tuple[_Column, ...] = (*_COLUMNS, (_HOST, names.take_host))
     for read, take in columns:
-        column = [text for text in map(read, failures) if text is not None]
+        column = list(filter(None, map(read, failures)))  # `read_plain` lets no "" come here
         told += len(column)
         if take is not None and column:
             _require_each(take, column)
