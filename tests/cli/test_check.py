@@ -151,6 +151,18 @@ def test_the_story_says_who_gets_through_and_what_to_do(
     assert "\x1b" not in captured.out
 
 
+def test_what_every_kind_of_sender_meets_is_told_once_where_no_mail_arrives(
+    config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """RFC 7505 §3: a null MX is the same for all of them; JSON has each."""
+    assert check(config, "null.example") == 1
+    lines = capsys.readouterr().out.splitlines()
+    told = [line for line in lines if line.startswith("  mail ")]
+    assert [line[:45] for line in told] == ["  mail       every kind of sender: is RETURNE"]
+    check(config, "--json", "null.example")
+    assert len(json.loads(capsys.readouterr().out)["verdicts"]) > 5
+
+
 def test_one_service_is_asked_about_by_host_and_port(
     config: str, servers: list[Server], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,6 +1,6 @@
 """A check for people: the worst first, on one screen; colours only on a terminal."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from letterlock.base.printable import make_printable
@@ -11,6 +11,7 @@ from letterlock.cli.story_text import tell
 
 MAX_FINDINGS = 12
 MAX_EVIDENCE = 240
+EVERYBODY = "every kind of sender"
 
 Document = Mapping[str, Any]
 Styled = tuple[str, dict[str, Any]]
@@ -31,6 +32,7 @@ _WORDS = {
     "bounce": "is RETURNED",
     "undecidable": "not known",
 }
+_FAILED = ("defer", "bounce", "undecidable")
 
 
 def format_check(document: Document, *, is_verbose: bool = False) -> Iterator[Styled]:
@@ -39,8 +41,7 @@ def format_check(document: Document, *, is_verbose: bool = False) -> Iterator[St
     `is_verbose`: and of each connection when it was, how long it took, and what was said.
     """
     yield make_printable(document["domain"]), {"bold": True}
-    for verdict in document["verdicts"]:
-        yield from _tell_verdict(verdict)
+    yield from _tell_verdicts(document["verdicts"])
     shown = [each for each in document["findings"] if each["severity"] != "info"]
     for finding in shown[:MAX_FINDINGS]:
         yield from _tell_finding(finding)
@@ -73,15 +74,22 @@ def _tell_difference(difference: Document | None) -> Iterator[Styled]:
         yield from _plain(tell("" if number else "diff", _shorten(f"{text}{since}")))
 
 
-def _tell_verdict(verdict: Document) -> Iterator[Styled]:
+def _tell_verdicts(verdicts: Sequence[Document]) -> Iterator[Styled]:
+    """Tell whose mail arrives; where nobody's does, and for one reason, that is told once."""
+    told = {tuple(_tell_verdict({**each, "who": EVERYBODY})) for each in verdicts}
+    is_one = len(verdicts) > 1 and len(told) == 1 and verdicts[0]["outcome"] in _FAILED
+    for verdict in verdicts if not is_one else [{**verdicts[0], "who": EVERYBODY}]:
+        yield from ((line, _STYLES.get(verdict["outcome"], {})) for line in _tell_verdict(verdict))
+
+
+def _tell_verdict(verdict: Document) -> Iterator[str]:
     outcome = verdict["outcome"]
     text = f"{verdict['who']}: {_WORDS[outcome]}"
     if outcome not in ("authenticated", "encrypted"):
         text += f": {verdict['reason']}"
     if verdict["result_type"] and outcome in ("defer", "bounce"):
         text += f" (reports {verdict['result_type']})"
-    style = _STYLES.get(outcome, {})
-    yield from ((line, style) for line in tell("mail", _shorten(text)))
+    yield from tell("mail", _shorten(text))
 
 
 def _tell_finding(finding: Document) -> Iterator[Styled]:
