@@ -164,7 +164,8 @@ def load_managing_config(path: Path | None) -> "Config":
     if not config.certificates.authorities:
         raise CommandFailed(
             "certificates.authorities is not set, so the node gets no certificates by itself; "
-            "docs/guide/certificates.md says how",
+            "docs/guide/certificates.md says how, and `letterlock status` how those of "
+            "tls.certificates stand",
             ExitCode.WRONG_USAGE,
         )
     return config

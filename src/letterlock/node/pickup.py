@@ -83,7 +83,7 @@ class Pickup:
         folder.prepare(self._limits)
         bell = folder.open_bell()
         closed = folder.find_closed()
-        whose = "all users" if closed is None else f"this user alone, {closed} is closed to others"
+        whose = "all users" if closed is None else f"this user alone: {closed} is closed to others"
         self._log.write(Service.PICKUP, f"mail is handed in at {folder.path}, by {whose}")
         return bell
 
