@@ -113,6 +113,7 @@ def init(
         click.echo(f"wrote {path}")
     click.echo(f"\nPublish these records:\n\n{records}")
     has_terms = acme is not None and not agree_to_terms
+    click.echo("What is left to do:\n")
     for number, step in enumerate(_describe_next(name, paths[0], has_terms=has_terms), start=1):
         click.echo(f"{number}. {step}")
 

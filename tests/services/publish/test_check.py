@@ -179,6 +179,10 @@ async def test_domain_that_does_not_exist_is_told_so() -> None:
     world.resolver._answers.clear()
     codes = await world.find_codes()
     assert f"error domain-missing {DOMAIN}" in codes
+    # An MX record is no use to a name that nobody registered.
+    (fix,) = [each.fix for each in (await world.check()).findings if each.code == "domain-missing"]
+    assert fix.startswith("look whether the name is right; if so, register it")
+    assert fix.endswith(f"add an MX record for {HOST}")
     assert {state.state for state in (await world.check()).states} == {State.MISSING}
 
 

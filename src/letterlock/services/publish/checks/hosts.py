@@ -22,7 +22,8 @@ def check_mx(observed: Observed, plan: Plan | None) -> Iterator[Finding]:
     wanted = [host.name for host in list_hosts(plan)]
     add = _join_adding(wanted) or "add an MX record"
     if answer.existence is Existence.NXDOMAIN:
-        yield error(Code.DOMAIN_MISSING, domain, "the domain does not exist in DNS", add)
+        fix = f"look whether the name is right; if so, register it and give it a zone; there {add}"
+        yield error(Code.DOMAIN_MISSING, domain, "the domain does not exist in DNS", fix)
         return
     exchanges = [record.exchange for record in observed.find_mx() if record.exchange is not None]
     if not exchanges:
@@ -108,6 +109,7 @@ def _check_reverse(observed: Observed, host: OwnHost, address: IpAddress) -> Ite
 def _explain_no_mx(observed: Observed, fix: str) -> Finding:
     if observed.find_mx():
         text = "a null MX says that the domain takes no mail"
+        fix = f"if it is to get mail after all: remove that record, and {fix}"
         return error(Code.MX_NULL, observed.domain, text, fix)
     text = "there is no MX record: senders try the addresses of the domain itself"
     return error(Code.MX_MISSING, observed.domain, text, fix)
