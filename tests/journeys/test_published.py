@@ -141,15 +141,12 @@ FAULTS = {
         "none.secure.example",
         "rolling.secure.example",
         "testing.unsigned.example",
-        "unprovable.secure.example",
     ),
     "certificate-self-signed dane-and-mta-sts-disagree mta-sts-host-fails": (
         "both-own.secure.example",
     ),
-    "certificate-self-signed mta-sts-host-fails": (
-        "enforce-own.unsigned.example",
-        "partial.secure.example",
-    ),
+    "certificate-self-signed mta-sts-host-fails": ("enforce-own.unsigned.example",),
+    "certificate-self-signed mta-sts-host-fails tlsa-unusable": ("partial.secure.example",),
     "certificate-self-signed mta-sts-host-fails starttls-not-offered": (
         "enforce-next.unsigned.example",
     ),
@@ -159,6 +156,7 @@ FAULTS = {
         "next.secure.example",
         "weaker.secure.example",
     ),
+    "certificate-self-signed tlsa-unusable": ("unprovable.secure.example",),
     "dane-and-mta-sts-disagree tlsa-no-match-served": ("both-other.secure.example",),
     "dnssec-bogus": ("bogus.example",),
     "dnssec-bogus rrsig-ended": ("expired.example",),
@@ -172,8 +170,8 @@ FAULTS = {
     "starttls-not-offered": (
         "stripped.secure.example",
         "testing-plain.unsigned.example",
-        "unprovable-plain.secure.example",
     ),
+    "starttls-not-offered tlsa-unusable": ("unprovable-plain.secure.example",),
     "tlsa-lookup-failed": ("hidden.secure.example",),
     "tlsa-no-match-served": (
         "half-other.unsigned.example",
