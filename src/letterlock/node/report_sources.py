@@ -14,6 +14,7 @@ from letterlock.storage.day_files import DamagedCounts, DayFiles
 from letterlock.storage.durable import unavailable
 from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.sqlite import tls_sessions as sqlite
+from letterlock.storage.sqlite.shard_files import find_shards
 from letterlock.storage.tls_sessions import CountedSession
 
 QUEUE = "queue"
@@ -61,7 +62,7 @@ class _ShardCounts:
 
     def _list_shards(self) -> list[Path]:
         try:
-            return sorted(self._folder.glob("shard-*.db"))
+            return find_shards(self._folder)
         except OSError as error:
             raise unavailable(error) from error
 

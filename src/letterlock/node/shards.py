@@ -16,6 +16,7 @@ from letterlock.storage.durable import unavailable
 from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.sqlite.owner import OwnedElsewhereError
 from letterlock.storage.sqlite.queue import SqliteQueue
+from letterlock.storage.sqlite.shard_files import find_shards
 
 MAX_SHARDS = 1024
 MAX_BROKEN = 8
@@ -87,7 +88,7 @@ class Shards:
 
     def _list(self) -> list[Path]:
         try:
-            return sorted(self._folder.glob("shard-*.db"))
+            return find_shards(self._folder)
         except OSError as error:
             raise unavailable(error) from error
 

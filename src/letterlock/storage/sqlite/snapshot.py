@@ -29,6 +29,7 @@ from letterlock.storage.sqlite.connection import (
     translate,
 )
 from letterlock.storage.sqlite.owner import make_private
+from letterlock.storage.sqlite.shard_files import find_shards
 
 STAGING = ".backup-"
 """How folders for second names begin, beside those of the shards' bodies."""
@@ -59,8 +60,8 @@ class ShardSnapshot:
 @contextmanager
 def frozen_queue(folder: Path) -> Iterator[tuple[ShardSnapshot, ...]]:
     """Give all shards of a queue's folder as they are at one moment. Raises StoreUnavailable."""
-    paths = sorted(folder.glob("shard-*.db"))
     with _translated(folder), ExitStack() as stack:
+        paths = find_shards(folder)
         links = stack.enter_context(staging_folder(folder / "bodies"))
         for path in paths:
             _link_all(folder / "bodies" / path.stem, links / path.stem)
