@@ -391,3 +391,25 @@ def test_no_memory_is_made_executable(tmp_path: Path) -> None:
     if run.returncode == 77:
         pytest.skip("this kernel has no PR_SET_MDWE (Linux 6.3)")
     assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize("version", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION])
+def test_tickets_go_with_the_servers_next_octets(chooser: ServerCertificates, version: int) -> None:
+    """RFC 8446 §4.6.1: they may come at any time. TLS 1.2 has its Finished behind them."""
+    client = TlsDriver.client(client_context(max_version=version), NAME)
+    server = TlsDriver.server(chooser)
+    while not isinstance(server.do_handshake(), Handshake):
+        client.do_handshake()
+        server.receive(client.bytes_to_send())
+        if not isinstance(server.do_handshake(), Handshake):
+            client.receive(server.bytes_to_send())
+    last = server.bytes_to_send()
+    assert bool(last) is (version == SSL.TLS1_2_VERSION)
+    client.receive(last)
+    assert isinstance(client.do_handshake(), Handshake)
+    server.write(b"250 Ok\r\n")
+    answer = server.bytes_to_send()
+    # Each ticket has some two hundred octets.
+    assert (len(answer) > 200) is (version == SSL.TLS1_3_VERSION)
+    client.receive(answer)
+    assert read_all(client) == b"250 Ok\r\n"

@@ -351,10 +351,11 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _close(self, reason: str) -> None:
-        self._flush()
-        if self._tls is not None:
+        if self._tls is not None and not self._is_handshaking:
+            # Our last word and close_notify in one packet.
+            self._tls.write(self._session.bytes_to_send())
             self._tls.close()
-            self._flush()
+        self._flush()
         self._end(reason)
         self._hang_up()
 

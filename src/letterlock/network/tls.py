@@ -74,6 +74,7 @@ class TlsDriver:
         self._whole_records: float = math.inf
         """That may have plaintext; inf: it is not known how many."""
         self._may_have_output = True
+        self._are_tickets_held = False
         self._end: FailureCause | None = None
         self._is_close_sent = False
 
@@ -269,6 +270,10 @@ class TlsDriver:
         except SSL.Error as error:
             return self._fail(self._classify(error))
         self._handshake = self._gather_facts(connection)
+        if self._chooser is not None and self._handshake.version == "TLSv1.3":
+            # Only tickets are there to send (RFC 8446 §4.6.1): they go with our next octets, not in
+            # a packet of their own.
+            self._are_tickets_held, self._may_have_output = True, False
         return self._handshake
 
     def _end_handshake(self) -> HandshakeFailed | None:
@@ -316,6 +321,9 @@ class TlsDriver:
         except SSL.WantReadError:
             self._whole_records = 0
             self.is_closed = self._end is not None
+            if self._are_tickets_held:
+                # Nothing came behind the handshake.
+                self._are_tickets_held = self._may_have_output = False
         except SSL.ZeroReturnError:
             self.is_closed = True
         except SSL.Error as error:
