@@ -33,6 +33,14 @@ def test_what_costs_more_has_to_be_waited_for_longer() -> None:
     assert limit.find_wait("a") == 60
 
 
+def test_what_was_found_is_taken_as_any_other() -> None:
+    limit = HourlyLimit(2, FakeClock())
+    for _ in range(2):
+        assert limit.find_wait("a") == 0
+        limit.take_found("a")
+    assert limit.find_wait("a") == 1800
+
+
 def test_few_are_known_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hourly_limits, "MAX_KEYS", 2)
     limit = HourlyLimit(1, FakeClock())
