@@ -126,6 +126,14 @@ PEERS = {
             needs=("golang-golang-x-crypto-dev",),
             is_for_proofs=True,
         ),
+        # Another's eyes on versions, suites and chains; it reads answers with hexdump.
+        Peer(
+            "testssl",
+            "testssl.sh",
+            ("testssl", "hexdump", "dig"),
+            needs=("bsdextrautils", "bind9-dnsutils"),
+            is_for_proofs=True,
+        ),
         # The first one in Debian with ARI and profiles.
         Peer("pebble-2.10", "pebble", ("pebble", "pebble-challtestsrv"), release="sid"),
         Peer(
