@@ -12,6 +12,7 @@ import os
 import pkgutil
 import runpy
 import selectors
+import signal
 import socket
 import struct
 import sys
@@ -119,6 +120,8 @@ def _take(descriptors: list[int]) -> None:
 
 
 def main() -> None:
+    # A shell that started the tests by `&` has it ignored, and Python leaves that as it is.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     load_program()
     threads = list(Path("/proc/self/task").iterdir())
     assert len(threads) == 1, "in what is forked they would not be there"
