@@ -58,7 +58,8 @@ def test_no_statement_goes_through_a_table_that_grows(connection: apsw.Connectio
     assert len(statements) > 60
     for where, sql in statements.items():
         for line in explain(connection, sql):
-            scanned = re.match(r"SCAN (\w+)", line)
+            # A constant row is SQLite's word for a SELECT from no table.
+            scanned = re.match(r"SCAN (?!CONSTANT ROW$)(\w+)", line)
             assert scanned is None or scanned[1] in WHOLE, f"{where}: {line}"
 
 
