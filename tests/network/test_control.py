@@ -26,6 +26,7 @@ from letterlock.network.control_client import (
     format_document,
     parse_document,
 )
+from tests.accepting import accepting
 
 
 async def _echo(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -295,9 +296,8 @@ async def test_answer_that_is_none_is_told(tmp_path: Path, answer: bytes) -> Non
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readline()
         writer.write(answer)
-        writer.close()
 
-    async with await asyncio.start_unix_server(serve, str(tmp_path / "control")):
+    async with accepting(serve, path=tmp_path / "control"):
         with pytest.raises(NodeUnreachable, match=r"answer|reset"):
             await _ask(tmp_path / "control", "echo")
 

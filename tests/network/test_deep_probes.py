@@ -24,6 +24,7 @@ from letterlock.protocols.tls.groups import GROUPS
 from letterlock.protocols.tls.hello_writer import Offer, write_client_hello
 from letterlock.protocols.tls.server_flight import Alerted, ServerChoice
 from letterlock.protocols.tls.suites import SUITES, is_tls_1_3
+from tests.accepting import accepting
 from tests.misbehaving import Act, Answer, Conduct, Server, TlsConduct, serving
 from tests.network.certificates import issue
 
@@ -91,8 +92,7 @@ async def test_imap_and_pop3_are_asked_behind_their_own_words(
             await writer.wait_closed()
         is_over.set()
 
-    async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with accepting(talk) as port:
         gate = Gate("127.0.0.1", port, "checker.example", 30.0, speech)
         assert await ask_hello(gate, NEW) == Alerted("handshake_failure")
         await is_over.wait()

@@ -22,6 +22,7 @@ from letterlock.protocols.check.facts import AskedSni, Probe, ProbeStep, State
 from letterlock.protocols.check.openings import Speech
 from letterlock.protocols.tls.client_hello import KeyType
 from letterlock.protocols.tls.handshake import FailureCause, Handshake, HandshakeFailed
+from tests.accepting import accepting
 from tests.fakes import FakeClock
 from tests.misbehaving import GOOD_EXTENSIONS, Act, Conduct, Server, TlsConduct, serving
 from tests.network.certificates import issue
@@ -199,19 +200,15 @@ async def talking(*lines: bytes) -> AsyncIterator[int]:
     """A server that says these, each after something was said to it, but for the first; no TLS."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # On 3.11 a handler that is cancelled when the server closes would be logged as an error.
-        with suppress(asyncio.CancelledError, ConnectionError):
-            writer.write(lines[0])
-            for line in lines[1:]:
-                await reader.readline()
-                writer.write(line)
-            while await reader.read(4096):
-                pass
-        writer.close()
+        writer.write(lines[0])
+        for line in lines[1:]:
+            await reader.readline()
+            writer.write(line)
+        while await reader.read(4096):
+            pass
 
-    server = await asyncio.start_server(talk, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
+    async with accepting(talk) as port:
+        yield port
 
 
 @pytest.mark.parametrize(
@@ -261,9 +258,7 @@ async def test_a_tarpit_does_not_keep_us_for_ever(
             await writer.wait_closed()
         has_ended.set()
 
-    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
+    async with accepting(say_nothing) as port:
         question = ProbeQuestion(AskedSni.OWN, "mx.example.org")
         place = ("127.0.0.1", port)
         found = await visit(place, speech, question, 300.0)
@@ -367,8 +362,8 @@ async def test_what_was_said_to_a_tarpit_is_there() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(probes, "ProbeRecord", Early)
         patch.setattr(probes, "bound_whole", bound)
-        async with await asyncio.start_server(drop, "127.0.0.1", 0) as server:
-            found = await visit(server.sockets[0].getsockname()[:2], Speech.SMTP)
+        async with accepting(drop) as port:
+            found = await visit(("127.0.0.1", port), Speech.SMTP)
     assert (found.state, steps(found)) == (State.BLOCKED, ["connect", "banner", "ehlo"])
     assert found.transcript[:2] == ("< 220 mx.example.org", "> EHLO checker.example")
 

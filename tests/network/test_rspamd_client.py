@@ -140,8 +140,8 @@ async def test_one_that_goes_away_in_the_midst_is_told() -> None:
             yield b"x" * 65536
             await asyncio.sleep(0)
 
-    async with await asyncio.start_server(leave, "127.0.0.1", 0) as server:
-        place = RspamdPlace(host="127.0.0.1", port=server.sockets[0].getsockname()[1])
+    async with accepting(leave) as port:
+        place = RspamdPlace(host="127.0.0.1", port=port)
         body = BodyStream(200 * 65536, much())
         failed = await RspamdClient(place, 30, 1000).check((), body)
     assert isinstance(failed, HttpFailed)
