@@ -197,7 +197,7 @@ class TlsDriver:
         Give large data in pieces. Dropped without a word when the connection failed before.
         Raises ValueError before the handshake is complete, and after `close`.
         """
-        if self.failure is not None:
+        if not data or self.failure is not None:
             return
         if self._is_close_sent:
             raise ValueError("plaintext can't be sent after close_notify")
