@@ -42,12 +42,12 @@ async def test_a_domain_is_told_by_mail_that_its_records_forbade_a_certificate(
         await client.post(challenge["url"], {})
         found = await wait_status(client, challenge["url"], "invalid")
         assert found["error"]["type"] == "urn:ietf:params:acme:error:caa"
-        await until(lambda: any(drop.iterdir()))
+        # When the file is there it may be empty still.
+        await until(lambda: any("org: reported" in each for each in inner.log.texts))
         (file,) = drop.iterdir()
         message = file.read_bytes()
         assert b"To: security@example.org" in message
         assert b"Subject: No certificate for mx.example.org: its CAA records forbid it" in message
-        await until(lambda: any("org: reported" in each for each in inner.log.texts))
     await zone.close()
 
 
