@@ -85,7 +85,6 @@ async def test_a_read_is_late_by_its_own_time_and_not_by_that_of_one_before() ->
             waiting = tasks.create_task(wire.read(60.0))
             # The timer of the one before looks again later.
             await until(lambda: wire._timer is not None and wire._timer_at > wire._loop.time() + 5)
-            assert not waiting.done()
             assert await wire.write(b"two", LONG) is None
         assert waiting.result() in {b"one", b"two", b"onetwo"}
 
