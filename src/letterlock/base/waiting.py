@@ -19,11 +19,7 @@ async def let_arrive() -> None:
 
 async def wait_for_event(event: asyncio.Event, seconds: float) -> bool:
     """Wait until the event is set; False: the time was over before."""
-    waiting = asyncio.ensure_future(event.wait())
-    try:
-        await asyncio.wait([waiting], timeout=seconds)
-    finally:
-        waiting.cancel()
+    await finish_within(event.wait(), seconds)
     return event.is_set()
 
 

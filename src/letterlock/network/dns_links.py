@@ -31,6 +31,7 @@ import dns.rrset
 
 from letterlock.base.printable import make_printable
 from letterlock.network.dns_exchange import exchange_tcp, exchange_udp, explain_os_error
+from letterlock.network.rrsets import find_rrset
 from letterlock.protocols.dns.chain_links import Denial, Link, Outcome, Proof, SignatureSeen
 from letterlock.protocols.dns.denial import Labels, Nsec, Nsec3, TypeBitmap
 from letterlock.protocols.dns.dnssec_records import ALGORITHMS, ROOT, DsRecord, KeyRecord
@@ -95,7 +96,7 @@ def parse_link(
     if message.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
         return Link(name, rdtype, Outcome.FAILED, reason=_explain(message))
     owner, kind = dns.name.from_text(name), dns.rdatatype.from_text(rdtype)
-    found = _find(message.answer, owner, kind)
+    found = find_rrset(message.answer, owner, kind)
     own = _list_keys(found) if rdtype == "DNSKEY" else tuple(keys)
     verifying = _Verifying(dns.name.from_text(zone), own, MAX_TRIES)
     if found is not None:
@@ -108,7 +109,7 @@ def parse_link(
             ds=_list_ds(found) if rdtype == "DS" else (),
             denials=verifying.list_denials(message),
         )
-    alias = _find(message.answer, owner, _CNAME)
+    alias = find_rrset(message.answer, owner, _CNAME)
     if alias is not None:
         return Link(
             name,
@@ -133,7 +134,7 @@ class _Verifying:
     def verify(
         self, section: list[dns.rrset.RRset], rrset: dns.rrset.RRset
     ) -> tuple[SignatureSeen, ...]:
-        signatures = _find(section, rrset.name, _SIGNATURE, rrset.rdtype) or ()
+        signatures = find_rrset(section, rrset.name, _SIGNATURE, rrset.rdtype) or ()
         return tuple(
             SignatureSeen(
                 zone=_show(each.signer),
@@ -240,18 +241,6 @@ def _explain(message: dns.message.Message) -> str:
     ]
     code = dns.rcode.to_text(message.rcode())
     return f"{code} ({said[0]})" if said else code
-
-
-def _find(
-    section: list[dns.rrset.RRset],
-    name: dns.name.Name,
-    rdtype: dns.rdatatype.RdataType,
-    covers: dns.rdatatype.RdataType = dns.rdatatype.NONE,
-) -> dns.rrset.RRset | None:
-    for rrset in section:
-        if rrset.match(name, dns.rdataclass.IN, rdtype, covers) and len(rrset):
-            return rrset
-    return None
 
 
 def _list_keys(rrset: dns.rrset.RRset | None) -> tuple[KeyRecord, ...]:

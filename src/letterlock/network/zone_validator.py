@@ -22,6 +22,7 @@ import dns.rrset
 from dns.rdtypes.ANY.DNSKEY import DNSKEY
 from dns.rdtypes.ANY.NSEC import NSEC
 
+from letterlock.network.rrsets import find_rrset
 from letterlock.protocols.dns.answers import Security
 
 MAX_LINKS = 16
@@ -64,8 +65,8 @@ class ZoneValidator:
             origin = self._find_origin(name)
             if origin is None:
                 security = Security.INSECURE
-            found = _find(response.answer, name, question.rdtype)
-            alias = _find(response.answer, name, dns.rdatatype.CNAME)
+            found = find_rrset(response.answer, name, question.rdtype)
+            alias = find_rrset(response.answer, name, dns.rdatatype.CNAME)
             rrset = found or alias
             if rrset is None:
                 if origin is not None:
@@ -96,7 +97,7 @@ class ZoneValidator:
         now: datetime,
     ) -> None:
         what = f"{dns.rdatatype.to_text(rrset.rdtype)} of {rrset.name}"
-        signatures = _find(section, rrset.name, _SIGNATURE, rrset.rdtype)
+        signatures = find_rrset(section, rrset.name, _SIGNATURE, rrset.rdtype)
         if signatures is None:
             raise _BogusError(f"{what} is not signed")
         if any(signature.labels != len(rrset.name) - 1 for signature in signatures):
@@ -120,7 +121,7 @@ class ZoneValidator:
         for rrset in response.authority:
             if rrset.rdtype != _SIGNATURE:
                 self._validate_rrset(response.authority, rrset, origin, now)
-        if _find(response.authority, origin, dns.rdatatype.SOA) is None:
+        if find_rrset(response.authority, origin, dns.rdatatype.SOA) is None:
             raise _BogusError("a denial without SOA")
         proofs = {
             rrset.name: rrset[0]
@@ -182,15 +183,3 @@ def _has_type(proof: NSEC, rdtype: dns.rdatatype.RdataType) -> bool:
         if number == window and offset // 8 < len(bitmap):
             return bool(bitmap[offset // 8] & (0x80 >> offset % 8))
     return False
-
-
-def _find(
-    section: list[dns.rrset.RRset],
-    name: dns.name.Name,
-    rdtype: dns.rdatatype.RdataType,
-    covers: dns.rdatatype.RdataType = dns.rdatatype.NONE,
-) -> dns.rrset.RRset | None:
-    for rrset in section:
-        if rrset.match(name, dns.rdataclass.IN, rdtype, covers):
-            return rrset
-    return None

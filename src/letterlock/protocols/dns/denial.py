@@ -221,9 +221,9 @@ def _hash(record: Nsec3, name: Labels) -> bytes:
 def _digest(wire: bytes, salt: bytes, iterations: int) -> bytes:
     """Hash a name, which is asked for once for each record that there is."""
     # SHA-1 is what RFC 5155 has; nothing is kept secret by it.
-    digest = sha1(wire + salt).digest()  # noqa: S324
+    digest = sha1(wire + salt).digest()  # noqa: S324 - as above
     for _ in range(iterations):
-        digest = sha1(digest + salt).digest()  # noqa: S324
+        digest = sha1(digest + salt).digest()  # noqa: S324 - as above
     return digest
 
 
