@@ -132,6 +132,19 @@ def test_requiretls_is_noted(inbound: InboundNode) -> None:
     assert inbound.answers(token)["requiretls"] == "yes"
 
 
+def test_a_reload_cuts_off_nobody(inbound: InboundNode) -> None:
+    """What a session does is what is judged: it must not end by us."""
+    node, token = inbound.node, inbound.new()["token"]
+    before = node.worker_pids()
+    with connected(inbound.port("good")) as client:
+        client.begin(ALICE, [f"{token}@good.{BASE}"])
+        node.reload()
+        node.wait_for(lambda: len(set(node.worker_pids()) - set(before)) == len(before), "workers")
+        assert client.data("Subject: x\n\nhi\n")[0] == 250
+    assert inbound.outcomes(token)["good"] == "clear"
+    node.wait_for(lambda: not set(node.worker_pids()) & set(before), "the old processes' end")
+
+
 def test_commands_say_what_is_there(inbound: InboundNode) -> None:
     test = inbound.new()
     assert [each["case"] for each in test["addresses"]] == list(CASES)

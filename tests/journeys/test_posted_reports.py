@@ -1,6 +1,8 @@
 """Reports by HTTPS: a node posts what was counted, another takes it, and curl may as well."""
 
 import json
+import socket
+import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -15,7 +17,7 @@ from letterlock.base.clock import SystemClock
 from letterlock.services.collect.journal import Batch, Journal
 from letterlock.storage.day_files import DayFiles
 from tests.interop.background import zones
-from tests.journeys.running_node import NodeFiles, RunningNode, mx_certificate, running
+from tests.journeys.running_node import PATIENCE, NodeFiles, RunningNode, mx_certificate, running
 from tests.network.certificates import authority
 from tests.peers import program
 from tests.protocols.tlsrpt.corpus import encode, make_document, make_result
@@ -134,3 +136,37 @@ def test_what_dns_records_tells_is_the_address(receiver: Receiver) -> None:
     for value in values:
         assert json.loads(value).startswith("v=TLSRPTv1; rua=mailto:postmaster@example.org,https:")
         assert receiver.path in value
+
+
+def test_a_reload_cuts_off_nobody(receiver: Receiver) -> None:
+    """Who has connected, who has shaken hands, and who is half way through a report."""
+    node, report = receiver.node, make_report("over-a-reload")
+    head = f"POST {receiver.path} HTTP/1.1\r\nHost: mx.example.org\r\nConnection: close\r\n"
+    head += f"Content-Type: application/tlsrpt+json\r\nContent-Length: {len(report)}\r\n\r\n"
+    request = head.encode() + report
+    context = ssl.create_default_context(cadata=authority().pem.decode("ascii"))
+    before = node.worker_pids()
+    with ExitStack() as stack:
+        plain, *others = (
+            stack.enter_context(socket.create_connection((HOST, receiver.port), PATIENCE))
+            for _ in range(3)
+        )
+        clients = [
+            stack.enter_context(context.wrap_socket(each, server_hostname="mx.example.org"))
+            for each in others
+        ]
+        clients[1].sendall(request[:-100])
+        node.reload()
+        node.wait_for(lambda: len(set(node.worker_pids()) - set(before)) == 2, "new processes")
+        clients.append(
+            stack.enter_context(context.wrap_socket(plain, server_hostname="mx.example.org"))
+        )
+        for client, octets in zip(clients, (request, request[-100:], request), strict=True):
+            client.sendall(octets)
+            with client.makefile("rb") as answers:
+                answer = answers.read()
+            assert answer.startswith(b"HTTP/1.1 200 "), answer
+    (kept,) = list_kept(receiver, "over-a-reload")
+    assert kept["copies"] == 2
+    # The old processes end when the last of them has gone.
+    node.wait_for(lambda: not set(node.worker_pids()) & set(before), "the old processes' end")

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
 from letterlock.network.acceptor import Acceptor, AcceptorLimits, left_until
 from letterlock.network.wire import Lost, Wire
 from tests.listening import listening
@@ -90,3 +92,21 @@ async def test_the_end_cuts_off_who_is_still_there() -> None:
         reader, writer = await connect(port)
     assert await asyncio.wait_for(reader.read(), 30) == b""
     writer.close()
+
+
+async def test_one_that_accepts_no_more_serves_who_is_there() -> None:
+    """One that was accepted just now, and one that speaks later."""
+    acceptor = Acceptor(echo)
+    async with listening(acceptor.run) as port:
+        early = await connect(port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        acceptor.stop_accepting()
+        emptied = asyncio.ensure_future(acceptor.wait_empty())
+        assert await find_open([early, (reader, writer), early]) == [True, True, True]
+        assert not emptied.done()
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", port)
+        for each in (early[1], writer):
+            each.close()
+        async with asyncio.timeout(60):
+            await emptied

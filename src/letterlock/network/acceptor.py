@@ -6,11 +6,11 @@ that are old, and an authority that comes to look is done within a second.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from socket import socket
 
 from letterlock.base.client_keys import client_key
+from letterlock.base.waiting import let_arrive
 from letterlock.network.wire import Wire
 
 _BACKLOG = 256
@@ -32,11 +32,12 @@ USUAL_LIMITS = AcceptorLimits()
 
 
 class Acceptor:
-    """Takes connections for `serve`, and closes them after it."""
+    """Takes connections for `serve`, and closes them after it: what servers stand on."""
 
     def __init__(self, serve: Serve, limits: AcceptorLimits = USUAL_LIMITS) -> None:
         self._serve = serve
         self._limits = limits
+        self._servers: list[asyncio.Server] = []
         self._tasks: asyncio.TaskGroup | None = None
         self._clients: dict[asyncio.Task[None], str] = {}
 
@@ -45,16 +46,27 @@ class Acceptor:
         loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            with ExitStack() as closing:
+            try:
                 for listener in listeners:
                     server = await loop.create_server(
                         lambda: _Client(self._begin), sock=listener, backlog=_BACKLOG
                     )
-                    closing.callback(server.close)
-                try:
-                    await asyncio.Event().wait()
-                finally:
-                    self._tasks = None
+                    self._servers.append(server)
+                await asyncio.Event().wait()
+            finally:
+                self.stop_accepting()
+                self._tasks = None
+
+    def stop_accepting(self) -> None:
+        """Accept no more connections; those there are go on."""
+        for server in self._servers:
+            server.close()
+
+    async def wait_empty(self) -> None:
+        """Return when no connection is left; one that was accepted just now counts."""
+        await let_arrive()
+        while self._clients:
+            await asyncio.wait(tuple(self._clients))
 
     def _begin(self, wire: Wire, ip: str) -> None:
         if self._tasks is None:  # accepted in the moment of the end

@@ -5,9 +5,8 @@ RFC 8737 §3 (the client offers acme-tls/1 alone, and the name in SNI), §4 (no 
 proved, `services.certify` knows.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from socket import socket
 
 from letterlock.network.acceptor import USUAL_LIMITS, Acceptor, AcceptorLimits, left_until
 from letterlock.network.challenge_tls import ChallengeTls
@@ -70,16 +69,12 @@ class AlpnResponder:
         return True
 
 
-class AlpnServer:
+class AlpnServer(Acceptor):
     """Answers validators on sockets of their own; everybody else gets an alert."""
 
     def __init__(self, responder: AlpnResponder, limits: AcceptorLimits = USUAL_LIMITS) -> None:
         self._responder = responder
-        self._acceptor = Acceptor(self._serve, limits)
-
-    async def run(self, listeners: Sequence[socket]) -> None:
-        """Accept on listening sockets until cancelled; then what is open is cut off."""
-        await self._acceptor.run(listeners)
+        super().__init__(self._serve, limits)
 
     async def _serve(self, wire: Wire, end: float) -> None:
         received = await receive_client_hello(wire, end)

@@ -8,14 +8,13 @@ way up. Left out: bodies of requests, ranges, caches, compression, upgrades. Wit
 
 import math
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
 from functools import lru_cache
 from http import HTTPStatus
 from itertools import count
-from socket import socket
 
 import h11
 from msgspec import Struct
@@ -70,17 +69,13 @@ Find = Callable[[HttpAsked], Awaitable[HttpAnswer]]
 """Gives the answer, whichever of GET and HEAD it is for."""
 
 
-class HttpServer:
+class HttpServer(Acceptor):
     """Answers on sockets without TLS."""
 
     def __init__(self, find: Find, clock: Clock, limits: AcceptorLimits = USUAL_LIMITS) -> None:
         self._find = find
         self._clock = clock
-        self._acceptor = Acceptor(self._serve, limits)
-
-    async def run(self, listeners: Sequence[socket]) -> None:
-        """Accept on listening sockets until cancelled; then what is open is cut off."""
-        await self._acceptor.run(listeners)
+        super().__init__(self._serve, limits)
 
     async def _serve(self, wire: Wire, end: float) -> None:
         await converse(wire, self._find, self._clock, end)

@@ -1,8 +1,5 @@
 """A small HTTP server behind TLS: what `network.http_server` is, with certificates of ours."""
 
-from collections.abc import Sequence
-from socket import socket
-
 from letterlock.base.clock import Clock
 from letterlock.network.acceptor import USUAL_LIMITS, Acceptor, AcceptorLimits, left_until
 from letterlock.network.http_server import Find, converse
@@ -12,7 +9,7 @@ from letterlock.network.wire import Wire
 from letterlock.protocols.tls.handshake import HandshakeFailed
 
 
-class HttpsServer:
+class HttpsServer(Acceptor):
     """Answers on sockets, under TLS from the first octet on."""
 
     def __init__(
@@ -25,11 +22,7 @@ class HttpsServer:
         self._find = find
         self._certificates = certificates
         self._clock = clock
-        self._acceptor = Acceptor(self._serve, limits)
-
-    async def run(self, listeners: Sequence[socket]) -> None:
-        """Accept on listening sockets until cancelled; then what is open is cut off."""
-        await self._acceptor.run(listeners)
+        super().__init__(self._serve, limits)
 
     async def _serve(self, wire: Wire, end: float) -> None:
         driver = TlsDriver.server(self._certificates)

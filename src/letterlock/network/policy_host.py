@@ -6,9 +6,8 @@ comes to the same port (RFC 8737 §3): it is told from the others by its ClientH
 for `network.post_server`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from http import HTTPStatus
-from socket import socket
 
 from letterlock.base.clock import Clock
 from letterlock.base.domains import Domain, DomainError, parse_domain
@@ -27,7 +26,7 @@ from letterlock.protocols.tls.handshake import HandshakeFailed
 _NOT_FOUND = HttpAnswer(HTTPStatus.NOT_FOUND)
 
 
-class PolicyHost:
+class PolicyHost(Acceptor):
     """Answers for `mta-sts.DOMAIN` with the policy of DOMAIN; `find_policy` gives its octets.
 
     With a `responder` it answers those too who validate tls-alpn-01; with `posts` those who have
@@ -48,11 +47,7 @@ class PolicyHost:
         self._clock = clock
         self._responder = responder
         self._posts = posts
-        self._acceptor = Acceptor(self._serve, limits)
-
-    async def run(self, listeners: Sequence[socket]) -> None:
-        """Accept on listening sockets until cancelled; then what is open is cut off."""
-        await self._acceptor.run(listeners)
+        super().__init__(self._serve, limits)
 
     async def _serve(self, wire: Wire, end: float) -> None:
         driver = TlsDriver.server(self._certificates)

@@ -6,7 +6,7 @@ Time limits are kept by one sweep over all connections, not by a timer for each.
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from letterlock.base.clock import Clock
 from letterlock.base.waiting import let_arrive, wait_for_event
@@ -50,7 +50,7 @@ class SmtpServer:
         self._empty = asyncio.Event()
         self._empty.set()
 
-    async def run(self, listeners: list[socket.socket]) -> None:
+    async def run(self, listeners: Sequence[socket.socket]) -> None:
         """Accept on listening sockets until cancelled; then end what is open, with 421."""
         loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as tasks:

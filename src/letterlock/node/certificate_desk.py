@@ -22,7 +22,7 @@ from letterlock.network.acme_client import AcmeFailed
 from letterlock.network.dns_backends import make_backend
 from letterlock.network.dns_cache import CachingResolver
 from letterlock.node.certificate_stores import CertificateStores, make_stores
-from letterlock.node.certificates import answer_challenges, make_exporting
+from letterlock.node.certificates import list_challenge_servers, make_exporting
 from letterlock.node.certifying import find_settings, list_wanted, make_tools
 from letterlock.node.shared_database import name_command
 from letterlock.node.web_listeners import WebListeners
@@ -209,9 +209,9 @@ async def opened_desk(
     resolver = CachingResolver(make_backend(config.dns, random.SystemRandom()), clock)
     tools = make_tools(config, stores, resolver, clock, Told(tell))
     await stores.database.open()
-    answers = answer_challenges(listeners, stores, clock) if listeners is not None else []
+    servers = list_challenge_servers(listeners, stores, clock) if listeners is not None else []
     # No group: what the command raises is to reach it as it is.
-    serving = [asyncio.ensure_future(each) for each in answers]
+    serving = [asyncio.ensure_future(server.run(on)) for server, on in servers]
     try:
         yield Desk(config, stores, tools)
     finally:

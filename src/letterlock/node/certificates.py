@@ -8,10 +8,10 @@ one answers for it: proofs are in the store.
 import asyncio
 import grp
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import timedelta
+from socket import socket
 from typing import Any
 
 from letterlock.base.clock import Clock
@@ -20,6 +20,7 @@ from letterlock.base.config.faults import refuse_setting
 from letterlock.base.config.sections import Config
 from letterlock.base.log import LineLog, Log, Service
 from letterlock.base.waiting import wait_for_event
+from letterlock.network.acceptor import Acceptor
 from letterlock.network.alpn_server import AlpnResponder, AlpnServer
 from letterlock.network.dns_backends import make_backend
 from letterlock.network.dns_cache import CachingResolver
@@ -28,6 +29,7 @@ from letterlock.network.policy_host import PolicyHost
 from letterlock.network.server_certificates import ServerCertificates
 from letterlock.node.certificate_stores import CertificateStores, make_stores
 from letterlock.node.certifying import list_wanted, make_tools
+from letterlock.node.ending import End
 from letterlock.node.posts import make_post_service
 from letterlock.node.process import Part, run_process
 from letterlock.node.publishing import make_policy
@@ -46,8 +48,10 @@ from letterlock.storage.queue import StoreUnavailable
 PROCESSES = 1
 REOPEN_SECONDS = 3.0
 """Between two tries to open the store."""
-DRAIN = timedelta(minutes=10)
-"""For how long orders may go on in a process whose place another has taken."""
+
+
+Served = tuple[Acceptor, Sequence[socket]]
+"""A server and the sockets that it listens on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +100,18 @@ class CertificateProcess:
             watch = make_watch(config, self._stores.watched, resolver, clock)
             self._watching = Watching(tools, watch, list_wanted(config), self._keeping.look)
         self._post_service = make_post_service(config, number, clock, log)
-        self._stop = asyncio.Event()
-        self._drain = asyncio.Event()
+        self._policies = self._make_policies()
+        self._end = End()
 
     def stop(self) -> None:
         """End soon: what is under way is begun anew by another."""
-        self._stop.set()
+        self._end.stop()
 
     def drain(self) -> None:
-        """Begin nothing new, and end what was begun."""
-        self._drain.set()
+        """Begin nothing new, and end what was begun: orders, and answers to who is connected."""
+        self._end.drain()
+        if self._keeping is not None:
+            self._keeping.drain()
 
     def look_around(self) -> None:
         """Look at all certificates soon. Whoever takes another's place has the same store."""
@@ -119,17 +125,19 @@ class CertificateProcess:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._stores.database.close)
             async with asyncio.TaskGroup() as tasks:
-                running = [tasks.create_task(each) for each in self._list_work()]
-                keeping = tasks.create_task(self._keep())
+                servers = self._list_servers()
+                serving = [tasks.create_task(server.run(on)) for server, on in servers]
+                helping = [tasks.create_task(each) for each in self._list_helpers()]
+                keeping = [] if self._keeping is None else [tasks.create_task(self._keeping.run())]
                 tell_ready()
-                await self._wait_for_the_end(keeping)
-                for task in (*running, keeping):
+                await self._end.wait([server for server, _ in servers], keeping)
+                for task in (*serving, *helping, *keeping):
                     task.cancel()
 
     async def _open(self) -> bool:
-        """Open the store, however long that takes; False: we were stopped before."""
+        """Open the store, however long that takes; False: we were to end before."""
         is_told = False
-        while not self._stop.is_set():
+        while not self._end.told.is_set():
             try:
                 await self._stores.database.open()
             except StoreUnavailable as error:
@@ -137,65 +145,52 @@ class CertificateProcess:
                     text = f"warning: certificates cannot be kept: {error}"
                     self._service.log.write(Service.CERTIFICATES, text)
                 is_told = True
-                await wait_for_event(self._stop, REOPEN_SECONDS)
+                await wait_for_event(self._end.told, REOPEN_SECONDS)
             else:
                 return True
         return False
 
-    def _list_work(self) -> list[Coroutine[Any, Any, None]]:
-        """Give all but the keeping, which alone goes on when a process drains."""
-        config, stores, clock = self._service.config, self._stores, self._service.clock
+    def _make_policies(self) -> OwnPolicies | None:
+        """Make what there is to serve; None: nothing, or nothing that it could be served with."""
+        service, config = self._service, self._service.config
+        if not service.listeners.policies or service.certificates is None:
+            return None
+        domains, policy = config.publishing.mta_sts.domains, make_policy(config)
+        return OwnPolicies(domains, policy, self._stores.served, service.clock, service.log)
+
+    def _list_servers(self) -> list[Served]:
+        """Give what answers on our sockets, each with its own."""
+        stores, clock = self._stores, self._service.clock
         listeners, certificates = self._service.listeners, self._service.certificates
-        log = self._service.log
-        work = answer_challenges(listeners, stores, clock)
-        if self._exporting is not None:
-            work.append(self._exporting.run())
-        if self._watching is not None:
-            work.append(self._watching.run())
-        if listeners.policies and certificates is not None:
-            domains = config.publishing.mta_sts.domains
-            policies = OwnPolicies(domains, make_policy(config), stores.served, clock, log)
+        servers = list_challenge_servers(listeners, stores, clock)
+        if self._policies is not None and certificates is not None:
             responder = AlpnResponder(AlpnChallenges(stores.challenges, clock).find_certificate)
-            posts = self._post_service
-            host = PolicyHost(
-                *(policies.find, certificates, clock, responder),
-                posts=None if posts is None else posts.posts,
-            )
-            work += [host.run(listeners.policies), policies.run()]
-            if posts is not None:
-                work.append(posts.run())
-        return work
+            posts = None if self._post_service is None else self._post_service.posts
+            host = PolicyHost(self._policies.find, certificates, clock, responder, posts=posts)
+            servers.append((host, listeners.policies))
+        return servers
 
-    async def _keep(self) -> None:
-        if self._keeping is not None:
-            await self._keeping.run()
-        else:
-            await asyncio.Event().wait()
-
-    async def _wait_for_the_end(self, keeping: asyncio.Task[None]) -> None:
-        waits = [asyncio.ensure_future(each.wait()) for each in (self._stop, self._drain)]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            if not self._stop.is_set() and self._keeping is not None:
-                self._keeping.drain()
-                limit = DRAIN.total_seconds()
-                await asyncio.wait(
-                    [keeping, waits[0]], timeout=limit, return_when=asyncio.FIRST_COMPLETED
-                )
-        finally:
-            for wait in waits:
-                wait.cancel()
+    def _list_helpers(self) -> Iterator[Coroutine[Any, Any, None]]:
+        """Give what else goes on for as long as the process is there."""
+        if self._exporting is not None:
+            yield self._exporting.run()
+        if self._watching is not None:
+            yield self._watching.run()
+        if self._policies is not None:
+            yield self._policies.run()
+            if self._post_service is not None:
+                yield self._post_service.run()
 
 
-def answer_challenges(
+def list_challenge_servers(
     listeners: WebListeners, stores: CertificateStores, clock: Clock
-) -> list[Coroutine[Any, Any, None]]:
-    """Give what answers authorities on our own sockets."""
+) -> list[Served]:
+    """Give what answers authorities on our own sockets, each with its own."""
     challenges = stores.challenges
     responder = AlpnResponder(AlpnChallenges(challenges, clock).find_certificate)
     return [
-        HttpServer(HttpChallenges(challenges, clock).answer, clock).run(listeners.http),
-        AlpnServer(responder).run(listeners.alpn),
+        (HttpServer(HttpChallenges(challenges, clock).answer, clock), listeners.http),
+        (AlpnServer(responder), listeners.alpn),
     ]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
+from socket import socket
 from typing import Any
 
 from letterlock.base.clock import Clock
@@ -25,6 +26,7 @@ from letterlock.network.server_certificates import ServerCertificates
 from letterlock.network.server_limits import ServerLimits
 from letterlock.network.smtp_owner import Peer
 from letterlock.network.smtp_server import SmtpServer
+from letterlock.node.ending import End
 from letterlock.node.inbound_listeners import InboundListeners, find_addresses
 from letterlock.node.process import Part, run_process
 from letterlock.protocols.inbound.cases import HostNames, Place
@@ -52,6 +54,10 @@ MAX_RECIPIENTS = 20
 MAX_ERRORS = 5
 MAX_COMMANDS = 20
 HTTPS_PORT = 443
+
+
+Served = tuple[SmtpServer | HttpsServer, Sequence[socket]]
+"""A server and the sockets that it listens on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,44 +90,46 @@ class InboundProcess:
         self._names = HostNames(self._section.domain)
         tests = InboundTests(service.config.inbound_dir)
         self._register = Register(tests, service.clock)
-        self._stop = asyncio.Event()
+        self._end = End()
 
     def stop(self) -> None:
         """End soon."""
-        self._stop.set()
+        self._end.stop()
 
     def drain(self) -> None:
-        """End soon too: who is cut off comes again, and another process has the sockets."""
-        self._stop.set()
+        """Let those who are connected come to their end: another process has the sockets."""
+        self._end.drain()
 
     def look_around(self) -> None:
         """Do nothing: nobody leaves anything to this process."""
 
     async def run(self, tell_ready: Callable[[], None]) -> None:
-        """Work until stopped. Raises LocalError and OSError."""
+        """Work until stopped or drained. Raises LocalError and OSError."""
         await asyncio.to_thread(self._register.load)
         tell_ready()
         certificates = await self._wait_for_certificates()
         if certificates is None:
             return
         async with asyncio.TaskGroup() as tasks:
-            work = [*self._list_servers(certificates, tasks), self._answerer().run()]
-            running = [tasks.create_task(each) for each in work]
-            await self._keep_certificates(certificates)
+            servers = self._list_servers(certificates, tasks)
+            running = [tasks.create_task(server.run(on)) for server, on in servers]
+            running.append(tasks.create_task(self._answerer().run()))
+            running.append(tasks.create_task(self._keep_certificates(certificates)))
+            await self._end.wait([server for server, _ in servers])
             for task in running:
                 task.cancel()
 
     async def _wait_for_certificates(self) -> dict[Place, ServerCertificates] | None:
-        """Load them, however long they are not there; None: we were stopped before."""
+        """Load them, however long they are not there; None: we were to end before."""
         told = ""
-        while not self._stop.is_set():
+        while not self._end.told.is_set():
             try:
                 return await asyncio.to_thread(self._load_certificates)
             except (LocalError, OSError) as error:
                 if str(error) != told:
                     self._warn(f"there is no inbound test: {error}")
                 told = str(error)
-                await wait_for_event(self._stop, RELOAD_SECONDS)
+                await wait_for_event(self._end.told, RELOAD_SECONDS)
         return None
 
     def _load_certificates(self) -> dict[Place, ServerCertificates]:
@@ -137,8 +145,8 @@ class InboundProcess:
         return {Place.SHARED: good, Place.EXPIRED: ServerCertificates([paths])}
 
     async def _keep_certificates(self, certificates: dict[Place, ServerCertificates]) -> None:
-        """Load what changed, until stopped."""
-        while not await wait_for_event(self._stop, RELOAD_SECONDS):
+        """Load what changed, until the end."""
+        while not await wait_for_event(self._end.told, RELOAD_SECONDS):
             for each in certificates.values():
                 result = await asyncio.to_thread(each.reload_if_changed)
                 for fault in result.faults:
@@ -146,7 +154,8 @@ class InboundProcess:
 
     def _list_servers(
         self, certificates: dict[Place, ServerCertificates], tasks: asyncio.TaskGroup
-    ) -> list[Coroutine[Any, Any, None]]:
+    ) -> list[Served]:
+        """Give each server with its sockets."""
         service = self._service
         observer = Observer(
             names=self._names,
@@ -157,15 +166,13 @@ class InboundProcess:
             tasks=tasks,
             clients={},
         )
-        servers = [
-            make_server(place, observer, certificates.get(place)).run(
-                list(service.listeners.of_place(place))
-            )
-            for place in Place
-        ]
         pages = InboundPages(self._names, self._register)
         web = HttpsServer(pages.answer, certificates[Place.SHARED], service.clock)
-        return [*servers, web.run(service.listeners.web)]
+        servers: list[Served] = [(web, service.listeners.web)]
+        for place in Place:
+            server = make_server(place, observer, certificates.get(place))
+            servers.append((server, service.listeners.of_place(place)))
+        return servers
 
     def _answerer(self) -> Answerer:
         config, service = self._service.config, self._service

@@ -6,10 +6,8 @@ end. What is in the queue stays there for the next worker.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from socket import socket
 from typing import Any
@@ -33,6 +31,7 @@ from letterlock.node.building import (
     build_tables,
 )
 from letterlock.node.commands import Commands
+from letterlock.node.ending import End
 from letterlock.node.filtering import build_filters
 from letterlock.node.intake import make_mail_intake
 from letterlock.node.mta_sts import MtaStsService
@@ -60,8 +59,6 @@ from letterlock.services.receive.session import Receiver, ReceivingSession
 from letterlock.services.report.carrying import MailCarrier
 from letterlock.storage.ids import QueueIds
 
-DRAIN = timedelta(minutes=10)
-"""For how long a drained worker's sessions may go on."""
 UPKEEP_SECONDS = 10.0
 SHOWN_CERTIFICATES = 20
 """There may be thousands, and the status is one screen."""
@@ -98,8 +95,7 @@ class Worker:
         self._place = place
         self._count = common.counters.adder(place)
         self._number = place if number is None else number
-        self._stop = asyncio.Event()
-        self._drain = asyncio.Event()
+        self._end = End()
         self._ids = QueueIds(common.clock)
         self._builder = DeliveryBuilder(
             common.config,
@@ -166,11 +162,11 @@ class Worker:
 
     def stop(self) -> None:
         """End soon."""
-        self._stop.set()
+        self._end.stop()
 
     def drain(self) -> None:
         """Take no more connections, and end when those there are have ended."""
-        self._drain.set()
+        self._end.drain()
         if self._pickup is not None:
             self._pickup.stop()
 
@@ -202,9 +198,7 @@ class Worker:
             control = ControlServer(self._control_path(), commands.by_name())
             await control.open()
             async with asyncio.TaskGroup() as tasks:
-                receiving = [
-                    tasks.create_task(server.run(list(sockets))) for server, sockets in servers
-                ]
+                receiving = [tasks.create_task(server.run(sockets)) for server, sockets in servers]
                 if self._common.config.send.enabled and self._place == 0:
                     self._pickup = build_pickup(self._common.config, receiver)
                     receiving.append(tasks.create_task(self._pickup.run()))
@@ -227,21 +221,11 @@ class Worker:
                 if self._key_maker is not None:
                     others.append(tasks.create_task(self._key_maker.run()))
                 tell_ready()
-                await self._wait_for_the_end([server for server, _ in servers])
+                await self._end.wait([server for server, _ in servers])
                 # Each stands on the next: what a session stores is kept, deliveries use the pool.
                 for task in (*receiving, delivering, *others):
                     task.cancel()
                     await asyncio.wait([task])
-
-    async def _wait_for_the_end(self, servers: Sequence[SmtpServer]) -> None:
-        await _first_of(self._stop.wait(), self._drain.wait())
-        if self._stop.is_set():
-            return
-        for server in servers:
-            server.stop_accepting()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN.total_seconds()):
-                await _first_of(self._stop.wait(), _all_empty(servers))
 
     def _receiver(self) -> Receiver:
         common, config = self._common, self._common.config
@@ -334,7 +318,7 @@ class Worker:
 
     async def _tell_status(self) -> Mapping[str, Any]:
         common = self._common
-        if self._drain.is_set():
+        if self._end.is_draining:
             return {"node": {}, "clients": {}, "problems": []}
         notices = common.notices.get() if common.notices is not None else ()
         problems = [*common.policy.problems, *common.problems, *notices, *self._stores.problems]
@@ -369,18 +353,3 @@ class Worker:
             }
             for item in certificates.summarize(SHOWN_CERTIFICATES)
         ]
-
-
-async def _all_empty(servers: Sequence[SmtpServer]) -> None:
-    for server in servers:
-        await server.wait_empty()
-
-
-async def _first_of(*waits: Coroutine[Any, Any, object]) -> None:
-    """Wait until one of them is over; the others are given up."""
-    waiting = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for item in waiting:
-            item.cancel()
