@@ -17,12 +17,12 @@ from tests.journeys.running_node import PATIENCE
 from tests.programs import ForkedProgram
 
 DOMAIN = "null.example"
-"""RFC 7505: it takes no mail, and no host has to be asked."""
+"""RFC 7505: it takes no mail, and no host has to be asked; a preference of 10 makes it a fault."""
 
 
 @pytest.fixture(scope="module")
 def resolver() -> Iterator[str]:
-    with zones({"com": "@ NS ns.com.", DOMAIN: "@ MX 0 ."}, authentic_data=True) as address:
+    with zones({"com": "@ NS ns.com.", DOMAIN: "@ MX 10 ."}, authentic_data=True) as address:
         yield address
 
 
@@ -103,7 +103,7 @@ def test_what_changed_is_told_everywhere_and_it_ends_in_order(config: str, tmp_p
     assert not hook.exists()
     known = kept.load(DOMAIN)
     assert known is not None
-    (gone, *_) = [each for each in known["findings"] if each["id"] == "no-route"]
+    (gone, *_) = [each for each in known["findings"] if each["id"] == "mx-null"]
     known["findings"].remove(gone)
     kept.save(DOMAIN, known)
     kept.save("/schedule", {})
@@ -114,15 +114,15 @@ def test_what_changed_is_told_everywhere_and_it_ends_in_order(config: str, tmp_p
     code, lines, errors = watch_until(is_told, signal.SIGINT, arguments, output)
     assert code == 0
     (line,) = lines.splitlines()
-    assert f" {DOMAIN}: critical: no-route began at {DOMAIN}: " in line
+    assert f" {DOMAIN}: critical: mx-null began at {DOMAIN}: " in line
     message = message_from_bytes(mail.read_bytes(), policy=policy.default)
-    assert message["Subject"] == f"critical: no-route began at {DOMAIN}"
+    assert message["Subject"] == f"critical: mx-null began at {DOMAIN}"
     assert message["From"] == "postmaster@example.net"
     assert line in message.get_content()
     arguments_given = Path(f"{mail}.args").read_text().splitlines()
     assert arguments_given == ["-i", "-f", "postmaster@example.net", "--", "alarm@example.net"]
     (change,) = json.loads(hook.read_bytes())["changes"]
-    assert (change["event"], change["what"], change["domain"]) == ("begins", "no-route", DOMAIN)
+    assert (change["event"], change["what"], change["domain"]) == ("begins", "mx-null", DOMAIN)
     assert "LETTERLOCK_SEVERITY=critical" in Path(f"{hook}.env").read_text().splitlines()
 
 

@@ -42,7 +42,7 @@ def point_at(server: str) -> Config:
 
 
 async def test_it_looks_keeps_and_ends_at_a_signal(tmp_path: Path) -> None:
-    server = ZoneServer({"com": "@ NS ns.com.", DOMAIN: "@ MX 0 ."})
+    server = ZoneServer({"com": "@ NS ns.com.", DOMAIN: "@ MX 10 ."})
     host, port = await server.start("127.0.0.1", 0)
     notes: list[str] = []
     said: list[Change] = []
@@ -68,10 +68,10 @@ async def test_it_looks_keeps_and_ends_at_a_signal(tmp_path: Path) -> None:
         await DomainWatch(config, asked, options, watching, SystemClock(), said.extend).watch()
     await server.close()
     assert notes[0] == "1 domain is watched, from now on"
-    assert ("no-route", "critical") in [(each.what, each.severity) for each in said]
+    assert ("mx-null", "critical") in [(each.what, each.severity) for each in said]
     known = kept.load(DOMAIN)
     assert known is not None
-    assert "no-route" in [each["id"] for each in known["findings"]]
+    assert "mx-null" in [each["id"] for each in known["findings"]]
     assert kept.load("/schedule") is not None
 
 

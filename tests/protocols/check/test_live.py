@@ -321,6 +321,15 @@ def test_nowhere_to_go() -> None:
         assert {judge(each.name, domain) for each in SENDERS} == {outcome}
 
 
+def test_a_null_mx_is_no_fault_that_a_connection_shows() -> None:
+    """RFC 7505 §3: whether it is meant, DNS tells."""
+    domain = DomainFacts(
+        DOMAIN, (), None, no_route="null MX", is_no_route_permanent=True, has_null_mx=True
+    )
+    assert find(domain) == {}
+    assert {judge(each.name, domain) for each in SENDERS} == {"bounce"}
+
+
 def judge(sender: str, domain: DomainFacts) -> str:
     (kind,) = (each for each in SENDERS if each.name == sender)
     judged = judge_domain(kind, domain, anchors(), NOW)

@@ -22,3 +22,10 @@ def test_how_bad_it_is_to_who_sends() -> None:
     found = list(translate(kind(Code.TLSA_UNUSABLE, NAME, "text") for kind in kinds))
     assert [each.severity for each in found] == [Severity.CRITICAL, Severity.NOTICE, Severity.INFO]
     assert found[0].where == NAME
+
+
+def test_a_null_mx_that_is_meant_is_told_all_the_same() -> None:
+    """RFC 7505 §3: whoever did not mean it must see it."""
+    found = list(translate(kind(Code.MX_NULL, NAME, "text") for kind in (error, note)))
+    assert [each.severity for each in found] == [Severity.CRITICAL, Severity.NOTICE]
+    assert {each.rfc for each in found} == {"RFC 7505 §3"}

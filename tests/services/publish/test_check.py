@@ -82,6 +82,9 @@ TABLE: list[tuple[Change, list[str]]] = [
     # MX
     (lambda w: w.remove(DOMAIN, "MX"), [f"error mx-missing {DOMAIN}"]),
     (lambda w: w.set(DOMAIN, "MX", MxRecord(0, None)), [f"error mx-null {DOMAIN}"]),
+    (lambda w: w.set(DOMAIN, "MX", MxRecord(0, None), MxRecord(10, HOST)), [
+        f"error mx-null-beside {DOMAIN}",
+    ]),
     (with_other_mx, [
         f"warning mx-host-foreign {DOMAIN}",
         f"error mta-sts-policy-differs {POLICY_HOST}",

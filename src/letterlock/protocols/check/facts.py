@@ -147,3 +147,5 @@ class DomainFacts:
     expanded_domain: Domain | None = None
     no_route: str | None = None
     is_no_route_permanent: bool = False
+    has_null_mx: bool = False
+    """It says itself that it takes no mail (RFC 7505 §3)."""

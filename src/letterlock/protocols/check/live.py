@@ -65,7 +65,8 @@ _FIXES = {
 
 def find_live(domain: DomainFacts, terms: Terms) -> Iterator[Finding]:
     """Find what connections show. Each finding is told once for each place."""
-    if domain.no_route is not None:
+    if domain.no_route is not None and not domain.has_null_mx:
+        # Whether a null MX is meant, what else is published tells (`mx-null`).
         severity = Severity.CRITICAL
         yield _make(FindingId.NO_ROUTE, severity, domain.domain, domain.no_route)
     for host in domain.hosts:

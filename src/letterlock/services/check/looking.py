@@ -111,6 +111,7 @@ class DomainChecker:
                 await self.policy.find_mta_sts(next_hop),
                 no_route=route.reason,
                 is_no_route_permanent=route.is_permanent,
+                has_null_mx=route.is_null_mx,
             )
         async with asyncio.TaskGroup() as group:
             tasks = [

@@ -21,6 +21,7 @@ _RFCS = {
     "server-": "RFC 1034 §4.3.5",
     "servers-": "RFC 1034 §4.3.5",
     "domain-": "RFC 5321 §5.1",
+    "mx-null": "RFC 7505 §3",
     "mx-": "RFC 5321 §5.1",
     "address-": "RFC 5321 §5.1",
     "mta-sts-": "RFC 8461 §3",
@@ -29,15 +30,22 @@ _RFCS = {
     "tlsa-": "RFC 7672 §3.1",
     "caa-": "RFC 8659 §3",
 }
-"""Where it is said how it should be, by what codes begin with."""
+"""Where it is said how it should be, by what codes begin with; the first that fits."""
 
 
 def translate(found: Iterable[publishing.Finding]) -> Iterator[Finding]:
     """Give those that are about mail that comes in."""
     for each in found:
         if not each.code.startswith(_SENDING):
-            severity, rfc = _SEVERITIES[each.severity], find_rfc(each.code)
-            yield Finding(str(each.code), severity, each.name, each.text, rfc, each.fix)
+            rfc = find_rfc(each.code)
+            yield Finding(str(each.code), _rank(each), each.name, each.text, rfc, each.fix)
+
+
+def _rank(found: publishing.Finding) -> Severity:
+    """Say how bad it is to senders. A null MX that is meant is told: all mail is returned."""
+    if found.code is publishing.Code.MX_NULL and found.severity is publishing.Severity.NOTE:
+        return Severity.NOTICE
+    return _SEVERITIES[found.severity]
 
 
 def find_rfc(code: str) -> str:

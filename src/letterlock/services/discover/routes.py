@@ -24,6 +24,8 @@ from letterlock.protocols.dns.answers import (
 )
 from letterlock.services.discover.next_hop import NextHop
 
+NULL_MX_STATUS = "5.1.10"
+"""RFC 7505 §4.1, §6."""
 MAX_MX_HOSTS = 30
 """Hosts looked up for one domain, the best ones: a delivery tries fewer than that anyway."""
 
@@ -101,6 +103,11 @@ class NoRoute:
     reason: str
     mx_security: Security | None = None
     hosts: tuple[MxHost, ...] = ()
+
+    @property
+    def is_null_mx(self) -> bool:
+        """The domain says that it takes no mail (RFC 7505 §3)."""
+        return self.status == NULL_MX_STATUS
 
     @property
     def is_undecided(self) -> bool:
@@ -318,7 +325,7 @@ def _read_mx(domain: Domain, answer: Answer) -> _MxList | NoRoute:
             notes.append(f"MX of {domain}: a null MX beside other records is ignored")
         return _MxList(usable, answer.security, aliases=answer.cnames, notes=tuple(notes))
     if records:
-        reason, status = f"the domain {domain} accepts no mail (null MX)", "5.1.10"
+        reason, status = f"the domain {domain} accepts no mail (null MX)", NULL_MX_STATUS
     else:
         status = "5.4.4"
         reason = f"none of the MX records of {domain} can be used: {answer.reason}"

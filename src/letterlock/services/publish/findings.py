@@ -34,6 +34,7 @@ class Code(StrEnum):
     DOMAIN_MISSING = "domain-missing"
     MX_MISSING = "mx-missing"
     MX_NULL = "mx-null"
+    MX_NULL_BESIDE = "mx-null-beside"
     MX_HOST_MISSING = "mx-host-missing"
     MX_HOST_FOREIGN = "mx-host-foreign"
     MX_IS_ADDRESS = "mx-is-address"

@@ -27,6 +27,7 @@ from letterlock.services.discover.authorities import (
 )
 from letterlock.services.discover.caa import CaaFinder
 from letterlock.services.discover.routes import is_address_text
+from letterlock.services.publish.checks.null_mx import has_null_mx
 from letterlock.services.publish.checks.senders import list_parents
 from letterlock.services.publish.observed import AtServers, Observed
 from letterlock.services.publish.records import (
@@ -102,6 +103,8 @@ class Looker:
         await asking.ask_all(_list_of_domain(domain, plan))
         observed = Observed(domain, asking.answers, is_validating=self._is_validating)
         hosts = _list_hosts(observed, plan)
+        if has_null_mx(observed) and (name := below(make_tlsa_label(port), domain)):
+            await asking.ask_all([(name, "TLSA")])
         await asking.ask_all(question for host in hosts for question in _list_of_host(host, port))
         addresses = {ip for host in hosts for ip in observed.find_addresses(host)[:MAX_ADDRESSES]}
         reverse = {ip: Domain(ip.reverse_pointer) for ip in addresses}

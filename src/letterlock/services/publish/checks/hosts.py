@@ -1,6 +1,6 @@
 """MX records, and the addresses and reverse names of the hosts they name.
 
-RFC 5321 §5.1, RFC 2181 §10.3 (no alias behind an MX record), RFC 7505 §3 (null MX).
+RFC 5321 §5.1, RFC 2181 §10.3 (no alias behind an MX record). Null MX records are in `null_mx`.
 """
 
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from letterlock.base.domains import Domain
 from letterlock.network.public_addresses import is_public
 from letterlock.protocols.dns.answers import Existence
 from letterlock.services.discover.routes import is_address_text
+from letterlock.services.publish.checks.null_mx import check_null_mx, has_null_mx
 from letterlock.services.publish.findings import Code, Finding, error, warning
 from letterlock.services.publish.observed import Observed
 from letterlock.services.publish.records import IpAddress, OwnHost, Plan, list_hosts
@@ -25,9 +26,12 @@ def check_mx(observed: Observed, plan: Plan | None) -> Iterator[Finding]:
         fix = f"look whether the name is right; if so, register it and give it a zone; there {add}"
         yield error(Code.DOMAIN_MISSING, domain, "the domain does not exist in DNS", fix)
         return
+    yield from check_null_mx(observed, plan, add)
     exchanges = [record.exchange for record in observed.find_mx() if record.exchange is not None]
     if not exchanges:
-        yield _explain_no_mx(observed, add)
+        if not has_null_mx(observed):
+            text = "there is no MX record: senders try the addresses of the domain itself"
+            yield error(Code.MX_MISSING, domain, text, add)
         return
     held = plan.own.held_hosts if plan is not None else {}
     for name in wanted:
@@ -104,15 +108,6 @@ def _check_reverse(observed: Observed, host: OwnHost, address: IpAddress) -> Ite
         if forward.is_answer and address not in forward.records:
             text = f"the reverse name of {address} is {each}, which does not have this address"
             yield error(Code.PTR_NOT_CONFIRMED, name, text, fix)
-
-
-def _explain_no_mx(observed: Observed, fix: str) -> Finding:
-    if observed.find_mx():
-        text = "a null MX says that the domain takes no mail"
-        fix = f"if it is to get mail after all: remove that record, and {fix}"
-        return error(Code.MX_NULL, observed.domain, text, fix)
-    text = "there is no MX record: senders try the addresses of the domain itself"
-    return error(Code.MX_MISSING, observed.domain, text, fix)
 
 
 def _join_adding(hosts: list[Domain]) -> str:

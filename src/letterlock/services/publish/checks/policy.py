@@ -24,6 +24,7 @@ from letterlock.protocols.pki.names import CertificateNames
 from letterlock.protocols.tlsrpt.record import LABEL as TLSRPT_LABEL
 from letterlock.protocols.tlsrpt.record import TlsrptRecordError
 from letterlock.protocols.tlsrpt.record import parse_record as parse_tlsrpt
+from letterlock.services.publish.checks.null_mx import has_null_mx
 from letterlock.services.publish.findings import Code, Finding, error, note, warning
 from letterlock.services.publish.observed import Observed, show
 from letterlock.services.publish.records import (
@@ -49,6 +50,8 @@ def check_mta_sts(observed: Observed, plan: Plan | None) -> Iterator[Finding]:
         return
     record = parse_record(observed.find_texts(name, ""))
     match record:
+        case None if plan is None and has_null_mx(observed):
+            pass
         case None:
             yield _explain_no_record(observed, name, plan)
         case RecordError(reason, _):
@@ -93,6 +96,8 @@ def check_tlsrpt(observed: Observed, plan: Plan | None) -> Iterator[Finding]:
     planned = {record.name: record for record in find_planned(plan, RecordKind.TLSRPT)}
     own_name = below(TLSRPT_LABEL, observed.domain)
     for name in dict.fromkeys([*([own_name] if own_name else []), *planned]):
+        if not observed.find_texts(name, "") and plan is None and has_null_mx(observed):
+            continue
         if observed.find(name, "TXT").is_answer:
             yield from _check_one_tlsrpt(observed, name, planned.get(name))
 

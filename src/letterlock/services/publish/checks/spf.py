@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 from letterlock.base.domains import Domain
+from letterlock.services.publish.checks.null_mx import NO_SENDERS, has_null_mx
 from letterlock.services.publish.findings import Code, Finding, error, note, warning
 from letterlock.services.publish.observed import Observed, show
 from letterlock.services.publish.records import (
@@ -63,7 +64,12 @@ def _check_one(observed: Observed, name: Domain, planned: str) -> Iterator[Findi
     answer, texts = observed.find(name, "TXT"), _find_records(observed, name)
     if not answer.is_answer:
         return
-    if not texts:
+    if not texts and not planned and has_null_mx(observed):
+        text = (
+            "nothing says that the domain sends no mail, as it takes none: others can in its name"
+        )
+        yield warning(Code.SPF_MISSING, name, text, _MISSING_FIX.format(f'"{NO_SENDERS}"', name))
+    elif not texts:
         fix = _MISSING_FIX.format(planned, name) if planned else "add an SPF record"
         text = "there is no SPF record: large receivers refuse mail that has neither SPF nor DKIM"
         yield error(Code.SPF_MISSING, name, text, fix)
