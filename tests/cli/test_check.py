@@ -162,9 +162,9 @@ def test_what_every_kind_of_sender_meets_is_told_once_where_no_mail_arrives(
     check(config, "--json", "null.example")
     document = json.loads(capsys.readouterr().out)
     assert len(document["verdicts"]) > 5
-    told = [(each["id"], each["severity"], each["rfc"]) for each in document["findings"]]
-    assert ("mx-null", "notice", "RFC 7505 §3") in told
-    assert {severity for _, severity, _ in told} <= {"notice", "info"}
+    found = [(each["id"], each["severity"], each["rfc"]) for each in document["findings"]]
+    assert ("mx-null", "notice", "RFC 7505 §3") in found
+    assert {severity for _, severity, _ in found} <= {"notice", "info"}
 
 
 def test_one_service_is_asked_about_by_host_and_port(
