@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ def look(
     probe: str = "ok",
     undecided: Iterable[str] = (),
     no_route: str | None = None,
+    zones: object = None,
     **outcomes: str,
 ) -> dict[str, Any]:
     """Make a document; `state` is the address's, `probe` that of one of its probes."""
@@ -39,6 +41,7 @@ def look(
         "verdicts": verdicts,
         "undecided": list(undecided),
         "no_route": no_route,
+        "dnssec": {"zones": zones},
     }
 
 
@@ -274,3 +277,42 @@ def test_whatever_came_before_what_lasts_is_known_and_told(kinds: list[int], tim
     assert watched.is_settled
     assert there == {EXPIRED}
     assert [each["outcome"] for each in watched.verdicts] == ["defer"]
+
+
+BROKEN = finding("dnssec-ds-without-key", "example.org", "critical")
+DISAGREES = finding("dnssec-resolver-disagrees", "example.org")
+FOLLOWED = [{"zone": "example.org"}]
+
+
+def test_what_is_wrong_with_a_chain_ends_where_the_chain_was_followed() -> None:
+    """RFC 4035 §5: also where the zone is not signed any more."""
+    first = look(BROKEN, DISAGREES, zones=FOLLOWED)
+    mended = look(finding("dnssec-unsigned", "example.org", "info"), zones=FOLLOWED)
+    ended = ["ends dnssec-ds-without-key critical>None", f"ends {DISAGREES['id']} warning>None"]
+    assert watch(first, mended, rules=Rules(times=1)) == [[], ended]
+
+
+@pytest.mark.parametrize("cause", ["no-answer", "root-not-proved"])
+def test_where_a_chain_cannot_be_followed_nothing_of_it_has_ended(cause: str) -> None:
+    first = look(BROKEN, DISAGREES, zones=FOLLOWED)
+    lost = look(finding(f"dnssec-{cause}", "org", "notice"), zones=FOLLOWED)
+    told = watch(first, lost, first, rules=Rules(times=1))
+    assert told == [
+        [],
+        [f"begins dnssec-{cause} None>notice"],
+        [f"ends dnssec-{cause} notice>None"],
+    ]
+
+
+def test_where_the_resolver_does_not_validate_it_agrees_with_nothing() -> None:
+    """RFC 4035 §4.9.3: that its word counts again is told."""
+    untrusted = look(finding("dnssec-resolver-not-validating", "example.org"), zones=FOLLOWED)
+    told = watch(look(DISAGREES, zones=FOLLOWED), untrusted, look(), rules=Rules(times=1))
+    assert told == [[], ["begins dnssec-resolver-not-validating None>warning"], []]
+    told = watch(untrusted, look(zones=FOLLOWED), rules=Rules(times=1))
+    assert told == [[], ["ends dnssec-resolver-not-validating warning>None"]]
+
+
+def test_without_dnssec_nothing_of_a_chain_is_seen() -> None:
+    """A watch that is started again without `--dnssec` has seen nothing mended."""
+    assert watch(look(BROKEN, zones=FOLLOWED), look(), rules=Rules(times=1)) == [[], []]

@@ -12,6 +12,8 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
+from letterlock.protocols.check.chain_breaks import Cause
+from letterlock.protocols.check.chain_findings import DISAGREES, NOT_VALIDATING
 from letterlock.protocols.check.facts import State
 from letterlock.protocols.check.findings import FindingId, Severity
 from letterlock.services.check.comparing import compare
@@ -27,6 +29,11 @@ LOOKUP_FAILED = "lookup-failed"
 _UNSEEN = frozenset({State.BLOCKED, State.UNREACHABLE, State.NOT_TESTED})
 _LOOKED_UP = ("tlsa-", "dane-", "mta-sts-", "caa-", "certificate-revoked", "rrsig-")
 """Findings at addresses that rest on lookups too begin so."""
+_CHAIN_ENDS = frozenset(
+    f"dnssec-{cause}" for cause in Cause if cause not in (Cause.UNSIGNED, Cause.OPTED_OUT)
+)
+_CHAIN_UNSEEN = frozenset(f"dnssec-{cause}" for cause in (Cause.NO_ANSWER, Cause.ROOT_NOT_PROVED))
+"""Where a chain ends so, what is wrong below is not seen."""
 _VERDICT_SEVERITIES = {
     "defer": Severity.CRITICAL,
     "bounce": Severity.CRITICAL,
@@ -174,12 +181,14 @@ def _reduce(watched: Watched, document: Document, rules: Rules) -> dict[str, lis
     if LOOKUP_FAILED not in rules.silent:
         findings += [_describe_lost(subject, text) for subject, text in lost.items()]
     keys = {_finding_key(each) for each in findings}
+    found = {each["id"] for each in document["findings"]} if _has_chains(document) else None
     unseen, without_crl = _list_unseen(document), set(_list_without_crl(document))
     for each in watched.findings or ():
         is_hidden = document["no_route"] is not None or (bool(lost) and _rests_on_lookups(each))
         is_hidden &= each["id"] != LOOKUP_FAILED
         is_hidden |= any(_hides(place, each) for place in unseen)
         is_hidden |= each["id"] == FindingId.REVOKED and each["where"] in without_crl
+        is_hidden |= _is_chain_unseen(each["id"], found)
         if is_hidden and _finding_key(each) not in keys:
             findings.append(each)
     known = {each["sender"]: each["outcome"] for each in watched.verdicts}
@@ -211,6 +220,24 @@ def _list_without_crl(document: Document) -> Iterator[str]:
     for each in document.get("revocation", ()):
         if each["state"] == RevocationState.NOT_TOLD and each["crl"] is not None:
             yield each["host"]
+
+
+def _has_chains(document: Document) -> bool:
+    return bool(document.get("dnssec", {}).get("zones"))
+
+
+def _is_chain_unseen(name: str, found: set[str] | None) -> bool:
+    """Say whether it is not known that something wrong with a chain has ended.
+
+    `found` are the ids of all that was found; None: chains were not followed (`--dnssec`).
+    """
+    if name not in {DISAGREES, NOT_VALIDATING, *_CHAIN_ENDS}:
+        return False
+    if found is None:
+        return True
+    # The resolver's own word is there all the same, or it is known why it counts for nothing.
+    hidden_by = {DISAGREES: {NOT_VALIDATING, *_CHAIN_UNSEEN}, NOT_VALIDATING: set[str]()}
+    return bool(found & hidden_by.get(name, _CHAIN_UNSEEN))
 
 
 def _hides(place: Place, finding: Document) -> bool:
