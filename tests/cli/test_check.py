@@ -341,3 +341,23 @@ def test_wrong_usage_is_one_line(
 ) -> None:
     assert check(config, *arguments) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_host_that_is_asked_from_itself_is_looked_at_as_by_others(
+    config: str, servers: list[Server], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """RFC 5321 §5.1: that it would loop is for its own mail; whoever checks is to be told."""
+    path = Path(config)
+    place = f"{servers[0].ip}:{servers[0].port}"
+    settings = path.read_text().replace('"mx.example.net"', f'"{HOSTS[0]}"')
+    path.write_text(f'{settings}[receive]\nlisten = ["{place}"]\n')
+    check(config, "--json", "good.example", "clear.example")
+    documents = {each["domain"]: each for each in json.loads(capsys.readouterr().out)}
+    assert {name: each["asked_from_itself"] for name, each in documents.items()} == {
+        "good.example": True,
+        "clear.example": False,
+    }
+    assert documents["good.example"]["no_route"] is None
+    assert documents["good.example"]["hosts"][0]["addresses"][0]["state"] == "ok"
+    check(config, "good.example")
+    assert "note one of the hosts is this very one" in " ".join(capsys.readouterr().out.split())

@@ -68,6 +68,7 @@ CHECK_KEYS = {
     "diff.verdicts[].sender": "a kind of sender whose mail fares otherwise",
     "diff.verdicts[].before": "its outcome then, or null",
     "diff.verdicts[].now": "its outcome now",
+    "asked_from_itself": "whether a host is this one: then it is not seen what others can reach",
     "resolver": "what was asked, and whether its word on DNSSEC counts",
     **BESIDE_KEYS,
     **DEEP_KEYS,

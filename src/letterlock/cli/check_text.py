@@ -32,6 +32,9 @@ _WORDS = {
     "bounce": "is RETURNED",
     "undecidable": "not known",
 }
+_FROM_ITSELF = (
+    "one of the hosts is this very one: what a firewall keeps from others is not seen from here"
+)
 _FAILED = ("defer", "bounce", "undecidable")
 
 
@@ -41,6 +44,8 @@ def format_check(document: Document, *, is_verbose: bool = False) -> Iterator[St
     `is_verbose`: and of each connection when it was, how long it took, and what was said.
     """
     yield make_printable(document["domain"]), {"bold": True}
+    if document.get("asked_from_itself"):
+        yield from _plain(tell("note", _FROM_ITSELF))
     yield from _tell_verdicts(document["verdicts"])
     shown = [each for each in document["findings"] if each["severity"] != "info"]
     for finding in shown[:MAX_FINDINGS]:

@@ -108,11 +108,12 @@ def build_directory(config: Config) -> LocalDirectory:
         mailboxes,
         config.local.postmaster or "postmaster",
         config.maps.recipient_delimiter,
-        _build_own_addresses(config).has_literal,
+        build_own_addresses(config).has_literal,
     )
 
 
-def _build_own_addresses(config: Config) -> OwnAddresses:
+def build_own_addresses(config: Config) -> OwnAddresses:
+    """Build what knows the addresses at which this node takes mail."""
     return OwnAddresses(config.receive.listen, config.deliver.own_addresses)
 
 
@@ -250,7 +251,7 @@ class DeliveryBuilder:
             routes,
             relayhost,
             deliver.port,
-            _build_own_addresses(self._config).has_literal,
+            build_own_addresses(self._config).has_literal,
         )
 
     def _remote(self, mta_sts: MtaStsFinder | None) -> RemoteDelivery:
@@ -279,8 +280,8 @@ class DeliveryBuilder:
             self._clock,
         )
 
-    def route_finder(self) -> RouteFinder:
-        """Build what finds the hosts of a next hop."""
+    def route_finder(self, *, is_outside: bool = False) -> RouteFinder:
+        """Build what finds the hosts of a next hop; `is_outside`: as others do, ourselves too."""
         config, deliver = self._config, self._config.deliver
         routing = self.routing()
         configured: list[NextHop] = [*routing.routes.values()]
@@ -290,8 +291,8 @@ class DeliveryBuilder:
             self.resolver,
             self._random,
             families=deliver.families,
-            own_names={config.hostname},
-            is_own_address=_build_own_addresses(config).has,
+            own_names=() if is_outside else {config.hostname},
+            is_own_address=OwnAddresses(()).has if is_outside else build_own_addresses(config).has,
             configured={hop.key for hop in configured},
         )
 

@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from ipaddress import ip_address
 from typing import Any
 
 from letterlock.base.clock import Clock
@@ -14,7 +15,7 @@ from letterlock.base.errors import LocalError
 from letterlock.network.dns_backends import make_backend
 from letterlock.network.dns_cache import CachingResolver
 from letterlock.network.probes import ProbeQuestion, ProbeTerms, probe_service
-from letterlock.node.building import DeliveryBuilder
+from letterlock.node.building import DeliveryBuilder, build_own_addresses
 from letterlock.node.check_besides import make_beside_looker
 from letterlock.node.explaining import Silence
 from letterlock.node.mta_sts import make_fetcher, make_finder
@@ -113,7 +114,7 @@ async def check_domains(
     )
     looker = _make_looker(config, builder, state, files, clock)
     checker = DomainChecker(
-        builder.route_finder(),
+        builder.route_finder(is_outside=True),
         builder.policy(finder),
         builder.resolver,
         looker,
@@ -131,7 +132,8 @@ async def check_domains(
         else:
             service = await checker.check_service(asked.next_hop, asked.speech, terms)
             document = describe_checked(service) | {"domain": asked.name}
-        return document | {"resolver": state.describe()}
+        is_here = _takes_mail_here(config, document, asked.next_hop.port)
+        return document | {"asked_from_itself": is_here, "resolver": state.describe()}
 
     try:
         await Repeater(check, asker, options.patience, options.note).run(asked, tell)
@@ -161,6 +163,16 @@ def _make_looker(
     fetcher = make_fetcher(config, resolver, files.load, clock)
     authorities = AuthorityFinder(resolver, config.dns_changes.port)
     return Looker(resolver, fetcher, clock, authorities, is_validating=is_validating)
+
+
+def _takes_mail_here(config: Config, document: dict[str, Any], port: int) -> bool:
+    """Say whether one of the hosts is this one, from which it is not seen what others reach."""
+    own = build_own_addresses(config)
+    return any(
+        host["name"] == config.hostname
+        or any(own.has(ip_address(each["ip"]), port) for each in host["addresses"])
+        for host in document["hosts"]
+    )
 
 
 def _look_at_everything(config: Config) -> Config:
