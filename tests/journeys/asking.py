@@ -58,6 +58,6 @@ def ask_once(address: tuple[str, int] | str, key: str) -> str:
         try:
             with client(address) as asking:
                 return asking.ask(key)
-        except ConnectionResetError:
+        except (ConnectionResetError, BrokenPipeError):
             continue
     raise AssertionError("every connection is broken off")

@@ -20,7 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from letterlock.base.config.load import load_config
+from letterlock.cli.stored_queue import open_stored_queue
 from letterlock.protocols.pki.throwaway_ca import Issued
+from letterlock.storage.queue import QueueId
 from tests.network.certificates import authority, issue, write_pair
 from tests.programs import PROGRAM, ForkedProgram, command_environment, run_program
 
@@ -105,11 +108,24 @@ class NodeFiles:
         return Answer(done.returncode, done.stdout, done.stderr)
 
     def mails(self, user: str = "alice", domain: str | None = None) -> list[str]:
-        """Give the texts of all messages in a mailbox."""
+        """Give the texts of all messages in a mailbox, in the order that they came in."""
         folder = self.data / "mail" / (domain or self.domains[0]) / user / "new"
         if not folder.is_dir():
             return []
-        return [path.read_text() for path in sorted(folder.iterdir())]
+        return [path.read_text() for path in sorted(folder.iterdir(), key=_find_moment)]
+
+    def is_claimed(self, queue_id: str) -> bool:
+        """Say if a message is being delivered, or what came of it is not saved yet."""
+        with open_stored_queue(load_config(self.config)) as stored:
+            story = stored.find_story(QueueId(queue_id))
+        return story is not None and any(each.is_claimed for each in story.message.recipients)
+
+
+def _find_moment(path: Path) -> tuple[int, int]:
+    """Give when a file of a Maildir was named: the microseconds there have no zeros in front."""
+    found = re.match(r"(\d+)\.M(\d+)P", path.name)
+    assert found is not None, path.name
+    return int(found[1]), int(found[2])
 
 
 def to_toml(value: object) -> str:
@@ -202,10 +218,6 @@ class RunningNode:
             with self._changed:
                 self._changed.wait(0.02)
 
-    @staticmethod
-    def now() -> float:
-        return time.monotonic()
-
     @property
     def log(self) -> str:
         return "".join(self.lines)
@@ -214,7 +226,7 @@ class RunningNode:
         """SIGHUP, and wait for its end."""
         since = len(self.lines)
         self.process.send_signal(signal.SIGHUP)
-        self.wait_log(r"reload: (new workers|the configuration)", since=since)
+        self.wait_log(r"reload: (the new workers serve|the configuration)", since=since)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End it and give its exit code; every process and the log are at their end then."""
@@ -251,6 +263,13 @@ class RunningNode:
 
     def wait_delivered(self, queue_id: str) -> None:
         self.wait_log(rf"{queue_id}: to=<.*status=sent")
+
+    def wait_settled(self, queue_id: str) -> None:
+        """Wait until what the log tells of a message is saved: its line comes before that.
+
+        For tests that read or change the queue then.
+        """
+        self.wait_for(lambda: not self.files.is_claimed(queue_id), f"what became of {queue_id}")
 
     def _read(self) -> None:
         assert self.process.stderr is not None

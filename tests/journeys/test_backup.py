@@ -21,6 +21,7 @@ from letterlock.cli.root import main
 from letterlock.storage.backup.reading import load_manifest, pair_members
 from letterlock.storage.backup.writing import ArchiveWriter
 from tests.journeys.running_node import (
+    PATIENCE,
     Answer,
     NodeFiles,
     RunningNode,
@@ -279,7 +280,7 @@ class TestRefused:
         (files.data / "restore-unfinished").touch()
         files.write()
         node = RunningNode(files)
-        node.process.wait(60)
+        node.process.wait(PATIENCE)
         assert node.stop() == 2
         assert "a restore into" in node.log
         assert "did not end; empty it and restore again" in node.log
@@ -307,7 +308,7 @@ def test_a_node_that_is_down_or_was_killed_is_backed_up_too(tmp_path: Path) -> N
         pids = (node.process.pid, *node.worker_pids())
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
-        node.process.wait(60)
+        node.process.wait(PATIENCE)
     answer = call(files, "backup", str(tmp_path / "a.tar"), "--json")
     assert answer.document["messages"] == 1, answer.error
     shutil.rmtree(files.data)

@@ -73,6 +73,7 @@ def deliver_another(node: RunningNode) -> str:
 
 def wait_attempts(node: RunningNode, queue_id: str, count: int) -> None:
     node.wait_log(rf"{queue_id}: to=<{AWAY}>.*status=deferred", count=count)
+    node.wait_settled(queue_id)
 
 
 def test_a_clock_set_back_delays_what_waits_and_nothing_else(tmp_path: Path) -> None:

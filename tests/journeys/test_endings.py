@@ -4,12 +4,29 @@ import os
 import signal
 import smtplib
 import socket
+import sys
 import threading
 from pathlib import Path
 
-from tests.journeys.running_node import Client, NodeFiles, RunningNode, mx_certificate, running
+from tests.journeys.running_node import (
+    PATIENCE,
+    Client,
+    NodeFiles,
+    RunningNode,
+    mx_certificate,
+    running,
+    started,
+)
 
 BODY = "Subject: load\n\n" + "x" * 70 + "\n"
+PATIENT_NODE = """
+import sys
+from letterlock.network import smtp_server
+smtp_server.END_SECONDS = 600.0
+from letterlock.cli.root import main
+sys.exit(main())
+"""
+"""It would wait longer than a test for clients that do not close."""
 
 
 class Load:
@@ -26,12 +43,12 @@ class Load:
 
     def wait_taken(self, count: int) -> None:
         with self._enough:
-            assert self._enough.wait_for(lambda: len(self.taken) >= count, 30), len(self.taken)
+            assert self._enough.wait_for(lambda: len(self.taken) >= count, PATIENCE)
 
     def stop(self) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(30)
+            thread.join(PATIENCE)
             assert not thread.is_alive()
 
     def _run(self) -> None:
@@ -75,7 +92,9 @@ def test_sigterm_lets_go_of_everything_in_time(tmp_path: Path) -> None:
     files = NodeFiles(tmp_path)
     files.add_certificate(mx_certificate())
     files.change("node", workers=2)
-    with running(files) as node:
+    files.write()
+    patient = [sys.executable, "-c", PATIENT_NODE, "serve", "--config", str(files.config)]
+    with started(files, patient) as node:
         idle, under_tls, in_data = node.client(), node.client(), node.client()
         idle.ehlo()
         under_tls.start()
@@ -85,9 +104,7 @@ def test_sigterm_lets_go_of_everything_in_time(tmp_path: Path) -> None:
         in_data.send(b"Subject: half\r\n\r\nno end to")
         queue_id = node.send()
         pids = [node.process.pid, *node.worker_pids()]
-        started = node.now()
-        assert node.stop() == 0
-        assert node.now() - started < 15, "clients that don't close are not waited for"
+        assert node.stop() == 0, "clients that don't close are not waited for"
         for client in (idle, under_tls, in_data):
             assert client.getreply()[0] == 421
             client.close()
@@ -113,7 +130,7 @@ def test_a_killed_worker_is_replaced_and_loses_nothing(tmp_path: Path) -> None:
         load.stop()
         found = wait_all_delivered(node, load.taken)
         node.wait_for(lambda: is_queue_empty(files), "the end of the queue")
-        assert len(node.worker_pids()) == 2
+        node.wait_for(lambda: len(node.worker_pids()) == 2, "the second worker")
         # Each kill may double what was just then between the mailbox and the commit.
         assert len(found) - len(set(found)) <= 2 * 100
         clients = files.command("status", "--json").document["clients"]
@@ -164,7 +181,7 @@ def test_many_reloads_keep_the_limits_of_clients_right(tmp_path: Path) -> None:
         node.wait_log("disconnect from", since=since, count=2)
         node.wait_for(lambda: not workers & set(node.worker_pids()), "the end of the old worker")
         more = [node.client() for _ in range(2)]
-        with socket.create_connection((files.host, node.port), 10) as fifth:
+        with socket.create_connection((files.host, node.port), PATIENCE) as fifth:
             assert fifth.recv(512).startswith(b"421 4.7.0 ")
         for client in (*new, *more):
             client.quit()

@@ -1,11 +1,13 @@
 """A node whose log goes to a file, or to a syslog that comes and goes; and what it hides."""
 
 import json
+import os
 import re
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from tests.journeys.running_node import NodeFiles, RunningNode
 
@@ -41,20 +43,19 @@ def logging(files: NodeFiles, read: Read) -> Iterator[LoggingNode]:
         node.stop()
 
 
-def follow(path: Path) -> Read:
-    """Read a file on, and its successor when it was renamed."""
-    read = 0
+@contextmanager
+def following(path: Path) -> Iterator[Read]:
+    """Read a file on, and its successors when it was renamed."""
+    with ExitStack() as stack:
+        files: list[TextIO] = []
 
-    def more() -> str:
-        nonlocal read
-        if not path.exists():
-            return ""
-        text = path.read_text()
-        read = 0 if len(text) < read else read
-        new, read = text[read:], len(text)
-        return new
+        def more() -> str:
+            with suppress(FileNotFoundError):
+                if not files or not os.path.samestat(path.stat(), os.fstat(files[-1].fileno())):
+                    files.append(stack.enter_context(path.open()))
+            return "".join(file.read() for file in files)
 
-    return more
+        yield more
 
 
 def test_a_file_as_json_without_names_and_addresses(tmp_path: Path) -> None:
@@ -64,7 +65,7 @@ def test_a_file_as_json_without_names_and_addresses(tmp_path: Path) -> None:
     files.change("log", to="file", file=str(path), format="json", redact="addresses")
     files.change("log", redact_clients=True)
     files.change("receive", max_connection_rate_per_client=0)
-    with logging(files, follow(path)) as node:
+    with following(path) as read, logging(files, read) as node:
         queue_id = node.send()
         found = node.wait_log(rf'"queue_id": "{queue_id}".* status=sent')
         with node.client() as client:

@@ -53,7 +53,7 @@ class Receiver:
             [*command, *kind, *options, "--data-binary", "@-", "-w", "\n%{http_code}", url],
             input=octets,
             capture_output=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=True,
         )
         text, _, status = done.stdout.decode().rpartition("\n")

@@ -92,10 +92,12 @@ def test_the_queue_is_changed_and_the_node_told(tmp_path: Path, server: Postgres
     with running(files) as node:
         queue_id = node.send(to="alice@broken.example")
         node.wait_log(rf"{queue_id}: to=<.*status=deferred")
+        node.wait_settled(queue_id)
         since = len(node.lines)
         retried = files.command("queue", "retry", queue_id, "--json")
         assert retried.document["changed"] == 1, retried.error
         node.wait_log(rf"{queue_id}: to=<.*status=deferred", since=since)
+        node.wait_settled(queue_id)
         held = files.command("queue", "hold", queue_id, "--json")
         assert held.document["changed"] == 1, held.error
         assert files.command("queue", "delete", queue_id, "--json").document["changed"] == 1
@@ -222,7 +224,9 @@ def test_a_new_database_is_tried_before_the_old_one_is_left(
         node.reload()
         node.wait_log("reload: new workers start")
         node.wait_for(lambda: not workers & set(node.worker_pids()), "the new workers alone")
-        node.wait_delivered(node.send())
+        queue_id = node.send()
+        node.wait_delivered(queue_id)
+        node.wait_settled(queue_id)
         finished = files.command("queue", "list", "--finished", "--json").document["messages"]
         assert len(finished) == 1
         files.change("queue", url=used)

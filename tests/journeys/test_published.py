@@ -200,6 +200,7 @@ class Sending:
 
     def show(self, queue_id: str) -> list[dict[str, Any]]:
         """Give the stories of all attempts."""
+        self.node.wait_settled(queue_id)
         shown = self.node.files.command("queue", "show", queue_id, "--json")
         assert shown.code == 0, shown.error
         return [attempt["story"] for attempt in shown.document["attempts"]]

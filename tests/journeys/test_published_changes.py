@@ -117,6 +117,7 @@ def send(node: RunningNode, domain: str = DOMAIN) -> tuple[str, str, str]:
     """Send; gives queue id, status and reason of the first attempt."""
     queue_id = node.send(to=f"alice@{domain}")
     found = node.wait_log(rf"{queue_id}: to=<.*status=(\w+) \((.*)\)")
+    node.wait_settled(queue_id)
     return queue_id, found[1], found[2]
 
 
@@ -125,6 +126,7 @@ def retry(node: RunningNode, queue_id: str) -> tuple[str, str]:
     since = len(node.lines)
     assert node.files.command("queue", "retry", queue_id).code == 0
     found = node.wait_log(rf"{queue_id}: to=<.*status=(\w+) \((.*)\)", since=since)
+    node.wait_settled(queue_id)
     return found[1], found[2]
 
 

@@ -69,6 +69,7 @@ def test_mail_arrives_by_a_login_that_is_bound_to_its_connection(pair: Pair) -> 
 def test_a_wrong_password_is_told_by_its_line_and_never_itself(pair: Pair) -> None:
     queue_id = pair.node.send(TEXT, to="bob@example.com", sender="alice@example.org")
     pair.node.wait_log(rf"{queue_id}: .*dsn=4\.7\.8, status=deferred .*{pair.passwords}:2: it said")
+    pair.node.wait_settled(queue_id)
     told = [pair.node.log]
     files = pair.node.files
     for words in (("queue", "show", queue_id, "--json"), ("config", "show"), ("config", "check")):

@@ -79,6 +79,7 @@ def make_relay(folder: Path, port: int, resolver: str) -> NodeFiles:
 
 
 def show(node: RunningNode, queue_id: str) -> dict[str, Any]:
+    node.wait_settled(queue_id)
     shown = node.files.command("queue", "show", queue_id, "--json")
     assert shown.code == 0, shown.error
     return shown.document

@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 
 from letterlock.node.shards import MAX_BROKEN
-from tests.journeys.running_node import NodeFiles, mx_certificate, running, started
+from tests.journeys.running_node import PATIENCE, NodeFiles, mx_certificate, running, started
 from tests.programs import SOURCE, command_environment
 
+_LOGGED = re.compile(r"[A-Z][a-z]{2} [ \d]\d [\d:]{8} ")
 is_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
@@ -28,7 +29,7 @@ def refuse(files: NodeFiles) -> str:
     files.write()
     answer = files.command("serve")
     assert answer.code == 2, answer.error
-    lines = [line for line in answer.error.splitlines() if not line.startswith("Nov ")]
+    lines = [line for line in answer.error.splitlines() if not _LOGGED.match(line)]
     assert len(lines) == 1, answer.error
     start = f"letterlock: {files.config}:"
     assert lines[0].startswith(start)
@@ -257,7 +258,7 @@ def test_sockets_of_systemd_are_used_and_readiness_is_told(tmp_path: Path) -> No
         socket.create_server(("127.0.0.1", 0)) as listener,
     ):
         notify.bind(str(address))
-        notify.settimeout(30)
+        notify.settimeout(PATIENCE)
         port = listener.getsockname()[1]
         # LISTEN_PID must be the process itself: a shell puts in its own, and becomes it.
         shell = 'exec 3<&"$0" && LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"'

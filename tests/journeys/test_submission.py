@@ -191,7 +191,7 @@ def test_msmtp_submits(submitting: Submitting, folder: Path, method: str, is_tls
         f"account default\nhost 127.0.0.1\nport {port}\n"
         f"tls on\ntls_starttls {'off' if is_tls else 'on'}\ntls_trust_file {submitting.trust}\n"
         f"tls_host_override mx.example.org\nauth {method}\nuser {NAME}\npassword {PASSWORD}\n"
-        "from alice@example.org\ntimeout 20\n"
+        "from alice@example.org\ntimeout 60\n"
     )
     settings.chmod(0o600)
     done = subprocess.run(

@@ -57,10 +57,11 @@ def test_a_full_disk_refuses_mail_until_there_is_space(small_disk: Path) -> None
         assert code == 250
         last = reply.decode().split()[-1]
         node.wait_delivered(last)
+        node.wait_settled(last)
         assert sorted(mail.count("Subject: ") for mail in files.mails()) == [1, 1]
         assert files.command("queue", "list", "--json").document["messages"] == []
         bodies = files.data / "queue" / "bodies"
-        assert [path for path in bodies.rglob("*") if path.is_file()] == []
+        node.wait_for(lambda: not any(map(Path.is_file, bodies.rglob("*"))), "the end of bodies")
 
 
 def fill_up(filler: Path) -> None:

@@ -52,6 +52,7 @@ def defer(node: RunningNode, domain: str) -> str:
     """Send to a domain whose mail waits; gives the queue id after the first attempt."""
     queue_id = node.send(to=f"alice@{domain}")
     node.wait_log(rf"{queue_id}: to=<.*status=deferred")
+    node.wait_settled(queue_id)
     return queue_id
 
 
@@ -59,6 +60,7 @@ def test_verified_mail_arrives_and_its_story_is_kept(pair: Pair) -> None:
     """RFC 9525 §6.3, RFC 7672 §2.2.2 has the same words for what was verified."""
     queue_id = pair.sender.send("Subject: by two nodes\n\nhello\n", to="alice@example.org")
     pair.sender.wait_delivered(queue_id)
+    pair.sender.wait_settled(queue_id)
     pair.sender.wait_log(
         r"Verified TLS connection established to mx\.example\.org\[127\.0\.0\.2\]:\d+: TLSv1\.3"
     )
@@ -137,9 +139,11 @@ def test_the_queue_is_changed_through_the_running_node(pair: Pair) -> None:
     since = len(pair.sender.lines)
     assert files.command("queue", "release", queue_id, "--json").document["changed"] == 1
     pair.sender.wait_log(rf"{queue_id}: to=<.*status=deferred", since=since)
+    pair.sender.wait_settled(queue_id)
     since = len(pair.sender.lines)
     assert files.command("queue", "retry", queue_id, "--json").document["changed"] == 1
     pair.sender.wait_log(rf"{queue_id}: to=<.*status=deferred", since=since)
+    pair.sender.wait_settled(queue_id)
     assert files.command("queue", "delete", queue_id, "--json").document["changed"] == 1
     assert files.command("queue", "list", "--json").document["messages"] == []
     assert files.command("queue", "retry", queue_id).code == 1
