@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from letterlock.base.config.load import find_config
+from letterlock.cli.queue_actions import Action, Change, change_queue
 from letterlock.cli.root import main
 from letterlock.cli.status import format_status, merge_answers
 from letterlock.network.control import ControlServer
@@ -526,3 +528,31 @@ async def test_a_shard_that_cannot_be_read_does_not_hide_the_others(
     document = json.loads(capsys.readouterr().out)
     assert document["queue"]["messages"] == 1
     assert any("shard-001.db" in problem for problem in document["problems"])
+
+
+def test_a_folder_that_cannot_be_read_is_no_empty_queue(
+    node: Node, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each command says so and names it; nothing is said to be changed, or to wait nowhere."""
+    folder = node.data / "queue"
+    node.data.mkdir()
+    folder.symlink_to("queue")
+    for arguments in (["list"], ["show", "0" * 15], ["retry", "--all"], ["delete", "0" * 15]):
+        assert node.run("queue", *arguments) == 3
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert f"{folder}: Too many levels of symbolic links" in shown.err
+        assert len(shown.err.splitlines()) == 1
+    assert node.run("status", "--json") == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["queue"] is None
+    assert any(str(folder) in problem for problem in document["problems"])
+
+
+def test_a_folder_that_is_lost_in_the_middle_of_a_change_is_told(node: Node) -> None:
+    config = find_config(node.file).load()
+    node.data.mkdir()
+    (node.data / "queue").symlink_to("queue")
+    changed = change_queue(config, Change(Action.RETRY, None), FakeClock())
+    assert changed.count == 0
+    assert changed.failures == (f"{node.data}/queue: Too many levels of symbolic links",)

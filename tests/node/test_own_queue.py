@@ -90,6 +90,14 @@ async def test_a_queue_that_cannot_be_read_is_said_to_be(tmp_path: Path) -> None
     assert (await own.tell(0)).startswith(b"mailq: the queue cannot be read")
 
 
+async def test_a_folder_that_cannot_be_read_is_no_empty_queue(tmp_path: Path) -> None:
+    own = await make(tmp_path, ShownQueue.OWN)
+    (tmp_path / "queue").rename(tmp_path / "away")
+    (tmp_path / "queue").symlink_to("queue")
+    told = (await own.tell(0)).decode()
+    assert told.startswith(f"mailq: the queue cannot be read: {tmp_path}/queue: Too many levels")
+
+
 async def test_a_store_that_nodes_share_is_asked(tmp_path: Path) -> None:
     own = await make(tmp_path, ShownQueue.OWN)
     config = replace(own.config, queue=QueueSection(engine=QueueEngine.POSTGRES))

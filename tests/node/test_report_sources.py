@@ -95,6 +95,16 @@ async def test_what_a_postfix_told_is_another_source_of_this_node_alone(tmp_path
             await looking
 
 
+async def test_a_journal_that_cannot_be_reached_is_not_taken_for_none(tmp_path: Path) -> None:
+    """Else what it counted would be missing in a report, and nobody told."""
+    folder = load(tmp_path).tlsrpt.journal_dir
+    folder.parent.mkdir(parents=True)
+    folder.symlink_to(folder.name)
+    _, collected = make_sources(load(tmp_path))
+    with pytest.raises(StoreUnavailable, match="Too many levels"):
+        await collected.list_days()
+
+
 def test_the_settings_that_the_guide_shows_are_taken(tmp_path: Path) -> None:
     """docs/guide/tls-reports.md: as they are written."""
     blocks = [text for text in settings_of("tls-reports.md", "toml") if "[tlsrpt]" in text]

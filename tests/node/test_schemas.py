@@ -8,6 +8,7 @@ import pytest
 
 from letterlock.base.config.load import parse_config
 from letterlock.base.config.sections import Config
+from letterlock.base.errors import LocalError
 from letterlock.node.schemas import require_readable_stores
 from letterlock.storage.migrations import TooNewError
 from letterlock.storage.sqlite.node import NodeDatabase
@@ -86,4 +87,11 @@ def test_a_file_of_before_there_was_such_a_column_is_brought_forward(
     asyncio.run(reopen())
     add_migration(stores[0], 99)
     with pytest.raises(TooNewError):
+        require_readable_stores(config)
+
+
+def test_a_queue_that_cannot_be_read_is_not_taken_for_none(config: Config) -> None:
+    config.queue_dir.parent.mkdir(exist_ok=True)
+    config.queue_dir.symlink_to(config.queue_dir.name)
+    with pytest.raises(LocalError, match=f"{config.queue_dir}: Too many levels"):
         require_readable_stores(config)

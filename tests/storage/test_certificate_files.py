@@ -294,6 +294,19 @@ class TestRemoving:
         assert files.paths(MX)[1].exists()
         assert files.load_self_signed() == NEXT
 
+    def test_what_cannot_be_reached_is_not_taken_for_removed(
+        self, files: CertificateFiles, tmp_path: Path
+    ) -> None:
+        """Else a key would stay behind, and the command say that it is gone."""
+        files.write(MX, PAIR)
+        home = next((tmp_path / "certificates").glob(".*/mx.example.org")).parent
+        home.rename(tmp_path / "away")
+        home.symlink_to(home.name)
+        with pytest.raises(LocalError, match="Too many levels"):
+            files.remove(MX)
+        with pytest.raises(LocalError, match="Too many levels"):
+            files.remove_others([])
+
 
 class TestListing:
     @pytest.fixture

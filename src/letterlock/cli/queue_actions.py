@@ -20,6 +20,7 @@ from letterlock.storage.queue import (
     StoreUnavailable,
 )
 from letterlock.storage.sqlite.owner import OwnedElsewhereError
+from letterlock.storage.sqlite.shard_files import find_shards
 
 PAGE = 500
 """Messages read at once."""
@@ -64,7 +65,11 @@ def change_queue(config: Config, change: Change, clock: Clock) -> Changed:
         count = asyncio.run(_change_store(open_postgres_beside(config), change, clock))
         return Changed(count, _wake_nodes(config))
     count, failures = _change_through_node(config, change)
-    for path in sorted(config.queue_dir.glob("shard-*.db")):
+    try:
+        paths = find_shards(config.queue_dir)
+    except StoreUnavailable as error:
+        return Changed(count, (*failures, str(error)))
+    for path in paths:
         try:
             count += asyncio.run(_change_store(_open_shard(path, clock), change, clock))
         except OwnedElsewhereError:

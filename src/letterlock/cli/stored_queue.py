@@ -21,6 +21,7 @@ from letterlock.storage.queue import (
     StoreUnavailable,
 )
 from letterlock.storage.sqlite.reader import SqliteQueueReader
+from letterlock.storage.sqlite.shard_files import find_shards
 
 PAGE = 500
 """Messages read at once."""
@@ -65,10 +66,7 @@ class SqliteStoredQueue:
     """All shards of one node."""
 
     def __init__(self, config: Config) -> None:
-        try:
-            self._paths = sorted(config.queue_dir.glob("shard-*.db"))
-        except OSError as error:
-            raise StoreUnavailable(f"{config.queue_dir}: {error.strerror}") from error
+        self._paths = find_shards(config.queue_dir)
         self._stack = ExitStack()
         self._readers: dict[Path, SqliteQueueReader] = {}
         self.problems: list[str] = []

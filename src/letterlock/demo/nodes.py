@@ -49,6 +49,7 @@ from letterlock.storage.queue import MessageStory, QueueId
 from letterlock.storage.received_reports import KeptResult, ListedReport, ReceivedStore
 from letterlock.storage.sqlite.policies import read_policy
 from letterlock.storage.sqlite.reader import SqliteQueueReader
+from letterlock.storage.sqlite.shard_files import find_shards
 
 CONFIG_NAME = "letterlock.toml"
 MAIL_LOG_NAME = "mail.log"
@@ -198,7 +199,7 @@ class Node:
 
     def find_story(self, queue_id: str) -> MessageStory | None:
         """Read a message's story beside the node, as `letterlock queue show` does."""
-        for path in self.config.queue_dir.glob("shard-*.db"):
+        for path in find_shards(self.config.queue_dir):
             with SqliteQueueReader(path) as reader:
                 if (story := reader.find_story(QueueId(queue_id))) is not None:
                     return story

@@ -14,6 +14,7 @@ from letterlock import __version__
 from letterlock.base.clock import Clock, format_time
 from letterlock.base.config.choices import QueueEngine
 from letterlock.base.config.sections import Config
+from letterlock.base.presence import is_absent
 from letterlock.node.account import acting_as, find_owner, find_writer
 from letterlock.node.ca.archiving import AuthorityParts
 from letterlock.node.kept_files import scan
@@ -186,7 +187,7 @@ class Backup:
             archive.add_file(f"{QUEUE}/bodies/{shard.path.stem}/{body.name}", body)
 
     def _add_node_database(self, archive: ArchiveWriter, staging: Path) -> int:
-        if not self.config.node_database.is_file():
+        if is_absent(self.config.node_database):
             return 0
         copy = staging / NODE_DATABASE
         with frozen_file(self.config.node_database) as (connection, schema):

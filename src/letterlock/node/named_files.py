@@ -6,7 +6,9 @@ what was, and no node needs it.
 """
 
 import dataclasses
+import errno
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from letterlock.base.config.values import HopPolicy
 _INCLUDE = re.compile(r':include:\s*"?(/[^\s",]+)')
 MAX_TABLE_OCTETS = 256 * 1024 * 1024
 """A table that is larger is not looked through for what it includes."""
+_NOTHING_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 
 def list_named_files(config: Config, settings: Path) -> list[Path]:
@@ -25,7 +28,15 @@ def list_named_files(config: Config, settings: Path) -> list[Path]:
     for table in (config.maps.aliases, config.maps.virtual):
         if table is not None:
             found += _find_included(table)
-    return [path for path in dict.fromkeys(found) if path != config.log.file and path.is_file()]
+    return [path for path in dict.fromkeys(found) if path != config.log.file and _may_be_file(path)]
+
+
+def _may_be_file(path: Path) -> bool:
+    """Say if it is a file; also where that cannot be told: whoever reads it says why."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError as error:
+        return error.errno not in _NOTHING_THERE
 
 
 def _find_paths(value: object) -> Iterator[Path]:

@@ -21,6 +21,7 @@ from letterlock.services.deliver.deliveries import Deliveries
 from letterlock.storage.drop import QUEUE
 from letterlock.storage.queue import QueuedMessage, RecipientState, StoreUnavailable
 from letterlock.storage.sqlite.reader import SqliteQueueReader
+from letterlock.storage.sqlite.shard_files import find_shards
 
 PAGE = 500
 MAX_MESSAGES = 5000
@@ -80,7 +81,7 @@ class OwnQueue:
 
     def _read_shards(self) -> list[QueuedMessage]:
         found: list[QueuedMessage] = []
-        for path in sorted(self.config.queue_dir.glob("shard-*.db")):
+        for path in find_shards(self.config.queue_dir):
             with SqliteQueueReader(path) as reader:
                 page = reader.list_messages(limit=PAGE)
                 while page and len(found) < MAX_MESSAGES:

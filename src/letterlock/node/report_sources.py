@@ -5,6 +5,7 @@ from datetime import date
 from pathlib import Path
 
 from letterlock.base.config.sections import Config
+from letterlock.base.presence import is_absent
 from letterlock.node.shared_database import find_database, name_node
 from letterlock.services.collect.aggregate import DayCounts
 from letterlock.services.collect.journal import load_day as load_collected
@@ -35,7 +36,7 @@ def make_sources(config: Config) -> list[CountSource]:
     sources: list[CountSource] = [
         _ShardCounts(config.queue_dir) if address is None else _DatabaseCounts(address)
     ]
-    if config.tlsrpt.journal_dir.is_dir():
+    if not is_absent(config.tlsrpt.journal_dir):
         # Only this node can read it, where others share the database.
         name = f"collected@{name_node(config)}"
         sources.append(_CollectedCounts(name, DayFiles(config.tlsrpt.journal_dir)))
@@ -51,20 +52,14 @@ class _ShardCounts:
         self._folder = folder
 
     async def list_days(self) -> list[date]:
-        found = [await sqlite.load_session_days(path) for path in self._list_shards()]
+        found = [await sqlite.load_session_days(path) for path in find_shards(self._folder)]
         return sorted({day for days in found for day in days})
 
     async def load_day(self, day: date) -> DayCounts:
         counts = DayCounts()
-        for path in self._list_shards():
+        for path in find_shards(self._folder):
             _add(counts, await sqlite.load_day(path, day))
         return counts
-
-    def _list_shards(self) -> list[Path]:
-        try:
-            return find_shards(self._folder)
-        except OSError as error:
-            raise unavailable(error) from error
 
 
 class _DatabaseCounts:

@@ -17,6 +17,7 @@ from typing import BinaryIO
 from letterlock import __version__
 from letterlock.base.clock import Clock
 from letterlock.base.errors import LocalError
+from letterlock.base.presence import is_absent
 from letterlock.node.account import acting_as
 from letterlock.node.ca.archiving import open_restored
 from letterlock.storage.backup.manifest import (
@@ -42,6 +43,7 @@ from letterlock.storage.sqlite.ca.database import MIGRATIONS as AUTHORITY_MIGRAT
 from letterlock.storage.sqlite.node import NodeDatabase
 from letterlock.storage.sqlite.owner import NODE_MIGRATIONS, QUEUE_MIGRATIONS
 from letterlock.storage.sqlite.queue import SqliteQueue
+from letterlock.storage.sqlite.shard_files import find_shards
 from letterlock.storage.sqlite.snapshot import check_bodies
 
 UNFINISHED = "restore-unfinished"
@@ -213,10 +215,10 @@ class Restore:
         if self.place.dsn is not None:
             return await self._load_postgres(self.place.dsn, manifest)
         held = 0
-        for path in sorted((self.place.data_dir / QUEUE).glob("shard-*.db")):
+        for path in find_shards(self.place.data_dir / QUEUE):
             check_bodies(path)
             held += await self._hold(SqliteQueue(path, self.clock), manifest)
-        if (self.place.data_dir / NODE_DATABASE).exists():
+        if not is_absent(self.place.data_dir / NODE_DATABASE):
             node = NodeDatabase(self.place.data_dir / NODE_DATABASE, self.clock)
             await node.open()
             await node.close()

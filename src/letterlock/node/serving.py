@@ -20,6 +20,7 @@ from letterlock.base.config.locate import KeyPath
 from letterlock.base.config.sections import Config
 from letterlock.base.errors import LocalError
 from letterlock.base.log import LineLog, Service
+from letterlock.base.presence import is_absent
 from letterlock.base.shared_counters import NamedCounters, SharedCounters
 from letterlock.node import certificates, inbound
 from letterlock.node.account import drop_privileges, find_account
@@ -281,7 +282,7 @@ def _own_data_dir(config: Config) -> int:
             # Also for a start without root, later; and no other file that has this name too.
             os.fchown(descriptor, account.pw_uid, account.pw_gid)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if (config.data_dir / UNFINISHED).exists():
+        if not is_absent(config.data_dir / UNFINISHED):
             message = f"a restore into {config.data_dir} did not end; empty it and restore again"
             raise refuse_setting(("data_dir",), message)
     except BlockingIOError:

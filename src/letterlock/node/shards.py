@@ -12,7 +12,6 @@ from pathlib import Path
 from letterlock.base.clock import Clock
 from letterlock.base.errors import LocalError
 from letterlock.base.log import Log, Service
-from letterlock.storage.durable import unavailable
 from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.sqlite.owner import OwnedElsewhereError
 from letterlock.storage.sqlite.queue import SqliteQueue
@@ -68,7 +67,7 @@ class Shards:
         What can't be opened is a problem of that shard only. Raises StoreUnavailable when the
         folder can't be read.
         """
-        found = self._list()
+        found = find_shards(self._folder)
         self._broken = {path: text for path, text in self._broken.items() if path in found}
         for path in found:
             if is_ours(path) or self._seen_empty.get(path) == _stamp(path):
@@ -85,12 +84,6 @@ class Shards:
                 return path, queue
             await self.give_back(path, queue)
         return None
-
-    def _list(self) -> list[Path]:
-        try:
-            return find_shards(self._folder)
-        except OSError as error:
-            raise unavailable(error) from error
 
     async def give_back(self, path: Path, queue: SqliteQueue) -> None:
         """Close a shard that is empty; it is looked at again when it changed."""

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from letterlock.base.domains import parse_domain
 from letterlock.base.errors import LocalError
+from letterlock.base.presence import is_absent
 from letterlock.protocols.tls.client_hello import KeyType
 from letterlock.storage.certificates import CertificateId, KeptPair
 from letterlock.storage.durable import describe, make_folder, sync_folder
@@ -115,7 +116,7 @@ class CertificateFiles:
         home = self._root / _VERSIONS
         with _explained(home):
             # Not by the links: a crash may have left a key behind without one.
-            there = {entry.name for entry in os.scandir(home)} if home.is_dir() else set()
+            there = {entry.name for entry in os.scandir(home)} if not is_absent(home) else set()
         others = sorted(there - keep)
         for folder in others:
             self._remove(folder)
@@ -198,7 +199,7 @@ class CertificateFiles:
     def _remove(self, folder: str) -> bool:
         link, home = self._root / folder, self._root / _VERSIONS / folder
         with _explained(link):
-            if not home.is_dir():
+            if is_absent(home):
                 return False
             if _find_target(link) is not None:
                 link.unlink()

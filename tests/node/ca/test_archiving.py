@@ -158,6 +158,21 @@ def test_what_may_not_be_read_is_told_and_left_out(
     assert made.skipped == (f"{key}: no permission to read it",)
 
 
+def test_what_cannot_be_reached_is_no_backup_without_it(world: World) -> None:
+    """Python 3.14 takes an authority's folder that we may not search for one that is not there."""
+    loop = world.folder / "loop"
+    loop.symlink_to(loop.name)
+    world.ca = CaSection(folder=loop / "ca")
+    with pytest.raises(OSError, match="Too many levels"):
+        world.back_up()
+
+
+def test_a_node_database_that_cannot_be_reached_is_not_left_out(world: World) -> None:
+    world.config.node_database.symlink_to(world.config.node_database.name)
+    with pytest.raises(StoreUnavailable, match=world.config.node_database.name):
+        world.back_up()
+
+
 def test_a_database_in_postgresql_is_told_to_be_elsewhere(world: World) -> None:
     assert world.back_up().notes == ()
     world.ca = CaSection(folder=world.authority, database=QueueEngine.POSTGRES)

@@ -10,6 +10,7 @@ from pathlib import Path
 from letterlock.base.clock import Clock
 from letterlock.base.config.choices import QueueEngine
 from letterlock.base.config.sections import Config
+from letterlock.base.presence import is_absent
 from letterlock.node.account import acting_as, find_owner
 from letterlock.node.ca.stores import DATABASE
 from letterlock.node.kept_files import scan
@@ -47,7 +48,7 @@ class AuthorityParts:
         if self.config.ca.database is QueueEngine.POSTGRES:
             self.notes.append(_ELSEWHERE)
         try:
-            if folder.is_dir():
+            if not is_absent(folder):
                 with acting_as(find_owner(folder)):
                     schema = self._add_database(folder)
                     self._add_files(folder)
@@ -57,7 +58,7 @@ class AuthorityParts:
 
     def _add_database(self, folder: Path) -> int:
         path = folder / DATABASE
-        if not path.is_file():
+        if is_absent(path):
             return 0
         with staging_folder(folder) as staging, frozen_file(path) as (connection, schema):
             copy = staging / DATABASE
@@ -75,7 +76,7 @@ class AuthorityParts:
 async def open_restored(folder: Path, clock: Clock) -> bool:
     """Bring a restored database forward; False: there is none. Raises StoreUnavailable."""
     path = folder / DATABASE
-    if not path.is_file():
+    if is_absent(path):
         return False
     store = SqliteAuthority(path, clock)
     await store.open()

@@ -16,6 +16,7 @@ from letterlock.base.config.authority_parts import CaTokenSection, IssuingKey
 from letterlock.base.config.faults import refuse_setting
 from letterlock.base.config.locate import KeyPath
 from letterlock.base.errors import LocalError
+from letterlock.base.presence import is_absent
 from letterlock.protocols.pki.issuance.issuers import IssuerError
 from letterlock.services.ca.hierarchy.chains import (
     IssuingAuthority,
@@ -77,7 +78,7 @@ def list_issuers(section: CaSection) -> tuple[IssuingKey, ...]:
 def require_authority(section: CaSection) -> None:
     """See that there is one, before anything is made beside it. Raises LocalError."""
     certificate = list_issuers(section)[0].certificate
-    if not section.issuers and not certificate.exists():
+    if not section.issuers and is_absent(certificate):
         raise LocalError(f"{certificate}: there is no authority yet: run letterlock ca init")
 
 

@@ -4,11 +4,13 @@ A file with a mistake in it is not used: what it would say is said in our words,
 told whatever happens here.
 """
 
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from letterlock.base.presence import is_absent
 from letterlock.protocols.smtp.dsn_report import Action
 from letterlock.protocols.smtp.dsn_templates import (
     MAX_TEXT_OCTETS,
@@ -61,11 +63,12 @@ def _find_strangers(folder: Path) -> list[str]:
 
 def _read(path: Path, parse: Callable[[bytes], Parsed], problems: list[str]) -> Parsed | None:
     try:
-        if not path.exists():
-            if path.is_symlink():
-                problems.append(f"{path}: is a link that leads nowhere")
+        if path.is_symlink() and not path.exists():
+            problems.append(f"{path}: is a link that leads nowhere")
             return None
-        if not path.is_file():
+        if is_absent(path):
+            return None
+        if not stat.S_ISREG(path.stat().st_mode):
             problems.append(f"{path}: is no file")
             return None
         with path.open("rb") as file:
