@@ -62,6 +62,34 @@ def test_datagrams_come_whole_and_in_their_order(tmp_path: Path) -> None:
         assert receiver.take().datagrams == []
 
 
+def test_what_was_sent_before_the_end_is_received(tmp_path: Path) -> None:
+    """Also where its thread had no turn in between, on a machine that is busy."""
+    path, sent = tmp_path / "s", [b"one", b"two", b"three"]
+    with bind_datagram_socket(path, 0o600) as listener, sending(path) as send:
+        receiver = DatagramReceiver(listener)
+        for octets in sent:
+            send(octets)
+        receiver._is_over = True
+        receiver.start()
+        receiver.stop()
+        assert receiver.take().datagrams == sent
+
+
+def test_who_goes_on_sending_does_not_keep_it_from_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datagram_receiver, "_LAST", 2)
+    path = tmp_path / "s"
+    with bind_datagram_socket(path, 0o600) as listener, sending(path) as send:
+        receiver = DatagramReceiver(listener)
+        for octets in (b"one", b"two", b"three"):
+            send(octets)
+        receiver._is_over = True
+        receiver.start()
+        receiver.stop()
+        assert receiver.take().datagrams == [b"one", b"two"]
+
+
 @pytest.mark.parametrize(
     "limits", [ReceiverLimits(datagrams=3), ReceiverLimits(octets=35)], ids=["number", "octets"]
 )

@@ -5,6 +5,7 @@ when the socket was made, whatever SO_RCVBUF says; a sender that finds it full g
 libtlsrpt's lets the datagram go. So nothing else is done here: no file, no parsing.
 """
 
+import select
 import socket
 import struct
 import threading
@@ -17,6 +18,8 @@ from letterlock.network.control_client import socket_address
 QUEUE_LENGTH_FILE = Path("/proc/sys/net/unix/max_dgram_qlen")
 _WAKE_SECONDS = 0.2
 """How long it may take to see that it is to end."""
+_LAST = 10_000
+"""How many are received at the most when it is to end: more than a kernel is told to keep."""
 _TIMEVAL = struct.Struct("ll")
 
 
@@ -56,6 +59,7 @@ class DatagramReceiver:
         self._octets_in = self._dropped = self._too_large = 0
         self._octets_out = self._told_dropped = self._told_too_large = 0
         self._is_over = False
+        self._last = _LAST
         self._thread = threading.Thread(target=self._run, name="receiver", daemon=True)
         self.fault: OSError | None = None
         """Why it ended although nobody stopped it."""
@@ -68,7 +72,7 @@ class DatagramReceiver:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread. What it has received can still be taken."""
+        """End the thread. What was sent to it before can still be taken."""
         self._is_over = True
         self._thread.join()
 
@@ -89,7 +93,7 @@ class DatagramReceiver:
         # One octet more than there may be: so what is cut off is seen.
         buffer = bytearray(limits.datagram_octets + 1)
         view = memoryview(buffer)
-        while not self._is_over:
+        while not self._is_over or self._is_more_there():
             try:
                 size = receive(buffer)
             except BlockingIOError:
@@ -107,6 +111,13 @@ class DatagramReceiver:
             else:
                 self._octets_in += size
                 queue.append(bytes(view[:size]))
+
+    def _is_more_there(self) -> bool:
+        """Tell if the kernel has more, whose senders were told that it was taken."""
+        self._last -= 1
+        arrivals = select.poll()
+        arrivals.register(self._listener, select.POLLIN)
+        return self._last >= 0 and bool(arrivals.poll(0))
 
 
 def bind_datagram_socket(path: Path, mode: int) -> socket.socket:
