@@ -226,7 +226,7 @@ class RunningNode:
         """SIGHUP, and wait for its end."""
         since = len(self.lines)
         self.process.send_signal(signal.SIGHUP)
-        self.wait_log(r"reload: (the new workers serve|the configuration)", since=since)
+        self.wait_log(r"the old ones drain|reload: the configuration", since=since)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End it and give its exit code; every process and the log are at their end then."""
