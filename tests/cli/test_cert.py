@@ -27,8 +27,8 @@ from letterlock.storage.sqlite.node import NodeDatabase
 from letterlock.storage.sqlite.watched import SqliteWatched
 from letterlock.storage.watched import Look, Watched, WatchFinding
 from tests.acme_server import FakeAcmeServer, respond
+from tests.free_ports import free_port
 from tests.interop.background import zones
-from tests.interop.pebble import find_free_port
 
 T = TypeVar("T")
 
@@ -86,7 +86,7 @@ attempts = 1
 port = {self.name_server.rpartition(":")[2]}
 [certificates]
 authorities = [{{ directory = "{DIRECTORY}", {authority} }}]
-http_listen = ["127.0.0.1:{find_free_port()}"]
+http_listen = ["127.0.0.1:{free_port()}"]
 {lines}
 """)
 

@@ -6,7 +6,6 @@ packet leaves the machine. Signatures are made at the start, so nothing here gro
 
 import contextlib
 import ctypes
-import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from letterlock.network.libunbound import LIBRARY
 from tests.dnssec_lab.fault_proxy import Fault, FaultProxy, Rule
 from tests.dnssec_lab.zone_files import write_zones
 from tests.dnssec_lab.zones import ZONES
+from tests.free_ports import free_port
 from tests.interop.background import in_background
 from tests.peers import environment, miss_peer, program
 
@@ -191,7 +191,7 @@ def _unbound(folder: Path, forward: int, ip: str, port: int | None) -> Iterator[
 def _proxying(proxy: FaultProxy) -> Iterator[int]:
     @asynccontextmanager
     async def serve() -> AsyncIterator[int]:
-        port = _free_port()
+        port = free_port()
         async with proxy.serving(LOOPBACK, port):
             yield port
 
@@ -213,7 +213,7 @@ def serving(
     It is up when it says who it is for `zone`.
     """
     for _ in range(PORT_TRIES):
-        chosen = port or _free_port()
+        chosen = port or free_port()
         command = write(chosen)
         with (folder / f"{name}.out").open("wb") as output:
             process = subprocess.Popen(
@@ -245,17 +245,3 @@ def _is_up(process: subprocess.Popen[bytes], ip: str, port: int, zone: str) -> b
         # Not to take the processor from what is being waited for.
         time.sleep(0.01)
     raise RuntimeError(f"what should answer at port {port} does not")
-
-
-def _free_port() -> int:
-    """Find a port that is free for TCP and UDP both."""
-    while True:
-        with (
-            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
-        ):
-            tcp.bind((LOOPBACK, 0))
-            port: int = tcp.getsockname()[1]
-            with contextlib.suppress(OSError):
-                udp.bind((LOOPBACK, port))
-                return port

@@ -23,8 +23,9 @@ from letterlock.base.clock import SystemClock
 from letterlock.network.zone_server import ZoneServer
 from letterlock.protocols.pki.throwaway_ca import ThrowawayCa
 from tests.authority_running import AuthorityFiles, running_authority
+from tests.free_ports import free_port
 from tests.interop.acme_world import KID, MAC_KEY, ZONE, AcmeWorld, add_names, dns_hook
-from tests.interop.pebble import PATIENCE, Knobs, Pebble, find_free_port, running_pebble
+from tests.interop.pebble import PATIENCE, Knobs, Pebble, running_pebble
 from tests.network.certificates import authority
 from tests.peers import is_foreign, require_mounts, require_peer
 
@@ -87,7 +88,7 @@ async def _own_world(folder: Path) -> AsyncIterator[AcmeWorld]:
     zone = ZoneServer({ZONE: "@ A 127.0.0.1"})
     host, port = await zone.start()
     add_names(zone)
-    resolver, ports = f"{host}:{port}", (find_free_port(), find_free_port())
+    resolver, ports = f"{host}:{port}", (free_port(), free_port())
     async with (
         running_own(folder, resolver, ports) as operator,
         dns_hook(zone, folder) as hook,

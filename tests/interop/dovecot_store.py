@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.free_ports import free_port
 from tests.interop.logging_process import LoggingProcess
-from tests.interop.postfix_instance import free_port
 from tests.peers import MISSING, command, miss_peer
 
 HOST = "127.0.0.1"

@@ -6,7 +6,6 @@ that find proofs in a database, or by another web server that is given files.
 
 import asyncio
 import json
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -44,6 +43,7 @@ from letterlock.storage.sqlite.connection import fetch_row
 from letterlock.storage.sqlite.node import NodeDatabase
 from tests import peers
 from tests.fakes import FakeLog, FixtureResolver
+from tests.free_ports import free_port
 from tests.listening import Run, listening
 from tests.network.certificates import authority, issue, make_chooser, write_pair
 
@@ -205,7 +205,7 @@ async def running_pebble(
     """
     async with AsyncExitStack() as stack:
         around = await stack.enter_async_context(surroundings(folder, knobs))
-        listen, manage = find_free_port(), find_free_port()
+        listen, manage = free_port(), free_port()
         certificate, key = write_pair(folder, issue(("localhost",)), "api")
         settings = {
             "listenAddress": f"127.0.0.1:{listen}",
@@ -277,7 +277,7 @@ def _dns_solver(zone: ZoneServer, port: int) -> DnsSolver:
 @asynccontextmanager
 async def _web_server(root: Path) -> AsyncIterator[int]:
     """Run a web server that knows nothing of us: Python's."""
-    port = find_free_port()
+    port = free_port()
     words = ("-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(root))
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -333,13 +333,6 @@ async def _wait_for(port: int) -> None:
             else:
                 writer.transport.abort()
                 return
-
-
-def find_free_port() -> int:
-    """Find one that nobody has now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 class ZoneChanger:

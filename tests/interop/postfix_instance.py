@@ -10,7 +10,6 @@ import os
 import pwd
 import shutil
 import smtplib
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -222,19 +221,6 @@ def require_root(peer: str = "postfix") -> None:
         miss_peer(f"{MISSING}{peer} (its master starts as root only)")
     if is_foreign(peer):
         require_mounts(peer)
-
-
-def free_port(*ips: str) -> int:
-    """Find a port that is free on all of these loopback addresses."""
-    while True:
-        with socket.create_server((ips[0], 0)) as first:
-            port: int = first.getsockname()[1]
-            try:
-                for ip in ips[1:]:
-                    socket.create_server((ip, port)).close()
-            except OSError:
-                continue
-            return port
 
 
 def _daemon(peer: str, name: str) -> Path:

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.free_ports import free_port
 from tests.interop.logging_process import LoggingProcess
-from tests.interop.postfix_instance import free_port
 from tests.journeys.running_node import PATIENCE
 from tests.peers import program
 

@@ -24,9 +24,9 @@ from letterlock.protocols.tls.hello_writer import SSL_3_0, TLS_1_0, TLS_1_1
 from letterlock.protocols.tls.suites import SUITES, Weakness, find_weaknesses
 from letterlock.services.check.asking import Asker, Door
 from letterlock.services.check.deep import ENDINGS, DeepLooker, DeepTerms
+from tests.free_ports import free_port
 from tests.interop.postfix_instance import (
     PostfixInstance,
-    free_port,
     postfix_files,
     require_root,
     running_postfix,

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.free_ports import free_port
 from tests.interop.postfix_instance import (
     PostfixFiles,
-    free_port,
     postfix_files,
     require_root,
     running_postfix,

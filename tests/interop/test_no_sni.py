@@ -12,10 +12,10 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from letterlock.protocols.pki.throwaway_ca import GOOD_LEAF, Issued, self_signed
+from tests.free_ports import free_port
 from tests.interop.background import in_background, zones
 from tests.interop.postfix_instance import (
     PostfixInstance,
-    free_port,
     postfix_files,
     require_root,
     running_postfix,

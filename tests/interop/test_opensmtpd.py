@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.free_ports import free_port
 from tests.interop.log_verdicts import LEFT_WITHOUT_MAIL
 from tests.interop.logging_process import LoggingProcess
-from tests.interop.postfix_instance import free_port
 from tests.journeys.running_node import PATIENCE, NodeFiles, RunningNode, running
 from tests.network.certificates import authority, issue
 from tests.peers import command, environment, mounted, require_mounts

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.free_ports import free_port
 from tests.interop.postfix_instance import (
-    free_port,
     postfix_files,
     require_root,
     running_postfix,

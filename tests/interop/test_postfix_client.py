@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.free_ports import free_port
 from tests.interop.log_verdicts import LEFT_WITHOUT_MAIL
 from tests.interop.postfix_instance import (
     MESSAGE,
     PostfixInstance,
-    free_port,
     postfix_files,
     running_postfix,
     submit,

@@ -13,11 +13,11 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from letterlock.protocols.pki.throwaway_ca import Issued
+from tests.free_ports import free_port
 from tests.interop.background import zones
 from tests.interop.log_verdicts import LEFT_WITHOUT_MAIL
 from tests.interop.postfix_instance import (
     PostfixInstance,
-    free_port,
     postfix_files,
     running_postfix,
     submit,

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.checked_domains import OURS, POSTFIX_DANE, check_domains, find_outcome
+from tests.free_ports import free_port
 from tests.interop.known_differences import known_dane_differences
 from tests.interop.logging_process import LoggingProcess
-from tests.interop.postfix_instance import free_port, postfix_files, running_postfix, submit
+from tests.interop.postfix_instance import postfix_files, running_postfix, submit
 from tests.journeys.running_node import RunningNode, running
 from tests.network.certificates import authority
 from tests.peers import require_mounts, require_peer

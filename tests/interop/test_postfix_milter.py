@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.free_ports import free_port
 from tests.interop.background import in_background
 from tests.interop.postfix_instance import (
     PostfixInstance,
-    free_port,
     postfix_files,
     require_root,
     running_postfix,

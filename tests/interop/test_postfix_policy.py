@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.free_ports import free_port
 from tests.interop.postfix_instance import (
     PostfixFiles,
     PostfixInstance,
-    free_port,
     postfix_files,
     require_root,
     running_postfix,

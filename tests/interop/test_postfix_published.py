@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from letterlock.base.domains import Domain
+from tests.free_ports import free_port
 from tests.interop.background import in_background, zones
 from tests.interop.log_verdicts import LEFT_WITHOUT_MAIL
 from tests.interop.postfix_instance import (
     PostfixInstance,
-    free_port,
     postfix_files,
     running_postfix,
 )

@@ -12,12 +12,12 @@ from typing import Any, cast
 import pytest
 
 from letterlock.protocols.pki.throwaway_ca import ThrowawayCa
+from tests.free_ports import free_port
 from tests.interop.background import zones
 from tests.interop.log_verdicts import LEFT_WITHOUT_MAIL
 from tests.interop.postfix_instance import (
     PostfixFiles,
     PostfixInstance,
-    free_port,
     postfix_files,
     running_postfix,
 )

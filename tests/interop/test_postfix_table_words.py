@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.free_ports import free_port
 from tests.interop.postfix_instance import (
     PostfixInstance,
-    free_port,
     postfix_files,
     running_postfix,
     submit,

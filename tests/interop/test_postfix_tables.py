@@ -27,11 +27,11 @@ from letterlock.protocols.tables.targets import parse_targets
 from letterlock.protocols.tables.transport import Discard, parse_transport
 from letterlock.protocols.tables.virtual import parse_virtual
 from letterlock.services.discover.next_hop import parse_next_hop
+from tests.free_ports import free_port
 from tests.interop.postfix_instance import (
     MESSAGE,
     PostfixFiles,
     PostfixInstance,
-    free_port,
     postfix_files,
     running_postfix,
 )

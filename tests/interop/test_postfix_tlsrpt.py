@@ -24,10 +24,10 @@ from letterlock.services.collect.journal import load_day
 from letterlock.storage.day_files import DayFiles
 from letterlock.storage.sqlite.node import NodeDatabase
 from letterlock.storage.sqlite.policies import SqlitePolicies
+from tests.free_ports import free_port
 from tests.interop.background import in_background, zones
 from tests.interop.postfix_instance import (
     PostfixInstance,
-    free_port,
     postfix_files,
     require_root,
     running_postfix,

@@ -17,10 +17,10 @@ import pytest
 from letterlock.base.config.load import parse_config
 from letterlock.protocols.proxy.headers import ProxyHeader
 from letterlock.protocols.proxy.reader import HeaderReader
+from tests.free_ports import free_port
 from tests.guides import settings_of
 from tests.interop.logging_process import LoggingProcess
 from tests.interop.postfix_instance import (
-    free_port,
     postfix_files,
     require_root,
     running_postfix,

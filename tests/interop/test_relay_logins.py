@@ -12,9 +12,9 @@ from letterlock.protocols.policy.requirement import Level
 from letterlock.services.deliver.logins import LoginFile, RelayLogins
 from letterlock.services.discover.next_hop import parse_next_hop
 from letterlock.services.queue.outcomes import Outcome, Result
+from tests.free_ports import free_port
 from tests.interop.postfix_instance import (
     PostfixInstance,
-    free_port,
     postfix_files,
     require_root,
     running_postfix,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.postfix_instance import free_port
+from tests.free_ports import free_port
 from tests.interop.rspamd_server import GTUBE, Rspamd
 from tests.journeys.running_node import NodeFiles, RunningNode, running
 

@@ -29,6 +29,7 @@ from letterlock.protocols.policy.requirement import Level
 from letterlock.protocols.policy.verdict import Outcome, Verdict
 from letterlock.services.check.asking import Asker, Door
 from tests.checked_domains import find_outcome
+from tests.free_ports import free_port
 from tests.interop.background import in_background
 from tests.interop.expected_causes import expected_causes
 from tests.interop.known_differences import known_differences
@@ -37,7 +38,6 @@ from tests.interop.misconducts import HOST, Case, make_cases
 from tests.interop.postfix_instance import (
     PostfixFiles,
     PostfixInstance,
-    free_port,
     postfix_files,
     running_postfix,
     submit,

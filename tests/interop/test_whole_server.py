@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from letterlock.base.config.load import parse_config
+from tests.free_ports import free_port
 from tests.guides import settings_of
 from tests.interop.background import zones
 from tests.interop.dovecot_store import ALICE, PASSWORD, Dovecot, running_dovecot_store
 from tests.interop.postfix_instance import (
     PostfixInstance,
-    free_port,
     postfix_files,
     require_root,
     running_postfix,

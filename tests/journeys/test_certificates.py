@@ -25,8 +25,9 @@ from letterlock.protocols.tls.client_hello import KeyType
 from letterlock.storage.certificates import CertificateId, CertificateState
 from letterlock.storage.sqlite.certificates import SqliteCertificates
 from letterlock.storage.sqlite.node import NodeDatabase
+from tests.free_ports import free_port
 from tests.interop.background import in_background, zones
-from tests.interop.pebble import Knobs, Pebble, find_free_port, running_pebble
+from tests.interop.pebble import Knobs, Pebble, running_pebble
 from tests.journeys.running_node import PATIENCE, NodeFiles, RunningNode, running
 from tests.name_servers import KEY, NameServers, updatable
 from tests.network.certificates import authority
@@ -101,7 +102,7 @@ def making_world(
     **certificates: Any,
 ) -> Iterator[World]:
     require(peer)
-    http, tls = find_free_port(), find_free_port()
+    http, tls = free_port(), free_port()
     knobs = Knobs(settings={"httpPort": http, "tlsPort": tls, **(settings or {})})
     (folder / "pebble").mkdir()
     (folder / "root.pem").write_bytes(authority().pem)
@@ -241,7 +242,7 @@ def test_one_node_renews_and_all_switch(tmp_path: Path) -> None:
         name_server = stack.enter_context(zones(ZONES))
         world = stack.enter_context(making_world(tmp_path, name_server))
         other = NodeFiles(tmp_path / "other", HOST, settings=copy.deepcopy(world.files.settings))
-        other.change("certificates", http_listen=[f"127.0.0.1:{find_free_port()}"])
+        other.change("certificates", http_listen=[f"127.0.0.1:{free_port()}"])
         url = server.create_schema()
         for files in (world.files, other):
             files.change("queue", engine="postgres", url=url)

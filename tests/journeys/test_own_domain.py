@@ -1,12 +1,12 @@
 """A node serves its domain's MTA-STS policy, and `dns check` holds it to what is published."""
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.free_ports import free_port
 from tests.interop.background import zones
 from tests.journeys.running_node import NodeFiles, RunningNode, running
 from tests.network.certificates import authority, issue
@@ -16,10 +16,7 @@ DOMAIN, HOST = "example.org", "mx.example.org"
 
 @pytest.fixture
 def policy_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
+    return free_port()
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from letterlock.storage.certificates import CertificateState, KeptPair
 from letterlock.storage.sqlite.certificates import SqliteCertificates
 from letterlock.storage.sqlite.connection import Value
 from letterlock.storage.sqlite.node import NodeDatabase, read_beside
+from tests.free_ports import free_port
 from tests.interop.background import zones
-from tests.interop.pebble import find_free_port
 from tests.journeys.running_node import running
 from tests.journeys.test_certificates import HOST, ID, ZONES, making_world
 from tests.network.certificates import authority
@@ -34,7 +34,7 @@ def read(path: Path) -> list[tuple[Value, ...]]:
 def test_a_node_sees_that_it_serves_what_it_has(tmp_path: Path) -> None:
     """RFC 3207 §4: by STARTTLS at its own listener, with the name."""
     with zones(ZONES) as name_server, making_world(tmp_path, name_server, "pebble") as world:
-        world.files.change("receive", listen=[f"127.0.0.1:{find_free_port()}"])
+        world.files.change("receive", listen=[f"127.0.0.1:{free_port()}"])
         with running(world.files) as node:
             node.wait_log(rf"{HOST} \(ECDSA\): new certificate from CN=Pebble")
             database = world.files.data / "node.sqlite"
@@ -92,7 +92,7 @@ def test_a_certificate_in_a_crl_is_renewed_without_anybody_acting(tmp_path: Path
     """RFC 5280 §4.2.1.13: from a private address, since the authority is one's own."""
     now = SystemClock().now()
     with zones(ZONES) as name_server, making_world(tmp_path, name_server, "pebble") as world:
-        port = find_free_port()
+        port = free_port()
         place = f"http://127.0.0.1:{port}/7.crl"
         issued = issue_with_crl(authority(), HOST, make_point(place), now=now)
         serial = issued.certificate.serial_number

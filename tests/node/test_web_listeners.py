@@ -11,7 +11,7 @@ from letterlock.base.config.faults import SettingFaults
 from letterlock.base.config.load import parse_config
 from letterlock.base.config.sections import Config
 from letterlock.node.web_listeners import WebListeners
-from tests.interop.pebble import find_free_port
+from tests.free_ports import free_port
 
 HEAD = """
 hostname = "mx1.example.org"
@@ -42,7 +42,7 @@ def test_nothing_is_opened_that_nobody_asked_for(listeners: WebListeners) -> Non
 
 
 def test_each_challenge_has_its_port(listeners: WebListeners) -> None:
-    http, alpn = find_free_port(), find_free_port()
+    http, alpn = free_port(), free_port()
     text = f"""
 [certificates]
 {AUTHORITY}
@@ -63,7 +63,7 @@ def test_another_web_server_keeps_port_80(listeners: WebListeners) -> None:
 
 
 def test_an_address_of_policies_is_shared(listeners: WebListeners) -> None:
-    shared, own = find_free_port(), find_free_port()
+    shared, own = free_port(), free_port()
     text = f"""
 [certificates]
 {AUTHORITY}
@@ -80,7 +80,7 @@ listen = ["127.0.0.1:{shared}"]
 
 def test_a_port_that_is_taken_is_told_with_its_key(listeners: WebListeners) -> None:
     with closing(WebListeners()) as other:
-        text = f'[certificates]\n{AUTHORITY}\nhttp_listen = ["127.0.0.1:{find_free_port()}"]'
+        text = f'[certificates]\n{AUTHORITY}\nhttp_listen = ["127.0.0.1:{free_port()}"]'
         other.open(config(text))
         with pytest.raises(SettingFaults) as caught:
             listeners.open(config(text))
