@@ -163,7 +163,12 @@ BAD_RESPONSES: list[tuple[str, Conduct, ResultType, str]] = [
         FETCH_ERROR,
         "not a response in HTTP/1.1",
     ),
-    ("endless 1xx", Conduct([b"HTTP/1.1 103 x\r\n\r\n"], is_endless=True), FETCH_ERROR, "octets"),
+    (
+        "endless 1xx",
+        Conduct([b"HTTP/1.1 103 x\r\n\r\n" * 500], is_endless=True),
+        FETCH_ERROR,
+        f"more than {MAX_RECEIVED_OCTETS} octets of HTTP",
+    ),
     ("huge header", said(respond(POLICY, HUGE_HEADERS)), FETCH_ERROR, "not a response"),
     ("cut off", said(respond()[:-1]), FETCH_ERROR, "not a response"),
     ("cut off, FIN", said(respond()[:-1], ending=Ending.FIN), FETCH_ERROR, "not a response"),

@@ -44,15 +44,20 @@ def show(*, is_leading: bool) -> list[str]:
     return done.stdout.split()
 
 
+def nicer() -> str:
+    """Give by how much a process of these tests becomes nicer: no one is more than 19."""
+    return str(min(3, 19 - os.nice(0)))
+
+
 def test_it_is_nicer_and_a_session_of_its_own() -> None:
     niceness, is_leader, *group = show(is_leading=False)
-    assert (niceness, is_leader) == ("3", "True")
+    assert (niceness, is_leader) == (nicer(), "True")
     if Path("/proc/self/autogroup").exists():
         assert group[1:] == ["nice", "3"]
 
 
 def test_one_that_leads_a_session_already_is_nicer() -> None:
-    assert show(is_leading=True)[:2] == ["3", "True"]
+    assert show(is_leading=True)[:2] == [nicer(), "True"]
 
 
 def test_short_slices_are_asked_for_and_nothing_else_changes() -> None:
