@@ -48,8 +48,10 @@ def make_files(folder: Path, resolver: str) -> NodeFiles:
     return files
 
 
-def find_address(node: RunningNode) -> tuple[str, int]:
-    return "127.0.0.1", int(node.wait_log(r"answering Postfix.* on 127\.0\.0\.1:(\d+)")[1])
+def find_address(node: RunningNode, since: int = 0) -> tuple[str, int]:
+    """Give where it answers, as a line from number `since` on has it."""
+    line = r"answering Postfix.* on 127\.0\.0\.1:(\d+)"
+    return "127.0.0.1", int(node.wait_log(line, since=since)[1])
 
 
 def ask_once(address: tuple[str, int] | str, key: str) -> str:

@@ -122,8 +122,7 @@ def send_a_days_report(folder: Path, engine: str | None) -> Told:
         day = SystemClock().now().date() + timedelta(days=1)
         sender.set_noon(day)
         with sender.running() as node:
-            for _ in range(3):
-                node.wait_delivered(node.send(to="alice@example.org"))
+            send_mails(node, 3)
             planned = files.command("tlsrpt", "send", "--dry-run", "--day", str(day), "--json")
             refused = files.command("tlsrpt", "send", "--day", str(day))
         following = day + timedelta(days=1)
@@ -135,11 +134,29 @@ def send_a_days_report(folder: Path, engine: str | None) -> Told:
         preview = ("tlsrpt", "send", "--dry-run", "--day", str(following), "--json")
         counted = files.command(*preview)
         receiving.wait_log(r"report by mail: from=example\.net, .* counted")
-        mails = [text for text in receiver.mails() if "TLS-Report-Domain" in text]
+        mails = wait_reports(receiving)
         received = receiver.command("tlsrpt", "list", "--json")
         summed_up = receiver.command("tlsrpt", "summary", ABOUT, "--json")
         assert "Traceback" not in node.log + receiving.log
     return Told(day, planned, refused, sent, counted, mails, received, summed_up)
+
+
+def send_mails(node: RunningNode, count: int) -> None:
+    """Send mails; what was seen of their sessions is saved then."""
+    for _ in range(count):
+        queue_id = node.send(to="alice@example.org")
+        node.wait_delivered(queue_id)
+        node.wait_settled(queue_id)
+
+
+def wait_reports(node: RunningNode) -> list[str]:
+    """Give the mails with reports: what was in them is logged before they are delivered."""
+
+    def list_mails() -> list[str]:
+        return [text for text in node.files.mails() if "TLS-Report-Domain" in text]
+
+    node.wait_for(lambda: bool(list_mails()), "the report's mail")
+    return list_mails()
 
 
 def test_a_days_report_arrives_and_agrees_with_what_was_counted(
