@@ -44,6 +44,7 @@ def test_a_full_disk_refuses_mail_until_there_is_space(small_disk: Path) -> None
     with running(files) as node, node.client() as client:
         first = node.send()
         node.wait_delivered(first)
+        node.wait_settled(first)
         filler.write_bytes(bytes(30 * MIB))
         assert hand_in(client, "Subject: small\n\n")[1].startswith(b"4.3.1 ")
         code, _ = hand_in(client, "Subject: small\n\nhello\n")
