@@ -1,11 +1,14 @@
 """A running node changes: its configuration by SIGHUP, its certificates by themselves."""
 
 import smtplib
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.journeys.running_node import NodeFiles, RunningNode, mx_certificate, running
+from letterlock.network.control_client import NodeNotRunning, ask_all
+from tests.journeys.running_node import PATIENCE, NodeFiles, RunningNode, mx_certificate, running
 from tests.network.certificates import NOW, authority, issue, write_pair
 
 
@@ -13,6 +16,8 @@ from tests.network.certificates import NOW, authority, issue, write_pair
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
     files = NodeFiles(tmp_path_factory.mktemp("node"))
     files.add_certificate(mx_certificate())
+    # It is asked again and again, until what is new is there.
+    files.change("receive", max_connection_rate_per_client=0)
     with running(files) as node:
         yield node
 
@@ -58,6 +63,29 @@ def test_a_changed_configuration_holds_for_new_sessions_and_open_ones_go_on(
         assert not is_known(before, "carol@example.org")
     queue_id = reply.decode().split()[-1]
     node.wait_delivered(queue_id)
+
+
+def test_a_node_is_there_all_the_while(node: RunningNode) -> None:
+    """`status` says so, and clients are greeted: the old workers go when the new ones serve."""
+    is_over = threading.Event()
+
+    def look() -> list[object]:
+        seen: list[object] = []
+        while not is_over.is_set():
+            try:
+                answers = ask_all(node.files.data / "run" / "control", "status", {}, PATIENCE)
+            except NodeNotRunning as error:
+                seen.append(error)
+            else:
+                seen += answers.failures
+        return seen
+
+    with ThreadPoolExecutor() as pool:
+        looking = pool.submit(look)
+        for _ in range(3):
+            node.reload()
+        is_over.set()
+        assert looking.result(PATIENCE) == []
 
 
 def test_a_bad_configuration_changes_nothing_and_is_told(node: RunningNode) -> None:
@@ -148,6 +176,6 @@ def test_clients_without_a_name_we_have_are_served_and_counted(
     # An address is no name (RFC 6066 §3): the library sends none for it.
     assert clients["no_sni"] == 3
     assert clients["unknown_sni"] == 2
+    # The log is whole: the node has ended.
     assert node.log.count("sni none") == 3
-    node_lines = [line for line in node.lines if "sni unknown.example" in line]
-    assert len(node_lines) == 1
+    assert node.log.count("sni unknown.example") == 1

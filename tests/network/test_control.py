@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from letterlock.network import control
+from letterlock.network import control, control_client
 from letterlock.network.control import ControlInUse, ControlServer
 from letterlock.network.control_client import (
     MAX_DOCUMENT_OCTETS,
@@ -238,6 +238,18 @@ async def test_every_worker_is_asked(tmp_path: Path) -> None:
         found = await asyncio.to_thread(ask_all, tmp_path / "control", "echo", {"n": 1}, 5)
     assert found.answers == ({"echo": {"n": 1}},) * 2
     assert found.failures == ()
+
+
+async def test_worker_that_ended_before_it_was_asked_has_a_successor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reload just when somebody asks: a node runs all the time."""
+    old, new = tmp_path / "control.0", tmp_path / "control.1"
+    listings = iter(([old], [old, new], [old, new]))
+    monkeypatch.setattr(control_client, "find_sockets", lambda _: next(listings))
+    async with _serving(new):
+        found = await asyncio.to_thread(ask_all, tmp_path / "control", "echo", {"n": 1}, 5)
+    assert found.answers == ({"echo": {"n": 1}},)
 
 
 async def test_worker_that_refuses_is_told_beside_those_that_did_it(tmp_path: Path) -> None:

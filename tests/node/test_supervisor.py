@@ -16,6 +16,7 @@ import pytest
 from letterlock.node.readiness import SIGNAL, Readiness
 from letterlock.node.supervisor import (
     GATHER_SECONDS,
+    HAND_OVER_SECONDS,
     LOOK_AROUND,
     PROCESSES_PER_PLACE,
     RESTART_SECONDS,
@@ -263,6 +264,91 @@ def test_a_reload_drains_the_old_workers_beside_the_new(machine: Machine) -> Non
     assert first.forgotten == [0]
     assert second.forgotten == [1]
     assert not any("ended with" in text for text in machine.log.texts)
+
+
+def drained(machine: Machine) -> list[int]:
+    return [process for process, number in machine.sent if number == signal.SIGHUP]
+
+
+def test_the_old_drain_when_all_of_the_new_serve(machine: Machine) -> None:
+    """Until then clients are greeted by them, and commands answered."""
+    seen: list[list[int]] = []
+
+    def look() -> int:
+        seen.append(drained(machine))
+        return 0
+
+    machine.run(
+        lambda _: Workers(2),
+        lambda: machine.greet(101, 102),
+        lambda: signal.SIGHUP,
+        lambda: machine.greet(103),
+        look,
+        lambda: machine.greet(104),
+        look,
+    )
+    assert seen == [[], [101, 102]]
+    line = "reload: the new workers serve, the old ones drain"
+    assert machine.log.texts.count(line) == 1
+
+
+def test_who_dies_before_all_serve_takes_nobodys_place(machine: Machine) -> None:
+    """A database that only the new configuration names, and that is not there."""
+    steps: list[Callable[[], int]] = [lambda: machine.greet(101), lambda: signal.SIGHUP]
+    for _ in range(20):
+        steps += [
+            lambda: machine.die(machine.living[-1]) if len(machine.living) > 1 else 0,
+            lambda: machine.sleep(HAND_OVER_SECONDS),
+        ]
+    steps.append(lambda: 0 if not drained(machine) else pytest.fail("it takes clients"))
+    machine.run(lambda _: Workers(1), *steps, lambda: machine.greet(machine.living[-1]))
+    assert drained(machine) == [101]
+    assert len(machine.forks) > len(RESTART_SECONDS)
+
+
+def test_who_is_slow_to_serve_is_not_waited_for_for_ever(machine: Machine) -> None:
+    """What keeps certificates waits for its database, and no mail is in its hands."""
+    machine.run(
+        lambda _: Workers(2),
+        lambda: machine.greet(101, 102),
+        lambda: signal.SIGHUP,
+        lambda: machine.greet(103),
+        lambda: machine.sleep(HAND_OVER_SECONDS - 1),
+        lambda: 0 if not drained(machine) else pytest.fail("too soon"),
+        lambda: machine.sleep(2),
+        lambda: 0,
+    )
+    assert drained(machine) == [101, 102]
+    assert sum("not all new workers serve after 30 s" in text for text in machine.log.texts) == 1
+
+
+def test_who_never_served_goes_before_who_does(machine: Machine) -> None:
+    """Reloads that follow each other leave those who take clients where they are."""
+    reloads = [lambda: signal.SIGHUP, lambda: 0] * (PROCESSES_PER_PLACE + 2)
+    machine.run(
+        lambda _: Workers(1),
+        lambda: machine.greet(101),
+        *reloads,
+        lambda: 0 if 101 in machine.living else pytest.fail("it served"),
+        lambda: machine.greet(machine.living[-1]),
+    )
+    assert drained(machine)[0] == 102
+    assert drained(machine)[-1] == 101
+    assert (101, signal.SIGKILL) not in machine.sent
+    assert any(number == signal.SIGKILL for _, number in machine.sent)
+
+
+def test_who_dies_after_the_reload_has_a_successor_already(machine: Machine) -> None:
+    machine.run(
+        lambda _: Workers(1),
+        lambda: machine.greet(101),
+        lambda: signal.SIGHUP,
+        lambda: machine.die(101),
+        lambda: machine.greet(102),
+    )
+    assert machine.forks == [101, 102]
+    ended = "warning: worker 0 (process 101) ended with 1; its mail is kept"
+    assert ended in machine.log.texts
 
 
 def test_a_worker_that_does_not_drain_in_time_is_killed(machine: Machine) -> None:

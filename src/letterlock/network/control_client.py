@@ -75,16 +75,20 @@ def ask_all(path: Path, command: str, arguments: Mapping[str, object], timeout: 
     answers: list[Mapping[str, Any]] = []
     failures: list[str] = []
     unreachable: NodeUnreachable | None = None
-    for each in find_sockets(path):
-        try:
-            answers.append(ask(each, command, arguments, timeout))
-        except NodeNotRunning:
-            continue
-        except NodeUnreachable as error:
-            unreachable = error
-            failures.append(str(error))
-        except ControlError as error:
-            failures.append(str(error))
+    asked: set[Path] = set()
+    # Until there is no more: one that has just ended has a successor, which came before.
+    while sockets := [each for each in find_sockets(path) if each not in asked]:
+        asked.update(sockets)
+        for each in sockets:
+            try:
+                answers.append(ask(each, command, arguments, timeout))
+            except NodeNotRunning:
+                continue
+            except NodeUnreachable as error:
+                unreachable = error
+                failures.append(str(error))
+            except ControlError as error:
+                failures.append(str(error))
     if not answers and unreachable is not None:
         raise unreachable
     if not answers and not failures:

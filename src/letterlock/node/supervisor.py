@@ -2,8 +2,9 @@
 
 It runs no event loop and starts no thread, so that it can fork at any time: TLS contexts built
 here are inherited, and all workers of a generation share their ticket keys (RFC 9325 §3.4). A new
-configuration or certificate makes a new generation; the old one drains: it finishes what it has
-in hands and takes nothing new. A worker that dies is replaced, ever more slowly if it keeps dying.
+configuration or certificate makes a new generation; when all of that serves, the old one drains: it
+finishes what it has in hands and takes nothing new. So what can't serve takes the place of nothing.
+A worker that dies is replaced, ever more slowly if it keeps dying.
 """
 
 import os
@@ -33,6 +34,9 @@ TICKET_KEY_SECONDS = 7 * 24 * 3600.0
 PROCESSES_PER_PLACE = 8
 """Living processes that may once have filled one place: after so many reloads in the time that
 sessions go on, the oldest that drains is ended."""
+HAND_OVER_SECONDS = 30.0
+"""For how long a new generation of which nobody has died may take until it serves; then the old one
+drains all the same."""
 GATHER_SECONDS = DRAIN_SECONDS / (PROCESSES_PER_PLACE - 2)
 """Files that change while workers drain are taken up together, at most this often: where there are
 thousands of certificates, one is renewed every few minutes, and must end no session."""
@@ -101,6 +105,10 @@ class Supervisor:
     _places: dict[int, _Place] = field(default_factory=dict)
     _is_ready: bool = False
     """What the service manager was last told of us."""
+    _is_reloading: bool = False
+    """The log has not told yet how it ended."""
+    _is_handed_over: bool = True
+    """Nobody of an older generation accepts clients."""
 
     def run(self) -> int:
         """Supervise until told to end; gives the exit code."""
@@ -123,6 +131,7 @@ class Supervisor:
                 self._reload()
             self._note_ready(readiness.take())
             self._bury()
+            self._hand_over_late()
             self._refresh()
             self._fill(alive_reader, alive_writer, readiness)
             self._kill_late()
@@ -132,14 +141,12 @@ class Supervisor:
         generation = self.make_generation(is_reload)
         if generation is None:
             return
-        for process, worker in self._workers.items():
-            if not worker.is_draining:
-                worker.is_draining = True
-                worker.end_at = self.clock.monotonic() + DRAIN_SECONDS
-                _signal(process, signal.SIGHUP)
         self._current = generation
         self._born = self.clock.monotonic()
         self._places = {}
+        self._is_handed_over = False
+        # Who serves nobody yet will not.
+        self._drain(lambda worker: not worker.is_ready)
 
     def _reload(self) -> None:
         # sd_notify(3): with the time, for Type=notify-reload.
@@ -150,7 +157,8 @@ class Supervisor:
         if self._current is before:
             self.log.write(Service.NODE, "reload: the configuration in use stays as it was")
         else:
-            self.log.write(Service.NODE, "reload: new workers start, the old ones drain")
+            self.log.write(Service.NODE, "reload: new workers start")
+            self._is_reloading = True
 
     def _note_ready(self, processes: Iterable[int]) -> None:
         """Tell the service manager when every place has a worker that greets clients."""
@@ -158,17 +166,59 @@ class Supervisor:
         for process in processes:
             if process in self._workers:
                 self._workers[process].is_ready = True
-        current = [worker for worker in self._workers.values() if not worker.is_draining]
-        ready = sum(worker.is_ready for worker in current)
-        if not self._is_ready and ready == self._current.workers:
+        ready = sum(worker.is_ready for worker in self._of_current())
+        if ready < self._current.workers:
+            return
+        self._hand_over()
+        if not self._is_ready:
             self.tell("READY=1")
             self._is_ready = True
+
+    def _of_current(self) -> list[_Worker]:
+        return [each for each in self._workers.values() if each.generation is self._current]
+
+    def _hand_over(self) -> None:
+        """Have the workers of older generations drain, once."""
+        if self._is_handed_over:
+            return
+        self._is_handed_over = True
+        self._drain(lambda _: True)
+        if self._is_reloading:
+            self.log.write(Service.NODE, "reload: the new workers serve, the old ones drain")
+            self._is_reloading = False
+
+    def _drain(self, is_meant: Callable[[_Worker], bool]) -> bool:
+        """Have workers of older generations drain; False: there is none that does not."""
+        old = [
+            (process, worker)
+            for process, worker in self._workers.items()
+            if worker.generation is not self._current
+            and not worker.is_draining
+            and is_meant(worker)
+        ]
+        for process, worker in old:
+            worker.is_draining = True
+            worker.end_at = self.clock.monotonic() + DRAIN_SECONDS
+            _signal(process, signal.SIGHUP)
+        return bool(old)
+
+    def _hand_over_late(self) -> None:
+        """Do so without all of the new ones, where none of those fails."""
+        age = self.clock.monotonic() - self._born
+        has_died = any(place.deaths for place in self._places.values())
+        if self._is_handed_over or has_died or age <= HAND_OVER_SECONDS:
+            return
+        self._is_handed_over = True
+        self._is_reloading = False
+        if self._drain(lambda _: True):
+            text = f"not all new workers serve after {HAND_OVER_SECONDS:.0f} s; the old ones drain"
+            self.log.write(Service.NODE, f"warning: {text}")
 
     def _refresh(self) -> None:
         assert self._current is not None
         age = self.clock.monotonic() - self._born
-        is_draining = any(worker.is_draining for worker in self._workers.values())
-        if is_draining and age < GATHER_SECONDS:
+        is_current = len(self._of_current()) == len(self._workers)
+        if not is_current and age < GATHER_SECONDS:
             return
         if age > TICKET_KEY_SECONDS or self._current.is_outdated():
             self._start_generation()
@@ -177,7 +227,7 @@ class Supervisor:
         """Fork a worker for each place that is empty and may be filled."""
         generation = self._current
         assert generation is not None
-        taken = {worker.place for worker in self._workers.values() if not worker.is_draining}
+        taken = {worker.place for worker in self._of_current()}
         now = self.clock.monotonic()
         for place in range(generation.workers):
             if place in taken or self._places.setdefault(place, _Place()).not_before > now:
@@ -197,7 +247,8 @@ class Supervisor:
         for number in range(generation.workers * PROCESSES_PER_PLACE):
             if number not in taken:
                 return number
-        process = min(self._workers, key=lambda each: self._workers[each].started)
+        drained = [each for each, worker in self._workers.items() if worker.is_draining]
+        process = min(drained or self._workers, key=lambda each: self._workers[each].started)
         self.log.write(
             Service.NODE, f"warning: too many generations; process {process} is ended undrained"
         )
@@ -223,17 +274,20 @@ class Supervisor:
             _signal(other, LOOK_AROUND)
         if worker.is_draining:
             return
+        code = os.waitstatus_to_exitcode(status)
+        text = f"worker {worker.place} (process {process}) ended with {code}; its mail is kept"
+        if worker.generation is self._current:
+            text += f", a new worker starts in {self._put_off(worker):.0f} s"
+        self.log.write(Service.NODE, f"warning: {text}")
+
+    def _put_off(self, worker: _Worker) -> float:
+        """Give the seconds after which the place of a worker that died is filled again."""
         now = self.clock.monotonic()
         place = self._places.setdefault(worker.place, _Place())
         place.deaths = 1 if now - worker.started > SETTLED_SECONDS else place.deaths + 1
         pause = RESTART_SECONDS[min(place.deaths, len(RESTART_SECONDS)) - 1]
         place.not_before = now + pause
-        code = os.waitstatus_to_exitcode(status)
-        self.log.write(
-            Service.NODE,
-            f"warning: worker {worker.place} (process {process}) ended with {code}; "
-            f"its mail is kept, a new worker starts in {pause:.0f} s",
-        )
+        return pause
 
     def _kill_late(self) -> None:
         now = self.clock.monotonic()
