@@ -14,6 +14,8 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 
+from tests.accepting import stop_accepting
+
 UPSTREAM_SECONDS = 5.0
 
 
@@ -104,7 +106,7 @@ class FaultProxy:
                 yield
             finally:
                 udp.close()
-                tcp.close()
+                await stop_accepting(tcp)
 
     async def _serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(EOFError, OSError):

@@ -16,6 +16,7 @@ from letterlock.protocols.acme.identifiers import ChallengeType, parse_identifie
 from letterlock.protocols.acme.validation.proofs import Expected
 from letterlock.services.ca.validating.hosts import ValidationBounds
 from letterlock.services.ca.validating.perspectives import Perspective
+from tests.accepting import stop_accepting
 from tests.fakes import FixtureResolver
 from tests.network.certificates import issue, write_pair
 
@@ -127,8 +128,11 @@ async def answering(
         with suppress(OSError):
             await writer.wait_closed()
 
-    async with await asyncio.start_server(serve_one, host, 0, ssl=context) as server:
+    server = await asyncio.start_server(serve_one, host, 0, ssl=context)
+    try:
         yield server.sockets[0].getsockname()[1]
+    finally:
+        await stop_accepting(server)
     await let_arrive()
     if tasks:
         await asyncio.wait(tasks)
