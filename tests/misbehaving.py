@@ -354,6 +354,8 @@ class _Session:
             return
         instead = conduct.instead_of_tls
         if isinstance(instead, bytes):
+            # Together with the 220 it would be what the client must throw away (CVE-2011-0411).
+            self._received = self._received or await self._read_octets()
             self._writer.write(instead)
             await self._wait_for_the_end()
         if isinstance(instead, Act):

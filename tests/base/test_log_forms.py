@@ -85,7 +85,7 @@ def test_logger_writes_the_same_shape(
     """util-linux's logger(1) is the oracle of the shapes that these tests look for."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(str(tmp_path / "log"))
-        receiver.settimeout(20)
+        receiver.settimeout(60)
         options = [
             "-t",
             "postfix/smtpd",

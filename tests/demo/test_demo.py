@@ -246,7 +246,7 @@ def test_it_can_be_played_with_until_ctrl_c(tmp_path: Path) -> None:
         assert "2 messages changed" in retried
         assert "out.sender.example" in status
         process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=30)
+        rest, _ = process.communicate(timeout=60)
         assert process.returncode == 0
         assert f"{folder} is removed" in " ".join(rest.split())
     assert list(tmp_path.iterdir()) == []
@@ -255,19 +255,19 @@ def test_it_can_be_played_with_until_ctrl_c(tmp_path: Path) -> None:
 def test_it_cleans_up_when_it_is_terminated(tmp_path: Path) -> None:
     with staying_demo(tmp_path) as (process, _):
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
         assert process.returncode == 0
     assert list(tmp_path.iterdir()) == []
 
 
 def send_by_hand(host: str, port: str) -> None:
-    with smtplib.SMTP(host, int(port), "here", timeout=30) as client:
+    with smtplib.SMTP(host, int(port), "here", timeout=60) as client:
         client.starttls()
         client.sendmail("you@sender.example", "alice@demo.example", "By hand")
 
 
 def wait_for_messages(mailbox: Path, number: int) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while len(list((mailbox / "new").iterdir())) < number:
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -138,7 +138,7 @@ def ask_opendkim(mail: bytes, records: dict[str, str], folder: Path) -> list[str
         env=environment("opendkim"),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert done.returncode == 0, done.stderr

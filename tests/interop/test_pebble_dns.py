@@ -78,7 +78,7 @@ elif word == "cleanup":
     update.delete(dns.name.from_text(name), "TXT", value)
 else:
     sys.exit("unknown: " + word)
-sys.exit(dns.query.tcp(update, "{host}", port={port}, timeout=10).rcode())
+sys.exit(dns.query.tcp(update, "{host}", port={port}, timeout=60).rcode())
 """
 
 pytestmark = pytest.mark.peer("pebble", "bind9", "knot")

@@ -29,7 +29,7 @@ async def connect(port: int, source: str = "127.0.0.1") -> Client:
 async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     """Say something; False when nobody is there to send it back."""
     writer.write(b"x")
-    return bool(await asyncio.wait_for(reader.read(1), 30))
+    return bool(await asyncio.wait_for(reader.read(1), 60))
 
 
 async def find_open(clients: Sequence[Client]) -> list[bool]:
@@ -83,14 +83,14 @@ async def test_a_connection_ends_in_time() -> None:
     limits = AcceptorLimits(seconds=0.2)
     async with listening(Acceptor(echo, limits).run) as port:
         reader, writer = await connect(port)
-        assert await asyncio.wait_for(reader.read(), 30) == b""
+        assert await asyncio.wait_for(reader.read(), 60) == b""
         writer.close()
 
 
 async def test_the_end_cuts_off_who_is_still_there() -> None:
     async with listening(Acceptor(echo).run) as port:
         reader, writer = await connect(port)
-    assert await asyncio.wait_for(reader.read(), 30) == b""
+    assert await asyncio.wait_for(reader.read(), 60) == b""
     writer.close()
 
 

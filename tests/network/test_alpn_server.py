@@ -92,7 +92,7 @@ async def shake_hands(
     tls = writer.get_extra_info("ssl_object")
     try:
         certificate = tls.getpeercert(binary_form=True)
-        return certificate, tls.selected_alpn_protocol(), await asyncio.wait_for(reader.read(), 30)
+        return certificate, tls.selected_alpn_protocol(), await asyncio.wait_for(reader.read(), 60)
     finally:
         writer.close()
 
@@ -150,7 +150,7 @@ async def test_on_a_shared_port_others_see_the_real_certificate(
             f"GET /.well-known/mta-sts.txt HTTP/1.1\r\nHost: {POLICY_HOST}\r\n"
             "Connection: close\r\n\r\n".encode()
         )
-        assert (await asyncio.wait_for(reader.read(), 30)).endswith(POLICY)
+        assert (await asyncio.wait_for(reader.read(), 60)).endswith(POLICY)
         writer.close()
 
 
@@ -183,7 +183,7 @@ async def test_a_client_hello_may_come_octet_by_octet(port: int) -> None:
         writer.write(bytes([octet]))
         await writer.drain()
         await asyncio.sleep(0)
-    answer = await asyncio.wait_for(reader.readexactly(6), 30)
+    answer = await asyncio.wait_for(reader.readexactly(6), 60)
     assert answer[:1] + answer[5:] == b"\x16\x02"  # a handshake record with a ServerHello
     writer.close()
 
@@ -196,12 +196,12 @@ async def test_clients_that_misbehave_stop_nobody(tmp_path: Path, *, is_own: boo
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(octets)
             writer.write_eof()
-            await asyncio.wait_for(reader.read(), 30)
+            await asyncio.wait_for(reader.read(), 60)
             writer.close()
         # A handshake that goes wrong in the middle: its alert comes.
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(hello + b"\x16\x03\x03\x00\x04\x0e\x00\x00\x00")
-        answer = await asyncio.wait_for(reader.read(), 30)
+        answer = await asyncio.wait_for(reader.read(), 60)
         assert answer[:1] == b"\x16"
         writer.close()
         _, protocol, _ = await shake_hands(port, "mx1.example.org", client_context(ACME))
@@ -214,7 +214,7 @@ async def test_a_slow_client_is_hung_up_on() -> None:
         for octets in (b"", hello[:-1], hello):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(octets)
-            await asyncio.wait_for(reader.read(), 30)
+            await asyncio.wait_for(reader.read(), 60)
             writer.close()
 
 

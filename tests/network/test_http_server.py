@@ -50,14 +50,14 @@ async def exchange(port: int, *pieces: bytes) -> bytes:
             writer.write(piece)
             await writer.drain()
             await asyncio.sleep(0)
-        return await asyncio.wait_for(reader.read(), 30)
+        return await asyncio.wait_for(reader.read(), 60)
     finally:
         writer.close()
 
 
 async def write_until_reset(writer: asyncio.StreamWriter, octets: bytes) -> None:
     """Write for as long as the server takes it."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         with suppress(ConnectionError):
             while True:
                 writer.write(octets)
@@ -79,7 +79,7 @@ async def test_get_and_head_are_answered(method: str, body: bytes) -> None:
     """RFC 9110 §9.3.1, §9.3.2, §6.6.1 (Date); the media type is not guessed at."""
 
     def ask(port: int) -> tuple[http.client.HTTPResponse, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request(method, "/it")
         response = connection.getresponse()
         content = response.read()
@@ -288,7 +288,7 @@ async def test_a_client_that_does_not_go_is_left(monkeypatch: pytest.MonkeyPatch
     async with serving(limits) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(LAST_GET)
-        assert statuses_of(await asyncio.wait_for(reader.read(), 30)) == [200]
+        assert statuses_of(await asyncio.wait_for(reader.read(), 60)) == [200]
         await write_until_reset(writer, b"x")
 
 

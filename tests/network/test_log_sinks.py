@@ -20,7 +20,7 @@ def receiving(path: Path) -> Iterator[socket.socket]:
     """Be a syslog or a journal."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(str(path))
-        receiver.settimeout(20)
+        receiver.settimeout(60)
         yield receiver
     path.unlink()
 
@@ -92,7 +92,7 @@ def test_syslog_over_udp(host: str) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as receiver:
         receiver.bind((host, 0))
-        receiver.settimeout(20)
+        receiver.settimeout(60)
         sink = DatagramSink((host, receiver.getsockname()[1]))
         assert sink.take([*LINES, b"x" * 100_000]) == 4
         assert [receiver.recv(100_000) for _ in range(4)] == [*LINES, b"x" * 8192]
@@ -130,14 +130,14 @@ def test_syslog_over_tcp_counts_octets() -> None:
         take_all(sink, LINES)
         connection, _ = server.accept()
         with connection:
-            connection.settimeout(20)
+            connection.settimeout(60)
             assert read_frames(connection, 3) == LINES
         sink.close()
 
 
 def test_a_server_that_starts_anew_gets_whole_lines_on_a_new_connection() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(20)
+        server.settimeout(60)
         address = server.getsockname()
         sink = StreamSink(address)
         take_all(sink, LINES)
@@ -148,7 +148,7 @@ def test_a_server_that_starts_anew_gets_whole_lines_on_a_new_connection() -> Non
             sink.take([b"again"])
         connection, _ = server.accept()
         with connection:
-            connection.settimeout(20)
+            connection.settimeout(60)
             take_all(sink, [b"last"])
             frames = [b""]
             while frames[-1] != b"last":
@@ -185,7 +185,7 @@ def test_a_line_that_goes_in_parts_is_not_begun_twice() -> None:
         assert sink.take(large) == 0
         connection, _ = server.accept()
         with connection:
-            connection.settimeout(20)
+            connection.settimeout(60)
             got, taken = bytearray(), 0
             while len(got) < 8_000_013:
                 taken += sink.take(large[taken:])

@@ -47,7 +47,7 @@ async def exchange(port: int, octets: bytes) -> bytes:
     )
     writer.write(octets)
     try:
-        return await asyncio.wait_for(reader.read(), 30)
+        return await asyncio.wait_for(reader.read(), 60)
     finally:
         writer.close()
 
@@ -73,7 +73,7 @@ async def test_another_client_gets_the_policy(tmp_path: Path, method: str, body:
     """RFC 8461 §3.2: as text/plain; RFC 9110 §9.3.2: HEAD has the same headers and no body."""
 
     def ask(port: int) -> tuple[int, str | None, str | None, bytes]:
-        connection = http.client.HTTPSConnection("localhost", port, timeout=30, context=anybody)
+        connection = http.client.HTTPSConnection("localhost", port, timeout=60, context=anybody)
         connection.request(method, PATH, headers={"Host": f"{NAME.upper()}:{port}"})
         response = connection.getresponse()
         length, kind = response.headers["Content-Length"], response.headers["Content-Type"]
@@ -149,7 +149,7 @@ async def test_a_request_may_come_octet_by_octet(tmp_path: Path) -> None:
         for octet in f"GET {PATH} HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n".encode():
             writer.write(bytes([octet]))
             await writer.drain()
-        assert (await asyncio.wait_for(reader.read(), 30)).endswith(POLICY)
+        assert (await asyncio.wait_for(reader.read(), 60)).endswith(POLICY)
         writer.close()
 
 
@@ -160,7 +160,7 @@ async def test_clients_that_misbehave_stop_nobody(tmp_path: Path) -> None:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(octets)
             writer.write_eof()
-            await asyncio.wait_for(reader.read(), 30)
+            await asyncio.wait_for(reader.read(), 60)
             writer.close()
         _, writer = await asyncio.open_connection(
             "127.0.0.1", port, ssl=client_context(), server_hostname=NAME
@@ -179,7 +179,7 @@ async def test_a_silent_client_is_hung_up_on(tmp_path: Path, *, is_in_tls: bool)
             assert await exchange(port, b"GET /") == b""
         else:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            assert await asyncio.wait_for(reader.read(), 30) == b""
+            assert await asyncio.wait_for(reader.read(), 60) == b""
             writer.close()
 
 
@@ -190,6 +190,6 @@ async def test_the_end_cuts_off_who_is_still_there(tmp_path: Path) -> None:
         _, other = await asyncio.open_connection(
             "127.0.0.1", port, ssl=client_context(), server_hostname=NAME
         )
-    assert await asyncio.wait_for(reader.read(), 30) == b""
+    assert await asyncio.wait_for(reader.read(), 60) == b""
     writer.close()
     other.close()

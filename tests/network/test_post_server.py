@@ -83,7 +83,7 @@ async def exchange(port: int, *pieces: bytes) -> bytes:
             writer.write(piece)
             await writer.drain()
             await asyncio.sleep(0)
-        return await asyncio.wait_for(reader.read(), 30)
+        return await asyncio.wait_for(reader.read(), 60)
     finally:
         writer.close()
 
@@ -96,7 +96,7 @@ async def test_a_post_is_taken_and_answered() -> None:
     """RFC 9110 §9.3.3, §6.6.1; as Python's http.client posts."""
 
     def ask(port: int) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("POST", "/it?x", b"body", {"Content-Type": "Text/Plain; charset=x"})
         response = connection.getresponse()
         answer = response.status, dict(response.getheaders()), response.read()
@@ -159,9 +159,9 @@ async def test_who_waits_for_100_gets_it_when_the_body_may_come() -> None:
     async with serving(taker) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(head)
-        assert await asyncio.wait_for(reader.readexactly(len(CONTINUE)), 30) == CONTINUE
+        assert await asyncio.wait_for(reader.readexactly(len(CONTINUE)), 60) == CONTINUE
         writer.write(b"ab")
-        assert await asyncio.wait_for(reader.readline(), 30) == b"HTTP/1.1 200 OK\r\n"
+        assert await asyncio.wait_for(reader.readline(), 60) == b"HTTP/1.1 200 OK\r\n"
         writer.close()
     assert [body for _, _, body in taker.taken] == [b"ab"]
 
@@ -208,7 +208,7 @@ async def test_large_bodies_share_some_room() -> None:
     taker.gate.clear()
     async with serving(taker, room) as port:
         first = asyncio.ensure_future(exchange(port, post(large, "Connection: close")))
-        await asyncio.wait_for(taker.begun.wait(), 30)
+        await asyncio.wait_for(taker.begun.wait(), 60)
         answer = await exchange(port, post(large, "Connection: close"))
         assert statuses_of(answer) == [503]
         assert b"Retry-After: " in answer
@@ -236,7 +236,7 @@ async def test_a_policy_host_takes_posts_beside_its_policies(tmp_path: Path) -> 
             await writer.drain()
         writer.write(octets[6:])
         try:
-            return await asyncio.wait_for(reader.read(), 30)
+            return await asyncio.wait_for(reader.read(), 60)
         finally:
             writer.close()
 

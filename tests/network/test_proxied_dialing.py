@@ -17,7 +17,7 @@ from letterlock.network.zone_server import ZoneServer
 from tests.network.proxy_server import Proxy, proxying
 from tests.network.test_wire import server
 
-LONG = 20.0
+LONG = 60.0
 
 
 async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -39,7 +39,7 @@ from tests.network.certificates import NOW, authority, issue
 from tests.network.test_wire import Behaviour, server, until
 
 HOST = "mx.example.org"
-LONG = timedelta(seconds=20)
+LONG = timedelta(seconds=60)
 SOON = timedelta(seconds=0.2)
 
 

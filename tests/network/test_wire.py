@@ -17,7 +17,7 @@ from letterlock.protocols.tls.handshake import FailureCause, Handshake, Handshak
 from tests.accepting import accepting
 from tests.network.certificates import issue, make_chooser
 
-LONG = 20.0
+LONG = 60.0
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 

@@ -114,7 +114,7 @@ async def test_a_folder_that_comes_later_is_used_then(tmp_path: Path) -> None:
     await asyncio.sleep(0)
     folder = own.config.send.drop_dir
     folder.mkdir()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not is_there(folder / "queue"):  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(0.01)
     running.cancel()

@@ -90,7 +90,7 @@ class TestNodes:
 
         async def deliver(mail: Mail) -> None:
             nonlocal settled
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while settled < saved:
                     for claim in await mail.claim(2):
                         assert await mail.deliver(claim)
@@ -272,7 +272,7 @@ class TestServer:
         for number in (signal.SIGINT, signal.SIGQUIT):
             messages = [await mail.message() for _ in range(5)]
             own_server.stop(number)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 ended = await asyncio.gather(
                     *(mail.store.save(message) for message in messages), return_exceptions=True
                 )

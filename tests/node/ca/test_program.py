@@ -97,7 +97,7 @@ async def test_it_tells_how_it_is_serves_what_it_published_and_reloads(tmp_path:
         assert names is not None
         path = names[0].value.removeprefix("http://crl.example")
         await until(lambda: any("publishing CRLs" in each for each in program.log.texts))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while b"200 OK" not in (answer := await program.fetch(path)):  # noqa: ASYNC110 - ours
                 await asyncio.sleep(0.02)
         assert b"application/pkix-crl" in answer

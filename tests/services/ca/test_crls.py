@@ -297,7 +297,7 @@ async def test_a_publisher_that_runs_publishes_soon_after_a_revocation(
     publisher = make_publisher(office, store=store)
     issued = await issue(office)
     store.fault = StoreUnavailable("disk I/O error")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         task = asyncio.ensure_future(publisher.run())
         await store.asked.wait()
         publisher.hurry()

@@ -75,7 +75,7 @@ class Worker:
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not is_so():  # noqa: ASYNC110 - nothing tells of what a store has
             await asyncio.sleep(0.002)
 

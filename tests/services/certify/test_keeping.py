@@ -29,7 +29,7 @@ async def scene() -> AsyncIterator[Scene]:
 
 
 async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         for _ in count():
             if await is_so():
                 return

@@ -371,7 +371,7 @@ async def test_it_goes_on_until_it_is_cancelled(
     monkeypatch.setattr(watching, "START_SECONDS", 0.0)
     await looking.scene.obtain()
     running = asyncio.ensure_future(looking.watching().run())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         for _ in count():
             if await looking.store.list_watched("one"):
                 break

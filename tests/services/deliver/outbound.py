@@ -52,7 +52,7 @@ from tests.network.certificates import NOW, authority
 DOMAIN = "example.com"
 HOST = "mx1.example.com"
 CONTENT = b"Received: by mx1\r\nSubject: hi\r\n\r\nhello\r\n.a dot\r\n"
-PATIENT = timedelta(seconds=20)
+PATIENT = timedelta(seconds=60)
 """Longer than a busy machine makes anything take."""
 
 

@@ -18,7 +18,7 @@ from letterlock.services.queue.outcomes import Delivery, Result, same_for_all
 from letterlock.storage.queue import BodyGone, Claim, QueueStore, StoreUnavailable
 from tests.services.deliver.outbound import Outbound, sending
 
-LONG = 20.0
+LONG = 60.0
 """Seconds after which a test that waits has failed."""
 
 

@@ -23,7 +23,7 @@ SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
-LONG = 30.0
+LONG = 60.0
 FILE_NAME = "node.sqlite"
 
 FETCH_ERROR = ResultType.STS_POLICY_FETCH_ERROR

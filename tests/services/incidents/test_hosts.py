@@ -25,7 +25,7 @@ RSA = CA.issue(["mx.test"], now=START, key="rsa")
 OTHER = CA.issue(["other.test"], now=START)
 ED = CA.issue(["mx.test"], now=START, key="ed25519")
 QUICK = 0.3
-LONG = 20.0
+LONG = 60.0
 TLS_1_3 = (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_3)
 TLS_1_2 = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2)
 TLS_1_0 = (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1)

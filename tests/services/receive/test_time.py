@@ -44,7 +44,7 @@ async def wait_taken(node: Node, octets: int) -> None:
     """Wait until the server has so much of messages in hands."""
     while sum(each._message_octets for each in node.server._connections) < octets:
         # The server's turn: it is in the same loop.
-        await asyncio.wait_for(asyncio.to_thread(int), 10)
+        await asyncio.wait_for(asyncio.to_thread(int), 60)
 
 
 async def test_a_slow_sender_is_sent_away_and_a_quick_one_is_not(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ async def test_remote_looks_do_not_wait_for_each_other() -> None:
         return FINE
 
     perspectives = Perspectives(place(0), [place(1), place(2), place(3)], QuorumRules())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert (await perspectives.corroborate(look)).problem is None
 
 

@@ -54,7 +54,7 @@ async def fetch(port: int, path: str, host: str = "mx1.example.org") -> tuple[in
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     head = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     writer.write(head.encode("latin-1"))
-    answer = await asyncio.wait_for(reader.read(), 30)
+    answer = await asyncio.wait_for(reader.read(), 60)
     writer.close()
     return int(answer.split()[1]), answer.partition(b"\r\n\r\n")[2]
 
