@@ -68,7 +68,9 @@ def running_with_clock(folder: Path) -> Iterator[tuple[RunningNode, SetClock]]:
 def deliver_another(node: RunningNode) -> str:
     """Send what is delivered at once; it wakes the queue. Gives its line of the log."""
     queue_id = node.send()
-    return node.wait_log(rf".*{queue_id}: to=<.*status=sent.*").group()
+    line = node.wait_log(rf".*{queue_id}: to=<.*status=sent.*").group()
+    node.wait_settled(queue_id)
+    return line
 
 
 def wait_attempts(node: RunningNode, queue_id: str, count: int) -> None:

@@ -191,7 +191,8 @@ def check(lives: Lives, rounds: int) -> str:
     assert accepted - set(local) == set()
     for groups, address in ((relayed, RELAYED), (local, LOCAL)):
         count_logged = partial(lives.count_logged, address)
-        assert find_unexplained(groups, lives.kills, count_logged) == []
+        unheard = lives.sink.unheard
+        assert find_unexplained(groups, lives.kills, count_logged, unheard) == []
     return told
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from letterlock.node.supervisor import LOOK_AROUND
-from tests.journeys.running_node import NodeFiles, RunningNode, running
+from tests.journeys.running_node import PATIENCE, NodeFiles, RunningNode, running
 
 DESCRIPTORS = 100
 IDLE = 10_000
@@ -36,7 +36,7 @@ def idle_connections(node: RunningNode, count: int) -> Iterator[list[socket.sock
     """Hold connections that say nothing."""
     with ExitStack() as stack:
         yield [
-            stack.enter_context(socket.create_connection((node.files.host, node.port), 20))
+            stack.enter_context(socket.create_connection((node.files.host, node.port), PATIENCE))
             for _ in range(count)
         ]
 
