@@ -1,8 +1,10 @@
 """How a process ends: told to stop at once, told to drain when nothing is under way any more."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -80,6 +82,20 @@ async def test_who_is_stopped_waits_for_nothing(*, is_draining: bool) -> None:
             await turn()
         end.stop()
     assert not end.is_draining
+
+
+async def test_who_is_stopped_leaves_nothing_that_asyncio_complains_of() -> None:
+    """It would say so on standard error, while the process ends."""
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
+    end = End()
+    async with waited_for(end, FakeServer()):
+        end.drain()
+        await turn()
+        end.stop()
+    await turn()
+    gc.collect()
+    assert complaints == []
 
 
 async def test_what_does_not_end_is_not_waited_for_for_ever(

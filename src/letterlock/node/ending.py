@@ -52,10 +52,14 @@ class End:
         await self.told.wait()
         for server in servers:
             server.stop_accepting()
-        waits = [*work, *(server.wait_empty() for server in servers)]
-        # What fails fails elsewhere too: the work is in a group of its own.
-        begun = asyncio.gather(*waits, return_exceptions=True)
-        await finish_within(_wait_for_first(self._stopped.wait(), begun), DRAIN.total_seconds())
+        first = _wait_for_first(self._stopped.wait(), _wait_for_all(servers, work))
+        await finish_within(first, DRAIN.total_seconds())
+
+
+async def _wait_for_all(servers: Sequence[Server], work: Sequence[Awaitable[object]]) -> None:
+    """Wait until all are over. What fails fails elsewhere too: it is in a group of its own."""
+    empty = (server.wait_empty() for server in servers)
+    await asyncio.gather(*work, *empty, return_exceptions=True)
 
 
 async def _wait_for_first(*waits: Awaitable[object]) -> None:
