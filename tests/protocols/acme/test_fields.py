@@ -87,6 +87,7 @@ def test_a_time_is_that_of_rfc_3339(text: str, moment: datetime) -> None:
         "20260301T120000Z",
         "0001-01-01T00:00:00+23:00",
         "2026-03-01T12:00:00Z ",
+        "2026-03-01T24:00:00Z",
     ],
 )
 def test_what_is_no_time_is_refused(text: str) -> None:
