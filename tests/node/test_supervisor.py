@@ -433,6 +433,31 @@ def test_a_node_that_cannot_start_gives_2(machine: Machine) -> None:
     assert machine.forks == []
 
 
+def test_a_worker_that_does_not_listen_yet_ends_when_it_is_told_to(tmp_path: Path) -> None:
+    """Also where nohup(1) started the node; else it would go on beside those in its place."""
+    program = tmp_path / "node.py"
+    program.write_text(
+        textwrap.dedent("""
+        import os, signal
+        from letterlock.node.supervisor import _be_worker
+
+        class Worker:
+            def run_worker(self, place, number, supervisor_gone, tell_ready):
+                os.kill(os.getpid(), signal.SIGHUP)
+                return 0
+
+        _be_worker(Worker(), 0, 0, 0, print)
+        """)
+    )
+    process = subprocess.run(
+        ["nohup", sys.executable, str(program)],
+        env={"PYTHONPATH": str(Path(__file__).resolve().parent.parent.parent / "src")},
+        capture_output=True,
+        check=False,
+    )
+    assert process.returncode == -signal.SIGHUP
+
+
 def test_children_are_real_processes_and_none_is_left(tmp_path: Path) -> None:
     """In a process of its own: with forks, signals and the pipe that tells of the end."""
     program = tmp_path / "node.py"

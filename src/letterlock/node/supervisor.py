@@ -323,6 +323,9 @@ def _be_worker(
     """Run in the child; never returns into the supervisor's code."""
     code = 1
     try:
+        # nohup(1) has SIGHUP ignored: who is told to end before it listens to that must end by it.
+        for told in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(told, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         code = generation.run_worker(place, number, alive_reader, tell_ready)
     except BaseException:  # noqa: BLE001 - a child must not unwind into the supervisor's loop
