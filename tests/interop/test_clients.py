@@ -48,7 +48,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
     """A node with an ECDSA and an RSA certificate for one name, and one for another name."""
     files = NodeFiles(tmp_path_factory.mktemp("node"))
     files.change("local", mailboxes=["alice", "bob", "carol", "many", "postmaster"])
-    files.change("receive", max_connection_rate_per_client=100_000, relay_from=[])
+    files.change("receive", relay_from=[])
     for name, issued in certificates().items():
         files.add_certificate(issued, name)
     with running(files) as node:

@@ -71,7 +71,7 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     files = NodeFiles(tmp_path_factory.mktemp("readers") / "node")
     files.add_certificate(mx_certificate())
     files.set("submission", enabled=True, listen=["127.0.0.1:0"], listen_starttls=["127.0.0.1:0"])
-    files.change("receive", relay_from=[], max_errors=MAX_ERRORS, max_connection_rate_per_client=0)
+    files.change("receive", relay_from=[], max_errors=MAX_ERRORS)
     with closing(socket.socket()) as nobody, refusing() as port:
         # Bound, and not listening: connections to it are refused.
         nobody.bind(("127.0.0.1", 0))

@@ -102,7 +102,7 @@ def both(postfix_peer: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     files.add_certificate(issue((HOST,), "rsa"), "rsa")
     files.change("local", mailboxes=["alice", "δοκιμή", "postmaster"])
     files.change("receive", max_message_bytes=2_000_000)
-    files.change("receive", max_connection_rate_per_client=100_000, relay_from=[])
+    files.change("receive", relay_from=[])
     port = free_port(IP)
     with running(files) as node, postfix_files(peer=postfix_peer) as postfix:
         ca_file = postfix.folder / "authority.pem"

@@ -60,7 +60,8 @@ class NodeFiles:
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.set("receive", listen=[f"{self.host}:0"])
+        # Tests come from one address, some of them again and again until they see what is new.
+        self.set("receive", listen=[f"{self.host}:0"], max_connection_rate_per_client=0)
         self.set("node", workers=1)
         self.set("local", mailboxes=["alice", "postmaster"])
         # Nobody answers there: what needs DNS has a name server of its own.

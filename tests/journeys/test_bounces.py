@@ -44,7 +44,6 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
     folder = tmp_path_factory.mktemp("bounces")
     files = NodeFiles(folder)
     files.change("local", mailboxes=["alice", "bob", "carol", "postmaster"])
-    files.change("receive", max_connection_rate_per_client=0)
     files.change(
         "maps",
         aliases=write(folder / "aliases", ALIASES),

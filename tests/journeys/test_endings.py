@@ -118,7 +118,6 @@ def test_a_killed_worker_is_replaced_and_loses_nothing(tmp_path: Path) -> None:
     """RFC 5321 §6.1; a message may come twice when it was delivered and not yet settled."""
     files = NodeFiles(tmp_path)
     files.change("node", workers=2)
-    files.change("receive", max_connection_rate_per_client=0)
     with running(files) as node:
         load = Load(node, 4)
         for _ in range(2):
@@ -168,7 +167,7 @@ def client_of_another(node: RunningNode, workers: set[int]) -> Client:
 def test_many_reloads_keep_the_limits_of_clients_right(tmp_path: Path) -> None:
     """A worker that drains and the one after it do not share their counts."""
     files = NodeFiles(tmp_path)
-    files.change("receive", max_connections_per_client=4, max_connection_rate_per_client=0)
+    files.change("receive", max_connections_per_client=4)
     with running(files) as node:
         old = [node.client() for _ in range(2)]
         workers = set(node.worker_pids())

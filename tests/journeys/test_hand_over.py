@@ -109,7 +109,6 @@ def _read_code(file: BinaryIO) -> bytes:
 def make_files(folder: Path) -> NodeFiles:
     files = NodeFiles(folder)
     files.change("node", workers=WORKERS)
-    files.change("receive", max_connection_rate_per_client=1_000_000)
     return files
 
 

@@ -64,7 +64,6 @@ def test_a_file_as_json_without_names_and_addresses(tmp_path: Path) -> None:
     files = NodeFiles(tmp_path / "node")
     files.change("log", to="file", file=str(path), format="json", redact="addresses")
     files.change("log", redact_clients=True)
-    files.change("receive", max_connection_rate_per_client=0)
     with following(path) as read, logging(files, read) as node:
         queue_id = node.send()
         found = node.wait_log(rf'"queue_id": "{queue_id}".* status=sent')

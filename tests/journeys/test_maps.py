@@ -32,7 +32,7 @@ def write(path: Path, text: str) -> None:
 def node(tmp_path: Path) -> Iterator[RunningNode]:
     files = NodeFiles(tmp_path)
     files.change("local", mailboxes=["alice", "bob", "postmaster"])
-    files.change("receive", relay_from=[], max_connection_rate_per_client=0)
+    files.change("receive", relay_from=[])
     for name, text in FILES.items():
         write(tmp_path / name, text.format(folder=tmp_path))
     names = [name for name in FILES if name != "members"]

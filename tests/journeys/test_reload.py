@@ -16,8 +16,6 @@ from tests.network.certificates import NOW, authority, issue, write_pair
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
     files = NodeFiles(tmp_path_factory.mktemp("node"))
     files.add_certificate(mx_certificate())
-    # It is asked again and again, until what is new is there.
-    files.change("receive", max_connection_rate_per_client=0)
     with running(files) as node:
         yield node
 
