@@ -12,6 +12,9 @@ from tests.journeys.running_node import PATIENCE
 
 T = TypeVar("T")
 
+_ENTERING = 5 * PATIENCE
+"""Seconds: programs may be started in it one after another, and each has `PATIENCE`."""
+
 
 @contextmanager
 def in_background(context: AbstractAsyncContextManager[T]) -> Iterator[T]:
@@ -31,12 +34,12 @@ def in_background(context: AbstractAsyncContextManager[T]) -> Iterator[T]:
 
     thread = threading.Thread(target=lambda: asyncio.run(hold()), daemon=True)
     thread.start()
-    value, loop, is_over = entered.result(PATIENCE)
+    value, loop, is_over = entered.result(_ENTERING)
     try:
         yield value
     finally:
         loop.call_soon_threadsafe(is_over.set)
-        thread.join(PATIENCE)
+        thread.join(_ENTERING)
         assert not thread.is_alive(), "a server in the background does not end"
 
 
