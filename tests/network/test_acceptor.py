@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from socket import AF_INET, socket
 
 import pytest
 
@@ -110,3 +111,20 @@ async def test_one_that_accepts_no_more_serves_who_is_there() -> None:
             each.close()
         async with asyncio.timeout(60):
             await emptied
+
+
+async def test_one_that_was_stopped_before_it_began_leaves_clients_to_another() -> None:
+    """A process may be told to drain while it starts; its successor has the same socket."""
+    late = Acceptor(echo)
+    late.stop_accepting()
+    with socket(AF_INET) as listener, socket(AF_INET) as client:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with listener.dup() as shared:
+            running = asyncio.ensure_future(late.run([shared]))
+            client.connect(listener.getsockname())
+            await late.wait_empty()
+            running.cancel()
+            await asyncio.wait([running])
+        accepted, _ = listener.accept()
+        accepted.close()

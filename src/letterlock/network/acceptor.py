@@ -38,6 +38,7 @@ class Acceptor:
         self._serve = serve
         self._limits = limits
         self._servers: list[asyncio.Server] = []
+        self._may_accept = True
         self._tasks: asyncio.TaskGroup | None = None
         self._clients: dict[asyncio.Task[None], str] = {}
 
@@ -48,10 +49,14 @@ class Acceptor:
             self._tasks = tasks
             try:
                 for listener in listeners:
+                    if not self._may_accept:
+                        break
                     server = await loop.create_server(
                         lambda: _Client(self._begin), sock=listener, backlog=_BACKLOG
                     )
                     self._servers.append(server)
+                if not self._may_accept:  # said while we began
+                    self.stop_accepting()
                 await asyncio.Event().wait()
             finally:
                 self.stop_accepting()
@@ -59,6 +64,7 @@ class Acceptor:
 
     def stop_accepting(self) -> None:
         """Accept no more connections; those there are go on."""
+        self._may_accept = False
         for server in self._servers:
             server.close()
 

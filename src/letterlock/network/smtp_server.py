@@ -46,6 +46,7 @@ class SmtpServer:
         self._gates: set[ProxyGate] = set()
         self._proxies = proxies
         self._tasks: asyncio.TaskGroup | None = None
+        self._may_accept = True
         self._is_ending = False
         self._empty = asyncio.Event()
         self._empty.set()
@@ -57,6 +58,8 @@ class SmtpServer:
             self._tasks = tasks
             try:
                 for listener in listeners:
+                    if not self._may_accept:
+                        break
                     # A reply must not wait for the client's delayed acknowledgement. Connections
                     # take it over; asyncio sets it only for sockets made with proto=IPPROTO_TCP.
                     with contextlib.suppress(OSError):
@@ -64,6 +67,8 @@ class SmtpServer:
                     # create_server would lower the backlog to 100 (connections then wait 1 s).
                     server = await loop.create_server(self._accept, sock=listener, backlog=4096)
                     self._servers.append(server)
+                if not self._may_accept:  # said while we began
+                    self.stop_accepting()
                 while True:
                     await asyncio.sleep(SWEEP_SECONDS)
                     self.sweep()
@@ -81,6 +86,7 @@ class SmtpServer:
 
     def stop_accepting(self) -> None:
         """Accept no more connections; those there are go on."""
+        self._may_accept = False
         for server in self._servers:
             server.close()
 
