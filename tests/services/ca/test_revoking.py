@@ -17,8 +17,10 @@ from letterlock.protocols.audit.decisions import RevocationLogged
 from letterlock.protocols.audit.records import read_decision
 from letterlock.protocols.pki.issuance.issuers import find_shard
 from letterlock.protocols.pki.issuance.revocation_lists import Reason, Revoked
-from letterlock.services.ca.revoking import Revoker
-from letterlock.storage.ca.kept import Issued
+from letterlock.services.ca import revoking
+from letterlock.services.ca.revoking import LEASE, LostKeys, Revoker
+from letterlock.storage.ca.kept import Claimed, Issued, WorkKind
+from letterlock.storage.queue import StoreUnavailable
 from tests.services.ca.issuing.office import DAY, Office
 
 
@@ -61,9 +63,15 @@ class Desk:
 
     async def decide_by_key(self, issued: Issued) -> Revocation:
         now = self.office.clock.now()
-        decided = decide_by_key(issued.certificate, issued.certificate.key, now)
+        decided = decide_by_key(issued.certificate, issued.certificate.key, now, is_blocked=False)
         assert isinstance(decided, Revocation)
         return decided
+
+    async def claim_lost(self) -> Claimed | None:
+        """Claim the work for a key, as another process would."""
+        now = self.office.clock.now()
+        found = await self.office.kept.claim_work(WorkKind.LOST_KEY, "b", now, now + LEASE, 9)
+        return found[0] if found else None
 
     async def find_logged(self) -> list[RevocationLogged]:
         records = await self.office.kept.list_records(0, 1000, kind="revocation")
@@ -189,3 +197,62 @@ async def test_all_certificates_of_a_key_are_counted_once(desk: Desk) -> None:
     await revoker.revoke(issued[0], Reason.SUPERSEDED, "operator a")
     assert await revoker.revoke_key(issued[0].spki_sha256, "operator a") == 3
     assert await revoker.revoke_key(issued[0].spki_sha256, "operator a") == 0
+
+
+async def test_a_process_that_dies_leaves_no_certificate_of_a_lost_key(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Baseline Requirements 4.9.1.1: what was begun is in the store, and another goes on."""
+    issued = [await desk.issue(f"{letter}.example") for letter in "abc"]
+    office, revocation = desk.office, await desk.decide_by_key(issued[0])
+
+    async def die(*_: object) -> None:
+        raise StoreUnavailable("gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Revoker, "revoke_key", die)
+        # The client is told: its certificate is revoked, and it cannot ask for more.
+        assert await desk.revoker(issued[0], revocation, "key")
+    assert [(await desk.reload(each)).certificate.revoked is None for each in issued] == [
+        *(False, True, True)
+    ]
+    claimed = await desk.claim_lost()
+    assert claimed is not None
+    assert await LostKeys(office.kept, desk.revoker, office.clock).do(claimed) is None
+    assert {each.by for each in await desk.find_logged()} == {"key"}
+    assert all([(await desk.reload(each)).certificate.is_key_compromised for each in issued])
+    office.clock.move(DAY)
+    assert await desk.claim_lost() is None
+
+
+async def test_a_key_of_many_certificates_is_done_with_in_steps(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither who asks nor a lease waits for all of them."""
+    monkeypatch.setattr(revoking, "PAGE", 2)
+    issued = [await desk.issue(f"{letter}.example") for letter in "abcdefg"]
+    office = desk.office
+    assert await desk.revoker(issued[0], await desk.decide_by_key(issued[0]), "key")
+    work = LostKeys(office.kept, desk.revoker, office.clock, at_a_time=3)
+    left, dues = [], []
+    while claimed := await desk.claim_lost():
+        left.append(sum([not (await desk.reload(each)).certificate.revoked for each in issued]))
+        dues.append(await work.do(claimed))
+    assert (left, dues) == ([4, 1], [office.clock.now(), None])
+    assert all([(await desk.reload(each)).certificate.is_key_compromised for each in issued])
+
+
+async def test_an_operator_blocks_a_key_of_which_its_account_said_that_it_is_lost(
+    desk: Desk,
+) -> None:
+    """Baseline Requirements 6.1.1.3: what an account says blocks none."""
+    issued = await desk.issue()
+    decided = await desk.decide(issued, RevocationReason.KEY_COMPROMISE)
+    assert await desk.revoker(issued, decided, "account a")
+    said = await desk.reload(issued)
+    kept = desk.office.kept
+    assert await kept.find_blocked_key(issued.spki_sha256) is None
+    for _ in range(2):
+        assert await desk.revoker.revoke(said, Reason.KEY_COMPROMISE, "operator a", blocks_key=True)
+        assert await kept.find_blocked_key(issued.spki_sha256) is not None
+    assert [each.by for each in await desk.find_logged()] == ["account a", "operator a"]

@@ -263,7 +263,7 @@ def _make_care(
         owner=around.owner,
         places=places,
         signer=issuer.authority.issuer.signer,
-        revoke=revoker.revoke,
+        revoker=revoker,
     )
     return make_care(config, tools)
 

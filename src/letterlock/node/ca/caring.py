@@ -25,8 +25,10 @@ from letterlock.services.ca.auditing.work import LEASE as AUDIT_LEASE
 from letterlock.services.ca.auditing.work import AuditWork
 from letterlock.services.ca.incidents.telling import LeaveMail, Sender, Teller
 from letterlock.services.ca.incidents.work import LEASE as INCIDENT_LEASE
-from letterlock.services.ca.incidents.work import IncidentRules, IncidentWork, Revoke
+from letterlock.services.ca.incidents.work import IncidentRules, IncidentWork
 from letterlock.services.ca.own_certificates import OWN_ACCOUNT
+from letterlock.services.ca.revoking import LEASE as REVOKING_LEASE
+from letterlock.services.ca.revoking import LostKeys, Revoker
 from letterlock.services.ca.working import WorkBounds, WorkRunner
 from letterlock.storage.ca.kept import WorkKind
 from letterlock.storage.ca.store import AuthorityStore
@@ -36,6 +38,7 @@ from letterlock.storage.queue import StoreUnavailable
 
 INCIDENTS_AT_ONCE = 4
 AUDITS_AT_ONCE = 2
+LOST_KEYS_AT_ONCE = 2
 PREPARE_AGAIN_SECONDS = 30.0
 MAX_PROOF_AGE = timedelta(days=200, hours=1)
 """Baseline Requirements 4.2.1, which our settings cannot exceed, and the time that issuing takes.
@@ -55,7 +58,7 @@ class CareTools:
     owner: str
     places: Places
     signer: Signer
-    revoke: Revoke
+    revoker: Revoker
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ class Care:
 
 def make_care(config: Config, tools: CareTools) -> Care:
     """Put it together; nothing runs yet."""
-    runners = [_make_incidents(config, tools)]
+    runners = [_make_incidents(config, tools), _make_lost_keys(tools)]
     audit = _make_audit(config, tools) if config.ca.audit.enabled else None
     if audit is not None:
         bounds = WorkBounds(tools.owner, AUDIT_LEASE, AUDITS_AT_ONCE)
@@ -133,9 +136,15 @@ def _make_incidents(config: Config, tools: CareTools) -> WorkRunner:
     leave = make_leave_mail(config.send.drop_dir) if section.mail else None
     teller = Teller(tools.store, sender, tools.places, leave, tools.clock, tools.log)
     rules = IncidentRules(section.after_replaced)
-    work = IncidentWork(tools.store, teller, tools.revoke, rules, tools.clock, tools.log)
+    work = IncidentWork(tools.store, teller, tools.revoker.revoke, rules, tools.clock, tools.log)
     bounds = WorkBounds(tools.owner, INCIDENT_LEASE, INCIDENTS_AT_ONCE)
     return WorkRunner(WorkKind.INCIDENT, tools.store, work.do, bounds, tools.clock, tools.log)
+
+
+def _make_lost_keys(tools: CareTools) -> WorkRunner:
+    work = LostKeys(tools.store, tools.revoker, tools.clock)
+    bounds = WorkBounds(tools.owner, REVOKING_LEASE, LOST_KEYS_AT_ONCE)
+    return WorkRunner(WorkKind.LOST_KEY, tools.store, work.do, bounds, tools.clock, tools.log)
 
 
 def _make_audit(config: Config, tools: CareTools) -> AuditWork:

@@ -2,13 +2,15 @@
 
 RFC 5280 §5.3.1 (reasons), RFC 8555 §7.6; Baseline Requirements 4.9.1.1, 6.1.1.3, 7.2.2. Who may is
 `protocols.acme.server.revocations`. From the commit on its renewal is asked for at once: ARI's
-window of a certificate that is revoked lies in the past. A key that is shown to be lost takes all
-other certificates for it along, and gets none any more.
+window of a certificate that is revoked lies in the past. A key that is shown to be lost gets none
+any more, and takes all other certificates for it along: that is work (`LostKeys`), begun by the
+commit that blocks it, since there may be many of them and whoever began may die.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from letterlock.base.clock import Clock
@@ -21,10 +23,24 @@ from letterlock.protocols.incidents.serials import format_serial
 from letterlock.protocols.pki.issuance.issuers import find_shard
 from letterlock.protocols.pki.issuance.revocation_lists import Reason, Revoked, revise
 from letterlock.storage.ca import changes
-from letterlock.storage.ca.kept import BlockedKey, Issued, ListedCertificate, ShardEntries
+from letterlock.storage.ca.kept import (
+    BlockedKey,
+    Claimed,
+    Issued,
+    Lease,
+    ListedCertificate,
+    ShardEntries,
+    Work,
+    WorkKind,
+)
 from letterlock.storage.ca.store import Commits
+from letterlock.storage.queue import StoreUnavailable
 
 PAGE = 100
+LEASE = timedelta(minutes=10)
+LOST_AT_A_TIME = 1000
+"""Certificates that are revoked for one key within a lease; then it is gone on with."""
+_NOBODY = ""
 _MAX_TRIES = 8
 
 
@@ -34,6 +50,8 @@ class RevokingStore(Commits, Protocol):
     async def load_certificate(self, certificate_id: str) -> Issued | None: ...
 
     async def load_shard(self, issuer: bytes, shard: int) -> ShardEntries: ...
+
+    async def find_blocked_key(self, spki_sha256: bytes) -> BlockedKey | None: ...
 
     async def list_of_key(
         self, spki_sha256: bytes, after: int, limit: int
@@ -57,15 +75,18 @@ class Revoker:
     async def __call__(self, issued: Issued, revocation: Revocation, by: str) -> bool:
         """Do what was decided for a client; `by` is `account ID` or `key`.
 
-        False: what is kept of the certificate is not `issued` any more: decide again. Raises
-        StoreUnavailable.
+        Of a key that is blocked, a page of its other certificates is revoked before the client is
+        answered. False: what is kept of the certificate is not `issued` any more: decide again.
+        Raises StoreUnavailable.
         """
         after, reason = revocation.certificate, Reason(revocation.reason)
         is_done = await self._commit(
             issued, after, (reason, None), by, blocks_key=revocation.blocks_key
         )
         if is_done and revocation.blocks_key:
-            await self.revoke_key(issued.spki_sha256, by)
+            # It is revoked, whatever comes of this: what is left is work that is stored.
+            with suppress(StoreUnavailable):
+                await self.revoke_key(issued.spki_sha256, by, PAGE)
         return is_done
 
     async def revoke(
@@ -80,12 +101,16 @@ class Revoker:
         """Revoke for an operator or an incident; `by` is `operator NAME` or `incident ID`.
 
         `since` is when its key is known to have been lost. One that is revoked stays so, with its
-        reason, unless this one is that its key is lost. False as above; raises StoreUnavailable.
+        reason, unless this one is that its key is lost, and its key is blocked all the same. False
+        as above; raises StoreUnavailable.
         """
         before = issued.certificate
         is_worse = reason is Reason.KEY_COMPROMISE and not before.is_key_compromised
         if before.revoked is not None and not is_worse:
-            return True
+            # Its account may have said why: that blocks no key.
+            key = issued.spki_sha256
+            if not blocks_key or await self._store.find_blocked_key(key) is not None:
+                return True
         after = replace(
             before,
             revoked=before.revoked or self._clock.now(),
@@ -93,14 +118,16 @@ class Revoker:
         )
         return await self._commit(issued, after, (reason, since), by, blocks_key=blocks_key)
 
-    async def revoke_key(self, spki_sha256: bytes, by: str) -> int:
-        """Revoke all certificates for a key that is lost, and give how many it was for.
+    async def revoke_key(self, spki_sha256: bytes, by: str, most: int | None = None) -> int:
+        """Revoke all certificates for a key that is lost, or so many, and give how many it was for.
 
         Raises StoreUnavailable; what was done until then is done.
         """
         count, after = 0, 0
         while page := await self._store.list_of_key(spki_sha256, after, PAGE):
             for each in page:
+                if count == most:
+                    return count
                 count += await self._revoke_of_key(each.issued, by)
             after = page[-1].number
         return count
@@ -133,7 +160,7 @@ class Revoker:
         now = self._clock.now()
         if blocks_key:
             blocked = BlockedKey(issued.spki_sha256, now, f"it was revoked by {by}")
-            steps.append(changes.BlockKey(blocked))
+            steps += [changes.BlockKey(blocked), _begin_lost(before.id, now, by)]
         number = format_serial(before.name.serial)
         issuer = before.name.key_identifier.hex()
         logged = RevocationLogged(before.order_id, number, issuer, int(reason), by)
@@ -161,3 +188,37 @@ class Revoker:
             return None
         found = await self._store.load_shard(issuer, shard)
         return next((each for each in found.entries if each.serial == serial), None)
+
+
+class LostKeys:
+    """Revokes what is left for a key. `do` is for `working.WorkRunner`, of the kind LOST_KEY."""
+
+    def __init__(
+        self,
+        store: RevokingStore,
+        revoker: Revoker,
+        clock: Clock,
+        at_a_time: int = LOST_AT_A_TIME,
+    ) -> None:
+        self._store = store
+        self._revoker = revoker
+        self._clock = clock
+        self._at_a_time = at_a_time
+
+    async def do(self, claimed: Claimed) -> datetime | None:
+        """Revoke some. Gives when to go on; None: none is left. Raises StoreUnavailable."""
+        issued = await self._store.load_certificate(claimed.work.subject)
+        assert issued is not None, "certificates stay"
+        by = claimed.work.detail.decode()
+        count = await self._revoker.revoke_key(issued.spki_sha256, by, self._at_a_time)
+        if count < self._at_a_time:
+            await self._store.commit((changes.EndWork(claimed.lease),))
+            return None
+        due = self._clock.now()
+        return due if await self._store.commit((changes.PutOffWork(claimed.lease, due),)) else None
+
+
+def _begin_lost(certificate_id: str, now: datetime, by: str) -> changes.AddWork:
+    """Store the work, for whoever looks next."""
+    work = Work(WorkKind.LOST_KEY, certificate_id, now, by.encode())
+    return changes.AddWork(work, Lease(work.kind, work.subject, _NOBODY, now))

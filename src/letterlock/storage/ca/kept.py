@@ -103,6 +103,8 @@ class WorkKind(StrEnum):
     """Subject: an incident that is enabled."""
     AUDIT = "audit"
     """Subject: what is audited."""
+    LOST_KEY = "lost-key"
+    """Subject: a certificate whose key is lost. Detail: who showed that, as the log has it."""
 
 
 @dataclass(frozen=True, slots=True)

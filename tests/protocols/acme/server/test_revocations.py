@@ -118,11 +118,14 @@ def test_the_account_that_has_it_says_why(reason: RevocationReason) -> None:
 
 def test_the_certificates_key_means_that_it_is_compromised() -> None:
     """RFC 8555 §7.6: whoever has it."""
-    found = decide_by_key(CERTIFICATE, public(OTHER_KEY), NOW)
+    found = decide_by_key(CERTIFICATE, public(OTHER_KEY), NOW, is_blocked=False)
     assert isinstance(found, Revocation)
     assert (found.reason, found.blocks_key) == (WORSE, True)
     assert found.certificate.is_key_compromised
-    assert refused(decide_by_key(CERTIFICATE, public(), NOW)) == ("unauthorized", 403)
+    assert refused(decide_by_key(CERTIFICATE, public(), NOW, is_blocked=False)) == (
+        "unauthorized",
+        403,
+    )
 
 
 def test_who_has_all_of_its_names_now_may_revoke_it() -> None:
@@ -159,7 +162,7 @@ def test_what_is_revoked_is_revoked_once_but_for_worse(is_by_key: bool) -> None:
 
     def ask(certificate: Certificate) -> Revocation | Refusal:
         if is_by_key:
-            return decide_by_key(certificate, public(OTHER_KEY), NOW)
+            return decide_by_key(certificate, public(OTHER_KEY), NOW, is_blocked=True)
         return decide_by_account(certificate, OWNER, (), WORSE, NOW)
 
     revoked = replace(CERTIFICATE, revoked=NOW - DAY / 2)
@@ -171,6 +174,18 @@ def test_what_is_revoked_is_revoked_once_but_for_worse(is_by_key: bool) -> None:
     assert refused(again) == ("alreadyRevoked", 400)
 
 
+def test_a_key_that_is_shown_is_blocked_though_its_account_said_that_it_is_lost() -> None:
+    """Baseline Requirements 6.1.1.3: what an account says blocks no key, and who shows it does."""
+    said = replace(CERTIFICATE, revoked=NOW - DAY / 2, is_key_compromised=True)
+    found = decide_by_key(said, public(OTHER_KEY), NOW, is_blocked=False)
+    assert isinstance(found, Revocation)
+    assert (found.certificate, found.blocks_key) == (said, True)
+    again = decide_by_key(said, public(OTHER_KEY), NOW, is_blocked=True)
+    assert refused(again) == ("alreadyRevoked", 400)
+
+
 def test_an_expired_certificate_is_not_revoked() -> None:
-    found = decide_by_key(replace(CERTIFICATE, not_after=NOW - DAY), public(OTHER_KEY), NOW)
+    found = decide_by_key(
+        replace(CERTIFICATE, not_after=NOW - DAY), public(OTHER_KEY), NOW, is_blocked=False
+    )
     assert refused(found) == ("unauthorized", 403)

@@ -64,13 +64,18 @@ def parse_revocation(payload: bytes) -> RevocationRequest | Refusal:
 
 
 def decide_by_key(
-    certificate: Certificate, request_key: PublicKey, now: datetime
+    certificate: Certificate, request_key: PublicKey, now: datetime, *, is_blocked: bool
 ) -> Revocation | Refusal:
-    """Decide a request that is signed with a key that it brings: it must be the certificate's."""
+    """Decide a request that is signed with a key that it brings: it must be the certificate's.
+
+    `is_blocked`: nobody gets one for that key any more. Until then there is something to do, also
+    where the account has said that the key is lost: that blocks none.
+    """
     if certificate.key != request_key:
         detail = "the request is signed with another key than the certificate's"
         return refuse(ErrorType.UNAUTHORIZED, detail)
-    if refusal := _find_refusal(certificate, RevocationReason.KEY_COMPROMISE, now):
+    known = certificate if is_blocked else replace(certificate, is_key_compromised=False)
+    if refusal := _find_refusal(known, RevocationReason.KEY_COMPROMISE, now):
         return refusal
     return _revoke(certificate, RevocationReason.KEY_COMPROMISE, now, blocks_key=True)
 

@@ -72,7 +72,10 @@ async def _decide(
 ) -> rules.Revocation | Refusal:
     certificate = issued.certificate
     if asked.account is None:
-        return rules.decide_by_key(certificate, asked.request.key, asked.now)
+        use = await authority.store.find_key_use(issued.spki_sha256, "")
+        return rules.decide_by_key(
+            certificate, asked.request.key, asked.now, is_blocked=use.is_blocked
+        )
     held = await authority.store.find_valid_authorizations(
         asked.account.id, certificate.identifiers, asked.now
     )
