@@ -52,7 +52,7 @@ class AuthorityFiles(NodeFiles):
     ports: tuple[int, int] = (80, 443)
 
     def __post_init__(self) -> None:
-        self.set("dns", resolver=self.resolver, timeout="5s", attempts=2)
+        self.set("dns", resolver=self.resolver, timeout="20s")
         super().__post_init__()
         self.set("ca", listen=["127.0.0.1:0"], crl_listen=["127.0.0.1:0"], crl_url=CRL_URL)
         self.set(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from letterlock.network.zone_server import ZoneServer
+from tests.journeys.running_node import PATIENCE
 
 ZONES = {
     "example.org": """
@@ -41,9 +42,9 @@ def resolver() -> Iterator[str]:
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     server = ZoneServer(ZONES)
-    host, port = asyncio.run_coroutine_threadsafe(server.start(), loop).result(10)
+    host, port = asyncio.run_coroutine_threadsafe(server.start(), loop).result(PATIENCE)
     yield f"{host}:{port}"
-    asyncio.run_coroutine_threadsafe(server.close(), loop).result(10)
+    asyncio.run_coroutine_threadsafe(server.close(), loop).result(PATIENCE)
     loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
+    thread.join(PATIENCE)
     loop.close()

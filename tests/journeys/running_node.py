@@ -64,9 +64,10 @@ class NodeFiles:
         self.set("receive", listen=[f"{self.host}:0"], max_connection_rate_per_client=0)
         self.set("node", workers=1)
         self.set("local", mailboxes=["alice", "postmaster"])
-        # Nobody answers there: what needs DNS has a name server of its own.
+        # Nobody answers there, which is seen at once: what needs DNS has a name server of its own,
+        # which may be slow on a busy machine.
         if "dns" not in self.settings:
-            self.set("dns", resolver="127.0.0.1:9", timeout="1s", attempts=1)
+            self.set("dns", resolver="127.0.0.1:9", timeout="20s")
 
     @property
     def config(self) -> Path:

@@ -109,7 +109,7 @@ def making_world(
     context = running_pebble(peer, folder / "pebble", knobs, name_server)
     with in_background(context) as pebble:
         files = NodeFiles(folder / "node", HOST)
-        files.change("dns", resolver=name_server, timeout="2s")
+        files.change("dns", resolver=name_server)
         files.set("dns_changes", port=int(name_server.rpartition(":")[2]))
         source = {
             "directory": str(pebble.directory),

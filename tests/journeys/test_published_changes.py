@@ -16,7 +16,7 @@ import pytest
 from letterlock.base.domains import Domain
 from letterlock.network.zone_server import ZoneServer
 from tests.interop.background import in_background
-from tests.journeys.running_node import NodeFiles, RunningNode, running
+from tests.journeys.running_node import PATIENCE, NodeFiles, RunningNode, running
 from tests.misbehaving import Conduct, Server, serving
 from tests.network.certificates import issue
 from tests.published_domains import format_policy, policies_of, sending_node
@@ -70,7 +70,7 @@ class Publisher:
         async def run() -> None:
             change()
 
-        asyncio.run_coroutine_threadsafe(run(), self.loop).result(10)
+        asyncio.run_coroutine_threadsafe(run(), self.loop).result(PATIENCE)
 
 
 @contextmanager
