@@ -1,5 +1,6 @@
 """A running node changes: its configuration by SIGHUP, its certificates by themselves."""
 
+import signal
 import smtplib
 import threading
 from collections.abc import Iterator
@@ -102,6 +103,29 @@ def test_a_bad_configuration_changes_nothing_and_is_told(node: RunningNode) -> N
     node.reload()
     # The new worker may not listen to commands yet when the old one has ceased to.
     node.wait_for(lambda: problems(node) == [], "an end of problems")
+
+
+def test_workers_that_fail_at_their_start_take_the_place_of_nobody(node: RunningNode) -> None:
+    """What no look at a configuration finds: the mail of the old ones goes on meanwhile."""
+    in_the_way = node.files.folder / "in-the-way"
+    in_the_way.write_text("")
+    usual = node.files.data / "run" / "control"
+    since = len(node.lines)
+    node.files.change("node", control_socket=str(in_the_way / "control"))
+    node.files.write()
+    node.process.send_signal(signal.SIGHUP)
+    node.wait_log(r"error: worker 0: .*in-the-way", since=since)
+    node.wait_log(r"worker 0 \(process \d+\) ended with 1", since=since)
+    node.wait_delivered(node.send())
+    ((problem,),) = (each["problems"] for each in ask_all(usual, "status", {}, PATIENCE).answers)
+    assert problem.startswith("reload: a new worker ended with 1 ")
+    in_the_way.unlink()
+    node.wait_log("reload: the new workers serve, the old ones drain", since=since)
+    assert problems(node) == []
+    node.wait_delivered(node.send())
+    del node.files.settings["node"]["control_socket"]
+    node.files.write()
+    node.reload()
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ class Machine:
         self.clock = FakeClock()
         self.log = FakeLog()
         self.told: list[str] = []
+        self.problems: list[tuple[str, ...]] = []
         self.sent: list[tuple[int, signal.Signals]] = []
         self.ended: list[tuple[int, int]] = []
         self._next = 100
@@ -70,7 +71,9 @@ class Machine:
         """Supervise: each step of the script gives the signal that comes next, 0 for none."""
         self._script = list(script)
         tell = self.told.append
-        return Supervisor(make, self.clock, self.log, tell, lambda: Told(self.ready)).run()
+        return Supervisor(
+            *(make, self.clock, self.log, tell, lambda: Told(self.ready)), self.problems.append
+        ).run()
 
     def greet(self, *processes: int) -> int:
         """Let children say that they greet clients."""
@@ -210,6 +213,7 @@ def test_a_reload_is_told_with_its_end(machine: Machine, is_usable: bool) -> Non
 def test_a_worker_that_dies_is_replaced_and_the_others_look_around(machine: Machine) -> None:
     generation = Workers(2)
     machine.run(lambda _: generation, lambda: machine.die(101))
+    assert machine.problems == []
     assert machine.forks == [101, 102, 103]
     assert (102, LOOK_AROUND) in machine.sent
     assert generation.forgotten[0] == 0
@@ -304,6 +308,9 @@ def test_who_dies_before_all_serve_takes_nobodys_place(machine: Machine) -> None
     machine.run(lambda _: Workers(1), *steps, lambda: machine.greet(machine.living[-1]))
     assert drained(machine) == [101]
     assert len(machine.forks) > len(RESTART_SECONDS)
+    told = "reload: a new worker ended with 1 (the log says why); those from before go on"
+    assert machine.problems[0] == (told,)
+    assert machine.problems[-1] == ()
 
 
 def test_who_is_slow_to_serve_is_not_waited_for_for_ever(machine: Machine) -> None:

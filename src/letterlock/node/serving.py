@@ -81,7 +81,10 @@ def serve(config: Config, found: FoundConfig) -> int:
             )
             node = _Node(config, found, sockets, clock, log)
             notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
-            return Supervisor(node.make_generation, clock, log, notifier.tell).run()
+            return Supervisor(
+                *(node.make_generation, clock, log, notifier.tell),
+                tell_problems=node.tell_problems,
+            ).run()
     finally:
         os.close(lock)
 
@@ -165,6 +168,10 @@ class _Node:
             web = ", ".join(map(str, self._sockets.web.policy_addresses))
             self._log.write(Service.NODE, f"taking reports by HTTPS on {web}")
         return generation
+
+    def tell_problems(self, problems: tuple[str, ...]) -> None:
+        """Have `letterlock status` say them, in place of those said before."""
+        self._notices.set(problems)
 
     def _make_policy_service(self) -> PolicyService | None:
         if not self._config.policy_service.enabled:

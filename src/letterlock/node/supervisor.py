@@ -99,12 +99,15 @@ class Supervisor:
     """Tells the service manager one state of sd_notify(3)."""
     make_readiness: Callable[[], Readiness] = Readiness
     """Called when its signal is blocked."""
+    tell_problems: Callable[[tuple[str, ...]], None] = lambda _lines: None
+    """Has `letterlock status` say why an older generation goes on; (): it does not."""
     _current: Generation | None = None
     _born: float = 0.0
     _workers: dict[int, _Worker] = field(default_factory=dict)
     _places: dict[int, _Place] = field(default_factory=dict)
     _is_ready: bool = False
     """What the service manager was last told of us."""
+    _is_problem_told: bool = False
     _is_reloading: bool = False
     """The log has not told yet how it ended."""
     _is_handed_over: bool = True
@@ -169,7 +172,11 @@ class Supervisor:
         ready = sum(worker.is_ready for worker in self._of_current())
         if ready < self._current.workers:
             return
-        self._hand_over()
+        if not self._is_handed_over:
+            is_reload = self._is_reloading
+            self._hand_over()
+            if is_reload:
+                self.log.write(Service.NODE, "reload: the new workers serve, the old ones drain")
         if not self._is_ready:
             self.tell("READY=1")
             self._is_ready = True
@@ -177,15 +184,14 @@ class Supervisor:
     def _of_current(self) -> list[_Worker]:
         return [each for each in self._workers.values() if each.generation is self._current]
 
-    def _hand_over(self) -> None:
-        """Have the workers of older generations drain, once."""
-        if self._is_handed_over:
-            return
+    def _hand_over(self) -> bool:
+        """Have all workers of older generations drain; False: there is none that does not."""
         self._is_handed_over = True
-        self._drain(lambda _: True)
-        if self._is_reloading:
-            self.log.write(Service.NODE, "reload: the new workers serve, the old ones drain")
-            self._is_reloading = False
+        self._is_reloading = False
+        if self._is_problem_told:
+            self.tell_problems(())
+            self._is_problem_told = False
+        return self._drain(lambda _: True)
 
     def _drain(self, is_meant: Callable[[_Worker], bool]) -> bool:
         """Have workers of older generations drain; False: there is none that does not."""
@@ -208,9 +214,7 @@ class Supervisor:
         has_died = any(place.deaths for place in self._places.values())
         if self._is_handed_over or has_died or age <= HAND_OVER_SECONDS:
             return
-        self._is_handed_over = True
-        self._is_reloading = False
-        if self._drain(lambda _: True):
+        if self._hand_over():
             text = f"not all new workers serve after {HAND_OVER_SECONDS:.0f} s; the old ones drain"
             self.log.write(Service.NODE, f"warning: {text}")
 
@@ -278,6 +282,10 @@ class Supervisor:
         text = f"worker {worker.place} (process {process}) ended with {code}; its mail is kept"
         if worker.generation is self._current:
             text += f", a new worker starts in {self._put_off(worker):.0f} s"
+            if not self._is_handed_over and len(self._of_current()) < len(self._workers):
+                reason = f"a new worker ended with {code} (the log says why)"
+                self.tell_problems((f"reload: {reason}; those from before go on",))
+                self._is_problem_told = True
         self.log.write(Service.NODE, f"warning: {text}")
 
     def _put_off(self, worker: _Worker) -> float:
