@@ -2,16 +2,18 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from letterlock.network import control, control_client
 from letterlock.network.control import ControlInUse, ControlServer
@@ -26,7 +28,7 @@ from letterlock.network.control_client import (
     format_document,
     parse_document,
 )
-from tests.accepting import accepting
+from tests.accepting import accepting, stop_accepting
 
 
 async def _echo(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -52,6 +54,8 @@ async def _serving(path: Path) -> AsyncIterator[ControlServer]:
     try:
         yield server
     finally:
+        if server._server:
+            await stop_accepting(server._server)
         await server.close()
 
 
@@ -215,6 +219,37 @@ async def test_closing_breaks_off_what_is_open(tmp_path: Path) -> None:
     await server.close()
     assert await reader.read() == b""
     writer.close()
+
+
+@pytest.mark.parametrize("make_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_closing_leaves_asyncio_nothing_to_complain_of(
+    tmp_path: Path, make_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """Of who asks and who connected just now; it would say so on standard error."""
+    complaints: list[dict[str, Any]] = []
+    path = tmp_path / "control"
+
+    async def connect_and_close(turns: int) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
+        server = ControlServer(path, COMMANDS)
+        await server.open()
+        _, asking = await asyncio.open_unix_connection(str(path))
+        asking.write(format_document({"command": "wait", "arguments": {}}))
+        _, late = await asyncio.open_unix_connection(str(path))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if make_loop is asyncio.new_event_loop:
+            assert server._server
+            await stop_accepting(server._server)
+        await server.close()
+        for each in (asking, late):
+            each.transport.abort()
+
+    for turns in range(6):
+        with asyncio.Runner(loop_factory=make_loop) as runner:
+            runner.run(connect_and_close(turns))
+    gc.collect()
+    assert complaints == []
 
 
 async def test_server_runs_until_cancelled(tmp_path: Path) -> None:

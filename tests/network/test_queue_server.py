@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from letterlock.network.queue_client import NotTheNodes, fetch_queue
 from letterlock.network.queue_server import MAX_CONNECTIONS, MODE, QueueServer
@@ -124,3 +125,29 @@ async def test_no_more_are_heard_than_there_is_room_for(tmp_path: Path) -> None:
     assert answers.count(b"") == 2
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+def test_the_end_leaves_asyncio_nothing_to_complain_of(tmp_path: Path) -> None:
+    """Somebody asks when the process ends; it would say so on standard error."""
+    complaints: list[dict[str, object]] = []
+    path, asked = tmp_path / "queue", asyncio.Event()
+
+    async def wait(user: int) -> bytes:
+        asked.set()
+        await asyncio.Event().wait()
+        return await tell(user)
+
+    async def ask_and_end() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
+        task = asyncio.ensure_future(QueueServer(path, wait).run())
+        while not is_there(path):  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(0)
+        _, writer = await asyncio.open_unix_connection(path)
+        await asked.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        writer.transport.abort()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(ask_and_end())
+    assert complaints == []

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from letterlock.base.waiting import let_arrive
 from letterlock.network.control_client import (
     MAX_DOCUMENT_OCTETS,
     format_document,
@@ -65,6 +66,7 @@ class ControlServer:
             return
         self._is_closed = True
         self._server.close()
+        await let_arrive()
         for task in self._connections:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
@@ -99,6 +101,10 @@ class ControlServer:
                     break
         except (ConnectionError, TimeoutError):
             pass  # the one who asked is gone
+        except asyncio.CancelledError:
+            # Later ones of Python 3.11 complain on standard error of a server's task that ends so.
+            if not self._is_closed:
+                raise
         finally:
             self._connections.discard(task)
             writer.close()

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from letterlock.base.waiting import let_arrive
 from letterlock.network.control_client import socket_address
 
 MODE = 0o666
@@ -40,6 +41,7 @@ class QueueServer:
                 await asyncio.get_running_loop().create_future()
             finally:
                 server.close()
+                await let_arrive()
         finally:
             listener.close()
             with contextlib.suppress(OSError):
@@ -74,6 +76,9 @@ class QueueServer:
                 await writer.drain()
         except (OSError, TimeoutError):
             pass  # the one who asked is gone
+        except asyncio.CancelledError:
+            # The process ends. Let out, later ones of Python 3.11 complain on standard error.
+            pass
         finally:
             self._connections -= 1
             writer.close()
