@@ -1,5 +1,7 @@
 """CRLs over plain HTTP: what is asked for is found, and nothing else is."""
 
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 import pytest
@@ -7,11 +9,22 @@ from cryptography import x509
 
 from letterlock.network.http_server import HttpAsked
 from letterlock.node.ca.publishing import Published
+from letterlock.protocols.pki.issuance.revocation_lists import CrlPeriod
 from letterlock.services.ca.publications import Publications
 from letterlock.storage.ca.kept import KeptCrl
 from letterlock.storage.queue import StoreUnavailable
-from tests.fakes import FakeLog
+from tests.fakes import START, FakeClock, FakeLog
 from tests.network.certificates import authority
+
+
+class Shard:
+    """A store with one CRL."""
+
+    def __init__(self) -> None:
+        self.period = CrlPeriod(1, START, START + timedelta(days=7))
+
+    async def load_crl(self, issuer: bytes, shard: int) -> KeptCrl | None:
+        return KeptCrl(issuer, shard, self.period, 0, b"signed")
 
 
 class Away:
@@ -25,7 +38,8 @@ class Away:
     "path", ["/", "/crl", "/crl/x", "/crl/../1.crl", "/other/0011223344556677/1.crl", "//crl/a/b"]
 )
 async def test_what_is_not_there_is_not_found(path: str) -> None:
-    published = Published("http://ca.example/crl/", Publications(Away(), []), FakeLog())
+    publications = Publications(Away(), [])
+    published = Published("http://ca.example/crl/", publications, FakeClock(), FakeLog())
     assert (await published.find(HttpAsked("", path))).status is HTTPStatus.NOT_FOUND
 
 
@@ -34,7 +48,7 @@ async def test_while_the_database_is_away_clients_are_told_so() -> None:
     certificate = x509.load_pem_x509_certificate(authority().pem)
     log = FakeLog()
     publications = Publications(Away(), [certificate])
-    published = Published("http://ca.example/crl/", publications, log)
+    published = Published("http://ca.example/crl/", publications, FakeClock(), log)
     (folder,) = publications._certificates
     answer = await published.find(HttpAsked("", f"/crl/{folder}/1.crl"))
     assert answer.status is HTTPStatus.SERVICE_UNAVAILABLE
@@ -42,3 +56,19 @@ async def test_while_the_database_is_away_clients_are_told_so() -> None:
     # What is in memory is given all the same.
     issuer = await published.find(HttpAsked("", f"/crl/{folder}/issuer.der"))
     assert (issuer.status, issuer.media_type) == (HTTPStatus.OK, "application/pkix-cert")
+
+
+async def test_caches_are_told_how_long_a_crl_may_be_kept() -> None:
+    """RFC 9111 §5.2.2, §5.3: one that has ended is asked for each time."""
+    publications = Publications(Shard(), [x509.load_pem_x509_certificate(authority().pem)])
+    clock = FakeClock()
+    published = Published("http://ca.example/crl/", publications, clock, FakeLog())
+    (folder,) = publications._certificates
+    asked = HttpAsked("", f"/crl/{folder}/1.crl")
+    fresh = dict((await published.find(asked)).headers)
+    assert fresh["Cache-Control"] == "public, max-age=3600"
+    assert parsedate_to_datetime(fresh["Expires"]) == START + timedelta(hours=1)
+    clock.move(timedelta(days=8))
+    ended = dict((await published.find(asked)).headers)
+    assert ended["Cache-Control"] == "no-cache"
+    assert parsedate_to_datetime(ended["Expires"]) == clock.now()

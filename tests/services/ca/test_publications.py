@@ -43,6 +43,16 @@ async def test_a_crl_is_at_the_place_that_certificates_have() -> None:
     assert (found.made, found.fresh_until) == (PERIOD.this_update, PERIOD.next_update)
 
 
+async def test_a_crl_is_kept_by_caches_for_an_hour_and_not_beyond_its_end() -> None:
+    """RFC 9111 §4.2; Baseline Requirements 4.9.7: the next one may come at any moment."""
+    found = await PUBLICATIONS.find(FOLDER, "3.crl")
+    assert found is not None
+    ends, hour, minute = PERIOD.next_update, timedelta(hours=1), timedelta(minutes=1)
+    moments = (START, ends - hour, ends - minute, ends, ends + hour)
+    none = timedelta()
+    assert [found.find_cached(each) for each in moments] == [hour, hour, minute, none, none]
+
+
 @pytest.mark.parametrize("issuer", [ISSUER, ROOT])
 async def test_an_issuers_certificate_is_beside_its_crls(issuer: object) -> None:
     """RFC 5280 §4.2.2.1: in DER."""

@@ -146,7 +146,7 @@ class AuthorityProgram:
         wait = await own.ensure(current.tools, current.own_profile)
         application = CurrentApplication(current.application)
         server = make_server(application, own.files)
-        published = Published(around.crl_url, current.publications, self._log)
+        published = Published(around.crl_url, current.publications, self._clock, self._log)
         spare_what_stays()
         use_huge_pages()
         async with asyncio.TaskGroup() as tasks:

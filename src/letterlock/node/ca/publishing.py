@@ -1,15 +1,16 @@
 """CRLs and issuers' certificates over plain HTTP, which is where certificates say that they are.
 
-RFC 5280 §8 (no https: a verifier would need the certificate of that, too). Only what is signed is
-served here, and nothing of ACME.
+RFC 5280 §8 (no https: a verifier would need the certificate of that, too); RFC 9111 §5.2.2, §5.3
+(how long caches keep them). Only what is signed is served here, and nothing of ACME.
 """
 
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
+from letterlock.base.clock import Clock
 from letterlock.base.log import Log, Service
-from letterlock.network.http_server import HttpAnswer, HttpAsked
-from letterlock.services.ca.publications import Publications
+from letterlock.network.http_server import HttpAnswer, HttpAsked, format_date
+from letterlock.services.ca.publications import Publication, Publications
 from letterlock.storage.queue import StoreUnavailable
 
 _NOT_FOUND = HttpAnswer(HTTPStatus.NOT_FOUND)
@@ -18,8 +19,9 @@ _NOT_FOUND = HttpAnswer(HTTPStatus.NOT_FOUND)
 class Published:
     """Finds what is asked for. `publications` are those of the settings as they are now."""
 
-    def __init__(self, folder_url: str, publications: Publications, log: Log) -> None:
+    def __init__(self, folder_url: str, publications: Publications, clock: Clock, log: Log) -> None:
         self._prefix = urlsplit(folder_url).path
+        self._clock = clock
         self._log = log
         self.publications = publications
 
@@ -34,4 +36,12 @@ class Published:
             return HttpAnswer(HTTPStatus.SERVICE_UNAVAILABLE)
         if found is None:
             return _NOT_FOUND
-        return HttpAnswer(HTTPStatus.OK, found.octets, found.media_type)
+        headers = self._describe_caching(found)
+        return HttpAnswer(HTTPStatus.OK, found.octets, found.media_type, headers)
+
+    def _describe_caching(self, found: Publication) -> tuple[tuple[str, str], ...]:
+        now = self._clock.now()
+        cached = found.find_cached(now)
+        seconds = int(cached.total_seconds())
+        control = f"public, max-age={seconds}" if seconds else "no-cache"
+        return ("Cache-Control", control), ("Expires", format_date(now + cached))

@@ -1,12 +1,13 @@
 """What an authority publishes for all: its CRLs, and the certificates of its issuers.
 
 RFC 5280 §4.2.1.13 and §4.2.2.1 (both are found by HTTP, in DER), RFC 2585 §4 (media types). Each
-issuer has a folder of its own, named by its key, below one URL that must stay.
+issuer has a folder of its own, named by its key, below one URL that must stay. How long caches may
+keep them is said here, as a CRL's own dates do not say it: the next one may come at any moment.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from cryptography import x509
@@ -18,6 +19,10 @@ from letterlock.storage.ca.kept import KeptCrl
 CRL_TYPE = "application/pkix-crl"
 CERTIFICATE_TYPE = "application/pkix-cert"
 ISSUER_FILE = "issuer.der"
+CRL_CACHED = timedelta(hours=1)
+"""A revocation must be seen soon: within a day of it (Baseline Requirements 4.9.7), and here in an
+hour, whatever stands between a client and us."""
+CERTIFICATE_CACHED = timedelta(days=1)
 
 _CRL_SUFFIX = ".crl"
 _FOLDER_OCTETS = 8
@@ -31,12 +36,20 @@ class CrlReads(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A body to serve. `made` is when it was signed; `fresh_until` when another must be there."""
+    """A body to serve. `made` is when it was signed; `fresh_until` when another must be there.
+
+    `cached` is how long a copy may be shown instead, if another need not be there before.
+    """
 
     octets: bytes
     media_type: str
     made: datetime
     fresh_until: datetime
+    cached: timedelta
+
+    def find_cached(self, now: datetime) -> timedelta:
+        """Say how long a copy that is made now may be shown; zero: ask each time."""
+        return max(min(self.cached, self.fresh_until - now), timedelta())
 
 
 def make_places(folder_url: str, key_identifier: bytes) -> Places:
@@ -96,12 +109,14 @@ class Publications:
                 CERTIFICATE_TYPE,
                 certificate.not_valid_before_utc,
                 certificate.not_valid_after_utc,
+                CERTIFICATE_CACHED,
             )
         shard = _find_shard(name)
         crl = await self._store.load_crl(identifier, shard) if shard is not None else None
         if crl is None:
             return None
-        return Publication(crl.der, CRL_TYPE, crl.period.this_update, crl.period.next_update)
+        period = crl.period
+        return Publication(crl.der, CRL_TYPE, period.this_update, period.next_update, CRL_CACHED)
 
 
 def _find_shard(name: str) -> int | None:
