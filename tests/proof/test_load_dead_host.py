@@ -106,7 +106,9 @@ def check(
         f"{max(usual) * 1000:.0f} ms; {tries} tries for "
         f"{deferred} messages deferred in {lasted:.0f} s"
     )
-    assert max(beside) < MOST_SECONDS
+    if lasting:
+        # Where nothing else is measured, the machine may be anybody's.
+        assert max(beside) < MOST_SECONDS
     assert tries <= MOST_TRIES
 
 

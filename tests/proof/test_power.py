@@ -8,6 +8,7 @@ import asyncio
 import os
 import random
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ from letterlock.node.policy import load_policy
 from letterlock.node.serving import _make_folders
 from letterlock.node.worker import Common, Worker
 from letterlock.services.receive.session import COUNTERS
-from tests.journeys.running_node import NodeFiles
+from tests.journeys.running_node import PATIENCE, NodeFiles
 from tests.proof.lossy_disk import LossyDisk
 from tests.proof.mail_load import LOCAL, Senders, read_maildir
 
@@ -87,11 +88,12 @@ async def record(folder: Path, chance: random.Random) -> tuple[LossyDisk, Sender
 
 async def until(is_so: Callable[[], bool]) -> bool:
     """Wait for what a worker does soon; False when it does not."""
-    for _ in range(1000):
-        if is_so():
-            return True
+    end = time.monotonic() + PATIENCE
+    while not is_so():
+        if time.monotonic() > end:
+            return False
         await asyncio.sleep(0.01)
-    return False
+    return True
 
 
 async def lose_power(
