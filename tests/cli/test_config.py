@@ -4,20 +4,30 @@ import json
 import os
 import re
 import stat
+from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 
+from letterlock.base.clock import Clock
 from letterlock.base.config.load import parse_config
+from letterlock.base.config.sections import Config
 from letterlock.cli import init as init_module
 from letterlock.cli.root import main
+from letterlock.network import own_addresses
+from letterlock.node import first_look
+from letterlock.node.account import explain_root
+from letterlock.services.publish.first_look import Remark
+
+ADDRESS, PRIVATE = ip_address("198.41.0.7"), ip_address("fd00::7")
 
 
 @pytest.fixture
 def made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     """A folder in which `init` was run."""
-    assert main(["init", "example.org", "--dir", str(tmp_path / "etc")]) == 0
+    assert main(["init", "example.org", "--offline", "--dir", str(tmp_path / "etc")]) == 0
     capsys.readouterr()
     return tmp_path / "etc"
 
@@ -25,7 +35,7 @@ def made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
 def test_what_init_writes_is_fine(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = str(made / "letterlock.toml")
     assert main(["config", "check", "--config", file]) == 0
-    assert capsys.readouterr().out == f"{file}: fine\n"
+    assert capsys.readouterr().out.splitlines()[-1] == f"{file}: fine"
 
 
 def test_key_is_readable_for_its_owner_only(made: Path) -> None:
@@ -42,7 +52,7 @@ def test_init_with_acme_leaves_the_certificate_to_the_node(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "x"
-    words = ["init", "example.org", "--dir", str(folder), "--acme", "letsencrypt"]
+    words = ["init", "example.org", "--offline", "--dir", str(folder), "--acme", "letsencrypt"]
     assert main([*words, "--agree-to-terms"]) == 0
     assert sorted(path.name for path in folder.iterdir()) == ["dns-records.txt", "letterlock.toml"]
     config = parse_config((folder / "letterlock.toml").read_text(), folder / "letterlock.toml")
@@ -56,6 +66,7 @@ def test_init_with_acme_leaves_the_certificate_to_the_node(
 def test_init_takes_any_authority_and_no_terms_for_granted(tmp_path: Path) -> None:
     words = [
         "init",
+        "--offline",
         "example.org",
         "--dir",
         str(tmp_path / "x"),
@@ -106,11 +117,102 @@ def test_init_says_what_is_left_to_do(
     words: list[str], first: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without terms agreed to no authority gives a certificate (RFC 8555 §7.3)."""
-    assert main(["init", "example.org", "--dir", str(tmp_path), *words]) == 0
+    assert main(["init", "example.org", "--offline", "--dir", str(tmp_path), *words]) == 0
     steps = re.findall(r"(?m)^[0-9]\. .*", capsys.readouterr().out)
     assert steps[0].startswith(first)
     assert steps[-3] == f"{len(steps) - 2}. letterlock serve --config {tmp_path}/letterlock.toml"
     assert steps[-1].split(". ")[1].startswith("letterlock check example.org ")
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Config, bool]]:
+    """Give what this host was looked at with; there is one thing to look at, and an address."""
+    looks: list[tuple[Config, bool]] = []
+
+    def look(config: Config, clock: Clock, *, is_new: bool) -> tuple[Remark, ...]:
+        del clock
+        looks.append((config, is_new))
+        return (Remark("ptr-missing", f"{ADDRESS} has no reverse name", "have it set"),)
+
+    monkeypatch.setattr(first_look, "run", look)
+    monkeypatch.setattr(own_addresses, "find_outgoing_addresses", lambda: (ADDRESS, PRIVATE))
+    return looks
+
+
+def test_init_looks_at_the_host_and_says_what_to_look_at(
+    looks: list[tuple[Config, bool]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """RFC 5321 §4.1.4: the addresses that it finds are among the records, as are their names."""
+    words = ["init", "example.org", "--dir", str(tmp_path), "--resolver", "192.0.2.53"]
+    assert main(words) == 0
+    said = capsys.readouterr()
+    assert "looking at this host" in said.err
+    assert (
+        "Look at this:\n\n- ptr-missing: 198.41.0.7 has no reverse name\n  do: have it" in said.out
+    )
+    assert "\nmx1.example.org. 3600 IN A 198.41.0.7\n" in said.out
+    assert str(PRIVATE) not in said.out
+    ((config, is_new),) = looks
+    assert (config.hostname, str(config.dns.resolver), is_new) == (
+        "mx1.example.org",
+        "192.0.2.53:53",
+        True,
+    )
+
+
+def test_init_has_what_to_look_at_in_its_json(
+    looks: list[tuple[Config, bool]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["init", "example.org", "--dir", str(tmp_path / "a"), "--json"]) == 0
+    (remark,) = json.loads(capsys.readouterr().out)["remarks"]
+    assert remark == {
+        "code": "ptr-missing",
+        "text": "198.41.0.7 has no reverse name",
+        "fix": "have it set",
+    }
+    words = ["init", "example.org", "--dir", str(tmp_path / "b"), "--json", "--offline"]
+    assert main(words) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["remarks"] == []
+    assert not [line for line in answer["records"] if " IN A " in line]
+    assert len(looks) == 1
+
+
+def test_check_looks_at_the_host_where_it_is_asked_to(
+    looks: list[tuple[Config, bool]], made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is found there is no mistake in the file."""
+    words = ["config", "check", "--config", str(made / "letterlock.toml")]
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["remarks"] == []
+    assert main([*words, "--outside", "--json"]) == 0
+    assert [each["code"] for each in json.loads(capsys.readouterr().out)["remarks"]] == [
+        "ptr-missing"
+    ]
+    assert main([*words, "--outside", "--resolver", "192.0.2.53:5353"]) == 0
+    assert "- ptr-missing: 198.41.0.7 has no reverse name\n  do: " in capsys.readouterr().out
+    assert [(str(each.dns.resolver), is_new) for each, is_new in looks] == [
+        ("None", False),
+        ("192.0.2.53:5353", False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("user", "is_root", "is_told"),
+    [(None, True, True), (None, False, False), ("nobody", True, False)],
+)
+def test_a_node_that_would_stay_root_is_told_of(
+    user: str | None,
+    *,
+    is_root: bool,
+    is_told: bool,
+    made: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = parse_config((made / "letterlock.toml").read_text(), made / "letterlock.toml")
+    config = replace(config, node=replace(config.node, user=user))
+    monkeypatch.setattr(os, "geteuid", lambda: 0 if is_root else 1000)
+    assert ("node.user is not set" in explain_root(config)) is is_told
 
 
 def test_init_names_the_authorities_it_knows(
@@ -127,7 +229,7 @@ def test_init_gives_the_records_to_publish(
 ) -> None:
     folder = str(tmp_path / "x")
     arguments = ["init", "Bücher.example", "--dir", folder, "--hostname", "mail.example.org"]
-    assert main([*arguments, "--json"]) == 0
+    assert main([*arguments, "--offline", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     tlsa = answer["records"].pop()
     assert re.fullmatch(r"_25\._tcp\.mail\.example\.org\. 3600 IN TLSA 3 1 1 [0-9a-f]{64}", tlsa)
@@ -214,15 +316,18 @@ def test_check_tells_of_exceptions_that_have_ended_and_finds_no_fault_in_them(
     text = file.read_text()
     file.write_text(text + entry.format("2020-02-29"))
     assert main(["config", "check", "--config", str(file)]) == 0
-    note, fine = capsys.readouterr().out.splitlines()
+    # Of root there is a note besides.
+    note, *_, fine = capsys.readouterr().out.splitlines()
     assert 'policy.hops."a.example": ended on 2020-02-29' in note
     assert fine == f"{file}: fine"
     assert main(["config", "check", "--config", str(file), "--json"]) == 0
-    [told] = json.loads(capsys.readouterr().out)["notes"]
+    told, *_ = json.loads(capsys.readouterr().out)["notes"]
     assert note == f"note: {told}"
     file.write_text(text + entry.format('"9999-12-31"'))
     assert main(["config", "check", "--config", str(file)]) == 0
-    assert capsys.readouterr().out == f"{file}: fine\n"
+    said = capsys.readouterr().out
+    assert "ended on" not in said
+    assert said.endswith(f"{file}: fine\n")
 
 
 def test_check_finds_files_that_cannot_be_used(

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -18,6 +18,7 @@ from letterlock.cli.options import (
     json_option,
     resolver_option,
     take_resolver,
+    use_resolver,
 )
 
 if TYPE_CHECKING:
@@ -102,8 +103,7 @@ def check(names: tuple[str, ...], batch: Path | None, *, as_json: bool, **option
     lines = _Lines(batch, _open_batch(batch), asked) if batch is not None else None
     issuances = lines if lines is not None else [asked.make(name) for name in names]
     config, notes = find_config_or_defaults(options["config_path"])
-    if address is not None:
-        config = replace(config, dns=replace(config.dns, resolver=address))
+    config = use_resolver(config, address)
     clock = SystemClock()
     teller = _Teller(as_json, is_batch=batch is not None, progress=_Progress(clock))
     with lines.file if lines is not None else nullcontext():

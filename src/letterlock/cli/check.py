@@ -20,6 +20,7 @@ from letterlock.cli.options import (
     json_option,
     resolver_option,
     take_resolver,
+    use_resolver,
 )
 from letterlock.cli.progress import ProgressBar
 
@@ -181,8 +182,6 @@ def check(  # noqa: PLR0913 - each is an option
 
     Exit code 1: something is wrong (critical or warning); 3: it could not be told; 0: nothing is.
     """
-    from dataclasses import replace  # noqa: PLC0415 - lazy, for -h
-
     from letterlock.base.clock import SystemClock  # noqa: PLC0415 - as above
     from letterlock.cli.check_page import Page  # noqa: PLC0415 - as above
     from letterlock.node.checking import CheckOptions, run  # noqa: PLC0415 - as above
@@ -194,8 +193,7 @@ def check(  # noqa: PLR0913 - each is an option
         raise click.UsageError("--starttls and --tls cannot both be")
     speech = "tls" if is_tls else starttls
     asked = _take_all([*domains, *_read_list(list_path)], config.deliver.port, speech)
-    if address is not None:
-        config = replace(config, dns=replace(config.dns, resolver=address))
+    config = use_resolver(config, address)
     clock = SystemClock()
     refuse_mixed(
         watch,

@@ -7,17 +7,27 @@ from typing import TYPE_CHECKING
 import click
 
 from letterlock.cli.failures import CommandFailed, ExitCode
+from letterlock.cli.first_look import (
+    describe_remark_keys,
+    describe_remarks,
+    format_remarks,
+    look_at_host,
+)
 from letterlock.cli.lazy import LazyCommand, LazyGroup
 from letterlock.cli.options import (
     config_option,
     json_option,
     load_config_or_fail,
     print_json,
+    resolver_option,
+    take_resolver,
+    use_resolver,
 )
 
 if TYPE_CHECKING:
     from letterlock.base.config.load import ConfigError, FoundConfig
     from letterlock.base.config.sections import Config
+    from letterlock.services.publish.first_look import Remark
 
 COMMANDS = {
     "check": LazyCommand("config:check", "Find every mistake in the configuration."),
@@ -32,6 +42,12 @@ def config() -> None:
 
 @click.command()
 @config_option
+@click.option(
+    "--outside",
+    is_flag=True,
+    help="Look at this host, too: its addresses and names in DNS, its ports, its way out.",
+)
+@resolver_option
 @json_option(
     {
         "file": "the file that was read",
@@ -39,14 +55,19 @@ def config() -> None:
         "errors[].column": "column of the mistake, from 1",
         "errors[].key": "the setting",
         "errors[].message": "what is wrong",
-        "notes": "what is no mistake and should be known: entries whose last day is past",
+        "notes": "what is no mistake and should be known: entries whose last day is past, a node "
+        "that would stay root",
+        **describe_remark_keys("remarks"),
     }
 )
-def check(config_path: Path | None, *, as_json: bool) -> int:
+def check(config_path: Path | None, *, outside: bool, resolver: str | None, as_json: bool) -> int:
     """Find every mistake: in the file, and in the certificates and tables it names.
 
     Each has its file, line and column. Exits with 2 when there is one. When root asks, files are
     read as the user that the node will be (`node.user`).
+
+    --outside asks DNS, connects to this host's own ports, and to port 25 of gmail.com or
+    outlook.com. What it finds is to be looked at, and is no mistake.
     """
     from letterlock.base.config.load import (  # noqa: PLC0415 - not loaded for -h
         ConfigError,
@@ -57,6 +78,8 @@ def check(config_path: Path | None, *, as_json: bool) -> int:
     found = find_config(config_path)
     errors: tuple[ConfigError, ...] = ()
     notes: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+    asked = take_resolver(resolver)
     try:
         loaded = found.load()
     except ConfigErrors as wrong:
@@ -64,17 +87,21 @@ def check(config_path: Path | None, *, as_json: bool) -> int:
         lines = [str(error) for error in errors]
     else:
         errors = tuple(_find_unusable(found, loaded))
-        notes = _find_lapsed(loaded)
+        notes = (*_find_lapsed(loaded), *_explain_root(loaded))
+        if outside:
+            remarks = look_at_host(use_resolver(loaded, asked), is_new=False)
         lines = [str(error) if error.line else error.message for error in errors]
     if as_json:
         document = [
             {"line": e.line, "column": e.column, "key": e.key, "message": e.message} for e in errors
         ]
-        print_json({"file": str(found.path), "errors": document, "notes": list(notes)})
+        answer = {"file": str(found.path), "errors": document, "notes": list(notes)}
+        print_json(answer | {"remarks": describe_remarks(remarks)})
     elif lines:
         raise CommandFailed("\n".join(lines), ExitCode.WRONG_USAGE)
     else:
-        click.echo("\n".join([*(f"note: {note}" for note in notes), f"{found.path}: fine"]))
+        told = [*(f"note: {note}" for note in notes), *format_remarks(remarks)]
+        click.echo("\n".join([*told, f"{found.path}: fine"]))
     return ExitCode.WRONG_USAGE if errors else ExitCode.FINE
 
 
@@ -105,6 +132,12 @@ def _find_lapsed(config: "Config") -> tuple[str, ...]:
     from letterlock.node.policy import describe_lapsed, load_policy  # noqa: PLC0415 - as above
 
     return describe_lapsed(load_policy(config.policy).table, SystemClock().now().date())
+
+
+def _explain_root(config: "Config") -> tuple[str, ...]:
+    from letterlock.node.account import explain_root  # noqa: PLC0415 - not loaded for -h
+
+    return tuple(filter(None, [explain_root(config)]))
 
 
 def _find_unusable(found: "FoundConfig", config: "Config") -> Iterator["ConfigError"]:

@@ -1,6 +1,5 @@
 """`letterlock dns check`: what is wrong with the DNS records that mail to a domain needs."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -15,6 +14,7 @@ from letterlock.cli.options import (
     print_json,
     resolver_option,
     take_resolver,
+    use_resolver,
 )
 
 CHECK_KEYS = {
@@ -76,8 +76,7 @@ def check(
     name = named or choose_domain(config)
     chains = find_chains(config) if name in config.domains else ()
     act_as_owner(config.data_dir)
-    if address is not None:
-        config = replace(config, dns=replace(config.dns, resolver=address))
+    config = use_resolver(config, address)
     document = run_check(config, name, chains, SystemClock())
     document["notes"] = [*notes, *document["notes"]]
     if as_json:

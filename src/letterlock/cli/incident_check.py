@@ -16,6 +16,7 @@ from letterlock.cli.options import (
     print_json,
     resolver_option,
     take_resolver,
+    use_resolver,
 )
 from letterlock.cli.progress import ProgressBar
 
@@ -122,8 +123,7 @@ def _check(options: dict[str, Any], *, as_json: bool) -> int:
     question = _take_question(options)
     address = take_resolver(options["resolver"])
     config, notes = find_config_or_defaults(options["config_path"], is_owner_later=True)
-    if address is not None:
-        config = replace(config, dns=replace(config.dns, resolver=address))
+    config = use_resolver(config, address)
     clock = SystemClock()
     bar = ProgressBar(clock, make_printable(f"making the index of {question.list_path}"))
     try:

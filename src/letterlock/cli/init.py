@@ -7,13 +7,27 @@ from typing import TYPE_CHECKING
 import click
 
 from letterlock.cli.failures import CommandFailed, ExitCode
-from letterlock.cli.options import json_option, print_json
+from letterlock.cli.first_look import (
+    describe_remark_keys,
+    describe_remarks,
+    format_remarks,
+    look_at_host,
+)
+from letterlock.cli.options import (
+    json_option,
+    print_json,
+    resolver_option,
+    take_resolver,
+    use_resolver,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from letterlock.base.config.sections import Config
     from letterlock.base.domains import Domain
     from letterlock.protocols.pki.throwaway_ca import Issued
+    from letterlock.services.publish.records import IpAddress
 
 SYSTEM_FOLDER = Path("/etc/letterlock")
 SYSTEM_DATA = "/var/lib/letterlock"
@@ -54,25 +68,38 @@ _CERTIFICATE_NOTE = """\
     "https URL of an authority's directory.",
 )
 @click.option("--agree-to-terms", is_flag=True, help="Agree to that authority's terms of service.")
+@click.option(
+    "--offline",
+    is_flag=True,
+    help="Don't look at this host: its addresses and names in DNS, its ports, its way out.",
+)
+@resolver_option
 @json_option(
     {
         "files": "the files that were written",
         "hostname": "the name of the host",
         "records": "the DNS records to publish, as lines of a zone file",
+        **describe_remark_keys("remarks"),
     }
 )
-def init(
+def init(  # noqa: PLR0913 - each is an option
     domain: str,
     folder: Path | None,
     hostname: str | None,
     acme: str | None,
     *,
     agree_to_terms: bool,
+    offline: bool,
+    resolver: str | None,
     as_json: bool,
 ) -> None:
     """Write letterlock.toml for DOMAIN, a self-signed certificate, and the DNS records to publish.
 
     With --acme no certificate is written: the node gets one. Nothing is ever overwritten.
+
+    Then it looks at this host: at its addresses and their names, at what DNS says of DOMAIN now,
+    whether port 25 of others is reached (of gmail.com or outlook.com), and who has our ports. What
+    it finds is to be looked at, and keeps nothing from being written.
     """
     from letterlock.base.domains import DomainError, parse_domain  # noqa: PLC0415 - not for -h
 
@@ -87,35 +114,58 @@ def init(
         host = parse_domain(host_text)
     except DomainError as error:
         raise CommandFailed(f"--hostname {host_text!r}: {error}", ExitCode.WRONG_USAGE) from None
+    asked = take_resolver(resolver)
+    addresses = () if offline else _find_addresses()
     if acme is None:
         issued = _make_certificate(host)
         settings = _use_files()
-        records = format_records(name, host, issued.chain_der) + _CERTIFICATE_NOTE
+        records = format_records(name, host, issued.chain_der, addresses) + _CERTIFICATE_NOTE
         pair = [
             _NewFile("certificate.pem", 0o644, issued.chain_pem.decode()),
             _NewFile("key.pem", 0o600, issued.key_pem.decode()),
         ]
     else:
         settings = _use_acme(acme, is_agreed=agree_to_terms)
-        records = format_records(name, host) + _ACME_NOTE
+        records = format_records(name, host, (), addresses) + _ACME_NOTE
         pair = []
+    content = format_config(folder, name, host, settings)
     files = [
-        _NewFile("letterlock.toml", 0o644, format_config(folder, name, host, settings)),
+        _NewFile("letterlock.toml", 0o644, content),
         *pair,
         _NewFile("dns-records.txt", 0o644, records),
     ]
     paths = _write_all(folder, files)
+    remarks = (
+        () if offline else look_at_host(use_resolver(_read(content, paths[0]), asked), is_new=True)
+    )
     if as_json:
         lines = [line for line in records.splitlines() if not line.startswith(";")]
-        print_json({"files": list(map(str, paths)), "hostname": host, "records": lines})
+        document = {"files": list(map(str, paths)), "hostname": host, "records": lines}
+        print_json(document | {"remarks": describe_remarks(remarks)})
         return
     for path in paths:
         click.echo(f"wrote {path}")
     click.echo(f"\nPublish these records:\n\n{records}")
+    if remarks:
+        click.echo("Look at this:\n\n{}\n".format("\n".join(format_remarks(remarks))))
     has_terms = acme is not None and not agree_to_terms
     click.echo("What is left to do:\n")
     for number, step in enumerate(_describe_next(name, paths[0], has_terms=has_terms), start=1):
         click.echo(f"{number}. {step}")
+
+
+def _find_addresses() -> "tuple[IpAddress, ...]":
+    """Find this machine's addresses of the Internet; sends nothing."""
+    from letterlock.network import own_addresses  # noqa: PLC0415 - not for -h
+    from letterlock.network.public_addresses import is_public  # noqa: PLC0415 - as above
+
+    return tuple(filter(is_public, own_addresses.find_outgoing_addresses()))
+
+
+def _read(content: str, path: Path) -> "Config":
+    from letterlock.base.config.load import parse_config  # noqa: PLC0415 - not for -h
+
+    return parse_config(content, path)
 
 
 def _describe_next(domain: str, config: Path, *, has_terms: bool) -> "Iterator[str]":
@@ -123,6 +173,8 @@ def _describe_next(domain: str, config: Path, *, has_terms: bool) -> "Iterator[s
     if has_terms:
         yield "[certificates]: agree_to_terms = true, once you have read the authority's terms"
     yield f"[local]: name the mailboxes of {domain}; till then postmaster alone gets mail"
+    if os.geteuid() == 0:
+        yield '[node]: user = "letterlock", or another account, if root starts the node'
     yield f"letterlock config check --config {config}"
     yield f"letterlock serve --config {config}"
     yield f"letterlock dns check --config {config} (what is not published yet, and what is wrong)"
@@ -176,7 +228,12 @@ def format_config(
     )
 
 
-def format_records(domain: "Domain", hostname: "Domain", chain: tuple[bytes, ...] = ()) -> str:
+def format_records(
+    domain: "Domain",
+    hostname: "Domain",
+    chain: tuple[bytes, ...] = (),
+    addresses: "tuple[IpAddress, ...]" = (),
+) -> str:
     """Write what `dns records` would, of a node that was not started yet."""
     from letterlock.services.publish.records import (  # noqa: PLC0415 - not for -h
         OwnDomain,
@@ -185,8 +242,8 @@ def format_records(domain: "Domain", hostname: "Domain", chain: tuple[bytes, ...
         plan_records,
     )
 
-    chains = (chain,) if chain else ()
-    plan = plan_records(OwnDomain(domain, (OwnHost(hostname, chains=chains),)))
+    host = OwnHost(hostname, addresses=addresses, chains=(chain,) if chain else ())
+    plan = plan_records(OwnDomain(domain, (host,)))
     return format_zone(plan.records, plan.notes)
 
 

@@ -101,6 +101,13 @@ def take_resolver(text: str | None) -> "ResolverAddress | None":
         raise click.UsageError(f"--resolver: not {error}") from None
 
 
+def use_resolver(config: "Config", address: "ResolverAddress | None") -> "Config":
+    """Give settings with the resolver that `take_resolver` gave, or as they are."""
+    from dataclasses import replace  # noqa: PLC0415 - lazy, for -h
+
+    return config if address is None else replace(config, dns=replace(config.dns, resolver=address))
+
+
 def act_as_owner(data_dir: Path) -> None:
     """Go on as the owner of the data when started as root.
 

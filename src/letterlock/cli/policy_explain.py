@@ -1,7 +1,7 @@
 """`letterlock policy explain` and `policy test`: what mail for a domain must have, and whether."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
@@ -15,6 +15,7 @@ from letterlock.cli.options import (
     print_json,
     resolver_option,
     take_resolver,
+    use_resolver,
 )
 
 if TYPE_CHECKING:
@@ -169,8 +170,7 @@ def _answer(asked: _Asked, *, is_live: bool) -> int:
     # Before we are the data's owner, who may not read it.
     log = _open_log(asked.log_path) if asked.log_path is not None else None
     config, notes = find_config_or_defaults(asked.config_path)
-    if address is not None:
-        config = replace(config, dns=replace(config.dns, resolver=address))
+    config = use_resolver(config, address)
     demand = TlsDemand(asked.demand)
     try:
         explanation = run(

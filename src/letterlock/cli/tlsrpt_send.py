@@ -1,7 +1,6 @@
 """`letterlock tlsrpt send`: the reports that go out, and how far each is."""
 
 import asyncio
-from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from letterlock.cli.options import (
     print_json,
     resolver_option,
     take_resolver,
+    use_resolver,
 )
 
 if TYPE_CHECKING:
@@ -72,9 +72,7 @@ def send(
     was not taken and is due: run it every quarter of an hour beside `tlsrpt collect`.
     With --dry-run also a day that is not over can be looked at.
     """
-    config = load_config_or_fail(config_path)
-    if (address := take_resolver(resolver)) is not None:
-        config = replace(config, dns=replace(config.dns, resolver=address))
+    config = use_resolver(load_config_or_fail(config_path), take_resolver(resolver))
     act_as_owner(config.data_dir)
     from letterlock.base.errors import LocalError  # noqa: PLC0415 - lazy, for -h
     from letterlock.node.report_sources import make_submitter  # noqa: PLC0415 - as above

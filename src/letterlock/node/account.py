@@ -31,6 +31,16 @@ def find_account(config: Config) -> pwd.struct_passwd | None:
     return account if os.geteuid() == 0 else None
 
 
+def explain_root(config: Config) -> str:
+    """Say that a node which is started by who we are would stay root; empty: it would not."""
+    if os.geteuid() != 0 or config.node.user is not None:
+        return ""
+    return (
+        "node.user is not set: a node that root starts stays root, and whatever gets into it is "
+        "root; name an account there, or have one start it, as the unit for systemd in README does"
+    )
+
+
 @contextmanager
 def acting_as_node(config: Config) -> Iterator[None]:
     """Do something as `node.user`, with all its groups, when root; without one as who we are.

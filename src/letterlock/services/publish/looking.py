@@ -14,7 +14,7 @@ from letterlock.base.domains import Domain
 from letterlock.network.dns import Resolver
 from letterlock.network.https import FetchFailed
 from letterlock.protocols.caa.relevant import Relevant
-from letterlock.protocols.dns.answers import Answer, Existence
+from letterlock.protocols.dns.answers import Existence
 from letterlock.protocols.mta_sts.record import LABEL as MTA_STS_LABEL
 from letterlock.protocols.mta_sts.record import parse_record
 from letterlock.protocols.tlsrpt.record import LABEL as TLSRPT_LABEL
@@ -27,6 +27,7 @@ from letterlock.services.discover.authorities import (
 )
 from letterlock.services.discover.caa import CaaFinder
 from letterlock.services.discover.routes import is_address_text
+from letterlock.services.publish.asking import Asking, Question, ask_reverse_names
 from letterlock.services.publish.checks.null_mx import has_null_mx
 from letterlock.services.publish.checks.senders import list_parents
 from letterlock.services.publish.observed import AtServers, Observed
@@ -42,18 +43,11 @@ from letterlock.services.publish.records import (
 
 MAX_HOSTS = 30
 """MX hosts looked at, the best ones: a sender tries fewer."""
-MAX_ADDRESSES = 10
-"""Of one host."""
-MAX_NAMES = 3
-"""Reverse names of one address."""
-MAX_QUESTIONS_AT_A_TIME = 16
 
 MAX_HOSTS_AT_SERVERS = 5
 """MX hosts of a domain that is not ours, whose authoritative servers are asked."""
 
 _WITH_SIGNATURES = ("MX", "TLSA")
-
-Question = tuple[Domain, str]
 
 
 class PolicySource(Protocol):
@@ -99,22 +93,14 @@ class Looker:
 
         `port` is the one that its hosts take mail at: other than 25 only in a world of one's own.
         """
-        asking = _Asking(self._resolver)
+        asking = Asking(self._resolver)
         await asking.ask_all(_list_of_domain(domain, plan))
         observed = Observed(domain, asking.answers, is_validating=self._is_validating)
         hosts = _list_hosts(observed, plan)
         if has_null_mx(observed) and (name := below(make_tlsa_label(port), domain)):
             await asking.ask_all([(name, "TLSA")])
         await asking.ask_all(question for host in hosts for question in _list_of_host(host, port))
-        addresses = {ip for host in hosts for ip in observed.find_addresses(host)[:MAX_ADDRESSES]}
-        reverse = {ip: Domain(ip.reverse_pointer) for ip in addresses}
-        await asking.ask_all((name, "PTR") for name in reverse.values())
-        await asking.ask_all(
-            (each, "A" if ip.version == 4 else "AAAA")
-            for ip, name in reverse.items()
-            for each in observed.find(name, "PTR").records[:MAX_NAMES]
-            if isinstance(each, str)
-        )
+        await ask_reverse_names(asking, observed, hosts)
         mx = observed.find(domain, "MX")
         exists = mx.is_answer and mx.existence is not Existence.NXDOMAIN
         questions = _list_for_servers(domain, hosts, plan, port) if exists else ()
@@ -177,25 +163,6 @@ class Looker:
             servers = [view.server for view in published.views if view.values]
             signed = await self._authorities.ask_signature_ends(servers, name, rdtype)
         return AtServers(name, rdtype, published, signed)
-
-
-class _Asking:
-    """Asks each question once."""
-
-    def __init__(self, resolver: Resolver) -> None:
-        self._resolver = resolver
-        self._slots = asyncio.Semaphore(MAX_QUESTIONS_AT_A_TIME)
-        self.answers: dict[Question, Answer] = {}
-
-    async def ask_all(self, questions: Iterable[Question]) -> None:
-        new = [each for each in dict.fromkeys(questions) if each not in self.answers]
-        async with asyncio.TaskGroup() as group:
-            for question in new:
-                group.create_task(self._ask(question))
-
-    async def _ask(self, question: Question) -> None:
-        async with self._slots:
-            self.answers[question] = await self._resolver.ask(*question)
 
 
 def _list_of_domain(domain: Domain, plan: Plan | None) -> Iterator[Question]:

@@ -57,7 +57,29 @@ def check_hosts(observed: Observed, plan: Plan | None) -> Iterator[Finding]:
         for address in observed.find_addresses(name):
             host = own_hosts.get(name)
             if host is not None and host.is_here:
-                yield from _check_reverse(observed, host, address)
+                yield from check_reverse(observed, host, address)
+
+
+def check_reverse(observed: Observed, host: OwnHost, address: IpAddress) -> Iterator[Finding]:
+    """Check the name of an address that mail is sent from, which an MX host of others need not."""
+    name = Domain(address.reverse_pointer)
+    answer = observed.find(name, "PTR")
+    if not answer.is_answer or not (is_public(address) or address in host.addresses):
+        return
+    fix = f"have who gave you {address} set its reverse name to {host.name}"
+    names = [each for each in answer.records if isinstance(each, str)]
+    if not names:
+        text = f"{address} has no reverse name: many refuse mail from there"
+        yield error(Code.PTR_MISSING, name, text, fix)
+    elif host.name not in names:
+        text = f"the reverse name of {address} is {_join(names)}, not {host.name}"
+        yield warning(Code.PTR_DIFFERS, name, text, fix)
+    rdtype = "A" if address.version == 4 else "AAAA"
+    for each in names:
+        forward = observed.find(each, rdtype)
+        if forward.is_answer and address not in forward.records:
+            text = f"the reverse name of {address} is {each}, which does not have this address"
+            yield error(Code.PTR_NOT_CONFIRMED, name, text, fix)
 
 
 def _check_addresses(observed: Observed, name: Domain, own: OwnHost | None) -> Iterator[Finding]:
@@ -86,28 +108,6 @@ def _check_addresses(observed: Observed, name: Domain, own: OwnHost | None) -> I
         if address not in published and answer.is_answer:
             text = f"{name} lacks the address {address}"
             yield error(Code.ADDRESS_MISSING, name, text, _join_addresses(name, (address,)))
-
-
-def _check_reverse(observed: Observed, host: OwnHost, address: IpAddress) -> Iterator[Finding]:
-    """Check the name of an address that mail is sent from, which an MX host of others need not."""
-    name = Domain(address.reverse_pointer)
-    answer = observed.find(name, "PTR")
-    if not answer.is_answer or not (is_public(address) or address in host.addresses):
-        return
-    fix = f"have who gave you {address} set its reverse name to {host.name}"
-    names = [each for each in answer.records if isinstance(each, str)]
-    if not names:
-        text = f"{address} has no reverse name: many refuse mail from there"
-        yield error(Code.PTR_MISSING, name, text, fix)
-    elif host.name not in names:
-        text = f"the reverse name of {address} is {_join(names)}, not {host.name}"
-        yield warning(Code.PTR_DIFFERS, name, text, fix)
-    rdtype = "A" if address.version == 4 else "AAAA"
-    for each in names:
-        forward = observed.find(each, rdtype)
-        if forward.is_answer and address not in forward.records:
-            text = f"the reverse name of {address} is {each}, which does not have this address"
-            yield error(Code.PTR_NOT_CONFIRMED, name, text, fix)
 
 
 def _join_adding(hosts: list[Domain]) -> str:
