@@ -36,7 +36,7 @@ def asking(request: pytest.FixtureRequest, dnssec_lab: DnssecLab) -> Asking:
     """Give what makes a resolver of each kind, with an empty memory."""
 
     @contextmanager
-    def stub(seconds: float = 20) -> Iterator[Resolver]:
+    def stub(seconds: float = 60) -> Iterator[Resolver]:
         dnssec_lab.forget()
         yield StubResolver(
             *dnssec_lab.resolver,
@@ -46,7 +46,7 @@ def asking(request: pytest.FixtureRequest, dnssec_lab: DnssecLab) -> Asking:
         )
 
     @contextmanager
-    def libunbound(seconds: float = 20) -> Iterator[Resolver]:
+    def libunbound(seconds: float = 60) -> Iterator[Resolver]:
         resolver = LibunboundResolver(
             dnssec_lab.trust_anchor,
             forward=dnssec_lab.authority,
@@ -158,7 +158,7 @@ async def test_aliases_come_with_their_states(asking: Asking) -> None:
 TLSA_NAME = "_25._tcp.mx1.secure.example"
 
 
-async def ask_tlsa(asking: Asking, seconds: float = 20) -> Answer:
+async def ask_tlsa(asking: Asking, seconds: float = 60) -> Answer:
     with asking(seconds) as resolver:
         return await resolver.ask(Domain(TLSA_NAME), "TLSA")
 

@@ -58,7 +58,10 @@ async def test_a_proxy_that_says_nothing_takes_no_longer_than_was_given() -> Non
     async with proxying(Proxy(is_silent=True)) as proxy:
         dialer = ProxyDialer(ProxyKind.SOCKS, ("127.0.0.1", proxy.port))
         found = await dialer.connect("192.0.2.1", 80, 0.05)
-    assert found == Lost("the proxy: timed out", is_timeout=True)
+    assert isinstance(found, Lost)
+    assert found.is_timeout
+    # Where the machine is busy, the time may be over before there is a connection.
+    assert found.detail in ("the proxy: timed out", "the proxy: Connection timed out")
 
 
 async def test_a_proxy_that_is_not_there_is_told() -> None:

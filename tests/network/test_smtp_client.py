@@ -47,10 +47,11 @@ def requirement(level: Level = Level.MAY, sni: str | None = HOST) -> Requirement
     return Requirement(level, Source.TABLE, "a test's", sni=sni, names=(HOST,))
 
 
-def dialer(folder: Path, patience: timedelta = LONG) -> Dialer:
+def dialer(folder: Path, patience: timedelta = LONG, **others: timedelta) -> Dialer:
+    """Wait so long at each step; `others` name those with a time of their own."""
     file = folder / "anchors.pem"
     file.write_bytes(authority().pem)
-    steps = ClientTimeouts(**dict.fromkeys(ClientTimeouts.__slots__, patience))
+    steps = ClientTimeouts(**{**dict.fromkeys(ClientTimeouts.__slots__, patience), **others})
     return Dialer(ClientContexts(None, (file,)), DialTimeouts(LONG, LONG, steps), FakeClock(NOW))
 
 
@@ -59,10 +60,11 @@ async def dial(
     at: Server | tuple[str, int],
     needed: Requirement | None = None,
     patience: timedelta = LONG,
+    **others: timedelta,
 ) -> Dialled:
     ip, port = (at.ip, at.port) if isinstance(at, Server) else at
     target = Target(HOST, ip, port, "out.example.org")
-    return await dialer(folder, patience).dial(
+    return await dialer(folder, patience, **others).dial(
         target, needed or requirement(), TrustAnchors.from_pem(authority().pem)
     )
 
@@ -199,14 +201,18 @@ async def pieces(*content: bytes) -> AsyncIterator[bytes]:
 
 
 async def send(connection: Dialled, *content: bytes) -> TransactionResult:
+    return await send_all(connection, pieces(*content))
+
+
+async def send_all(connection: Dialled, content: AsyncIterator[bytes]) -> TransactionResult:
     assert isinstance(connection, Connected)
     envelope = Envelope("alice@example.org", (Recipient("bob@example.com"),))
     planned = plan(envelope, ContentFacts(10), connection.capabilities)
     assert isinstance(planned, Transaction)
-    return await connection.send(planned, pieces(*content), is_smtputf8=False)
+    return await connection.send(planned, content, is_smtputf8=False)
 
 
-def refusing_content(*, is_closing: bool) -> Behaviour:
+def refusing_content(refused: asyncio.Event, *, is_closing: bool) -> Behaviour:
     """Refuse the content before its end; then read nothing more, or close with a reset."""
 
     async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -218,6 +224,7 @@ def refusing_content(*, is_closing: bool) -> Behaviour:
         await reader.readexactly(100_000)
         writer.write(b"552 5.3.4 too big\r\n")
         await writer.drain()
+        refused.set()
         if not is_closing:
             writer.transport.pause_reading()  # type: ignore[attr-defined] # it is a socket's
             await asyncio.Event().wait()
@@ -237,10 +244,17 @@ async def test_a_refusal_before_the_contents_end_is_heard(
 ) -> None:
     """Even if the connection breaks over the rest of it, or nobody reads that."""
     monkeypatch.setattr(wire, "LINGER_SECONDS", 0.0)
-    content = [b"x" * 998 + b"\r\n"] * 30_000
-    async with server(refusing_content(is_closing=is_closing)) as at:
-        connection = await dial(tmp_path, at, requirement(Level.NONE), patience=2 * SOON)
-        result = await send(connection, *content)
+    content, refused = [b"x" * 998 + b"\r\n"] * 30_000, asyncio.Event()
+
+    async def wait_for_the_refusal() -> AsyncIterator[bytes]:
+        for number, piece in enumerate(content):
+            yield piece
+            if number == 200:
+                await refused.wait()
+
+    async with server(refusing_content(refused, is_closing=is_closing)) as at:
+        connection = await dial(tmp_path, at, requirement(Level.NONE), data_block=SOON)
+        result = await send_all(connection, wait_for_the_refusal())
         await until(lambda: _is_gone(connection))
     (outcome,) = result.outcomes
     assert outcome.reply.text == "552 5.3.4 too big"
