@@ -540,6 +540,19 @@ def test_behind_an_insecure_mx_only_the_hosts_own_name_counts() -> None:
     assert find_published(insecure).keys() >= {"tlsa-no-match-served"}
 
 
+def test_a_domain_that_is_its_own_host_is_judged_as_a_delivery_judges_it() -> None:
+    """RFC 7672 §2.2.2; rule 52: that no MX record was found need not be signed."""
+    named = leaf(str(DOMAIN)).chain_der
+    domain = make_domain(
+        make_address(own(shake(named))), tlsa=[TlsaRecord(2, 0, 0, authority().der)]
+    )
+    insecure = replace(domain, mx_security=Security.INSECURE)
+    assert judge("postfix-dane", insecure) == "defer"
+    alone = replace(insecure, is_own_host=True)
+    assert find_published(alone) == {}
+    assert judge("postfix-dane", alone) == "authenticated"
+
+
 def test_tlsa_records_that_nobody_can_look_up_stop_who_asks_for_them() -> None:
     """RFC 7672 §2.1.2: there may be records; a server that fails for TLSA alone does it."""
     domain = make_domain(make_address(own(shake(good()))))

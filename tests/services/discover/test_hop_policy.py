@@ -6,7 +6,7 @@ from ipaddress import ip_address
 import pytest
 
 from letterlock.base.domains import Domain
-from letterlock.protocols.dns.answers import Security, TlsaRecord
+from letterlock.protocols.dns.answers import CnameLink, Security, TlsaRecord
 from letterlock.protocols.policy.facts import TlsaStatus
 from letterlock.protocols.policy.requirement import (
     HostUnusable,
@@ -160,3 +160,26 @@ async def test_a_policy_is_newer_when_what_it_says_is_another(
     await node.store.open()
     off = HopPolicy(asking.table, None, None, node.clock)
     assert not await off.has_newer(facts)
+
+
+async def test_a_name_behind_an_alias_that_nobody_signed_is_no_name_of_a_domain_without_mx(
+    node: Process,
+) -> None:
+    """RFC 7672 §3.2.2: without MX records the original name counts beside the TLSA base domain.
+    Anybody may have put the name there that an unsigned alias leads to. Rule 45.
+    """
+    anothers = Domain("anybodys.example.net")
+    aliases = (CnameLink(Domain(NAME), anothers, Security.INSECURE),)
+    node.resolver.set(
+        f"_25._tcp.{NAME}", "TLSA", TlsaRecord(2, 1, 1, bytes(32)), security=Security.SECURE
+    )
+    address = HostAddress(ip_address("192.0.2.1"), Security.SECURE)
+    host = MxHost(Domain(NAME), 0, (address,))
+    where = Route(
+        parse_next_hop(NAME), (host,), Security.INSECURE, is_implicit=True, mx_aliases=aliases
+    )
+    by_dane = HopPolicy(PolicyTable({}, DEFAULT), TlsaFinder(node.resolver), None, node.clock)
+    found = (await by_dane.decide(where, host)).decision
+    assert isinstance(found, Requirement)
+    assert found.dane is not None
+    assert found.dane.names == (NAME,)

@@ -136,8 +136,8 @@ class HostFacts:
 class DomainFacts:
     """A domain as it is seen from outside.
 
-    `mx_security` None: there are no MX records, and the domain is its own host. `no_route` says why
-    there is nowhere to go; None: there is.
+    `mx_security` is the state of the MX lookup, None where there was none. `is_own_host`: it found
+    no MX records. `no_route` says why there is nowhere to go; None: there is.
     """
 
     domain: Domain
@@ -149,3 +149,12 @@ class DomainFacts:
     is_no_route_permanent: bool = False
     has_null_mx: bool = False
     """It says itself that it takes no mail (RFC 7505 §3)."""
+    is_own_host: bool = False
+
+    @property
+    def naming_security(self) -> Security | None:
+        """The state of the records that name its hosts; None: none do, it is its own host.
+
+        As for a delivery (`policy.facts.Published`): then its name is from the address.
+        """
+        return None if self.is_own_host else self.mx_security

@@ -101,7 +101,7 @@ def find_names(domain: DomainFacts, host: HostFacts) -> tuple[str, ...]:
     """RFC 7672 §3.2.2: behind an insecure MX only the host's own."""
     base = host.tlsa.base_domain if host.tlsa is not None else None
     names = [base or host.name]
-    if domain.mx_security in (None, Security.SECURE):
+    if domain.naming_security in (None, Security.SECURE):
         names += [domain.domain, domain.expanded_domain]
     return tuple(dict.fromkeys(str(name) for name in names if name))
 

@@ -142,7 +142,7 @@ def judge_host(
     published = Published(
         tlsa=host.tlsa if sender.follows_dane else None,
         mta_sts=domain.mta_sts if sender.follows_mta_sts else None,
-        mx_security=domain.mx_security,
+        mx_security=domain.naming_security,
         expanded_domain=domain.expanded_domain,
     )
     decision = decide(domain.domain, domain.domain, name, sender.table, published, sender.demand)

@@ -118,13 +118,13 @@ class DomainChecker:
                 group.create_task(self._look_at_host(route, host))
                 for host in route.hosts[:MAX_HOSTS]
             ]
-        expanded = route.mx_aliases[-1].target if route.mx_aliases else None
         return DomainFacts(
             next_hop.domain,
             tuple(task.result() for task in tasks),
             route.mx_security,
             await self.policy.find_mta_sts(next_hop),
-            expanded,
+            route.expanded_domain,
+            is_own_host=route.is_implicit,
         )
 
     async def _look_at_host(

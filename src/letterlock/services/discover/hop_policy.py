@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from msgspec import Struct
 
 from letterlock.base.clock import Clock
-from letterlock.base.domains import Domain
 from letterlock.protocols.dns.answers import Security
 from letterlock.protocols.policy.decide import decide, needs_published
 from letterlock.protocols.policy.facts import NOTHING_PUBLISHED, MtaStsFacts, Published
@@ -109,14 +108,10 @@ class HopPolicy:
             tlsa=tlsa,
             mta_sts=mta_sts,
             mx_security=None if route.is_implicit else route.mx_security,
-            expanded_domain=_find_expanded(route),
+            expanded_domain=route.expanded_domain,
         )
 
 
 def _find_name(host: MxHost) -> str:
     """Give the name that a host is known by: its address where it has none."""
     return host.name or str(host.addresses[0].ip)
-
-
-def _find_expanded(route: Route) -> Domain | None:
-    return route.mx_aliases[-1].target if route.mx_aliases else None

@@ -90,6 +90,15 @@ class Route:
     mx_aliases: tuple[CnameLink, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def expanded_domain(self) -> Domain | None:
+        """The name behind the aliases that an MX lookup went by; None where it found no MX.
+
+        RFC 7672 §3.2.2: then the next hop is its own host, whose TLSA base domain is the expanded
+        name only where every alias is secure. Whoever forges one that is not must give no name.
+        """
+        return None if self.is_implicit or not self.mx_aliases else self.mx_aliases[-1].target
+
 
 @dataclass(frozen=True, slots=True)
 class NoRoute:
