@@ -4,14 +4,11 @@ Findings say what is wrong; these lines say what is known, also when all is well
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from letterlock.cli.check_dnssec import tell_chains
-from letterlock.cli.story_text import tell
+from letterlock.cli.story_text import Document, tell
 
 _SHOWN = 3
-
-Document = Mapping[str, Any]
 
 
 def tell_besides(document: Document) -> Iterator[str]:

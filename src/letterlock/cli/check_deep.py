@@ -2,13 +2,15 @@
 
 import functools
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from letterlock.cli.failures import CommandFailed
+from letterlock.cli.options import Decorated
+from letterlock.cli.story_text import Document
 
 if TYPE_CHECKING:
     from letterlock.base.domains import Domain
@@ -41,9 +43,6 @@ DEEP_KEYS = {
     f"{_DEEP}.smuggling[].state": "taken for the end, not taken for the end, refused or not tested",
     f"{_DEEP}.smuggling[].detail": "what it said",
 }
-
-Document = Mapping[str, Any]
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)

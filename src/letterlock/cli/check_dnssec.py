@@ -1,11 +1,11 @@
 """`letterlock check --dnssec`: the option, its keys in the JSON, and how chains are told."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterator
 
 import click
 
-from letterlock.cli.story_text import tell
+from letterlock.cli.options import Decorated
+from letterlock.cli.story_text import Document, tell
 
 _ZONE, _RECORD = "dnssec.zones[]", "dnssec.records[]"
 _BROKEN = {
@@ -38,9 +38,6 @@ CHAIN_KEYS = {
     f"{_RECORD}.resolver": "what the resolver makes of it, or failed; null: it was not asked",
     f"{_RECORD}.resolver_reason": "why, as it says, or null",
 }
-
-Document = Mapping[str, Any]
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 def dnssec_option(command: Decorated) -> Decorated:

@@ -4,17 +4,15 @@ Everything in it came from outside and is escaped here, once; the policy in the 
 browser from running anything even if it were not.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
-from typing import Any
 
 from letterlock.base.printable import make_printable
 from letterlock.cli.check_besides import list_renewal_rows
 from letterlock.cli.check_deep import list_deep_rows
 from letterlock.cli.check_dnssec import list_chain_rows
 from letterlock.cli.check_said import describe_asked, list_said
-
-Document = Mapping[str, Any]
+from letterlock.cli.story_text import Document
 
 _STYLE = """\
 :root { color-scheme: light dark; font: 16px/1.45 system-ui, sans-serif; }

@@ -4,8 +4,9 @@ And the keys of the JSON for probes. What is put together here was made printabl
 is made so once more where it is shown.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+
+from letterlock.cli.story_text import Document
 
 _PROBES = "hosts[].addresses[].probes[]"
 PROBE_KEYS = {
@@ -24,8 +25,6 @@ PROBE_KEYS = {
     f"{_PROBES}.transcript[]": "what was said: > by us, < by the host, ! besides",
 }
 _ASKED = {"own": "with its name", "none": "without SNI", "wrong": "with an unknown name"}
-
-Document = Mapping[str, Any]
 
 
 def describe_asked(probe: Document) -> str:

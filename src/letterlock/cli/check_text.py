@@ -7,13 +7,12 @@ from letterlock.base.printable import make_printable
 from letterlock.cli.check_besides import tell_besides, tell_renewal
 from letterlock.cli.check_deep import summarize_deep
 from letterlock.cli.check_said import list_said
-from letterlock.cli.story_text import tell
+from letterlock.cli.story_text import Document, tell
 
 MAX_FINDINGS = 12
 MAX_EVIDENCE = 240
 EVERYBODY = "every kind of sender"
 
-Document = Mapping[str, Any]
 Styled = tuple[str, dict[str, Any]]
 
 _STYLES: Mapping[str, dict[str, Any]] = {

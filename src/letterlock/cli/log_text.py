@@ -1,16 +1,13 @@
 """What a log comes to, for people: what failed first, on one screen where there is little of it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from letterlock.base.printable import make_printable
-from letterlock.cli.story_text import tell
+from letterlock.cli.story_text import Document, tell
 from letterlock.protocols.mail_log.causes import is_ok
 
 MAX_NAMES = 3
 MAX_SAID = 240
-
-Document = Mapping[str, Any]
 
 
 def format_log(

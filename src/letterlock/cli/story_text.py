@@ -10,6 +10,9 @@ from typing import Any
 
 from letterlock.base.printable import make_printable
 
+Document = Mapping[str, Any]
+"""A command's answer in JSON, or a part of one."""
+
 WIDTH = 76
 """Room is left in 80 columns for who quotes it."""
 LABEL_WIDTH = 11

@@ -14,6 +14,7 @@ from pathlib import Path
 from letterlock.base.config.faults import SettingFaults, refuse_setting
 from letterlock.base.config.locate import KeyPath
 from letterlock.base.config.sections import Config
+from letterlock.storage.durable import make_folder
 
 MAX_LINKS = 40
 """On the way to a file, as in Linux (path_resolution(7))."""
@@ -119,6 +120,22 @@ def give_socket(listener: socket.socket, path: Path, owner: str | None, key: Key
         path.unlink(missing_ok=True)
         message = f"{owner} cannot be given {path}: {error}; start as root"
         raise refuse_setting(key, message) from error
+
+
+def make_data_dir(config: Config) -> None:
+    """Make the folder of the data where it is not there, for `node.user`, who then can write there.
+
+    Raises SettingFaults.
+    """
+    account = find_account(config)
+    try:
+        is_new = not config.data_dir.exists()
+        make_folder(config.data_dir)
+        if is_new and account is not None:
+            os.chown(config.data_dir, account.pw_uid, account.pw_gid, follow_symlinks=False)
+    except OSError as error:
+        message = f"{error.filename or config.data_dir}: {error.strerror}"
+        raise refuse_setting(("data_dir",), message) from error
 
 
 def drop_privileges(config: Config) -> None:

@@ -11,7 +11,7 @@ from letterlock.base.config.load import FoundConfig
 from letterlock.base.config.sections import Config
 from letterlock.base.errors import LocalError
 from letterlock.base.log import LineLog, Service
-from letterlock.node.account import drop_privileges, find_account
+from letterlock.node.account import drop_privileges, make_data_dir
 from letterlock.node.descriptors import allow_descriptors
 from letterlock.node.logs import find_changed, make_log, require_log_folder
 from letterlock.node.policy import describe_lapsed, load_policy
@@ -24,7 +24,6 @@ from letterlock.node.policy_service import (
 from letterlock.node.shared_database import find_database
 from letterlock.node.supervisor import Generation, Supervisor
 from letterlock.node.systemd import Notifier, take_listeners
-from letterlock.storage.durable import make_folder
 from letterlock.storage.migrations import load_migrations
 
 
@@ -36,7 +35,7 @@ def serve_policy(config: Config, found: FoundConfig) -> int:
     """
     clock = SystemClock()
     allow_descriptors()
-    _make_data_dir(config)
+    make_data_dir(config)
     log = make_log(config, clock)
     handed_over = take_listeners(os.environ)
     # All of them: nothing else is served here, whatever their names.
@@ -127,16 +126,3 @@ class _PolicyGeneration:
 
     def forget_worker(self, number: int) -> None:
         del number
-
-
-def _make_data_dir(config: Config) -> None:
-    """Make the folder that the policies are kept in; the user of the node can write there."""
-    account = find_account(config)
-    try:
-        is_new = not config.data_dir.exists()
-        make_folder(config.data_dir)
-        if is_new and account is not None:
-            os.chown(config.data_dir, account.pw_uid, account.pw_gid, follow_symlinks=False)
-    except OSError as error:
-        message = f"{error.filename or config.data_dir}: {error.strerror}"
-        raise refuse_setting(("data_dir",), message) from error

@@ -27,7 +27,7 @@ from letterlock.network.datagram_receiver import (
     bind_datagram_socket,
     find_queue_length,
 )
-from letterlock.node.account import drop_privileges, find_account, give_socket
+from letterlock.node.account import drop_privileges, find_account, give_socket, make_data_dir
 from letterlock.node.logs import make_log, require_log_folder
 from letterlock.node.systemd import Notifier, take_listeners
 from letterlock.services.collect.collector import Collector
@@ -45,7 +45,7 @@ SWITCH_SECONDS = 0.0005
 def collect(config: Config) -> int:
     """Count until SIGTERM or SIGINT; gives the exit code. Raises LocalError."""
     clock = SystemClock()
-    _make_data_dir(config)
+    make_data_dir(config)
     log = make_log(config, clock)
     with _ending_by_signal(log) as end, _open_place(config) as place:
         drop_privileges(config)
@@ -209,18 +209,6 @@ def _make_socket_folder(config: Config) -> None:
     except OSError as error:
         message = f"{error.filename or folder}: {error.strerror}"
         raise refuse_setting(("tlsrpt", "socket"), message) from error
-
-
-def _make_data_dir(config: Config) -> None:
-    account = find_account(config)
-    try:
-        is_new = not config.data_dir.exists()
-        make_folder(config.data_dir)
-        if is_new and account is not None:
-            os.chown(config.data_dir, account.pw_uid, account.pw_gid, follow_symlinks=False)
-    except OSError as error:
-        message = f"{error.filename or config.data_dir}: {error.strerror}"
-        raise refuse_setting(("data_dir",), message) from error
 
 
 def _open_files(section: TlsrptSection) -> DayFiles:
