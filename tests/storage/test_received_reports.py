@@ -135,6 +135,20 @@ async def test_what_is_proved_takes_the_place_of_what_was_posted(
     assert result.submitter == "company-x.example"
 
 
+@pytest.mark.parametrize("order", ["ppr", "prp", "rpp"])
+async def test_in_whatever_order_they_come_together_the_one_that_is_proved_is_kept(
+    store: ReceivedStore, order: str
+) -> None:
+    """Rule 260: of a p(osted) one and the r(eal) one, in one commit."""
+    reports = [posted() if each == "p" else received() for each in order]
+    are_new = await store.keep(reports)
+    assert are_new == [each == "r" or order[:place] == "" for place, each in enumerate(order)]
+    (listed,) = await store.list_reports(domain=None, since=EVER, limit=10)
+    copies = len(order) - 1 - order.index("r")
+    assert (listed.way, listed.copies) == (Way.IMPORT, copies)
+    assert len(await store.list_results(DOMAIN, DAY, NEXT_DAY)) == 1
+
+
 class _Lingering(postgres.NodeDatabase):
     """Ends its transaction when it is told to."""
 

@@ -1,8 +1,11 @@
 """The reports on TLS that others send, in PostgreSQL, which all nodes share."""
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
+
+from msgspec import Struct
 
 from letterlock.storage.postgres.connection import Connection
 from letterlock.storage.postgres.node import NodeDatabase
@@ -28,21 +31,24 @@ from letterlock.storage.received_reports import (
 )
 from letterlock.storage.records import to_micros
 
+_FIND = "SELECT fingerprint FROM received_reports WHERE fingerprint = ANY($1::bytea[])"
 _ADD = f"""
     INSERT INTO received_reports ({", ".join(REPORT_COLUMNS)})
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    SELECT * FROM unnest($1::bytea[], $2::text[], $3::bigint[], $4::text[], $5::text[],
+        $6::text[], $7::text[], $8::text[], $9::bytea[])
     ON CONFLICT (fingerprint) DO UPDATE SET copies = received_reports.copies + 1
-    RETURNING id, copies
+    RETURNING fingerprint, id, copies
 """  # noqa: S608 - constants
 # In one order, whoever takes them. What others committed before they let go is seen from then on.
 _TAKE_TURNS = """
     SELECT pg_advisory_xact_lock(turn)
     FROM (SELECT DISTINCT unnest($1::bigint[]) AS turn ORDER BY turn) AS turns
 """
-_COUNT_COPY = """
-    UPDATE received_reports SET copies = copies + 1 WHERE fingerprint = $1 RETURNING true
+_COUNT_COPIES = """
+    UPDATE received_reports SET copies = copies + more
+    FROM unnest($1::bytea[], $2::bigint[]) AS come (same, more) WHERE fingerprint = same
 """
-_REPLACE = "DELETE FROM received_reports WHERE fingerprint = ANY($1::bytea[]) RETURNING id"
+_REPLACE = "DELETE FROM received_reports WHERE fingerprint = ANY($1::bytea[])"
 _ADD_RESULTS = f"""
     INSERT INTO received_results ({", ".join(RESULT_COLUMNS)})
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[],
@@ -99,32 +105,23 @@ class PostgresReceived:
 
     async def keep(self, reports: Sequence[ReceivedReport]) -> list[bool]:
         # Hashing and packing are no work for a transaction, nor for the event loop.
-        rows, proved = await asyncio.to_thread(_prepare, reports)
+        new = await asyncio.to_thread(_prepare, reports)
         # Of one that is posted and the same one proved, neither has the other's fingerprint.
-        turns = [_find_turn(key or row[0]) for row, key in zip(rows, proved, strict=True)]
-        # In one order, whoever keeps: two that keep the same reports would wait for each other.
-        order = sorted(range(len(rows)), key=lambda place: str(rows[place][0]))
+        turns = [_find_turn(each.proved or each.fingerprint) for each in new]
+        keys = [key for each in new for key in each.list_keys()]
 
         async def keep(connection: Connection) -> list[bool]:
             await connection.execute(_TAKE_TURNS, turns)
-            are_new = [False] * len(rows)
-            results: list[Row] = []
-            replaced: list[bytes] = []
-            for place in order:
-                key = proved[place]
-                if key is not None and await connection.fetchval(_COUNT_COPY, key):
-                    continue
-                number, copies = await connection.fetchrow(_ADD, *rows[place])
-                are_new[place] = not copies
-                if not copies:
-                    results += make_result_rows(number, reports[place])
-                    replaced += _list_replaced(reports[place], rows[place])
-            if replaced:
-                gone = {number for (number,) in await connection.fetch(_REPLACE, replaced)}
-                results = [row for row in results if row[0] not in gone]
-            if results:
-                await connection.execute(_ADD_RESULTS, *map(list, zip(*results, strict=True)))
-            return are_new
+            there = {key for (key,) in await connection.fetch(_FIND, keys)}
+            sorted_out = _sort_out(new, there)
+            if sorted_out.replaced:
+                await connection.execute(_REPLACE, sorted_out.replaced)
+            if sorted_out.added:
+                await _add(connection, sorted_out.added)
+            # Last: some are of what was added just now.
+            if sorted_out.copies:
+                await connection.execute(_COUNT_COPIES, *_make_columns(sorted_out.copies.items()))
+            return sorted_out.are_new
 
         return await self._database.run(keep)
 
@@ -161,18 +158,73 @@ class PostgresReceived:
         return len(await self._database.fetch(_FORGET, *values))
 
 
-def _prepare(reports: Sequence[ReceivedReport]) -> tuple[list[Row], list[bytes | None]]:
-    """Give their rows, and the fingerprints that those that were posted would have, proved."""
-    return [make_report_row(each) for each in reports], [find_proved(each) for each in reports]
+class _New(Struct, frozen=True):
+    """A report with its row. `proved` is the fingerprint that it would have, were it not posted."""
+
+    report: ReceivedReport
+    row: Row
+    fingerprint: bytes
+    proved: bytes | None
+
+    def list_keys(self) -> list[bytes]:
+        """List the fingerprints under which the same report may be there."""
+        others = (self.proved, find_posted(self.report, self.fingerprint))
+        return [self.fingerprint, *(key for key in others if key is not None)]
 
 
-def _find_turn(fingerprint: object) -> int:
+class _SortedOut(Struct, frozen=True):
+    """What is to be done. `replaced` are those only posted, of what comes proved now."""
+
+    are_new: list[bool]
+    added: dict[bytes, _New]
+    copies: Counter[bytes]
+    replaced: list[bytes]
+
+
+def _prepare(reports: Sequence[ReceivedReport]) -> list[_New]:
+    new = []
+    for each in reports:
+        row = make_report_row(each)
+        assert isinstance(row[0], bytes), "the first column is the fingerprint"
+        new.append(_New(each, row, row[0], find_proved(each)))
+    return new
+
+
+def _sort_out(new: Sequence[_New], there: set[bytes]) -> _SortedOut:
+    """Say which are new, one after the other; `there` are the fingerprints that are kept."""
+    found = _SortedOut([], {}, Counter(), [])
+    for each in new:
+        same = next((key for key in (each.proved, each.fingerprint) if key in there), None)
+        found.are_new.append(same is None)
+        if same is not None:
+            found.copies[same] += 1
+            continue
+        there.add(each.fingerprint)
+        found.added[each.fingerprint] = each
+        if (posted := find_posted(each.report, each.fingerprint)) in there:
+            there.remove(posted)
+            del found.copies[posted]
+            if found.added.pop(posted, None) is None:
+                found.replaced.append(posted)
+    return found
+
+
+async def _add(connection: Connection, added: Mapping[bytes, _New]) -> None:
+    columns = _make_columns(each.row for each in added.values())
+    results: list[Row] = []
+    for fingerprint, number, copies in await connection.fetch(_ADD, *columns):
+        # Unless a node of an earlier release, which takes no turns, has just kept it.
+        if not copies:
+            results += make_result_rows(number, added[fingerprint].report)
+    if results:
+        await connection.execute(_ADD_RESULTS, *_make_columns(results))
+
+
+def _make_columns(rows: Iterable[Sequence[object]]) -> list[list[object]]:
+    """Give rows as columns: one statement takes all of them."""
+    return list(map(list, zip(*rows, strict=True)))
+
+
+def _find_turn(fingerprint: bytes) -> int:
     """Give the number under which whoever keeps a report with this fingerprint takes turns."""
-    octets = fingerprint if isinstance(fingerprint, bytes) else b""
-    return int.from_bytes(octets[:8], "big", signed=True)
-
-
-def _list_replaced(report: ReceivedReport, row: Row) -> list[bytes]:
-    """List the fingerprints of the same report where it was only posted."""
-    posted = find_posted(report, row[0]) if isinstance(row[0], bytes) else None
-    return [] if posted is None else [posted]
+    return int.from_bytes(fingerprint[:8], "big", signed=True)
