@@ -59,10 +59,16 @@ class ClaimDelivery:
         if len(ways) == 1:
             (way,) = ways
             return await self._deliver_way(claim, way, tables, store)
-        parts = [
-            await self._deliver_way(replace(claim, recipients=tuple(items)), way, tables, store)
-            for way, items in ways.items()
-        ]
+        parts: list[Delivery] = []
+        for way, items in ways.items():
+            part = replace(claim, recipients=tuple(items))
+            try:
+                parts.append(await self._deliver_way(part, way, tables, store))
+            except Exception as error:
+                if not parts:
+                    raise
+                # What went the ways before must not go again.
+                parts.append(self._end(part, Result.DEFERRED, "4.3.0", f"local error: {error!r}"))
         return Delivery(
             tuple(outcome for part in parts for outcome in part.outcomes),
             tuple(attempt for part in parts for attempt in part.attempts),

@@ -178,6 +178,19 @@ class Journey:
         self.note_problem("none", "4.7.0", text)
         self.end_attempt("none", text, Story(outcome=text))
 
+    def break_off(self, error: Exception) -> bool:
+        """Keep what some were answered though the rest broke; False: nobody was answered yet.
+
+        What a server took must not be sent again because the store went away behind it.
+        """
+        if not self._done:
+            return False
+        relay, text = self._done[-1].relay, f"local error: {error!r}"
+        self.note_problem(relay, "4.3.0", text)
+        everyone = [item.number for item in self.claim.recipients]
+        self.end_attempt(relay, text, Story(outcome=text), numbers=everyone)
+        return True
+
     def end_without_route(self, route: NoRoute) -> None:
         """Note that there is no host to go to."""
         self._has_passing_problem = not route.is_permanent

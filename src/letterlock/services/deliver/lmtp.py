@@ -46,7 +46,12 @@ class LmtpDelivery:
             journey.end_without_route(targets)
             return journey.end()
         for target in targets:
-            await self._try_target(journey, target)
+            try:
+                await self._try_target(journey, target)
+            except Exception as error:
+                if not journey.break_off(error):
+                    raise
+                break
             if not journey.waiting or journey.sessions:
                 break
         return _make_final(journey.end())

@@ -31,7 +31,16 @@ class LocalDelivery:
     async def deliver(self, claim: Claim, store: QueueStore) -> Delivery:
         """Deliver to each recipient's mailbox; one's failure is not another's."""
         started, began = self.clock.now(), self.clock.monotonic()
-        outcomes = [await self._deliver_one(claim, item, store) for item in claim.recipients]
+        outcomes: list[Outcome] = []
+        for item in claim.recipients:
+            try:
+                outcomes.append(await self._deliver_one(claim, item, store))
+            except Exception as error:
+                if not outcomes:
+                    raise
+                # Who has it must not get it again.
+                text = f"local error: {error!r}"
+                outcomes.append(Outcome(item.number, Result.DEFERRED, "4.3.0", text, LOCAL))
         attempt = AttemptRecord(
             started=started,
             duration=timedelta(seconds=self.clock.monotonic() - began),

@@ -100,7 +100,11 @@ class RemoteDelivery:
             case NoRoute():
                 journey.end_without_route(route)
             case Route():
-                await self._try_route(journey, route)
+                try:
+                    await self._try_route(journey, route)
+                except Exception as error:
+                    if not journey.break_off(error):
+                        raise
             case _:
                 assert_never(route)
         return journey.end()
