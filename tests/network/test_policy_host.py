@@ -12,12 +12,14 @@ import pytest
 
 from letterlock.base.clock import SystemClock
 from letterlock.base.domains import Domain, parse_domain
-from letterlock.network.acceptor import USUAL_LIMITS, AcceptorLimits
+from letterlock.base.waiting import let_arrive
+from letterlock.network.acceptor import USUAL_LIMITS
 from letterlock.network.client_contexts import ClientContexts
 from letterlock.network.http_server import MAX_HEADER_OCTETS
 from letterlock.network.https import PATH, HttpsSettings, PolicyFetcher
 from letterlock.network.policy_host import PolicyHost
 from letterlock.protocols.pki.anchors import TrustAnchors
+from tests.event_loops import make_time_pass
 from tests.fakes import FixtureResolver
 from tests.listening import listening
 from tests.network.certificates import authority, issue, make_chooser
@@ -28,10 +30,10 @@ POLICIES = {parse_domain("example.org"): POLICY}
 
 
 @asynccontextmanager
-async def serving(folder: Path, limits: AcceptorLimits = USUAL_LIMITS) -> AsyncIterator[int]:
+async def serving(folder: Path) -> AsyncIterator[int]:
     """Run a policy host; gives its port."""
     certificates = make_chooser(folder, issue((NAME,)))
-    host = PolicyHost(POLICIES.get, certificates, SystemClock(), limits=limits)
+    host = PolicyHost(POLICIES.get, certificates, SystemClock())
     async with listening(host.run) as port:
         yield port
 
@@ -173,14 +175,21 @@ async def test_clients_that_misbehave_stop_nobody(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_in_tls", [False, True])
-async def test_a_silent_client_is_hung_up_on(tmp_path: Path, *, is_in_tls: bool) -> None:
-    async with serving(tmp_path, AcceptorLimits(seconds=0.5)) as port:
-        if is_in_tls:
-            assert await exchange(port, b"GET /") == b""
-        else:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            assert await asyncio.wait_for(reader.read(), 60) == b""
-            writer.close()
+async def test_a_silent_client_is_hung_up_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_in_tls: bool
+) -> None:
+    pass_time = make_time_pass(monkeypatch)
+    context, name = (client_context(), NAME) if is_in_tls else (None, None)
+    async with serving(tmp_path) as port:
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", port, ssl=context, server_hostname=name
+        )
+        writer.write(b"GET /" if is_in_tls else b"")
+        await let_arrive()
+        assert not reader.at_eof()
+        pass_time(USUAL_LIMITS.seconds)
+        assert await asyncio.wait_for(reader.read(), 60) == b""
+        writer.close()
 
 
 async def test_the_end_cuts_off_who_is_still_there(tmp_path: Path) -> None:
