@@ -144,6 +144,30 @@ async def test_an_mx_lookup_that_failed_is_never_taken_for_no_policy(
     assert without.reply.status is Status.TEMP
 
 
+async def test_a_host_that_nobody_could_look_up_is_postfix_s_to_look_at(it: Setting) -> None:
+    """RFC 7672 §2.1.2, §2.2: Postfix may find its addresses a moment later, and it may have TLSA
+    records: it must not go there as where there are none. Rules 28 and 29.
+    """
+    other = Domain("mx2.example.com")
+    it.put("example.com", "MX", MxRecord(10, other), MxRecord(20, MX))
+    for rdtype in ("A", "AAAA"):
+        it.dns.put(DnsAnswer(other, rdtype, Security.FAILED, reason="SERVFAIL"))
+    found = await it.ask()
+    assert found.reply == ok("dane")
+    assert "the addresses of mx2.example.com are not known now" in found.reason
+    assert found.seconds == LEAST_SECONDS
+    blind = AskingPostfix((3, 7, 0), has_dnssec=False)
+    assert (await it.ask(postfix=blind)).reply == NOT_FOUND
+    # What is demanded of the destination holds for that host too.
+    it.policies.facts = MtaStsFacts(DOMAIN, policy=ENFORCE)
+    assert (await it.ask()).reply == ok("secure match=mx.example.com servername=hostname")
+    # It is known that this one has none, so nobody goes there.
+    it.policies.facts = MtaStsFacts(DOMAIN)
+    it.put("mx2.example.com", "A")
+    it.put("mx2.example.com", "AAAA")
+    assert (await it.ask()).reply == NOT_FOUND
+
+
 async def test_a_domain_that_does_not_exist_is_postfix_s_to_bounce(it: Setting) -> None:
     assert (await it.ask("nowhere.example")).reply == NOT_FOUND
     it.policies.facts = MtaStsFacts(DOMAIN, policy=ENFORCE)

@@ -46,7 +46,8 @@ class Destination:
 
     `trouble`: the MX lookup failed for now, and why. `is_mx_secure`: DNSSEC vouches that the hosts
     are the destination's, or it is its own host. `entry` is the operator's for it; `default` holds
-    where there is none.
+    where there is none. `unknown` are hosts whose addresses nobody could find just now: so nobody
+    knows their TLSA records either.
     """
 
     hosts: tuple[HostDecision, ...]
@@ -54,6 +55,7 @@ class Destination:
     default: TableEntry
     is_mx_secure: bool = False
     trouble: str | None = None
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,10 @@ class _Choice:
             policy = self._by_default()
             is_noted = note and isinstance(policy, PostfixPolicy)
             return replace(policy, reason=f"{policy.reason}; {note}") if is_noted else policy
+        if (unknown := self._destination.unknown) and self._postfix.has_dnssec:
+            # RFC 7672 §2.1.2: none of ours for us, and Postfix may find them a moment later.
+            reason = f"the addresses of {_list(unknown)} are not known now"
+            return PostfixPolicy(Level.DANE, f"{reason}: Postfix is to look itself")
         return NoPolicy("neither DANE nor MTA-STS demands anything")
 
     def _by_default(self) -> PostfixReply:

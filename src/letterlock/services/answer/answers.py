@@ -120,7 +120,8 @@ class AnswerFinder:
         if isinstance(decisions, Undecided):
             return decisions
         is_mx_secure = route.is_implicit or route.mx_security in (None, Security.SECURE)
-        return Destination(decisions, mta_sts, default, is_mx_secure)
+        unknown = tuple(str(host.name) for host in route.hosts if host.is_passing)
+        return Destination(decisions, mta_sts, default, is_mx_secure, unknown=unknown)
 
     async def _decide_for_each(
         self, route: Route, hosts: Sequence[MxHost]
