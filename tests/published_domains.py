@@ -128,7 +128,8 @@ class PublishedDomains:
         """Give a node that sends to these domains."""
         host, port = self.lab.resolver
         files = sending_node(folder, f"{host}:{port}", self.port, self.policy_port)
-        files.change("dns", signed_name=SIGNED, bogus_name="bogus.example")
+        # The checker asks what nobody here answers, too.
+        files.change("dns", timeout="5s", signed_name=SIGNED, bogus_name="bogus.example")
         return files
 
 
