@@ -299,6 +299,24 @@ async def test_tls_however_the_octets_are_split(piece: int, tmp_path: Path) -> N
         assert received == b"250 fine\r\n"
 
 
+async def test_what_comes_with_the_end_of_the_handshake_is_read(tmp_path: Path) -> None:
+    """A client's first octets may be in the packet with its Finished: nothing comes after them."""
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        driver = client()
+        while driver.do_handshake() is None:
+            writer.write(driver.bytes_to_send())
+            driver.receive(await reader.read(65536))
+        driver.write(b"POST / HTTP/1.1")
+        writer.write(driver.bytes_to_send())
+        await reader.read()
+
+    chooser = make_chooser(tmp_path, issue(("mx.example.org",)))
+    async with connected(speak) as wire:
+        assert isinstance(await wire.start_tls(TlsDriver.server(chooser), LONG), Handshake)
+        assert await wire.read(LONG) == b"POST / HTTP/1.1"
+
+
 async def test_a_session_ticket_is_no_answer(tmp_path: Path) -> None:
     """RFC 8446 §4.6.1: it comes after the handshake, unasked."""
     async with connected(tls_server(tmp_path, lambda _driver: b"")) as wire:

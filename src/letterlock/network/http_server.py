@@ -11,7 +11,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from email.utils import format_datetime
+from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
 from itertools import count
@@ -192,12 +192,12 @@ async def part(wire: Wire, end: float) -> None:
 
 def format_date(now: datetime) -> str:
     """Give the value of Date (RFC 9110 §5.6.7)."""
-    return _format_second(now.replace(microsecond=0))
+    return _format_second(int(now.timestamp()))
 
 
 @lru_cache(maxsize=8)  # of many answers in one second
-def _format_second(second: datetime) -> str:
-    return format_datetime(second, usegmt=True)
+def _format_second(second: int) -> str:
+    return formatdate(second, usegmt=True)
 
 
 def find_asked(target: str, host: str) -> HttpAsked | None:

@@ -104,6 +104,11 @@ class TlsDriver:
         """The failure in words; None when there is none."""
         return None if self.failure is None else self.failure.detail
 
+    @property
+    def has_news(self) -> bool:
+        """False: until more is received, `read` gives nothing, and nothing is wrong."""
+        return self._whole_records > 0 or self.is_closed
+
     def find_channel_bindings(self) -> ChannelBindings:
         """Give what SASL can tie a login to; nothing before the handshake is complete.
 

@@ -58,8 +58,7 @@ class Wire(asyncio.Protocol):
 
     async def read(self, seconds: float) -> bytes | Lost:
         """Give the octets that came, at least one."""
-        found = self._take() or self._lost()
-        if found:
+        if self._has_news() and (found := self._take() or self._lost()):
             return found
         self._is_late = False
         self._set_timer(seconds)
@@ -250,6 +249,15 @@ class Wire(asyncio.Protocol):
             return
         self._is_late = True
         self._wake()
+
+    def _has_news(self) -> bool:
+        """Say if there may be something to read, or why there will be nothing.
+
+        Mostly there is not: who reads has just answered what came. To look closer costs more.
+        """
+        if self._received or self._plain or self._is_eof or self._error is not None:
+            return True
+        return self._tls is not None and self._tls.has_news
 
     def _take(self) -> bytes:
         if self._tls is None:

@@ -87,8 +87,9 @@ class _Reading:
         """Read what may be packed. Raises ReportError."""
         files = unpack(octets)
         found = [self._try(file, notes) for file in files]
-        reports = [each for each in found if isinstance(each, ReadReport)]
-        if len(files) == 1 or not reports:
+        if len(files) == 1:
+            return found
+        if not any(isinstance(each, ReadReport) for each in found):
             return found[:1]
         # What lies beside a report in an archive, and is none, is passed over.
         return [

@@ -8,6 +8,7 @@ not clear, and it is unknown. What the values belong to is in `reading`.
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
@@ -17,6 +18,12 @@ from letterlock.protocols.tlsrpt.report import MAX_COUNT
 MAX_KINDS = 100
 """Of repairs in the list of one report; the rest is counted."""
 MAX_SHOWN_CHARACTERS = 80
+MAX_KNOWN_NAMES = 1024
+MAX_KNOWN_DAYS = 64
+"""Remembered of all reports: those on our domains have the same names, and those of a day its ends.
+Addresses are not: a large report has thousands."""
+MAX_CONTACT_CHARACTERS = 320
+"""Of one that is remembered."""
 MAX_CONVERSIONS = 500
 """Of names outside ASCII in one report: each costs what a thousand other values cost."""
 
@@ -43,6 +50,7 @@ _AROUND_PATTERN = re.compile(r"\A(?:mx:|[\s\[\]\"'])*+", re.IGNORECASE)
 _BEHIND_PATTERN = " \t\r\n[]\"'"
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+\Z")
 _USUAL_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:[0-5]\dZ\Z", re.ASCII)
+_USUAL_CHARACTERS = 20
 _DATE_TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)([Tt ])(\d\d):(\d\d):(\d\d)(?:\.(\d{1,30}))?"
     r"([Zz]|[+-]\d\d:\d\d)?\Z",
@@ -159,7 +167,7 @@ class Names:
 
     def take_domain(self, text: str) -> Taken:
         """Take a Policy Domain: in lower case, in A-labels, without a final dot."""
-        if len(text) <= MAX_DOMAIN_OCTETS and _HOST.match(text):
+        if len(text) <= MAX_DOMAIN_OCTETS and _is_usual_name(text):
             return text, None
         name = self._parse(text)
         if name is None:
@@ -168,7 +176,7 @@ class Names:
 
     def take_host(self, text: str) -> Taken:
         """Take a host name; what is none is kept."""
-        if len(text) <= MAX_DOMAIN_OCTETS and _HOST.match(text):
+        if len(text) <= MAX_DOMAIN_OCTETS and _is_usual_name(text):
             return text, None
         name = self._parse(text)
         if name is None:
@@ -177,7 +185,7 @@ class Names:
 
     def take_pattern(self, text: str) -> Taken:
         """Take a pattern of MX host names (RFC 8461 §4.1); what is none is kept."""
-        if len(text) <= MAX_DOMAIN_OCTETS and _HOST.match(text.removeprefix("*.")):
+        if len(text) <= MAX_DOMAIN_OCTETS and _is_usual_name(text.removeprefix("*.")):
             return text, None
         bare = _AROUND_PATTERN.sub("", text).rstrip(_BEHIND_PATTERN)
         why = None if bare == text else "more than the pattern: left out"
@@ -204,8 +212,24 @@ class Names:
         return None if text.lower() == name else "not A-labels without a final dot: rewritten"
 
 
+@lru_cache(MAX_KNOWN_NAMES)
+def _is_usual_name(text: str) -> bool:
+    """Say if a name, of at most MAX_DOMAIN_OCTETS, is written as most are."""
+    return _HOST.match(text) is not None
+
+
 def take_contact(text: str) -> Taken:
     """Take the e-mail address of who is responsible; what is none is kept."""
+    is_short = len(text) <= MAX_CONTACT_CHARACTERS
+    return _take_known_contact(text) if is_short else _take_contact(text)
+
+
+@lru_cache(MAX_KNOWN_NAMES)
+def _take_known_contact(text: str) -> Taken:
+    return _take_contact(text)
+
+
+def _take_contact(text: str) -> Taken:
     bare = text.strip()
     if bare[:7].lower() == "mailto:":
         bare = bare[7:]
@@ -227,8 +251,10 @@ def take_uri(text: str) -> Taken:
 
 def take_moment(value: Any, *, is_end: bool = False) -> tuple[datetime | None, str | None]:
     """Take a date-time, in UTC. A day by itself stands for its first second, or its last."""
-    if isinstance(value, str) and _USUAL_DATE_TIME.match(value):
-        return _guard(datetime.fromisoformat, value)
+    if isinstance(value, str) and len(value) == _USUAL_CHARACTERS:
+        usual = _take_usual_moment(value)
+        if usual is not None:
+            return usual
     if isinstance(value, str) and (date_time := _DATE_TIME.match(value)):
         return _guard(_read_date_time, date_time)
     if isinstance(value, str) and (day := _DAY.match(value.strip())):
@@ -239,6 +265,14 @@ def take_moment(value: Any, *, is_end: bool = False) -> tuple[datetime | None, s
         moment, why = take_moment(text, is_end=is_end)
         return moment, why or "blanks around it"
     return None, "missing: unknown" if value is None else "not a date-time: unknown"
+
+
+@lru_cache(MAX_KNOWN_DAYS)
+def _take_usual_moment(text: str) -> tuple[datetime | None, str | None] | None:
+    """Take what is written as most are; None: it is not."""
+    if _USUAL_DATE_TIME.match(text) is None:
+        return None
+    return _guard(datetime.fromisoformat, text)
 
 
 def _guard(

@@ -20,7 +20,6 @@ from letterlock.storage.received_reports import (
     ReceivedReport,
     Row,
     find_posted,
-    find_proved,
     make_report_row,
     make_result_rows,
     take_arrival_row,
@@ -184,9 +183,9 @@ class _SortedOut(Struct, frozen=True):
 def _prepare(reports: Sequence[ReceivedReport]) -> list[_New]:
     new = []
     for each in reports:
-        row = make_report_row(each)
+        row, proved = make_report_row(each)
         assert isinstance(row[0], bytes), "the first column is the fingerprint"
-        new.append(_New(each, row, row[0], find_proved(each)))
+        new.append(_New(each, row, row[0], proved))
     return new
 
 

@@ -21,7 +21,6 @@ from letterlock.storage.received_reports import (
     Row,
     Way,
     find_posted,
-    find_proved,
     make_report_row,
     make_result_rows,
     take_arrival_row,
@@ -165,7 +164,7 @@ class _New(Struct, frozen=True):
 
 
 def _prepare(reports: Sequence[ReceivedReport]) -> list[_New]:
-    return [_New(each, make_report_row(each), find_proved(each)) for each in reports]
+    return [_New(each, *make_report_row(each)) for each in reports]
 
 
 def _keep_posted(connection: apsw.Connection, run: Sequence[_New]) -> list[bool]:
