@@ -44,6 +44,7 @@ class Answer:
 
     @property
     def document(self) -> dict[str, Any]:
+        assert self.output, f"{self.code}: {self.error}"
         found: dict[str, Any] = json.loads(self.output)
         return found
 
