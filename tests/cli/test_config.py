@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import re
 import stat
 from dataclasses import replace
@@ -22,6 +23,12 @@ from letterlock.node.account import explain_root
 from letterlock.services.publish.first_look import Remark
 
 ADDRESS, PRIVATE = ip_address("198.41.0.7"), ip_address("fd00::7")
+
+
+@pytest.fixture(autouse=True)
+def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no account be there, whatever machine this is."""
+    monkeypatch.setattr(init_module, "ACCOUNT", "no-one-here")
 
 
 @pytest.fixture
@@ -213,6 +220,32 @@ def test_a_node_that_would_stay_root_is_told_of(
     config = replace(config, node=replace(config.node, user=user))
     monkeypatch.setattr(os, "geteuid", lambda: 0 if is_root else 1000)
     assert ("node.user is not set" in explain_root(config)) is is_told
+
+
+@pytest.mark.parametrize("is_root", [True, False])
+@pytest.mark.parametrize("is_there", [True, False])
+def test_init_has_root_start_the_node_as_its_account(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    is_root: bool,
+    is_there: bool,
+) -> None:
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "geteuid", lambda: 0 if is_root else os.getuid() or 1000)
+    monkeypatch.setattr(os, "fchown", lambda _, user, group: given.append((user, group)))
+    daemon = pwd.getpwnam("daemon")
+    if is_there:
+        monkeypatch.setattr(init_module, "ACCOUNT", daemon.pw_name)
+    assert main(["init", "example.org", "--offline", "--dir", str(tmp_path / "x")]) == 0
+    path = tmp_path / "x" / "letterlock.toml"
+    assert parse_config(path.read_text(), path).node.user == (
+        "daemon" if is_root and is_there else None
+    )
+    # The key is for the node's eyes, and for nobody else's.
+    assert given == ([(daemon.pw_uid, daemon.pw_gid)] if is_root and is_there else [])
+    assert ("[node]: user = " in capsys.readouterr().out) is (is_root and not is_there)
 
 
 def test_init_names_the_authorities_it_knows(

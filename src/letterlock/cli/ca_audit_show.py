@@ -43,9 +43,19 @@ _MAX_TEXT = 300
 @click.option("--certificate", metavar="SERIAL", help="All that a certificate rests on.")
 @click.option("--about", metavar="ID", help="Of this account, order, authorization or incident.")
 @click.option("--kind", type=click.Choice(KINDS), help="Decisions of this kind.")
-@click.option("--after", type=click.IntRange(min=0), default=0, metavar="NUMBER")
 @click.option(
-    "--limit", type=click.IntRange(1, MAX_LIMIT), default=DEFAULT_LIMIT, show_default=True
+    "--after",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="NUMBER",
+    help="Those after the record of this number.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, MAX_LIMIT),
+    default=DEFAULT_LIMIT,
+    show_default=True,
+    help="How many at most.",
 )
 def show(*, as_json: bool, config_path: Path | None, **options: Any) -> int:
     """Show decisions from the audit log, the oldest first.

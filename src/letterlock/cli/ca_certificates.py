@@ -93,7 +93,13 @@ def list_(
         "others": "how many more were revoked, because they have the same key",
     }
 )
-@click.option("--reason", type=click.Choice(REASONS), default="unspecified", show_default=True)
+@click.option(
+    "--reason",
+    type=click.Choice(REASONS),
+    default="unspecified",
+    show_default=True,
+    help="What the CRL says.",
+)
 def revoke(certificate: str, config_path: Path | None, reason: str, *, as_json: bool) -> int:
     """Revoke CERTIFICATE: a serial number in hexadecimal, or a file with the certificate.
 

@@ -39,7 +39,13 @@ TIME_HELP = "A time in UTC, as 2026-03-06T12:00, or so long from now, as 5d."
 @click.option("--why", required=True, metavar="TEXT", help="Why, for everybody to read.")
 @click.option("--url", metavar="URL", help="Where more stands. Default: a part of our status page.")
 @click.option("--renew-by", required=True, metavar="TIME", help=TIME_HELP)
-@click.option("--reason", type=click.Choice(REASONS), default="superseded", show_default=True)
+@click.option(
+    "--reason",
+    type=click.Choice(REASONS),
+    default="superseded",
+    show_default=True,
+    help="What the CRL will say.",
+)
 @click.option(
     "--list",
     "lists",

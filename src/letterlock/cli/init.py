@@ -1,6 +1,7 @@
 """`letterlock init`: a configuration to start from, a certificate, the DNS records to publish."""
 
 import os
+import pwd
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 SYSTEM_FOLDER = Path("/etc/letterlock")
 SYSTEM_DATA = "/var/lib/letterlock"
 CERTIFICATE_DAYS = 365
+SECRET_MODE = 0o600
+ACCOUNT = "letterlock"
+"""Whom a node that root starts becomes, where there is such an account."""
 
 AUTHORITIES = {
     "letsencrypt": "https://acme-v02.api.letsencrypt.org/directory",
@@ -101,19 +105,10 @@ def init(  # noqa: PLR0913 - each is an option
     whether port 25 of others is reached (of gmail.com or outlook.com), and who has our ports. What
     it finds is to be looked at, and keeps nothing from being written.
     """
-    from letterlock.base.domains import DomainError, parse_domain  # noqa: PLC0415 - not for -h
-
     if folder is None:
         folder = SYSTEM_FOLDER if os.geteuid() == 0 else Path()
-    try:
-        name = parse_domain(domain)
-    except DomainError as error:
-        raise CommandFailed(f"DOMAIN {domain!r}: {error}", ExitCode.WRONG_USAGE) from None
-    host_text = hostname or _find_hostname(name)
-    try:
-        host = parse_domain(host_text)
-    except DomainError as error:
-        raise CommandFailed(f"--hostname {host_text!r}: {error}", ExitCode.WRONG_USAGE) from None
+    name = _take_domain("DOMAIN", domain)
+    host = _take_domain("--hostname", hostname or _find_hostname(name))
     asked = take_resolver(resolver)
     addresses = () if offline else _find_addresses()
     if acme is None:
@@ -122,19 +117,22 @@ def init(  # noqa: PLR0913 - each is an option
         records = format_records(name, host, issued.chain_der, addresses) + _CERTIFICATE_NOTE
         pair = [
             _NewFile("certificate.pem", 0o644, issued.chain_pem.decode()),
-            _NewFile("key.pem", 0o600, issued.key_pem.decode()),
+            _NewFile("key.pem", SECRET_MODE, issued.key_pem.decode()),
         ]
     else:
         settings = _use_acme(acme, is_agreed=agree_to_terms)
         records = format_records(name, host, (), addresses) + _ACME_NOTE
         pair = []
+    account = _find_account()
+    if account is not None:
+        settings = {"node.user": account.pw_name, **settings}
     content = format_config(folder, name, host, settings)
     files = [
         _NewFile("letterlock.toml", 0o644, content),
         *pair,
         _NewFile("dns-records.txt", 0o644, records),
     ]
-    paths = _write_all(folder, files)
+    paths = _write_all(folder, files, account)
     remarks = (
         () if offline else look_at_host(use_resolver(_read(content, paths[0]), asked), is_new=True)
     )
@@ -150,7 +148,8 @@ def init(  # noqa: PLR0913 - each is an option
         click.echo("Look at this:\n\n{}\n".format("\n".join(format_remarks(remarks))))
     has_terms = acme is not None and not agree_to_terms
     click.echo("What is left to do:\n")
-    for number, step in enumerate(_describe_next(name, paths[0], has_terms=has_terms), start=1):
+    steps = _describe_next(name, paths[0], has_terms=has_terms, has_user=account is not None)
+    for number, step in enumerate(steps, start=1):
         click.echo(f"{number}. {step}")
 
 
@@ -168,12 +167,35 @@ def _read(content: str, path: Path) -> "Config":
     return parse_config(content, path)
 
 
-def _describe_next(domain: str, config: Path, *, has_terms: bool) -> "Iterator[str]":
-    """Say what is left to do, in order; `has_terms`: the authority's are not agreed to yet."""
+def _take_domain(what: str, text: str) -> "Domain":
+    from letterlock.base.domains import DomainError, parse_domain  # noqa: PLC0415 - not for -h
+
+    try:
+        return parse_domain(text)
+    except DomainError as error:
+        raise CommandFailed(f"{what} {text!r}: {error}", ExitCode.WRONG_USAGE) from None
+
+
+def _find_account() -> "pwd.struct_passwd | None":
+    """Give whom a node that root starts becomes; None: nobody of that name, or we are not root."""
+    try:
+        account = pwd.getpwnam(ACCOUNT)
+    except KeyError:
+        return None
+    return account if os.geteuid() == 0 else None
+
+
+def _describe_next(
+    domain: str, config: Path, *, has_terms: bool, has_user: bool
+) -> "Iterator[str]":
+    """Say what is left to do, in order.
+
+    `has_terms`: the authority's are not agreed to yet. `has_user`: `node.user` is set.
+    """
     if has_terms:
         yield "[certificates]: agree_to_terms = true, once you have read the authority's terms"
     yield f"[local]: name the mailboxes of {domain}; till then postmaster alone gets mail"
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 and not has_user:
         yield '[node]: user = "letterlock", or another account, if root starts the node'
     yield f"letterlock config check --config {config}"
     yield f"letterlock serve --config {config}"
@@ -260,8 +282,10 @@ def _make_certificate(hostname: str) -> "Issued":
     return self_signed([hostname], now=SystemClock().now(), days=CERTIFICATE_DAYS)
 
 
-def _write_all(folder: Path, files: list[_NewFile]) -> list[Path]:
-    """Write the files, all or none as far as can be seen before."""
+def _write_all(
+    folder: Path, files: list[_NewFile], account: "pwd.struct_passwd | None"
+) -> list[Path]:
+    """Write the files, all or none as far as can be seen before; a secret is the account's."""
     paths = [folder / file.name for file in files]
     for path in paths:
         if os.path.lexists(path):
@@ -274,6 +298,8 @@ def _write_all(folder: Path, files: list[_NewFile]) -> list[Path]:
         for path, file in zip(paths, files, strict=True):
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
             with os.fdopen(os.open(path, flags, file.mode), "w", encoding="utf-8") as stream:
+                if account is not None and file.mode == SECRET_MODE:
+                    os.fchown(stream.fileno(), account.pw_uid, account.pw_gid)
                 stream.write(file.content)
     except OSError as error:
         place = error.filename or folder

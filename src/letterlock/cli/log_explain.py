@@ -63,7 +63,7 @@ SMTP_PORT = 25
     "--probe",
     "is_probing",
     is_flag=True,
-    help="Ask hosts of which the log may not know all, with SNI and without.",
+    help="Ask hosts of which the log may not know all: with their name, without and with another.",
 )
 @click.option(
     "--tlsrpt",
@@ -89,7 +89,7 @@ def explain(
     export`, `-o json`). Without FILE, and for `-`, it is standard input. What the lines do not tie
     to a delivery is counted, never guessed.
 
-    Nobody is asked, except with --probe: then up to 20 hosts, twice each.
+    Nobody is asked, except with --probe: then up to 20 hosts, three times each.
 
     Exit code 0: all mail was delivered; 1: some was put off or refused; 3: a log cannot be read, or
     has no deliveries in it.

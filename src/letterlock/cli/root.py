@@ -27,7 +27,7 @@ COMMANDS = {
     "demo": LazyCommand("demo:demo", "Show a message's whole journey on loopback."),
     "send": LazyCommand("send:send", "Hand in a message, as sendmail(1) does."),
     "queue": LazyCommand("queue:queue", "List, explain and change what waits."),
-    "policy": LazyCommand("policy:policy", "Serve what TLS a destination must have to Postfix."),
+    "policy": LazyCommand("policy:policy", "Explain what TLS mail must have; tell a Postfix."),
     "cert": LazyCommand("cert:cert", "Look after our own certificates."),
     "dns": LazyCommand("dns:dns", "Give the DNS records to publish, check those published."),
     "check": LazyCommand("check:check", "Check any domain as its senders see it."),

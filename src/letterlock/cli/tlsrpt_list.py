@@ -46,7 +46,11 @@ MAX_SHOWN_DOMAINS = 3
 @click.argument("domain", required=False)
 @since_option
 @click.option(
-    "--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="At most."
+    "--limit",
+    type=click.IntRange(1, 100_000),
+    default=50,
+    show_default=True,
+    help="How many at most.",
 )
 @click.option("--raw", type=click.IntRange(1), metavar="ID", help="Write this report as it came.")
 @json_option(LIST_KEYS)
