@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from msgspec.structs import replace
 
@@ -556,3 +557,24 @@ def test_a_folder_that_is_lost_in_the_middle_of_a_change_is_told(node: Node) -> 
     changed = change_queue(config, Change(Action.RETRY, None), FakeClock())
     assert changed.count == 0
     assert changed.failures == (f"{node.data}/queue: Too many levels of symbolic links",)
+
+
+@pytest.mark.parametrize("size", [0, 1], ids=["empty", "begun"])
+async def test_a_shard_that_is_just_being_made_is_empty(
+    node: Node, size: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A worker that starts makes the file, and then its tables, one after the other."""
+    queue_id = await node.fill(0)
+    path = node.data / "queue" / "shard-001.db"
+    path.touch()
+    if size:
+        connection = apsw.Connection(str(path))
+        connection.execute("CREATE TABLE schema_version (version INTEGER)")
+        connection.close()
+    assert node.run("queue", "list") == 0
+    assert queue_id in capsys.readouterr().out
+    assert node.run("queue", "show", "0" * 15) == 1
+    assert node.run("status", "--json") == 1
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["queue"]["messages"] == 1
+    assert "shard-001" not in shown.out + shown.err

@@ -7,18 +7,26 @@ import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
 from msgspec.structs import replace
 
 from letterlock.base.errors import LocalError
-from letterlock.storage.queue import SPILL_BYTES, QueueId, RecipientState, StoreUnavailable
+from letterlock.storage.queue import (
+    SPILL_BYTES,
+    BodyGone,
+    QueueId,
+    RecipientState,
+    StoreUnavailable,
+)
 from letterlock.storage.sqlite import claiming, due, settling, writer
+from letterlock.storage.sqlite.connection import fetch_rows
 from letterlock.storage.sqlite.queue import SqliteQueue
 from letterlock.storage.sqlite.reader import SqliteQueueReader
 from letterlock.storage.sqlite.transaction import with_marks
-from tests.fakes import FakeClock
+from tests.fakes import START, FakeClock
 from tests.storage.faulty_vfs import FaultyVfs
 from tests.storage.messages import Mail
 
@@ -140,6 +148,39 @@ class TestReader:
     def test_no_file_is_unavailable(self, path: Path) -> None:
         with SqliteQueueReader(path) as reader, pytest.raises(StoreUnavailable):
             reader.count()
+
+    def test_a_file_without_tables_is_empty(self, path: Path) -> None:
+        """Its owner is about to make them."""
+        path.parent.mkdir()
+        path.touch()
+        with SqliteQueueReader(path) as reader:
+            assert reader.list_messages() == []
+            assert reader.list_messages(is_finished=True) == []
+            assert reader.list_ids(10, None) == []
+            assert set(reader.count().values()) == {0}
+            assert reader.find_story(QueueId("0" * 15)) is None
+            assert reader.next_due(START, START, ()) is None
+            with pytest.raises(BodyGone):
+                reader.find_body(QueueId("0" * 15))
+
+    async def test_tables_that_are_there_a_moment_later_are_read(
+        self, mail: Mail, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        queue_id = await mail.save()
+        await mail.store.close()
+        faults = [apsw.SQLError("no such table: messages")]
+
+        def fail_first(*arguments: Any) -> list[tuple[Any, ...]]:
+            if faults:
+                raise faults.pop()
+            return fetch_rows(*arguments)
+
+        monkeypatch.setattr("letterlock.storage.sqlite.reader.fetch_rows", fail_first)
+        with SqliteQueueReader(path) as reader:
+            assert reader.list_ids(10, None) == [queue_id]
+            faults += [apsw.SQLError("a mistake of ours")] * 2
+            with pytest.raises(apsw.SQLError, match="a mistake of ours"):
+                reader.list_ids(10, None)
 
 
 class TestBodyFiles:

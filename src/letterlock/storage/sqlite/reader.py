@@ -94,13 +94,16 @@ _COUNT = """
             WHERE lease IS NOT NULL AND state = 'queued')
 """
 
+_COUNTED = ("messages", "bytes", "queued", "held", "claimed")
+
 T = TypeVar("T")
 
 
 class SqliteQueueReader:
     """A queue's file, read only. One thread at a time; each call sees one moment of the queue.
 
-    Its methods raise StoreUnavailable when there is no such file, or none that can be read.
+    One whose owner is just about to make it is empty. Its methods raise StoreUnavailable when there
+    is no such file, or none that can be read.
     """
 
     def __init__(self, path: Path, *, vfs: str | None = None) -> None:
@@ -135,7 +138,8 @@ class SqliteQueueReader:
             lambda connection: _messages(
                 connection,
                 fetch_rows(connection, _fit(connection, sql), (after or "", limit)),
-            )
+            ),
+            [],
         )
 
     def list_ids(self, limit: int, after: QueueId | None) -> list[QueueId]:
@@ -144,27 +148,30 @@ class SqliteQueueReader:
             lambda connection: [
                 QueueId(queue_id)
                 for (queue_id,) in fetch_rows(connection, _LIST_IDS, (after or "", limit))
-            ]
+            ],
+            [],
         )
 
     def find_story(self, queue_id: QueueId) -> MessageStory | None:
         """As `QueueStore.find_story`."""
-        return self._read(lambda connection: _find_story(connection, queue_id))
+        return self._read(lambda connection: _find_story(connection, queue_id), None)
 
     def count(self) -> Mapping[str, int]:
         """As `QueueStore.count`."""
-        return self._read(_count)
+        return self._read(_count, dict.fromkeys(_COUNTED, 0))
 
     def next_due(
         self, now: datetime, horizon: datetime, saturated: Sequence[str]
     ) -> datetime | None:
         """As `QueueStore.next_due`; `now` when something lies past the horizon."""
         names = msgspec.json.encode(list(saturated)).decode()
+        none: list[Any] = [None, None]
         first, last = self._read(
             lambda connection: [
                 fetch_value(connection, _NEXT_DUE.format(order=order), (names,))
                 for order in ("ASC", "DESC")
-            ]
+            ],
+            none,
         )
         if first is None:
             return None
@@ -172,19 +179,23 @@ class SqliteQueueReader:
 
     def find_body(self, queue_id: QueueId) -> bytes | str:
         """Give a message's octets, or the name of the file that has them. Raises BodyGone."""
-        row = self._read(lambda connection: fetch_row(connection, _FIND_BODY, (queue_id,)))
+        row = self._read(lambda connection: fetch_row(connection, _FIND_BODY, (queue_id,)), None)
         if row is None:
             raise BodyGone(f"{queue_id} is not in the queue")
         found: bytes | str = row[0] if row[1] is None else row[1]
         return found
 
-    def _read(self, work: Callable[[apsw.Connection], T]) -> T:
+    def _read(self, work: Callable[[apsw.Connection], T], empty: T) -> T:
         try:
             if self._connection is None:
                 self._connection = connect_reader(self._path, self._vfs)
             self._connection.execute("BEGIN")
             try:
                 return work(self._connection)
+            except apsw.SQLError:
+                # The file is there before its tables; a moment later these may be there too.
+                is_made = self._connection.table_exists("main", "messages")
+                return work(self._connection) if is_made else empty
             finally:
                 self._connection.execute("ROLLBACK")
         except apsw.Error as error:
@@ -260,7 +271,6 @@ def _attempt(row: Sequence[Any]) -> AttemptRecord:
 
 
 def _count(connection: apsw.Connection) -> Mapping[str, int]:
-    names = ("messages", "bytes", "queued", "held", "claimed")
     is_kept = connection.table_exists("main", "totals")
     sql = _COUNT.format(kept="SELECT * FROM totals" if is_kept else _COUNT_ANEW)
-    return dict(zip(names, fetch_row(connection, sql) or (), strict=True))
+    return dict(zip(_COUNTED, fetch_row(connection, sql) or (), strict=True))
