@@ -356,7 +356,8 @@ async def test_a_milter_that_breaks_is_a_failure_at_any_step(
 @pytest.mark.parametrize("kind", ["C", "M", "E"])
 async def test_a_milter_that_says_nothing_fails_in_time(kind: str) -> None:
     conduct = Conduct(answers={kind.encode(): Act.SILENCE})
-    timeouts = MilterTimeouts(command=SHORT, content=SHORT)
+    # What is answered has time to be, also where the machine is busy.
+    timeouts = MilterTimeouts(**{"content" if kind == "E" else "command": SHORT})
     async with filtering(conduct, timeouts) as (_, session):
         answer = await session.begin(MAIL)
         if kind == "E":
@@ -368,7 +369,8 @@ async def test_a_milter_that_says_nothing_fails_in_time(kind: str) -> None:
     ("negotiation", "reason"),
     [
         (Act.CLOSE, "connection closed by peer"),
-        (Act.SILENCE, "no answer in 0.5 s"),
+        # Where the machine is busy, the time may be over before there is a connection.
+        (Act.SILENCE, r"^(no answer in 0\.5 s|cannot connect: Connection timed out)$"),
         (REJECT, "it refuses to negotiate"),
         ((b"O\0\0\0\x06",), "too short"),
         ((b"!\0\0\0\0",), "a packet of 0 octets"),
@@ -384,7 +386,7 @@ async def test_a_milter_that_does_not_negotiate(
     async with filtering(conduct, timeouts) as (_, session):
         failed = await session.begin(MAIL)
     assert isinstance(failed, Failed)
-    assert reason in failed.reason
+    assert re.search(reason, failed.reason)
 
 
 async def test_a_milter_that_is_not_there(tmp_path: Path) -> None:
