@@ -59,6 +59,19 @@ async def test_a_nonce_that_was_forgotten_is_not_taken_for_unused(
     assert await authority.spend_nonce(GoodNonce(b"new", later + MINUTE), later)
 
 
+async def test_a_clock_that_was_ahead_for_a_moment_keeps_nobody_out(
+    authority: AuthorityStore,
+) -> None:
+    """What is forgotten then stays refused; what is made after it was set right is good."""
+    assert await authority.spend_nonce(make_nonce(1), START)
+    ahead = START + timedelta(days=365)
+    assert await authority.spend_nonce(GoodNonce(b"ahead", ahead + HOUR), ahead)
+    assert not await authority.spend_nonce(make_nonce(1), START)
+    fresh = GoodNonce(b"fresh", START + HOUR + MINUTE)
+    assert await authority.spend_nonce(fresh, START + MINUTE)
+    assert not await authority.spend_nonce(fresh, START + MINUTE)
+
+
 async def test_the_account_of_a_nonce_is_as_it_is_then(authority: AuthorityStore) -> None:
     """RFC 8555 §7.3.6: whoever changed it before; without the nonce there is none."""
     account = make_account()

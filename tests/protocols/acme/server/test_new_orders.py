@@ -235,6 +235,12 @@ def test_an_authorization_is_used_again_for_a_time_only() -> None:
     assert not planned(proven(), OrderRequest(NAMES[:1], only_dns))
 
 
+def test_a_proof_by_a_clock_that_was_ahead_is_not_used_again() -> None:
+    """Baseline Requirements 4.2.1; clocks of two processes may differ by a little."""
+    assert planned(proven(), now=NOW - timedelta(minutes=5))
+    assert not planned(proven(), now=NOW - timedelta(minutes=6))
+
+
 def test_of_several_the_one_that_holds_longest_is_used() -> None:
     held = [replace(proven(), expires=NOW + days * DAY) for days in (5, 9, 7)]
     (found,) = plan_authorizations(OrderRequest(NAMES[:1], CLASSIC), ACCOUNT, held, NOW)

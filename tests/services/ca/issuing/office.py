@@ -113,6 +113,10 @@ class WatchedStore:
         await self.after(steps, entries)
         return is_done
 
+    async def load_account(self, account_id: str) -> Account | None:
+        self._steps.begin("load_account")
+        return await self._inner.load_account(account_id)
+
     async def load_order(self, order_id: str) -> kept.KeptOrder | None:
         self._steps.begin("load_order")
         return await self._inner.load_order(order_id)

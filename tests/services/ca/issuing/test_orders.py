@@ -13,7 +13,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from letterlock.protocols.acme.server.transitions import deactivate_authorization, fail_order
+from letterlock.protocols.acme.server.transitions import (
+    deactivate_account,
+    deactivate_authorization,
+    fail_order,
+)
 from letterlock.protocols.acme.states import OrderStatus
 from letterlock.protocols.audit.decisions import (
     CaaLogged,
@@ -300,6 +304,35 @@ async def test_an_authorization_that_was_given_up_meanwhile_ends_its_order(offic
     order = await office.find_order(claimed)
     assert order.error is not None
     assert order.error.detail == "b.example: its authorization is deactivated"
+
+
+async def test_an_account_that_was_closed_meanwhile_gets_no_certificate(office: Office) -> None:
+    """RFC 8555 §7.3.6: what its key had allowed ends, also what is processed."""
+    claimed = await office.add_order("mx.example")
+    account = await office.kept.load_account("account-one-abcdef")
+    assert account is not None
+    await office.kept.commit([changes.ChangeAccount(account, deactivate_account(account))])
+    await office.issuing().do(claimed)
+    order = await office.find_order(claimed)
+    assert order.error is not None
+    assert (order.error.type, order.certificate_id) == ("unauthorized", None)
+    assert office.signatures == []
+
+
+@pytest.mark.parametrize(("back", "is_issued"), [(timedelta(hours=1), True), (DAY, False)])
+async def test_a_proof_by_a_clock_that_was_ahead_proves_nothing(
+    office: Office, back: timedelta, *, is_issued: bool
+) -> None:
+    """Baseline Requirements 4.2.1: it would count for as long as that clock was ahead."""
+    claimed = await office.add_order("mx.example", "b.example")
+    office.clock.set_wall(office.clock.now() - back)
+    await office.issuing().do(claimed)
+    order = await office.find_order(claimed)
+    assert (order.status is OrderStatus.VALID) is is_issued
+    if not is_issued:
+        assert order.error is not None
+        assert order.error.type == "unauthorized"
+        assert len(order.error.subproblems) == 2
 
 
 async def test_each_forbidden_name_is_told_once(office: Office) -> None:

@@ -16,6 +16,7 @@ from letterlock.protocols.acme.renewal_info import CertificateId, parse_certific
 from letterlock.protocols.acme.server.identifiers import read_all_ordered
 from letterlock.protocols.acme.server.objects import Authorization, Challenge, Order
 from letterlock.protocols.acme.server.payloads import read_payload
+from letterlock.protocols.acme.server.proof_ages import is_of_past
 from letterlock.protocols.acme.server.refusals import (
     ErrorType,
     NameFault,
@@ -211,5 +212,6 @@ def _is_reusable(
         and proof.validated is not None
         and proof.type in profile.challenge_types
         and proof.type in find_usable(authorization.ordered)
+        and is_of_past(proof, now)
         and now + LEAST_LEFT < min(authorization.expires, proof.validated + profile.reuse)
     )

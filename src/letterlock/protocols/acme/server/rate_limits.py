@@ -21,6 +21,8 @@ from letterlock.protocols.acme.server.refusals import (
     refuse_names,
 )
 
+SKEW = timedelta(hours=1)
+"""A counter that is further from empty than full by more than this is of a clock that was wrong."""
 SITE_BITS = 48
 """Of an IPv6 address: what one customer is given."""
 
@@ -110,11 +112,12 @@ def _refuse(exceeded: Sequence[Exceeded], now: datetime) -> Refusal:
 
 
 def _find_empty(counter: Counter, now: datetime) -> datetime:
-    if counter.empty_at is None:
+    full = counter.limit.interval * counter.limit.burst
+    # What a clock that was wrong counted says nothing: taken for full it would be full for as long
+    # as that clock was ahead, since a refusal keeps nothing.
+    if counter.empty_at is None or counter.empty_at > now + full + SKEW:
         return now
-    # One that is further away than full is of a clock that was wrong: it is full, and no more.
-    latest = now + counter.limit.interval * counter.limit.burst
-    return min(max(counter.empty_at, now), latest)
+    return max(counter.empty_at, now)
 
 
 # A name whose validation fails 40 times a day is paused after three months, and one that fails

@@ -16,9 +16,13 @@ from typing import assert_never
 
 from letterlock.protocols.acme.problems import Problem
 from letterlock.protocols.acme.server.objects import Order
-from letterlock.protocols.acme.server.refusals import ErrorType
-from letterlock.protocols.acme.server.transitions import fail_order, judge_order
-from letterlock.protocols.acme.states import OrderStatus
+from letterlock.protocols.acme.server.proof_ages import find_future_proofs
+from letterlock.protocols.acme.server.refusals import ErrorType, refuse
+from letterlock.protocols.acme.server.transitions import (
+    fail_order,
+    judge_order,
+)
+from letterlock.protocols.acme.states import AccountStatus, OrderStatus
 from letterlock.protocols.audit.decisions import Decision, OrderEndedLogged
 from letterlock.protocols.audit.describing import describe_problem
 from letterlock.services.ca.audit_entries import describe_recheck
@@ -91,6 +95,12 @@ class Issuing:
         order = judge_order(found.order, authorizations, now)
         if order.error is not None:
             return Refused(order.error)
+        if (refusal := find_future_proofs(authorizations, now)) is not None:
+            return Refused(refusal.problem)
+        account = await self._store.load_account(order.account_id)
+        if account is None or account.status is not AccountStatus.VALID:
+            detail = "the account was closed before its certificate was issued"
+            return Refused(refuse(ErrorType.UNAUTHORIZED, detail).problem)
         if (halted := await self._tools.find_halt()) is not None:
             return halted
         return await judge(order, csr, self._tools.rules, self._store)

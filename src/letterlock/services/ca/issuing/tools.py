@@ -6,7 +6,7 @@ from typing import Protocol
 
 from letterlock.base.clock import Clock
 from letterlock.base.log import Log, Service
-from letterlock.protocols.acme.server.objects import Order
+from letterlock.protocols.acme.server.objects import Account, Order
 from letterlock.protocols.audit.decisions import Decision
 from letterlock.protocols.audit.records import AuditEntry
 from letterlock.protocols.caa.rechecks import ProvedName, RecheckRule
@@ -27,6 +27,8 @@ COMMIT_WAITS = (0.2, 1.0, 5.0)
 
 class IssuingStore(Commits, KeyUses, Protocol):
     """Of `storage.ca.store.AuthorityStore` what is needed."""
+
+    async def load_account(self, account_id: str) -> Account | None: ...
 
     async def load_order(self, order_id: str) -> KeptOrder | None: ...
 

@@ -28,7 +28,12 @@ _SPEND = """
     SELECT CAST(? AS BIGINT), ? FROM nonce_horizon WHERE moment < CAST(? AS BIGINT)
     ON CONFLICT DO NOTHING RETURNING 1
 """
-_MOVE_HORIZON = "UPDATE nonce_horizon SET moment = ? WHERE moment < ?"
+# No further than what is forgotten: with the moment itself, one look by a clock that is ahead would
+# have all nonces refused until that time comes.
+_MOVE_HORIZON = """
+    UPDATE nonce_horizon SET moment = (SELECT max(forgotten) FROM nonces WHERE forgotten <= ?)
+    WHERE moment < (SELECT max(forgotten) FROM nonces WHERE forgotten <= ?)
+"""
 _FORGET = "DELETE FROM nonces WHERE forgotten <= (SELECT moment FROM nonce_horizon)"
 
 _KEEP_SECRET = "INSERT INTO secrets (name, secret) VALUES (?, ?) ON CONFLICT DO NOTHING"  # noqa: S105 - a question, not a secret
