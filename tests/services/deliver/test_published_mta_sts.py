@@ -11,7 +11,8 @@ from ssl import TLSVersion
 
 import pytest
 
-from letterlock.protocols.dns.answers import Security
+from letterlock.base.domains import Domain
+from letterlock.protocols.dns.answers import MxRecord, Security
 from letterlock.protocols.tlsrpt.result_types import ResultType
 from letterlock.services.discover.next_hop import parse_next_hop
 from letterlock.services.queue.outcomes import Result
@@ -245,3 +246,24 @@ async def test_a_connection_from_before_the_policy_is_not_used_under_it(tmp_path
         await hosts.look_again()
         assert only(await hosts.node.send()).status == "4.7.4"
     assert (hosts.connections, hosts.mails) == ([2], [1])
+
+
+async def test_hosts_that_the_policy_shuts_out_do_not_use_up_the_addresses_of_a_delivery(
+    tmp_path: Path,
+) -> None:
+    """RFC 8461 §5.1: treated as unreachable, the next candidate is tried. They stand in front at
+    every attempt, so the listed host would never be reached.
+    """
+    async with going_to(tmp_path, Conduct(leaf())) as hosts:
+        strangers = [Domain(f"mx{number}.elsewhere.example") for number in range(2)]
+        for number, name in enumerate(strangers):
+            ips = [ip_address(f"192.0.2.{10 * number + last}") for last in range(10)]
+            hosts.node.resolver.set(name, "A", *ips)
+        records = [MxRecord(number, name) for number, name in enumerate((*strangers, Domain(HOST)))]
+        hosts.node.resolver.set(DOMAIN, "MX", *records, security=Security.SECURE)
+        hosts.publish_policy(HOST)
+        delivery = await hosts.node.send()
+    assert only(delivery).result is Result.DELIVERED
+    # Each of the others is told of once.
+    relays = [attempt.relay.partition("[")[0] for attempt in delivery.attempts]
+    assert relays == [*strangers, HOST]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from letterlock.base.domains import Domain
+from letterlock.protocols.dns.answers import Answer, Existence, Security
 from letterlock.protocols.tables.expansion import AddressTables
 from letterlock.protocols.tables.transport import LmtpSocket
 from letterlock.services.deliver.delivery import ClaimDelivery
@@ -127,6 +128,32 @@ async def test_a_transport_without_next_hop_means_the_recipients_own_domain(
         ways = delivery(node, tmp_path, tables("example.com smtp:\n"), relayhost="[192.0.2.1]")
         done = await ways.deliver(await node.claim(), node.store)
     assert only(done).relay.startswith("mx1.example.com[")
+
+
+@pytest.mark.parametrize(
+    ("transport", "senders", "found"),
+    [
+        ("example.com smtp:[gone.example]", None, (Result.DEFERRED, "4.4.4")),
+        ("example.com smtp:gone.example", None, (Result.DEFERRED, "4.1.2")),
+        (None, "@example.org [gone.example]", (Result.DEFERRED, "4.4.4")),
+        # Its own domain: that this is gone is nobody's mistake here.
+        ("example.com smtp:", None, (Result.FAILED, "5.1.2")),
+    ],
+)
+async def test_a_mistake_in_a_table_bounces_no_mail(
+    tmp_path: Path, transport: str | None, senders: str | None, found: tuple[Result, str]
+) -> None:
+    """As one in `relayhost` and `routes`: the operator chose that host, and not the sender."""
+    async with sending(tmp_path) as node:
+        for name in ("gone.example", "example.com"):
+            for rdtype in ("MX", "A", "AAAA"):
+                node.resolver.put(
+                    Answer(Domain(name), rdtype, Security.INSECURE, Existence.NXDOMAIN)
+                )
+        await node.save("bob@example.com")
+        ways = delivery(node, tmp_path, tables(transport, senders))
+        outcome = only(await ways.deliver(await node.claim(), node.store))
+    assert (outcome.result, outcome.status) == found
 
 
 async def test_a_route_comes_before_a_senders_relay_host(tmp_path: Path) -> None:

@@ -77,10 +77,12 @@ class Spy:
     def __init__(self) -> None:
         self.done: list[object] = []
 
-    async def deliver(self, claim: Claim, *asked: object, is_relay: bool = False) -> Delivery:
+    async def deliver(
+        self, claim: Claim, *asked: object, is_relay: bool = False, is_chosen: bool = False
+    ) -> Delivery:
         match asked:
             case (NextHop() as next_hop, _):
-                self.done.append((next_hop, is_relay))
+                self.done.append((next_hop, is_relay, is_chosen))
             case (LmtpSocket() | LmtpHost() as server, _):
                 self.done.append(ToLmtp(server))
             case _:
@@ -123,7 +125,7 @@ async def deliver(recipient: str, sender: str, tables: Tables, routing: Routing)
 def tell(question: Question) -> object:
     """Give what is explained, in the same terms."""
     if question.next_hop is not None:
-        return question.next_hop, question.is_relay
+        return question.next_hop, question.is_relay, question.is_chosen
     return question.ending
 
 

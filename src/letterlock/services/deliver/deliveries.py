@@ -167,6 +167,14 @@ class Deliveries:
             if delivery is not None:
                 # With its lease as it is now.
                 await self._settler.settle(self._in_hands[_key(claim)], delivery, self.store)
+        except asyncio.CancelledError:
+            self._log.write(
+                Service.QUEUE,
+                "warning: we ended before its delivery did: it will be tried again, and may be "
+                "delivered twice",
+                queue_id=claim.queue_id,
+            )
+            raise
         except StoreUnavailable as error:
             # Not settled: the lease ends, and the claim is made again. A message that the peer
             # took in between is sent twice: at least once is what we promise.

@@ -80,8 +80,14 @@ class ClaimDelivery:
     ) -> Delivery:
         course = find_course(way, claim.destination, claim.sender, tables, self.routing)
         match course:
-            case ToHost(next_hop, is_relay):
-                return await self.remote.deliver(claim, next_hop, store, is_relay=is_relay)
+            case ToHost():
+                return await self.remote.deliver(
+                    claim,
+                    course.next_hop,
+                    store,
+                    is_relay=course.is_relay,
+                    is_chosen=course.is_chosen,
+                )
             case ToLmtp(server):
                 return await self._hand_over(claim, server, store)
             case ToMailbox():

@@ -24,11 +24,7 @@ from letterlock.network.smtp_login import NotLoggedIn
 from letterlock.network.smtp_speaker import Refused, Unreachable
 from letterlock.protocols.pki.anchors import TrustAnchors
 from letterlock.protocols.policy.facts import MtaStsFacts
-from letterlock.protocols.policy.judge import (
-    NOT_OFFERED,
-    may_fall_back,
-    trust_word,
-)
+from letterlock.protocols.policy.judge import NOT_OFFERED, may_fall_back, trust_word
 from letterlock.protocols.policy.password_demand import HopSecret
 from letterlock.protocols.policy.requirement import (
     HostUnusable,
@@ -81,11 +77,17 @@ class RemoteDelivery:
     logins: RelayLogins | None = None
 
     async def deliver(
-        self, claim: Claim, next_hop: NextHop, store: QueueStore, *, is_relay: bool = False
+        self,
+        claim: Claim,
+        next_hop: NextHop,
+        store: QueueStore,
+        *,
+        is_relay: bool = False,
+        is_chosen: bool = False,
     ) -> Delivery:
         """Try the next hop's hosts in order; what none took is deferred, with the last reason.
 
-        `is_relay`: it is the relay host of all mail, or of the sender's.
+        `is_relay`: it is the relay host of all mail, or of the sender's. `is_chosen` as in ToHost.
         """
         login: Login = None
         if self.logins is not None:
@@ -95,7 +97,7 @@ class RemoteDelivery:
             journey.defer_for_login(login.reason)
             return journey.end()
         journey = Journey(claim, store, self.clock, login, self._make_tally(claim, next_hop))
-        route = await self.finder.find(next_hop)
+        route = await self.finder.find(next_hop, is_chosen=is_chosen)
         match route:
             case NoRoute():
                 journey.end_without_route(route)
@@ -121,7 +123,8 @@ class RemoteDelivery:
         """Try the hosts in order; gives the MTA-STS policy that one did not meet, if any."""
         decided: tuple[MxHost, HostPolicy] | None = None
         unmet: MtaStsFacts | None = None
-        for tried, (host, address) in enumerate(_addresses(journey, route)):
+        tried, out = 0, None
+        for host, address in _addresses(journey, route):
             is_over = tried >= MAX_ADDRESSES or journey.sessions >= MAX_SESSIONS
             if is_over or not journey.waiting:
                 break
@@ -140,9 +143,11 @@ class RemoteDelivery:
                 journey.defer_for_policy(f"{requirement.where}: {requirement.reason}")
                 break
             if isinstance(requirement, HostUnusable):
-                journey.note_unusable(target.relay, requirement)
-                unmet = mta_sts if requirement.may_be_outdated else unmet
+                if host is not out:  # once, whatever its addresses: none of them is tried
+                    journey.note_unusable(target.relay, requirement)
+                out, unmet = host, mta_sts if requirement.may_be_outdated else unmet
                 continue
+            tried += 1
             anchors = self.anchors.load(requirement.trust_files)
             if isinstance(anchors, AnchorsUnusable):
                 journey.defer_for_policy(anchors.reason)

@@ -59,10 +59,14 @@ class Routing:
 
 
 class ToHost(Struct, frozen=True):
-    """Out by SMTP. `is_relay`: to a relay host, of all mail's or of the sender's."""
+    """Out by SMTP. `is_relay`: to a relay host, of all mail's or of the sender's.
+
+    `is_chosen`: a table names it, so that what is wrong with it is not the message's fault.
+    """
 
     next_hop: NextHop
     is_relay: bool = False
+    is_chosen: bool = False
 
 
 Course = ToHost | ToLmtp | ToMailbox | Discard | Fail
@@ -76,7 +80,8 @@ def find_course(
     try:
         match way:
             case ToNextHop(next_hop):
-                return ToHost(parse_next_hop(next_hop or destination, routing.port))
+                hop = parse_next_hop(next_hop or destination, routing.port)
+                return ToHost(hop, is_chosen=bool(next_hop))
             case UsualWay():
                 return _find_usual_course(destination, sender, tables, routing)
             case _:
@@ -92,7 +97,8 @@ def _find_usual_course(destination: str, sender: str, tables: Tables, routing: R
     if isinstance(relay, Fail):
         return relay
     next_hop = routing.find(destination, relay)
-    return ToHost(next_hop, is_relay=next_hop is relay or next_hop is routing.relayhost)
+    is_relay = next_hop is relay or next_hop is routing.relayhost
+    return ToHost(next_hop, is_relay=is_relay, is_chosen=next_hop is relay)
 
 
 def split_by_way(claim: Claim, tables: Tables) -> dict[Way, list[ClaimedRecipient]]:

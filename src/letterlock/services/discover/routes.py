@@ -169,9 +169,11 @@ class RouteFinder:
         self._is_own_address = is_own_address
         self._configured = frozenset(configured)
 
-    async def find(self, next_hop: NextHop) -> Route | NoRoute:
+    async def find(self, next_hop: NextHop, *, is_chosen: bool = False) -> Route | NoRoute:
+        """Find the hosts; `is_chosen`: the operator chose it, too, in a table."""
         route = await self._find(next_hop)
-        if isinstance(route, NoRoute) and route.is_permanent and next_hop.key in self._configured:
+        is_chosen = is_chosen or next_hop.key in self._configured
+        if isinstance(route, NoRoute) and route.is_permanent and is_chosen:
             return replace(
                 route,
                 is_permanent=False,

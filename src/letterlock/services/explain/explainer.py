@@ -60,7 +60,14 @@ def parse_question(
         return Question(direct.key, None, ending=course, where=where)
     found = course.next_hop
     is_routed = found != direct or where is not None
-    return Question(direct.key, found, is_routed, where=where, is_relay=course.is_relay)
+    return Question(
+        direct.key,
+        found,
+        is_routed,
+        where=where,
+        is_relay=course.is_relay,
+        is_chosen=course.is_chosen,
+    )
 
 
 def _find_where(way: Way, recipient: Mailbox, sender: str, tables: Tables) -> str | None:
@@ -100,15 +107,15 @@ class Explainer:
         next_hop = question.next_hop
         async with asyncio.TaskGroup() as group:
             state = group.create_task(self.check_resolver())
-            way = group.create_task(self._follow(next_hop, demand)) if next_hop else None
+            way = group.create_task(self._follow(question, next_hop, demand)) if next_hop else None
         return Explanation(question, state.result(), way.result() if way else None)
 
-    async def _follow(self, next_hop: NextHop, demand: TlsDemand) -> Followed:
+    async def _follow(self, question: Question, next_hop: NextHop, demand: TlsDemand) -> Followed:
         async with asyncio.TaskGroup() as group:
             tlsrpt = group.create_task(self._find_tlsrpt(next_hop))
             # Begun at once, and known when the hosts ask for it.
             group.create_task(self.policy.find_mta_sts(next_hop))
-            route = await self.finder.find(next_hop)
+            route = await self.finder.find(next_hop, is_chosen=question.is_chosen)
             if isinstance(route, Route):
                 hosts = await self._look_at_hosts(route, demand)
             else:
@@ -134,22 +141,33 @@ class Explainer:
         return hosts
 
     async def _look_once(self, route: Route, demand: TlsDemand) -> tuple[HostExplanation, ...]:
-        left = MAX_ADDRESSES
-        tasks = []
         async with asyncio.TaskGroup() as group:
-            for host in route.hosts:
-                tasks.append(group.create_task(self._look_at(route, host, left, demand)))
-                left = max(0, left - len(host.addresses))
+            deciding = [
+                group.create_task(self._decide(route, host, demand)) for host in route.hosts
+            ]
+        left, tasks = MAX_ADDRESSES, []
+        async with asyncio.TaskGroup() as group:
+            for host, decided in zip(route.hosts, deciding, strict=True):
+                policy = decided.result()
+                look = self._look_at(route, host, policy, left, demand)
+                tasks.append(group.create_task(look))
+                if policy is not None and isinstance(policy.decision, Requirement):
+                    left = max(0, left - len(host.addresses))
         return tuple(task.result() for task in tasks)
 
+    async def _decide(self, route: Route, host: MxHost, demand: TlsDemand) -> HostPolicy | None:
+        """Decide for one host; None for one without addresses."""
+        if not host.addresses:
+            return None
+        secret = self.secret if self.login is not None else HopSecret.NONE
+        return await self.policy.decide(route, host, demand, secret)
+
     async def _look_at(
-        self, route: Route, host: MxHost, tried: int, demand: TlsDemand
+        self, route: Route, host: MxHost, policy: HostPolicy | None, tried: int, demand: TlsDemand
     ) -> HostExplanation:
         """Look at one host; with trials, at no more of its addresses than `tried`."""
-        if not host.addresses:
+        if policy is None:
             return HostExplanation(host)
-        secret = self.secret if self.login is not None else HopSecret.NONE
-        policy = await self.policy.decide(route, host, demand, secret)
         if policy.published.is_silent:
             # What the operator's entry takes the place of is shown too; nothing follows from it.
             policy = HostPolicy(await self.policy.find_published(route, host), policy.decision)

@@ -96,7 +96,7 @@ class Question:
 
     `next_hop` is where its mail goes; None: nowhere by SMTP, but to the `ending`. `is_routed`:
     there by the operator's settings; `where` is the entry of a table, `file:line`, that says so.
-    `is_relay`: that is a relay host.
+    `is_relay`: that is a relay host; `is_chosen`: a table names it.
     """
 
     name: str
@@ -105,6 +105,7 @@ class Question:
     ending: Ending = INTO_MAILBOX
     where: str | None = None
     is_relay: bool = False
+    is_chosen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
