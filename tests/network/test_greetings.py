@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from letterlock.network.greetings import MAX_LINE_OCTETS, Greeting, read_greeting
+from letterlock.network.greetings import MAX_LINE_OCTETS, Greeting, fetch_greeting
 from letterlock.network.wire import Lost
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -49,7 +49,7 @@ async def test_the_first_line_is_given(said: bytes, line: str) -> None:
         await writer.drain()
 
     async with serving(serve) as port:
-        assert await read_greeting("127.0.0.1", port, 60.0) == Greeting(line)
+        assert await fetch_greeting("127.0.0.1", port, 60.0) == Greeting(line)
 
 
 async def test_who_greets_hears_a_quit() -> None:
@@ -62,7 +62,7 @@ async def test_who_greets_hears_a_quit() -> None:
         writer.write(b"221 bye\r\n")
 
     async with serving(serve) as port:
-        assert await read_greeting("127.0.0.1", port, 60.0) == Greeting("220 mx.example")
+        assert await fetch_greeting("127.0.0.1", port, 60.0) == Greeting("220 mx.example")
         assert await heard == b"QUIT\r\n"
 
 
@@ -72,9 +72,9 @@ async def test_who_is_silent_is_there_all_the_same() -> None:
         assert await reader.read() == b""
 
     async with serving(serve) as port:
-        assert await read_greeting("127.0.0.1", port, 3.0) == Greeting("")
+        assert await fetch_greeting("127.0.0.1", port, 3.0) == Greeting("")
 
 
 async def test_nobody_there_is_said() -> None:
     # tcpmux: nobody has it.
-    assert isinstance(await read_greeting("127.0.0.1", 1, 60.0), Lost)
+    assert isinstance(await fetch_greeting("127.0.0.1", 1, 60.0), Lost)

@@ -19,7 +19,7 @@ class Greeting:
     line: str
 
 
-async def read_greeting(
+async def fetch_greeting(
     ip: str, port: int, seconds: float, *, source: str | None = None
 ) -> Greeting | Lost:
     """Connect, from `source` if given, and read a line: each of the two may take `seconds`."""

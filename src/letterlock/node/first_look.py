@@ -11,7 +11,7 @@ from letterlock.base.config.sections import Config
 from letterlock.base.config.values import ListenAddress
 from letterlock.network.dns_backends import make_backend
 from letterlock.network.dns_cache import CachingResolver
-from letterlock.network.greetings import Greeting, read_greeting
+from letterlock.network.greetings import Greeting, fetch_greeting
 from letterlock.network.own_addresses import find_outgoing_addresses
 from letterlock.network.wire import Lost
 from letterlock.node.publishing import (
@@ -44,7 +44,7 @@ async def look_at_host(
     looker = FirstLooker(
         backend,
         CachingResolver(backend, clock),
-        read_greeting,
+        fetch_greeting,
         partial(_knock, config),
         config.dns.signed_name,
         config.dns.bogus_name,
@@ -93,4 +93,4 @@ def _make_port(listen: ListenAddress, setting: str, *, is_smtp: bool) -> OwnPort
 async def _knock(config: Config, ip: str, port: int, seconds: float) -> Greeting | Lost:
     """Connect from where deliveries do."""
     source = config.deliver.source_ipv6 if ":" in ip else config.deliver.source_ipv4
-    return await read_greeting(ip, port, seconds, source=None if source is None else str(source))
+    return await fetch_greeting(ip, port, seconds, source=None if source is None else str(source))

@@ -31,7 +31,7 @@ MAX_DOMAINS = 20
 """Of ours."""
 
 Greet = Callable[[str, int, float], Awaitable[Greeting | Lost]]
-"""`network.greetings.read_greeting`"""
+"""`network.greetings.fetch_greeting`"""
 
 T = TypeVar("T")
 
