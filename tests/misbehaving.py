@@ -336,12 +336,14 @@ class _Session:
             content += line.removeprefix(b".") + b"\r\n"
             if self._conduct.during_content is not None:
                 await self._act(self._conduct.during_content)
-        final = await self._answer(".", "250 2.0.0 Ok: queued as TEST")
-        if final.rpartition("\n")[2].startswith("2"):
+        final = self._choose(".", "250 2.0.0 Ok: queued as TEST")
+        if isinstance(final, str) and final.rpartition("\n")[2].startswith("2"):
             taken = Taken(
                 self._sender, tuple(self._recipients), content, is_tls=self._tls is not None
             )
+            # Before it is said: a test may look as soon as the client has the reply.
             self._seen.taken.append(taken)
+        await self._answer(".", "", special=final)
         if (idle := self._conduct.once_idle) is not None:
             await asyncio.sleep(LATER_SECONDS)
             await self._answer("idle", idle if isinstance(idle, str) else "", special=idle)
@@ -382,11 +384,7 @@ class _Session:
         self, verb: str, usual: str, *, special: Answer | None = None, extra: bytes = b""
     ) -> str:
         """Say what the conduct has for a verb, else the usual; gives what was said."""
-        answer: Answer | None = special
-        if answer is None and self._tls is not None:
-            answer = self._conduct.under_tls.get(verb)
-        if answer is None:
-            answer = self._conduct.answers.get(verb, usual)
+        answer = self._choose(verb, usual) if special is None else special
         if isinstance(answer, Act):
             await self._act(answer)
             return ""
@@ -396,6 +394,10 @@ class _Session:
             self._writer.close()
             raise _Ended("421")
         return answer
+
+    def _choose(self, verb: str, usual: str) -> Answer:
+        under_tls = self._conduct.under_tls.get(verb) if self._tls is not None else None
+        return self._conduct.answers.get(verb, usual) if under_tls is None else under_tls
 
     async def _act(self, act: Act) -> None:
         match act:
