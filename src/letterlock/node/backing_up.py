@@ -144,7 +144,7 @@ class Backup:
     def _add_dropped(self, archive: ArchiveWriter) -> None:
         """Add what the node has not picked up yet. What is gone by now is in the queue."""
         limit = self.config.receive.max_message_bytes + MAX_ENVELOPE_OCTETS
-        for path, status in scan(self.config.send.drop_dir):
+        for path, status in scan(self.config.send.drop_dir, self._skip_closed):
             is_whole = path.name.startswith(WHOLE) and status.st_nlink == 1
             if is_whole and status.st_size <= limit:
                 self._add(archive, f"{DROP}/{path.name}", path, status.st_uid)
@@ -196,8 +196,11 @@ class Backup:
         return schema
 
     def _add_tree(self, archive: ArchiveWriter, name: str, folder: Path) -> None:
-        for path, _ in scan(folder):
+        for path, _ in scan(folder, self._skip_closed):
             self._add(archive, f"{name}/{path.relative_to(folder)}", path)
+
+    def _skip_closed(self, path: Path) -> None:
+        self._skipped.append(f"{path}: no permission to read it")
 
     def _add(self, archive: ArchiveWriter, name: str, path: Path, owner: int | None = None) -> None:
         """Add a file that may be gone meanwhile, or not be ours to read."""
@@ -207,6 +210,6 @@ class Backup:
         except FileNotFoundError:
             return
         except PermissionError:
-            self._skipped.append(f"{path}: no permission to read it")
+            self._skip_closed(path)
         except UnicodeEncodeError:
             self._skipped.append(f"{str(path)!a}: its name is not UTF-8")

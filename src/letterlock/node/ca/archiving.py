@@ -53,8 +53,11 @@ class AuthorityParts:
                     schema = self._add_database(folder)
                     self._add_files(folder)
         except PermissionError as error:
-            self.skipped.append(f"{error.filename}: no permission to read it")
+            self._skip_closed(Path(error.filename))
         return schema
+
+    def _skip_closed(self, path: Path) -> None:
+        self.skipped.append(f"{path}: no permission to read it")
 
     def _add_database(self, folder: Path) -> int:
         path = folder / DATABASE
@@ -67,7 +70,7 @@ class AuthorityParts:
         return schema
 
     def _add_files(self, folder: Path) -> None:
-        for path, _ in scan(folder):
+        for path, _ in scan(folder, self._skip_closed):
             name = path.relative_to(folder)
             if not name.parts[0].startswith((DATABASE, STAGING)):
                 self.archive.add_file(f"{CA}/{name}", path)
