@@ -36,9 +36,6 @@ RESULT_COLUMNS = (
 """What `make_result_rows` gives."""
 MAX_DOMAINS = 100
 """Of the domains of one report that a list tells; its rows have all."""
-PACKED_FROM_OCTETS = 1024
-"""Most reports are shorter: to pack one would take a quarter of all that taking it by HTTPS does,
-and save less than half a KiB."""
 POSTED = " (posted)"
 """Stands behind a submitter that nothing but the report itself tells of."""
 
@@ -238,7 +235,7 @@ def make_report_row(received: ReceivedReport) -> tuple[Row, bytes | None]:
         to_text(received.told_submitter),
         to_text(received.note),
         _to_json(facts),
-        _pack_octets(received.octets),
+        zlib.compress(received.octets),
     )
     return row, proved
 
@@ -303,15 +300,6 @@ def take_domain_row(row: Sequence[Any]) -> DomainCount:
 def unpack_octets(packed: bytes) -> bytes:
     """Give octets as they came."""
     return zlib.decompress(packed)
-
-
-def _pack_octets(octets: bytes) -> bytes:
-    """Pack a report that is not short; both have zlib's form, which every release reads."""
-    if len(octets) >= PACKED_FROM_OCTETS:
-        return zlib.compress(octets)
-    # With the least memory: clearing it would be most of the work.
-    frame = zlib.compressobj(0, zlib.DEFLATED, 9, 1)
-    return frame.compress(octets) + frame.flush()
 
 
 def _list_domains(report: Report | None) -> list[str]:
