@@ -11,6 +11,7 @@ from socket import socket
 
 from letterlock.base.client_keys import client_key
 from letterlock.base.waiting import let_arrive
+from letterlock.network.listening import Listening
 from letterlock.network.wire import Wire
 
 _BACKLOG = 256
@@ -37,26 +38,16 @@ class Acceptor:
     def __init__(self, serve: Serve, limits: AcceptorLimits = USUAL_LIMITS) -> None:
         self._serve = serve
         self._limits = limits
-        self._servers: list[asyncio.Server] = []
-        self._may_accept = True
+        self._listening = Listening()
         self._tasks: asyncio.TaskGroup | None = None
         self._clients: dict[asyncio.Task[None], str] = {}
 
     async def run(self, listeners: Sequence[socket]) -> None:
         """Accept on listening sockets until cancelled; then what is open is cut off."""
-        loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             try:
-                for listener in listeners:
-                    if not self._may_accept:
-                        break
-                    server = await loop.create_server(
-                        lambda: _Client(self._begin), sock=listener, backlog=_BACKLOG
-                    )
-                    self._servers.append(server)
-                if not self._may_accept:  # said while we began
-                    self.stop_accepting()
+                await self._listening.start(listeners, lambda: _Client(self._begin), _BACKLOG)
                 await asyncio.Event().wait()
             finally:
                 self.stop_accepting()
@@ -64,9 +55,7 @@ class Acceptor:
 
     def stop_accepting(self) -> None:
         """Accept no more connections; those there are go on."""
-        self._may_accept = False
-        for server in self._servers:
-            server.close()
+        self._listening.stop()
 
     async def wait_empty(self) -> None:
         """Return when no connection is left; one that was accepted just now counts."""

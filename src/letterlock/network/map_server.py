@@ -17,6 +17,7 @@ from typing import Protocol, cast
 
 from letterlock.base.clock import Clock
 from letterlock.base.waiting import let_arrive, wait_for_event
+from letterlock.network.listening import Listening
 from letterlock.protocols.maps.messages import BadQuery, Event, Reply, Status, Violation
 from letterlock.protocols.maps.socketmap import SocketmapReader, format_socketmap_reply
 from letterlock.protocols.maps.tcp_table import TcpTableReader, format_tcp_reply
@@ -98,7 +99,7 @@ class MapServer:
         self.answers = answers
         self._limits = limits
         self.now = clock.monotonic
-        self._servers: list[asyncio.AbstractServer] = []
+        self._listening = Listening()
         self._connections: set[_Connection] = set()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -107,14 +108,9 @@ class MapServer:
 
     async def open(self, listeners: list[socket.socket]) -> None:
         """Begin to accept."""
-        loop = asyncio.get_running_loop()
-        for listener in listeners:
-            # For Unix sockets too: since Python 3.13 `create_unix_server` takes the file away when
-            # it ends, and that is the next worker's, or systemd's.
-            server = await loop.create_server(
-                lambda: _Connection(self), sock=listener, backlog=_BACKLOG
-            )
-            self._servers.append(server)
+        # For Unix sockets too: since Python 3.13 `create_unix_server` takes the file away when it
+        # ends, and that is the next worker's, or systemd's.
+        await self._listening.start(listeners, lambda: _Connection(self), _BACKLOG)
 
     async def run(self) -> None:
         """Keep time limits until cancelled; then end what is open."""
@@ -134,8 +130,7 @@ class MapServer:
                 connection.abort()
 
     async def _end_all(self) -> None:
-        for server in self._servers:
-            server.close()
+        self._listening.stop()
         await let_arrive()
         for connection in tuple(self._connections):
             connection.finish()

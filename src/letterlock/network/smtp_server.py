@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from letterlock.base.clock import Clock
 from letterlock.base.waiting import let_arrive, wait_for_event
+from letterlock.network.listening import Listening
 from letterlock.network.proxy_gate import Proxies, ProxyGate
 from letterlock.network.server_certificates import ServerCertificates
 from letterlock.network.server_limits import ServerLimits
@@ -20,6 +21,7 @@ from letterlock.protocols.smtp.server_session import (
 )
 
 SWEEP_SECONDS = 1.0
+_BACKLOG = 4096
 END_SECONDS = 30.0
 """How long messages that are being stored are waited for at the end."""
 
@@ -41,34 +43,26 @@ class SmtpServer:
         self._limits = limits
         # As it is, not a method around it: it is asked for every command.
         self.now = clock.monotonic
-        self._servers: list[asyncio.Server] = []
+        self._listening = Listening()
         self._connections: set[Connection] = set()
         self._gates: set[ProxyGate] = set()
         self._proxies = proxies
         self._tasks: asyncio.TaskGroup | None = None
-        self._may_accept = True
         self._is_ending = False
         self._empty = asyncio.Event()
         self._empty.set()
 
     async def run(self, listeners: Sequence[socket.socket]) -> None:
         """Accept on listening sockets until cancelled; then end what is open, with 421."""
-        loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             try:
                 for listener in listeners:
-                    if not self._may_accept:
-                        break
                     # A reply must not wait for the client's delayed acknowledgement. Connections
                     # take it over; asyncio sets it only for sockets made with proto=IPPROTO_TCP.
                     with contextlib.suppress(OSError):
                         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    # create_server would lower the backlog to 100 (connections then wait 1 s).
-                    server = await loop.create_server(self._accept, sock=listener, backlog=4096)
-                    self._servers.append(server)
-                if not self._may_accept:  # said while we began
-                    self.stop_accepting()
+                await self._listening.start(listeners, self._accept, _BACKLOG)
                 while True:
                     await asyncio.sleep(SWEEP_SECONDS)
                     self.sweep()
@@ -86,9 +80,7 @@ class SmtpServer:
 
     def stop_accepting(self) -> None:
         """Accept no more connections; those there are go on."""
-        self._may_accept = False
-        for server in self._servers:
-            server.close()
+        self._listening.stop()
 
     async def wait_empty(self) -> None:
         """Return when no connection is left; one that was accepted just now counts."""
