@@ -2,8 +2,9 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from socket import socket
 from typing import Any
 
 import pytest
@@ -18,6 +19,9 @@ class FakeServer:
     def __init__(self) -> None:
         self.is_accepting = True
         self.empty = asyncio.Event()
+
+    async def run(self, listeners: Sequence[socket]) -> None:
+        raise AssertionError("its end alone is looked at", listeners)
 
     def stop_accepting(self) -> None:
         self.is_accepting = False

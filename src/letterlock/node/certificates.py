@@ -11,7 +11,6 @@ import random
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from socket import socket
 from typing import Any
 
 from letterlock.base.clock import Clock
@@ -20,7 +19,6 @@ from letterlock.base.config.faults import refuse_setting
 from letterlock.base.config.sections import Config
 from letterlock.base.log import LineLog, Log, Service
 from letterlock.base.waiting import wait_for_event
-from letterlock.network.acceptor import Acceptor
 from letterlock.network.alpn_server import AlpnResponder, AlpnServer
 from letterlock.network.dns_backends import make_backend
 from letterlock.network.dns_cache import CachingResolver
@@ -29,7 +27,7 @@ from letterlock.network.policy_host import PolicyHost
 from letterlock.network.server_certificates import ServerCertificates
 from letterlock.node.certificate_stores import CertificateStores, make_stores
 from letterlock.node.certifying import list_wanted, make_tools
-from letterlock.node.ending import End
+from letterlock.node.ending import End, Served
 from letterlock.node.posts import make_post_service
 from letterlock.node.process import Part, run_process
 from letterlock.node.publishing import make_policy
@@ -48,10 +46,6 @@ from letterlock.storage.queue import StoreUnavailable
 PROCESSES = 1
 REOPEN_SECONDS = 3.0
 """Between two tries to open the store."""
-
-
-Served = tuple[Acceptor, Sequence[socket]]
-"""A server and the sockets that it listens on."""
 
 
 @dataclass(frozen=True, slots=True)

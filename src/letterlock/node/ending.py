@@ -7,6 +7,7 @@ sockets that it listened on are the new one's too, and nobody who reached the ol
 import asyncio
 from collections.abc import Awaitable, Sequence
 from datetime import timedelta
+from socket import socket
 from typing import Protocol
 
 from letterlock.base.waiting import finish_within
@@ -18,11 +19,18 @@ DRAIN = timedelta(minutes=10)
 class Server(Protocol):
     """What can be let run empty."""
 
+    async def run(self, listeners: Sequence[socket]) -> None:
+        """Accept on listening sockets until cancelled."""
+
     def stop_accepting(self) -> None:
         """Accept no more connections; those there are go on."""
 
     async def wait_empty(self) -> None:
         """Return when no connection is left; one that was accepted just now counts."""
+
+
+Served = tuple[Server, Sequence[socket]]
+"""A server and the sockets that it listens on."""
 
 
 class End:

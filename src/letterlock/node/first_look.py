@@ -20,11 +20,10 @@ from letterlock.node.publishing import (
     describe_domain,
     describe_host,
 )
+from letterlock.services.certify.solving.stored import find_own_address
 from letterlock.services.publish.first_look import Remark, list_remarks
 from letterlock.services.publish.first_looking import FirstLooker, HostQuestion, OwnPort
 from letterlock.services.publish.records import plan_records
-
-_REACHED_BY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up, not bound
 
 
 def run(config: Config, clock: Clock, *, is_new: bool) -> tuple[Remark, ...]:
@@ -87,7 +86,8 @@ def _list_ports(config: Config) -> Iterator[OwnPort]:
 
 
 def _make_port(listen: ListenAddress, setting: str, *, is_smtp: bool) -> OwnPort:
-    return OwnPort(_REACHED_BY.get(listen.host, listen.host), listen.port, setting, is_smtp)
+    place = find_own_address(listen)
+    return OwnPort(place.host, place.port, setting, is_smtp)
 
 
 async def _knock(config: Config, ip: str, port: int, seconds: float) -> Greeting | Lost:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
-from socket import socket
 from typing import Any
 
 from letterlock.base.clock import Clock
@@ -26,7 +25,7 @@ from letterlock.network.server_certificates import ServerCertificates
 from letterlock.network.server_limits import ServerLimits
 from letterlock.network.smtp_owner import Peer
 from letterlock.network.smtp_server import SmtpServer
-from letterlock.node.ending import End
+from letterlock.node.ending import End, Served
 from letterlock.node.inbound_listeners import InboundListeners, find_addresses
 from letterlock.node.process import Part, run_process
 from letterlock.protocols.inbound.cases import HostNames, Place
@@ -54,10 +53,6 @@ MAX_RECIPIENTS = 20
 MAX_ERRORS = 5
 MAX_COMMANDS = 20
 HTTPS_PORT = 443
-
-
-Served = tuple[SmtpServer | HttpsServer, Sequence[socket]]
-"""A server and the sockets that it listens on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ RFC 5280 §4, Baseline Requirements 7.1.2.1 and 7.1.2.6. Nothing that is there i
 root signs one CRL here, for the authority below it, which counts for a year.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from letterlock.base.config.authority import CaSection
 from letterlock.base.config.faults import refuse_setting
 from letterlock.base.config.sections import Config
 from letterlock.base.errors import LocalError
-from letterlock.node.account import acting_as, find_account, find_owner
+from letterlock.node.account import acting_as, find_owner, make_data_dir
 from letterlock.node.ca.keys import (
     ISSUING,
     ROOT,
@@ -52,7 +51,6 @@ from letterlock.services.ca.keys.files import make_passphrase_file, write_key_fi
 from letterlock.services.ca.publications import find_key_identifier
 from letterlock.storage.ca.changes import PutCrl
 from letterlock.storage.ca.kept import KeptCrl
-from letterlock.storage.durable import make_folder
 from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.written_once import PUBLIC_MODE, write_once
 
@@ -167,12 +165,8 @@ def name_authority(config: Config, which: str) -> AuthorityName:
 def own_folder(config: Config) -> Iterator[None]:
     """Make the data folder, and go on as who runs the authority, when root. Raises LocalError."""
     load_late(config)
-    account = find_account(config)
+    make_data_dir(config)
     try:
-        is_new = not config.data_dir.exists()
-        make_folder(config.data_dir)
-        if is_new and account is not None:
-            os.chown(config.data_dir, account.pw_uid, account.pw_gid, follow_symlinks=False)
         owner = find_owner(config.data_dir)
     except OSError as error:
         message = f"{error.filename or config.data_dir}: {error.strerror}"
