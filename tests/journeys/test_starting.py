@@ -17,7 +17,16 @@ from pathlib import Path
 import pytest
 
 from letterlock.node.shards import MAX_BROKEN
-from tests.journeys.running_node import PATIENCE, NodeFiles, mx_certificate, running, started
+from tests.journeys.asking import COMMAND, make_files
+from tests.journeys.collecting import collecting, make_collector
+from tests.journeys.running_node import (
+    PATIENCE,
+    NodeFiles,
+    RunningNode,
+    mx_certificate,
+    running,
+    started,
+)
 from tests.programs import SOURCE, command_environment
 
 _LOGGED = re.compile(r"[A-Z][a-z]{2} [ \d]\d [\d:]{8} ")
@@ -215,6 +224,22 @@ def test_root_is_given_up(open_folder: Path) -> None:
         node.reload()
         assert "reload: new workers start" in node.log
         assert files.command("queue", "list").code == 0
+
+
+@is_root
+def test_what_stays_root_says_so(tmp_path: Path) -> None:
+    """The node, and each program that is served without one."""
+    warning = "warning: node.user is not set: what root starts stays root"
+    with running(NodeFiles(tmp_path / "node")) as node:
+        node.wait_log(warning)
+    with collecting(make_collector(tmp_path / "collector")) as collector:
+        collector.wait_log(warning)
+    files = make_files(tmp_path / "service", "127.0.0.1:9")
+    service = RunningNode(files, [*COMMAND, str(files.write())])
+    try:
+        service.wait_log(warning)
+    finally:
+        service.stop()
 
 
 @is_root

@@ -1,4 +1,4 @@
-"""The user that a node runs as, once everything that needs root is open."""
+"""The user that a program runs as, once everything that needs root is open."""
 
 import errno
 import grp
@@ -14,6 +14,7 @@ from pathlib import Path
 from letterlock.base.config.faults import SettingFaults, refuse_setting
 from letterlock.base.config.locate import KeyPath
 from letterlock.base.config.sections import Config
+from letterlock.base.log import LineLog, Service
 from letterlock.storage.durable import make_folder
 
 MAX_LINKS = 40
@@ -33,11 +34,11 @@ def find_account(config: Config) -> pwd.struct_passwd | None:
 
 
 def explain_root(config: Config) -> str:
-    """Say that a node which is started by who we are would stay root; empty: it would not."""
+    """Say that what is started by who we are would stay root; empty: it would not."""
     if os.geteuid() != 0 or config.node.user is not None:
         return ""
     return (
-        "node.user is not set: a node that root starts stays root, and whatever gets into it is "
+        "node.user is not set: what root starts stays root, and whatever gets into it is "
         "root; name an account there, or have one start it, as the unit for systemd in README does"
     )
 
@@ -138,10 +139,15 @@ def make_data_dir(config: Config) -> None:
         raise refuse_setting(("data_dir",), message) from error
 
 
-def drop_privileges(config: Config) -> None:
-    """Become `node.user`, when root: everything that needed root is open by now."""
+def drop_privileges(config: Config, log: LineLog) -> None:
+    """Become `node.user`, when root: everything that needed root is open by now.
+
+    What stays root says so in its log.
+    """
     account = find_account(config)
     if account is None:
+        if warning := explain_root(config):
+            log.write(Service.NODE, f"warning: {warning}")
         return
     os.setgroups([account.pw_gid, *_find_groups(account)])
     os.setgid(account.pw_gid)

@@ -65,7 +65,7 @@ class _Serving:
             load_migrations(f"letterlock.storage.{engine}.migrations")
         find_database(config)
         listeners.open(config.policy_service)
-        drop_privileges(config)
+        drop_privileges(config, log)
         require_log_folder(config.log)
 
     def make_generation(self, is_reload: bool) -> Generation | None:  # noqa: FBT001 - the supervisor's only argument

@@ -23,7 +23,7 @@ from letterlock.base.log import LineLog, Service
 from letterlock.base.presence import is_absent
 from letterlock.base.shared_counters import NamedCounters, SharedCounters
 from letterlock.node import certificates, inbound
-from letterlock.node.account import drop_privileges, explain_root, find_account
+from letterlock.node.account import drop_privileges, find_account
 from letterlock.node.building import build_certificates, check_delivery
 from letterlock.node.certificates import CertificateService
 from letterlock.node.descriptors import allow_descriptors, describe_shortage
@@ -135,7 +135,7 @@ class _Node:
         self._notices = SharedNotices()
         for engine in ("sqlite", "postgres"):
             load_migrations(f"letterlock.storage.{engine}.migrations")
-        drop_privileges(config)
+        drop_privileges(config, log)
         _require_folders(config)
         require_log_folder(config.log)
         require_usable(config)
@@ -261,9 +261,7 @@ class _Node:
         if (shortage := describe_shortage(self._config, self._workers)) is not None:
             warnings = (*warnings, shortage)
         lapsed = describe_lapsed(self._policy.table, self._clock.now().date())
-        # No problem of what the node does, so `status` has none of it.
-        root = filter(None, [explain_root(self._config)])
-        for problem in (*root, *self._policy.problems, *lapsed, *warnings):
+        for problem in (*self._policy.problems, *lapsed, *warnings):
             self._log.write(Service.NODE, f"warning: {problem}")
         return Common(
             config=self._config,

@@ -48,7 +48,7 @@ def collect(config: Config) -> int:
     make_data_dir(config)
     log = make_log(config, clock)
     with _ending_by_signal(log) as end, _open_place(config) as place:
-        drop_privileges(config)
+        drop_privileges(config, log)
         require_log_folder(config.log)
         files = _open_files(config.tlsrpt)
         try:

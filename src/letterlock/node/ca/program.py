@@ -73,7 +73,7 @@ def serve_authority(config: Config, found: FoundConfig) -> int:
         plain = stack.enter_context(closing(Listeners(key=_CRL_LISTEN)))
         acme.open(config.ca.listen, 1)
         plain.open(config.ca.crl_listen, 1)
-        drop_privileges(config)
+        drop_privileges(config, log)
         require_log_folder(config.log)
         tell = Notifier(os.environ.get("NOTIFY_SOCKET")).tell
         program = AuthorityProgram(config, found, clock, log, Sockets(_first(acme), _first(plain)))
