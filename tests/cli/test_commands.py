@@ -80,6 +80,7 @@ def test_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (LocalError("/x: full; make room"), 2, "letterlock: /x: full; make room\n"),
         (CommandFailed("a\nb"), 3, "letterlock: a\nletterlock: b\n"),
+        (CommandFailed("no test \x1b[2J\x9b31m"), 3, "letterlock: no test ?[2J?31m\n"),
         (KeyboardInterrupt(), INTERRUPTED, ""),
         (click.Abort(), INTERRUPTED, ""),
     ],

@@ -10,6 +10,7 @@ import click
 
 from letterlock import __version__
 from letterlock.base.errors import LocalError, OutputError
+from letterlock.base.printable import make_printable
 from letterlock.cli.failures import CommandFailed, ExitCode
 from letterlock.cli.lazy import LazyCommand, LazyGroup
 
@@ -111,8 +112,9 @@ def _drop_output() -> None:
 
 
 def _complain(text: str) -> None:
+    # An argument, a file's name or a server's words may be in it.
     for line in text.splitlines():
-        print(f"letterlock: {line}", file=sys.stderr)
+        print(f"letterlock: {make_printable(line)}", file=sys.stderr)
 
 
 def _name_help(error: click.ClickException) -> str:
