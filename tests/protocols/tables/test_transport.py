@@ -57,6 +57,7 @@ def test_ways(value: str, way: Way) -> None:
     [
         ("x.test", "x.test is not transport:nexthop"),
         ("uucp:x", "there is no transport 'uucp' here"),
+        ("uu\x1bcp:x", "there is no transport 'uu\\x1bcp' here"),
         ("smtp:a b", "a b is no next hop"),
         ("lmtp:unix:private/lmtp", "unix: needs the whole path of a socket"),
     ],

@@ -203,3 +203,8 @@ def shorten(text: str) -> str:
     """Give a text from a file for a message: printable, and not long."""
     shown = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
     return shown if shown.isprintable() else ascii(shown)
+
+
+def quote(text: str) -> str:
+    """Give a text as `shorten` does, in quotes."""
+    return repr(text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "...")

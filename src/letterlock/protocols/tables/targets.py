@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from letterlock.protocols.smtp.paths import AddressError, Mailbox, parse_mailbox
-from letterlock.protocols.tables.lines import TableError, shorten
+from letterlock.protocols.tables.lines import TableError, quote, shorten
 from letterlock.protocols.tables.lookup import normal_domain
 
 MAX_TARGETS = 10_000
@@ -133,7 +133,7 @@ def _read_word(word: str) -> Target:
 
 def _read_include(path: str) -> Include:
     if not path.startswith("/"):
-        raise TableError(f"{INCLUDE} needs the whole path of a file, not {shorten(path)!r}")
+        raise TableError(f"{INCLUDE} needs the whole path of a file, not {quote(path)}")
     return Include(path)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from letterlock.protocols.smtp.paths import AddressError, parse_mailbox
-from letterlock.protocols.tables.lines import Table, TableError, gather_pairs, shorten
+from letterlock.protocols.tables.lines import Table, TableError, gather_pairs, quote, shorten
 from letterlock.protocols.tables.lookup import (
     WILDCARD,
     normal_address_key,
@@ -134,7 +134,7 @@ def _read_way(check: NextHopCheck, key: str, text: str) -> Way:
     if name in _MAILBOX:
         return ToMailbox()
     if name and name not in _SMTP and name != _SMTPS:
-        raise TableError(f"there is no transport {shorten(name)!r} here")
+        raise TableError(f"there is no transport {quote(name)} here")
     if name == _SMTPS:
         rest = f"{_SMTPS}:{rest}"
     if not rest:
@@ -159,12 +159,12 @@ def parse_lmtp_server(text: str) -> LmtpSocket | LmtpHost:
     kind, _, rest = text.partition(":")
     if kind == "unix":
         if not rest.startswith("/") or len(rest.encode()) > _MAX_SOCKET_OCTETS or "\0" in rest:
-            raise TableError(f"unix: needs the whole path of a socket, not {shorten(rest)!r}")
+            raise TableError(f"unix: needs the whole path of a socket, not {quote(rest)}")
         return LmtpSocket(rest)
     parts = _INET.fullmatch(rest if kind == "inet" else text)
     port = int(parts["port"] or LMTP_PORT) if parts is not None else 0
     if parts is None or not 1 <= port <= 0xFFFF:
-        raise TableError(f"{shorten(text)!r} is neither unix:/path nor inet:host:port")
+        raise TableError(f"{quote(text)} is neither unix:/path nor inet:host:port")
     literal = parts["literal"]
     if literal is None or not _is_address(literal):
         return LmtpHost(normal_domain(literal or parts["host"]), port)

@@ -14,7 +14,7 @@ from typing import Any
 from letterlock.protocols.smtp.paths import AddressError, Mailbox, parse_mailbox
 from letterlock.protocols.tables.aliases import parse_aliases
 from letterlock.protocols.tables.expansion import Expansion
-from letterlock.protocols.tables.lines import Entry, Table, TableError, WrongEntry, shorten
+from letterlock.protocols.tables.lines import Entry, Table, TableError, WrongEntry, quote
 from letterlock.protocols.tables.lookup import (
     WILDCARD,
     address_keys,
@@ -146,7 +146,7 @@ def _read_name(text: str) -> str:
     except AddressError:
         # As it stands behind `postalias -q`: without quotes.
         if not text or not text.isprintable():
-            raise TableError(f"{shorten(text)!r} is no name") from None
+            raise TableError(f"{quote(text)} is no name") from None
         return text
 
 
