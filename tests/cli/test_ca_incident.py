@@ -67,6 +67,9 @@ def test_an_incident_is_made_enabled_followed_and_withdrawn(commands: Commands) 
     heading, row = commands.run("incident", "list", incident_id).splitlines()
     assert heading.split(",")[:2] == ["serial", "account"]
     assert row.startswith(f"{one},{OWN_ACCOUNT},")
+    (listed,) = commands.ask("incident", "list", incident_id)["certificates"]
+    assert (listed["serial"], listed["account"], listed["told"]) == (one, OWN_ACCOUNT, None)
+    assert listed["not_after"] == row.split(",")[2]
     assert commands.run("incident", "withdraw", incident_id).startswith(f"{incident_id}  withdrawn")
     assert "withdrawn: 1 affected" in commands.run("incident", "status", incident_id, "--follow")
     assert "withdrawn" in commands.run("incident", "status")
@@ -130,6 +133,7 @@ def test_what_there_is_not_is_told(commands: Commands) -> None:
     for step in ("enable", "withdraw", "status", "list"):
         said = commands.run("incident", step, "20200101-aaaa", code=1)
         assert "there is no incident 20200101-aaaa" in said
+    commands.run("incident", "list", "20200101-aaaa", "--json", code=1)
     assert "--follow is of one incident" in commands.run("incident", "status", "--follow", code=2)
 
 
@@ -156,6 +160,23 @@ def test_certificates_are_checked_against_an_incident_of_ours(
     found = json.loads(capsys.readouterr().out)
     assert found["list"]["source"] == f"incident {made['id']}"
     assert found["list"]["entries"] == 1
+    commands.run(*ASKED, "0102", code=1)
+    none = next(
+        each
+        for each in commands.ask("incident", "status")["incidents"]
+        if each["chosen"] == "1 serial numbers" and not each["affected"]
+    )
+    assert main(["incident", "check", "--incident", none["id"], "--cert", root, *config]) == 3
+    said = capsys.readouterr().err
+    assert said == f"letterlock: incident {none['id']}: it affects no certificate\n"
+    assert commands.ask("incident", "list", none["id"]) == {"certificates": []}
+    # As a command leaves it that was killed while it collected.
+    connection = apsw.Connection(str(commands.files.keys / "authority.db"))
+    change = "UPDATE incidents SET document = json_set(document, '$.state', 'collecting')"
+    connection.execute(f"{change} WHERE incident_id = ?", (none["id"],))
+    connection.close()
+    assert main(["incident", "check", "--incident", none["id"], "--cert", root, *config]) == 3
+    assert "it is not complete: create it once more" in capsys.readouterr().err
     assert main(["incident", "check", "--cert", root, *config]) == 2
     assert "give --list FILE, or --incident ID" in capsys.readouterr().err
     both = ["--list", str(tmp_path / "x"), "--incident", made["id"]]
@@ -198,6 +219,13 @@ def test_a_log_that_was_changed_is_told(commands: Commands, tmp_path: Path) -> N
     found = commands.ask("audit", "verify", "--head", str(head))
     assert (found["breaks"], found["signed_heads"]) == ([], 1)
     assert commands.run("audit", "verify").endswith("1 signed head: whole\n")
+    kept = json.loads(head.read_text())
+    head.write_text(json.dumps({**kept, "number": kept["number"] - 1}))
+    strange = ["ca", "audit", "verify", "--head", str(head), "--config", str(commands.files.config)]
+    assert main(strange) == 3
+    said = commands._capsys.readouterr()
+    assert f"the head of record {kept['number'] - 1} has no signature of ours" in said.err
+    assert said.out.endswith("whole, as far as those tell\n")
     head.write_text("{}")
     wrong = commands.run("audit", "verify", "--head", str(head), code=2)
     assert f"{head}: not a head" in wrong
@@ -212,7 +240,7 @@ def test_a_log_that_was_changed_is_told(commands: Commands, tmp_path: Path) -> N
     connection.execute('UPDATE audit SET document = \'{"kind":"x"\' WHERE number = 2')
     connection.close()
     assert main(["ca", "audit", "verify", "--config", str(commands.files.config)]) == 1
-    said = commands._capsys.readouterr().out
-    assert "record 2: it was changed" in said
-    assert said.endswith("NOT whole\n")
+    shown = commands._capsys.readouterr().out
+    assert "record 2: it was changed" in shown
+    assert shown.endswith("NOT whole\n")
     assert "2  " in commands.run("audit", "show", "--limit", "2")

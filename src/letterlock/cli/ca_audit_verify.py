@@ -52,7 +52,8 @@ def verify(config_path: Path | None, heads: tuple[Path, ...], *, as_json: bool) 
 
     A record that was changed, removed, put in or moved is named. What was cut off at the end is
     seen by the heads that the authority signs each hour; with --head also where those were removed
-    from its database. Exit code 1: it is not whole.
+    from its database. Exit code 1: it is not whole; 3: a head that you gave has no signature of
+    ours, so nobody knows.
     """
 
     async def do(config: "Config", store: "AuthorityStore", clock: "Clock") -> "Verified":
@@ -80,7 +81,9 @@ def verify(config_path: Path | None, heads: tuple[Path, ...], *, as_json: bool) 
         )
     else:
         _tell(found)
-    return ExitCode.BAD_NEWS if found.breaks else ExitCode.FINE
+    if found.breaks:
+        return ExitCode.BAD_NEWS
+    return ExitCode.UNDECIDED if found.unsigned_kept else ExitCode.FINE
 
 
 @click.command()
@@ -138,8 +141,8 @@ def _tell(found: "Verified") -> None:
             err=True,
         )
     heads = "1 signed head" if found.signed == 1 else f"{found.signed} signed heads"
-    word = "NOT whole" if found.breaks else "whole"
-    click.echo(f"{found.head.number} records, {heads}: {word}")
+    word = "whole, as far as those tell" if found.unsigned_kept else "whole"
+    click.echo(f"{found.head.number} records, {heads}: {'NOT whole' if found.breaks else word}")
 
 
 def _describe(progress: "AuditProgress") -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 import asyncio
 import csv
+import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -24,7 +26,16 @@ if TYPE_CHECKING:
     from letterlock.storage.ca.store import AuthorityStore
 
 FOLLOW_SECONDS = 1.0
-COLUMNS = ("serial", "account", "not_after", "told", "replaced", "revoked", "incident", "renew_by")
+_COLUMNS = {
+    "serial": "lower-case hex",
+    "account": "whose it is",
+    "not_after": "until when it is valid",
+    "told": "when its account was told by mail, or null",
+    "replaced": "when its replacement was issued, or null",
+    "revoked": "when it was revoked, or null",
+    "incident": "what the incident is called",
+    "renew_by": "when it is revoked",
+}
 _OVER = ("ended", "withdrawn")
 
 
@@ -62,38 +73,63 @@ def status(
 @click.command("list")
 @click.argument("incident_id", metavar="ID")
 @config_option
-def list_(incident_id: str, config_path: Path | None) -> int:
+@json_option({f"certificates[].{key}": text for key, text in _COLUMNS.items()})
+def list_(incident_id: str, config_path: Path | None, *, as_json: bool) -> int:
     """List the certificates that an incident affects, as CSV.
 
     `letterlock incident check --list` reads it.
     """
-    write_list(config_path, incident_id, sys.stdout)
+    if not as_json:
+        write_list(config_path, incident_id, sys.stdout)
+        return ExitCode.FINE
+    # A certificate a line, as they come: there may be millions.
+    start = '{"certificates": ['
+
+    def tell(row: tuple[str, ...]) -> None:
+        nonlocal start
+        document = {key: value or None for key, value in zip(_COLUMNS, row, strict=True)}
+        click.echo(f"{start}\n  {json.dumps(document)}", nl=False)
+        start = ","
+
+    _list(config_path, incident_id, tell)
+    click.echo("\n]}" if start == "," else f"{start}]}}")
     return ExitCode.FINE
 
 
-def write_list(config_path: Path | None, incident_id: str, file: IO[str]) -> None:
-    """Write what an incident of our own affects as CSV."""
+def write_list(config_path: Path | None, incident_id: str, file: IO[str]) -> dict[str, Any]:
+    """Write what an incident of our own affects as CSV; gives how it stands, as `status` does."""
+    writer = csv.writer(file, lineterminator="\n")
+    return _list(config_path, incident_id, writer.writerow, has_heading=True)
 
-    async def do(config: "Config", store: "AuthorityStore", clock: "Clock") -> None:
+
+def _list(
+    config_path: Path | None,
+    incident_id: str,
+    tell: Callable[[tuple[str, ...]], object],
+    *,
+    has_heading: bool = False,
+) -> dict[str, Any]:
+    async def do(config: "Config", store: "AuthorityStore", clock: "Clock") -> dict[str, Any]:
         from letterlock.base.clock import format_time  # noqa: PLC0415 - not loaded for -h
         from letterlock.node.ca import incident_commands as commands  # noqa: PLC0415 - as above
         from letterlock.protocols.incidents.serials import format_serial  # noqa: PLC0415 - too
 
         del config
         (incident,) = await _find(store, clock, incident_id)
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        if has_heading:
+            tell(tuple(_COLUMNS))
         async for each in commands.list_affected(store, incident_id):
             moments = (each.not_after, each.told, each.replaced, each.revoked)
-            writer.writerow(
+            tell(
                 (
                     *(format_serial(each.name.serial), each.account_id),
                     *(format_time(moment) if moment else "" for moment in moments),
                     *(incident_id, incident["renew_by"]),
                 )
             )
+        return incident
 
-    with_store(config_path, do)
+    return with_store(config_path, do)
 
 
 async def _find(

@@ -109,9 +109,17 @@ def check(*, as_json: bool, **options: Any) -> int:
     from letterlock.cli.ca_incident_status import write_list  # noqa: PLC0415 - lazy, for -h
 
     with NamedTemporaryFile("w+", encoding="utf-8", suffix=".csv") as file:
-        write_list(options["config_path"], options["incident"], file)
+        _list_whole(write_list(options["config_path"], options["incident"], file))
         file.flush()
         return _check({**options, "list_path": Path(file.name)}, as_json=as_json)
+
+
+def _list_whole(incident: dict[str, Any]) -> None:
+    """Raise CommandFailed where a list says less than the incident, or nothing."""
+    if incident["state"] == "collecting":
+        raise CommandFailed(f"incident {incident['id']}: it is not complete: create it once more")
+    if not incident["affected"]:
+        raise CommandFailed(f"incident {incident['id']}: it affects no certificate")
 
 
 def _check(options: dict[str, Any], *, as_json: bool) -> int:

@@ -51,13 +51,15 @@ class LogStore(Commits, Protocol):
 class Verified:
     """A part of the log that was read: up to where, and what is wrong in it (at most MAX_BREAKS).
 
-    `unsigned` are heads whose signature is none of the authority's.
+    `unsigned` are heads whose signature is none of the authority's; `unsigned_kept` counts those of
+    them that somebody has elsewhere: what they would have shown, nobody knows.
     """
 
     head: Head
     breaks: tuple[Break, ...]
     signed: int = 0
     unsigned: tuple[int, ...] = ()
+    unsigned_kept: int = 0
 
 
 async def verify_log(
@@ -69,6 +71,7 @@ async def verify_log(
     Raises StoreUnavailable.
     """
     heads, unsigned = await _load_heads(store, keys, kept, 0)
+    unsigned_kept = sum(not _is_ours(each, keys) for each in kept)
     verifier = ChainVerifier(START, heads)
     breaks: list[Break] = []
     while page := await store.list_records(verifier.head.number, PAGE):
@@ -79,7 +82,8 @@ async def verify_log(
             break
         yield Verified(verifier.head, tuple(breaks[:MAX_BREAKS]), len(heads), unsigned)
     breaks += verifier.finish()
-    yield Verified(verifier.head, tuple(breaks[:MAX_BREAKS]), len(heads), unsigned)
+    known = tuple(breaks[:MAX_BREAKS])
+    yield Verified(verifier.head, known, len(heads), unsigned, unsigned_kept)
 
 
 async def _load_heads(
@@ -90,7 +94,7 @@ async def _load_heads(
     page = tuple(kept)
     while True:
         for each in page:
-            if any(is_signed(each, key) for key in keys):
+            if _is_ours(each, keys):
                 # Where two differ, the log can be only one of them: the first stands.
                 heads.setdefault(each.head.number, each.head.hash)
             else:
@@ -100,6 +104,10 @@ async def _load_heads(
         if not page:
             return heads, tuple(unsigned)
         after = page[-1].head.number
+
+
+def _is_ours(head: SignedHead, keys: Sequence[AuthorityKey]) -> bool:
+    return any(is_signed(head, key) for key in keys)
 
 
 class LogAudit:
