@@ -25,6 +25,7 @@ def test_one_command_makes_settings_and_keys_and_says_what_next(
     assert not config.ca.validation.needs_dnssec
     assert f"Then: letterlock ca serve --config {tmp_path}/letterlock.toml" in said
     assert "https://ca.example.org:14000/directory" in said
+    assert "they are needed once a year for the root's CRL, and for a new issuing key." in said
     # A second time nothing changes.
     before = (tmp_path / "letterlock.toml").read_bytes()
     assert init("ca.example.org", "--dir", str(tmp_path)) == 2

@@ -99,7 +99,7 @@ def init(
         click.echo(f"wrote {path}")
     click.echo(
         f"\nMove {root_key.name} off this machine, and {root_passphrase.name} to somewhere else: "
-        f"they are needed for a new authority below the root only.\n"
+        f"they are needed once a year for the root's CRL, and for a new issuing key.\n"
         f"Whoever is to trust it gets {root}.\n"
     )
     if problem is not None:
