@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from letterlock.base.config.bounce import BounceSection
 from letterlock.base.config.maps import MapsSection
 from letterlock.base.config.sections import Config
 from letterlock.base.domains import Domain
@@ -37,6 +38,21 @@ def test_what_is_not_there_or_no_file_is_not_among_them(tmp_path: Path, settings
             maps=MapsSection(aliases=tmp_path / name),
         )  # fmt: skip
         assert list_named_files(config, settings) == [settings]
+
+
+def test_the_texts_for_bounces_are_among_them(tmp_path: Path, settings: Path) -> None:
+    """The setting names their folder: a backup without them gave senders other words."""
+    folder = tmp_path / "bounce"
+    folder.mkdir()
+    for name in ("failed.txt", "causes.txt", "failed.txt~"):
+        (folder / name).write_text("")
+    config = Config(
+        Domain("mx.example.org"), (), "a@example.org", tmp_path,
+        bounce=BounceSection(templates=folder),
+    )  # fmt: skip
+    assert list_named_files(config, settings) == [
+        settings, folder / "failed.txt", folder / "causes.txt",
+    ]  # fmt: skip
 
 
 def test_what_we_may_not_reach_is_told_and_left_out(

@@ -1,8 +1,8 @@
 """The settings file and the files that it names: what a node needs beside its data.
 
-Tables, keys, certificates, programs, lists that aliases include. What is a folder or a socket is
-not among them: what we keep is the data's, and what others keep is theirs. Nor is the log: it tells
-what was, and no node needs it.
+Tables, keys, certificates, programs, lists that aliases include, the operator's texts for bounces.
+What else is a folder, or a socket, is not among them: what we keep is the data's, and what others
+keep is theirs. Nor is the log: it tells what was, and no node needs it.
 """
 
 import dataclasses
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from letterlock.base.config.sections import Config
 from letterlock.base.config.values import HopPolicy
+from letterlock.services.queue.notice_texts import FILE_NAMES
 
 # aliases(5), `:include:/file/name`, also in quotes.
 _INCLUDE = re.compile(r':include:\s*"?(/[^\s",]+)')
@@ -28,6 +29,8 @@ def list_named_files(config: Config, settings: Path) -> list[Path]:
     for table in (config.maps.aliases, config.maps.virtual):
         if table is not None:
             found += _find_included(table)
+    if (folder := config.bounce.templates) is not None:
+        found += [folder / name for name in FILE_NAMES]
     return [path for path in dict.fromkeys(found) if path != config.log.file and _may_be_file(path)]
 
 

@@ -22,6 +22,8 @@ from letterlock.protocols.smtp.dsn_templates import (
 )
 
 CAUSES_FILE = "causes.txt"
+FILE_NAMES = (*(f"{action}.txt" for action in Action), CAUSES_FILE)
+"""All that a folder of texts may have."""
 
 Parsed = TypeVar("Parsed")
 
@@ -49,15 +51,14 @@ def load_notice_texts(folder: Path | None) -> FoundTexts:
 
 def _find_strangers(folder: Path) -> list[str]:
     """Find files that nothing asks for: their names may be wrong."""
-    known = {f"{action}.txt" for action in Action} | {CAUSES_FILE}
     try:
         names = sorted(path.name for path in folder.iterdir() if path.suffix == ".txt")
     except OSError as error:
         return [f"{folder}: {error.strerror}: bounce.templates must name a folder"]
     return [
-        f"{folder / name}: nothing has this name; there are {', '.join(sorted(known))}"
+        f"{folder / name}: nothing has this name; there are {', '.join(sorted(FILE_NAMES))}"
         for name in names
-        if name not in known
+        if name not in FILE_NAMES
     ]
 
 
