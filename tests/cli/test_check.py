@@ -117,6 +117,15 @@ def _paths(value: Any, path: str = "") -> Iterator[str]:
         yield path
 
 
+def test_a_domain_of_a_file_that_is_none_is_told_with_its_line(
+    config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = tmp_path / "list"
+    listed.write_text("# ours\nclear.example\nnone of them\n")
+    assert check(config, "--file", str(listed)) == 2
+    assert capsys.readouterr().err.startswith(f"letterlock: {listed}:3: none of them: ")
+
+
 def test_several_domains_are_a_list_and_a_file_may_name_them(
     config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,7 +1,7 @@
 """`letterlock check`: any domain as its senders see it."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -192,7 +192,10 @@ def check(  # noqa: PLR0913 - each is an option
     if starttls and is_tls:
         raise click.UsageError("--starttls and --tls cannot both be")
     speech = "tls" if is_tls else starttls
-    asked = _take_all([*domains, *_read_list(list_path)], config.deliver.port, speech)
+    places = dict.fromkeys(domains, "")
+    for text, place in _read_list(list_path):
+        places.setdefault(text, place)
+    asked = _take_all(places, config.deliver.port, speech)
     config = use_resolver(config, address)
     clock = SystemClock()
     refuse_mixed(
@@ -245,16 +248,16 @@ def check(  # noqa: PLR0913 - each is an option
     return teller.code
 
 
-def _take_all(texts: list[str], port: int, speech: str | None) -> "list[Asked]":
-    unique = dict.fromkeys(texts)
-    if not unique:
+def _take_all(places: Mapping[str, str], port: int, speech: str | None) -> "list[Asked]":
+    """Take what is to be checked, each with the place in a file where it stands."""
+    if not places:
         raise click.UsageError("give a domain, a HOST:PORT, or --file")
-    if len(unique) > MAX_DOMAINS:
+    if len(places) > MAX_DOMAINS:
         raise click.UsageError(f"more than {MAX_DOMAINS} in one run")
-    return [_take(text, port, speech) for text in unique]
+    return [_take(text, place, port, speech) for text, place in places.items()]
 
 
-def _take(text: str, port: int, speech: str | None) -> "Asked":
+def _take(text: str, place: str, port: int, speech: str | None) -> "Asked":
     from letterlock.node.checking import Asked  # noqa: PLC0415 - lazy, for -h
     from letterlock.protocols.check.openings import PORTS, Speech  # noqa: PLC0415 - as above
     from letterlock.services.discover.next_hop import (  # noqa: PLC0415 - as above
@@ -269,20 +272,21 @@ def _take(text: str, port: int, speech: str | None) -> "Asked":
         host = next_hop.domain or next_hop.address
         service = parse_next_hop(f"[{host}]:{next_hop.port}")
     except NextHopError as error:
-        raise click.UsageError(f"{text}: {error}") from None
+        raise click.UsageError(f"{place}{text}: {error}") from None
     found = Speech(speech) if speech is not None else PORTS.get(service.port)
     if found is None:
-        raise click.UsageError(f"{text}: say what is spoken there: --starttls or --tls")
+        raise click.UsageError(f"{place}{text}: say what is spoken there: --starttls or --tls")
     return Asked(text, service, found)
 
 
-def _read_list(path: Path | None) -> Iterator[str]:
+def _read_list(path: Path | None) -> Iterator[tuple[str, str]]:
     if path is None:
         return
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    for number, line in enumerate(lines, 1):
         text = line.partition("#")[0].strip()
         if text:
-            yield text
+            yield text, f"{path}:{number}: "
 
 
 class _Differ:
