@@ -19,7 +19,7 @@ from letterlock.storage.ca.changes import (
     RemoveSecret,
     UseCounter,
 )
-from letterlock.storage.ca.kept import NOT_HALTED, Halt, PausedName
+from letterlock.storage.ca.kept import NONCE_SECRET, NOT_HALTED, Halt, PausedName
 from letterlock.storage.ca.scripted import SWEEP
 from letterlock.storage.ca.store import AuthorityStore
 from tests.fakes import START
@@ -70,6 +70,19 @@ async def test_a_clock_that_was_ahead_for_a_moment_keeps_nobody_out(
     fresh = GoodNonce(b"fresh", START + HOUR + MINUTE)
     assert await authority.spend_nonce(fresh, START + MINUTE)
     assert not await authority.spend_nonce(fresh, START + MINUTE)
+
+
+async def test_a_clock_that_was_ahead_for_long_keeps_all_out_until_the_secret_is_another(
+    authority: AuthorityStore,
+) -> None:
+    """What was forgotten is no longer told from what is new; without its secret it need not be."""
+    ahead = START + timedelta(days=365)
+    assert await authority.spend_nonce(GoodNonce(b"ahead", ahead), ahead - HOUR)
+    assert await authority.spend_nonce(GoodNonce(b"later", ahead + HOUR), ahead + SWEEP)
+    assert not await authority.spend_nonce(make_nonce(1), START)
+    assert await authority.commit([RemoveSecret(NONCE_SECRET)])
+    assert await authority.spend_nonce(make_nonce(1), START)
+    assert not await authority.spend_nonce(make_nonce(1), START)
 
 
 async def test_the_account_of_a_nonce_is_as_it_is_then(authority: AuthorityStore) -> None:

@@ -40,6 +40,7 @@ _KEEP_SECRET = "INSERT INTO secrets (name, secret) VALUES (?, ?) ON CONFLICT DO 
 _SECRET = "SELECT secret FROM secrets WHERE name = ?"  # noqa: S105 - a question for one
 
 _REMOVE_SECRET = "DELETE FROM secrets WHERE name = ?"  # noqa: S105 - as above
+_FORGET_ALL = ("DELETE FROM nonces", "UPDATE nonce_horizon SET moment = 0")
 
 _RUN = "run of the machine"
 
@@ -95,7 +96,12 @@ def keep_secret(name: str, fresh: bytes) -> Script[bytes]:
 
 
 def remove_secret(change: RemoveSecret) -> Script[None]:
+    """Remove a secret. Nobody may be at work who knows that of nonces: what was spent goes, too."""
     yield _REMOVE_SECRET, (change.name,)
+    if change.name == NONCE_SECRET:
+        # The horizon may be far ahead of a clock that was ahead itself: nothing new would be good.
+        for statement in _FORGET_ALL:
+            yield statement, ()
 
 
 def begin_run(run: str) -> Script[None]:
@@ -105,7 +111,7 @@ def begin_run(run: str) -> Script[None]:
     """
     rows = yield _SECRET, (_RUN,)
     if not rows or rows[0][0] != run.encode():
-        yield _REMOVE_SECRET, (NONCE_SECRET,)
+        yield from remove_secret(RemoveSecret(NONCE_SECRET))
         yield _REMOVE_SECRET, (_RUN,)
         yield _KEEP_SECRET, (_RUN, run.encode())
 
