@@ -414,6 +414,25 @@ def test_the_default_level_holds_where_nothing_asks_for_more(
     assert told(destination_of(Host(MX1, tlsa), default=default)) == text
 
 
+@pytest.mark.parametrize("level", [Level.ENCRYPT, Level.DANE_ONLY, Level.VERIFY, Level.SECURE])
+@pytest.mark.parametrize("mx", [Security.SECURE, INSECURE])
+@pytest.mark.parametrize("sts", [None, ENFORCE])
+def test_no_answer_is_dane_where_the_default_level_asks_for_more(
+    level: Level, mx: Security, sts: MtaStsFacts | None
+) -> None:
+    """At `dane` Postfix sends to hosts without TLSA records at `may`: docs/guide/postfix.md."""
+    default = TableEntry("", level, "policy.default_level")
+    situations = [
+        destination_of(Host(MX1, first), Host(MX2, second), sts=sts, mx=mx, default=default)
+        for first in TLSA
+        for second in TLSA
+    ]
+    situations += [replace(each, unknown=("mx3.example.com",)) for each in situations]
+    situations.append(Destination((), sts, default, trouble="x"))
+    for situation in situations:
+        assert told(situation).partition(" ")[0] not in {"dane", "may", "none", "NOTFOUND"}
+
+
 def test_the_default_level_holds_where_no_host_is_known() -> None:
     default = TableEntry("", Level.ENCRYPT, "policy.default_level")
     assert told(Destination((), None, default, trouble="x")).startswith("encrypt ")
