@@ -49,6 +49,8 @@ GOOD: list[tuple[Callable[[str], Any], str, Any]] = [
         "smtps:[mx.a.b]",
         NextHop("mx.a.b", None, is_bracketed=True, is_implicit_tls=True),
     ),
+    (parse_next_hop, "SMTPS:a.b", NextHop("a.b", None, is_implicit_tls=True)),
+    (parse_next_hop, "smtps:587", NextHop("smtps", 587)),
     (parse_next_hop, "[192.0.2.1]", NextHop("192.0.2.1", None, is_bracketed=True)),
     (parse_next_hop, "[2001:db8::1]:25", NextHop("2001:db8::1", 25, is_bracketed=True)),
     (parse_next_hop, "[IPv6:2001:db8::1]", NextHop("2001:db8::1", None, is_bracketed=True)),
@@ -80,6 +82,7 @@ BAD: list[tuple[Callable[[str], Any], str]] = [
     *[(parse_resolver_address, text) for text in ("fe80::1%]1", "[fe80::1%a b]:53", "fe80::1%")],
     *[(parse_network, text) for text in ("fe80::1%a b", "fe80::%\r\n/64")],
     *[(parse_next_hop, text) for text in ("192.0.2.1.", "[192.0.2.1.]:25", "192。0。2。1")],
+    *[(parse_next_hop, text) for text in ("smtps:587.", "smtps:0.", "smtps:0")],
     *[(parse_address, text) for text in ("", "a", "@b.example", "a@", "a b@c.example", "a@b..c")],
     *[(parse_address, "a@b.example\n"), (parse_address, "l" * 65 + "@b.example")],
     *[

@@ -72,6 +72,10 @@ FOUND = [
         "c210cHM6WzFdOnNtdHA=",
     ),
     (
+        "next-hop",
+        "c210cHM6MC4=",
+    ),
+    (
         "own-address",
         (
             "hcDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDA"

@@ -38,6 +38,9 @@ _SIZE = re.compile(r"(\d{1,12}) ?(B|KiB|MiB|GiB)\Z")
 # The name of an interface: Linux has at most 15 octets in it.
 _ZONE = re.compile(r"[A-Za-z0-9._-]{1,15}\Z")
 _PORT = re.compile(r"\d{1,5}\Z")
+# `smtps:587` is a domain and a port.
+IMPLICIT_TLS = re.compile(r"smtps:(?![0-9]+\Z)", re.IGNORECASE)
+"""What stands in front of a next hop where TLS comes first."""
 _POSTFIX_VERSION = re.compile(r"(\d{1,2})\.\d{1,3}(?:\.\d{1,3})?\Z")
 _OLDEST_POSTFIX = 3
 _HTTPS_URL = re.compile(r"https://[!-~]+\Z")
@@ -245,8 +248,8 @@ def parse_network(text: str) -> Network:
 
 def parse_next_hop(text: str) -> NextHop:
     """Parse `example.com`, `[mx.example.com]` or `[mx.example.com]:2525`; also `[192.0.2.1]`."""
-    is_implicit_tls = text.startswith("smtps:")
-    text = text.removeprefix("smtps:")
+    prefix = IMPLICIT_TLS.match(text)
+    text = text[prefix.end() :] if prefix is not None else text
     host, port = _split_endpoint(text)
     if port == 0:
         raise ValueError("a next hop with a port from 1 to 65535")
@@ -254,7 +257,7 @@ def parse_next_hop(text: str) -> NextHop:
     address = host.removeprefix("IPv6:")
     if _is_address(address):
         literal = str(_read_address(address))
-        return NextHop(literal, port, is_bracketed=True, is_implicit_tls=is_implicit_tls)
+        return NextHop(literal, port, is_bracketed=True, is_implicit_tls=prefix is not None)
     kind = 'a domain, or a host in brackets, such as "[mx.example.com]:25"'
     try:
         domain = parse_domain(host)
@@ -262,7 +265,10 @@ def parse_next_hop(text: str) -> NextHop:
         raise ValueError(kind) from error
     if _is_address(domain):
         raise ValueError(f"{kind}: an address has no final dot")
-    return NextHop(domain, port, is_bracketed, is_implicit_tls)
+    hop = NextHop(domain, port, is_bracketed, is_implicit_tls=prefix is not None)
+    if hop.is_implicit_tls and not IMPLICIT_TLS.match(str(hop)):
+        raise ValueError(f"{kind}: a port has no final dot")
+    return hop
 
 
 def parse_address(text: str) -> str:

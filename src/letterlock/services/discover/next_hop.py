@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from letterlock.base.config.values import IMPLICIT_TLS
 from letterlock.base.domains import Domain, DomainError, parse_domain
 
 DEFAULT_PORT = 25
@@ -18,8 +19,6 @@ _SERVICES = {"smtp": 25, "submission": 587, "submissions": 465, "smtps": 465}
 _NEXT_HOP = re.compile(
     r"(?:\[(?P<host>[^\[\]]+)\]|(?P<domain>[^\[\]:]+))(?::(?P<port>[0-9]{1,5}|[a-z]+))?"
 )
-# `smtps:587` is a domain and a port.
-_IMPLICIT_TLS = re.compile(r"smtps:(?![0-9]+\Z)", re.IGNORECASE)
 _MAX_CHARACTERS = 300
 
 
@@ -54,7 +53,7 @@ def parse_next_hop(text: str, default_port: int = DEFAULT_PORT) -> NextHop:
     Also `[IPv6:2001:db8::1]` and `[2001:db8::1]`; a port may be `smtp`, `submission`, `smtps`.
     `smtps:` in front, or port 465, means implicit TLS. Raises NextHopError.
     """
-    prefix = _IMPLICIT_TLS.match(text)
+    prefix = IMPLICIT_TLS.match(text)
     if prefix is not None:
         text, default_port = text[prefix.end() :], IMPLICIT_TLS_PORT
     parts = _NEXT_HOP.fullmatch(text.lower()) if len(text) <= _MAX_CHARACTERS else None
