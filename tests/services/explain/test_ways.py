@@ -46,6 +46,7 @@ bad.example error:5.7.1 not here
 later.example retry:not now
 wrong.example uucp:x
 one@ours.example smtp:[elsewhere.example]
+any@[192.0.2.8] smtp:[elsewhere.example]
 """
 SENDER_RELAYS = b"""\
 bob@ours.example [bobs.example.net]:587
@@ -65,6 +66,7 @@ RECIPIENTS = (
     *("any@own.example", "any@sub.parent.example", "any@gone.example", "any@bad.example"),
     *("any@later.example", "any@wrong.example", "one@ours.example", "one+tag@ours.example"),
     *("two@ours.example", "any@routed.example", "any@else.example", '"a b"@else.example'),
+    *("any@[192.0.2.7]", "any@[192.0.2.8]", "any@[IPv6:2001:db8::7]", "any@[192.0.2.1]"),
 )
 SENDERS = ("", "bob@ours.example", "x@wide.example", "odd@ours.example", "usual@wide.example")
 
@@ -136,7 +138,8 @@ async def test_what_is_told_is_what_is_done(
     recipient: str, sender: str, relayhost: str | None
 ) -> None:
     relay = parse_next_hop(relayhost) if relayhost is not None else None
-    routing = Routing(frozenset({"ours.example"}), ROUTES, relay)
+    own = "[192.0.2.1]".__eq__
+    routing = Routing(frozenset({"ours.example"}), ROUTES, relay, is_own_literal=own)
     told = tell(parse_question(recipient, routing, TABLES, sender))
     assert told == await deliver(recipient, sender, TABLES, routing)
 
@@ -160,12 +163,15 @@ DECIDED = {
     "any@later.example": ("defer", "error", None, "t:9", "4.0.0 not now (t:9)"),
     "wrong.example": ("defer", "error", None, None, "4.3.5 t:10: "),
     "two@ours.example": ("deliver", "mailbox", None, None, "ours.example is a domain of ours"),
+    "two@[192.0.2.1]": ("deliver", "mailbox", None, None, "[192.0.2.1] is an address of ours"),
 }
 
 
 @pytest.mark.parametrize("asked", DECIDED)
 def test_mail_that_goes_to_no_next_hop_is_explained_too(asked: str) -> None:
-    question = parse_question(asked, Routing(frozenset({"ours.example"}), {}, None), TABLES)
+    own = "[192.0.2.1]".__eq__
+    routing = Routing(frozenset({"ours.example"}), {}, None, is_own_literal=own)
+    question = parse_question(asked, routing, TABLES)
     document = describe_explanation(Explanation(question, RESOLVER, None))
     decision, kind, to, where, reason = DECIDED[asked]
     assert document["decision"] == decision

@@ -66,7 +66,8 @@ def _find_ending_reason(question: Question) -> str:
     name, where = question.name, f" ({question.where})" if question.where else ""
     match question.ending:
         case ToMailbox() if question.where is None:
-            return f"{name} is a domain of ours: its mail goes into mailboxes"
+            kind = "an address" if name.startswith("[") else "a domain"
+            return f"{name} is {kind} of ours: its mail goes into mailboxes"
         case ToMailbox():
             return f"it goes into a mailbox of ours{where}"
         case ToLmtp(server):

@@ -43,19 +43,21 @@ def parse_question(
 ) -> Question:
     """Parse an address, a domain, `[host]` or `[host]:port`; raises NextHopError.
 
-    An address or a domain goes where settings and tables send a sender's mail; a host in brackets,
-    or a domain with a port, is the next hop itself.
+    An address or a domain goes where settings and tables send a sender's mail; a host in brackets
+    without a local part, or a domain with a port, is the next hop itself.
     """
     tables = tables or NO_TABLES.current()
     asked = text.rpartition("@")[2].strip()
     direct = parse_next_hop(asked, routing.port)
-    if direct.domain is None or direct.is_bracketed or direct.is_port_given:
-        return Question(direct.key, direct)
-    # By a domain, who is asked about is somebody there whom no table names.
-    recipient = _parse(text.strip()) or Mailbox("", direct.domain)
+    recipient = _parse(text.strip())
+    if recipient is None:
+        if direct.domain is None or direct.is_bracketed or direct.is_port_given:
+            return Question(direct.key, direct)
+        # By a domain, who is asked about is somebody there whom no table names.
+        recipient = Mailbox("", direct.domain)
     way = find_way(recipient, tables)
     where = _find_where(way, recipient, sender, tables)
-    course = find_course(way, direct.domain, sender, tables, routing)
+    course = find_course(way, recipient.domain, sender, tables, routing)
     if not isinstance(course, ToHost):
         return Question(direct.key, None, ending=course, where=where)
     found = course.next_hop
