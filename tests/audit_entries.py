@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from letterlock.protocols.audit.decisions import (
+    AccountKeyLogged,
     AccountLogged,
     AuthorizationLogged,
     CaaLogged,
@@ -84,6 +85,7 @@ DECISIONS: tuple[Decision, ...] = (
     HaltLogged(is_halted=True, why="CAA was not looked up", who="postmaster"),
     IncidentLogged("incident-1", "created", "postmaster", 3, "CAA", "https://a.example/", LATER),
     FindingLogged("order-1", "0a1b", ("a.example: no look at CAA",)),
+    AccountKeyLogged("alice:abc", "revoked", "postmaster"),
 )
 
 

@@ -15,13 +15,15 @@ from letterlock.cli.root import main
 from letterlock.node.ca.own_certificate import make_own_profile
 from letterlock.node.ca.stores import open_store
 from letterlock.protocols.acme.identifiers import parse_identifier
+from letterlock.protocols.acme.server.objects import ExternalBinding
 from letterlock.protocols.pki.issuance.profiles import NameRules
 from letterlock.services.ca.own_certificates import issue_own
 from letterlock.services.ca.requests.limits import count_in_a_row
-from letterlock.storage.ca.changes import AddPause, ChangeCounter
+from letterlock.storage.ca.changes import AddAccount, AddPause, ChangeCounter
 from letterlock.storage.ca.kept import PausedName
 from tests.authority_running import AuthorityFiles, InnerSettings, inner_authority
 from tests.fakes import FakeClock
+from tests.storage.authorities import make_account
 
 ACCOUNT = "an-account-id-00"
 
@@ -103,6 +105,45 @@ def test_a_key_for_an_account_is_shown_and_each_is_another(commands: Commands) -
     assert first["key"] != second["key"]
     assert first["key_id"].split(":")[0] in commands.run("account-key", "alice")
     assert "NAME 'a b': a name of letters" in commands.run("account-key", "a b", code=2)
+
+
+def test_a_key_is_listed_and_taken_back(commands: Commands) -> None:
+    made = commands.ask("account-key", "make", "list")["key_id"]
+    assert made.startswith("list:")
+    (listed,) = [
+        each for each in commands.ask("account-key", "list")["keys"] if each["key_id"] == made
+    ]
+    assert (listed["revoked"], listed["accounts"]) == (None, [])
+    assert f"{made}  {listed['made']}  good     0 accounts\n" in commands.run("account-key", "list")
+    said = commands.run("account-key", "revoke", made)
+    assert said.startswith(f"{made}: taken back at ")
+    again = commands.ask("account-key", "revoke", made)
+    assert said == f"{made}: taken back at {again['revoked']}; it binds no account any more\n"
+    assert again == listed | {"revoked": again["revoked"], "known": True}
+    assert f"{made}  {listed['made']}  revoked  0 accounts\n" in commands.run("account-key", "list")
+
+
+def test_a_key_that_nobody_noted_is_taken_back_with_a_word_on_it(commands: Commands) -> None:
+    """Earlier releases gave keys out without a note; or its identifier is written wrongly."""
+    assert commands.ask("account-key", "revoke", "bob:abcd")["known"] is False
+    error = commands.run("account-key", "revoke", "bob", code=2)
+    assert "ID 'bob': no key identifier, which is as alice:Zz9jH1wvC9Xs" in error
+
+
+def test_accounts_of_a_key_are_named(commands: Commands) -> None:
+    config, clock = load_config(commands.files.config), SystemClock()
+    account = replace(make_account(), external=ExternalBinding("eve:abcd", ()))
+
+    async def open_account() -> None:
+        async with open_store(config, clock) as store:
+            assert await store.commit([AddAccount(account)])
+
+    asyncio.run(open_account())
+    assert "eve:abcd  before keys were listed  good     1 account\n" in commands.run(
+        "account-key", "list"
+    )
+    said = commands.run("account-key", "revoke", "eve:abcd").splitlines()
+    assert said[1] == "account account-1 (valid) was bound by it, and goes on"
 
 
 def test_a_paused_name_may_be_ordered_again(commands: Commands) -> None:

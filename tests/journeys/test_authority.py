@@ -197,6 +197,23 @@ async def test_who_was_given_a_key_opens_an_account_where_one_is_needed(scene: S
     assert not isinstance(await open_account(client, make_account_key(), wrong), Authority)
 
 
+async def test_a_key_that_is_taken_back_opens_no_account(scene: Scene) -> None:
+    """RFC 8555 §7.3.4; who came before goes on."""
+    given = (await scene.command("account-key", "bob", "--json")).document
+    external = ExternalAccount(given["key_id"], parse_mac_key(given["key"]))
+    terms = Terms(TERMS.contacts, is_agreed=True, external=external)
+    client = make_client(scene.authority)
+    bound = await open_account(client, make_account_key(), terms)
+    assert isinstance(bound, Authority), bound
+    revoked = (await scene.command("account-key", "revoke", given["key_id"], "--json")).document
+    account_id = bound.account.url.text.rpartition("/")[2]
+    assert revoked["accounts"] == [{"id": account_id, "status": "valid"}]
+    assert "taken back" in str(await open_account(client, make_account_key(), terms))
+    await Scene(scene.authority, scene.zone, bound).issue("bound.example.org")
+    listed = (await scene.command("audit", "show", "--about", given["key_id"], "--json")).document
+    assert [each["document"]["action"] for each in listed["records"]] == ["made", "revoked"]
+
+
 async def test_settings_that_cannot_be_used_leave_the_old_ones(scene: Scene) -> None:
     files = scene.authority.files
     since = len(scene.authority.lines)

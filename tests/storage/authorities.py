@@ -41,8 +41,7 @@ TABLES = (
     *("accounts", "authorizations", "orders", "work", "serials", "certificates"),
     *("certificate_names", "chains", "revocations", "shards", "blocked_keys", "nonces"),
     *("counters", "paused_names", "secrets", "halt", "audit"),
-    *("incidents", "affected", "audit_progress", "audit_heads"),
-    *("incidents", "affected", "audit_progress", "audit_heads"),
+    *("incidents", "affected", "audit_progress", "audit_heads", "external_keys"),
 )
 
 MakeStore = Callable[[], AuthorityStore]

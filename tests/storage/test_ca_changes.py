@@ -3,7 +3,7 @@
 import dataclasses
 import typing
 
-from letterlock.storage.ca import audits, changes, incidents
+from letterlock.storage.ca import audits, changes, external_keys, incidents
 from letterlock.storage.ca.scripts.committing import SCRIPTS
 
 VERBS = ("Add", "Change", "End", "Put", "Prolong", "Block", "Use", "Remove", "Mark")
@@ -12,7 +12,7 @@ VERBS = ("Add", "Change", "End", "Put", "Prolong", "Block", "Use", "Remove", "Ma
 def test_each_change_is_one_that_engines_must_know() -> None:
     defined = {
         each
-        for module in (changes, incidents, audits)
+        for module in (changes, incidents, audits, external_keys)
         for each in vars(module).values()
         if dataclasses.is_dataclass(each)
         and isinstance(each, type)

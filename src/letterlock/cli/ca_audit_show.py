@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 KINDS = (
     *("account", "order", "order-end", "validation", "authorization", "caa", "request", "lint"),
     *("serial", "signing", "revocation", "crl", "halt", "incident", "finding", "start"),
+    "account-key",
 )
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 100_000
@@ -41,7 +42,9 @@ _MAX_TEXT = 300
     }
 )
 @click.option("--certificate", metavar="SERIAL", help="All that a certificate rests on.")
-@click.option("--about", metavar="ID", help="Of this account, order, authorization or incident.")
+@click.option(
+    "--about", metavar="ID", help="Of this account, account key, order, authorization or incident."
+)
 @click.option("--kind", type=click.Choice(KINDS), help="Decisions of this kind.")
 @click.option(
     "--after",

@@ -1,5 +1,6 @@
 """Accounts over HTTP."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -16,9 +17,11 @@ from letterlock.protocols.acme.states import OrderStatus
 from letterlock.protocols.audit.decisions import AccountLogged
 from letterlock.services.ca.requests import accounts, ended_orders
 from letterlock.services.ca.requests.limits import RequestLimits
+from letterlock.storage.ca.external_keys import ChangeExternalKey, ExternalKey
 from tests.acme_http import BASE, TERMS, Client, World, with_rules
 from tests.acme_requests import ACCOUNT_KEY, OTHER_KEY
 from tests.acme_store import WatchedStore
+from tests.fakes import START
 
 NEW_ACCOUNT = parse_url(f"{BASE}/new-account")
 KEY_CHANGE = parse_url(f"{BASE}/key-change")
@@ -267,6 +270,43 @@ class TestExternalAccounts:
             assert (await client.open(**self.bind(external))).problem.type == "unauthorized"
         answered = await client.open(**self.bind(self.KNOWN, OTHER_KEY))
         assert answered.problem.type == "malformed"
+        assert await store.accounts() == ()
+
+    async def test_a_key_that_was_taken_back_binds_nobody_anew(
+        self, world: World, store: WatchedStore
+    ) -> None:
+        """Who has the key is told so, and who is bound already goes on."""
+        bound = Client(world, OTHER_KEY)
+        assert (await bound.open(**self.bind(self.KNOWN, OTHER_KEY))).status == 201
+        before = ExternalKey(self.KNOWN.kid)
+        assert await store.commit([ChangeExternalKey(before, replace(before, revoked=START))])
+        refused = await Client(world).open(**self.bind(self.KNOWN))
+        assert (refused.problem.type, refused.status) == ("unauthorized", 403)
+        assert "taken back" in refused.problem.detail
+        other = ExternalAccount(self.KNOWN.kid, b"n" * 32)
+        told = (await Client(world).open(**self.bind(other))).problem.detail
+        assert "taken back" not in told
+        await bound.order("a.example")
+        again = await bound.post(NEW_ACCOUNT.text, self.bind(self.KNOWN, OTHER_KEY), has_key=True)
+        assert again.status == 200
+        assert len(await store.accounts()) == 1
+
+    async def test_one_that_is_taken_back_between_look_and_commit_binds_nobody(
+        self, world: World, store: WatchedStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As another process would, after this one has looked at the key."""
+        look, before = store.load_external_key, ExternalKey(self.KNOWN.kid)
+
+        async def look_and_lose(kid: str) -> ExternalKey:
+            found = await look(kid)
+            if found == before:
+                after = replace(before, revoked=START)
+                assert await store.commit([ChangeExternalKey(before, after)])
+            return found
+
+        monkeypatch.setattr(store, "load_external_key", look_and_lose)
+        refused = await Client(world).open(**self.bind(self.KNOWN))
+        assert "taken back" in refused.problem.detail
         assert await store.accounts() == ()
 
     async def test_without_external_accounts_none_is_known(self, store: WatchedStore) -> None:

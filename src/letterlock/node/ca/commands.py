@@ -23,8 +23,8 @@ from letterlock.protocols.acme.jws import ExternalAccount
 from letterlock.protocols.acme.renewal_info import CertificateId
 from letterlock.protocols.incidents.serials import SerialError, parse_serial
 from letterlock.protocols.pki.issuance.revocation_lists import Reason
-from letterlock.services.ca import halting
-from letterlock.services.ca.external_accounts import ExternalAccounts
+from letterlock.services.ca import external_keys, halting
+from letterlock.services.ca.external_keys import KeyInUse
 from letterlock.services.ca.hierarchy.chains import load_certificates
 from letterlock.services.ca.publications import find_key_identifier
 from letterlock.services.ca.requests.limits import count_in_a_row
@@ -121,9 +121,19 @@ async def unpause(store: AuthorityStore, account_id: str, name: Identifier) -> b
     return False
 
 
-async def make_account_key(store: AuthorityStore, name: str) -> ExternalAccount:
+async def make_account_key(store: AuthorityStore, name: str, clock: Clock) -> ExternalAccount:
     """Make a key for external account binding. Raises ValueError, StoreUnavailable."""
-    return await ExternalAccounts(store).make(name)
+    return await external_keys.give_key(store, name, f"operator {find_operator()}", clock.now())
+
+
+async def revoke_account_key(store: AuthorityStore, kid: str, clock: Clock) -> KeyInUse:
+    """Take a key back: it binds no account any more. Raises ValueError, StoreUnavailable."""
+    return await external_keys.take_key_back(store, kid, f"operator {find_operator()}", clock.now())
+
+
+async def list_account_keys(store: AuthorityStore) -> tuple[KeyInUse, ...]:
+    """List the keys that were given out. Raises StoreUnavailable."""
+    return await external_keys.list_keys(store)
 
 
 def open_existing(config: Config, clock: Clock) -> AbstractAsyncContextManager[AuthorityStore]:

@@ -102,6 +102,20 @@ class AccountLogged(Struct, frozen=True, omit_defaults=True, tag_field="kind", t
         return self.account
 
 
+class AccountKeyLogged(
+    Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="account-key"
+):
+    """A key for external account binding (RFC 8555 §7.3.4) was `made`, or `revoked`: taken back."""
+
+    key_id: str
+    action: str
+    who: str
+
+    @property
+    def subject(self) -> str:
+        return self.key_id
+
+
 class OrderLogged(Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="order"):
     """An order was made. `reused` are those of its authorizations that stood already."""
 
@@ -334,6 +348,7 @@ class StartLogged(Struct, frozen=True, omit_defaults=True, tag_field="kind", tag
 
 Decision = (
     AccountLogged
+    | AccountKeyLogged
     | OrderLogged
     | OrderEndedLogged
     | ValidationLogged

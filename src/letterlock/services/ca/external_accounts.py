@@ -1,8 +1,8 @@
 """Keys for external account binding: given to people by a command, known again by any process.
 
 RFC 8555 §7.3.4. A key is a MAC over its name, by a secret that the store keeps: so none of them is
-stored, and none can be told from outside. Who is to lose his loses his account. One name is good
-for as many accounts as its holder opens.
+stored, and none can be told from outside. One name is good for as many accounts as its holder
+opens, until it is taken back: `external_keys`.
 """
 
 import hmac

@@ -13,6 +13,7 @@ from letterlock.protocols.acme.server.rate_limits import Counter
 from letterlock.protocols.caa.rechecks import CaaCheck
 from letterlock.protocols.pki.issuance.revocation_lists import Revoked
 from letterlock.storage.ca.audits import AuditChange
+from letterlock.storage.ca.external_keys import ChangeExternalKey
 from letterlock.storage.ca.incidents import IncidentChange
 from letterlock.storage.ca.kept import (
     BlockedKey,
@@ -28,7 +29,11 @@ from letterlock.storage.ca.kept import (
 
 @dataclass(frozen=True, slots=True)
 class AddAccount:
-    """Refused where its id or its key's thumbprint is taken: one key, one account."""
+    """Refused where its id or its key's thumbprint is taken: one key, one account.
+
+    And where it is bound by a key that was taken back: who takes one back lists its accounts then,
+    and misses none.
+    """
 
     account: Account
 
@@ -234,4 +239,5 @@ Change = (
     | ChangeHalt
     | IncidentChange
     | AuditChange
+    | ChangeExternalKey
 )

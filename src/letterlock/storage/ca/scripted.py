@@ -14,6 +14,7 @@ from letterlock.protocols.audit.heads import SignedHead
 from letterlock.protocols.audit.records import AuditEntry, AuditRecord, Head
 from letterlock.storage.ca.audits import AuditProgress
 from letterlock.storage.ca.changes import Change
+from letterlock.storage.ca.external_keys import ExternalKey
 from letterlock.storage.ca.incidents import Affected, Incident, IncidentCounts, Standing
 from letterlock.storage.ca.kept import (
     BlockedKey,
@@ -35,6 +36,7 @@ from letterlock.storage.ca.scripts import (
     auditing,
     audits,
     certificates,
+    external_keys,
     incidents,
     limits,
     orders,
@@ -273,6 +275,12 @@ class ScriptedStore:
 
     async def list_signed_heads(self, after: int, limit: int) -> tuple[SignedHead, ...]:
         return await self._engine.list(partial(audits.list_signed_heads, after, limit))
+
+    async def load_external_key(self, kid: str) -> ExternalKey:
+        return await self._engine.read(partial(external_keys.load_external_key, kid))
+
+    async def list_external_keys(self, after: str | None, limit: int) -> tuple[ExternalKey, ...]:
+        return await self._engine.list(partial(external_keys.list_external_keys, after, limit))
 
     async def _sweep(self, now: datetime) -> None:
         if self._swept is not None and now - self._swept < SWEEP:

@@ -19,6 +19,7 @@ from letterlock.protocols.acme.server.rate_limits import Counter
 from letterlock.protocols.audit.records import AuditEntry, AuditRecord, Head
 from letterlock.storage.ca.audits import AuditProgressReads
 from letterlock.storage.ca.changes import Change
+from letterlock.storage.ca.external_keys import ExternalKeyReads
 from letterlock.storage.ca.incidents import IncidentReads
 from letterlock.storage.ca.kept import (
     BlockedKey,
@@ -217,6 +218,7 @@ class AuthorityStore(
     AuditReads,
     IncidentReads,
     AuditProgressReads,
+    ExternalKeyReads,
     Protocol,
 ):
     """All of it, for one process. Nothing else may be asked before `open` and after `close`."""

@@ -68,5 +68,10 @@ def verify_binding(
     return ExternalBinding(binding.kid, binding.shown)
 
 
+def refuse_revoked_key() -> Refusal:
+    """Refuse a binding by a key that was taken back. Only who has the key is told so."""
+    return refuse(ErrorType.UNAUTHORIZED, "externalAccountBinding: this key was taken back")
+
+
 def _text(found: Fields, member: str) -> str:
     return str(found.members()[member])

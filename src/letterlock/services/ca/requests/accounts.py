@@ -7,7 +7,11 @@ RFC 8555 §7.3, §7.3.1 (finding), §7.3.2 (changing), §7.3.4 (external account
 from letterlock.protocols.acme.fields import Fields
 from letterlock.protocols.acme.server import accounts as rules
 from letterlock.protocols.acme.server.documents import format_account, format_orders
-from letterlock.protocols.acme.server.external_accounts import read_binding, verify_binding
+from letterlock.protocols.acme.server.external_accounts import (
+    read_binding,
+    refuse_revoked_key,
+    verify_binding,
+)
 from letterlock.protocols.acme.server.key_changes import change_key, read_key_change
 from letterlock.protocols.acme.server.objects import Account, ExternalBinding
 from letterlock.protocols.acme.server.payloads import refuse_payload
@@ -130,7 +134,11 @@ async def _bind(
         return found
     find = authority.find_external
     external = await find(found.kid) if find is not None and found.kid.isprintable() else None
-    return verify_binding(found, external)
+    verified = verify_binding(found, external)
+    if isinstance(verified, Refusal):
+        return verified
+    key = await authority.store.load_external_key(verified.kid)
+    return verified if key.revoked is None else refuse_revoked_key()
 
 
 async def _plan_opening(

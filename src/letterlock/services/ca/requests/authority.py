@@ -28,6 +28,7 @@ from letterlock.protocols.pki.issuance.profiles import Profile
 from letterlock.protocols.pki.issuance.subject_keys import RefusedKeys
 from letterlock.services.ca.requests.limits import RequestLimits
 from letterlock.services.ca.requests.work import Patience, Works
+from letterlock.storage.ca.external_keys import ExternalKey
 from letterlock.storage.ca.kept import (
     Claimed,
     Issued,
@@ -70,6 +71,8 @@ class RequestStore(Commits, Limits, Protocol):
     async def claim_put_off(
         self, kind: WorkKind, subject: str, owner: str, until: datetime
     ) -> Claimed | None: ...
+
+    async def load_external_key(self, kid: str) -> ExternalKey: ...
 
     async def find_key_use(self, spki_sha256: bytes, thumbprint: str) -> KeyUse: ...
 

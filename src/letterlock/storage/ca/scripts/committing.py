@@ -6,10 +6,12 @@ from typing import Any
 from letterlock.protocols.audit.records import AuditEntry
 from letterlock.storage.ca import audits as audit
 from letterlock.storage.ca import changes as to
+from letterlock.storage.ca import external_keys as external
 from letterlock.storage.ca import incidents as incident
 from letterlock.storage.ca.scripts import (
     audits,
     certificates,
+    external_keys,
     incidents,
     limits,
     orders,
@@ -50,6 +52,7 @@ SCRIPTS: Mapping[type[Any], Callable[[Any], Script[None]]] = {
     incident.ChangeAffected: incidents.change_affected,
     audit.ChangeProgress: audits.change_progress,
     audit.AddHead: audits.add_head,
+    external.ChangeExternalKey: external_keys.change_external_key,
 }
 """One for each type of change; a test compares them."""
 

@@ -15,6 +15,7 @@ from letterlock.storage.ca.changes import (
 )
 from letterlock.storage.ca.documents import ACCOUNT, AUTHORIZATION, CHECK, ORDER
 from letterlock.storage.ca.kept import KeptAuthorization, KeptOrder
+from letterlock.storage.ca.scripts.external_keys import load_external_key
 from letterlock.storage.ca.scripts.keys import identifier_text
 from letterlock.storage.ca.scripts.script import Row, Script, array, require
 from letterlock.storage.records import to_micros
@@ -61,6 +62,9 @@ _ORDER_NUMBER = "SELECT number FROM orders WHERE order_id = ? AND account_id = ?
 
 def add_account(change: AddAccount) -> Script[None]:
     account = change.account
+    if account.external is not None:
+        bound_by = yield from load_external_key(account.external.kid)
+        require(bound_by.revoked is None)
     yield _ADD_ACCOUNT, (account.id, account.key.thumbprint, ACCOUNT.write(account))
 
 
