@@ -103,6 +103,13 @@ def test_of_a_client_its_network_is_left() -> None:
     assert "a@example.org" in redact("to=<a@example.org>", how, to="a@example.org")[0]
 
 
+def test_of_a_client_that_is_named_by_its_address_alone_its_network_is_left() -> None:
+    how = redactor(Redaction.NONE, hides_clients=True)
+    text, fields = redact("noted: client=[192.0.2.77], tls=none", how, client="192.0.2.77")
+    assert text == "noted: client=[192.0.2.0], tls=none"
+    assert fields["client"] == "192.0.2.0"
+
+
 def test_a_program_of_this_machine_is_no_client_to_hide() -> None:
     how = redactor(Redaction.NONE, hides_clients=True)
     client = "local[uid 1000, jo]"

@@ -32,7 +32,7 @@ _ADDRESS = re.compile(rf"(?<=<)[^<>]*@[^<>@]*(?=>)|(?<!{_WORD}){_WORD}+@[\w.-]*\
 
 @dataclass(frozen=True, slots=True)
 class _Client:
-    """A client as the log names it: `name[192.0.2.1]`."""
+    """A client as the log names it: `name[192.0.2.1]`, or its address alone."""
 
     text: str
     ip: str
@@ -40,7 +40,8 @@ class _Client:
     @property
     def network(self) -> str:
         """Give what is shown of it: no name, and the first address of its network."""
-        return f"unknown[{shorten_ip(self.ip)}]"
+        shown = shorten_ip(self.ip)
+        return shown if self.text == self.ip else f"unknown[{shown}]"
 
 
 class Redactor:
