@@ -12,7 +12,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from letterlock.base.config.choices import Redaction
 from letterlock.base.domains import Domain
+from letterlock.base.log import Service
+from letterlock.base.redaction import Redactor
 from letterlock.network.http_server import HttpAsked
 from letterlock.network.post_server import PostAnswer
 from letterlock.protocols.http.posts import PostHead
@@ -91,6 +94,21 @@ async def test_a_report_is_kept_and_counts_as_posted(desk: Desk) -> None:
         "report by https: to=company-y.example, client=192.0.2.1, "
         "from=company-x.example, day=2026-04-01, policies=1, counted"
     )
+
+
+async def test_who_posts_is_a_client_that_the_log_can_hide(monkeypatch: pytest.MonkeyPatch) -> None:
+    redactor = Redactor(KEY, Redaction.NONE, hides_clients=True)
+    desk = Desk()
+    write = desk.log.write
+
+    def hide(service: Service, text: str, **fields: object) -> None:
+        write(service, redactor.redact(text, fields)[0])
+
+    monkeypatch.setattr(desk.log, "write", hide)
+    await desk.post(GOOD)
+    (text,) = desk.log.texts
+    assert "client=192.0.2.0, " in text
+    assert CLIENT not in text
 
 
 async def test_a_copy_is_taken_again(desk: Desk) -> None:

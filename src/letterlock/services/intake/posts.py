@@ -147,7 +147,8 @@ class PostIntake:
         return PostAnswer(status, f"a report about {domain} cannot be kept now", RETRY_SECONDS)
 
     def _tell(self, domain: Domain, client: str, text: str) -> None:
-        self._log.write(Service.TLSRPT, f"report by https: to={domain}, client={client}, {text}")
+        line = f"report by https: to={domain}, client={client}, {text}"
+        self._log.write(Service.TLSRPT, line, client=client)
 
 
 def _find_unreadable(found: Sequence[Found]) -> PostAnswer | None:
