@@ -82,6 +82,19 @@ FOUND = [
             "wMDAwMDAwMDAwMDAwMDAwMDAwMDAwC9A07w="
         ),
     ),
+    (
+        "tlsrpt-datagram",
+        (
+            "eyJkcHYiOiAiMSIsImQiOiAiZXhhbXBsZS5uZXQiLCJwciI6ICJ2PVRMU1JQVHYxOyBydWE9bWFpbHRv"
+            "OmFAZXhhbXBsZS5uZXQsaHR0cHM6Ly9yLmV4YW1wbGUubmV0L3QiLCJwb2xpY2llcyI6W3sicG9saWN5"
+            "LXR5cGUiOjIsInBvbGljeS1kb21haW4iOiAiZXhhbXBsZS5uZXQiLCJwb2xpY3ktc3RyaW5nIjpbInZl"
+            "cnNpb246IFNUU3YxIiwibW9kZTogZW5mb3JjZSIsIm14OiAqLmV4YW1wbGUubmV0IiwibWF4X2FnZTog"
+            "ODY0MDAiXSwibXgtaG9zdCI6WyIqLmV4YW1wbnVsbGV0Il0sImZhaWx1cmUtZGV0YWlscyI6W3siYyI6"
+            "MjA1LCJzIjogIjGeOTIuMC4yLjEiLCJuIjogIm14MS5leGFtcGxlLm5ldCIsImgiOiAiMjUwLW14MS5l"
+            "eGFtcDI1MC1TSVpFIDFcclxuMjUwIFNUQVJUVExTIiwiciI6IiAxOTguNTEuMTAwLjdsZi1zaWduZWQg"
+            "XCJjZXJ0XCIgXFwgXHUwMDAxIn1dLCJ0IjoxLCJmIjoxfV19"
+        ),
+    ),
 ]
 
 

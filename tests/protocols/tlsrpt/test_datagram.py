@@ -137,6 +137,28 @@ def test_what_has_no_version_or_another_or_more_members_is_taken() -> None:
         assert parse_datagram(octets).domain == "a.example"
 
 
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        ("250-mx1.example\r\n250 STARTTLS", "mx1.example"),
+        ("250 mx1.example", "mx1.example"),
+        ("250-123-4.example hello\r\n250 SIZE", "123-4.example"),
+        ("mx-192-168.example", "mx-192-168.example"),
+        ("123-4.example", "123-4.example"),
+        ("250 ", None),
+        (" \r\n", None),
+    ],
+)
+def test_a_server_calls_itself_by_the_first_word_behind_the_code(
+    told: str, name: str | None
+) -> None:
+    """RFC 5321 §4.1.1.1; and a name is itself again, as a fetcher has it."""
+    (outcome,) = parse_datagram(
+        make_datagram("a.example", make_policy(9, {"c": 205, "h": told}))
+    ).outcomes
+    assert outcome.failures[0].receiving_mx_helo == name
+
+
 def test_long_texts_are_cut() -> None:
     failure = {"c": 205, "f": "x" * 5000, "h": f"250-{'y' * 5000} hello"}
     (outcome,) = parse_datagram(make_datagram("a.example", make_policy(9, failure))).outcomes

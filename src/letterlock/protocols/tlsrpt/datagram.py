@@ -52,6 +52,7 @@ RESULT_TYPES = {
 """The library's numbers of what RFC 8460 §4.3 names."""
 
 _REPLY_CODE = re.compile(r"\d{3}[- ]")
+_BLANK = re.compile(r"\s")
 
 
 class DatagramFault(StrEnum):
@@ -187,9 +188,14 @@ def _take_address(text: str | None) -> str | None:
 
 
 def _take_helo(text: str | None) -> str | None:
-    """Take the name that a server called itself: Postfix tells the whole reply to its EHLO."""
+    """Take the name that a server called itself: Postfix tells the whole reply to its EHLO.
+
+    A fetcher may have the name alone, which has no code in front, whatever its digits are.
+    """
     if not text:
         return None
-    line = _REPLY_CODE.sub("", text.lstrip()[: 2 * _MAX_HELO_CHARACTERS], count=1)
-    words = line.split(maxsplit=1)
-    return clean_text(words[0], _MAX_HELO_CHARACTERS) if words else None
+    text = text.lstrip()
+    code = _REPLY_CODE.match(text) if _BLANK.search(text) else None
+    line = text[code.end() :] if code else text
+    words = clean_text(line.lstrip(), 2 * _MAX_HELO_CHARACTERS).split(maxsplit=1)
+    return words[0][:_MAX_HELO_CHARACTERS] if words else None
