@@ -227,6 +227,25 @@ def test_root_is_given_up(open_folder: Path) -> None:
 
 
 @is_root
+def test_commands_of_root_before_the_first_start_leave_all_to_the_node(open_folder: Path) -> None:
+    """`user list`, say: a node that is not root could not open what they had made."""
+    nobody = pwd.getpwnam("nobody")
+    files = NodeFiles(open_folder)
+    files.add_certificate(mx_certificate())
+    for key in open_folder.glob("*.key"):
+        os.chown(key, nobody.pw_uid, nobody.pw_gid)
+    files.change("node", user="nobody")
+    config = files.write()
+    assert not files.data.exists()
+    assert files.command("user", "list").code == 0
+    owners = {path.stat().st_uid for path in (files.data, *files.data.rglob("*"))}
+    assert owners == {nobody.pw_uid}
+    with started(files, [*python_for_all(), "serve", "--config", str(config)]) as node:
+        node.wait_delivered(node.send(tls=True))
+        assert "Permission denied" not in node.log
+
+
+@is_root
 def test_what_stays_root_says_so(tmp_path: Path) -> None:
     """The node, and each program that is served without one."""
     warning = "warning: node.user is not set: what root starts stays root"

@@ -14,6 +14,7 @@ from letterlock.base.domains import Domain
 from letterlock.base.errors import LocalError
 from letterlock.base.log import Log, Service
 from letterlock.network.server_certificates import ServerCertificates
+from letterlock.node.own_database import make_own_database
 from letterlock.node.publishing import list_mx_hosts, make_policy
 from letterlock.node.report_sources import QUEUE, make_sources, make_submitter
 from letterlock.node.shared_database import find_database, name_node
@@ -34,7 +35,6 @@ from letterlock.storage.queue import QueueId, StoreUnavailable
 from letterlock.storage.received_reports import ReceivedStore
 from letterlock.storage.served_policies import ServedPolicies
 from letterlock.storage.sqlite.alerts import SqliteAlerts
-from letterlock.storage.sqlite.node import NodeDatabase
 from letterlock.storage.sqlite.own_reports import SqliteOwnReports
 from letterlock.storage.sqlite.received_reports import SqliteReceived
 from letterlock.storage.sqlite.served_policies import SqliteServedPolicies
@@ -64,7 +64,7 @@ def make_alert_stores(config: Config, name: str, clock: Clock) -> AlertStores:
     """
     address = find_database(config)
     if address is None:
-        database = NodeDatabase(config.node_database, clock)
+        database = make_own_database(config, clock)
         return AlertStores(
             SqliteAlerts(database),
             SqliteReceived(database),

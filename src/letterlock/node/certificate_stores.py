@@ -5,6 +5,7 @@ from typing import Protocol
 
 from letterlock.base.clock import Clock
 from letterlock.base.config.sections import Config
+from letterlock.node.own_database import make_own_database
 from letterlock.node.shared_database import find_database
 from letterlock.storage.acme_accounts import AccountStore
 from letterlock.storage.certificates import CertificateStore
@@ -15,7 +16,6 @@ from letterlock.storage.sqlite.acme_accounts import SqliteAccounts
 from letterlock.storage.sqlite.certificates import SqliteCertificates
 from letterlock.storage.sqlite.challenges import SqliteChallenges
 from letterlock.storage.sqlite.issued import SqliteIssued
-from letterlock.storage.sqlite.node import NodeDatabase
 from letterlock.storage.sqlite.served_policies import SqliteServedPolicies
 from letterlock.storage.sqlite.watched import SqliteWatched
 from letterlock.storage.watched import WatchStore
@@ -49,7 +49,7 @@ def make_stores(config: Config, name: str, clock: Clock) -> CertificateStores:
     """
     address = find_database(config)
     if address is None:
-        database = NodeDatabase(config.node_database, clock)
+        database = make_own_database(config, clock)
         return CertificateStores(
             database,
             SqliteCertificates(database),

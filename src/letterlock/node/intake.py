@@ -4,6 +4,7 @@ from letterlock.base.clock import Clock
 from letterlock.base.config.sections import Config
 from letterlock.base.log import Log
 from letterlock.network.dns import Resolver
+from letterlock.node.own_database import make_own_database
 from letterlock.node.shared_database import find_database, name_process
 from letterlock.protocols.tlsrpt.destinations import (
     DestinationError,
@@ -12,7 +13,6 @@ from letterlock.protocols.tlsrpt.destinations import (
 )
 from letterlock.services.intake.mail import MailIntake
 from letterlock.storage.received_reports import ReceivedStore
-from letterlock.storage.sqlite.node import NodeDatabase
 from letterlock.storage.sqlite.received_reports import SqliteReceived
 
 
@@ -23,7 +23,7 @@ def make_received_store(config: Config, name: str, clock: Clock) -> ReceivedStor
     """
     address = find_database(config)
     if address is None:
-        return SqliteReceived(NodeDatabase(config.node_database, clock))
+        return SqliteReceived(make_own_database(config, clock))
     # asyncpg is an extra: only loaded where it is used.
     from letterlock.storage.postgres.node import NodeDatabase as Postgres  # noqa: PLC0415 - asyncpg is an extra
     from letterlock.storage.postgres.received_reports import PostgresReceived  # noqa: PLC0415 - asyncpg is an extra

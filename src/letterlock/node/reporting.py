@@ -16,6 +16,7 @@ from letterlock.base.log import Log, Service
 from letterlock.network.client_contexts import ClientContexts
 from letterlock.network.dns import Resolver
 from letterlock.network.https_client import HttpsClient, UnusableAnchors
+from letterlock.node.own_database import make_own_database
 from letterlock.node.report_sources import make_sources, make_submitter
 from letterlock.node.shared_database import find_database
 from letterlock.node.signing import make_signer
@@ -37,7 +38,6 @@ from letterlock.services.report.signatures import SignatureCheck
 from letterlock.services.report.undelivered import UndeliveredReports
 from letterlock.storage.own_reports import ReportStore
 from letterlock.storage.queue import QueueId, StoreUnavailable
-from letterlock.storage.sqlite.node import NodeDatabase
 from letterlock.storage.sqlite.own_reports import SqliteOwnReports
 
 REOPEN_SECONDS = 10.0
@@ -62,7 +62,7 @@ class ReportBuilder:
         """
         address = find_database(self.config)
         if address is None:
-            return SqliteOwnReports(NodeDatabase(self.config.node_database, self.clock))
+            return SqliteOwnReports(make_own_database(self.config, self.clock))
         # asyncpg is an extra: only loaded where it is used.
         from letterlock.storage.postgres.node import NodeDatabase as Postgres  # noqa: PLC0415 - asyncpg is an extra
         from letterlock.storage.postgres.own_reports import PostgresOwnReports  # noqa: PLC0415 - asyncpg is an extra

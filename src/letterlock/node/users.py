@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from letterlock.base.clock import Clock
 from letterlock.base.config.sections import Config
 from letterlock.node.certificate_stores import NodeStore
+from letterlock.node.own_database import make_own_database
 from letterlock.node.shared_database import find_database, name_process
-from letterlock.storage.sqlite.node import NodeDatabase
 from letterlock.storage.sqlite.users import SqliteUsers
 from letterlock.storage.users import UserStore
 
@@ -31,7 +31,7 @@ def make_accounts(config: Config, name: str, clock: Clock) -> Accounts:
     """
     address = find_database(config)
     if address is None:
-        database = NodeDatabase(config.node_database, clock)
+        database = make_own_database(config, clock)
         return Accounts(database, SqliteUsers(database))
     # asyncpg is an extra: only loaded where it is used.
     from letterlock.storage.postgres.node import NodeDatabase as Postgres  # noqa: PLC0415 - as said

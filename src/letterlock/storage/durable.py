@@ -36,6 +36,19 @@ def make_folder(path: Path) -> None:
     sync_folder(path.parent)
 
 
+def give_to_owner(descriptor: int, path: Path) -> None:
+    """Give a file that we just made to whom its folder is, when root. Raises OSError.
+
+    A command of root's may come before a node that is not root: it could not open the file. Only
+    for files that were made with O_EXCL: another one could be a link that the owner put there.
+    """
+    if os.geteuid() != 0:
+        return
+    owner = path.parent.stat()
+    if owner.st_uid != 0:
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+
 def sync_folder(path: Path) -> None:
     """Sync the names in a folder. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -10,7 +10,7 @@ from pathlib import Path
 import apsw
 
 from letterlock.base.errors import LocalError
-from letterlock.storage.durable import make_folder, unavailable
+from letterlock.storage.durable import give_to_owner, make_folder, unavailable
 from letterlock.storage.migrations import Migration, TooNewError, find_missing, load_migrations
 from letterlock.storage.sqlite.connection import connect_reader, fetch_rows
 
@@ -68,7 +68,7 @@ def make_private(path: Path) -> None:
     path = path.resolve()  # as SQLite does
     try:
         try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
+            os.close(_make_file(path))
         except FileExistsError:
             for name in (path, *(path.with_name(f"{path.name}{end}") for end in ("-wal", "-shm"))):
                 with contextlib.suppress(FileNotFoundError):
@@ -78,6 +78,18 @@ def make_private(path: Path) -> None:
         raise unavailable(error) from error
 
 
+def _make_file(path: Path) -> int:
+    """Make a file, for the folder's owner where root makes it. Raises OSError."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    descriptor = os.open(path, flags, FILE_MODE)
+    try:
+        give_to_owner(descriptor, path)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
     """Let one process after the other make a file that several use: changing to WAL does not wait.
@@ -85,10 +97,12 @@ def alone(path: Path) -> Iterator[None]:
     The file is there, and private, inside. Raises StoreUnavailable.
     """
     lock = path.with_name(f"{path.name}.lock")
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
     try:
         make_folder(path.parent)
-        descriptor = os.open(lock, flags, FILE_MODE)
+        try:
+            descriptor = _make_file(lock)
+        except FileExistsError:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             make_private(path)
