@@ -110,6 +110,26 @@ def test_of_a_client_that_is_named_by_its_address_alone_its_network_is_left() ->
     assert fields["client"] == "192.0.2.0"
 
 
+@pytest.mark.parametrize(
+    ("ip", "network", "other"),
+    [
+        ("192.0.2.1", "192.0.2.0", "192.0.2.10"),
+        ("192.0.2.1", "192.0.2.0", "2192.0.2.1"),
+        ("2001:db8::1", "2001:db8::", "2001:db8::1f"),
+        ("::1", "::", "2001:db8::1"),
+    ],
+)
+def test_an_address_that_begins_as_the_client_s_is_another(
+    ip: str, network: str, other: str
+) -> None:
+    how = redactor(Redaction.NONE, hides_clients=True)
+    text = "connect from a.example[{0}] by proxy [{1}], IPv6:{0}:25 {0}"
+    shown, _ = redact(text.format(ip, other), how, client=f"a.example[{ip}]")
+    assert (
+        shown == f"connect from unknown[{network}] by proxy [{other}], IPv6:{network}:25 {network}"
+    )
+
+
 def test_a_program_of_this_machine_is_no_client_to_hide() -> None:
     how = redactor(Redaction.NONE, hides_clients=True)
     client = "local[uid 1000, jo]"

@@ -84,7 +84,10 @@ class Redactor:
     def _hide_in(self, text: str, places: Sequence[tuple[str, str]], client: _Client | None) -> str:
         if client is not None:
             text = text.replace(client.text, client.network)
-            text = text.replace(client.ip, shorten_ip(client.ip))
+            # Not within another's: 192.0.2.1 begins 192.0.2.10.
+            digit = "[0-9A-Fa-f]" if ":" in client.ip else "[0-9]"
+            place = f"(?<!{digit}){re.escape(client.ip)}(?!{digit})"
+            text = re.sub(place, shorten_ip(client.ip), text)
         return self._replace(text, [pair for pair in places if pair[0] in text])
 
     def _replace(self, text: str, places: Sequence[tuple[str, str]]) -> str:
