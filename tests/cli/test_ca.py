@@ -13,6 +13,7 @@ from letterlock.base.clock import SystemClock
 from letterlock.base.config.load import load_config
 from letterlock.cli.root import main
 from letterlock.node.ca.own_certificate import make_own_profile
+from letterlock.node.ca.rules import find_port, make_places
 from letterlock.node.ca.stores import open_store
 from letterlock.protocols.acme.identifiers import parse_identifier
 from letterlock.protocols.acme.server.objects import ExternalBinding
@@ -23,7 +24,7 @@ from letterlock.storage.ca.changes import AddAccount, AddPause, ChangeCounter
 from letterlock.storage.ca.kept import PausedName
 from tests.authority_running import AuthorityFiles, InnerSettings, inner_authority
 from tests.fakes import FakeClock
-from tests.storage.authorities import make_account
+from tests.storage.authorities import KEYS, make_account
 
 ACCOUNT = "an-account-id-00"
 
@@ -41,6 +42,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> AuthorityFiles:
                 await issue_own(inner.assembled.tools, name, make_own_profile(NameRules()))
 
     asyncio.run(prepare())
+    files.change("ca", url="https://ca.example/acme")
     files.write()
     return files
 
@@ -146,6 +148,51 @@ def test_accounts_of_a_key_are_named(commands: Commands) -> None:
     assert said[1] == "account account-1 (valid) was bound by it, and goes on"
 
 
+def test_an_account_is_listed_and_closed(commands: Commands) -> None:
+    """By its id, which may begin with a hyphen, or its URL; for good."""
+    config, clock = load_config(commands.files.config), SystemClock()
+    places = make_places(config, find_port(config))
+    opened = [
+        replace(
+            make_account(account_id, KEYS[number]),
+            external=ExternalBinding(f"dan:{number}", ()),
+        )
+        for number, account_id in ((1, "-Th-an-account-id"), (2, "an-account-id-02"))
+    ]
+
+    async def open_accounts() -> None:
+        async with open_store(config, clock) as store:
+            assert await store.commit([AddAccount(each) for each in opened])
+
+    asyncio.run(open_accounts())
+    one, two = (each.id for each in opened)
+    listed = {each["id"]: each for each in commands.ask("account", "list")["accounts"]}
+    assert listed[one] == {
+        "id": one,
+        "status": "valid",
+        "contacts": ["mailto:a@example.org"],
+        "key_id": "dan:1",
+    }
+    line = f"{one}  valid        mailto:a@example.org  bound by dan:1\n"
+    assert line in commands.run("account", "list")
+    said = commands.run("account", "close", one)
+    assert said.startswith(f"{one}: revoked; orders that ended: 0\nit was bound by dan:1: see ")
+    found = commands.ask("account", "close", places.account(two))
+    counts = {"ended_orders": 0, "certificates": 0}
+    assert found == listed[two] | {"status": "revoked"} | counts
+    assert commands.ask("account", "close", two) == found
+    assert commands.ask("list", "--account", one) == {"certificates": []}
+    assert not {one, two} & {each["id"] for each in commands.ask("account", "list")["accounts"]}
+    assert f"{one}  revoked      mailto:" in commands.run("account", "list", "--all")
+
+
+def test_an_account_that_is_none_is_not_closed(commands: Commands) -> None:
+    assert "our authority has no such account" in commands.run("account", "close", ACCOUNT, code=1)
+    for word in ("https://other.example/account/an-account-id-01", "x"):
+        error = commands.run("account", "close", word, code=2)
+        assert f"URL|ID {word!r}: neither an account's id nor its URL here" in error
+
+
 def test_a_paused_name_may_be_ordered_again(commands: Commands) -> None:
     config, clock = load_config(commands.files.config), SystemClock()
     name = parse_identifier("a.example")
@@ -159,7 +206,10 @@ def test_a_paused_name_may_be_ordered_again(commands: Commands) -> None:
 
     asyncio.run(pause())
     assert "may order it again" in commands.run("unpause", ACCOUNT, "a.example")
-    assert "it is not paused" in commands.run("unpause", ACCOUNT, "a.example", code=1)
+    for account in (ACCOUNT, "-Th-an-account-id"):
+        assert f"it is not paused for account {account}" in commands.run(
+            "unpause", account, "a.example", code=1
+        )
     assert "NAME 'a b'" in commands.run("unpause", ACCOUNT, "a b", code=2)
     asyncio.run(pause())
     assert commands.ask("unpause", ACCOUNT, "a.example") == {

@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from letterlock.base.clock import SystemClock
-from letterlock.network.acme_client import AcmeClient
+from letterlock.network.acme_client import AcmeClient, AcmeFailed
 from letterlock.network.client_contexts import ClientContexts
 from letterlock.network.https_client import HttpsClient
 from letterlock.network.zone_server import ZoneServer
@@ -212,6 +212,39 @@ async def test_a_key_that_is_taken_back_opens_no_account(scene: Scene) -> None:
     await Scene(scene.authority, scene.zone, bound).issue("bound.example.org")
     listed = (await scene.command("audit", "show", "--about", given["key_id"], "--json")).document
     assert [each["document"]["action"] for each in listed["records"]] == ["made", "revoked"]
+
+
+async def test_an_account_that_is_closed_gets_nothing_more(scene: Scene) -> None:
+    """RFC 8555 §7.3.6: at once, from a process that runs; its certificates stay."""
+    given = (await scene.command("account-key", "carol", "--json")).document
+    external = ExternalAccount(given["key_id"], parse_mac_key(given["key"]))
+    terms = Terms(TERMS.contacts, is_agreed=True, external=external)
+    client, key = make_client(scene.authority), make_account_key()
+    bound = await open_account(client, key, terms)
+    assert isinstance(bound, Authority), bound
+    certificate = await Scene(scene.authority, scene.zone, bound).issue("closed.example.org")
+    request = OrderRequest(frozenset([parse_identifier("open.example.org")]))
+    opened = await bound.order(request)
+    assert not isinstance(opened, AcmeFailed), opened
+    account_id = bound.account.url.text.rpartition("/")[2]
+    answer = await scene.command("account", "close", account_id, "--json")
+    assert answer.code == 0, answer.error
+    closed = answer.document
+    assert (closed["status"], closed["key_id"]) == ("revoked", given["key_id"])
+    assert (closed["ended_orders"], closed["certificates"]) == (1, 1)
+    for refused in (
+        await bound.order(request),
+        await bound.fetch_order(opened.value.url),
+        await open_account(client, key, terms),
+    ):
+        assert isinstance(refused, AcmeFailed)
+        assert refused.problem is not None
+        assert (refused.problem.type, refused.problem.status) == ("unauthorized", 401)
+    left = (await scene.command("list", "--account", account_id, "--json")).document
+    assert [int(each["serial"], 16) for each in left["certificates"]] == [certificate.serial_number]
+    listed = (await scene.command("audit", "show", "--about", account_id, "--json")).document
+    assert listed["records"][-1]["document"]["action"] == "closed"
+    assert listed["records"][-1]["document"]["who"].startswith("operator ")
 
 
 async def test_settings_that_cannot_be_used_leave_the_old_ones(scene: Scene) -> None:

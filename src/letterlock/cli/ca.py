@@ -16,6 +16,7 @@ COMMANDS = {
     "unpause": LazyCommand("ca_unpause:unpause", "Let an account order a paused name again."),
     "new-issuer": LazyCommand("ca_new_issuer:new_issuer", "Make a further issuing key."),
     "root-crl": LazyCommand("ca_root_crl:root_crl", "Have the root sign its CRL for a year."),
+    "account": LazyCommand("ca_account:account", "Accounts, and closing one."),
     "account-key": LazyCommand("ca_account_key:account_key", "Keys for accounts (EAB)."),
 }
 

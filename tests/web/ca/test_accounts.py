@@ -15,6 +15,7 @@ from letterlock.protocols.acme.jws import (
 from letterlock.protocols.acme.server.rate_limits import Limit
 from letterlock.protocols.acme.states import OrderStatus
 from letterlock.protocols.audit.decisions import AccountLogged
+from letterlock.services.ca.closing import close_account
 from letterlock.services.ca.requests import accounts, ended_orders
 from letterlock.services.ca.requests.limits import RequestLimits
 from letterlock.storage.ca.external_keys import ChangeExternalKey, ExternalKey
@@ -138,6 +139,40 @@ async def test_closing_an_account_ends_what_it_ordered(client: Client, store: Wa
         for each in (valid, ready, pending, processing)
     ]
     assert states == ["valid", "invalid", "invalid", "processing"]
+    assert (await store.certificate(issued.certificate.id)).revoked is None
+    assert await actions(store) == ["opened", "closed"]
+
+
+async def test_what_an_account_asks_that_the_authority_closed_is_refused(
+    client: Client, store: WatchedStore
+) -> None:
+    """RFC 8555 §7.3.6: its orders and authorizations too; its certificates stay."""
+    assert client.url is not None
+    _, issued = await client.obtain("a.example")
+    order = await client.order("b.example")
+    (authorization,) = order.document["authorizations"]
+    (challenge, *_) = (await client.post(authorization)).document["challenges"]
+    ready = await client.ready("c.example")
+    (account,) = await store.accounts()
+    closed = await close_account(store, account.id, "me", START)
+    assert closed is not None
+    assert closed.ended_orders == 2
+    for url, payload in (
+        (client.url, None),
+        (client.url, {"contact": []}),
+        (f"{client.url}/orders", None),
+        (order.one("Location"), None),
+        (authorization, None),
+        (challenge["url"], {}),
+        (f"{BASE}/certificate/{issued.certificate.id}", None),
+    ):
+        refused = await client.post(url, payload)
+        assert (refused.status, refused.problem.type) == (401, "unauthorized")
+        assert refused.problem.detail == "the account is revoked"
+    assert (await client.finalize(ready)).status == 401
+    assert (await client.order("a.example")).status == 401
+    again = await client.post(NEW_ACCOUNT.text, AGREED, has_key=True)
+    assert (again.status, again.problem.type) == (401, "unauthorized")
     assert (await store.certificate(issued.certificate.id)).revoked is None
     assert await actions(store) == ["opened", "closed"]
 

@@ -96,6 +96,8 @@ class AccountLogged(Struct, frozen=True, omit_defaults=True, tag_field="kind", t
     external: str | None = None
     """The key identifier of the account that it is bound to (RFC 8555 §7.3.4)."""
     problem: LoggedProblem | None = None
+    who: str | None = None
+    """The operator who did it; None: its holder."""
 
     @property
     def subject(self) -> str:

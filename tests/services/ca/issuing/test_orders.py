@@ -13,10 +13,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from letterlock.protocols.acme.server.objects import Account
 from letterlock.protocols.acme.server.transitions import (
     deactivate_account,
     deactivate_authorization,
     fail_order,
+    revoke_account,
 )
 from letterlock.protocols.acme.states import OrderStatus
 from letterlock.protocols.audit.decisions import (
@@ -306,12 +308,15 @@ async def test_an_authorization_that_was_given_up_meanwhile_ends_its_order(offic
     assert order.error.detail == "b.example: its authorization is deactivated"
 
 
-async def test_an_account_that_was_closed_meanwhile_gets_no_certificate(office: Office) -> None:
+@pytest.mark.parametrize("close", [deactivate_account, revoke_account])
+async def test_an_account_that_was_closed_meanwhile_gets_no_certificate(
+    office: Office, close: Callable[[Account], Account]
+) -> None:
     """RFC 8555 §7.3.6: what its key had allowed ends, also what is processed."""
     claimed = await office.add_order("mx.example")
     account = await office.kept.load_account("account-one-abcdef")
     assert account is not None
-    await office.kept.commit([changes.ChangeAccount(account, deactivate_account(account))])
+    await office.kept.commit([changes.ChangeAccount(account, close(account))])
     await office.issuing().do(claimed)
     order = await office.find_order(claimed)
     assert order.error is not None

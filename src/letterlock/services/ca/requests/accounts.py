@@ -85,7 +85,7 @@ async def show_account(authority: Authority, asked: Asked) -> Answer:
     if not isinstance(answer, Refusal):
         after = await authority.store.load_account(account.id)
         if after is not None and after.status is AccountStatus.DEACTIVATED:
-            await end_orders(authority, after.id, asked.now)
+            await end_orders(authority.store, after, asked.now)
     return answer
 
 
