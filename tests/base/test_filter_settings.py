@@ -38,7 +38,7 @@ def test_an_address(text: str, address: MilterAddress, formatted: str) -> None:
         *("", "unix:", "unix:m.sock", "/run/m.sock", "inet:", "inet:localhost", "inet:8891"),
         *("inet:localhost:0", "inet:localhost:65536", "inet:localhost:x", "inet:a b:1"),
         *("inet:8891@localhost", "inet:[nothing]:1", "inet:localhost:\u0663", "tcp:localhost:1"),
-        f"unix:/{'x' * 107}",
+        *("unix:/run/m\0.sock", f"unix:/{'x' * 107}"),
     ],
 )
 def test_what_is_none(text: str) -> None:

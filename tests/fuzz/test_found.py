@@ -42,6 +42,10 @@ FOUND = [
         "LwAAAABi",
     ),
     (
+        "config-values",
+        "dW5peDovZmUAOTow",
+    ),
+    (
         "crl",
         (
             "ADCBqTBdAgEBMAUGAytlcDAPMQ0wCwYDVQQDDARSVR0cFw0yNjAzMDEwMDAwMDBaFw0yNjAzMDgwMDAw"

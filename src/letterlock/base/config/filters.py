@@ -70,13 +70,17 @@ def parse_milter_address(text: str) -> MilterAddress:
     """Parse Postfix's `unix:/path` or `inet:host:port`. Raises ValueError."""
     kind, _, rest = text.partition(":")
     if kind in {"unix", "local"} and rest.startswith("/"):
-        if len(rest.encode()) > _MAX_PATH_OCTETS:
-            raise ValueError(f"{_KIND}, whose path has at most {_MAX_PATH_OCTETS} octets")
-        return MilterAddress(path=rest)
+        return MilterAddress(path=_take_path(rest, _KIND))
     host, colon, port = rest.rpartition(":")
     if kind not in {"inet", "inet6"} or not colon or not _is_port(port):
         raise ValueError(_KIND)
     return MilterAddress(host=_parse_host(host), port=int(port))
+
+
+def _take_path(text: str, kind: str) -> str:
+    if len(text.encode()) > _MAX_PATH_OCTETS or not text.isprintable():
+        raise ValueError(f"{kind}, whose path has at most {_MAX_PATH_OCTETS} octets, all printable")
+    return text
 
 
 def _is_port(text: str) -> bool:
@@ -133,10 +137,7 @@ class RspamdPlace(_Place):
 def parse_rspamd_place(text: str) -> RspamdPlace:
     """Parse `http://host:port` or `unix:/path`. Raises ValueError."""
     if text.startswith("unix:/"):
-        path = text.removeprefix("unix:")
-        if len(path.encode()) > _MAX_PATH_OCTETS or not path.isprintable():
-            raise ValueError(f"{_RSPAMD_KIND}, whose path has at most {_MAX_PATH_OCTETS} octets")
-        return RspamdPlace(path=path)
+        return RspamdPlace(path=_take_path(text.removeprefix("unix:"), _RSPAMD_KIND))
     try:
         url = urlsplit(text)
         port = _RSPAMD_PORT if url.port is None else url.port
