@@ -87,6 +87,10 @@ FOUND = [
         ),
     ),
     (
+        "own-address",
+        "QHhuLS1f",
+    ),
+    (
         "tlsrpt-datagram",
         (
             "eyJkcHYiOiAiMSIsImQiOiAiZXhhbXBsZS5uZXQiLCJwciI6ICJ2PVRMU1JQVHYxOyBydWE9bWFpbHRv"

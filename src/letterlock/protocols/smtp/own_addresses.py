@@ -23,9 +23,12 @@ def parse_own_address(text: str) -> str:
         parse_mailbox(compared)
         return compared
     try:
-        return f"@{parse_domain(text[1:])}"
+        compared = f"@{parse_domain(text[1:])}"
     except DomainError as error:
         raise AddressError(str(error)) from error
+    # A name of DNS may have an underscore in it, the domain of an address none.
+    parse_mailbox(f"anyone{compared}")
+    return compared
 
 
 def is_own_address(mailbox: Mailbox, own: Collection[str]) -> bool:
