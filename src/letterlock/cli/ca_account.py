@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from letterlock.cli.ca_account_ids import AccountIdCommand, read_account_id
+from letterlock.cli.ca_account_ids import AccountIdCommand, take_account_id
 from letterlock.cli.ca_store import with_store
 from letterlock.cli.failures import CommandFailed, ExitCode
 from letterlock.cli.lazy import LazyCommand, LazyGroup
@@ -66,7 +66,7 @@ def list_(config_path: Path | None, *, has_closed: bool, as_json: bool) -> int:
 
 
 @click.command(cls=AccountIdCommand)
-@click.argument("account_id", metavar="URL|ID", callback=read_account_id)
+@click.argument("account_id", metavar="URL|ID", callback=take_account_id)
 @config_option
 @json_option(
     {

@@ -14,14 +14,14 @@ _MARK = "\0"
 
 
 class AccountIdCommand(click.Command):
-    """A command whose arguments may be ids, read by `read_account_id`; no option takes one."""
+    """A command whose arguments may be ids, taken by `take_account_id`; no option takes one."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         marked = [f"{_MARK}{each}" if _HYPHENED.match(each) else each for each in args]
         return super().parse_args(ctx, marked)
 
 
-def read_account_id(ctx: click.Context, param: click.Parameter, value: str) -> str:
+def take_account_id(ctx: click.Context, param: click.Parameter, value: str) -> str:
     """Give an argument as it was written: an id, or what else is taken in its place."""
     del ctx, param
     return value.removeprefix(_MARK)

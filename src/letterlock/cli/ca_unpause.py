@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from letterlock.cli.ca_account_ids import AccountIdCommand, read_account_id
+from letterlock.cli.ca_account_ids import AccountIdCommand, take_account_id
 from letterlock.cli.ca_store import with_store
 from letterlock.cli.failures import CommandFailed, ExitCode
 from letterlock.cli.options import config_option, json_option, print_json
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=AccountIdCommand)
-@click.argument("account", callback=read_account_id)
+@click.argument("account", callback=take_account_id)
 @click.argument("name")
 @config_option
 @json_option({"account": "whose it was", "name": "what may be ordered again"})
