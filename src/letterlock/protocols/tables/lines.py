@@ -201,10 +201,14 @@ def _read_pair(line: str | TableError, *, may_be_bare: bool) -> tuple[str, str]:
 
 def shorten(text: str) -> str:
     """Give a text from a file for a message: printable, and not long."""
-    shown = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
+    shown = _cut(text)
     return shown if shown.isprintable() else ascii(shown)
 
 
 def quote(text: str) -> str:
     """Give a text as `shorten` does, in quotes."""
-    return repr(text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "...")
+    return repr(_cut(text))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
