@@ -79,4 +79,4 @@ def _find_revoked(path: Path | None, reason: str) -> "RevokedFile | None":
     from letterlock.protocols.pki.issuance.revocation_lists import Reason  # noqa: PLC0415 - lazy, for -h
 
     why = Reason[reason.upper().replace("-", "_")]
-    return RevokedFile(path, why, f"operator {find_operator()}")
+    return RevokedFile(path, why, find_operator())

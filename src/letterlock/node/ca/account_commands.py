@@ -45,7 +45,7 @@ async def list_accounts(store: AuthorityStore) -> AsyncIterator[Account]:
 
 async def close(store: AuthorityStore, account_id: str, clock: Clock) -> ClosedAccount | None:
     """Close an account. None: there is none. Raises StoreUnavailable."""
-    closed = await close_account(store, account_id, f"operator {find_operator()}", clock.now())
+    closed = await close_account(store, account_id, find_operator(), clock.now())
     if closed is None:
         return None
     wanted = Wanted(account=account_id)

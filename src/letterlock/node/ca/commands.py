@@ -89,7 +89,7 @@ async def find_issued(config: Config, store: AuthorityStore, text: str) -> Issue
 async def revoke(store: AuthorityStore, issued: Issued, reason: Reason, clock: Clock) -> Revoked:
     """Revoke it; with a key that is lost, all that have this key. Raises StoreUnavailable."""
     revoker = Revoker(store, clock, _Quiet(), lambda: None)
-    by, is_lost = f"operator {find_operator()}", reason is Reason.KEY_COMPROMISE
+    by, is_lost = find_operator(), reason is Reason.KEY_COMPROMISE
     for _ in range(MAX_TRIES):
         if await revoker.revoke(issued, reason, by, blocks_key=is_lost):
             break
@@ -103,12 +103,12 @@ async def revoke(store: AuthorityStore, issued: Issued, reason: Reason, clock: C
 
 async def halt(store: AuthorityStore, why: str, clock: Clock) -> Halt:
     """Stop issuance everywhere. Raises StoreUnavailable."""
-    return await halting.halt(store, why, f"operator {find_operator()}", clock.now())
+    return await halting.halt(store, why, find_operator(), clock.now())
 
 
 async def resume(store: AuthorityStore, clock: Clock) -> Halt:
     """Let it go on. Raises StoreUnavailable."""
-    return await halting.resume(store, f"operator {find_operator()}", clock.now())
+    return await halting.resume(store, find_operator(), clock.now())
 
 
 async def unpause(store: AuthorityStore, account_id: str, name: Identifier) -> bool:
@@ -123,12 +123,12 @@ async def unpause(store: AuthorityStore, account_id: str, name: Identifier) -> b
 
 async def make_account_key(store: AuthorityStore, name: str, clock: Clock) -> ExternalAccount:
     """Make a key for external account binding. Raises ValueError, StoreUnavailable."""
-    return await external_keys.give_key(store, name, f"operator {find_operator()}", clock.now())
+    return await external_keys.give_key(store, name, find_operator(), clock.now())
 
 
 async def revoke_account_key(store: AuthorityStore, kid: str, clock: Clock) -> KeyInUse:
     """Take a key back: it binds no account any more. Raises ValueError, StoreUnavailable."""
-    return await external_keys.take_key_back(store, kid, f"operator {find_operator()}", clock.now())
+    return await external_keys.take_key_back(store, kid, find_operator(), clock.now())
 
 
 async def list_account_keys(store: AuthorityStore) -> tuple[KeyInUse, ...]:
@@ -149,7 +149,7 @@ def find_operator() -> str:
         name = getpass.getuser()
     except (KeyError, OSError):
         name = str(os.getuid())
-    return f"{name} ({sudo})" if sudo and sudo != name else name
+    return f"operator {name} ({sudo})" if sudo and sudo != name else f"operator {name}"
 
 
 async def _load_page(

@@ -75,20 +75,20 @@ async def create_incident(
     """Make an incident. Raises LocalError, IncidentError and StoreUnavailable."""
     now = clock.now()
     page = asked.page or f"{find_url(config, find_port(config))}/status/incident/{ID_MARK}"
-    new = NewIncident(asked.why, page, asked.renew_by, asked.reason, asked.chosen, _name_operator())
+    new = NewIncident(asked.why, page, asked.renew_by, asked.reason, asked.chosen, find_operator())
     incident = await create(store, new, _choose(config, store, asked, now), now, show)
     return await find_standing(store, clock, incident)
 
 
 async def enable_incident(store: AuthorityStore, clock: Clock, incident_id: str) -> Standing:
     """Enable one. Raises IncidentError and StoreUnavailable."""
-    incident = await enable(store, incident_id, _name_operator(), clock.now())
+    incident = await enable(store, incident_id, find_operator(), clock.now())
     return await find_standing(store, clock, incident)
 
 
 async def withdraw_incident(store: AuthorityStore, clock: Clock, incident_id: str) -> Standing:
     """Take one back. Raises as above."""
-    incident = await withdraw(store, incident_id, _name_operator(), clock.now())
+    incident = await withdraw(store, incident_id, find_operator(), clock.now())
     return await find_standing(store, clock, incident)
 
 
@@ -116,10 +116,6 @@ async def list_affected(store: AuthorityStore, incident_id: str) -> AsyncIterato
         for each in page:
             yield each
         after = page[-1].number
-
-
-def _name_operator() -> str:
-    return f"operator {find_operator()}"
 
 
 def _choose(
