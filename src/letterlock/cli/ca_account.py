@@ -43,12 +43,12 @@ def list_(config_path: Path | None, *, has_closed: bool, as_json: bool) -> int:
     """List the accounts: their ids, their contacts, and the keys that bound them."""
 
     async def do(config: "Config", store: "AuthorityStore", clock: "Clock") -> list[dict[str, Any]]:
-        from letterlock.node.ca import account_commands as commands  # noqa: PLC0415 - not for -h
+        from letterlock.services.ca.all_accounts import list_accounts  # noqa: PLC0415 - not for -h
 
         del config, clock
         return [
             _describe(each)
-            async for each in commands.list_accounts(store)
+            async for each in list_accounts(store)
             if has_closed or each.status == "valid"
         ]
 

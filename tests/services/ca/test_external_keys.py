@@ -10,7 +10,7 @@ import pytest
 
 from letterlock.protocols.acme.server.objects import Account, ExternalBinding
 from letterlock.protocols.audit.decisions import AccountKeyLogged
-from letterlock.services.ca import external_keys
+from letterlock.services.ca import all_accounts, external_keys
 from letterlock.services.ca.external_accounts import ExternalAccounts
 from letterlock.services.ca.external_keys import KeyInUse, give_key, list_keys, take_key_back
 from letterlock.storage.ca.changes import AddAccount
@@ -63,6 +63,7 @@ async def test_keys_that_nobody_noted_are_seen_by_whom_they_bound(
 ) -> None:
     """As earlier releases gave them out; also over pages of accounts and keys."""
     monkeypatch.setattr(external_keys, "PAGE", 1)
+    monkeypatch.setattr(all_accounts, "PAGE", 1)
     given = [await give_key(store, name, "me", START) for name in ("zoe", "yan")]
     bound = [await bind(store, number, "alice:abc") for number in range(2)]
     listed = await list_keys(store)

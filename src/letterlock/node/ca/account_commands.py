@@ -1,11 +1,10 @@
 """What an operator's commands do with the accounts of an authority, whether it runs or not."""
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from letterlock.base.clock import Clock
 from letterlock.base.config.sections import Config
-from letterlock.node.ca.commands import PAGE, Wanted, find_operator, list_certificates
+from letterlock.node.ca.commands import Wanted, find_operator, list_certificates
 from letterlock.node.ca.rules import find_port, make_places
 from letterlock.protocols.acme.server.objects import Account
 from letterlock.protocols.acme.server.places import is_id
@@ -32,15 +31,6 @@ def find_id(config: Config, text: str) -> str:
     if found is None:
         raise ValueError("neither an account's id nor its URL here")
     return found
-
-
-async def list_accounts(store: AuthorityStore) -> AsyncIterator[Account]:
-    """Give them, by their ids. Raises StoreUnavailable."""
-    after = None
-    while page := await store.list_accounts(after, PAGE):
-        for each in page:
-            yield each
-        after = page[-1].id
 
 
 async def close(store: AuthorityStore, account_id: str, clock: Clock) -> ClosedAccount | None:

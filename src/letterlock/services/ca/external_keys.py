@@ -15,6 +15,7 @@ from letterlock.protocols.acme.server.external_accounts import MAX_KID_CHARACTER
 from letterlock.protocols.acme.server.objects import Account
 from letterlock.protocols.audit.decisions import AccountKeyLogged
 from letterlock.protocols.audit.records import AuditEntry
+from letterlock.services.ca.all_accounts import ListsAccounts, list_accounts
 from letterlock.services.ca.external_accounts import ExternalAccounts
 from letterlock.storage.ca.external_keys import ChangeExternalKey, ExternalKey
 from letterlock.storage.ca.store import Commits
@@ -26,7 +27,7 @@ MAX_TRIES = 8
 _KID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*:[A-Za-z0-9_-]+\Z")
 
 
-class ExternalKeyStore(Commits, Protocol):
+class ExternalKeyStore(Commits, ListsAccounts, Protocol):
     """Of `storage.ca.store.AuthorityStore` what is needed."""
 
     async def keep_secret(self, name: str, fresh: bytes) -> bytes: ...
@@ -36,8 +37,6 @@ class ExternalKeyStore(Commits, Protocol):
     async def list_external_keys(
         self, after: str | None, limit: int
     ) -> tuple[ExternalKey, ...]: ...
-
-    async def list_accounts(self, after: str | None, limit: int) -> tuple[Account, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +106,10 @@ async def _set_revoked(store: ExternalKeyStore, kid: str, who: str, now: datetim
 async def _find_bound(store: ExternalKeyStore) -> Mapping[str, tuple[Account, ...]]:
     """Find the accounts that keys have bound: all are looked through, as operators rarely ask."""
     found: dict[str, tuple[Account, ...]] = {}
-    after = None
-    while page := await store.list_accounts(after, PAGE):
-        for each in page:
-            if each.external is not None:
-                kid = each.external.kid
-                found[kid] = (*found.get(kid, ()), each)
-        after = page[-1].id
+    async for each in list_accounts(store):
+        if each.external is not None:
+            kid = each.external.kid
+            found[kid] = (*found.get(kid, ()), each)
     return found
 
 
