@@ -8,7 +8,7 @@ import apsw
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from letterlock.protocols.audit.heads import is_signed, parse_head, sign_head
+from letterlock.protocols.audit.heads import SignedHead, is_signed, parse_head, sign_head
 from letterlock.protocols.audit.records import AuditEntry, Head
 from letterlock.protocols.pki.issuance.signing import (
     AuthorityKey,
@@ -177,6 +177,25 @@ async def test_of_two_heads_the_copy_stands(scene: Scene) -> None:
     forged = sign_head(Head(3, bytes(32)), scene.clock.now(), SIGNER)
     *_, last = [each async for each in verify_log(scene.store, KEYS, [forged])]
     assert [each.number for each in last.breaks] == [3]
+
+
+async def test_a_head_that_is_given_is_verified_once(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await scene.write(5)
+    other = KeySigner(ec.generate_private_key(ec.SECP256R1()))
+    head, now = await scene.store.load_head(), scene.clock.now()
+    kept = [sign_head(head, now, other), sign_head(head, now, SIGNER)]
+    verified: list[SignedHead] = []
+
+    def count(signed: SignedHead, key: AuthorityKey) -> bool:
+        verified.append(signed)
+        return is_signed(signed, key)
+
+    monkeypatch.setattr("letterlock.services.ca.auditing.log.is_signed", count)
+    *_, last = [each async for each in verify_log(scene.store, KEYS, kept)]
+    assert (last.unsigned, last.unsigned_kept, last.signed) == ((5,), 1, 1)
+    assert verified == kept
 
 
 async def test_a_long_log_is_verified_in_steps(

@@ -70,8 +70,9 @@ async def verify_log(
     `kept` are heads that somebody has elsewhere. Those of the store count beside them.
     Raises StoreUnavailable.
     """
-    heads, unsigned = await _load_heads(store, keys, kept, 0)
-    unsigned_kept = sum(not _is_ours(each, keys) for each in kept)
+    heads: dict[int, bytes] = {}
+    unsigned_kept = _take(kept, keys, heads)
+    unsigned = (*unsigned_kept, *await _load_heads(store, keys, 0, heads))
     verifier = ChainVerifier(START, heads)
     breaks: list[Break] = []
     while page := await store.list_records(verifier.head.number, PAGE):
@@ -83,27 +84,33 @@ async def verify_log(
         yield Verified(verifier.head, tuple(breaks[:MAX_BREAKS]), len(heads), unsigned)
     breaks += verifier.finish()
     known = tuple(breaks[:MAX_BREAKS])
-    yield Verified(verifier.head, known, len(heads), unsigned, unsigned_kept)
+    yield Verified(verifier.head, known, len(heads), unsigned, len(unsigned_kept))
 
 
 async def _load_heads(
-    store: LogStore, keys: Sequence[AuthorityKey], kept: Sequence[SignedHead], after: int
-) -> tuple[dict[int, bytes], tuple[int, ...]]:
-    heads: dict[int, bytes] = {}
+    store: LogStore, keys: Sequence[AuthorityKey], after: int, known: dict[int, bytes]
+) -> list[int]:
+    """Add those of the store that are ours to what is known; gives the numbers of the others."""
     unsigned: list[int] = []
-    page = tuple(kept)
-    while True:
-        for each in page:
-            if _is_ours(each, keys):
-                # Where two differ, the log can be only one of them: the first stands.
-                heads.setdefault(each.head.number, each.head.hash)
-            else:
-                unsigned.append(each.head.number)
-        # Small pages: between them others have their turn.
-        page = await store.list_signed_heads(after, HEADS)
-        if not page:
-            return heads, tuple(unsigned)
+    # Small pages: between them others have their turn.
+    while page := await store.list_signed_heads(after, HEADS):
+        unsigned += _take(page, keys, known)
         after = page[-1].head.number
+    return unsigned
+
+
+def _take(
+    heads: Sequence[SignedHead], keys: Sequence[AuthorityKey], known: dict[int, bytes]
+) -> list[int]:
+    """Add those that are ours to what is known; gives the numbers of the others."""
+    unsigned: list[int] = []
+    for each in heads:
+        if _is_ours(each, keys):
+            # Where two differ, the log can be only one of them: the first stands.
+            known.setdefault(each.head.number, each.head.hash)
+        else:
+            unsigned.append(each.head.number)
+    return unsigned
 
 
 def _is_ours(head: SignedHead, keys: Sequence[AuthorityKey]) -> bool:
@@ -160,7 +167,8 @@ class LogAudit:
         last = await self._store.list_records(position - 1, 1) if position else ()
         head = head_of(last[0]) if last and last[0].number == position else START
         keys = (self._signer.public_key,)
-        known, _ = await _load_heads(self._store, keys, (), head.number)
+        known: dict[int, bytes] = {}
+        await _load_heads(self._store, keys, head.number, known)
         if head.number < position:
             known.setdefault(position, START.hash)
         return ChainVerifier(head, known)
