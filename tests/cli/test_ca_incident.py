@@ -211,6 +211,9 @@ def test_the_state_of_the_audit_has_the_head_to_keep(commands: Commands) -> None
     text = commands.run("audit", "status")
     assert "records of the log checked, 0 faulty; round 1 began" in text
     assert '"signature": ' in text
+    # Certificates were not gone through yet: no round, and nothing that was never.
+    assert "0 certificates checked: no round has begun yet, which `ca serve` does\n" in text
+    assert commands.ask("audit", "status")["certificates"]["began"] is None
 
 
 def test_a_log_that_was_changed_is_told(commands: Commands, tmp_path: Path) -> None:

@@ -118,11 +118,7 @@ def status(config_path: Path | None, *, as_json: bool) -> int:
         print_json({"certificates": certificates, "log": log, **head})
     else:
         for name, found in (("certificates", certificates), ("records of the log", log)):
-            state = f"round {found['round']} began {found['began'] or 'never'}"
-            ended = f", ended {found['ended']}" if found["ended"] else ""
-            click.echo(
-                f"{found['checked']} {name} checked, {found['faulty']} faulty; {state}{ended}"
-            )
+            click.echo(f"{found['checked']} {name} checked{_tell_progress(found)}")
         click.echo(f"head: {json.dumps(head['head'])}")
     return ExitCode.BAD_NEWS if certificates["faulty"] or log["faulty"] else ExitCode.FINE
 
@@ -143,6 +139,13 @@ def _tell(found: "Verified") -> None:
     heads = "1 signed head" if found.signed == 1 else f"{found.signed} signed heads"
     word = "whole, as far as those tell" if found.unsigned_kept else "whole"
     click.echo(f"{found.head.number} records, {heads}: {'NOT whole' if found.breaks else word}")
+
+
+def _tell_progress(found: dict[str, Any]) -> str:
+    if found["began"] is None:
+        return ": no round has begun yet, which `ca serve` does"
+    ended = f", ended {found['ended']}" if found["ended"] else ""
+    return f", {found['faulty']} faulty; round {found['round']} began {found['began']}{ended}"
 
 
 def _describe(progress: "AuditProgress") -> dict[str, Any]:
