@@ -41,6 +41,7 @@ def resolver(servers: list[Server]) -> Iterator[str]:
             for host, server in zip(HOSTS, servers, strict=True)
         },
         "null.example": "@ MX 0 .",
+        "half.example": f"@ MX 10 mx\n@ MX 20 our\\032host\nmx A {servers[0].ip}",
     }
     with zones(records, authentic_data=True) as address:
         yield address
@@ -174,6 +175,17 @@ def test_what_every_kind_of_sender_meets_is_told_once_where_no_mail_arrives(
     found = [(each["id"], each["severity"], each["rfc"]) for each in document["findings"]]
     assert ("mx-null", "notice", "RFC 7505 §3") in found
     assert {severity for _, severity, _ in found} <= {"notice", "info"}
+
+
+def test_an_mx_record_that_names_no_domain_name_is_told(
+    config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """RFC 5321 §5.1: senders pass over it, which nobody else tells."""
+    check(config, "half.example")
+    story = " ".join(capsys.readouterr().out.split())
+    assert "notice mx-invalid at half.example: what an MX record names has to be a host" in story
+    assert r"a name in it is no domain name ('our\032host.half.example')" in story
+    assert "to do: name a host there, or remove that record" in story
 
 
 def test_one_service_is_asked_about_by_host_and_port(

@@ -208,7 +208,14 @@ def test_an_mx_whose_host_is_no_domain_name_is_skipped_but_known_to_exist() -> N
     """RFC 5321 §5.1: with an MX record present, the domain itself is no mail host."""
     answer = read("MX", rr(NAME, "MX", MxRdata(0, r"bad\032name.example")))
     assert (answer.existence, answer.records) == (Existence.RECORDS, ())
-    assert answer.reason == "1 record(s) skipped: a name in it is no domain name"
+    assert answer.reason == (
+        r"1 record skipped: a name in it is no domain name ('bad\032name.example')"
+    )
+    several = [rr(NAME, "MX", MxRdata(each, f"{each}\\032.example")) for each in range(5)]
+    assert read("MX", *several).reason == (
+        "5 records skipped: a name in it is no domain name "
+        r"('0\032.example', '1\032.example', '2\032.example')"
+    )
 
 
 def test_names_texts_and_zone_heads_become_values() -> None:

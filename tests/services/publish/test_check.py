@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from letterlock.base.domains import Domain
 from letterlock.network.dns_authority import NotSaid, Served
-from letterlock.protocols.dns.answers import CaaRecord, MxRecord, Security, TlsaRecord
+from letterlock.protocols.dns.answers import CaaRecord, Existence, MxRecord, Security, TlsaRecord
 from letterlock.protocols.mta_sts.policy import MtaStsMode, MtaStsPolicy
 from letterlock.protocols.pki.throwaway_ca import self_signed
 from letterlock.services.discover.authorities import NotFound
@@ -217,6 +217,26 @@ async def test_mx_record_with_an_address_is_wrong() -> None:
     world = World()
     world.set(DOMAIN, "MX", MxRecord(10, HOST), MxRecord(20, Domain("192.0.2.1")))
     assert f"error mx-is-address {DOMAIN}" in await world.find_codes()
+
+
+@pytest.mark.parametrize(
+    ("usable", "severity"), [((MxRecord(10, HOST),), "warning"), ((), "error")]
+)
+async def test_mx_record_that_names_no_domain_name_is_told(
+    usable: tuple[MxRecord, ...], severity: str
+) -> None:
+    """RFC 5321 §5.1: with an MX record present, the domain itself is no mail host."""
+    world = World()
+    world.set(DOMAIN, "MX", *usable)
+    reason = "1 record skipped: a name in it is no domain name ('bad\\032name.example')"
+    answer = await world.resolver.ask(DOMAIN, "MX")
+    world.resolver.put(replace(answer, existence=Existence.RECORDS, reason=reason))
+    found = (await world.check(is_ours=False)).findings
+    told = [(each.severity.value, each.code, each.text) for each in found if "mx-" in each.code]
+    text = f"what an MX record names has to be a host: {reason}"
+    assert [each for each in told if not each[1].startswith("mta-sts")] == [
+        (severity, "mx-invalid", text)
+    ]
 
 
 async def test_host_without_any_address_is_told_once() -> None:

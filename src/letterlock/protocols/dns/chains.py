@@ -33,6 +33,9 @@ from letterlock.protocols.dns.messages import (
 
 MAX_LINKS = 10
 """Aliases followed for one question; resolvers stop near this number too."""
+MAX_SHOWN_NAMES = 3
+MAX_SHOWN_CHARACTERS = 80
+"""Of what is no domain name: somebody else wrote it. The octets in it are escaped already."""
 
 _CNAME = RDTYPES["CNAME"]
 _WEAKER = tuple(Security)
@@ -178,8 +181,17 @@ def _make_records(found: list[ResourceRecord]) -> tuple[tuple[Record, ...], str]
     """Make the records' values, in their order, each once; and say what had to be left out."""
     values = [_make_record(record.rdata) for record in found]
     records = tuple(dict.fromkeys(value for value in values if value is not None))
-    skipped = values.count(None)
-    return records, f"{skipped} record(s) skipped: {_BAD_NAME}" if skipped else ""
+    if None not in values:
+        return records, ""
+    in_turn = zip(found, values, strict=True)
+    return records, _explain_skipped([each.rdata for each, value in in_turn if value is None])
+
+
+def _explain_skipped(skipped: list[Rdata]) -> str:
+    names = [each.exchange if isinstance(each, MxRdata) else str(each) for each in skipped]
+    shown = ", ".join(f"'{each[:MAX_SHOWN_CHARACTERS]}'" for each in names[:MAX_SHOWN_NAMES])
+    count = "1 record" if len(names) == 1 else f"{len(names)} records"
+    return f"{count} skipped: {_BAD_NAME} ({shown})"
 
 
 def _make_record(rdata: Rdata) -> Record | None:

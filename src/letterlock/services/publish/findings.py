@@ -37,6 +37,7 @@ class Code(StrEnum):
     MX_NULL_BESIDE = "mx-null-beside"
     MX_HOST_MISSING = "mx-host-missing"
     MX_HOST_FOREIGN = "mx-host-foreign"
+    MX_INVALID = "mx-invalid"
     MX_IS_ADDRESS = "mx-is-address"
     MX_IS_ALIAS = "mx-is-alias"
 

@@ -28,8 +28,12 @@ def check_mx(observed: Observed, plan: Plan | None) -> Iterator[Finding]:
         return
     yield from check_null_mx(observed, plan, add)
     exchanges = [record.exchange for record in observed.find_mx() if record.exchange is not None]
+    if answer.reason:
+        text = f"what an MX record names has to be a host: {answer.reason}"
+        tell = warning if exchanges else error
+        yield tell(Code.MX_INVALID, domain, text, "name a host there, or remove that record")
     if not exchanges:
-        if not has_null_mx(observed):
+        if not answer.reason and not has_null_mx(observed):
             text = "there is no MX record: senders try the addresses of the domain itself"
             yield error(Code.MX_MISSING, domain, text, add)
         return
