@@ -14,6 +14,7 @@ from letterlock.cli.check import CHECK_KEYS
 from letterlock.cli.check_html import format_domain
 from letterlock.cli.root import main
 from letterlock.protocols.check.senders import SENDERS
+from tests.free_ports import free_port
 from tests.interop.background import in_background, zones
 from tests.misbehaving import Conduct, Server, serving
 from tests.network.certificates import authority, issue
@@ -186,6 +187,25 @@ def test_an_mx_record_that_names_no_domain_name_is_told(
     assert "notice mx-invalid at half.example: what an MX record names has to be a host" in story
     assert r"a name in it is no domain name ('our\032host.half.example')" in story
     assert "to do: name a host there, or remove that record" in story
+
+
+def test_a_resolver_that_does_not_answer_is_no_fault_of_the_domain(
+    config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    silent = ("--resolver", f"127.0.0.1:{free_port('127.0.0.1')}")
+    assert check(config, "good.example", *silent) == 3
+    story = " ".join(capsys.readouterr().out.split())
+    assert "every kind of sender: not known: the resolver answers no question: MX of" in story
+    assert "no-route" not in story
+    assert check(config, "--json", f"{HOSTS[0]}:25", *silent) == 3
+    document = json.loads(capsys.readouterr().out)
+    assert [each["id"] for each in document["findings"]] == ["resolver-silent"]
+    (reason,) = document["undecided"]
+    assert "cannot be asked: Connection refused" in reason
+    # It answers for others: what it can't find of this domain, others can't find either.
+    assert check(config, "--json", "nowhere.test") == 1
+    found = [each["id"] for each in json.loads(capsys.readouterr().out)["findings"]]
+    assert "no-route" in found
 
 
 def test_one_service_is_asked_about_by_host_and_port(

@@ -352,6 +352,7 @@ class _Teller:
         outcomes = {each["outcome"] for each in document["verdicts"]}
         states = {address["state"] for host in document["hosts"] for address in host["addresses"]}
         is_unknown = bool(states) and states <= {"blocked", "not tested"}
+        is_unknown |= any(each["id"] == "resolver-silent" for each in document["findings"])
         self._is_undecided |= outcomes == {"undecidable"} or is_unknown
         if self._as_json:
             self._tell_json(document)

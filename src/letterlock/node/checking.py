@@ -33,7 +33,12 @@ from letterlock.services.check.repeating import Patience, Repeater
 from letterlock.services.deliver.anchors import AnchorFiles
 from letterlock.services.discover.authorities import AuthorityFinder
 from letterlock.services.discover.next_hop import NextHop
-from letterlock.services.discover.resolver_check import ResolverState, SelfTest, check_resolver
+from letterlock.services.discover.resolver_check import (
+    ResolverState,
+    SelfTest,
+    check_resolver,
+    has_answers,
+)
 from letterlock.services.publish.looking import Looker
 from letterlock.storage.sqlite.node import MEMORY, NodeDatabase
 from letterlock.storage.sqlite.policies import SqlitePolicies
@@ -122,6 +127,7 @@ async def check_domains(
         make_beside_looker(
             config, builder.resolver, clock, state if options.is_dnssec_explained else None
         ),
+        partial(has_answers, builder.backend, config.dns.signed_name),
         _make_deep_looker(options, asker, helo, clock),
     )
     terms = Terms(anchors, clock.now(), options.days)

@@ -321,6 +321,15 @@ def test_nowhere_to_go() -> None:
         assert {judge(each.name, domain) for each in SENDERS} == {outcome}
 
 
+def test_a_resolver_that_answers_nothing_tells_nothing_of_the_domain() -> None:
+    domain = DomainFacts(DOMAIN, (), Security.FAILED, no_route="no answer", is_unasked=True)
+    assert find(domain) == {"resolver-silent": Severity.INFO}
+    verdicts = [judge_domain(each, domain, anchors(), NOW) for each in SENDERS]
+    assert {(each.verdict, each.reason) for each in verdicts} == {
+        (None, "the resolver answers no question: no answer")
+    }
+
+
 def test_a_null_mx_is_no_fault_that_a_connection_shows() -> None:
     """RFC 7505 §3: whether it is meant, DNS tells."""
     domain = DomainFacts(

@@ -147,6 +147,8 @@ class DomainFacts:
     expanded_domain: Domain | None = None
     no_route: str | None = None
     is_no_route_permanent: bool = False
+    is_unasked: bool = False
+    """The resolver answers nothing, whatever it is asked: `no_route` tells of it alone."""
     has_null_mx: bool = False
     """It says itself that it takes no mail (RFC 7505 §3)."""
     is_own_host: bool = False

@@ -26,6 +26,7 @@ class FindingId(StrEnum):
     """What a connection shows, alone or beside what is published."""
 
     NO_ROUTE = "no-route"
+    RESOLVER_SILENT = "resolver-silent"
     UNREACHABLE = "host-unreachable"
     BLOCKED = "host-blocked-us"
     NOT_ASKED = "host-not-asked"
@@ -104,6 +105,7 @@ class FindingId(StrEnum):
 
 RFCS = {
     FindingId.NO_ROUTE: "RFC 5321 §5.1",
+    FindingId.RESOLVER_SILENT: "",
     FindingId.UNREACHABLE: "RFC 5321 §5.1",
     FindingId.BLOCKED: "RFC 5321 §4.2.5",
     FindingId.NOT_ASKED: "",

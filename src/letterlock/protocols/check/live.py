@@ -65,7 +65,11 @@ _FIXES = {
 
 def find_live(domain: DomainFacts, terms: Terms) -> Iterator[Finding]:
     """Find what connections show. Each finding is told once for each place."""
-    if domain.no_route is not None and not domain.has_null_mx:
+    if domain.no_route is not None and domain.is_unasked:
+        # It tells of us, and not of the domain.
+        fix = "have the resolver of this machine answer, or name another with --resolver"
+        yield _make(FindingId.RESOLVER_SILENT, Severity.INFO, domain.domain, domain.no_route, fix)
+    elif domain.no_route is not None and not domain.has_null_mx:
         # Whether a null MX is meant, what else is published tells (`mx-null`).
         severity = Severity.CRITICAL
         yield _make(FindingId.NO_ROUTE, severity, domain.domain, domain.no_route)

@@ -119,6 +119,9 @@ def judge_domain(
     it, mail waits as long as it may be taken later, and it can't be told where nobody answered.
     """
     if domain.no_route is not None:
+        if domain.is_unasked:
+            reason = f"the resolver answers no question: {domain.no_route}"
+            return SenderVerdict(sender, None, reason)
         outcome = Outcome.BOUNCE if domain.is_no_route_permanent else Outcome.DEFER
         return SenderVerdict(
             sender, Verdict(outcome, None, "no-route", domain.no_route), domain.no_route

@@ -5,7 +5,7 @@ DNS tells is found by `services.publish`, as for a domain of our own.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from letterlock.base.domains import Domain
@@ -66,6 +66,8 @@ class DomainChecker:
     looker: Looker
     asker: Asker
     besides: BesideLooker
+    has_resolver: Callable[[], Awaitable[bool]]
+    """Whether the resolver answers at all: asked only where it did not answer for a domain."""
     deep: DeepLooker | None = None
     """None: it was not asked for."""
 
@@ -91,14 +93,20 @@ class DomainChecker:
         name = next_hop.domain or Domain(str(next_hop.address))
         route = await self.finder.find(next_hop)
         if isinstance(route, NoRoute):
-            seen = DomainFacts(name, (), None, no_route=route.reason)
+            is_unasked = await self._is_unasked(route)
+            seen = DomainFacts(name, (), None, no_route=route.reason, is_unasked=is_unasked)
         else:
             hosts = tuple([await self._look_at_host(route, host, speech) for host in route.hosts])
             seen = DomainFacts(name, hosts, None)
         besides = await self.besides.look(seen, next_hop.port, terms)
         renewals = list_host_renewals(seen, next_hop.port, besides.signed.signatures, terms)
         findings = rank((*_find_shown(seen, renewals, terms), *besides.findings))
-        return Checked(seen, None, findings, (), besides.undecided, besides, renewals)
+        unasked = (seen.no_route,) if seen.no_route and seen.is_unasked else ()
+        undecided = (*unasked, *besides.undecided)
+        return Checked(seen, None, findings, (), undecided, besides, renewals)
+
+    async def _is_unasked(self, route: NoRoute) -> bool:
+        return route.is_undecided and not await self.has_resolver()
 
     async def _look(self, next_hop: NextHop) -> DomainFacts:
         assert next_hop.domain is not None
@@ -111,6 +119,7 @@ class DomainChecker:
                 await self.policy.find_mta_sts(next_hop),
                 no_route=route.reason,
                 is_no_route_permanent=route.is_permanent,
+                is_unasked=await self._is_unasked(route),
                 has_null_mx=route.is_null_mx,
             )
         async with asyncio.TaskGroup() as group:

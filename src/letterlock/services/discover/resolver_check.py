@@ -82,6 +82,11 @@ async def check_resolver(backend: Backend, signed: Domain, bogus: Domain) -> Res
     return _conclude(backend, SelfTest.PASSED, f"{signed} is signed, and was validated")
 
 
+async def has_answers(backend: Backend, known: Domain) -> bool:
+    """Say whether a resolver answers at all: `known` is a name that there always is."""
+    return (await backend.ask(known, "NS")).security is not Security.FAILED
+
+
 def _explain_signed(backend: Backend, answer: Answer) -> ResolverState:
     name = answer.name
     match answer.security:
