@@ -135,6 +135,11 @@ def test_what_changed_is_told_everywhere_and_it_ends_in_order(config: str, tmp_p
         (["--watch", "--resume"], "--watch and --resume cannot both be"),
         (["--watch", "--every", "1"], '--every: not a duration such as "30s"'),
         (["--watch", "--every", "59s"], "--every: from 1m to 31d"),
+        (
+            ["--watch", "--silence", "mx-null", "--silence", "caa-mising"],
+            "--silence: no finding has the id 'caa-mising'; did you mean caa-missing?",
+        ),
+        (["--watch", "--silence", "z\n"], "no finding has the id 'z\\n'; ids are as in the lines"),
         (["--watch", "--mail", "nobody"], "--mail: nobody: "),
         (["--watch", "--mail", "a@b.example"], "/sendmail is not there: say what takes mail"),
         (["--watch", "--command", "{data}"], "is not executable"),

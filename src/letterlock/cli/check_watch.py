@@ -148,7 +148,7 @@ def take_choice(choice: WatchChoice) -> "WatchOptions":
     return WatchOptions(
         every=_take_duration(choice.every or "1h"),
         times=choice.times or 3,
-        silent=frozenset(choice.silent),
+        silent=frozenset(map(_take_id, choice.silent)),
         mail=_take_address(choice.mail),
         sendmail=_take_sendmail(choice),
         command=_take_program("--command", choice.command) if choice.command else None,
@@ -166,6 +166,19 @@ def _take_duration(text: str) -> timedelta:
     if not MIN_EVERY <= duration <= MAX_EVERY:
         raise click.UsageError("--every: from 1m to 31d")
     return duration
+
+
+def _take_id(name: str) -> str:
+    from letterlock.services.check.finding_ids import (  # noqa: PLC0415 - lazy, for -h
+        FINDING_IDS,
+        find_nearest,
+    )
+
+    if name in FINDING_IDS:
+        return name
+    near = find_nearest(name)
+    meant = f"; did you mean {near}?" if near else "; ids are as in the lines that it tells"
+    raise click.UsageError(f"--silence: no finding has the id {name[:100]!r}{meant}")
 
 
 def _take_address(text: str | None) -> str | None:
