@@ -98,7 +98,7 @@ def test_a_list_is_read_whole_or_not_at_all(
     said = capsys.readouterr()
     found = json.loads(said.out)
     assert (found["affected"], found["chosen"]) == (2, "the list list.csv")
-    assert "1 serial numbers are not ours" in said.err
+    assert "1 serial number is not ours" in said.err
     listed.write_text(f"{one}\nwhat is this\n")
     assert "list.csv:2: not a serial number" in commands.run(
         *ASKED, "--list", str(listed), code=2
@@ -164,7 +164,7 @@ def test_certificates_are_checked_against_an_incident_of_ours(
     none = next(
         each
         for each in commands.ask("incident", "status")["incidents"]
-        if each["chosen"] == "1 serial numbers" and not each["affected"]
+        if each["chosen"] == "1 serial number" and not each["affected"]
     )
     assert main(["incident", "check", "--incident", none["id"], "--cert", root, *config]) == 3
     said = capsys.readouterr().err

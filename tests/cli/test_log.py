@@ -210,8 +210,8 @@ def test_the_story_begins_with_what_failed(
     assert out.index("certificate-not-verified") < out.index("x ok:")
     assert "0.example, 1.example, 2.example, and others" in out
     assert out.splitlines()[-1] == (
-        "7 deliveries in 12 lines, 1 of them delivered; 1 lines have no form that is known; "
-        "1 lines belong to deliveries that are not in the log"
+        "7 deliveries in 12 lines, 1 of them delivered; 1 line has no form that is known; "
+        "1 line belongs to deliveries that are not in the log"
     )
 
 
@@ -326,7 +326,7 @@ def test_a_log_gives_the_tls_reports_that_it_allows(
     )
     assert main(["log", "explain", "--tlsrpt", str(folder), path]) == 1
     said = capsys.readouterr().err
-    assert f"letterlock: 1 reports are in {folder}; 1 deliveries without a known day" in said
+    assert f"letterlock: 1 report is in {folder}; 1 delivery without a known day" in said
     (report,) = folder.iterdir()
     assert main(["tlsrpt", "show", "--json", str(report)]) == 0
     (shown,) = json.loads(capsys.readouterr().out)

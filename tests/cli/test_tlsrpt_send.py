@@ -120,7 +120,7 @@ def test_a_dry_run_shows_what_would_go_where(desk: Desk, today: date) -> None:
         f"{before} a.example: planned",
         "    planned mailto:tls@a.example",
         "    planned https://r.a.example/",
-        "1 reports, and 1 domains or hosts that get none",
+        "1 report, and 1 domain or host that gets none",
     ]
 
 
@@ -160,7 +160,7 @@ def test_how_far_each_is_has_its_words(desk: Desk, today: date) -> None:
     assert code == 1
     assert "\x1b" not in text
     assert "waiting https://w.example/, again " in text
-    assert "3 reports, and 1 domains or hosts that get none" in text
+    assert "3 reports, and 1 domain or host that gets none" in text
 
 
 def test_reports_that_are_switched_off_are_not_sent(desk: Desk) -> None:

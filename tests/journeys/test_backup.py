@@ -311,8 +311,11 @@ def test_a_node_that_is_down_or_was_killed_is_backed_up_too(tmp_path: Path) -> N
         node.process.wait(PATIENCE)
     answer = call(files, "backup", str(tmp_path / "a.tar"), "--json")
     assert answer.document["messages"] == 1, answer.error
+    assert ": 1 message as of " in call(files, "backup", str(tmp_path / "b.tar")).output
     shutil.rmtree(files.data)
-    assert call(files, "restore", str(tmp_path / "a.tar")).code == 0
+    restored = call(files, "restore", str(tmp_path / "a.tar"))
+    assert restored.code == 0
+    assert ": 1 message, " in restored.output
     assert queue_id in call(files, "queue", "list").output
 
 

@@ -38,7 +38,7 @@ def take_in(files: NodeFiles, octets: bytes) -> None:
     path.write_bytes(octets)
     answer = files.command("tlsrpt", "import", str(path))
     assert answer.code == 0, answer.error
-    assert "1 reports are new" in answer.output, answer.output
+    assert "1 report is new" in answer.output, answer.output
 
 
 def test_an_alert_is_told_once_over_a_restart_and_when_it_is_over(tmp_path: Path) -> None:

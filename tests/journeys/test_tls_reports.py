@@ -248,7 +248,7 @@ def test_without_a_node_the_command_hands_over_what_was_collected(tmp_path: Path
         assert isinstance(read, ReadReport)
         assert (read.report.policies[0].successful, read.repairs) == (5, ())
         assert read.report.report_id == report["report_id"]
-    assert "1 reports, and 0 domains or hosts that get none" in again.output
+    assert "1 report, and 0 domains or hosts that get none" in again.output
     assert f"waiting {uris[2]}, again " in again.output
 
 

@@ -45,7 +45,7 @@ def test_what_comes_is_counted_shown_and_fetched(tmp_path: Path) -> None:
         assert (policy["type"], policy["successful"], policy["failed"]) == ("sts", 0, 1)
         text = files.command("tlsrpt", "collect", "--show").output
         assert "NOT COUNTED  1 datagrams were no result of a session" in text
-        assert "example.net: sts: 1 of 1 sessions failed" in text
+        assert "example.net: sts: 1 of 1 session failed" in text
         assert "1 validation-failure at mx1.example.net 198.51.100.7: self-signed" in text
         assert collector.stop() == 0
     assert not files.socket.exists()

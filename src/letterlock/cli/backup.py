@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from letterlock.base.counts import format_count
 from letterlock.base.printable import make_printable
 from letterlock.cli.failures import CommandFailed, ExitCode
 from letterlock.cli.options import (
@@ -95,8 +96,8 @@ def _tell(made: "Made", *, as_json: bool) -> None:
     else:
         beside = "with mailboxes" if manifest.has_mailboxes else "without mailboxes"
         click.echo(
-            f"{made.path}: {manifest.messages} messages as of {manifest.moment}, "
-            f"{len(manifest.parts)} files, {made.size // MIB + 1} MiB, {beside}"
+            f"{made.path}: {format_count(manifest.messages, 'message')} as of {manifest.moment}, "
+            f"{format_count(len(manifest.parts), 'file')}, {made.size // MIB + 1} MiB, {beside}"
         )
 
 

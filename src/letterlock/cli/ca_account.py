@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from letterlock.base.counts import format_count
 from letterlock.cli.ca_account_ids import AccountIdCommand, take_account_id
 from letterlock.cli.ca_store import with_store
 from letterlock.cli.failures import CommandFailed, ExitCode
@@ -102,10 +103,9 @@ def close(account_id: str, config_path: Path | None, *, as_json: bool) -> int:
         return ExitCode.FINE
     click.echo(f"{document['id']}: {document['status']}; orders that ended: {closed.ended_orders}")
     if closed.certificates:
-        click.echo(
-            f"{closed.certificates} of its certificates stay good: "
-            f"letterlock ca list --account {document['id']}"
-        )
+        one, many = "of its certificates stays", "of its certificates stay"
+        count = format_count(closed.certificates, one, many)
+        click.echo(f"{count} good: letterlock ca list --account {document['id']}")
     if closed.account.external is not None:
         click.echo(f"it was bound by {closed.account.external.kid}: see letterlock ca account-key")
     return ExitCode.FINE

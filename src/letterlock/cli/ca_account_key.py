@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from letterlock.base.counts import format_count
 from letterlock.cli.ca_store import with_store
 from letterlock.cli.failures import CommandFailed, ExitCode
 from letterlock.cli.lazy import LazyCommand, LazyGroup
@@ -113,8 +114,7 @@ def list_(config_path: Path | None, *, as_json: bool) -> int:
     for each in found:
         document = _describe(each)
         state = "revoked" if each.key.revoked else "good   "
-        count = len(each.accounts)
-        accounts = f"{count} account{'' if count == 1 else 's'}"
+        accounts = format_count(len(each.accounts), "account")
         made = document["made"] or "before keys were listed"
         click.echo(f"{document['key_id']}  {made}  {state}  {accounts}")
     return ExitCode.FINE

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from letterlock.base.counts import format_count
 from letterlock.cli.ca_store import with_store
 from letterlock.cli.failures import ExitCode
 from letterlock.cli.options import config_option, json_option, print_json
@@ -117,8 +118,11 @@ def status(config_path: Path | None, *, as_json: bool) -> int:
     if as_json:
         print_json({"certificates": certificates, "log": log, **head})
     else:
-        for name, found in (("certificates", certificates), ("records of the log", log)):
-            click.echo(f"{found['checked']} {name} checked{_tell_progress(found)}")
+        for names, found in (
+            (("certificate", "certificates"), certificates),
+            (("record of the log", "records of the log"), log),
+        ):
+            click.echo(f"{format_count(found['checked'], *names)} checked{_tell_progress(found)}")
         click.echo(f"head: {json.dumps(head['head'])}")
     return ExitCode.BAD_NEWS if certificates["faulty"] or log["faulty"] else ExitCode.FINE
 
@@ -136,9 +140,10 @@ def _tell(found: "Verified") -> None:
             "give one that was kept elsewhere, with --head FILE",
             err=True,
         )
-    heads = "1 signed head" if found.signed == 1 else f"{found.signed} signed heads"
+    heads = format_count(found.signed, "signed head")
     word = "whole, as far as those tell" if found.unsigned_kept else "whole"
-    click.echo(f"{found.head.number} records, {heads}: {'NOT whole' if found.breaks else word}")
+    records = format_count(found.head.number, "record")
+    click.echo(f"{records}, {heads}: {'NOT whole' if found.breaks else word}")
 
 
 def _tell_progress(found: dict[str, Any]) -> str:

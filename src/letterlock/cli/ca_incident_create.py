@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from letterlock.base.counts import format_count
 from letterlock.cli.ca_certificates import REASONS
 from letterlock.cli.ca_incident_text import INCIDENT_KEYS, describe_standing, format_standing
 from letterlock.cli.ca_store import with_store
@@ -96,7 +97,12 @@ def create(*, as_json: bool, config_path: Path | None, is_enabled: bool, **optio
     finally:
         progress.end()
     if (options["serials"] or options["lists"]) and progress.passed_over:
-        text = f"{progress.passed_over} serial numbers are not ours, or have ended or are revoked"
+        count = format_count(
+            progress.passed_over,
+            "serial number is not ours, or has ended or is",
+            "serial numbers are not ours, or have ended or are",
+        )
+        text = f"{count} revoked"
         click.echo(f"letterlock: note: {text}", err=True)
     if as_json:
         print_json(found)

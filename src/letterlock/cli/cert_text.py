@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from letterlock.base.counts import format_count
 from letterlock.base.printable import make_printable
 from letterlock.cli.story_text import wrap
 
@@ -64,9 +65,8 @@ def _format_facts(facts: Mapping[str, Any] | None) -> Iterator[str]:
     yield from _line("serial", facts["serial"])
     yield from _line("names", ", ".join(facts["names"]))
     yield from _line("issuer", f"{facts['issuer']}, by {facts['authority']}")
-    yield from _line(
-        "valid", f"{facts['not_before']} to {facts['not_after']} ({facts['days_left']} days left)"
-    )
+    left = format_count(facts["days_left"], "day")
+    yield from _line("valid", f"{facts['not_before']} to {facts['not_after']} ({left} left)")
     yield from _line("key", f"SHA-256 {facts['spki_sha256']}")
 
 

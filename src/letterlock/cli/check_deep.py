@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from letterlock.base.counts import format_count
 from letterlock.cli.failures import CommandFailed
 from letterlock.cli.options import Decorated
 from letterlock.cli.story_text import Document
@@ -129,12 +130,12 @@ def summarize_deep(deep: Document) -> str:
     offered = [name for name, state in deep["versions"].items() if state == "offered"]
     parts = [
         " ".join(offered) or "no TLS",
-        f"{len({each['name'] for each in deep['suites']})} suites",
-        f"{len(deep['groups'])} groups",
+        format_count(len({each["name"] for each in deep["suites"]}), "suite"),
+        format_count(len(deep["groups"]), "group"),
     ]
     if deep["order"]:
         parts.append(f"the {deep['order']}'s order")
-    parts.append(f"by {deep['connections']} connections")
+    parts.append(f"by {format_count(deep['connections'], 'connection')}")
     if deep["stopped"]:
         parts.append(f"not all: {deep['stopped']}")
     return ", ".join(parts)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from letterlock.base.counts import format_count
 from letterlock.base.printable import make_printable
 from letterlock.cli.check_besides import tell_besides, tell_renewal
 from letterlock.cli.check_deep import summarize_deep
@@ -117,7 +118,8 @@ def _tell_host(host: Document, *, is_verbose: bool) -> Iterator[Styled]:
     if not host["addresses"]:
         yield from _plain(tell("host", f"{host['name']}: {host['error'] or 'no address'}"))
     if host["tlsa"]:
-        yield from _plain(tell("", f"TLSA ({host['tlsa_status']}): {len(host['tlsa'])} records"))
+        records = format_count(len(host["tlsa"]), "record")
+        yield from _plain(tell("", f"TLSA ({host['tlsa_status']}): {records}"))
     yield from _plain(tell_renewal(host))
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from letterlock.base.counts import format_count
 from letterlock.cli.failures import CommandFailed, ExitCode
 from letterlock.cli.options import (
     act_as_owner,
@@ -130,7 +131,8 @@ def list_tests(config_path: Path | None, *, as_json: bool) -> None:
         return
     for test in tests:
         document = _describe(config, test)
-        click.echo(f"{test.token}  until {document['expires']}  {len(test.sessions)} sessions")
+        sessions = format_count(len(test.sessions), "session")
+        click.echo(f"{test.token}  until {document['expires']}  {sessions}")
 
 
 @click.command()

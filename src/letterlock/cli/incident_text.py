@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from letterlock.base.counts import format_count
 from letterlock.base.printable import make_printable
 from letterlock.cli.story_text import tell
 
@@ -46,7 +47,7 @@ def format_summary(path: Path, answer: "Answer") -> Iterator[str]:
     affected, free, unknown = counts
     yield make_printable(
         f"{affected} affected, {free} not affected, {unknown} not known; "
-        f"{answer.listed.entries} serial numbers in {path}"
+        f"{format_count(answer.listed.entries, 'serial number')} in {path}"
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from letterlock.base.counts import format_count
 from letterlock.cli.failures import CommandFailed, ExitCode
 from letterlock.cli.options import config_option, find_config_or_defaults, json_option
 from letterlock.cli.progress import ProgressBar
@@ -155,8 +156,12 @@ class _Reports:
             reason = error.strerror or str(error)
             raise CommandFailed(f"{self._folder}: cannot be written: {reason}") from None
         undated = self.counts.undated
-        more = f"; {undated} deliveries without a known day are in none" if undated else ""
-        click.echo(f"letterlock: {count} reports are in {self._folder}{more}", err=True)
+        told = format_count(
+            undated, "delivery without a known day is", "deliveries without a known day are"
+        )
+        more = f"; {told} in none" if undated else ""
+        reports = format_count(count, "report is", "reports are")
+        click.echo(f"letterlock: {reports} in {self._folder}{more}", err=True)
 
 
 def _note_uncertain(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from letterlock.base.counts import format_count
 from letterlock.base.printable import make_printable
 from letterlock.cli.story_text import Document, tell
 from letterlock.protocols.mail_log.causes import is_ok
@@ -50,12 +51,15 @@ def _name(names: Sequence[str]) -> str:
 def _describe_counts(causes: Sequence[Document], counts: Mapping[str, int]) -> str:
     total = sum(cause["count"] for cause in causes)
     fine = sum(cause["count"] for cause in causes if is_ok(cause["cause"]))
-    noun = "delivery" if total == 1 else "deliveries"
-    text = f"{total} {noun} in {counts['lines']} lines, {fine} of them delivered"
+    lines = format_count(counts["lines"], "line")
+    deliveries = format_count(total, "delivery", "deliveries")
+    text = f"{deliveries} in {lines}, {fine} of them delivered"
     if not total:
-        text = f"no deliveries in {counts['lines']} lines: is it a mail server's log?"
+        text = f"no deliveries in {lines}: is it a mail server's log?"
     if counts["unread"]:
-        text += f"; {counts['unread']} lines have no form that is known"
+        unread = format_count(counts["unread"], "line has", "lines have")
+        text += f"; {unread} no form that is known"
     if counts["untied"]:
-        text += f"; {counts['untied']} lines belong to deliveries that are not in the log"
+        untied = format_count(counts["untied"], "line belongs", "lines belong")
+        text += f"; {untied} to deliveries that are not in the log"
     return text

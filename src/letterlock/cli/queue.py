@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from letterlock.base.clock import SystemClock, format_time
+from letterlock.base.counts import format_count
 from letterlock.cli.failures import CommandFailed, ExitCode
 from letterlock.cli.lazy import LazyCommand, LazyGroup
 from letterlock.cli.options import (
@@ -287,7 +288,7 @@ def _report(changed: Changed, unknown: list[QueueId], *, as_json: bool) -> int:
         }
         print_json(document)
     else:
-        click.echo(f"{changed.count} message{'' if changed.count == 1 else 's'} changed")
+        click.echo(f"{format_count(changed.count, 'message')} changed")
     for line in _list_troubles(changed, unknown):
         click.echo(f"letterlock: {line}", err=True)
     if changed.failures:

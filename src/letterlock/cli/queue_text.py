@@ -6,6 +6,7 @@ Everything that came from outside is made printable.
 from collections.abc import Iterator, Sequence
 
 from letterlock.base.clock import format_time
+from letterlock.base.counts import format_count
 from letterlock.base.domains import Domain, format_unicode
 from letterlock.base.printable import make_printable
 from letterlock.cli.story_text import (
@@ -59,7 +60,8 @@ def format_total(messages: int, octets: int, recipients: int) -> str:
     if not messages:
         return "The queue is empty."
     kib = (octets + 1023) // 1024
-    return f"-- {kib} KiB in {_count(messages, 'message')}, {_count(recipients, 'recipient')}."
+    counts = f"{format_count(messages, 'message')}, {format_count(recipients, 'recipient')}"
+    return f"-- {kib} KiB in {counts}."
 
 
 def format_story(story: MessageStory) -> Iterator[str]:
@@ -134,7 +136,3 @@ def _in_unicode(address: str) -> str:
     local, at, domain = address.rpartition("@")
     shown = f"{local}{at}{format_unicode(Domain(domain))}"
     return "" if shown == address else f" ({make_printable(shown)})"
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

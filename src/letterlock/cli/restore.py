@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from letterlock.base.counts import format_count
 from letterlock.base.printable import make_printable
 from letterlock.cli.backup import MIB, Progress
 from letterlock.cli.failures import CommandFailed, ExitCode
@@ -118,10 +119,12 @@ def _describe(file: Path, manifest: "Manifest") -> dict[str, object]:
 def _print(document: dict[str, object]) -> None:
     size = int(str(document["bytes"])) // MIB + 1
     made = f"{document['hostname']} as of {document['moment']}, by release {document['release']}"
-    held_in = f"{document['messages']} messages, {document['parts']} files, {size} MiB"
+    messages = format_count(int(str(document["messages"])), "message")
+    held_in = f"{messages}, {format_count(int(str(document['parts'])), 'file')}, {size} MiB"
     lines = [f"{document['file']}: whole; {made}: {held_in}"]
     if document["data_dir"] is not None:
-        held = f", {document['held']} messages held" if document["held"] else ""
+        count = int(str(document["held"]))
+        held = f", {format_count(count, 'message')} held" if count else ""
         lines.append(f"restored to {document['data_dir']}{held}")
         if held:
             lines.append("let them go with: letterlock queue release --all")

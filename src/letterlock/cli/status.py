@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from letterlock.base.counts import format_count
 from letterlock.base.printable import make_printable
 from letterlock.cli.failures import CommandFailed, ExitCode
 from letterlock.cli.options import (
@@ -160,7 +161,7 @@ def _look_at_managed(config: "Config") -> tuple[dict[str, Any] | None, list[str]
     }
     lines = [f"{which}: {problem}" for which, problems in found.items() for problem in problems]
     if (more := len(lines) - MAX_PROBLEMS) > 0:
-        lines[MAX_PROBLEMS:] = [f"and {_count(more, 'problem')} more: letterlock cert list"]
+        lines[MAX_PROBLEMS:] = [f"and {format_count(more, 'problem')} more: letterlock cert list"]
     return counts, lines
 
 
@@ -228,14 +229,10 @@ def _format_queue(queue: Mapping[str, int] | None) -> str:
         return "cannot be read now; see the problems"
     kib = (queue["bytes"] + 1023) // 1024
     return (
-        f"{_count(queue['messages'], 'message')}, {kib} KiB; "
+        f"{format_count(queue['messages'], 'message')}, {kib} KiB; "
         f"recipients: {queue['queued']} waiting, {queue['claimed']} being delivered, "
         f"{queue['held']} held"
     )
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _format_certificates(certificates: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -243,12 +240,12 @@ def _format_certificates(certificates: Sequence[Mapping[str, Any]]) -> Iterator[
         label = "" if number else "Certificates"
         days = int(certificate.get("days_left", 0))
         mark = " (soon)" if 0 <= days < SOON_DAYS else ""
-        ends = "has ended" if days < 0 else f"{_count(days, 'day')} left{mark}"
+        ends = "has ended" if days < 0 else f"{format_count(days, 'day')} left{mark}"
         yield f"{label:14}{', '.join(certificate.get('names', ()))}: {ends}"
 
 
 def _format_managed(managed: Mapping[str, Any]) -> str:
-    parts = [_count(managed["wanted"], "certificate")]
+    parts = [format_count(managed["wanted"], "certificate")]
     if managed["next_renewal"] is not None:
         parts.append(f"the next renewed at {managed['next_renewal']}")
     if managed["missing"]:

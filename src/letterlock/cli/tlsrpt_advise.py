@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from letterlock.base.counts import format_count
 from letterlock.cli.failures import ExitCode
 from letterlock.cli.options import (
     act_as_owner,
@@ -90,7 +91,9 @@ def _print(found: "Advice") -> None:
 
     click.echo(f"{found.domain}: {_SENTENCES[found.verdict.value]}")
     lines = [("because" if not place else "", each) for place, each in enumerate(found.reasons)]
-    lines.append(("evidence", f"from {found.since} on: {found.days} days with reports"))
+    lines.append(
+        ("evidence", f"from {found.since} on: {format_count(found.days, 'day')} with reports")
+    )
     lines.append(("", format_sessions(found.sessions)))
     if found.submitters:
         lines.append(("", f"told by {', '.join(found.submitters)}"))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from letterlock.base.counts import format_count
 from letterlock.cli.failures import CommandFailed
 from letterlock.cli.options import config_option, json_option, load_config_or_fail, print_json
 
@@ -121,7 +122,7 @@ def _print_day(document: dict[str, Any]) -> None:
     from letterlock.base.printable import make_printable  # noqa: PLC0415 - lazy, for -h
 
     state = "over" if document["finished"] else "so far"
-    click.echo(f"{document['day']} ({state}): {document['sessions']} sessions")
+    click.echo(f"{document['day']} ({state}): {format_count(document['sessions'], 'session')}")
     for key, why in (
         ("refused", "datagrams were no result of a session"),
         ("dropped", "datagrams came faster than they could be counted"),
@@ -134,7 +135,7 @@ def _print_day(document: dict[str, Any]) -> None:
             total = policy["successful"] + policy["failed"]
             name = policy["domain"] if policy["domain"] != each["domain"] else ""
             told = f"{each['domain']}: {policy['type']} {name}".rstrip()
-            line = f"  {told}: {policy['failed']} of {total} sessions failed"
+            line = f"  {told}: {policy['failed']} of {format_count(total, 'session')} failed"
             click.echo(make_printable(line))
             for failure in policy["failures"]:
                 click.echo(make_printable(f"    {_format_failure(failure)}"))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from letterlock.base.counts import format_count
 from letterlock.cli.failures import CommandFailed, ExitCode
 from letterlock.cli.options import (
     act_as_owner,
@@ -32,6 +33,10 @@ IMPORT_KEYS = {
     "unreadable[].error": "why",
 }
 MAX_SHOWN = 20
+_OLD = (
+    "report is older than tlsrpt.keep_received, and is",
+    "reports are older than tlsrpt.keep_received, and are",
+)
 
 
 @click.command(name="import")
@@ -123,8 +128,8 @@ def _print_counts(counts: "ImportCounts", unreadable: list[tuple[str, str]]) -> 
         if len(lines) > MAX_SHOWN:
             click.echo(f"and {len(lines) - MAX_SHOWN} more; --json has them all", err=True)
     if counts.old:
-        click.echo(f"{counts.old} reports are older than tlsrpt.keep_received, and are not kept")
-    click.echo(
-        f"{counts.new} reports are new, {counts.copies} were there before; {counts.without} of "
-        f"{counts.files} files and mails have none"
-    )
+        click.echo(f"{format_count(counts.old, *_OLD)} not kept")
+    new = format_count(counts.new, "report is", "reports are")
+    copies = format_count(counts.copies, "was", "were")
+    files = format_count(counts.files, "file or mail has", "files and mails have")
+    click.echo(f"{new} new, {copies} there before; {counts.without} of {files} none")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from letterlock.base.counts import format_count
 from letterlock.cli.failures import CommandFailed, ExitCode
 from letterlock.cli.options import (
     act_as_owner,
@@ -132,5 +133,5 @@ def _format(listed: "ListedReport") -> str:
     if listed.facts.repairs:
         parts.append(f"{len(listed.facts.repairs)} repaired")
     if listed.copies:
-        parts.append(f"came {listed.copies} times more")
+        parts.append(f"came {format_count(listed.copies, 'time')} more")
     return "; ".join(parts)

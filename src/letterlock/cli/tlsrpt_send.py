@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from letterlock.base.counts import format_count
 from letterlock.cli.failures import CommandFailed, ExitCode
 from letterlock.cli.options import (
     act_as_owner,
@@ -210,8 +211,10 @@ def _print_all(documents: list[dict[str, Any]]) -> None:
         lines += [f"    {line}" for line in map(_format_destination, each["destinations"])]
         for line in lines:
             click.echo(make_printable(line))
-    unwanted = len(documents) - len(wanted)
-    click.echo(f"{len(wanted)} reports, and {unwanted} domains or hosts that get none")
+    unwanted = format_count(
+        len(documents) - len(wanted), "domain or host that gets", "domains or hosts that get"
+    )
+    click.echo(f"{format_count(len(wanted), 'report')}, and {unwanted} none")
 
 
 def _format_destination(each: dict[str, Any]) -> str:

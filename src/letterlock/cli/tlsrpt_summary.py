@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from letterlock.base.counts import format_count
 from letterlock.cli.failures import CommandFailed, ExitCode
 from letterlock.cli.options import (
     act_as_owner,
@@ -187,8 +188,9 @@ def _print_domains(since: date, found: list["DomainCount"], *, as_json: bool) ->
         print_json({"since": since.isoformat(), "domains": domains})
         return
     for each in found:
-        who = f"{each.submitters} sender{'s' * (each.submitters != 1)}"
-        click.echo(f"{each.domain}: {each.reports} reports of {who}, {each.first} to {each.last}")
+        who = format_count(each.submitters, "sender")
+        reports = format_count(each.reports, "report")
+        click.echo(f"{each.domain}: {reports} of {who}, {each.first} to {each.last}")
     if not found:
         click.echo(f"No reports count for days from {since.isoformat()} on.")
 
@@ -356,10 +358,10 @@ def format_failing(failing: "FailingKind") -> str:
 
 def _format_submitter(submitter: "SubmitterDays") -> str:
     silent = submitter.silent_days
-    end = "" if silent is None else f": it has STOPPED, nothing for {silent} days"
+    end = "" if silent is None else f": it has STOPPED, nothing for {format_count(silent, 'day')}"
     who = submitter.submitter or "not told"
-    plural = "s" * (submitter.days != 1)
-    return f"{who}, {submitter.days} day{plural}, the last {submitter.last}{end}"
+    days = format_count(submitter.days, "day")
+    return f"{who}, {days}, the last {submitter.last}{end}"
 
 
 def format_seen(policy: "SeenPolicy") -> str:

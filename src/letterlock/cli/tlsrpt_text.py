@@ -7,6 +7,7 @@ may be the same ones, and are not added up.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from letterlock.base.counts import format_count
 from letterlock.base.printable import make_printable
 from letterlock.cli.story_text import tell
 from letterlock.protocols.tlsrpt.meanings import find_meaning
@@ -38,7 +39,8 @@ def format_story(document: Mapping[str, Any]) -> Iterator[str]:
         yield from tell("policies", "none: the report says nothing")
     if (more := policies[MAX_POLICIES:]) != []:
         failing = sum(1 for result in more if result["failed"] or result["failures"])
-        yield from tell("", f"and {len(more)} policies more, {failing} of them with failures")
+        others = format_count(len(more), "policy", "policies")
+        yield from tell("", f"and {others} more, {failing} of them with failures")
     repairs = document["repairs"]
     for number, repair in enumerate(repairs[:MAX_REPAIRS]):
         yield from tell("" if number else "repaired", _shorten(repair))
@@ -94,18 +96,14 @@ def _describe_counts(result: Mapping[str, Any]) -> str:
     if successful is None and failed is None:
         return "how many sessions there were is not told"
     if failed is None:
-        return f"{_count(successful)} fine, how many failed is not told"
+        return f"{format_count(successful, 'session')} fine, how many failed is not told"
     if successful is None:
-        return f"{_count(failed)} failed, how many did not is not told"
+        return f"{format_count(failed, 'session')} failed, how many did not is not told"
     total = successful + failed
     if not failed:
-        return f"{_count(total)}, none failed" if total else "no sessions"
+        return f"{format_count(total, 'session')}, none failed" if total else "no sessions"
     share = f"{failed / total:.1%}" if 1000 * failed >= total else "less than 0.1%"
-    return f"{failed} of {_count(total)} failed, {share}"
-
-
-def _count(number: int) -> str:
-    return f"{number} session{'' if number == 1 else 's'}"
+    return f"{failed} of {format_count(total, 'session')} failed, {share}"
 
 
 def _group(failures: Sequence[Failure]) -> list[list[Failure]]:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from random import SystemRandom
 from typing import TypeVar
 
 from letterlock.base.clock import Clock
@@ -43,6 +44,10 @@ ROOT_FILE, TRUSTED_FILE = "root.pem", "trusted.pem"
 """Who the authority's own server is trusted by, and who the sender trusts: one and the same."""
 
 _PORT_TRIES = 20
+_PORTS_FOR_LATER = range(10_000, 32_000)
+"""None that the kernel gives of itself: a connection of anybody would have one that is not yet
+listened at."""
+_ANY = SystemRandom()
 _Found = TypeVar("_Found")
 
 
@@ -159,16 +164,16 @@ def listening() -> Iterator[tuple[Listeners, Listeners]]:
 
 
 def find_free_port() -> int:
-    """Find one that nobody has now, at any address that proves a name."""
+    """Find one that nobody has now, at any address that proves a name, and that no connection gets."""
     return _try_ports(_find_port)
 
 
 def _find_port() -> int:
-    with closing(Listeners()) as first, closing(Listeners()) as others:
-        first.open([ListenAddress(RIGHT_IP, 0)], workers=1)
-        port = first.addresses[0].port
-        others.open([ListenAddress(ip, port) for ip in (POLICY_HOST_IP, WRONG_IP)], workers=1)
-        return port
+    port = _ANY.choice(_PORTS_FOR_LATER)
+    with closing(Listeners()) as listeners:
+        ips = (RIGHT_IP, POLICY_HOST_IP, WRONG_IP)
+        listeners.open([ListenAddress(ip, port) for ip in ips], workers=1)
+    return port
 
 
 def _try_ports(attempt: Callable[[], _Found]) -> _Found:

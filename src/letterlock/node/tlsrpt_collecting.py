@@ -19,6 +19,7 @@ from letterlock.base.clock import Clock, SystemClock
 from letterlock.base.config.collecting import TlsrptSection
 from letterlock.base.config.faults import refuse_setting
 from letterlock.base.config.sections import Config
+from letterlock.base.counts import format_count
 from letterlock.base.errors import LocalError
 from letterlock.base.log import LineLog, Service
 from letterlock.network.datagram_receiver import (
@@ -232,9 +233,8 @@ def _refuse_folder(section: TlsrptSection, error: Exception) -> LocalError:
 def _tell_start(place: _Place, collector: Collector, log: LineLog) -> None:
     counts = collector.journal.counts
     day = collector.journal.day.isoformat()
-    log.write(
-        Service.TLSRPT, f"counting what comes at {place.name}; {day} has {counts.sessions} sessions"
-    )
+    sessions = format_count(counts.sessions, "session")
+    log.write(Service.TLSRPT, f"counting what comes at {place.name}; {day} has {sessions}")
     length = find_queue_length()
     if length is not None and length < ENOUGH_QUEUE_LENGTH:
         log.write(

@@ -181,7 +181,7 @@ async def test_our_own_reports_certificates_and_counts_are_looked_at(desk: Desk)
     found = await desk.make().find()
     assert name_all(found) == ["A10 sessions", "A10 reports", "A3 certificate mx"]
     assert [each.key.node for each in found.conditions] == ["node1", "", "node1"]
-    assert "1 reports of ours" in found.conditions[1].text.what
+    assert "1 report of ours" in found.conditions[1].text.what
 
 
 async def test_a_report_in_the_queue_whose_mail_failed_is_told(desk: Desk) -> None:

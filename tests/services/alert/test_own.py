@@ -138,7 +138,7 @@ def test_a_report_that_nobody_took_for_a_day_is_told() -> None:
     found = find_out(waiting, report(DeliveryState.SENT))
     assert name_all(found) == ["A10 reports"]
     text = found.conditions[0].text
-    assert text.what == "1 reports of ours were not taken within 24 hours; 1 were"
+    assert text.what == "1 report of ours was not taken within 24 hours; 1 was"
     assert text.evidence == ("2026-02-27 a.example, mailto:r@a.example: it is not signed",)
     assert name_all(find_out(report(DeliveryState.FAILED, START - HOUR))) == ["A10 reports"]
     assert name_all(find_out(report(DeliveryState.WAITING, START - 23 * HOUR))) == []
@@ -148,7 +148,7 @@ def test_a_report_that_nobody_took_for_a_day_is_told() -> None:
 
 def test_reports_that_are_taken_prove_it_and_none_at_all_do_not() -> None:
     assert name_mended(find_out(report(DeliveryState.SENT))) == {
-        "A10 reports": "1 reports of 3 days were taken, 0 were not"
+        "A10 reports": "1 report of 3 days was taken, 0 were not"
     }
     assert find_out() == Found()
 

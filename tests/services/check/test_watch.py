@@ -186,7 +186,7 @@ async def test_what_could_not_be_told_is_told_later_and_after_a_restart(world: W
     await world.pass_rounds(watch, 4)
     begun = [f"a.example begins {EXPIRED}"]
     assert (world.told, world.tellers[1].told) == ([], [begun])
-    assert world.notes == ["1 changes wait to be told by mail: no room"]
+    assert world.notes == ["1 change waits to be told by mail: no room"]
     # Nothing but that is soon.
     assert len(world.looks) == 3
     world.tellers[0].fault = None
@@ -220,7 +220,7 @@ async def test_of_too_many_that_wait_the_oldest_go_and_that_is_said(
     world.shown = {name: [finding(EXPIRED)] for name in NAMES}
     await world.pass_rounds(watch, 2)
     assert world.told == [[f"b.example begins {EXPIRED}"]]
-    assert world.notes == ["1 changes are never told: too many"]
+    assert world.notes == ["1 change is never told: too many"]
     assert len(world.said) == 2
 
 

@@ -100,7 +100,7 @@ def test_a_day_ends_at_midnight_of_utc(world: World) -> None:
     world.receive(GOOD)
     assert (world.sessions(1), world.sessions(2)) == (3, 1)
     (told,) = world.log.texts
-    assert told.startswith("2026-03-01 is over: 3 sessions, 1 domains, 0 refused")
+    assert told.startswith("2026-03-01 is over: 3 sessions, 1 domain, 0 refused")
 
 
 def test_a_clock_that_is_set_back_goes_on_with_the_day_before(world: World) -> None:

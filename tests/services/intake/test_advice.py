@@ -73,7 +73,7 @@ def test_what_was_posted_speaks_against_and_never_for() -> None:
     assert found.verdict is Verdict.WAIT
     assert found.reasons == (
         "reports on 0 days; 14 are needed",
-        "reports of 0 sender; 2 are needed",
+        "reports of 0 senders; 2 are needed",
         "0 sessions met the policy; 100 are needed",
         "28 results more were posted: anybody can, so they prove nothing",
     )

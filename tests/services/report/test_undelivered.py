@@ -251,7 +251,7 @@ async def test_what_cannot_be_noted_when_the_worker_ends_is_told(desk: Desk) -> 
     await desk.bounce()
     async with desk.running():
         await desk.wait_told("cannot be noted now")
-    assert desk.log.texts[1:] == ["warning: 1 reports stay known as sent, whose mail failed"]
+    assert desk.log.texts[1:] == ["warning: 1 report stays known as sent, whose mail failed"]
 
 
 async def test_a_fault_of_ours_ends_nothing(desk: Desk) -> None:
@@ -259,7 +259,7 @@ async def test_a_fault_of_ours_ends_nothing(desk: Desk) -> None:
     await desk.save()
     async with desk.running():
         await desk.bounce()
-        await desk.wait_told("1 reports stay known as sent, whose mail failed: ValueError('oh')")
+        await desk.wait_told("1 report stays known as sent, whose mail failed: ValueError('oh')")
         desk.broken = None
         await desk.save()
         await desk.bounce()

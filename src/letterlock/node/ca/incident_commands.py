@@ -10,6 +10,7 @@ from pathlib import Path
 
 from letterlock.base.clock import Clock
 from letterlock.base.config.sections import Config
+from letterlock.base.counts import format_count
 from letterlock.base.errors import LocalError
 from letterlock.node.ca.caring import make_evidence_rules
 from letterlock.node.ca.commands import find_operator
@@ -52,7 +53,7 @@ class Asked:
     @property
     def chosen(self) -> str:
         """How certificates are found, for people."""
-        parts = [f"{len(self.serials)} serial numbers"] if self.serials else []
+        parts = [format_count(len(self.serials), "serial number")] if self.serials else []
         parts += [f"the list {each.name}" for each in self.lists]
         return ", ".join(parts) or str(self.choice)
 
@@ -144,7 +145,8 @@ def _read_list(file: ListFile) -> Iterator[int]:
     if reader.unreadable:
         # What could not be read may be affected: the operator is to look at it, not to miss it.
         first = reader.faults[0]
+        others = format_count(reader.unreadable - 1, "more line")
         raise LocalError(
-            f"{file.path}:{first.line}: {first.reason} (and {reader.unreadable - 1} more lines): "
+            f"{file.path}:{first.line}: {first.reason} (and {others}): "
             "put that right, or leave those lines out"
         )

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from itertools import pairwise
 
+from letterlock.base.counts import format_count
 from letterlock.protocols.check.facts import (
     AddressFacts,
     AskedSni,
@@ -209,7 +210,9 @@ def _covers_above(presented: str, name: str) -> bool:
 def _check_end(leaf: CertificateFacts, where: str, terms: Terms) -> Iterator[Finding]:
     left = leaf.not_after - terms.now
     if timedelta(0) <= left < timedelta(days=terms.days):
-        evidence = f"it ends at {leaf.not_after:%Y-%m-%dT%H:%M:%SZ}, in {left.days} days"
+        evidence = (
+            f"it ends at {leaf.not_after:%Y-%m-%dT%H:%M:%SZ}, in {format_count(left.days, 'day')}"
+        )
         fix = "see why it was not renewed yet"
         yield _make(FindingId.EXPIRES_SOON, Severity.WARNING, where, evidence, fix)
 

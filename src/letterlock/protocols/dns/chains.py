@@ -7,6 +7,7 @@ is `network.dns`.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from letterlock.base.counts import format_count
 from letterlock.base.domains import Domain, DomainError, parse_domain
 from letterlock.protocols.dns.answers import (
     Answer,
@@ -190,8 +191,7 @@ def _make_records(found: list[ResourceRecord]) -> tuple[tuple[Record, ...], str]
 def _explain_skipped(skipped: list[Rdata]) -> str:
     names = [each.exchange if isinstance(each, MxRdata) else str(each) for each in skipped]
     shown = ", ".join(f"'{each[:MAX_SHOWN_CHARACTERS]}'" for each in names[:MAX_SHOWN_NAMES])
-    count = "1 record" if len(names) == 1 else f"{len(names)} records"
-    return f"{count} skipped: {_BAD_NAME} ({shown})"
+    return f"{format_count(len(names), 'record')} skipped: {_BAD_NAME} ({shown})"
 
 
 def _make_record(rdata: Rdata) -> Record | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from letterlock.base.counts import format_count
 from letterlock.protocols.tlsrpt.meanings import find_meaning
 from letterlock.protocols.tlsrpt.result_types import ResultType
 from letterlock.services.alert.conditions import (
@@ -141,7 +142,8 @@ def _judge(
     later = good.find_later(kinds)
     if later is not None:
         who, seen = later
-        text = f"{who or 'somebody'} met the policy in {seen.sessions} sessions on {seen.last}"
+        sessions = format_count(seen.sessions, "session")
+        text = f"{who or 'somebody'} met the policy in {sessions} on {seen.last}"
         return Found(mended={key: clean(text)})
     last = max(each.last for each in kinds)
     if last <= today - timedelta(ACTIVE_DAYS):
@@ -175,4 +177,5 @@ def _tell(failing: FailingKind, submitters: int) -> str:
     least = "" if failing.is_count_known else "at least "
     who = f"{name_some(failing.submitters)} ({len(failing.submitters)} of {submitters} senders)"
     days = name_days(failing.first, failing.last)
-    return f"{days}: {least}{failing.count} sessions under {name_type(kind.type)}{reason}, by {who}"
+    sessions = format_count(failing.count, "session")
+    return f"{days}: {least}{sessions} under {name_type(kind.type)}{reason}, by {who}"

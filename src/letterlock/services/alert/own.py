@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from msgspec import Struct
 
 from letterlock.base.config.alerting import AlertsSection
+from letterlock.base.counts import format_count
 from letterlock.services.alert.conditions import (
     ACTIVE_DAYS,
     Condition,
@@ -113,7 +114,8 @@ def find_intake(
 
 def _judge_unsigned(unsigned: int, limit: int, now: datetime) -> Found:
     key = AlertKey(Rule.INTAKE, "", "unsigned")
-    told = f"{unsigned} reports in the last 24 hours have no good signature"
+    have = ("report in the last 24 hours has", "reports in the last 24 hours have")
+    told = f"{format_count(unsigned, *have)} no good signature"
     if not limit or unsigned < limit:
         return Found(mended={key: told})
     remedy = (
@@ -127,7 +129,8 @@ def _judge_huge(huge: Sequence[ListedReport], now: datetime) -> Found:
     key = AlertKey(Rule.INTAKE, "", _TOO_LARGE)
     if not huge:
         return Found(mended={key: "none in the last 24 hours"})
-    what = f"{len(huge)} reports in the last 24 hours unpack to more than is read"
+    unpack = ("report in the last 24 hours unpacks", "reports in the last 24 hours unpack")
+    what = f"{format_count(len(huge), *unpack)} to more than is read"
     evidence = [f"{name_some(each.submitter for each in huge)}: {huge[0].note}"]
     remedy = "they do no harm; whoever sends them is no reporter: letterlock tlsrpt list"
     return Found((Condition(key, make_text(what, now - DAY, evidence, remedy)),))
@@ -158,13 +161,16 @@ def find_undelivered(reports: Iterable[OwnReport], limits: AlertsSection, now: d
         sent += any(each.state is DeliveryState.SENT for each in report.deliveries)
         failed += [(report, late[0])] if late else []
     if len(failed) < limits.undelivered_reports:
-        text = f"{sent} reports of {LOOKED_BACK} days were taken, {len(failed)} were not"
+        were = (f"report of {LOOKED_BACK} days was", f"reports of {LOOKED_BACK} days were")
+        missed = format_count(len(failed), "was", "were")
+        text = f"{format_count(sent, *were)} taken, {missed} not"
         return Found(mended={key: text}) if sent else Found()
     evidence = [
         f"{report.key.day} {report.key.domain}, {delivery.uri}: {delivery.note}"
         for report, delivery in failed
     ]
-    what = f"{len(failed)} reports of ours were not taken within 24 hours; {sent} were"
+    missed = format_count(len(failed), "report of ours was", "reports of ours were")
+    what = f"{missed} not taken within 24 hours; {format_count(sent, 'was', 'were')}"
     remedy = "letterlock tlsrpt send, and letterlock status, say what keeps them"
     since = start_of(min(report.key.day for report, _ in failed))
     return Found((Condition(key, make_text(what, since, evidence, remedy)),))

@@ -10,6 +10,7 @@ from math import sqrt
 from statistics import median
 
 from letterlock.base.config.alerting import AlertsSection
+from letterlock.base.counts import format_count
 from letterlock.services.alert.conditions import (
     ACTIVE_DAYS,
     BASE_DAYS,
@@ -54,7 +55,8 @@ def _judge(key: AlertKey, days: Sequence[DayOfPolicy], limits: AlertsSection, to
             break
         since = each.day
     kind = name_type(key.subject)
-    what = f"{last.sessions.failed} of {last.sessions.total} sessions under {kind} failed"
+    total = format_count(last.sessions.total, "session")
+    what = f"{last.sessions.failed} of {total} under {kind} failed"
     remedy = f"letterlock tlsrpt summary {key.domain} --probe names hosts, senders and what helps"
     return Found((Condition(key, make_text(what, start_of(since), (told, reason), remedy)),))
 
@@ -91,4 +93,5 @@ def _share(each: DayOfPolicy) -> float:
 def _describe(each: DayOfPolicy) -> str:
     sessions = each.sessions
     share = f"{sessions.failed / sessions.total:.2%}"
-    return f"{each.day}: {sessions.failed} of {sessions.total} sessions failed, {share}"
+    total = format_count(sessions.total, "session")
+    return f"{each.day}: {sessions.failed} of {total} failed, {share}"

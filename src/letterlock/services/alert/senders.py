@@ -10,6 +10,7 @@ from statistics import median_high
 
 from msgspec import Struct
 
+from letterlock.base.counts import format_count
 from letterlock.services.alert.conditions import (
     ACTIVE_DAYS,
     Condition,
@@ -88,7 +89,7 @@ def _word_silence(
 ) -> Condition:
     who = submitter.submitter or "somebody"
     what = f"{who} has stopped reporting"
-    told = f"it reported on {submitter.days} days, the last {submitter.last}"
+    told = f"it reported on {format_count(submitter.days, 'day')}, the last {submitter.last}"
     others = len(summary.submitters) - 1
     remedy = (
         "silence is no success: see if its mail still comes, and if its reports are refused: "

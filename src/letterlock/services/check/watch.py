@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from letterlock.base.clock import Clock, format_time
+from letterlock.base.counts import format_count
 from letterlock.base.errors import LocalError
 from letterlock.services.check.telling import Teller, describe_change
 from letterlock.services.check.watching import (
@@ -124,7 +125,8 @@ class Watch:
             waiting = self._untold.setdefault(teller.name, [])
             waiting += changes
             if len(waiting) > MAX_UNTOLD:
-                self._tools.note(f"{len(waiting) - MAX_UNTOLD} changes are never told: too many")
+                lost = format_count(len(waiting) - MAX_UNTOLD, "change is", "changes are")
+                self._tools.note(f"{lost} never told: too many")
                 del waiting[:-MAX_UNTOLD]
         self._save_untold()
         for name in changed:
@@ -137,7 +139,8 @@ class Watch:
                 continue
             fault = await teller.tell(tuple(waiting), self._tools.clock.now())
             if fault is not None:
-                self._note_once(f"{len(waiting)} changes wait to be told by {teller.name}: {fault}")
+                count = format_count(len(waiting), "change waits", "changes wait")
+                self._note_once(f"{count} to be told by {teller.name}: {fault}")
                 continue
             self._untold[teller.name] = []
             self._save_untold()

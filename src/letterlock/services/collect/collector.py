@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from typing import Protocol
 
 from letterlock.base.clock import Clock
+from letterlock.base.counts import format_count
 from letterlock.base.log import Log, Service
 from letterlock.network.datagram_receiver import Received
 from letterlock.protocols.tlsrpt.datagram import DatagramError, parse_datagram
@@ -139,8 +140,8 @@ class Collector:
         counts = before.counts
         self._log.write(
             Service.TLSRPT,
-            f"{before.day.isoformat()} is over: {counts.sessions} sessions, "
-            f"{len(counts.list_domains())} domains, {counts.refused} refused, "
+            f"{before.day.isoformat()} is over: {format_count(counts.sessions, 'session')}, "
+            f"{format_count(len(counts.list_domains()), 'domain')}, {counts.refused} refused, "
             f"{counts.dropped} dropped, {counts.beyond} beyond the limits",
             day=before.day.isoformat(),
             sessions=counts.sessions,

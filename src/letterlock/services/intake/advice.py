@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from letterlock.base.counts import format_count
 from letterlock.services.intake.summary import (
     FailingKind,
     SeenPolicy,
@@ -100,11 +101,13 @@ def _find_evidence(results: Sequence[KeptResult]) -> _Evidence:
 
 def _list_lacking(evidence: _Evidence) -> Iterator[str]:
     if evidence.days < MIN_DAYS:
-        yield f"reports on {evidence.days} days; {MIN_DAYS} are needed"
+        yield f"reports on {format_count(evidence.days, 'day')}; {MIN_DAYS} are needed"
     if evidence.submitters < MIN_SUBMITTERS:
-        yield f"reports of {evidence.submitters} sender; {MIN_SUBMITTERS} are needed"
+        senders = format_count(evidence.submitters, "sender")
+        yield f"reports of {senders}; {MIN_SUBMITTERS} are needed"
     if evidence.successful < MIN_SESSIONS:
-        yield f"{evidence.successful} sessions met the policy; {MIN_SESSIONS} are needed"
+        sessions = format_count(evidence.successful, "session")
+        yield f"{sessions} met the policy; {MIN_SESSIONS} are needed"
 
 
 def _list_lacks(summary: Summary, sessions: Sessions, evidence: _Evidence) -> Iterator[str]:
@@ -113,7 +116,7 @@ def _list_lacks(summary: Summary, sessions: Sessions, evidence: _Evidence) -> It
         yield f"no report on MTA-STS in {WINDOW_DAYS} days: is there a TLSRPT record, and a policy?"
         return
     if sessions.failed or summary.failures:
-        yield f"{sessions.failed} sessions failed: that mail would wait"
+        yield f"{format_count(sessions.failed, 'session')} failed: that mail would wait"
     lacks = list(_list_lacking(evidence))
     yield from lacks
     if lacks and evidence.posted:

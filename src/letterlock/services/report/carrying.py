@@ -16,6 +16,7 @@ from typing import Protocol
 import msgspec
 
 from letterlock.base.clock import Clock
+from letterlock.base.counts import format_count
 from letterlock.network.http_exchange import (
     HttpBounds,
     HttpFailed,
@@ -136,7 +137,7 @@ class ReportWriter:
             policy = each["policy"]
             lines.append(
                 f"{policy['policy-type']} {policy['policy-domain']}: "
-                f"{failed} of {total} sessions failed"
+                f"{failed} of {format_count(total, 'session')} failed"
             )
         if len(policies) > _SHOWN_POLICIES:
             lines.append("...")

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from letterlock.base.clock import Clock
+from letterlock.base.counts import format_count
 from letterlock.base.errors import LocalError
 from letterlock.base.log import Log, Service
 from letterlock.base.waiting import finish_within
@@ -89,7 +90,7 @@ class UndeliveredReports:
         finally:
             await finish_within(self._note(), END_SECONDS)
             if self._waiting:
-                text = f"{len(self._waiting)} reports stay known as sent, whose mail failed"
+                text = f"{_count(self._waiting)} known as sent, whose mail failed"
                 self._warn(text)
 
     async def _note(self) -> bool:
@@ -105,7 +106,7 @@ class UndeliveredReports:
             self._fault = str(error)
             return False
         except Exception as error:  # noqa: BLE001 - a worker outlives what is wrong with a note
-            self._warn(f"{len(mails)} reports stay known as sent, whose mail failed: {error!r}")
+            self._warn(f"{_count(mails)} known as sent, whose mail failed: {error!r}")
         else:
             for each in mails:
                 self._warn(f"the report {each.report_id} is given up: {each.reason}")
@@ -123,6 +124,10 @@ class UndeliveredReports:
 
     def _warn(self, text: str) -> None:
         self._log.write(Service.TLSRPT, f"warning: {text}")
+
+
+def _count(mails: Sequence[FailedMail]) -> str:
+    return format_count(len(mails), "report stays", "reports stay")
 
 
 def _is_taken(story: MessageStory) -> bool:

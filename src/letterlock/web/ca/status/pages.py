@@ -10,6 +10,7 @@ from datetime import datetime
 from hashlib import sha256
 from html import escape
 
+from letterlock.base.counts import format_count
 from letterlock.protocols.incidents.notices import format_moment
 from letterlock.services.ca.incidents.public import PublicIncident, PublicStatus
 from letterlock.storage.ca.incidents import IncidentState
@@ -68,7 +69,7 @@ class Pages:
             head = status.head
             parts.append(
                 "<h2>Audit log</h2><p>All decisions are in a log that nobody changes unseen: "
-                f"{head.head.number} records at {_moment(head.moment)}, "
+                f"{format_count(head.head.number, 'record')} at {_moment(head.moment)}, "
                 f'<a href="{self._url("status/audit-head")}">signed</a>.</p>'
             )
         return self._write(f"{self._name}: status", parts)
@@ -121,9 +122,10 @@ class Pages:
         incident, counts = found.incident, found.counts
         url = self._url(f"status/incident/{incident.id}")
         state = _WORDS.get(incident.state, incident.state.value)
+        affected = format_count(counts.affected, "certificate")
         return (
             f'<p><a href="{url}">{escape(incident.id)}</a> ({state}): {escape(incident.why)}<br>'
-            f"Renew by {format_moment(incident.renew_by)}. {counts.affected} certificates: "
+            f"Renew by {format_moment(incident.renew_by)}. {affected}: "
             f"{counts.replaced} replaced, {counts.revoked} revoked, {counts.left} left.</p>"
         )
 
