@@ -325,6 +325,12 @@ def test_another_port_for_the_challenges_is_tried_too(monkeypatch: pytest.Monkey
     assert len(tries) == 3
 
 
+def test_no_connection_gets_the_port_for_the_challenges_before_the_node_listens() -> None:
+    """ip(7), ip_local_port_range: the authority is made in between, and others connect."""
+    given = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()
+    assert stage.find_free_port() not in range(int(given[0]), int(given[1]) + 1)
+
+
 def refuse_to_listen(
     monkeypatch: pytest.MonkeyPatch, number: int, *, times: int = 1000
 ) -> list[int]:

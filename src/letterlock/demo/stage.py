@@ -164,7 +164,7 @@ def listening() -> Iterator[tuple[Listeners, Listeners]]:
 
 
 def find_free_port() -> int:
-    """Find one that nobody has now, at any address that proves a name, and that no connection gets."""
+    """Find one that is free at each address that proves a name, and that no connection gets."""
     return _try_ports(_find_port)
 
 
