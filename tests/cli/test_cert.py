@@ -369,6 +369,15 @@ def test_a_certificate_is_revoked_by_name_and_by_serial(desk: Desk) -> None:
     assert f"{MX}: {serial} is not revoked: ca.example: rejectedIdentifier" in desk.error
 
 
+def test_of_a_name_without_a_certificate_yet_there_is_nothing_to_revoke(desk: Desk) -> None:
+    """`cert list` has the name, and so it is no help to send anybody there."""
+    assert desk.run(f"cert revoke {MX}", 1) == ""
+    said = f"letterlock: {MX}: it has no certificate yet: there is nothing to revoke\n"
+    assert desk.error == said
+    desk.run("cert revoke 0badc0de", 1)
+    assert "0badc0de: no certificate of ours; `letterlock cert list` has them" in desk.error
+
+
 def test_a_name_that_is_not_wanted_any_more_is_shown_and_not_renewed(desk: Desk) -> None:
     desk.write(f'names = ["{DANE}"]')
     desk.run(f"cert order {DANE} --force")

@@ -171,15 +171,16 @@ def revoke(name_or_serial: str, config_path: Path | None, *, reason: str, as_jso
 
 async def _find_issued(desk: "Desk", name_or_serial: str) -> "list[IssuedCertificate]":
     found = await desk.find_issued(name_or_serial)
-    for state in await desk.find(name_or_serial):
+    states = await desk.find(name_or_serial)
+    for state in states:
         if state.facts is not None:
             issued = await desk.find_issued(state.facts.serial)
             found += [each for each in issued if each.id == state.id]
     if not found:
-        raise CommandFailed(
-            f"{name_or_serial}: no certificate of ours; `letterlock cert list` has them",
-            ExitCode.BAD_NEWS,
-        )
+        reason = "no certificate of ours; `letterlock cert list` has them"
+        if states:
+            reason = "it has no certificate yet: there is nothing to revoke"
+        raise CommandFailed(f"{name_or_serial}: {reason}", ExitCode.BAD_NEWS)
     return found
 
 
