@@ -181,6 +181,17 @@ async def test_that_a_host_has_no_address_yet_stands_among_the_records_to_publis
     assert await world.find(ask()) == ["address-missing"]
 
 
+async def test_that_a_host_has_no_address_is_told_where_none_is_known_to_publish() -> None:
+    """Behind a router the records to publish have none either: nothing else would tell."""
+    world = World()
+    world.dns.set(HOST, "A")
+    plan = plan_records(OwnDomain(DOMAIN, (OwnHost(HOST),)))
+    question = HostQuestion(HOST, (PRIVATE,), (), {DOMAIN: plan})
+    for is_new in (True, False):
+        codes = await world.find(replace(question, is_new=is_new))
+        assert codes == ["behind-a-router", "address-missing"]
+
+
 async def test_an_address_of_another_host_is_told() -> None:
     world = World()
     other = ip_address("198.41.0.99")

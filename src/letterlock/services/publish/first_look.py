@@ -178,8 +178,9 @@ def _judge_domain(seen: HostSeen, domain: Domain, observed: Observed) -> Iterato
 def _judge_host(seen: HostSeen) -> Iterator[Remark]:
     for domain, observed in seen.observed.items():
         for found in check_hosts(observed, seen.plans[domain]):
-            if not (seen.is_new and found.code is Code.ADDRESS_MISSING):
-                # Of a new host it stands among the records to publish.
+            is_to_be_published = seen.is_new and bool(seen.known)
+            if not (is_to_be_published and found.code is Code.ADDRESS_MISSING):
+                # Of a new host it stands among the records to publish, where it is known.
                 yield Remark(str(found.code), found.text, found.fix)
         yield from _judge_reverse(seen, observed)
         answer = observed.find_tlsa(seen.host)
