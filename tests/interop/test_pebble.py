@@ -26,6 +26,7 @@ from letterlock.protocols.acme.jws import (
 )
 from letterlock.protocols.acme.renewal_info import find_certificate_id
 from letterlock.protocols.acme.requests import RevocationReason
+from letterlock.services.certify.accounts import CLOSED_ADVICE, Accounts
 from letterlock.services.certify.authority import (
     Authority,
     RenewalAdvice,
@@ -35,6 +36,7 @@ from letterlock.services.certify.authority import (
     revoke,
 )
 from letterlock.services.certify.issuing import Issued, Issuer, NotIssued
+from letterlock.storage.sqlite.acme_accounts import SqliteAccounts
 from tests.interop.own_client import (
     AGREED,
     CHALLENGES,
@@ -214,6 +216,30 @@ async def test_an_account_changes_its_key_and_ends(pebble: Pebble) -> None:
     assert await new.deactivate() is None
     outcome = await ask(new, pebble.http, order("mx1.example.org"))
     assert isinstance(outcome, NotIssued)
+
+
+async def test_another_account_is_opened_for_a_closed_one_when_it_is_told(pebble: Pebble) -> None:
+    """RFC 8555 §7.3.6: nothing signed with the closed one's key is accepted any more."""
+    directory = pebble.directory.text
+    store = SqliteAccounts(pebble.around.database)
+
+    def accounts() -> Accounts:
+        return Accounts(store, lambda _: pebble.client(), {directory: AGREED}, SystemClock())
+
+    before = await accounts().open(directory)
+    assert isinstance(before, Authority), before
+    assert await before.deactivate() is None
+    failed = await accounts().open(directory)
+    assert isinstance(failed, AcmeFailed)
+    assert failed.reason.endswith(f"deactivated; {CLOSED_ADVICE}")
+    after = await accounts().change_key(directory)
+    assert isinstance(after, Authority), after
+    assert after.account.url != before.account.url
+    again = await accounts().open(directory)
+    assert isinstance(again, Authority), again
+    assert again.account.url == after.account.url
+    pebble.add("mx1.example.org")
+    await issue(again, pebble.http, order("mx1.example.org"))
 
 
 async def test_a_certificate_is_revoked_by_account_or_by_its_own_key(pebble: Pebble) -> None:

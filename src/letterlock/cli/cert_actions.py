@@ -89,7 +89,8 @@ def renew(names: tuple[str, ...], config_path: Path | None, *, force: bool, as_j
 @click.option(
     "--accounts",
     is_flag=True,
-    help="Change the keys of our accounts at the authorities instead (RFC 8555 §7.3.5).",
+    help="Change the keys of our accounts at the authorities instead (RFC 8555 §7.3.5). For an "
+    "account that an authority has closed, another one is opened there.",
 )
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 def rollover(

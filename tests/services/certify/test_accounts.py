@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 
 from letterlock.network.acme_client import AcmeFailed
-from letterlock.network.http_exchange import HttpFailed, HttpFault
+from letterlock.network.http_exchange import HttpFailed, HttpFault, HttpResponse
+from letterlock.protocols.acme.jws import make_account_key
 from letterlock.services.certify.authority import Authority
 from letterlock.storage.acme_accounts import AcmeAccountRecord
 from letterlock.storage.sqlite.acme_accounts import SqliteAccounts
@@ -135,3 +136,49 @@ async def test_a_change_that_another_process_takes_for_given_up_is_kept(scene: S
     record = await kept(scene)
     assert (record.key, record.next_key) == (changed.key.pem, None)
     assert meddled == [True]
+
+
+async def test_an_account_that_forgot_both_keys_of_a_change_is_made_anew(scene: Scene) -> None:
+    """As one with a single key that the authority does not know any more (RFC 8555 §7.3.1)."""
+    before = (await open_one(scene)).key.pem
+    await store_of(scene).begin_key_change(DIRECTORY, make_account_key().pem)
+    scene.server.accounts.clear()
+    scene.forget_process()
+    assert (await open_one(scene)).key.pem == before
+    assert (await kept(scene)).next_key is None
+    assert len(scene.server.accounts) == 1
+
+
+async def test_a_closed_account_is_not_replaced_by_itself_and_what_to_do_is_said(
+    scene: Scene,
+) -> None:
+    """RFC 8555 §7.3.6: whoever closed it may have had a reason."""
+    before = (await open_one(scene)).key.pem
+    scene.forget_process()
+    scene.server.replies["new-account"] = [refuse("unauthorized", 403)] * 2
+    failed = await scene.accounts.open(DIRECTORY)
+    assert isinstance(failed, AcmeFailed)
+    assert failed.reason.endswith("; `letterlock cert rollover --accounts` opens another account")
+    assert (await kept(scene)).key == before
+
+
+async def test_one_that_is_shown_as_closed_is_known_too(scene: Scene) -> None:
+    """RFC 8555 §7.1.2: the account's status, where a server answers with the object."""
+    await open_one(scene)
+    scene.forget_process()
+    headers = ((b"location", b"https://ca.example/account/1"),)
+    closed = HttpResponse(200, headers, b'{"status": "revoked"}')
+    scene.server.replies["new-account"] = [closed] * 2
+    failed = await scene.accounts.open(DIRECTORY)
+    assert isinstance(failed, AcmeFailed)
+    assert "the account is revoked; `letterlock cert rollover --accounts`" in failed.reason
+
+
+async def test_an_external_account_that_is_refused_is_no_closed_account(scene: Scene) -> None:
+    """RFC 8555 §7.3.4: servers say `unauthorized` of that as well."""
+    scene.server.replies["new-account"] = [refuse("unauthorized", 403)]
+    failed = await scene.accounts.open(DIRECTORY)
+    assert isinstance(failed, AcmeFailed)
+    assert "rollover" not in failed.reason
+    scene.server.replies["new-account"] = [refuse("unauthorized", 403)]
+    assert isinstance(await scene.accounts.change_key(DIRECTORY), AcmeFailed)

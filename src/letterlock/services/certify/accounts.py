@@ -1,9 +1,11 @@
 """Our account at each authority: one key for all nodes, kept before the authority hears of it.
 
-RFC 8555 §7.3 (accounts), §7.3.1 (finding the one that a key has), §7.3.5 (another key).
+RFC 8555 §7.3 (accounts), §7.3.1 (finding the one that a key has), §7.3.5 (another key), §7.3.6 (one
+that is closed).
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from letterlock.base.clock import Clock
 from letterlock.network.acme_client import AcmeClient, AcmeFailed
@@ -15,6 +17,8 @@ from letterlock.protocols.acme.jws import (
 )
 from letterlock.services.certify.authority import Authority, Terms, find_account, open_account
 from letterlock.storage.acme_accounts import AccountStore, AcmeAccountRecord
+
+CLOSED_ADVICE = "`letterlock cert rollover --accounts` opens another account"
 
 
 class Accounts:
@@ -35,7 +39,10 @@ class Accounts:
         self._open: dict[str, Authority] = {}
 
     async def open(self, directory: str) -> Authority | AcmeFailed:
-        """Find the account at an authority, or make it. Raises StoreUnavailable."""
+        """Find the account at an authority, or make it. Raises StoreUnavailable.
+
+        One that was closed is no reason to make another: the operator is told how to.
+        """
         opened = self._open.get(directory)
         if opened is not None and await self._is_current(opened, directory):
             return opened
@@ -46,6 +53,8 @@ class Accounts:
             found = await self._open_with(directory, record.key)
         if isinstance(found, Authority):
             self._open[directory] = found
+        elif await self._find_closed(directory, found) is not None:
+            return replace(found, reason=f"{found.reason}; {CLOSED_ADVICE}")
         return found
 
     async def _is_current(self, opened: Authority, directory: str) -> bool:
@@ -54,7 +63,7 @@ class Accounts:
         return any((each.directory, each.key) == (directory, opened.key.pem) for each in records)
 
     def forget(self, directory: str) -> None:
-        """Open it anew the next time: the authority did not know it any more."""
+        """Open it anew the next time: the authority did not know it, or not want it any more."""
         self._open.pop(directory, None)
 
     def client(self, directory: str) -> AcmeClient:
@@ -64,10 +73,17 @@ class Accounts:
         return self._clients[directory]
 
     async def change_key(self, directory: str) -> Authority | AcmeFailed:
-        """Give the account another key; one that was begun before is ended instead."""
+        """Give the account another key; one that was begun before is ended instead.
+
+        Where the authority has closed the account, its key is dropped and another one is opened.
+        """
         opened = await self.open(directory)
         if isinstance(opened, AcmeFailed):
-            return opened
+            closed = await self._find_closed(directory, opened)
+            if closed is None:
+                return opened
+            await self._store.forget_account(directory, closed.key)
+            return await self.open(directory)
         begun = await self._store.begin_key_change(directory, make_account_key().pem)
         if begun is None or begun.next_key is None:
             return AcmeFailed(f"{directory}: the account's key is not kept any more")
@@ -104,7 +120,29 @@ class Accounts:
                 return found
             if not found.is_about("accountDoesNotExist"):
                 return found
-        return AcmeFailed(f"{record.directory}: the authority knows neither key of the account")
+        # As for an account with one key that the authority forgot, a new one is made.
+        await self._store.end_key_change(record.directory, record.key)
+        return await self._open_with(record.directory, record.key)
+
+    async def _find_closed(self, directory: str, failed: AcmeFailed) -> AcmeAccountRecord | None:
+        """Give our account if it failed as it was closed (RFC 8555 §7.3.6), by either side.
+
+        The same word is said of an external account that is refused: only who has one is not asked
+        for that.
+        """
+        if not failed.is_about("unauthorized"):
+            return None
+        for record in await self._store.list_accounts():
+            if record.directory != directory:
+                continue
+            for pem in filter(None, (record.next_key, record.key)):
+                key = _load(pem)
+                if isinstance(key, AcmeFailed):
+                    continue
+                found = await find_account(self.client(directory), key)
+                if isinstance(found, AcmeFailed) and found.is_about("unauthorized"):
+                    return record
+        return None
 
     async def _open_with(self, directory: str, pem: bytes) -> Authority | AcmeFailed:
         key = _load(pem)

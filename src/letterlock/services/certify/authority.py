@@ -29,6 +29,7 @@ from letterlock.protocols.acme.orders import (
     parse_authorization,
     parse_order,
 )
+from letterlock.protocols.acme.problems import Problem
 from letterlock.protocols.acme.renewal_info import (
     RenewalInfo,
     find_certificate_id,
@@ -258,7 +259,8 @@ async def _ask_account(
     if isinstance(seen, AcmeFailed):
         return seen
     if seen.value.status is not AccountStatus.VALID:
-        return AcmeFailed(f"{location}: the account is {seen.value.status}")
+        problem = Problem("unauthorized", f"the account is {seen.value.status}")
+        return AcmeFailed(f"{location}: {problem.detail}", problem)
     return Authority(client, key, seen.value)
 
 

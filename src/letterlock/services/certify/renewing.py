@@ -30,6 +30,8 @@ from letterlock.services.discover.caa import CaaFinder
 from letterlock.storage.certificates import CertificateId, KeptFacts, KeptPair
 from letterlock.storage.issued import IssuedCertificate, IssuedStore
 
+_ACCOUNT_PROBLEMS = ("accountDoesNotExist", "unauthorized")
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -104,7 +106,8 @@ class Renewer:
             return allowed
         issued = await self._issue(order, directory, authority, allowed.methods)
         if isinstance(issued, NotIssued):
-            if any(each.is_about("accountDoesNotExist") for each in issued.failures):
+            # An account that was closed is `unauthorized` (RFC 8555 §7.3.6), as a name can be.
+            if any(each.is_about(kind) for each in issued.failures for kind in _ACCOUNT_PROBLEMS):
                 self.accounts.forget(directory)
             return _explain(directory, issued.failures)
         return await self._accept(order, directory, issued, published, allowed.warnings)
