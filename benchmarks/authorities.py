@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import apsw
+
 from benchmarks.processes import cpu_seconds, free_port, running, wait_for_port
 from letterlock.base.clock import SystemClock
 from letterlock.protocols.pki.throwaway_ca import ThrowawayCa
@@ -48,6 +50,18 @@ class MeasuredAuthority:
     directory: str
     trust: Path
     pid: int
+    database: Path | None = None
+    """A SQLite file with what it keeps; None: it keeps nothing."""
+
+    def stored_octets(self) -> int:
+        """Give how large its database is, with what is only in the WAL yet."""
+        if self.database is None:
+            return 0
+        connection = apsw.Connection(str(self.database), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            return int(connection.pragma("page_count")) * int(connection.pragma("page_size"))
+        finally:
+            connection.close()
 
     def cpu_seconds(self) -> float:
         """Give what its process tree has used so far."""
@@ -112,7 +126,8 @@ def running_letterlock(folder: Path, dns_port: int, http_port: int) -> Iterator[
     subprocess.run([*program, "init", "--config", config], check=True, stdout=subprocess.DEVNULL)
     with running([*program, "serve", "--config", str(config)], log) as pid:
         wait_for_port(port, log)
-        yield MeasuredAuthority(LETTERLOCK, f"https://localhost:{port}/directory", trust, pid)
+        url = f"https://localhost:{port}/directory"
+        yield MeasuredAuthority(LETTERLOCK, url, trust, pid, folder / "data/ca/authority.db")
 
 
 def _write_api_certificate(folder: Path) -> tuple[Path, Path, Path]:

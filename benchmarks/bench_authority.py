@@ -55,9 +55,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One run. `cpu` is the authority's, in seconds for a certificate."""
+    """One run. For a certificate: seconds of the authority's CPU, octets that it keeps for good."""
 
     cpu: float
+    stored: float
     figures: LoadFigures
 
     @property
@@ -152,14 +153,15 @@ def _measure(
 def _take(authority: MeasuredAuthority, row: Row, count: int) -> Sample:
     run = secrets.token_hex(4)
     load = Load(authority.directory, str(authority.trust), run, count, row.clients, row.names)
-    before = authority.cpu_seconds()
+    before, stored = authority.cpu_seconds(), authority.stored_octets()
     words = [sys.executable, "-m", "benchmarks.acme_load", json.dumps(asdict(load))]
     done = subprocess.run(words, capture_output=True, text=True, cwd=environment.ROOT, check=False)
     if done.returncode:
         raise RuntimeError(f"{authority.name}, {row.title}: {done.stderr.strip()}")
     cpu = authority.cpu_seconds() - before
+    stored = authority.stored_octets() - stored
     figures = LoadFigures(**json.loads(done.stdout))
-    return Sample(cpu / figures.issued, figures)
+    return Sample(cpu / figures.issued, stored / figures.issued, figures)
 
 
 def _describe(row: Row, samples: dict[str, list[Sample]], *, has_steps: bool) -> Iterator[str]:
@@ -184,6 +186,8 @@ def _judge(samples: dict[Row, dict[str, list[Sample]]]) -> Iterator[str]:
         yield _row("CPU, of Pebble's", ratio, "x", MAX_CPU_RATIO)
     p99 = _middle(ours, lambda one: one.figures.p99_ms)
     yield _row(f"p99, {BUSY.title}", p99, "ms", MAX_P99_MS)
+    stored = _middle(ours, lambda one: one.stored)
+    yield f"kept for good, {BUSY.title}: {stored / 1024:.1f} KiB each"
     many = _middle(samples[MANY][LETTERLOCK], lambda one: one.cpu)
     yield _row(f"CPU, {MANY_NAMES} names, of one's", many / cpu, "x", MAX_NAMES_RATIO)
 
