@@ -27,6 +27,7 @@ from letterlock.network.tls import TlsDriver
 from letterlock.network.wire import Lost, Wire
 from letterlock.protocols.acme.challenges import http_path
 from letterlock.protocols.acme.identifiers import Identifier
+from letterlock.protocols.http.conditions import is_known, make_etag
 from letterlock.services.certify.solving.http import HttpChallenges
 from letterlock.storage.challenges import PendingChallenge
 from tests.fakes import START, FakeChallengeStore, FakeClock
@@ -155,6 +156,15 @@ def check_request(octets: bytes) -> None:
             assert body in (b"", _POLICY if is_policy else _PROOF)
 
 
+def check_conditions(octets: bytes) -> None:
+    """A body is kept back only from who names its tag; others beside it change nothing."""
+    is_any = octets.strip(b" \t") == b"*"
+    known = is_known([(b"if-none-match", octets)], _ETAG, "")
+    assert not known or is_any or _ETAG.encode() in octets
+    beside = [(b"if-none-match", b'W/"other"'), (b"if-none-match", octets)]
+    assert is_any or is_known(beside, _ETAG, "") is known
+
+
 def _split_answers(written: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Give head and body of each answer; one to HEAD has none, whatever its length says."""
     while written:
@@ -229,6 +239,7 @@ _HTTP_WORDS = (
         b"Upgrade",
     ),
 )
+_ETAG = make_etag(b"a CRL")
 TARGETS = (
     Target(
         "https-response",
@@ -262,5 +273,12 @@ TARGETS = (
         _HTTP_WORDS,
         500,
         runs=60,
+    ),
+    Target(
+        "http-conditions",
+        check_conditions,
+        (_ETAG.encode(), b'"a,b" , W/' + _ETAG.encode(), b" *", b',,"", ' + _ETAG.encode()),
+        (_ETAG.encode(), b"W/", b'"', b"*", b", "),
+        200,
     ),
 )

@@ -3,9 +3,12 @@
 import asyncio
 import contextlib
 import http.client
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from http import HTTPStatus
+from pathlib import Path
 
 import pytest
 
@@ -20,8 +23,10 @@ from letterlock.network.http_server import (
     HttpServer,
     find_asked,
 )
+from letterlock.protocols.http.conditions import make_etag
 from tests.fakes import FakeClock
 from tests.listening import listening
+from tests.peers import program
 
 BODY = b"version: 1\r\n"
 HOST = "Host: www.example.org"
@@ -95,6 +100,81 @@ async def test_get_and_head_are_answered(method: str, body: bytes) -> None:
         "Content-Length": str(len(BODY)),
         "X-Content-Type-Options": "nosniff",
     }
+
+
+MADE = datetime(2026, 3, 1, 11, tzinfo=UTC)
+ETAG = make_etag(BODY)
+
+
+@asynccontextmanager
+async def serving_known() -> AsyncIterator[int]:
+    """Serve what has an entity-tag and a date."""
+
+    async def find_known(asked: HttpAsked) -> HttpAnswer:
+        fields = (("Cache-Control", "public, max-age=60"),)
+        status = HTTPStatus.OK if asked.path == "/it" else HTTPStatus.SERVICE_UNAVAILABLE
+        etag, modified = (ETAG, MADE) if status is HTTPStatus.OK else ("", None)
+        return HttpAnswer(status, BODY, "application/pkix-crl", fields, etag, modified)
+
+    async with listening(HttpServer(find_known, FakeClock()).run) as port:
+        yield port
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    "condition",
+    [f'If-None-Match: "other", {ETAG}', "If-Modified-Since: Sun, 01 Mar 2026 11:00:00 GMT"],
+)
+async def test_who_has_it_already_is_not_sent_it_again(method: str, condition: str) -> None:
+    """RFC 9110 §13.1.2, §13.1.3, §15.4.5; the connection goes on."""
+    first = request(f"{method} /it HTTP/1.1", HOST, condition)
+    async with serving_known() as port:
+        octets = await exchange(port, first + LAST_GET)
+    told, sent = octets.split(b"HTTP/1.1 ")[1:]
+    assert told.split(b"\r\n") == [
+        b"304 Not Modified",
+        b"Date: Sun, 01 Mar 2026 12:00:00 GMT",
+        b"X-Content-Type-Options: nosniff",
+        b"Cache-Control: public, max-age=60",
+        b"ETag: " + ETAG.encode(),
+        *(b"", b""),
+    ]
+    assert sent.startswith(b"200 OK\r\n")
+    assert b"\r\nLast-Modified: Sun, 01 Mar 2026 11:00:00 GMT\r\n" in sent
+    assert b"\r\nETag: " + ETAG.encode() in sent
+    assert sent.endswith(b"\r\n\r\n" + BODY)
+
+
+async def test_what_is_not_there_now_is_not_known_either() -> None:
+    """RFC 9110 §13.2.1: a condition counts only where the answer would be 200."""
+    asked = request("GET /away HTTP/1.1", HOST, "If-None-Match: *", CLOSE)
+    async with serving_known() as port:
+        assert statuses_of(await exchange(port, asked)) == [503]
+
+
+@pytest.mark.peer("curl")
+async def test_curl_fetches_it_once(tmp_path: Path) -> None:
+    """By its tag, and by the date that it gave the file."""
+    tag, copy = tmp_path / "tag", tmp_path / "copy"
+
+    async def fetch(port: int, *options: str) -> str:
+        told = ("--silent", "--show-error", "--write-out", "%{http_code} %{size_download}")
+        process = await asyncio.create_subprocess_exec(
+            program("curl"), *told, *options, f"http://127.0.0.1:{port}/it", stdout=PIPE
+        )
+        out, _ = await process.communicate()
+        assert process.returncode == 0
+        return out.decode()
+
+    whole, known = f"200 {len(BODY)}", "304 0"
+    async with serving_known() as port:
+        save = ("--remote-time", "--etag-save", str(tag), "--output", str(copy))
+        assert await fetch(port, *save) == whole
+        assert await fetch(port, "--etag-compare", str(tag)) == known
+        assert await fetch(port, "--time-cond", str(copy)) == known
+        assert copy.read_bytes() == BODY
+        tag.write_text('"other"\n')
+        assert await fetch(port, "--etag-compare", str(tag), "--output", str(copy)) == whole
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,14 @@
 
 RFC 9110, RFC 9112 (by h11). All of it is bounded in size, count and time, and nothing of a request
 is said again in an answer. Paths are compared as they were written: none is decoded, and `..` is no
-way up. Left out: bodies of requests, ranges, caches, compression, upgrades. With TLS before it,
-`network.policy_host`.
+way up. Who has already what it asks for is told so (RFC 9110 §13). Left out: bodies of requests,
+ranges, caches, compression, upgrades. With TLS before it, `network.policy_host`.
 """
 
 import math
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import formatdate
 from functools import lru_cache
@@ -22,6 +22,7 @@ from msgspec import Struct
 from letterlock.base.clock import Clock
 from letterlock.network.acceptor import USUAL_LIMITS, Acceptor, AcceptorLimits, left_until
 from letterlock.network.wire import Lost, Wire
+from letterlock.protocols.http.conditions import is_known
 
 MAX_HEADER_OCTETS = 16 * 1024
 MAX_REQUESTS = 20
@@ -63,6 +64,10 @@ class HttpAnswer:
     media_type: str = "text/plain"
     headers: tuple[tuple[str, str], ...] = ()
     """More fields than those that every answer has."""
+    etag: str = ""
+    """As `protocols.http.conditions` makes it; empty: the whole body is sent to all who ask."""
+    modified: datetime | None = None
+    """When the body became what it is; only beside an entity-tag."""
 
 
 Find = Callable[[HttpAsked], Awaitable[HttpAnswer]]
@@ -149,18 +154,23 @@ class _Conversation:
             return HttpAnswer(HTTPStatus.METHOD_NOT_ALLOWED)
         target, host = request.target, _find_header(request, b"host")
         asked = find_asked(target.decode("latin-1"), host.decode("latin-1"))
-        return HttpAnswer(HTTPStatus.BAD_REQUEST) if asked is None else await self._find(asked)
+        if asked is None:
+            return HttpAnswer(HTTPStatus.BAD_REQUEST)
+        answer = await self._find(asked)
+        if answer.etag and is_known(request.headers, answer.etag, _format_modified(answer)):
+            return replace(answer, status=HTTPStatus.NOT_MODIFIED)
+        return answer
 
     def _format(self, request: h11.Request | None, answer: HttpAnswer, *, is_last: bool) -> bytes:
         status = answer.status
         body = answer.body or f"{status.value} {status.phrase}\r\n".encode("ascii")
-        headers = [
-            ("Date", format_date(self._clock.now())),
-            ("Content-Type", answer.media_type),
-            ("Content-Length", str(len(body))),
-            ("X-Content-Type-Options", "nosniff"),
-            *answer.headers,
-        ]
+        headers = [("Date", format_date(self._clock.now()))]
+        if status is not HTTPStatus.NOT_MODIFIED:
+            # Of these RFC 9110 §15.4.5 wants none where the body is not sent.
+            headers += [("Content-Type", answer.media_type), ("Content-Length", str(len(body)))]
+            headers += [("Last-Modified", _format_modified(answer))] if answer.modified else []
+        headers += [("X-Content-Type-Options", "nosniff"), *answer.headers]
+        headers += [("ETag", answer.etag)] if answer.etag else []
         if status is HTTPStatus.METHOD_NOT_ALLOWED:
             headers.append(("Allow", ", ".join(method.decode("ascii") for method in _METHODS)))
         if is_last:
@@ -169,7 +179,8 @@ class _Conversation:
             status_code=status.value, headers=headers, reason=status.phrase.encode("ascii")
         )
         octets = self._http.send(response) or b""
-        if request is None or request.method != b"HEAD":
+        is_sent = request is None or request.method != b"HEAD"
+        if is_sent and status is not HTTPStatus.NOT_MODIFIED:
             octets += self._http.send(h11.Data(data=body)) or b""
         return octets + (self._http.send(h11.EndOfMessage()) or b"")
 
@@ -188,6 +199,10 @@ async def part(wire: Wire, end: float) -> None:
         if isinstance(octets, Lost):
             return
         left -= len(octets)
+
+
+def _format_modified(answer: HttpAnswer) -> str:
+    return format_date(answer.modified) if answer.modified is not None else ""
 
 
 def format_date(now: datetime) -> str:

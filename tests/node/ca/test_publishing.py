@@ -9,6 +9,7 @@ from cryptography import x509
 
 from letterlock.network.http_server import HttpAsked
 from letterlock.node.ca.publishing import Published
+from letterlock.protocols.http.conditions import make_etag
 from letterlock.protocols.pki.issuance.revocation_lists import CrlPeriod
 from letterlock.services.ca.publications import Publications
 from letterlock.storage.ca.kept import KeptCrl
@@ -56,6 +57,26 @@ async def test_while_the_database_is_away_clients_are_told_so() -> None:
     # What is in memory is given all the same.
     issuer = await published.find(HttpAsked("", f"/crl/{folder}/issuer.der"))
     assert (issuer.status, issuer.media_type) == (HTTPStatus.OK, "application/pkix-cert")
+
+
+async def test_a_crl_is_known_by_its_tag_and_by_its_date_once_no_other_can_have_it() -> None:
+    """RFC 9110 §8.8.2.2, §8.8.3: two CRLs may be of one second."""
+    shard = Shard()
+    publications = Publications(shard, [x509.load_pem_x509_certificate(authority().pem)])
+    clock = FakeClock()
+    published = Published("http://ca.example/crl/", publications, clock, FakeLog())
+    (folder,) = publications._certificates
+    asked = HttpAsked("", f"/crl/{folder}/1.crl")
+    young = await published.find(asked)
+    assert (young.etag, young.modified) == (make_etag(b"signed"), None)
+    clock.move(timedelta(minutes=1))
+    settled = await published.find(asked)
+    assert (settled.etag, settled.modified) == (young.etag, START)
+    # Where the clock was set back it is young again, and never of the future.
+    clock.move(timedelta(days=-1))
+    assert (await published.find(asked)).modified is None
+    issuer = await published.find(HttpAsked("", f"/crl/{folder}/issuer.der"))
+    assert issuer.etag == make_etag(issuer.body) != young.etag
 
 
 async def test_caches_are_told_how_long_a_crl_may_be_kept() -> None:

@@ -1,17 +1,23 @@
 """CRLs and issuers' certificates over plain HTTP, which is where certificates say that they are.
 
 RFC 5280 §8 (no https: a verifier would need the certificate of that, too); RFC 9111 §5.2.2, §5.3
-(how long caches keep them). Only what is signed is served here, and nothing of ACME.
+(how long caches keep them); RFC 9110 §13 (who has one already is not sent it again). Only what is
+signed is served here, and nothing of ACME.
 """
 
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from letterlock.base.clock import Clock
 from letterlock.base.log import Log, Service
 from letterlock.network.http_server import HttpAnswer, HttpAsked, format_date
+from letterlock.protocols.http.conditions import make_etag
 from letterlock.services.ca.publications import Publication, Publications
 from letterlock.storage.queue import StoreUnavailable
+
+SETTLED_AFTER = timedelta(minutes=1)
+"""A CRL that is younger may yet get another of the same second: by its date nobody knows them."""
 
 _NOT_FOUND = HttpAnswer(HTTPStatus.NOT_FOUND)
 
@@ -37,7 +43,12 @@ class Published:
         if found is None:
             return _NOT_FOUND
         headers = self._describe_caching(found)
-        return HttpAnswer(HTTPStatus.OK, found.octets, found.media_type, headers)
+        etag, modified = make_etag(found.octets), self._find_modified(found)
+        return HttpAnswer(HTTPStatus.OK, found.octets, found.media_type, headers, etag, modified)
+
+    def _find_modified(self, found: Publication) -> datetime | None:
+        """Give when it was made; None: another of the same second may come (RFC 9110 §8.8.2.2)."""
+        return found.made if self._clock.now() - found.made >= SETTLED_AFTER else None
 
     def _describe_caching(self, found: Publication) -> tuple[tuple[str, str], ...]:
         now = self._clock.now()
