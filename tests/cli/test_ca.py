@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from letterlock.base.clock import SystemClock
+from letterlock.base.clock import SystemClock, format_time
 from letterlock.base.config.load import load_config
 from letterlock.cli.root import main
 from letterlock.node.ca.own_certificate import make_own_profile
 from letterlock.node.ca.rules import find_port, make_places
 from letterlock.node.ca.stores import open_store
 from letterlock.protocols.acme.identifiers import parse_identifier
+from letterlock.protocols.acme.server.nonces import LIFETIME, SKEW, GoodNonce
 from letterlock.protocols.acme.server.objects import ExternalBinding
 from letterlock.protocols.pki.issuance.profiles import NameRules
 from letterlock.services.ca.own_certificates import issue_own
@@ -90,6 +91,25 @@ def test_one_is_revoked_and_stays_so(commands: Commands) -> None:
     assert found["certificate"]["revoked"] == again["revoked"]
     assert "our authority issued no such certificate" in commands.run("revoke", "0badc0de", code=1)
     assert "and no file" in commands.run("revoke", "xyz", code=2)
+
+
+def test_nonces_count_again_after_a_clock_that_was_far_ahead(commands: Commands) -> None:
+    assert commands.run("nonces", "reset") == "nonces of now count: there is nothing to reset\n"
+    now = SystemClock().now()
+
+    async def be_ahead() -> None:
+        async with open_store(load_config(commands.files.config), SystemClock()) as store:
+            for days in (365, 366):
+                ahead = now + timedelta(days=days)
+                nonce = GoodNonce(days.to_bytes(16), ahead + LIFETIME + SKEW)
+                assert await store.spend_nonce(nonce, ahead)
+
+    asyncio.run(be_ahead())
+    said = commands.run("nonces", "reset")
+    until = format_time(now + timedelta(days=365))
+    assert said.startswith(f"nonces count again, which would have been refused until {until}; ")
+    assert "restart each `ca serve`" in said
+    assert commands.ask("nonces", "reset") == {"reset": False, "refused_until": None}
 
 
 def test_issuance_is_halted_and_goes_on(commands: Commands) -> None:

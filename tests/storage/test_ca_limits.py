@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from letterlock.protocols.acme.server.nonces import GoodNonce
+from letterlock.protocols.acme.server.nonces import LIFETIME, SKEW, GoodNonce
 from letterlock.protocols.acme.server.rate_limits import Counter, Limit, give_back
 from letterlock.protocols.acme.server.transitions import deactivate_account
 from letterlock.storage.ca.changes import (
@@ -26,6 +26,8 @@ from tests.fakes import START
 from tests.storage.authorities import MINUTE, MakeStore, make_account, name
 
 HOUR = timedelta(hours=1)
+KNOWN = LIFETIME + SKEW
+"""So long it is kept that a nonce was used."""
 LIMIT = Limit("new orders of an account", 2, 1, HOUR)
 COUNTER = Counter(LIMIT, "account-1")
 
@@ -83,6 +85,30 @@ async def test_a_clock_that_was_ahead_for_long_keeps_all_out_until_the_secret_is
     assert await authority.commit([RemoveSecret(NONCE_SECRET)])
     assert await authority.spend_nonce(make_nonce(1), START)
     assert not await authority.spend_nonce(make_nonce(1), START)
+
+
+async def test_after_a_clock_that_was_ahead_nonces_of_now_count_again(
+    authority: AuthorityStore,
+) -> None:
+    """RFC 8555 §6.5: all up to now stay refused, as nobody knows any more which were used."""
+    assert await authority.keep_secret(NONCE_SECRET, b"first") == b"first"
+    used, now = make_nonce(1), START + MINUTE
+    assert await authority.spend_nonce(used, START)
+    assert await authority.reset_nonces(now) is None
+    ahead = START + timedelta(days=365)
+    assert await authority.spend_nonce(GoodNonce(b"ahead", ahead + KNOWN), ahead)
+    assert await authority.spend_nonce(GoodNonce(b"later", ahead + 2 * KNOWN), ahead + KNOWN)
+    fresh = GoodNonce(b"fresh", now + KNOWN + timedelta(seconds=1))
+    assert not await authority.spend_nonce(fresh, now)
+    assert await authority.reset_nonces(now) == ahead
+    assert await authority.keep_secret(NONCE_SECRET, b"second") == b"second"
+    assert await authority.spend_nonce(fresh, now)
+    assert not await authority.spend_nonce(fresh, now)
+    for old in (used, make_nonce(2), GoodNonce(b"of now", now + KNOWN)):
+        assert not await authority.spend_nonce(old, now)
+    # Once is enough: another secret would be for nothing.
+    assert await authority.reset_nonces(now) is None
+    assert await authority.keep_secret(NONCE_SECRET, b"third") == b"second"
 
 
 async def test_the_account_of_a_nonce_is_as_it_is_then(authority: AuthorityStore) -> None:

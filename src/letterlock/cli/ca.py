@@ -14,6 +14,7 @@ COMMANDS = {
     "incident": LazyCommand("ca_incident:incident", "Certificates that are to be revoked."),
     "audit": LazyCommand("ca_audit:audit", "The log of all that was decided."),
     "unpause": LazyCommand("ca_unpause:unpause", "Let an account order a paused name again."),
+    "nonces": LazyCommand("ca_nonces:nonces", "Nonces, after a clock that was ahead."),
     "new-issuer": LazyCommand("ca_new_issuer:new_issuer", "Make a further issuing key."),
     "root-crl": LazyCommand("ca_root_crl:root_crl", "Have the root sign its CRL for a year."),
     "account": LazyCommand("ca_account:account", "Accounts, and closing one."),

@@ -198,6 +198,9 @@ class ScriptedStore:
         await self._sweep(now)
         return await self._engine.change(partial(limits.spend_nonce_of, nonce, account_id))
 
+    async def reset_nonces(self, now: datetime) -> datetime | None:
+        return await self._engine.commit(partial(limits.reset_nonces, now))
+
     async def keep_secret(self, name: str, fresh: bytes) -> bytes:
         return await self._engine.commit(partial(limits.keep_secret, name, fresh))
 

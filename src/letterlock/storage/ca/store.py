@@ -176,6 +176,13 @@ class Limits(Protocol):
         Without the nonce there is no account.
         """
 
+    async def reset_nonces(self, now: datetime) -> datetime | None:
+        """Let nonces that are made from now on be good, after a clock that was far ahead.
+
+        Gives until when all would have been refused; None: they are good, and nothing is changed.
+        Processes are to be started again then: each loads the secret of nonces as it starts.
+        """
+
     async def keep_secret(self, name: str, fresh: bytes) -> bytes:
         """Give the secret of a name that all processes share; `fresh` is kept where none is."""
 

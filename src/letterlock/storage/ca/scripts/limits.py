@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from letterlock.protocols.acme.identifiers import Identifier
-from letterlock.protocols.acme.server.nonces import GoodNonce
+from letterlock.protocols.acme.server.nonces import LIFETIME, SKEW, GoodNonce
 from letterlock.protocols.acme.server.objects import Account
 from letterlock.protocols.acme.server.rate_limits import Counter, Exceeded, use
 from letterlock.storage.ca.changes import (
@@ -35,6 +35,8 @@ _MOVE_HORIZON = """
     WHERE moment < (SELECT max(forgotten) FROM nonces WHERE forgotten <= ?)
 """
 _FORGET = "DELETE FROM nonces WHERE forgotten <= (SELECT moment FROM nonce_horizon)"
+_HORIZON = "SELECT moment FROM nonce_horizon"
+_SET_HORIZON = "UPDATE nonce_horizon SET moment = ?"
 
 _KEEP_SECRET = "INSERT INTO secrets (name, secret) VALUES (?, ?) ON CONFLICT DO NOTHING"  # noqa: S105 - a question, not a secret
 _SECRET = "SELECT secret FROM secrets WHERE name = ?"  # noqa: S105 - a question for one
@@ -86,6 +88,24 @@ def forget_nonces(now: datetime) -> Script[None]:
     moment = to_micros(now)
     yield _MOVE_HORIZON, (moment, moment)
     yield _FORGET, ()
+
+
+def reset_nonces(now: datetime) -> Script[datetime | None]:
+    """Let nonces of now count, where a clock that was ahead has had all of them refused.
+
+    Those up to now stay refused, whoever made them: some of them were used, and nobody knows any
+    more. Those that were made ahead of now are none of ours by another secret, once each process
+    has that.
+    """
+    known = LIFETIME + SKEW
+    rows = yield _HORIZON, ()
+    moment: int = rows[0][0]
+    fresh = to_micros(now + known)
+    if moment <= fresh:
+        return None
+    yield _REMOVE_SECRET, (NONCE_SECRET,)
+    yield _SET_HORIZON, (fresh,)
+    return from_micros(moment) - known
 
 
 def keep_secret(name: str, fresh: bytes) -> Script[bytes]:
