@@ -11,11 +11,13 @@ import pytest_asyncio
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from letterlock.base.clock import format_time
 from letterlock.protocols.dns.answers import CaaRecord, Security, TlsaRecord
 from letterlock.protocols.pki.certificate import Unreadable
 from letterlock.services.certify import renewing, tending
 from letterlock.services.certify.abandoning import abandon_rollover
 from letterlock.services.certify.keeping import find_next_time
+from letterlock.services.certify.overview import Wanted, list_problems, make_overview
 from letterlock.services.certify.rollover import AFTER_SWITCH, PublishedTlsa
 from letterlock.services.certify.tending import (
     LEASE,
@@ -123,6 +125,39 @@ async def test_the_operator_need_not_wait(scene: Scene) -> None:
     scene.server.replies["new-order"] = [refuse("rejectedIdentifier")]
     await scene.tend()
     assert (await scene.tend(RENEW)).facts is not None
+
+
+async def test_a_wish_that_failed_is_tried_when_it_is_due_and_no_problem_until_then(
+    scene: Scene,
+) -> None:
+    """`cert renew` tells of it; it would be told of for months else, as if the node had failed."""
+    await scene.obtain()
+    scene.server.replies["new-order"] = [refuse("rejectedIdentifier")] * 2
+    state = await scene.tend(RENEW)
+    (trouble,) = state.troubles
+    wanted = Wanted((ID,), scene.directories, 5, is_dns_ours=True)
+    now = scene.clock.now()
+    overview = make_overview(state, wanted, now)
+    assert list_problems(overview, now) == []
+    assert scene.said(f"next try at {format_time(overview.renewal.at)}")
+    # When it is due and fails again, it is one.
+    scene.clock.move(overview.renewal.at - now)
+    state = await scene.tend()
+    now = scene.clock.now()
+    (problem,) = list_problems(make_overview(state, wanted, now), now)
+    assert problem.startswith("failed 2 times in a row: ")
+    assert state.troubles[0].not_before > trouble.not_before
+
+
+async def test_an_order_of_a_roll_over_that_failed_is_a_problem(scene: Scene) -> None:
+    await scene.obtain()
+    scene.server.replies["new-order"] = [refuse("rejectedIdentifier")]
+    state = await scene.tend(ROLL_OVER)
+    assert state.rollover is not None
+    now = scene.clock.now()
+    wanted = Wanted((ID,), scene.directories, 5, is_dns_ours=True)
+    problems = list_problems(make_overview(state, wanted, now), now)
+    assert [each.partition(": ")[0] for each in problems] == ["failed once"]
 
 
 async def test_another_authority_takes_over(scene: Scene) -> None:

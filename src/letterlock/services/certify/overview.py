@@ -179,8 +179,7 @@ def _find_problems(overview: Overview, now: datetime) -> Iterator[str]:
         yield f"no certificate yet: {state.rollover.note}"
     elif overview.waits_for_operator and state.rollover is not None:
         yield f"key roll-over waits for you: {state.rollover.note}"
-    if state.troubles:
-        last = max(state.troubles, key=lambda trouble: trouble.last)
+    if (last := _find_trouble(overview)) is not None:
         times = "once" if last.count == 1 else f"{last.count} times in a row"
         yield f"failed {times}: {last.reason}"
     elif overview.renewal.is_due and overview.renewal.at + UNTRIED <= now:
@@ -194,6 +193,19 @@ def _find_problems(overview: Overview, now: datetime) -> Iterator[str]:
     if overview.tlsa.state is TlsaState.MISMATCH:
         yield overview.tlsa.reason
     yield from dict.fromkeys(_find_watched(overview))
+
+
+def _find_trouble(overview: Overview) -> Trouble | None:
+    """Find the last failure, if what failed is still to be done.
+
+    An order that the operator wished before its time was told to him when it failed; the next is
+    placed when it is due, months later maybe, and until then nothing is wrong.
+    """
+    state = overview.state
+    last = max(state.troubles, key=lambda trouble: trouble.last, default=None)
+    if last is None or overview.renewal.is_due:
+        return last
+    return last if state.rollover is not None and last.last >= state.rollover.since else None
 
 
 def _find_watched(overview: Overview) -> Iterator[str]:

@@ -220,7 +220,7 @@ class _Tending:
                 return
         renewed = await tools.renewer.renew(await self._make_order(key), choice.directory)
         if isinstance(renewed, Failure):
-            await self._note(renewed)
+            await self._note(renewed, renewal.at)
             return
         await self._use(renewed)
 
@@ -236,14 +236,15 @@ class _Tending:
             f"new certificate from {facts.issuer}, valid until {format_time(facts.not_after)}"
         )
 
-    async def _note(self, failure: Failure) -> None:
+    async def _note(self, failure: Failure, due: datetime) -> None:
+        """Note a failure of what is `due` then: what was wished before is not tried earlier."""
         tools, now = self._tools, self._tools.clock.now()
         troubles = note_failure(self.state.troubles, failure, now, tools.chance())
         await self._keep(replace(self.state, troubles=troubles))
         again = choose_authority(tools.directories, troubles, now, tools.takeover_after)
         self._tell(
             f"warning: no certificate from {failure.directory}: {failure.reason}; "
-            f"next try at {format_time(again.at)}"
+            f"next try at {format_time(max(again.at, due))}"
             + (f", of {again.directory}" if again.directory != failure.directory else "")
         )
 
@@ -317,7 +318,7 @@ class _Tending:
         order = await self._make_order(load_key(before.key))
         renewed = await tools.renewer.renew(order, choice.directory)
         if isinstance(renewed, Failure):
-            await self._note(renewed)
+            await self._note(renewed, now)
             await self._enter(self._postpone(before, renewed.reason))
             return
         state = replace(self.state, rollover=after, troubles=())
