@@ -9,7 +9,7 @@ from typing import TypeGuard
 import click
 
 from letterlock import __version__
-from letterlock.base.errors import LocalError, OutputError
+from letterlock.base.errors import LocalError, OutputError, describe_defect
 from letterlock.base.printable import make_printable
 from letterlock.cli.failures import CommandFailed, ExitCode
 from letterlock.cli.lazy import LazyCommand, LazyGroup
@@ -124,8 +124,5 @@ def _name_help(error: click.ClickException) -> str:
 
 
 def _describe_defect(error: Exception) -> str:
-    text = " ".join(str(error).split())[:300]
-    return (
-        f"a defect of letterlock, {type(error).__name__}: {text}; "
-        f"set {TRACEBACK_VARIABLE}=1 to see where, and report it"
-    )
+    more = f"set {TRACEBACK_VARIABLE}=1 to see where, and report it"
+    return f"{describe_defect(error)}; {more}"

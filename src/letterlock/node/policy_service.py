@@ -16,6 +16,7 @@ from typing import Any
 from letterlock.base.clock import Clock
 from letterlock.base.config.choices import AddressFamily
 from letterlock.base.config.sections import Config
+from letterlock.base.errors import describe_defect
 from letterlock.base.log import LineLog, Service
 from letterlock.network.map_server import MapLimits, MapServer
 from letterlock.network.packets import PacketChannel, make_packet_sockets
@@ -220,7 +221,7 @@ class FindingProcess(_Ending):
             async with slots:
                 answer = await self._finder.find(key)
         except Exception as error:  # noqa: BLE001 - one destination's defect is not the others'
-            reason = f"a defect of letterlock, {type(error).__name__}: {str(error)[:200]}"
+            reason = describe_defect(error)
             answer = Answer(Reply(Status.TEMP, reason), reason, UNDECIDED_SECONDS)
         finally:
             self._under_way.discard(key)

@@ -54,7 +54,7 @@ async def test_mail_that_cannot_be_left_says_why(tmp_path: Path) -> None:
     folder = DropFolder(tmp_path / "drop")
     leave = make_leave_mail(folder.path)
     assert await leave("a@a.example", ["b@b.example"], b"x") == (
-        f"{folder.path}: No such file or directory"
+        f"{folder.path} is not there: does a node of this machine take mail (send.drop_dir)?"
     )
     folder.prepare({})
     assert await leave("a@a.example", ["b@b.example\nsender c"], b"x") is not None

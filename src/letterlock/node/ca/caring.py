@@ -121,6 +121,8 @@ def make_leave_mail(folder: Path) -> LeaveMail:
     async def leave(sender: str, recipients: Sequence[str], octets: bytes) -> str | None:
         try:
             await asyncio.to_thread(leave_mail, folder, sender, tuple(recipients), octets)
+        except FileNotFoundError:
+            return f"{folder} is not there: does a node of this machine take mail (send.drop_dir)?"
         except OSError as error:
             return f"{folder}: {error.strerror}"
         except DropError as error:

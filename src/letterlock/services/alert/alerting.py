@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from letterlock.base.clock import Clock
+from letterlock.base.errors import describe_defect
 from letterlock.base.log import Log, Service, make_value
 from letterlock.services.alert.conditions import Found
 from letterlock.services.alert.deciding import decide
@@ -69,7 +70,7 @@ class Alerting:
         except StoreUnavailable as error:
             self._note_fault(f"alerts cannot be looked for now: {error}")
         except Exception as error:  # noqa: BLE001 - alerts are not to take mail with them
-            self._note_fault(f"a defect of letterlock, {type(error).__name__}: {str(error)[:200]}")
+            self._note_fault(describe_defect(error))
         else:
             self._fault = ""
 

@@ -15,6 +15,7 @@ from hashlib import sha256
 from typing import Protocol
 
 from letterlock.base.clock import Clock
+from letterlock.base.errors import describe_defect
 from letterlock.base.log import Log, Service
 from letterlock.base.waiting import wait_for_event
 from letterlock.protocols.audit.decisions import CrlLogged
@@ -128,7 +129,7 @@ class CrlPublisher:
         except (KeyUnavailable, SigningError, CrlError) as error:
             why = str(error)
         except Exception as error:  # noqa: BLE001 - one shard's defect is not the others'
-            why = f"a defect of letterlock, {type(error).__name__}: {str(error)[:200]}"
+            why = describe_defect(error)
         what = f"CRL {shard} of {authority.key_identifier.hex()}"
         self._log.write(Service.CA, f"error: {what} was not made anew: {why}")
         return False

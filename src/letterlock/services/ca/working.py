@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from letterlock.base.clock import Clock
+from letterlock.base.errors import describe_defect
 from letterlock.base.log import Log, Service
 from letterlock.base.waiting import wait_for_event
 from letterlock.storage.ca.kept import Claimed, WorkKind
@@ -129,8 +130,7 @@ class WorkRunner:
         except StoreUnavailable as error:
             self._tell(claimed, f"the database: {error}; it is tried again")
         except Exception as error:  # noqa: BLE001 - one piece's defect is not the others'
-            what = f"{type(error).__name__}: {str(error)[:200]}"
-            self._tell(claimed, f"a defect of letterlock, {what}; it is tried again")
+            self._tell(claimed, f"{describe_defect(error)}; it is tried again")
         else:
             if due is not None:
                 self._look_soon.set()

@@ -18,6 +18,7 @@ from itertools import count
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from letterlock.base.errors import describe_defect
 from letterlock.base.log import Service
 from letterlock.protocols.pki.crl import CrlUnusable, Revocation
 from letterlock.protocols.tls.client_hello import KeyType
@@ -152,8 +153,7 @@ class Watching:
         except StoreUnavailable as error:
             self._tell_fault(f"certificates cannot be watched: {error}")
         except Exception as error:  # noqa: BLE001 - one certificate's defect is not the others'
-            text = f"a defect of letterlock, {type(error).__name__}: {str(error)[:200]}"
-            self._write(state.id, f"error: {text}")
+            self._write(state.id, f"error: {describe_defect(error)}")
 
     async def _look(self, state: CertificateState, before: Watched | None, kept: _Kept) -> None:
         found = await self._find(state, kept)

@@ -64,6 +64,8 @@ class Scene:
         self.mail = FakeMail()
         self.revocations: list[tuple[str, Reason, str, bool]] = []
         self.is_refusing = False
+        self.breaks_at: str | None = None
+        """The id of a certificate whose revocation raises what nobody expects."""
         self.revoking_takes = timedelta()
 
     async def issue(self, *owners: int) -> list[Issued]:
@@ -107,6 +109,8 @@ class Scene:
         """Do what `services.ca.revoking` does, as far as an incident sees it."""
         if self.is_refusing:
             return False
+        if issued.certificate.id == self.breaks_at:
+            raise ValueError("of no shard of ours")
         self.clock.move(self.revoking_takes)
         before = issued.certificate
         after = replace(before, revoked=self.clock.now())

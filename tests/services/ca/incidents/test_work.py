@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from letterlock.protocols.incidents.serials import format_serial
 from letterlock.protocols.pki.issuance.revocation_lists import Reason
 from letterlock.services.ca.incidents.changing import withdraw
 from letterlock.services.ca.incidents.telling import Teller, list_addresses
@@ -228,6 +229,26 @@ async def test_a_certificate_that_changes_meanwhile_is_looked_at_again(scene: Sc
     await scene.step(work)
     assert await state(scene, incident) is IncidentState.ENABLED
     scene.is_refusing = False
+    scene.clock.move(MINUTE)
+    await scene.step(work)
+    assert await state(scene, incident) is IncidentState.ENDED
+
+
+async def test_one_that_cannot_be_revoked_does_not_keep_the_others_from_it(scene: Scene) -> None:
+    issued = await scene.issue(1, 2, 2)
+    incident = await scene.enable()
+    scene.clock.move(5 * DAY)
+    scene.breaks_at = issued[0].certificate.id
+    work = scene.make_work()
+    await scene.step(work)
+    assert len(scene.revocations) == 2
+    assert await state(scene, incident) is IncidentState.ENABLED
+    serial = format_serial(issued[0].certificate.name.serial)
+    assert (
+        f"error: incident {incident.id}: certificate {serial} was not settled: "
+        "a defect of letterlock, ValueError: of no shard of ours"
+    ) in scene.log.texts
+    scene.breaks_at = None
     scene.clock.move(MINUTE)
     await scene.step(work)
     assert await state(scene, incident) is IncidentState.ENDED

@@ -41,6 +41,7 @@ class Alarm:
         self._clock = clock
         self._log = log
         self._send = send
+        self._fault: str | None = None
 
     async def raise_it(self, lines: Sequence[str], because: Sequence[Decision]) -> None:
         """Tell the log, and stop issuance where that is set; `because` is logged in the audit.
@@ -63,6 +64,8 @@ class Alarm:
         if len(lines) > MAX_LINES:
             shown.append(f"and {len(lines) - MAX_LINES} more, in the log")
         failure = await self._send(subject, shown)
-        if failure is not None:
+        before, self._fault = self._fault, failure
+        if failure is not None and failure != before:
+            # Once: where thousands are faulty, it is tried many times a second.
             self._log.write(Service.CA, f"error: the audit's mail cannot be left: {failure}")
         return failure is None

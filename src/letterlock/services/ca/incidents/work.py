@@ -13,10 +13,12 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from letterlock.base.clock import Clock
+from letterlock.base.errors import describe_defect
 from letterlock.base.log import Log, Service
 from letterlock.protocols.acme.server.objects import Certificate
 from letterlock.protocols.audit.decisions import IncidentLogged
 from letterlock.protocols.audit.records import AuditEntry
+from letterlock.protocols.incidents.serials import format_serial
 from letterlock.protocols.pki.issuance.revocation_lists import Reason
 from letterlock.services.ca.incidents.telling import Teller, TellingStore
 from letterlock.storage.ca.changes import EndWork, PutOffWork
@@ -29,6 +31,7 @@ from letterlock.storage.ca.incidents import (
     Standing,
 )
 from letterlock.storage.ca.kept import Claimed, Issued, Lease
+from letterlock.storage.queue import StoreUnavailable
 
 LEASE = timedelta(minutes=10)
 LOOK_AGAIN = timedelta(minutes=1)
@@ -139,11 +142,24 @@ class IncidentWork:
 
         async def settle(standing: Standing) -> datetime | None:
             async with slots:
-                return await self._settle_one(incident, standing, now, is_deadline=is_deadline)
+                return await self._try_one(incident, standing, now, is_deadline=is_deadline)
 
         async with asyncio.TaskGroup() as tasks:
             done = [tasks.create_task(settle(each)) for each in page]
         return [due for each in done if (due := each.result()) is not None]
+
+    async def _try_one(
+        self, incident: Incident, standing: Standing, now: datetime, *, is_deadline: bool
+    ) -> datetime | None:
+        try:
+            return await self._settle_one(incident, standing, now, is_deadline=is_deadline)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - one certificate must not keep a million from it
+            serial = format_serial(standing.certificate.name.serial)
+            what = f"incident {incident.id}: certificate {serial} was not settled"
+            self._log.write(Service.CA, f"error: {what}: {describe_defect(error)}")
+            return None  # it is still there when all are gone through again
 
     async def _settle_one(
         self, incident: Incident, standing: Standing, now: datetime, *, is_deadline: bool
