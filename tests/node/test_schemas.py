@@ -9,10 +9,13 @@ import pytest
 from letterlock.base.config.load import parse_config
 from letterlock.base.config.sections import Config
 from letterlock.base.errors import LocalError
+from letterlock.node.backing_up import Backup
 from letterlock.node.schemas import require_readable_stores
 from letterlock.storage.migrations import TooNewError
+from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.sqlite.node import NodeDatabase
 from letterlock.storage.sqlite.queue import SqliteQueue
+from letterlock.storage.sqlite.reader import SqliteQueueReader
 from tests.fakes import FakeClock
 
 
@@ -51,6 +54,32 @@ def test_what_says_that_it_is_too_new_is_refused(
     add_migration(stores[number], 99)
     with pytest.raises(TooNewError, match=rf"{stores[number]}: a newer release .* migration 99"):
         require_readable_stores(config)
+
+
+def test_commands_that_read_beside_the_node_refuse_it_too(stores: tuple[Path, Path]) -> None:
+    """It was told as a defect of ours: `SQLError: no such column`."""
+    add_migration(stores[0], 99)
+    connection = apsw.Connection(str(stores[0]))
+    connection.execute("ALTER TABLE messages RENAME COLUMN sender TO who")
+    connection.close()
+    with SqliteQueueReader(stores[0]) as reader:
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable, match=r"a newer release .* migration 99"):
+                reader.list_messages()
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_there_is_no_backup_of_what_we_cannot_read(
+    config: Config, stores: tuple[Path, Path], number: int
+) -> None:
+    """Which bodies belong to it is not known; one that is whole must not be replaced by it."""
+    add_migration(stores[number], 99)
+    folder = config.data_dir
+    (folder / "letterlock.toml").touch()
+    backup = Backup(config, folder / "letterlock.toml", False, FakeClock(), lambda *_: None)  # noqa: FBT003 - has_mailboxes
+    with pytest.raises(StoreUnavailable, match=rf"{stores[number]}: a newer release"):
+        backup.make(folder / "backup.tar")
+    assert not (folder / "backup.tar").exists()
 
 
 def test_what_is_newer_and_can_be_read_is_fine(config: Config, stores: tuple[Path, Path]) -> None:

@@ -11,7 +11,7 @@ from letterlock.storage.backup.manifest import ArchiveError, Part
 from letterlock.storage.postgres import dumping
 from letterlock.storage.postgres.dumping import TABLES, Dumped, dump_database, load_database
 from letterlock.storage.postgres.queue import PostgresQueue
-from letterlock.storage.queue import SPILL_BYTES
+from letterlock.storage.queue import SPILL_BYTES, StoreUnavailable
 from tests.fakes import FakeClock
 from tests.storage.messages import Mail
 from tests.storage.node_stores import postgres_node
@@ -119,6 +119,38 @@ async def test_a_table_that_the_schema_does_not_have_yet_is_left_out(
     dumped, parts = await dump(dsn)
     assert dumped.messages == 3
     assert parts
+
+
+@pytest.mark.parametrize("name", ["queue", "node"])
+async def test_what_a_newer_release_added_is_told_to_be_left_out(
+    postgres: PostgresServer, clock: FakeClock, name: str
+) -> None:
+    """After going back from it: this release works with the rest, and does not know its tables."""
+    dsn = postgres.create_schema()
+    await fill(dsn, clock)
+    await add_migration(dsn, name, 0)
+    dumped, parts = await dump(dsn)
+    assert parts
+    (unknown,) = dumped.unknown
+    assert unknown.startswith("what a newer release added to the PostgreSQL database (migration 99")
+
+
+@pytest.mark.parametrize("name", ["queue", "node"])
+async def test_there_is_no_dump_of_what_we_cannot_read(
+    postgres: PostgresServer, clock: FakeClock, name: str
+) -> None:
+    dsn = postgres.create_schema()
+    await fill(dsn, clock)
+    await add_migration(dsn, name, 99)
+    with pytest.raises(StoreUnavailable, match=r"cannot read it \(it lacks migration 99\)"):
+        await dump(dsn)
+
+
+async def add_migration(dsn: str, name: str, readable_from: int) -> None:
+    connection = await asyncpg.connect(dsn)
+    values = f"(99, 'next', 'x', 0, {readable_from})"
+    await connection.execute(f"INSERT INTO {dumping.SCHEMAS[name].versions} VALUES {values}")
+    await connection.close()
 
 
 async def test_it_is_of_one_moment(postgres: PostgresServer, clock: FakeClock) -> None:

@@ -34,6 +34,7 @@ from letterlock.storage.backup.manifest import (
 )
 from letterlock.storage.backup.writing import ArchiveWriter, OnProgress, written_whole
 from letterlock.storage.drop import MAX_ENVELOPE_OCTETS, WHOLE
+from letterlock.storage.sqlite.owner import NODE_MIGRATIONS, require_known
 from letterlock.storage.sqlite.snapshot import (
     ShardSnapshot,
     copy_frozen,
@@ -158,6 +159,7 @@ class Backup:
 
         moment = format_time(self.clock.now())
         dumped = asyncio.run(dump_database(database, archive.add_octets))
+        self._skipped += dumped.unknown
         return _Kept(moment, dumped.queue_schema, dumped.node_schema, dumped.messages)
 
     def _add_sqlite(self, archive: ArchiveWriter) -> _Kept:
@@ -191,6 +193,7 @@ class Backup:
             return 0
         copy = staging / NODE_DATABASE
         with frozen_file(self.config.node_database) as (connection, schema):
+            require_known(connection, self.config.node_database, NODE_MIGRATIONS)
             copy_frozen(connection, copy, lambda octets: self.on_progress(NODE_DATABASE, octets))
         archive.add_file(NODE_DATABASE, copy)
         return schema

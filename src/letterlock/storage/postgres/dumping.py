@@ -13,7 +13,7 @@ from typing import Any
 
 from letterlock.base.errors import LocalError
 from letterlock.storage.backup.manifest import POSTGRES, ArchiveError, Part
-from letterlock.storage.migrations import load_migrations
+from letterlock.storage.migrations import find_latest, load_migrations
 from letterlock.storage.postgres.connection import (
     MIGRATION_LOCK,
     NODE_SCHEMA,
@@ -23,6 +23,7 @@ from letterlock.storage.postgres.connection import (
     connected,
     make_versions,
 )
+from letterlock.storage.queue import StoreUnavailable
 
 try:
     import asyncpg  # type: ignore[import-untyped]  # it has no types
@@ -53,17 +54,23 @@ _COLUMNS = """
     WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum
 """
 
+_READABLE_FROM = "SELECT coalesce(max(readable_from), 0) FROM {}"
+
 AddOctets = Callable[[str, bytes, int, tuple[str, ...]], None]
 """Takes a part: name, octets, time of change, columns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dumped:
-    """What was in the database. A schema of 0: its tables are not there yet."""
+    """What was in the database. A schema of 0: its tables are not there yet.
+
+    `unknown` says what else is in it, of a newer release with which this one still works.
+    """
 
     queue_schema: int
     node_schema: int
     messages: int
+    unknown: tuple[str, ...] = ()
 
 
 async def dump_database(dsn: str, add: AddOctets) -> Dumped:
@@ -76,11 +83,12 @@ async def dump_database(dsn: str, add: AddOctets) -> Dumped:
         for name, tables in TABLES.items():
             for table in tables if found[name] else ():
                 await _dump_table(connection, table, f"{POSTGRES}/{name}/{table}", add)
+        unknown = [await _find_unknown(connection, SCHEMAS[name], found[name]) for name in TABLES]
         messages = 0
         if found["queue"]:
             query = "SELECT count(*) FROM messages WHERE finished IS NULL"
             messages = await connection.fetchval(query)
-    return Dumped(found["queue"], found["node"], messages)
+    return Dumped(found["queue"], found["node"], messages, tuple(filter(None, unknown)))
 
 
 async def load_database(
@@ -127,6 +135,24 @@ async def _find_version(connection: Any, schema: Schema) -> int:
         return 0
     query = f"SELECT max(version) FROM {schema.versions}"  # noqa: S608 - a constant
     return await connection.fetchval(query) or 0
+
+
+async def _find_unknown(connection: Any, schema: Schema, version: int) -> str | None:
+    """Say what of a newer release is not read. Raises StoreUnavailable where all may differ."""
+    known = find_latest(load_migrations(schema.package))
+    if version <= known:
+        return None
+    query = _READABLE_FROM.format(schema.versions)
+    if (oldest := await connection.fetchval(query)) > known:
+        raise StoreUnavailable(
+            f"the PostgreSQL database: a newer release changed it, and this one cannot read it (it "
+            f"lacks migration {oldest}); run that release, or restore the backup made before the "
+            "upgrade"
+        )
+    return (
+        f"what a newer release added to the PostgreSQL database (migration {version} of "
+        f"{schema.versions}): this one does not know its tables; let that one make the backup"
+    )
 
 
 async def _make_tables(connection: Any, name: str, version: int, now: int) -> None:

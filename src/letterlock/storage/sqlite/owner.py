@@ -12,6 +12,7 @@ import apsw
 from letterlock.base.errors import LocalError
 from letterlock.storage.durable import give_to_owner, make_folder, unavailable
 from letterlock.storage.migrations import Migration, TooNewError, find_missing, load_migrations
+from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.sqlite.connection import connect_reader, fetch_rows
 
 FILE_MODE = 0o600
@@ -152,14 +153,27 @@ def require_readable(path: Path, package: str = QUEUE_MIGRATIONS) -> None:
     with contextlib.suppress(apsw.Error):
         connection = connect_reader(path)
         try:
-            if fetch_rows(connection, _HAS_READABLE_FROM):
-                find_migrations(connection, path, package)
-        except TooNewError:
-            raise
-        except LocalError:
-            return
+            _require_known(connection, path, package)
         finally:
             connection.close(force=True)
+
+
+def require_known(connection: apsw.Connection, path: Path, package: str = QUEUE_MIGRATIONS) -> None:
+    """Raise StoreUnavailable where a newer release changed what is read here beyond us."""
+    try:
+        _require_known(connection, path, package)
+    except TooNewError as error:
+        raise StoreUnavailable(str(error)) from error
+
+
+def _require_known(connection: apsw.Connection, path: Path, package: str) -> None:
+    try:
+        if fetch_rows(connection, _HAS_READABLE_FROM):
+            find_migrations(connection, path, package)
+    except TooNewError:
+        raise
+    except LocalError:
+        return
 
 
 def _apply(connection: apsw.Connection, migration: Migration, now: int) -> None:

@@ -42,6 +42,7 @@ from letterlock.storage.sqlite.connection import (
     is_broken,
     translate,
 )
+from letterlock.storage.sqlite.owner import require_known
 
 _COLUMNS = """
     message_id, queue_id, sender, size, received, expires, hold, origin, finished, {tls_demand}
@@ -103,7 +104,7 @@ class SqliteQueueReader:
     """A queue's file, read only. One thread at a time; each call sees one moment of the queue.
 
     One whose owner is just about to make it is empty. Its methods raise StoreUnavailable when there
-    is no such file, or none that can be read.
+    is no such file, or none that can be read, as a newer release changed it beyond us.
     """
 
     def __init__(self, path: Path, *, vfs: str | None = None) -> None:
@@ -185,10 +186,19 @@ class SqliteQueueReader:
         found: bytes | str = row[0] if row[1] is None else row[1]
         return found
 
+    def _connect(self) -> apsw.Connection:
+        connection = connect_reader(self._path, self._vfs)
+        try:
+            require_known(connection, self._path)
+        except BaseException:
+            connection.close(force=True)
+            raise
+        return connection
+
     def _read(self, work: Callable[[apsw.Connection], T], empty: T) -> T:
         try:
             if self._connection is None:
-                self._connection = connect_reader(self._path, self._vfs)
+                self._connection = self._connect()
             self._connection.execute("BEGIN")
             try:
                 return work(self._connection)

@@ -28,7 +28,7 @@ from letterlock.storage.sqlite.connection import (
     fetch_value,
     translate,
 )
-from letterlock.storage.sqlite.owner import make_private
+from letterlock.storage.sqlite.owner import make_private, require_known
 from letterlock.storage.sqlite.shard_files import find_shards
 
 STAGING = ".backup-"
@@ -155,11 +155,15 @@ def _remove_abandoned(folder: Path) -> None:
 
 
 def _freeze(path: Path, reader: apsw.Connection, links: Path) -> ShardSnapshot:
-    """Begin reading, and give the bodies that are named second names; the writer stands."""
+    """Begin reading, and give the bodies that are named second names; the writer stands.
+
+    Which those are can't be known of what a newer release changed beyond us.
+    """
     reader.execute("BEGIN")
     schema = _find_schema(reader)
     if not schema:
         return ShardSnapshot(path, reader, (), 0, 0)  # its owner is about to make it
+    require_known(reader, path)
     bodies = []
     for (name,) in fetch_rows(reader, _NAMED):
         bodies.append(links / name)
