@@ -215,6 +215,9 @@ async def test_what_is_revoked_is_on_the_list_of_its_shard(authority: AuthorityS
     assert not await authority.commit([AddRevocation(ISSUER, entry)])
     found = await authority.load_shard(ISSUER, 1)
     assert (found.revision, found.entries) == (1, (entry,))
+    assert await authority.find_revocation(ISSUER, entry.serial) == entry
+    assert await authority.find_revocation(ISSUER, entry.serial + 1) is None
+    assert await authority.find_revocation(b"other", entry.serial) is None
     worse = replace(entry, reason=Reason.KEY_COMPROMISE, invalid_since=START - DAY)
     assert await authority.commit([ChangeRevocation(ISSUER, entry, worse)])
     assert not await authority.commit([ChangeRevocation(ISSUER, entry, worse)])

@@ -20,7 +20,6 @@ from letterlock.protocols.acme.server.revocations import Revocation
 from letterlock.protocols.audit.decisions import RevocationLogged
 from letterlock.protocols.audit.records import AuditEntry
 from letterlock.protocols.incidents.serials import format_serial
-from letterlock.protocols.pki.issuance.issuers import find_shard
 from letterlock.protocols.pki.issuance.revocation_lists import Reason, Revoked, revise
 from letterlock.storage.ca import changes
 from letterlock.storage.ca.kept import (
@@ -29,7 +28,6 @@ from letterlock.storage.ca.kept import (
     Issued,
     Lease,
     ListedCertificate,
-    ShardEntries,
     Work,
     WorkKind,
 )
@@ -49,7 +47,7 @@ class RevokingStore(Commits, Protocol):
 
     async def load_certificate(self, certificate_id: str) -> Issued | None: ...
 
-    async def load_shard(self, issuer: bytes, shard: int) -> ShardEntries: ...
+    async def find_revocation(self, issuer: bytes, serial: int) -> Revoked | None: ...
 
     async def find_blocked_key(self, spki_sha256: bytes) -> BlockedKey | None: ...
 
@@ -177,17 +175,12 @@ class Revoker:
         reason, since = why
         serial, issuer = before.name.serial, before.name.key_identifier
         assert after.revoked is not None
-        if before.revoked is not None and (entry := await self._find_entry(issuer, serial)):
-            return changes.ChangeRevocation(issuer, entry, revise(entry, reason, since))
+        if before.revoked is not None:
+            entry = await self._store.find_revocation(issuer, serial)
+            if entry is not None:
+                return changes.ChangeRevocation(issuer, entry, revise(entry, reason, since))
         entry = Revoked(serial, after.revoked, before.not_after, reason, since)
         return changes.AddRevocation(issuer, entry)
-
-    async def _find_entry(self, issuer: bytes, serial: int) -> Revoked | None:
-        shard = find_shard(serial)
-        if shard is None:
-            return None
-        found = await self._store.load_shard(issuer, shard)
-        return next((each for each in found.entries if each.serial == serial), None)
 
 
 class LostKeys:

@@ -12,6 +12,7 @@ from letterlock.protocols.acme.server.objects import Account
 from letterlock.protocols.acme.server.rate_limits import Counter
 from letterlock.protocols.audit.heads import SignedHead
 from letterlock.protocols.audit.records import AuditEntry, AuditRecord, Head
+from letterlock.protocols.pki.issuance.revocation_lists import Revoked
 from letterlock.storage.ca.audits import AuditProgress
 from letterlock.storage.ca.changes import Change
 from letterlock.storage.ca.external_keys import ExternalKey
@@ -161,6 +162,9 @@ class ScriptedStore:
 
     async def load_shard(self, issuer: bytes, shard: int) -> ShardEntries:
         return await self._engine.list(partial(revocations.load_shard, issuer, shard))
+
+    async def find_revocation(self, issuer: bytes, serial: int) -> Revoked | None:
+        return await self._engine.read(partial(revocations.find_revocation, issuer, serial))
 
     async def load_shard_states(self, issuer: bytes) -> tuple[ShardState, ...]:
         return await self._engine.list(partial(revocations.load_shard_states, issuer))

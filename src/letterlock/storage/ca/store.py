@@ -17,6 +17,7 @@ from letterlock.protocols.acme.server.nonces import GoodNonce
 from letterlock.protocols.acme.server.objects import Account
 from letterlock.protocols.acme.server.rate_limits import Counter
 from letterlock.protocols.audit.records import AuditEntry, AuditRecord, Head
+from letterlock.protocols.pki.issuance.revocation_lists import Revoked
 from letterlock.storage.ca.audits import AuditProgressReads
 from letterlock.storage.ca.changes import Change
 from letterlock.storage.ca.external_keys import ExternalKeyReads
@@ -125,6 +126,12 @@ class RevocationReads(Protocol):
 
     async def load_shard(self, issuer: bytes, shard: int) -> ShardEntries:
         """Give all that was ever revoked in a shard."""
+
+    async def find_revocation(self, issuer: bytes, serial: int) -> Revoked | None:
+        """Give what the list of its shard says of a serial number.
+
+        Raises ValueError for one that is of no shard.
+        """
 
     async def load_shard_states(self, issuer: bytes) -> tuple[ShardState, ...]:
         """Give how each shard stands that has an entry or a CRL, by their numbers."""

@@ -75,6 +75,11 @@ def load_shard(issuer: bytes, shard: int) -> Script[ShardEntries]:
     return ShardEntries(revisions[0][0] if revisions else 0, tuple(_read(row) for row in rows))
 
 
+def find_revocation(issuer: bytes, serial: int) -> Script[Revoked | None]:
+    rows = yield _ONE, (*_place(issuer, serial), serial_text(serial))
+    return _read(rows[0]) if rows else None
+
+
 def load_shard_states(issuer: bytes) -> Script[tuple[ShardState, ...]]:
     rows = yield _STATES, (issuer.hex(),)
     found = []
