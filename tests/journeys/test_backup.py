@@ -319,6 +319,25 @@ def test_a_node_that_is_down_or_was_killed_is_backed_up_too(tmp_path: Path) -> N
     assert queue_id in call(files, "queue", "list").output
 
 
+def test_a_hook_of_the_settings_is_a_program_again(tmp_path: Path) -> None:
+    """The settings could not be used after a restore: `not a program that this user may run`."""
+    files = make_files(tmp_path / "node")
+    hook, key = tmp_path / "hook", tmp_path / "key"
+    for path, mode in ((hook, 0o755), (key, 0o600)):
+        path.write_text("#!/bin/sh\n")
+        path.chmod(mode)
+    files.change("dns_changes", method="exec", hook=str(hook), key_file=str(key))
+    with running(files) as node:
+        made = call(files, "backup", str(tmp_path / "a.tar"), "--json")
+        assert node.stop() == 0
+    assert (made.code, made.document["skipped"]) == (0, []), made.error
+    restored = tmp_path / "new"
+    assert call(files, "restore", str(tmp_path / "a.tar"), "--to", str(restored)).code == 0
+    settings = f"{restored}/restored-settings"
+    modes = [Path(f"{settings}{path}").stat().st_mode & 0o777 for path in (hook, key)]
+    assert modes == [0o700, 0o600]
+
+
 def test_root_acts_as_the_owner_of_the_data(tmp_path: Path) -> None:
     account = unprivileged_account()
     if account is None:

@@ -53,6 +53,7 @@ RESTORED_SETTINGS = "restored-settings"
 use, and belong to root."""
 HELD_DROP = "restored-drop"
 _FILE_MODE = 0o600
+_PROGRAM_MODE = 0o700
 _IGNORED = {"lost+found"}
 
 
@@ -202,6 +203,8 @@ class Restore:
                     # By descriptor: the folder's owner may put something else at the path.
                     os.fchown(descriptor, part.owner, self.place.owner[1])
                     os.fchmod(descriptor, DROPPED_MODE)
+            if part.is_program and part.name.startswith(f"{SETTINGS}/"):
+                os.fchmod(descriptor, _PROGRAM_MODE)
             file.flush()
             os.fsync(descriptor)
 

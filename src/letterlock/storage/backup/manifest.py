@@ -47,6 +47,8 @@ class Part(Struct, frozen=True, omit_defaults=True):
     owner: int | None = None
     columns: tuple[str, ...] = ()
     """Of a table of PostgreSQL, in their order in the part."""
+    is_program: bool = False
+    """A hook that the settings name: it is of no use where it may not be executed."""
 
 
 class Manifest(Struct, frozen=True):

@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import secrets
+import stat
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,7 @@ from msgspec.structs import replace
 from letterlock.storage.backup.manifest import (
     MANIFEST,
     MAX_MANIFEST_BYTES,
+    SETTINGS,
     Manifest,
     Part,
     format_manifest,
@@ -54,7 +56,9 @@ class ArchiveWriter:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor
             status = os.fstat(descriptor)
-            self._add(name, file, (status.st_size, int(status.st_mtime)), owner=owner)
+            facts = (status.st_size, int(status.st_mtime))
+            is_program = name.startswith(f"{SETTINGS}/") and bool(status.st_mode & stat.S_IXUSR)
+            self._add(name, file, facts, owner=owner, is_program=is_program)
 
     def add_octets(
         self, name: str, octets: bytes, mtime: int = 0, columns: tuple[str, ...] = ()
@@ -80,6 +84,7 @@ class ArchiveWriter:
         *,
         owner: int | None = None,
         columns: tuple[str, ...] = (),
+        is_program: bool = False,
     ) -> None:
         require_safe_name(name)
         size, mtime = facts
@@ -87,7 +92,7 @@ class ArchiveWriter:
         # A file that grows meanwhile is cut off there; one that shrinks is an OSError.
         self._tar.addfile(_describe(name, size, mtime), source)
         digest = source.digest.hexdigest()
-        self._parts.append(Part(name, size, digest, owner=owner, columns=columns))
+        self._parts.append(Part(name, size, digest, owner, columns, is_program))
 
 
 class _Measured(BytesIO):
