@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from letterlock.base.shared_counters import SharedCounters
+from letterlock.protocols.sasl.preparation import prepare_name, unify_name
 from letterlock.services.receive.guesses import Guesses, GuessLimits
 from tests.fakes import FakeClock
 
@@ -58,6 +59,26 @@ def test_an_account_is_closed_to_strangers_and_open_to_its_owner() -> None:
     for _ in range(2):
         guesses.note_failure(ELSEWHERE, "alice")
     assert not other.may_try(HOME, "alice")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "alice@example\u3002com",  # an ideographic full stop
+        "alice@\U0001f134xample.com",  # a letter in a square, younger than SASLprep's Unicode
+        "alice@ex\u2064ample.com",  # a plus that is not to be seen
+    ],
+)
+def test_a_name_that_is_written_in_another_way_is_the_same_account(other: str) -> None:
+    """RFC 4954 §9: or nobody's guesses would ever be too many."""
+    assert unify_name(prepare_name(other)) == "alice@example.com"
+    guesses, _ = make(FakeClock(), per_account=2, per_client=0)
+    guesses.note_login(HOME, other)
+    guesses.note_failure(ELSEWHERE, prepare_name(other))
+    guesses.note_failure(ELSEWHERE, "alice@example.com")
+    assert not guesses.may_try(ELSEWHERE, "alice@example.com")
+    assert not guesses.may_try(ELSEWHERE, prepare_name(other))
+    assert guesses.may_try(HOME, "alice@example.com")
 
 
 @pytest.mark.parametrize("known", ["alice", None])

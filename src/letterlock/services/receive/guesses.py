@@ -3,7 +3,8 @@
 Over all workers of the node (`base.shared_counters`). RFC 4954 §9 names guessing; limits are ours.
 Who is over a limit is not tried at all, with a right password either: nobody learns anything by it.
 An account's limit does not hold for clients that logged in to it of late, so that a stranger's
-guesses keep its owner out nowhere that he has been.
+guesses keep its owner out nowhere that he has been. A name counts in the one form that accounts are
+kept by: a domain can be written in more ways than there are guesses.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from letterlock.base.client_keys import client_key
 from letterlock.base.clock import Clock
 from letterlock.base.shared_counters import SharedCounters
+from letterlock.protocols.sasl.preparation import unify_name
 
 WINDOW_SECONDS = 600
 KNOWN_SECONDS = 86_400
@@ -43,21 +45,21 @@ class Guesses:
             return False
         if name is None or self._has_logged_in(client, name):
             return True
-        return not self._is_over(f"guesses at {name}", limits.per_account)
+        return not self._is_over(_at_account(name), limits.per_account)
 
     def note_failure(self, ip: str, name: str | None) -> None:
         """Count a wrong password; also for accounts that are not there."""
         window = self._window(WINDOW_SECONDS)
         self._count(f"guesses of {client_key(ip)}", window)
         if name is not None:
-            self._count(f"guesses at {name}", window)
+            self._count(_at_account(name), window)
 
     def note_login(self, ip: str, name: str) -> None:
         """Remember that a client knew an account's password."""
-        self._count(f"login {client_key(ip)} {name}", self._window(KNOWN_SECONDS))
+        self._count(_login(client_key(ip), name), self._window(KNOWN_SECONDS))
 
     def _has_logged_in(self, client: str, name: str) -> bool:
-        slot = self._counters.slot(f"login {client} {name}")
+        slot = self._counters.slot(_login(client, name))
         today = self._window(KNOWN_SECONDS)
         return any(self._counters.total_in_window(slot, day) for day in (today, today - 1))
 
@@ -72,3 +74,11 @@ class Guesses:
     def _window(self, seconds: int) -> int:
         # Not 0: that is what a slot has in which nothing was counted.
         return int(self._clock.monotonic()) // seconds + 1
+
+
+def _at_account(name: str) -> str:
+    return f"guesses at {unify_name(name)}"
+
+
+def _login(client: str, name: str) -> str:
+    return f"login {client} {unify_name(name)}"
