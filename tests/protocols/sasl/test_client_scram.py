@@ -71,6 +71,7 @@ def test_a_server_that_does_not_prove_itself_is_not_believed(final: bytes, reaso
     "first",
     [
         *(b"", b"\xff", b"e=other-error", SERVER_FIRST, b"m=x," + SERVER_FIRST + b",i=4096"),
+        SERVER_FIRST + b",i=4096,m=x",
         *(SERVER_FIRST + b",i=4095", SERVER_FIRST + b",i=%d" % (MAX_ITERATIONS + 1)),
         *(SERVER_FIRST + b",i=0", SERVER_FIRST + b",i=-1", SERVER_FIRST + b",i=99999999999"),
         *(SERVER_FIRST.replace(b"r=rO", b"r=RO") + b",i=4096",),

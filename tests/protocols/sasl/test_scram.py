@@ -102,6 +102,7 @@ def test_a_first_message_names_an_account(first: bytes, name: str) -> None:
         (b"n,,n=\xc2\xad,r=abc", Fault.REFUSED),
         (b"n,a=\xc2\xad,n=user,r=abc", Fault.REFUSED),
         (b"n,,m=ext,n=user,r=abc", Fault.MALFORMED),
+        (b"n,,n=user,r=abc,m=ext", Fault.MALFORMED),
         (b"n,,n=us=er,r=abc", Fault.MALFORMED),
         (b"n,,n=us=2cer,r=abc", Fault.MALFORMED),
         (b"n,,n=,r=abc", Fault.MALFORMED),
@@ -144,6 +145,14 @@ def test_a_proof_is_32_octets_of_base64(change: str) -> None:
     exchange, first = begin(client)
     without, _, _ = client.final(first).decode().partition(",p=")
     assert fault_of(exchange.receive(f"{without},p={change}".encode())) is not None
+
+
+def test_a_final_message_that_asks_for_more_than_we_know_is_malformed() -> None:
+    """RFC 5802 §5.1, m: its presence MUST cause authentication failure."""
+    client = ScramClient("user", "pencil")
+    exchange, first = begin(client)
+    final = client.final(first).replace(b",p=", b",m=ext,p=")
+    assert fault_of(exchange.receive(final)) is Fault.MALFORMED
 
 
 def test_a_first_message_in_place_of_the_final_one_is_malformed() -> None:

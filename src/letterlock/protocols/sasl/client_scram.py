@@ -23,10 +23,11 @@ MAX_ITERATIONS = 2_000_000
 """About half a second of work, which a server must not make longer."""
 MAX_SHOWN_CHARACTERS = 60
 
-# RFC 5802 §7: server-first-message; an extension that must be understood (m=) comes first.
+# RFC 5802 §7: server-first-message. An extension that must be understood comes first as m=, and
+# wherever else that stands nobody may go on (§5.1).
 _SERVER_FIRST = re.compile(
     r"r=(?P<nonce>[!-+\--~]+),s=(?P<salt>[A-Za-z0-9+/=]+),i=(?P<count>[1-9][0-9]{0,9})"
-    r"(?:,[A-Za-z]=[^,]+)*\Z"
+    r"(?:,[A-Za-ln-z]=[^,]+)*\Z"
 )
 _SERVER_FINAL = re.compile(r"(?:v=(?P<signature>[A-Za-z0-9+/=]+)|e=(?P<error>[^,]+))(?:,.*)?\Z")
 

@@ -37,15 +37,16 @@ MAX_NONCE_OCTETS = 255
 
 _DIGEST_OCTETS = 32
 
+# RFC 5802 §5.1: an extension named m is one that must be understood, wherever it stands.
 # RFC 5802 §7: gs2-header = gs2-cbind-flag "," [authzid] ","; then client-first-message-bare.
 _CLIENT_FIRST = re.compile(
     r"((?P<binding>n|y|p=[A-Za-z0-9.-]+),(?:a=(?P<acting_for>[^,]+))?,)"
-    r"(?P<bare>n=(?P<name>[^,]+),r=(?P<nonce>[!-+\--~]+)(?:,[A-Za-z]=[^,]+)*)\Z"
+    r"(?P<bare>n=(?P<name>[^,]+),r=(?P<nonce>[!-+\--~]+)(?:,[A-Za-ln-z]=[^,]+)*)\Z"
 )
 # client-final-message-without-proof "," proof
 _CLIENT_FINAL = re.compile(
     r"(?P<without_proof>c=(?P<binding>[A-Za-z0-9+/=]+),r=(?P<nonce>[!-+\--~]+)"
-    r"(?:,[A-Za-z]=[^,]+)*),p=(?P<proof>[A-Za-z0-9+/=]+)\Z"
+    r"(?:,[A-Za-ln-z]=[^,]+)*),p=(?P<proof>[A-Za-z0-9+/=]+)\Z"
 )
 # saslname: "," and "=" are written so, and "=" stands in nothing else.
 _ESCAPES = {"=2C": ",", "=3D": "="}
