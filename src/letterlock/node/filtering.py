@@ -1,7 +1,6 @@
 """Builds the filters of `[filter]` for one worker."""
 
 from collections.abc import Callable
-from functools import partial
 
 from letterlock.base.clock import Clock
 from letterlock.base.config.filters import FilterDefault, FilteredMail, Milter, Rspamd
@@ -10,7 +9,7 @@ from letterlock.base.log import Log, Service
 from letterlock.network.dns import Resolver
 from letterlock.network.rspamd_client import RspamdClient
 from letterlock.protocols.rspamd.answers import MAX_ANSWER_OCTETS
-from letterlock.services.discover.dkim_keys import find_dkim_keys
+from letterlock.services.discover.dkim_keys import DkimKeyFinder
 from letterlock.services.filter.chain import FilterChain
 from letterlock.services.filter.dkim_results import DkimResultsFilter
 from letterlock.services.filter.link import ChainedFilter
@@ -47,7 +46,7 @@ def build_filters(
 
 def _build_verifier(config: Config, log: Log, resolver: Resolver, clock: Clock) -> ChainedFilter:
     authserv_id = (*config.receive.authserv_ids, config.hostname)[0]
-    verifier = DkimResultsFilter(authserv_id, partial(find_dkim_keys, resolver), clock, log)
+    verifier = DkimResultsFilter(authserv_id, DkimKeyFinder(resolver).find, clock, log)
     return ChainedFilter(verifier, frozenset({FilteredMail.OUTSIDE}), FilterDefault.ACCEPT)
 
 

@@ -1,10 +1,12 @@
 """Keys of signatures, looked up: a message is verified from its octets on."""
 
+import asyncio
+
 from letterlock.base.domains import Domain
 from letterlock.protocols.dkim.results import DkimResult
 from letterlock.protocols.dkim.verifying import KeyUnavailable, Verifier
-from letterlock.protocols.dns.answers import Security
-from letterlock.services.discover.dkim_keys import find_dkim_keys
+from letterlock.protocols.dns.answers import Answer, Security
+from letterlock.services.discover.dkim_keys import DkimKeyFinder, find_dkim_keys
 from tests.fakes import START, FixtureResolver
 from tests.protocols.dkim import examples
 
@@ -37,3 +39,47 @@ async def test_no_record_is_no_key_and_no_answer_is_not_known() -> None:
     assert found[Domain("nothing.example")] == ()
     assert isinstance(found[NAMES[1]], KeyUnavailable)
     assert await find_dkim_keys(resolver, ()) == {}
+
+
+class SilentResolver:
+    """Answers nobody until it is told to; `open` are the questions that wait."""
+
+    def __init__(self) -> None:
+        self.open = 0
+        self.most = 0
+        self.may_answer = asyncio.Event()
+
+    async def ask(self, name: Domain, rdtype: str) -> Answer:
+        self.open += 1
+        self.most = max(self.most, self.open)
+        try:
+            await self.may_answer.wait()
+            return Answer(name, rdtype, Security.INSECURE)
+        finally:
+            self.open -= 1
+
+
+def list_names(message: int) -> list[Domain]:
+    return [Domain(f"s{number}._domainkey.e{message}.example") for number in range(10)]
+
+
+async def test_strangers_mail_leaves_room_for_other_questions() -> None:
+    """RFC 6376 §8.4: each of their messages may name ten keys, at name servers of theirs."""
+    resolver = SilentResolver()
+    finder = DkimKeyFinder(resolver, max_lookups=4)
+    async with asyncio.TaskGroup() as tasks:
+        found = [tasks.create_task(finder.find(list_names(number))) for number in range(5)]
+        while resolver.open < 4:
+            await asyncio.sleep(0)
+        resolver.may_answer.set()
+    assert resolver.most == 4
+    for number, each in enumerate(found):
+        assert each.result() == dict.fromkeys(list_names(number), ())
+
+
+async def test_a_key_is_not_waited_for_for_ever() -> None:
+    """RFC 6376 §6.1.2, step 2: TEMPFAIL."""
+    resolver = SilentResolver()
+    found = await DkimKeyFinder(resolver, max_lookups=1, seconds=0.01).find(list_names(0))
+    assert found == dict.fromkeys(list_names(0), KeyUnavailable("no answer within 0.01 seconds"))
+    assert resolver.open == 0

@@ -22,7 +22,7 @@ from letterlock.protocols.dkim.results import DkimResult, SignatureResult
 from letterlock.protocols.dkim.verifying import Verifier
 from letterlock.protocols.tlsrpt.finding import FORWARDED, Found, read_file
 from letterlock.protocols.tlsrpt.report import Fault, ReportError
-from letterlock.services.discover.dkim_keys import find_dkim_keys
+from letterlock.services.discover.dkim_keys import DkimKeyFinder
 from letterlock.services.intake.keeping import KEEP_UNPROVED
 from letterlock.storage.queue import Claim, QueueStore, StoreUnavailable
 from letterlock.storage.received_reports import ReceivedReport, ReceivedStore, Standing, Way
@@ -105,7 +105,7 @@ class MailIntake:
         """
         self._addresses = addresses
         self._make_store = make_store
-        self._resolver = resolver
+        self._keys = DkimKeyFinder(resolver)
         self._clock = clock
         self._log = log
         self._keep_for = keep
@@ -157,7 +157,7 @@ class MailIntake:
 
     async def _prove(self, read: _Read) -> Proof:
         verifier = read.verifier
-        results = verifier.finish(await find_dkim_keys(self._resolver, verifier.key_names))
+        results = verifier.finish(await self._keys.find(verifier.key_names))
         return judge_signatures(read.authors, results)
 
     async def _keep(self, reports: Sequence[ReceivedReport]) -> list[bool]:

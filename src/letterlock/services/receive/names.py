@@ -17,8 +17,9 @@ LOOKUP_SECONDS = 10.0
 KEEP_SECONDS = 60.0
 """A client that comes again within it is not looked up again."""
 MAX_KNOWN = 4096
-MAX_LOOKUPS = 200
-"""At one time; further clients stay unknown."""
+MAX_LOOKUPS = 100
+"""At one time; further clients stay unknown. Less than half of `network.dns.MAX_QUERIES`: reverse
+zones that never answer must not keep deliveries waiting."""
 
 
 @dataclass(slots=True)
