@@ -1,6 +1,7 @@
 """`letterlock queue`: list, explain and change what waits."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -98,13 +99,10 @@ def list_messages(config_path: Path | None, *, finished: bool, as_json: bool) ->
     """List what waits, as mailq does: `*` is being delivered, `!` is held."""
     with _open_queue(config_path) as stored:
         messages = stored.list_messages(is_finished=finished)
-        try:
-            if as_json:
-                print_json({"messages": [describe_message(message) for message in messages]})
-            else:
-                _print_list(messages)
-        except StoreUnavailable as error:
-            raise CommandFailed(f"the queue cannot be read: {error}") from None
+        if as_json:
+            print_json({"messages": [describe_message(message) for message in messages]})
+        else:
+            _print_list(messages)
         _fail_for_what_is_missing(stored)
 
 
@@ -120,10 +118,7 @@ def show(queue_id: str, config_path: Path | None, *, as_json: bool) -> None:
     """
     (wanted,) = _parse_ids((queue_id,))
     with _open_queue(config_path) as stored:
-        try:
-            story = stored.find_story(wanted)
-        except StoreUnavailable as error:
-            raise CommandFailed(f"the queue cannot be read: {error}") from None
+        story = stored.find_story(wanted)
         if story is None:
             _fail_for_what_is_missing(stored)
     if story is None:
@@ -224,10 +219,15 @@ def describe_story(story: MessageStory) -> dict[str, object]:
     return {**describe_message(story.message), "attempts": attempts}
 
 
-def _open_queue(config_path: Path | None) -> StoredQueue:
+@contextmanager
+def _open_queue(config_path: Path | None) -> Iterator[StoredQueue]:
     config = load_config_or_fail(config_path)
     act_as_owner(config.data_dir)
-    return open_stored_queue(config)
+    try:
+        with open_stored_queue(config) as stored:
+            yield stored
+    except StoreUnavailable as error:
+        raise CommandFailed(f"the queue cannot be read: {error}") from None
 
 
 def _fail_for_what_is_missing(stored: StoredQueue) -> None:

@@ -348,6 +348,8 @@ def _lost_deadlock(error: BaseException | None) -> bool:
 
 
 def _first_line(error: BaseException) -> str:
+    if isinstance(error, FileNotFoundError) and error.filename is None:
+        return "no socket is where its URL says: does the server run?"
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
