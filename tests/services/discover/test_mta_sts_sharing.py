@@ -12,6 +12,7 @@ from letterlock.protocols.mta_sts.policy import (
     MtaStsPolicy,
     parse_policy,
 )
+from letterlock.protocols.policy.facts import MtaStsFacts
 from letterlock.services.discover import mta_sts as module
 from letterlock.services.discover.mta_sts import FinderLimits
 from letterlock.storage.policies import FetchLease
@@ -83,6 +84,53 @@ async def test_no_more_fetches_than_allowed_run_at_a_time(start: Start) -> None:
     assert all(facts.policy is not None for facts in await asyncio.gather(*finds))
     assert node.source.most_running == 3
     assert sorted(node.source.fetched) == sorted(names)
+
+
+async def fill_with_strangers(node: Process, count: int) -> "list[asyncio.Task[MtaStsFacts]]":
+    """Have so many policies looked for, at hosts that do not answer."""
+    names = [Domain(f"d{number}.stranger.example") for number in range(count)]
+    for name in names:
+        node.resolver.set(f"_mta-sts.{name}", "TXT", b"v=STSv1; id=1;")
+    node.source.gate.clear()
+    finds = [asyncio.ensure_future(node.finder.find(name)) for name in names]
+    await until(lambda: len(node.finder._fetches) == count)
+    return finds
+
+
+async def test_a_known_policy_is_refreshed_however_many_others_are_fetched(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RFC 8461 §3.3 (rule 74): strangers choose what is fetched, and how slowly."""
+    monkeypatch.setattr(module, "MAX_REFRESHES", 5)
+    node = await start(FinderLimits(max_fetches=3))
+    node.publish("1")
+    await node.find()
+    strangers = await fill_with_strangers(node, 20)
+    assert (await node.find_later(DAY)).policy is not None
+    await until(lambda: node.source.fetched.count(NAME) == 2)
+    assert node.source.running == 4
+    node.source.gate.set()
+    await asyncio.gather(*strangers)
+    await node.settle()
+    stored = await node.store.load(NAME)
+    assert stored is not None
+    assert stored.entry.cached is not None
+    assert stored.entry.cached.fetched == START + DAY
+
+
+async def test_how_many_fetches_wait_is_bounded(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RFC 8461 §5.1: mail need not wait for a fetch; the next message looks again."""
+    monkeypatch.setattr(module, "MAX_WAITING", 10)
+    node = await start(FinderLimits(max_fetches=3))
+    node.publish("1")
+    strangers = await fill_with_strangers(node, 10)
+    assert (await node.find()).error == "the policy is still being fetched"
+    assert len(node.finder._fetches) == 10
+    node.source.gate.set()
+    await asyncio.gather(*strangers)
+    assert (await node.find()).policy is not None
 
 
 async def test_fetches_do_not_begin_all_at_once(

@@ -198,7 +198,8 @@ class MtaStsSection:
     """Fetching the MTA-STS policies of other domains."""
 
     max_fetches: Annotated[int, Between(1, 1000)] = 20
-    """The most policies fetched at a time, by each worker. More wait for their turn."""
+    """The most policies fetched at a time, by each worker. More wait for their turn. Policies that
+    are kept are refreshed beside these, as many at a time."""
 
     port: Port = 443
     """The port of policy hosts. Other than 443 only where everything is one's own, as in a test."""

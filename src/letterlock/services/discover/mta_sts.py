@@ -3,7 +3,8 @@
 RFC 8461 §3 (discovery), §5.1 (control flow). What holds and when to fetch is decided in
 `protocols.mta_sts.cache`. A policy that holds is given at once, and refreshed behind; only where
 none holds does the one who asks wait. In front is a small memory of this process, so that a domain
-with much mail costs nothing.
+with much mail costs nothing. Whoever has us send mail to domains of his (bounces, for one) has
+their policies fetched, as slowly as he likes: the refreshing of known ones never waits for those.
 """
 
 import asyncio
@@ -35,7 +36,9 @@ from letterlock.storage.policies import EMPTY, FetchLease, PolicyStore
 from letterlock.storage.queue import StoreUnavailable
 
 MAX_FETCHES = 20
-"""Policies fetched at a time by this process; further ones wait for their turn."""
+"""Policies fetched at a time by this process where none holds, and as many where one does."""
+MAX_WAITING = 1000
+"""Fetches where none holds, with those that wait for their turn; then the next message looks."""
 FETCH_SPACING_SECONDS = 0.01
 """Between the beginnings of two fetches: each costs some milliseconds of the CPU, and when many
 begin at once, everything else in this process waits for all of them."""
@@ -90,6 +93,14 @@ class _Kept:
     octets: int
 
 
+@dataclass(slots=True)
+class _Lane:
+    """Fetches of one kind; `count` is with those that wait for one of the slots."""
+
+    slots: asyncio.Semaphore
+    count: int = 0
+
+
 class MtaStsFinder:
     """Finds policies. Methods raise StoreUnavailable while the shared cache is away.
 
@@ -112,7 +123,8 @@ class MtaStsFinder:
         self._clock = clock
         self._log = log
         self._wait_seconds = limits.wait_seconds
-        self._slots = asyncio.Semaphore(limits.max_fetches)
+        self._unknown = _Lane(asyncio.Semaphore(limits.max_fetches))
+        self._known = _Lane(asyncio.Semaphore(limits.max_fetches))
         self._next_fetch = 0.0
         self._kept: dict[Domain, _Kept] = {}
         self._kept_octets = 0
@@ -163,7 +175,7 @@ class MtaStsFinder:
             async with slots:
                 look, _ = await self._ask(domain)
                 # Shielded: somebody may wait for this fetch.
-                await asyncio.shield(self._begin_fetch(domain, look))
+                await asyncio.shield(self._begin_fetch(domain, look, self._known))
 
         # Each to its end: that one fails is no reason to stop the others.
         outcomes = await asyncio.gather(*map(refresh, domains), return_exceptions=True)
@@ -202,13 +214,16 @@ class MtaStsFinder:
             is_recheck and step is Step.REFRESH and _has_other_id(entry, look)
         )
         if is_waited_for:
-            fetch = self._begin_fetch(domain, look)
+            lane = self._unknown if step is Step.FETCH else self._known
+            if step is Step.FETCH and lane.count >= MAX_WAITING:
+                return _make_late_facts(domain, look, entry, self._clock.now())
+            fetch = self._begin_fetch(domain, look, lane)
             await asyncio.wait([fetch], timeout=self._wait_seconds)
             if not fetch.done():
                 return _make_late_facts(domain, look, entry, self._clock.now())
             entry = fetch.result()
-        elif step is Step.REFRESH and len(self._fetches) < MAX_REFRESHES:
-            self._begin_fetch(domain, look)
+        elif step is Step.REFRESH and self._known.count < MAX_REFRESHES:
+            self._begin_fetch(domain, look, self._known)
         facts = _make_facts(domain, look, entry, self._clock.now())
         self._keep(facts, ttl)
         return facts
@@ -224,12 +239,12 @@ class MtaStsFinder:
         texts = [each for each in answer.records if isinstance(each, bytes)]
         return parse_record(texts), answer.ttl
 
-    def _begin_fetch(self, domain: Domain, look: Look) -> "asyncio.Task[CacheEntry]":
+    def _begin_fetch(self, domain: Domain, look: Look, lane: _Lane) -> "asyncio.Task[CacheEntry]":
         """Have one fetch at a time of each id; of several ids, the lease has one go first."""
         key = (domain, _find_id(look))
         task = self._fetches.get(key)
         if task is None:
-            task = asyncio.ensure_future(self._fetch(domain, look))
+            task = asyncio.ensure_future(self._fetch(domain, look, lane))
             self._fetches[key] = task
             task.add_done_callback(lambda done: self._end(self._fetches, key, done))
         return task
@@ -240,11 +255,20 @@ class MtaStsFinder:
         if not done.cancelled():
             done.exception()
 
-    async def _fetch(self, domain: Domain, look: Look) -> CacheEntry:
+    async def _fetch(self, domain: Domain, look: Look, lane: _Lane) -> CacheEntry:
         """Fetch, or wait for the process that does; gives what is kept then."""
+        lane.count += 1
+        try:
+            return await self._fetch_in_turn(domain, look, lane.slots)
+        finally:
+            lane.count -= 1
+
+    async def _fetch_in_turn(
+        self, domain: Domain, look: Look, slots: asyncio.Semaphore
+    ) -> CacheEntry:
         pause = _FIRST_PAUSE_SECONDS
         while True:
-            async with self._slots:
+            async with slots:
                 now = self._clock.now()
                 lease = await self._store.claim_fetch(domain, now, now + LEASE)
                 if lease is not None:
