@@ -124,7 +124,7 @@ def build_tables(config: Config, clock: Clock, log: Log | None = None) -> LiveTa
         if log is not None:
             log.write(Service.NODE, f"warning: {problem}")
 
-    return LiveTables(config, clock, tell)
+    return LiveTables(config, clock, tell, build_directory(config))
 
 
 def find_mail_store(config: Config) -> LmtpSocket | LmtpHost | None:

@@ -19,7 +19,12 @@ from letterlock.base.config.sections import Config
 from letterlock.base.domains import Domain, DomainError, parse_domain
 from letterlock.base.errors import LocalError
 from letterlock.base.log import Service
-from letterlock.node.building import DeliveryBuilder, find_mail_store, remote_settings
+from letterlock.node.building import (
+    DeliveryBuilder,
+    build_directory,
+    find_mail_store,
+    remote_settings,
+)
 from letterlock.node.mta_sts import make_finder
 from letterlock.node.policy import describe_end, load_policy
 from letterlock.node.relay_logins import build_logins
@@ -126,7 +131,8 @@ async def explain(
 
 
 def _load_tables(config: Config, clock: Clock) -> Tables:
-    return TableFiles(config.maps, config.domains, config.hostname, clock).current()
+    ours = config.domains, config.hostname
+    return TableFiles(config.maps, *ours, clock, directory=build_directory(config)).current()
 
 
 def _with_mail_store(config: Config, question: Question) -> Question:

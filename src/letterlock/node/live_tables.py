@@ -12,6 +12,7 @@ from typing import Any
 from letterlock.base.clock import Clock
 from letterlock.base.config.sections import Config
 from letterlock.protocols.tables.lines import Table
+from letterlock.services.queue.directory import LocalDirectory
 from letterlock.services.redirect.tables import CHECK_SECONDS, TableFiles, Tables
 
 LONG_SECONDS = 0.05
@@ -21,12 +22,18 @@ LONG_SECONDS = 0.05
 class LiveTables:
     """Fulfils `redirect.tables.TableSource`. `tell` gets what is wrong, one line each."""
 
-    def __init__(self, config: Config, clock: Clock, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        tell: Callable[[str], None],
+        directory: LocalDirectory | None = None,
+    ) -> None:
         self._clock = clock
         self._tell = tell
         self._told: list[str] = []
         self._files = TableFiles(
-            config.maps, config.domains, config.hostname, clock, self._told.append
+            config.maps, config.domains, config.hostname, clock, self._told.append, directory
         )
         self._current = self._load()
         self._tell_all()

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from letterlock.base.domains import Domain
+from letterlock.protocols.smtp.envelope import Envelope, Recipient
 from letterlock.protocols.smtp.paths import parse_mailbox
 from letterlock.protocols.tables.aliases import parse_aliases
 from letterlock.protocols.tables.expansion import AddressTables
@@ -13,6 +14,7 @@ from letterlock.protocols.tables.relay import parse_relay_domains, parse_relay_r
 from letterlock.protocols.tables.virtual import parse_virtual
 from letterlock.services.queue.directory import LocalDirectory
 from letterlock.services.receive.recipients import judge_recipient
+from letterlock.services.receive.redirected import Redirected, redirect
 from letterlock.services.redirect.files import Unreadable
 from letterlock.services.redirect.tables import NO_TABLES, Tables, parse_transport_file
 
@@ -163,3 +165,14 @@ def test_without_tables(address: str, answer: str) -> None:
     is_ours = address.endswith("@x.test")
     relayed = judge(address, none, may_relay=True)
     assert relayed == judge(address, empty, may_relay=True) == (answer if is_ours else "taken")
+
+
+def test_postmaster_is_taken_though_its_alias_leads_to_nobody() -> None:
+    """RFC 5321 §4.5.1, and what is stored then is for the mailbox, not for the alias's end."""
+    aliases = parse_aliases(b"postmaster: root\nabuse: postmaster\nold: root\n", "al")
+    addresses = AddressTables("x.test", {"x.test"}.__contains__, aliases=aliases)
+    given = Tables(addresses, directory=DIRECTORY)
+    assert [judge(f"{name}@x.test", given) for name in ("postmaster", "abuse")] == ["taken"] * 2
+    assert judge("old@x.test", given) == UNKNOWN
+    envelope = Envelope("a@far.test", (Recipient("postmaster@x.test"), Recipient("abuse@x.test")))
+    assert redirect(envelope, given) == Redirected(envelope)

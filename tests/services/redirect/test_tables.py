@@ -15,6 +15,7 @@ from letterlock.protocols.smtp.paths import parse_mailbox
 from letterlock.protocols.tables.expansion import Expanded, Loop, Unusable
 from letterlock.protocols.tables.lines import Entry, WrongEntry
 from letterlock.protocols.tables.transport import Discard
+from letterlock.services.queue.directory import LocalDirectory
 from letterlock.services.redirect import tables as module
 from letterlock.services.redirect.files import Unreadable
 from letterlock.services.redirect.tables import FILE_SETTINGS, TableFiles, Tables
@@ -31,6 +32,7 @@ class Scene:
         self.section = MapsSection()
         self._age = 1000.0
         self._files: TableFiles | None = None
+        self.directory: LocalDirectory | None = None
 
     def write(self, name: str, text: str) -> Path:
         """Write a file that has been left alone; a table is named in the settings."""
@@ -49,7 +51,12 @@ class Scene:
         if self._files is None:
             ours = (Domain("x.test"), Domain("y.test"))
             self._files = TableFiles(
-                self.section, ours, Domain("mx.x.test"), self.clock, self.told.append
+                self.section,
+                ours,
+                Domain("mx.x.test"),
+                self.clock,
+                self.told.append,
+                self.directory,
             )
         self.clock.move(timedelta(seconds=2))
         return self._files.current()
@@ -217,3 +224,35 @@ def test_delimiters(text: str) -> None:
 def test_what_delimits_nothing(text: str) -> None:
     with pytest.raises(ValueError, match="signs"):
         parse_delimiter(text)
+
+
+@pytest.mark.parametrize(
+    ("aliases", "ends"),
+    [
+        ("postmaster: root\n", ["postmaster@x.test"]),
+        ("postmaster: root\nroot: alice\n", ["alice@x.test"]),
+        ("postmaster: root, far@far.test\n", ["root@x.test", "far@far.test"]),
+        ("postmaster: way\n", ["way@x.test"]),
+    ],
+)
+def test_postmaster_keeps_a_mailbox_when_nobody_is_at_the_end_of_its_aliases(
+    scene: Scene, aliases: str, ends: list[str]
+) -> None:
+    """RFC 5321 §4.5.1; Debian's /etc/aliases leads postmaster to root, who has no mailbox here."""
+    domain = Domain("x.test")
+    scene.directory = LocalDirectory(
+        domain, frozenset({domain}), frozenset({"alice@x.test", "gone@y.test"}), "alice"
+    )
+    path = scene.write("aliases", f"{aliases}old: root2\nmailer-daemon: postmaster\n")
+    scene.write("transport", "way@x.test lmtp:unix:/s\n")
+    assert scene.find("Postmaster@x.test")[-1].lower() == ends[-1]
+    assert scene.find("postmaster@x.test") == ends
+    is_lost = ends == ["postmaster@x.test"]
+    assert scene.find("mailer-daemon@x.test") == (["mailer-daemon@x.test"] if is_lost else ends)
+    assert scene.find("old@x.test") == ["root2@x.test"], "it is no role address"
+    told = [
+        f"{path}:1: mail for {role}@x.test would go to root@x.test, where nobody has a mailbox; "
+        "it stays here: name somebody who has one"
+        for role in ("postmaster", "mailer-daemon")
+    ]
+    assert scene.told == (told if is_lost else []), "once"

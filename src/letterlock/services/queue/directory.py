@@ -41,6 +41,10 @@ class LocalDirectory:
             return True
         return domain[:1] == "[" and self.is_own_literal(domain)
 
+    def is_role(self, mailbox: Mailbox) -> bool:
+        """Say if an address is one of those that are always there."""
+        return fold_local_part(mailbox.local) in ROLE_NAMES and self.is_local(mailbox)
+
     def find_mailbox(self, mailbox: Mailbox) -> tuple[Domain, str] | None:
         """Give domain and name of the mailbox that an address of ours goes to; None: no such one.
 
@@ -53,7 +57,7 @@ class LocalDirectory:
             user, extension = split_extension(name, self.delimiter)
             if extension and f"{user}@{mailbox.domain}" in self.mailboxes:
                 return Domain(mailbox.domain), user
-        if name in ROLE_NAMES and self.is_local(mailbox):
+        if self.is_role(mailbox):
             local, _, home = self.postmaster.partition("@")
             if not home:
                 home = mailbox.domain if mailbox.domain in self.domains else min(self.domains)

@@ -78,7 +78,7 @@ def judge_recipient(
             return refused
     if not isinstance(expansion, Expanded):
         return _refuse_for_now(mailbox, expansion.reason)
-    ends = [each for each in expansion.destinations if _has_end(each, directory, tables)]
+    ends = [each for each in expansion.destinations if tables.has_end(each, directory)]
     if not ends:
         is_virtual = not directory.is_local(mailbox)
         return _refuse_unknown(mailbox, " in virtual alias table" if is_virtual else "")
@@ -110,14 +110,6 @@ def _judge_relaying(
     if isinstance(found, Unreadable):
         return _refuse_for_now(mailbox, found.reason)
     return _refuse_relaying(mailbox)
-
-
-def _has_end(mailbox: Mailbox, directory: LocalDirectory, tables: Tables) -> bool:
-    """Say whether there is somewhere for an address's mail to go."""
-    if directory.is_local(mailbox):
-        has_mailbox = directory.find_mailbox(mailbox) is not None
-        return has_mailbox or tables.find_way(mailbox) is not None
-    return not tables.is_alias_domain(mailbox.domain) or tables.find_way(mailbox) is not None
 
 
 def _judge_way(mailbox: Mailbox, end: Mailbox, tables: Tables) -> Refused | None:

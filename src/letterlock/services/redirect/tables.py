@@ -1,6 +1,7 @@
 """The tables of `[maps]` as they are now, and what they say about an address.
 
-A table that cannot be read is not an empty one: whatever it may be about has to wait.
+A table that cannot be read is not an empty one: whatever it may be about has to wait. RFC 5321
+§4.5.1: whatever they say, postmaster's mail ends somewhere.
 """
 
 from collections import deque
@@ -43,6 +44,7 @@ from letterlock.protocols.tables.targets import Target
 from letterlock.protocols.tables.transport import TransportTable, UsualWay, Way, parse_transport
 from letterlock.protocols.tables.virtual import is_alias_domain, parse_virtual
 from letterlock.services.discover.next_hop import parse_next_hop
+from letterlock.services.queue.directory import ROLE_NAMES, LocalDirectory
 from letterlock.services.redirect.files import (
     MAX_INCLUDE_OCTETS,
     MAX_TABLE_OCTETS,
@@ -83,6 +85,8 @@ class Tables:
     """Set when aliases or virtual aliases cannot be read: nobody knows whom they are about."""
     are_none: bool = False
     """No table is configured: whatever is looked up is not there."""
+    directory: LocalDirectory | None = None
+    """Whose role addresses keep their mailbox where their aliases lead to nobody."""
 
     @property
     def delimiter(self) -> str:
@@ -102,7 +106,36 @@ class Tables:
             return Unusable(self.unreadable.reason)
         if not self.may_rewrite:
             return Expanded((recipient,))
-        return expand(recipient, self.addresses)
+        found = expand(recipient, self.addresses)
+        if isinstance(found, Expanded) and self._is_lost_role(recipient, found):
+            return Expanded((recipient,), found.steps)
+        return found
+
+    def has_end(self, mailbox: Mailbox, directory: LocalDirectory) -> bool:
+        """Say whether there is somewhere for the mail of an address to go that has no alias."""
+        if directory.is_local(mailbox):
+            has_mailbox = directory.find_mailbox(mailbox) is not None
+            return has_mailbox or self.find_way(mailbox) is not None
+        return not self.is_alias_domain(mailbox.domain) or self.find_way(mailbox) is not None
+
+    def find_lost_role(self, recipient: Mailbox) -> Expanded | None:
+        """Give what a role address comes to by its aliases, where that is nobody who is here."""
+        if self.unreadable is not None or not self.may_rewrite:
+            return None
+        found = expand(recipient, self.addresses)
+        if isinstance(found, Expanded) and self._is_lost_role(recipient, found):
+            return found
+        return None
+
+    def _is_lost_role(self, recipient: Mailbox, found: Expanded) -> bool:
+        """RFC 5321 §4.5.1. Debian's aliases lead postmaster to root, who is often no mailbox."""
+        directory = self.directory
+        return (
+            directory is not None
+            and bool(found.steps)
+            and directory.is_role(recipient)
+            and not any(self.has_end(each, directory) for each in found.destinations)
+        )
 
     def is_alias_domain(self, domain: str) -> bool:
         """Say whether the virtual table makes a domain one of ours, beside the configured ones."""
@@ -176,7 +209,10 @@ class TableFiles:
         hostname: Domain,
         clock: Clock,
         tell: Callable[[str], None] = lambda _: None,
+        directory: LocalDirectory | None = None,
     ) -> None:
+        self._directory = directory
+        self._lost: list[str] = []
         local = frozenset({*domains, hostname})
         self._addresses = AddressTables(
             origin=domains[0] if domains else hostname,
@@ -201,6 +237,7 @@ class TableFiles:
         """Give the tables; files are looked at once in a while."""
         if self.has_files and (now := self._clock.monotonic()) >= self._next_look:
             self._current = self._load()
+            self._tell_lost(self._current)
             self._next_look = now + CHECK_SECONDS
         return self._current
 
@@ -226,7 +263,24 @@ class TableFiles:
             self._read(self._relay_recipients),
             self._read(self._sender_relays),
             unreadable,
+            directory=self._directory,
         )
+
+    def _tell_lost(self, tables: Tables) -> None:
+        """Tell of role addresses whose aliases lead to nobody, once after each change."""
+        domains = sorted(self._directory.domains) if self._directory is not None else []
+        lost: list[str] = []
+        for role in (Mailbox(name, domain) for domain in domains for name in ROLE_NAMES):
+            if len(lost) < MAX_TOLD_PROBLEMS and (found := tables.find_lost_role(role)) is not None:
+                ends = ", ".join(each.format() for each in found.destinations[:3]) or "nobody"
+                lost.append(
+                    f"{found.steps[-1].where}: mail for {role} would go to {ends}, where nobody "
+                    "has a mailbox; it stays here: name somebody who has one"
+                )
+        for problem in lost:
+            if problem not in self._lost:
+                self._tell(problem)
+        self._lost = lost
 
     def _read(self, file: "_TableFile[Value] | None") -> Table[Value] | Unreadable | None:
         if file is None:
