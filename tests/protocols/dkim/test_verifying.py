@@ -1,16 +1,23 @@
 """RFC 6376 §6.1: what becomes of signatures."""
 
+import sys
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
+from types import FrameType, FunctionType
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
 from letterlock.base.domains import Domain
-from letterlock.protocols.dkim.canonical import BodyHash, Canonicalization, canonicalize_field
+from letterlock.protocols.dkim.canonical import (
+    BodyHashes,
+    CanonicalBody,
+    Canonicalization,
+    canonicalize_field,
+)
 from letterlock.protocols.dkim.fields import FieldStack, split_fields
 from letterlock.protocols.dkim.results import DkimResult, SignatureResult
 from letterlock.protocols.dkim.verifying import (
@@ -31,9 +38,10 @@ NAME = Domain("sel-ed25519._domainkey.example.org")
 def make_field(header: bytes = HEADER, body: bytes = BODY, **tags: str) -> bytes:
     """Sign with any tags: also with those that our own signer never writes."""
     length = int(tags["l"]) if "l" in tags else None
-    hashed = BodyHash(Canonicalization.RELAXED, length)
+    hashed = BodyHashes(Canonicalization.RELAXED, (length,))
     hashed.receive(body)
-    body_hash = b64encode(hashed.finish()).decode()
+    hashed.finish()
+    body_hash = b64encode(hashed.find_digest(length)).decode()
     all_tags = {
         "v": "1",
         "a": "ed25519-sha256",
@@ -261,6 +269,44 @@ def test_how_many_are_tried_is_bounded() -> None:
     verifier = Verifier(fields + HEADER, NOW)
     assert len(verifier.key_names) == MAX_SIGNATURES
     assert len(verifier.finish({})) == MAX_SIGNATURES
+
+
+def count_calls(function: Callable[..., object], run: Callable[[], object]) -> int:
+    """Say how often a function is called: what it costs, whatever else the machine does."""
+    assert isinstance(function, FunctionType)
+    calls = 0
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        nonlocal calls
+        calls += event == "call" and frame.f_code is function.__code__
+
+    sys.setprofile(count)
+    try:
+        run()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+def test_a_body_is_brought_into_a_form_once_for_all_signatures() -> None:
+    """RFC 6376 §8.4: somebody may sign a large body ten times, each with another l=."""
+    fields = b"".join(make_field(l=str(number)) for number in range(MAX_SIGNATURES))
+    verifier = Verifier(fields + HEADER, NOW)
+    assert count_calls(CanonicalBody.receive, lambda: verifier.receive(BODY)) == 1
+    results = verifier.finish({NAME: (RECORD.encode(),)})
+    # In this form the body has seven octets.
+    assert [each.result for each in results[:7]] == [DkimResult.POLICY] * 7
+    assert results[7].result is DkimResult.PASS
+    assert [each.result for each in results[8:]] == [DkimResult.FAIL] * 2
+
+
+def test_a_header_is_hashed_once_for_all_keys() -> None:
+    """RFC 6376 §8.4: of several records at one name each is tried."""
+    verifier = Verifier(make_field() + HEADER, NOW)
+    verifier.receive(BODY)
+    others = [Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32) for number in range(4)]
+    keys = {NAME: tuple(make_key(each, "other").record.encode() for each in others)}
+    assert count_calls(canonicalize_field, lambda: verifier.finish(keys)) == 3
 
 
 def test_a_name_that_dns_cannot_have_has_no_key() -> None:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from letterlock.base.domains import MAX_DOMAIN_OCTETS, Domain
-from letterlock.protocols.dkim.canonical import BodyHash, Canonicalization, canonicalize_field
+from letterlock.protocols.dkim.canonical import BodyHashes, Canonicalization, canonicalize_field
 from letterlock.protocols.dkim.fields import FieldStack, split_fields
 from letterlock.protocols.dkim.key_record import (
     MIN_RSA_BITS,
@@ -47,7 +47,6 @@ KeyAnswer = tuple[bytes, ...] | KeyUnavailable
 """The TXT records at a name, the strings of each joined; none: there is no key."""
 
 _Outcome = tuple[DkimResult, str]
-_BodyKey = tuple[Canonicalization, int | None]
 
 
 class Verifier:
@@ -64,12 +63,12 @@ class Verifier:
         places = [at for at, (name, _) in enumerate(self._fields) if name == FIELD_NAME]
         self._places = places[:MAX_SIGNATURES]
         self._signatures = [parse_signature(self._fields[at][1]) for at in self._places]
-        self._bodies: dict[_BodyKey, BodyHash] = {}
-        self._digests: dict[_BodyKey, bytes] = {}
+        limits: dict[Canonicalization, list[int | None]] = {}
         for each in self._signatures:
             if isinstance(each, Signature):
-                key = (each.body_form, each.max_octets)
-                self._bodies.setdefault(key, BodyHash(*key))
+                limits.setdefault(each.body_form, []).append(each.max_octets)
+        self._bodies = {form: BodyHashes(form, those) for form, those in limits.items()}
+        self._signed: dict[int, bytes] = {}
 
     @property
     def key_names(self) -> tuple[Domain, ...]:
@@ -89,7 +88,8 @@ class Verifier:
 
         A name that `keys` does not have counts as one without records.
         """
-        self._digests = {key: body.finish() for key, body in self._bodies.items()}
+        for body in self._bodies.values():
+            body.finish()
         return tuple(
             self._finish(each, at, keys)
             for each, at in zip(self._signatures, self._places, strict=True)
@@ -157,12 +157,12 @@ class Verifier:
 
     def _verify(self, signature: Signature, at: int, key: PublicKey) -> _Outcome:
         """RFC 6376 §6.1.3."""
-        body = (signature.body_form, signature.max_octets)
-        surplus = self._bodies[body].surplus
+        body, limit = self._bodies[signature.body_form], signature.max_octets
+        surplus = 0 if limit is None else body.octets - limit
         if surplus < 0:
             # RFC 6376 §3.5: l= must not be larger than the body.
             return DkimResult.FAIL, "body hash did not verify: the body is shorter than l="
-        if self._digests[body] != signature.body_hash:
+        if body.find_digest(limit) != signature.body_hash:
             return DkimResult.FAIL, "body hash did not verify"
         if not _is_valid(signature.signature, self._hash_fields(signature, at), key):
             return DkimResult.FAIL, "signature did not verify"
@@ -175,7 +175,12 @@ class Verifier:
         return DkimResult.PASS, ""
 
     def _hash_fields(self, signature: Signature, at: int) -> bytes:
-        """Hash what was signed. In its own h= a signature stands for others above and below it."""
+        """Hash what was signed, once for all keys that are tried.
+
+        In its own h= a signature stands for others above and below it.
+        """
+        if at in self._signed:
+            return self._signed[at]
         form = signature.header_form
         stack = FieldStack((*self._fields[:at], *self._fields[at + 1 :]))
         digest = sha256()
@@ -183,7 +188,8 @@ class Verifier:
             if field := stack.take(name):
                 digest.update(canonicalize_field(field, form))
         digest.update(canonicalize_field(signature.field, form))
-        return digest.digest()
+        self._signed[at] = digest.digest()
+        return self._signed[at]
 
     def _is_expired(self, signature: Signature) -> bool:
         return signature.expires is not None and signature.expires < self._now
