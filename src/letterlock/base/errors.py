@@ -1,5 +1,7 @@
 """What is wrong on our own side: set-up, files, another process in the way."""
 
+import os
+
 _SHOWN_CHARACTERS = 300
 """Of what an error says that is a defect."""
 
@@ -19,6 +21,28 @@ class OutputError(LocalError):
 
 
 def describe_defect(error: BaseException) -> str:
-    """Say on one line that something raised what it never should: our fault, nobody else's."""
+    """Say on one line that something raised what it never should: our fault, nobody else's.
+
+    But that a module cannot be imported is the operator's, where we may not read the files.
+    """
+    if isinstance(error, ImportError) and (unreadable := explain_unreadable_code()):
+        return unreadable
     text = " ".join(str(error).split())[:_SHOWN_CHARACTERS]
     return f"a defect of letterlock, {type(error).__name__}: {text}"
+
+
+def explain_unreadable_code() -> str:
+    """Say that who we are now cannot read Python or ourselves, as from root's home; empty: it can.
+
+    What root imported before goes on; what is imported later is missing.
+    """
+    for path in (os.__file__, __file__):
+        try:
+            os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError as error:
+            return (
+                f"{path}: {error.strerror} for user {os.geteuid()}, who needs Python and this "
+                "folder to go on: use a clone that it can read, as /opt/letterlock, with a .venv "
+                "made by a Python that it can read (make venv PYTHON=/usr/bin/python3)"
+            )
+    return ""

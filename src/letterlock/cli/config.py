@@ -135,9 +135,12 @@ def _find_lapsed(config: "Config") -> tuple[str, ...]:
 
 
 def _explain_root(config: "Config") -> tuple[str, ...]:
-    from letterlock.node.account import explain_root  # noqa: PLC0415 - not loaded for -h
+    from letterlock.base.errors import explain_unreadable_code  # noqa: PLC0415 - not loaded for -h
+    from letterlock.node.account import acting_as_node, explain_root  # noqa: PLC0415 - as above
 
-    return tuple(filter(None, [explain_root(config)]))
+    with acting_as_node(config):
+        unreadable = explain_unreadable_code()
+    return tuple(filter(None, [explain_root(config), unreadable]))
 
 
 def _find_unusable(found: "FoundConfig", config: "Config") -> Iterator["ConfigError"]:

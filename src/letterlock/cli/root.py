@@ -124,5 +124,6 @@ def _name_help(error: click.ClickException) -> str:
 
 
 def _describe_defect(error: Exception) -> str:
-    more = f"set {TRACEBACK_VARIABLE}=1 to see where, and report it"
-    return f"{describe_defect(error)}; {more}"
+    text = describe_defect(error)
+    is_defect = text.startswith("a defect")
+    return f"{text}; set {TRACEBACK_VARIABLE}=1 to see where, and report it" if is_defect else text

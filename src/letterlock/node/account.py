@@ -14,6 +14,7 @@ from pathlib import Path
 from letterlock.base.config.faults import SettingFaults, refuse_setting
 from letterlock.base.config.locate import KeyPath
 from letterlock.base.config.sections import Config
+from letterlock.base.errors import explain_unreadable_code
 from letterlock.base.log import LineLog, Service
 from letterlock.storage.durable import make_folder
 
@@ -142,7 +143,7 @@ def make_data_dir(config: Config) -> None:
 def drop_privileges(config: Config, log: LineLog) -> None:
     """Become `node.user`, when root: everything that needed root is open by now.
 
-    What stays root says so in its log.
+    What stays root says so in its log, and so does who cannot read Python.
     """
     account = find_account(config)
     if account is None:
@@ -152,6 +153,8 @@ def drop_privileges(config: Config, log: LineLog) -> None:
     os.setgroups([account.pw_gid, *_find_groups(account)])
     os.setgid(account.pw_gid)
     os.setuid(account.pw_uid)
+    if unreadable := explain_unreadable_code():
+        log.write(Service.NODE, f"warning: {unreadable}")
 
 
 def _find_groups(account: pwd.struct_passwd) -> list[int]:
