@@ -6,19 +6,22 @@ and to refuse no nonce.
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import apsw
 
+from benchmarks.acme_load import Load, LoadFigures
 from benchmarks.processes import cpu_seconds, free_port, running, wait_for_port
 from letterlock.base.clock import SystemClock
 from letterlock.protocols.pki.throwaway_ca import ThrowawayCa
 from tests import peers
+from tools import environment
 
 LETTERLOCK, PEBBLE = "letterlock", "pebble"
 
@@ -63,9 +66,32 @@ class MeasuredAuthority:
         finally:
             connection.close()
 
+    def issue(self, count: int, clients: int, names: int = 1) -> LoadFigures:
+        """Have clients get so many certificates. Raises RuntimeError where one does not come."""
+        run = secrets.token_hex(4)
+        load = Load(self.directory, str(self.trust), run, count, clients, names)
+        words = [sys.executable, "-m", "benchmarks.acme_load", json.dumps(asdict(load))]
+        done = subprocess.run(
+            words, capture_output=True, text=True, cwd=environment.ROOT, check=False
+        )
+        if done.returncode:
+            raise RuntimeError(f"{self.name}, {names} names: {done.stderr.strip()}")
+        return LoadFigures(**json.loads(done.stdout))
+
     def cpu_seconds(self) -> float:
         """Give what its process tree has used so far."""
         return cpu_seconds(self.pid)
+
+
+@contextmanager
+def running_names(folder: Path) -> Iterator[tuple[int, int]]:
+    """Run the world of names; gives the ports of its DNS and of its proofs."""
+    dns_port, http_port = free_port(), free_port()
+    words = [sys.executable, "-m", "benchmarks.acme_names", str(dns_port), str(http_port)]
+    log = folder / "names.log"
+    with running(words, log):
+        wait_for_port(http_port, log)
+        yield dns_port, http_port
 
 
 def find_pebble() -> Path | None:

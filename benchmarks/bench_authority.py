@@ -6,31 +6,26 @@ all three. CPU is that of the authority's whole process tree.
 """
 
 import argparse
-import json
 import os
 import platform
-import secrets
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
 
-from benchmarks.acme_load import Load, LoadFigures
+from benchmarks.acme_load import LoadFigures
 from benchmarks.authorities import (
     LETTERLOCK,
     PEBBLE,
     MeasuredAuthority,
     find_pebble,
     running_letterlock,
+    running_names,
     running_pebble,
 )
-from benchmarks.processes import free_port, running, wait_for_port
-from tools import environment
 
 MAX_CPU_RATIO = 1.5
 MAX_P99_MS = 250.0
@@ -97,18 +92,14 @@ def main() -> None:
 
 def _start(stack: ExitStack, folder: Path) -> dict[str, Take]:
     """Start the world and ours; gives how a turn of each is taken."""
-    dns_port, http_port = free_port(), free_port()
-    words = [sys.executable, "-m", "benchmarks.acme_names", str(dns_port), str(http_port)]
-    log = folder / "names.log"
-    stack.enter_context(running(words, log))
-    wait_for_port(http_port, log)
+    ports = stack.enter_context(running_names(folder))
     found: dict[str, Take] = {}
     program = find_pebble()
     if program is None:
         print("without Pebble, which is not installed: `make peers` brings it")
     else:
-        found[PEBBLE] = partial(_take_of_pebble, program, folder, (dns_port, http_port))
-    ours = stack.enter_context(running_letterlock(folder / "ours", dns_port, http_port))
+        found[PEBBLE] = partial(_take_of_pebble, program, folder, ports)
+    ours = stack.enter_context(running_letterlock(folder / "ours", *ports))
     found[LETTERLOCK] = partial(_take, ours)
     return found
 
@@ -151,16 +142,10 @@ def _measure(
 
 
 def _take(authority: MeasuredAuthority, row: Row, count: int) -> Sample:
-    run = secrets.token_hex(4)
-    load = Load(authority.directory, str(authority.trust), run, count, row.clients, row.names)
     before, stored = authority.cpu_seconds(), authority.stored_octets()
-    words = [sys.executable, "-m", "benchmarks.acme_load", json.dumps(asdict(load))]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=environment.ROOT, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{authority.name}, {row.title}: {done.stderr.strip()}")
+    figures = authority.issue(count, row.clients, row.names)
     cpu = authority.cpu_seconds() - before
     stored = authority.stored_octets() - stored
-    figures = LoadFigures(**json.loads(done.stdout))
     return Sample(cpu / figures.issued, stored / figures.issued, figures)
 
 
