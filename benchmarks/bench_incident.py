@@ -78,9 +78,10 @@ def main() -> None:
         first, last = busy[0], busy[-1]
         rate = (last.revoked - first.revoked) / (last.moment - first.moment)
         p99 = sorted(each.figures.p99_ms for each in busy)
+        print(f"revoked: {rate:.0f} a second, in {last.moment - began:.0f} s from its creation")
         print(
-            f"revoked: {rate:.0f} a second; p99 of a new certificate, {before.p99_ms:.0f} ms before, "
-            f"was {median(p99):.0f} ms meanwhile, {p99[-1]:.0f} in the slowest of {len(p99)} turns"
+            f"p99 of a new certificate: {before.p99_ms:.0f} ms before, meanwhile "
+            f"{median(p99):.0f} ms, and {p99[-1]:.0f} ms in the slowest of {len(p99)} turns"
         )
     print(f"memory of the process at most: {memory / 1024:.0f} MiB")
 
