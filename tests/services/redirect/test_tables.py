@@ -11,7 +11,7 @@ import pytest
 
 from letterlock.base.config.maps import MapsSection, parse_delimiter
 from letterlock.base.domains import Domain
-from letterlock.protocols.smtp.paths import parse_mailbox
+from letterlock.protocols.smtp.paths import Mailbox, parse_mailbox
 from letterlock.protocols.tables.expansion import Expanded, Loop, Unusable
 from letterlock.protocols.tables.lines import Entry, WrongEntry
 from letterlock.protocols.tables.transport import Discard
@@ -256,3 +256,28 @@ def test_postmaster_keeps_a_mailbox_when_nobody_is_at_the_end_of_its_aliases(
         for role in ("postmaster", "mailer-daemon")
     ]
     assert scene.told == (told if is_lost else []), "once"
+
+
+def test_role_addresses_are_gone_through_when_a_table_changed(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not at each look, of which there is one a second: there may be thousands of domains."""
+    domain = Domain("x.test")
+    scene.directory = LocalDirectory(domain, frozenset({domain}), frozenset(), "alice")
+    scene.write("aliases", "postmaster: root\n")
+    looked: list[str] = []
+    real = Tables.find_lost_role
+
+    def find_lost_role(tables: Tables, recipient: Mailbox) -> Expanded | None:
+        looked.append(str(recipient))
+        return real(tables, recipient)
+
+    monkeypatch.setattr(Tables, "find_lost_role", find_lost_role)
+    scene.load()
+    once = len(looked)
+    scene.load()
+    assert len(looked) == once > 0
+    scene.write("aliases", "postmaster: other\n")
+    scene.load()
+    assert len(looked) == 2 * once
+    assert len(scene.told) == 2

@@ -5,8 +5,9 @@ A table that cannot be read is not an empty one: whatever it may be about has to
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -102,11 +103,7 @@ class Tables:
 
     def expand(self, recipient: Mailbox) -> Expansion:
         """Find what a recipient comes to."""
-        if self.unreadable is not None:
-            return Unusable(self.unreadable.reason)
-        if not self.may_rewrite:
-            return Expanded((recipient,))
-        found = expand(recipient, self.addresses)
+        found = self._follow(recipient)
         if isinstance(found, Expanded) and self._is_lost_role(recipient, found):
             return Expanded((recipient,), found.steps)
         return found
@@ -120,12 +117,16 @@ class Tables:
 
     def find_lost_role(self, recipient: Mailbox) -> Expanded | None:
         """Give what a role address comes to by its aliases, where that is nobody who is here."""
-        if self.unreadable is not None or not self.may_rewrite:
-            return None
-        found = expand(recipient, self.addresses)
+        found = self._follow(recipient)
         if isinstance(found, Expanded) and self._is_lost_role(recipient, found):
             return found
         return None
+
+    def _follow(self, recipient: Mailbox) -> Expansion:
+        """Follow what the tables say, to nobody too."""
+        if self.unreadable is not None:
+            return Unusable(self.unreadable.reason)
+        return expand(recipient, self.addresses) if self.may_rewrite else Expanded((recipient,))
 
     def _is_lost_role(self, recipient: Mailbox, found: Expanded) -> bool:
         """RFC 5321 §4.5.1. Debian's aliases lead postmaster to root, who is often no mailbox."""
@@ -236,8 +237,10 @@ class TableFiles:
     def current(self) -> Tables:
         """Give the tables; files are looked at once in a while."""
         if self.has_files and (now := self._clock.monotonic()) >= self._next_look:
-            self._current = self._load()
-            self._tell_lost(self._current)
+            before, self._current = self._current, self._load()
+            if self._current != before:
+                # Not at each look: with thousands of domains of ours it is work.
+                self._tell_lost(self._current)
             self._next_look = now + CHECK_SECONDS
         return self._current
 
@@ -268,15 +271,9 @@ class TableFiles:
 
     def _tell_lost(self, tables: Tables) -> None:
         """Tell of role addresses whose aliases lead to nobody, once after each change."""
-        domains = sorted(self._directory.domains) if self._directory is not None else []
-        lost: list[str] = []
-        for role in (Mailbox(name, domain) for domain in domains for name in ROLE_NAMES):
-            if len(lost) < MAX_TOLD_PROBLEMS and (found := tables.find_lost_role(role)) is not None:
-                ends = ", ".join(each.format() for each in found.destinations[:3]) or "nobody"
-                lost.append(
-                    f"{found.steps[-1].where}: mail for {role} would go to {ends}, where nobody "
-                    "has a mailbox; it stays here: name somebody who has one"
-                )
+        if self._directory is None:
+            return
+        lost = list(islice(_list_lost(tables, self._directory), MAX_TOLD_PROBLEMS))
         for problem in lost:
             if problem not in self._lost:
                 self._tell(problem)
@@ -348,6 +345,19 @@ def parse_sender_relay_file(content: bytes, file: str) -> SenderRelayTable:
 class _TableFile(Generic[Value]):
     path: str
     watched: WatchedFile[Table[Value]]
+
+
+def _list_lost(tables: Tables, directory: LocalDirectory) -> Iterator[str]:
+    """Say which role addresses come to nobody by their aliases."""
+    for role in (
+        Mailbox(name, domain) for domain in sorted(directory.domains) for name in ROLE_NAMES
+    ):
+        if (found := tables.find_lost_role(role)) is not None:
+            ends = ", ".join(each.format() for each in found.destinations[:3]) or "nobody"
+            yield (
+                f"{found.steps[-1].where}: mail for {role} would go to {ends}, where nobody has a "
+                "mailbox; it stays here: name somebody who has one"
+            )
 
 
 def _watch(
