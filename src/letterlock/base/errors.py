@@ -23,12 +23,17 @@ class OutputError(LocalError):
 def describe_defect(error: BaseException) -> str:
     """Say on one line that something raised what it never should: our fault, nobody else's.
 
-    But that a module cannot be imported is the operator's, where we may not read the files.
+    What is the operator's after all is told as that.
     """
-    if isinstance(error, ImportError) and (unreadable := explain_unreadable_code()):
+    if unreadable := explain_failed_import(error):
         return unreadable
     text = " ".join(str(error).split())[:_SHOWN_CHARACTERS]
     return f"a defect of letterlock, {type(error).__name__}: {text}"
+
+
+def explain_failed_import(error: BaseException) -> str:
+    """Say why a module could not be imported, where we may not read the files; empty: else."""
+    return explain_unreadable_code() if isinstance(error, ImportError) else ""
 
 
 def explain_unreadable_code() -> str:

@@ -9,7 +9,12 @@ from typing import TypeGuard
 import click
 
 from letterlock import __version__
-from letterlock.base.errors import LocalError, OutputError, describe_defect
+from letterlock.base.errors import (
+    LocalError,
+    OutputError,
+    describe_defect,
+    explain_failed_import,
+)
 from letterlock.base.printable import make_printable
 from letterlock.cli.failures import CommandFailed, ExitCode
 from letterlock.cli.lazy import LazyCommand, LazyGroup
@@ -124,6 +129,6 @@ def _name_help(error: click.ClickException) -> str:
 
 
 def _describe_defect(error: Exception) -> str:
-    text = describe_defect(error)
-    is_defect = text.startswith("a defect")
-    return f"{text}; set {TRACEBACK_VARIABLE}=1 to see where, and report it" if is_defect else text
+    if unreadable := explain_failed_import(error):
+        return unreadable
+    return f"{describe_defect(error)}; set {TRACEBACK_VARIABLE}=1 to see where, and report it"

@@ -5,7 +5,9 @@ bounds; how many of all messages together, `DkimKeyFinder`.
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Coroutine
+from functools import partial
+from typing import Any
 
 from letterlock.base.domains import Domain
 from letterlock.network.dns import Resolver
@@ -34,9 +36,7 @@ class DkimKeyFinder:
 
     async def find(self, names: Collection[Domain]) -> dict[Domain, KeyAnswer]:
         """Ask for the TXT records at all these names."""
-        async with asyncio.TaskGroup() as tasks:
-            asked = {name: tasks.create_task(self._find_in_turn(name)) for name in names}
-        return {name: task.result() for name, task in asked.items()}
+        return await _find_all(names, self._find_in_turn)
 
     async def _find_in_turn(self, name: Domain) -> KeyAnswer:
         try:
@@ -48,8 +48,14 @@ class DkimKeyFinder:
 
 async def find_dkim_keys(resolver: Resolver, names: Collection[Domain]) -> dict[Domain, KeyAnswer]:
     """Ask for the TXT records at all these names at a time."""
+    return await _find_all(names, partial(_find, resolver))
+
+
+async def _find_all(
+    names: Collection[Domain], find: Callable[[Domain], Coroutine[Any, Any, KeyAnswer]]
+) -> dict[Domain, KeyAnswer]:
     async with asyncio.TaskGroup() as tasks:
-        asked = {name: tasks.create_task(_find(resolver, name)) for name in names}
+        asked = {name: tasks.create_task(find(name)) for name in names}
     return {name: task.result() for name, task in asked.items()}
 
 

@@ -17,6 +17,8 @@ from letterlock.protocols.acme.server.refusals import ErrorType, Refusal, refuse
 LIFETIME = timedelta(hours=1)
 SKEW = timedelta(minutes=5)
 """By how much the clocks of two processes may differ."""
+REMEMBERED_FOR = LIFETIME + SKEW
+"""How long after it was made a nonce that was used is kept: no clock takes it any more then."""
 CHANCE_OCTETS = 16
 KEY_OCTETS = 32
 MAX_SPENT = 1_000_000
@@ -71,7 +73,7 @@ def judge_nonce(keys: NonceKeys, nonce: str, now: datetime) -> GoodNonce | Refus
     made = _EPOCH + int.from_bytes(text[:_TIME_OCTETS], "big") * _SECOND
     if not made - SKEW <= now < made + LIFETIME:
         return refuse_nonce("the nonce is too old")
-    return GoodNonce(text[_TIME_OCTETS:], made + LIFETIME + SKEW)
+    return GoodNonce(text[_TIME_OCTETS:], made + REMEMBERED_FOR)
 
 
 def refuse_nonce(why: str = "the nonce was used before") -> Refusal:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from letterlock.protocols.acme.identifiers import Identifier
-from letterlock.protocols.acme.server.nonces import LIFETIME, SKEW, GoodNonce
+from letterlock.protocols.acme.server.nonces import REMEMBERED_FOR, GoodNonce
 from letterlock.protocols.acme.server.objects import Account
 from letterlock.protocols.acme.server.rate_limits import Counter, Exceeded, use
 from letterlock.storage.ca.changes import (
@@ -97,15 +97,14 @@ def reset_nonces(now: datetime) -> Script[datetime | None]:
     more. Those that were made ahead of now are none of ours by another secret, once each process
     has that.
     """
-    known = LIFETIME + SKEW
     rows = yield _HORIZON, ()
     moment: int = rows[0][0]
-    fresh = to_micros(now + known)
+    fresh = to_micros(now + REMEMBERED_FOR)
     if moment <= fresh:
         return None
     yield _REMOVE_SECRET, (NONCE_SECRET,)
     yield _SET_HORIZON, (fresh,)
-    return from_micros(moment) - known
+    return from_micros(moment) - REMEMBERED_FOR
 
 
 def keep_secret(name: str, fresh: bytes) -> Script[bytes]:
