@@ -209,6 +209,14 @@ def test_final_delivery_names_sender_and_recipient() -> None:
     assert format_delivered_to("bob@example.org") == b"Delivered-To: bob@example.org\r\n"
 
 
+def test_a_long_address_stays_one_word() -> None:
+    """RFC 5321 §4.5.3.1.3: a path has up to 256 octets; a space within makes it another address."""
+    address = "bounces+" + "a" * 228 + "@lists.example.org"
+    assert len(address) == 254
+    assert format_return_path(address) == f"Return-Path: <{address}>\r\n".encode()
+    assert f" {address}\r\n" in format_delivered_to(address).decode()
+
+
 @pytest.mark.parametrize(
     ("content", "hops"),
     [

@@ -14,7 +14,10 @@ FOLD_AT_OCTETS = 78
 MAX_LINE_OCTETS = 998
 """RFC 5322 §2.1.1: a line MUST have no more, without its CRLF."""
 
-_MAX_WORD_CHARACTERS = 200  # four octets each at most, so that a cut word fits on a line
+# What fits on a line, beside the field's name too. Addresses (254 octets) and ORCPT (500) are words:
+# a space within would make others of them.
+_MAX_WORD_OCTETS = 900
+_MAX_PIECE_CHARACTERS = 200  # four octets each at most, so that a piece of a word fits on a line
 _ENCODED_OCTETS = 45  # 60 of base64: RFC 2047 §2 allows an encoded-word 75 characters
 _WORD = re.compile(r" *[^ ]+")
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -96,11 +99,14 @@ def _cut_words(text: str) -> list[str]:
     """
     words: list[str] = []
     for found in _WORD.findall(text):
-        word = found if len(found) <= _MAX_WORD_CHARACTERS else f" {found.lstrip(' ')}"
-        words.append(word[:_MAX_WORD_CHARACTERS])
+        if _octets(found) <= _MAX_WORD_OCTETS:
+            words.append(found)
+            continue
+        word = f" {found.lstrip(' ')}"
+        words.append(word[:_MAX_PIECE_CHARACTERS])
         words += [
-            f" {word[start : start + _MAX_WORD_CHARACTERS - 1]}"
-            for start in range(_MAX_WORD_CHARACTERS, len(word), _MAX_WORD_CHARACTERS - 1)
+            f" {word[start : start + _MAX_PIECE_CHARACTERS - 1]}"
+            for start in range(_MAX_PIECE_CHARACTERS, len(word), _MAX_PIECE_CHARACTERS - 1)
         ]
     return words
 
