@@ -14,8 +14,8 @@ FOLD_AT_OCTETS = 78
 MAX_LINE_OCTETS = 998
 """RFC 5322 §2.1.1: a line MUST have no more, without its CRLF."""
 
-# What fits on a line, beside the field's name too. Addresses (254 octets) and ORCPT (500) are words:
-# a space within would make others of them.
+# What fits on a line, beside the field's name too. Addresses (254 octets) and ORCPT (500) are such
+# words: a space within would make others of them.
 _MAX_WORD_OCTETS = 900
 _MAX_PIECE_CHARACTERS = 200  # four octets each at most, so that a piece of a word fits on a line
 _ENCODED_OCTETS = 45  # 60 of base64: RFC 2047 §2 allows an encoded-word 75 characters
