@@ -115,8 +115,17 @@ async def test_a_store_that_knows_no_lhlo_is_none(tmp_path: Path) -> None:
     path = tmp_path / "lmtp"
     script = LmtpScript(hello="500 5.5.1 what?")
     async with lmtp_at_socket(path, script):
-        await deliver(tmp_path, LmtpSocket(str(path)), A)
+        delivery = await deliver(tmp_path, LmtpSocket(str(path)), A)
     assert script.commands == ["LHLO out.example.org", "QUIT"]
+    # An SMTP server, say: that it stands in our settings is no sender's fault.
+    assert (only(delivery).result, only(delivery).status) == (Result.DEFERRED, "4.5.1")
+
+
+async def test_mail_waits_for_a_store_that_wants_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "lmtp"
+    async with lmtp_at_socket(path, LmtpScript(greeting="554 5.7.1 access denied")):
+        delivery = await deliver(tmp_path, LmtpSocket(str(path)), A)
+    assert (only(delivery).result, only(delivery).status) == (Result.DEFERRED, "4.7.1")
 
 
 async def test_a_name_that_is_not_there_waits_for_its_operator(tmp_path: Path) -> None:

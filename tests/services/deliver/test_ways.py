@@ -156,6 +156,24 @@ async def test_a_mistake_in_a_table_bounces_no_mail(
     assert (outcome.result, outcome.status) == found
 
 
+@pytest.mark.parametrize(
+    ("transport", "senders"), [("example.com smtp:{}", None), (None, "@example.org {}")]
+)
+async def test_mail_waits_for_a_chosen_host_that_refuses_us_as_a_whole(
+    tmp_path: Path, transport: str | None, senders: str | None
+) -> None:
+    """RFC 5321 §3.1: a greeting of 554 is about us, and who chose that host is our operator."""
+    conduct = Conduct(has_starttls=False, answers={"banner": "554 5.7.1 not from there"})
+    async with serving(conduct) as (server,), sending(tmp_path) as node:
+        hop = f"[{server.ip}]:{server.port}"
+        given = tables(transport and transport.format(hop), senders and senders.format(hop))
+        await node.save("bob@example.com")
+        ways = delivery(node, tmp_path, given)
+        outcome = only(await ways.deliver(await node.claim(), node.store))
+    assert (outcome.result, outcome.status) == (Result.DEFERRED, "4.7.1")
+    assert "554 5.7.1 not from there" in outcome.reply
+
+
 async def test_a_route_comes_before_a_senders_relay_host(tmp_path: Path) -> None:
     async with serving(Conduct(has_starttls=False)) as (server,), sending(tmp_path) as node:
         await node.save("bob@example.com")

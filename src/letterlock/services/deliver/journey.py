@@ -2,7 +2,8 @@
 
 Bookkeeping only: `remote` and `sending` tell it what happened. A recipient's last reason is the one
 that is shown. A permanent refusal by a host as a whole counts only when no other host, tried in
-the same delivery, had a problem that may pass (RFC 5321 §4.2.5 lets a client go on after 5yz).
+the same delivery, had a problem that may pass (RFC 5321 §4.2.5 lets a client go on after 5yz), and
+never where the operator chose the next hop.
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -45,6 +46,8 @@ class Journey:
         self.store = store
         self.waiting: dict[int, ClaimedRecipient] = {r.number: r for r in claim.recipients}
         self.sessions = 0
+        self.is_host_chosen = False
+        """The operator chose the next hop: that it wants nobody is not the message's fault."""
         self._level = ""
         self._clock = clock
         self._done: list[Outcome] = []
@@ -118,7 +121,7 @@ class Journey:
 
     def note_refused(self, relay: str, reply: Reply, text: str) -> None:
         """Note that a host as a whole refused, by this reply."""
-        self._has_passing_problem |= not reply.is_permanent
+        self._has_passing_problem |= self.is_host_chosen or not reply.is_permanent
         # A greeting of 250 is no refusal that RFC 5321 §4.2.1 knows, and no success either.
         status = "4.5.0" if reply.is_positive else status_of(reply)
         self._defer(relay, status, text, reply=reply)

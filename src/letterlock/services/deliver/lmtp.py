@@ -41,6 +41,7 @@ class LmtpDelivery:
     ) -> Delivery:
         """Try the server's addresses in order until each recipient has an answer."""
         journey = Journey(replace(claim, tls_demand=TlsDemand.NORMAL), store, self.clock)
+        journey.is_host_chosen = True
         targets = await self._find_targets(server)
         if isinstance(targets, NoRoute):
             journey.end_without_route(targets)

@@ -102,6 +102,7 @@ class RemoteDelivery:
             case NoRoute():
                 journey.end_without_route(route)
             case Route():
+                journey.is_host_chosen = route.is_chosen
                 try:
                     await self._try_route(journey, route)
                 except Exception as error:

@@ -15,13 +15,7 @@ from typing import Protocol
 from letterlock.base.config.choices import AddressFamily
 from letterlock.base.domains import Domain
 from letterlock.network.dns import Resolver
-from letterlock.protocols.dns.answers import (
-    Answer,
-    CnameLink,
-    Existence,
-    MxRecord,
-    Security,
-)
+from letterlock.protocols.dns.answers import Answer, CnameLink, Existence, MxRecord, Security
 from letterlock.services.discover.next_hop import NextHop
 
 NULL_MX_STATUS = "5.1.10"
@@ -89,6 +83,8 @@ class Route:
     is_implicit: bool = False
     mx_aliases: tuple[CnameLink, ...] = ()
     notes: tuple[str, ...] = ()
+    is_chosen: bool = False
+    """The operator chose the next hop."""
 
     @property
     def expanded_domain(self) -> Domain | None:
@@ -173,7 +169,9 @@ class RouteFinder:
         """Find the hosts; `is_chosen`: the operator chose it, too, in a table."""
         route = await self._find(next_hop)
         is_chosen = is_chosen or next_hop.key in self._configured
-        if isinstance(route, NoRoute) and route.is_permanent and is_chosen:
+        if isinstance(route, Route):
+            return replace(route, is_chosen=True) if is_chosen else route
+        if route.is_permanent and is_chosen:
             return replace(
                 route,
                 is_permanent=False,
