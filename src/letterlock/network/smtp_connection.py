@@ -160,15 +160,14 @@ class Connection(asyncio.Protocol):
         idle = HANDSHAKE_SECONDS if self._is_handshaking else limits.idle.total_seconds()
         if now - self._active > idle:
             self._time_out(None)
+        elif self._message_started is not None and limits.min_bytes_per_second:
+            # Whatever the hour: a message that is cut off comes again, and is cut off again.
+            seconds = now - self._message_started
+            least = seconds * limits.min_bytes_per_second
+            if seconds > SLOW_START_SECONDS and self._message_octets < least:
+                self._time_out("message came too slowly")
         elif now - self._started > limits.session.total_seconds():
             self._time_out("session took too long")
-        elif self._message_started is not None and limits.min_bytes_per_second:
-            seconds = now - self._message_started
-            if (
-                seconds > SLOW_START_SECONDS
-                and self._message_octets < seconds * limits.min_bytes_per_second
-            ):
-                self._time_out("message came too slowly")
 
     def shut_down(self) -> None:
         """End soon: now, or after the reply that is owed."""

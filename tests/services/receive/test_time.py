@@ -96,3 +96,21 @@ async def test_a_session_ends_after_an_hour_however_busy(tmp_path: Path) -> None
         assert (await read_reply(busy)).startswith(b"421 4.4.2 ")
         assert any("session took too long" in text for text in node.log.texts)
         busy.close()
+
+
+async def test_a_message_that_comes_fast_enough_is_taken_whatever_the_hour(tmp_path: Path) -> None:
+    """RFC 5321 §4.5.3.2: cut off, it would come again, and be cut off again until it bounces."""
+    async with receiving(tmp_path) as node:
+        clock = stop_time(node)
+        slow = await begin(node, *TO_DATA)
+        piece = (b"x" * 78 + b"\r\n") * 300
+        for number in range(1, 17):
+            await slow.write(piece, 5)
+            await wait_taken(node, number * len(piece) - 2)
+            pass_time(node, clock, 230)
+            assert not any("session took too long" in text for text in node.log.texts)
+        await slow.write(b".\r\n", 5)
+        assert (await read_reply(slow)).startswith(b"250 ")
+        pass_time(node, clock, 1)
+        assert (await read_reply(slow)).startswith(b"421 4.4.2 ")
+        slow.close()
