@@ -5,9 +5,15 @@ Who is over a limit is not tried at all, with a right password either: nobody le
 An account's limit does not hold for clients that logged in to it of late, so that a stranger's
 guesses keep its owner out nowhere that he has been. A name counts in the one form that accounts are
 kept by: a domain can be written in more ways than there are guesses.
+A guess counts when it has failed, so few are looked at side by side, and the others wait: else
+whoever sends many at once has them all before the first one counts, and keeps others waiting.
 """
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 from letterlock.base.client_keys import client_key
 from letterlock.base.clock import Clock
@@ -16,6 +22,8 @@ from letterlock.protocols.sasl.preparation import unify_name
 
 WINDOW_SECONDS = 600
 KNOWN_SECONDS = 86_400
+AT_ONCE = 4
+"""Passwords that one client, or strangers for one account, have looked at side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +44,26 @@ class Guesses:
         self._counters = counters
         self._worker = worker
         self._clock = clock
+        self._gates: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def turn(self, ip: str, name: str) -> AsyncIterator[None]:
+        """Wait until a client's password for an account may be looked at, and let others wait."""
+        client = client_key(ip)
+        keys = [_of_client(client)] if self._limits.per_client else []
+        if self._limits.per_account and not self._has_logged_in(client, name):
+            keys.append(_at_account(name))
+        async with AsyncExitStack() as stack:
+            for key in keys:
+                gate = self._gates.setdefault(key, asyncio.Semaphore(AT_ONCE))
+                await stack.enter_async_context(gate)
+            yield
 
     def may_try(self, ip: str, name: str | None = None) -> bool:
         """Say whether a client may try; `name` is the account's, None as long as it is not told."""
         limits = self._limits
         client = client_key(ip)
-        if self._is_over(f"guesses of {client}", limits.per_client):
+        if self._is_over(_of_client(client), limits.per_client):
             return False
         if name is None or self._has_logged_in(client, name):
             return True
@@ -50,7 +72,7 @@ class Guesses:
     def note_failure(self, ip: str, name: str | None) -> None:
         """Count a wrong password; also for accounts that are not there."""
         window = self._window(WINDOW_SECONDS)
-        self._count(f"guesses of {client_key(ip)}", window)
+        self._count(_of_client(client_key(ip)), window)
         if name is not None:
             self._count(_at_account(name), window)
 
@@ -74,6 +96,10 @@ class Guesses:
     def _window(self, seconds: int) -> int:
         # Not 0: that is what a slot has in which nothing was counted.
         return int(self._clock.monotonic()) // seconds + 1
+
+
+def _of_client(client: str) -> str:
+    return f"guesses of {client}"
 
 
 def _at_account(name: str) -> str:

@@ -93,9 +93,18 @@ class Login:
         return await self._go_on(self._exchange.begin(initial))
 
     async def receive(self, response: bytes) -> Outcome:
+        if self._name and not self._guesses.may_try(self._ip, self._name):
+            # Of SCRAM: many may have come this far before the first of them failed.
+            return TooManyGuesses(self._name)
         return await self._go_on(self._exchange.receive(response))
 
     async def _go_on(self, step: Step) -> Outcome:
+        if isinstance(step, PasswordGiven):
+            async with self._guesses.turn(self._ip, step.name):
+                return await self._conclude(step)
+        return await self._conclude(step)
+
+    async def _conclude(self, step: Step) -> Outcome:
         try:
             outcome = await self._carry_out(step)
         except SourceUnavailable as error:
