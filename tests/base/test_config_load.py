@@ -95,6 +95,11 @@ def test_every_kind_of_value_is_read() -> None:
     assert config.policy.default_level is DefaultLevel.ENCRYPT
 
 
+def test_a_loop_is_no_loop_before_a_hundred_hops() -> None:
+    """RFC 5321 §6.3: "a large rejection threshold, normally at least 100 Received entries"."""
+    assert DeliverSection().max_hops >= 100
+
+
 def test_all_errors_come_at_once_with_their_places() -> None:
     text = """\
 hostname = 5

@@ -95,8 +95,8 @@ class ReceiveSection:
     """How long to wait for the next command. RFC 5321 §4.5.3.2.7 wants at least 5 minutes."""
 
     session_timeout: Annotated[timedelta, lasting("1m", "1d")] = timedelta(hours=1)
-    """How long a session may last in all. A message that has begun to come is let come to its end, if
-    it comes as fast as `min_bytes_per_second` says."""
+    """How long a session may last in all. A message that has begun to come is let come to its end,
+    if it comes as fast as `min_bytes_per_second` says."""
 
     min_bytes_per_second: CountOrNone = 100
     """A client that sends a message more slowly than this for long is sent away. 0: no limit."""

@@ -153,9 +153,9 @@ class DeliverSection:
     clear_fallback_after: Annotated[timedelta, lasting("0s", "5d")] = timedelta(minutes=5)
     """How long TLS is tried when `clear_fallback` is `after`."""
 
-    max_hops: Annotated[int, Between(10, 1000)] = 50
-    """With this many Received lines a message runs in circles and is returned
-    (RFC 5321 §6.3)."""
+    max_hops: Annotated[int, Between(10, 1000)] = 100
+    """A message with more Received lines than this runs in circles and is refused. RFC 5321 §6.3
+    wants at least 100."""
 
     client_certificate: Path | None = None
     """A certificate to show when the other side asks for one: a PEM file. Off by default."""
