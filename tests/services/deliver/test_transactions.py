@@ -97,6 +97,19 @@ async def test_a_refused_recipient_does_not_keep_the_others(tmp_path: Path) -> N
         delivery = await node.send(*addresses(2))
     assert {item.number: item.result for item in delivery.outcomes} == {0: BOUNCED, 1: SENT}
     assert server.seen.taken[0].recipients == (addresses(2)[1],)
+    # What the bounce has of it: not only what the other was answered.
+    assert delivery.attempts[0].summary == "550 5.1.1 nobody; 250 2.0.0 Ok: queued as TEST"
+
+
+async def test_of_very_many_answers_some_are_told(tmp_path: Path) -> None:
+    answers = {each: f"550 5.1.1 nobody {each}" for each in addresses(7)}
+    async with (
+        serving(plain(for_recipients=answers)) as (server,),
+        sending(tmp_path, [server]) as node,
+    ):
+        delivery = await node.send(*addresses(8))
+    told = [*answers.values()][:5]
+    assert delivery.attempts[0].summary == "; ".join([*told, "..."])
 
 
 async def test_when_nobody_is_taken_the_connection_is_reset_and_kept(tmp_path: Path) -> None:

@@ -29,16 +29,20 @@ from letterlock.storage.queue import ClaimedRecipient
 
 MAX_TRANSACTIONS = 50
 """On one connection for one message: a server that always takes a few more is not followed on."""
+MAX_TOLD_REPLIES = 5
+"""Different ones, of one session, in what is told of it."""
 
 
 class Sent(Struct):
     """How it went.
 
     `is_usable`: another message may follow on this connection. `is_stale`: the connection was gone
-    before MAIL was answered, nothing was sent.
+    before MAIL was answered, nothing was sent. `summary` has the last reply, and when all is done
+    what the recipients were answered: not all of them the same.
     """
 
     summary: str = "nothing was sent"
+    replies: dict[str, None] = field(default_factory=dict)
     numbers: list[int] = field(default_factory=list)
     is_usable: bool = True
     must_close: bool = False
@@ -69,6 +73,9 @@ class Sender:
         journey.note_untried(connection.target.relay, sent.summary, left)
         if journey.waiting:
             journey.sessions += 1
+        if len(sent.replies) > 1:
+            told = [*sent.replies][:MAX_TOLD_REPLIES]
+            sent.summary = "; ".join(told) + ("; ..." if len(told) < len(sent.replies) else "")
         return sent
 
     def _refuse_host(self, journey: Journey, connection: Connected) -> Sent | None:
@@ -125,6 +132,7 @@ class Sender:
             }
             journey.note_outcomes(target.relay, outcomes)
             sent.summary = planned.reply.text
+            sent.replies[sent.summary] = None
             return []
         result = await self._carry_out(journey, connection, planned, envelope)
         if is_first and connection.uses > 1 and _is_stale(result):
@@ -136,6 +144,7 @@ class Sender:
         }
         journey.note_outcomes(target.relay, by_number)
         sent.summary = (result.final_reply or result.outcomes[-1].reply).text
+        sent.replies.update(dict.fromkeys(each.reply.text for each in result.outcomes))
         sent.must_close = result.must_close
         sent.is_usable = not result.must_close and (
             not result.needs_rset or await connection.reset()
