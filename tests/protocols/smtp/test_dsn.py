@@ -220,16 +220,6 @@ def test_the_machines_part_has_all_that_is_known() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("ip", "literal"),
-    [("192.0.2.1", "[192.0.2.1]"), ("2001:db8::1", "[IPv6:2001:db8::1]")],
-)
-def test_a_host_without_a_name_is_an_address_literal(ip: str, literal: str) -> None:
-    """RFC 3461 §9.3."""
-    reported = ReportedRecipient(BOB, "5.1.1", "550 5.1.1 no", f"{ip}[{ip}]", NOON)
-    assert status(report(reported=reported))[1]["remote-mta"] == f"dns; {literal}"
-
-
 def test_the_machines_part_leaves_out_what_is_not_known() -> None:
     """RFC 3461 §6.3 (a), (d); RFC 3464 §2.3.5: no remote MTA where none was spoken to."""
     reported = ReportedRecipient(BOB, "", "")

@@ -9,7 +9,6 @@ import re
 from letterlock.protocols.smtp.dsn_report import Action, DsnReport, ReportedRecipient
 from letterlock.protocols.smtp.header_fields import format_date, format_field, make_safe
 from letterlock.protocols.smtp.status_codes import is_status
-from letterlock.protocols.smtp.trace import format_address_literal
 from letterlock.protocols.smtp.xtext import (
     XtextError,
     decode_utf8_address,
@@ -53,7 +52,7 @@ def _recipient_fields(report: DsnReport, reported: ReportedRecipient) -> str:
     if reported.remote_mta is not None:
         # `host[address]` is for people; the field has the name (RFC 3464 §2.3.5).
         name = reported.remote_mta.partition("[")[0] or reported.remote_mta
-        fields.append(("Remote-MTA", f"dns; {_format_host(name)}"))
+        fields.append(("Remote-MTA", f"dns; {name}"))
     if reported.diagnostic:
         # RFC 3461 §9.2: smtp is for replies; our own words are not one.
         kind = "smtp" if reported.remote_mta is not None else "X-Letterlock"
@@ -65,12 +64,6 @@ def _recipient_fields(report: DsnReport, reported: ReportedRecipient) -> str:
     if reported.tls_result is not None:
         fields.append(("X-Letterlock-TLS-Result", reported.tls_result))
     return _format(fields, may_be_utf8=has_utf8)
-
-
-def _format_host(name: str) -> str:
-    """RFC 3461 §9.3: a host that has no name is named by an address literal."""
-    is_address = ":" in name or name.replace(".", "").isdigit()
-    return format_address_literal(name) if is_address else name
 
 
 def _original_recipient(orcpt: str, *, has_utf8: bool) -> list[tuple[str, str]]:

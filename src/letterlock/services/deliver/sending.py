@@ -42,11 +42,11 @@ class Sent(Struct):
     """
 
     summary: str = "nothing was sent"
-    replies: dict[str, None] = field(default_factory=dict)
     numbers: list[int] = field(default_factory=list)
     is_usable: bool = True
     must_close: bool = False
     is_stale: bool = False
+    replies: dict[str, None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
