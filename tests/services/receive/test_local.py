@@ -14,6 +14,8 @@ from letterlock.base.shared_counters import SharedCounters
 from letterlock.protocols.smtp.envelope import BodyType, Notify, Ret, TlsDemand
 from letterlock.protocols.smtp.field_edits import AppendField
 from letterlock.protocols.smtp.replies import reply
+from letterlock.protocols.tables.aliases import parse_aliases
+from letterlock.protocols.tables.expansion import AddressTables
 from letterlock.services.filter.chain import FilterChain
 from letterlock.services.filter.contract import Failed, Judgement, Passed, Refused
 from letterlock.services.filter.link import ChainedFilter
@@ -27,6 +29,7 @@ from letterlock.services.receive.local import LocalSettings, LocalSubmissions, T
 from letterlock.services.receive.names import ClientNames
 from letterlock.services.receive.recipients import RelayClients
 from letterlock.services.receive.session import Receiver
+from letterlock.services.redirect.tables import FixedTables, Tables
 from letterlock.storage.drop import DropEnvelope, DropError, format_envelope
 from letterlock.storage.ids import QueueIds
 from letterlock.storage.queue import BodyWriter, NewMessage, StoreUnavailable
@@ -214,11 +217,11 @@ async def test_what_is_no_address_comes_back_and_the_others_get_it(intake: Intak
     """No mail ends without a word."""
     recipients = ("al@far.example", "al@far.example", "b..c@far.example")
     assert await intake.take(b"Subject: x\n\nhello\n", *recipients) is Taken.DONE
-    notice, message = intake.saved
+    message, notice = intake.saved
     assert [item.address for item in message.envelope.recipients] == ["al@far.example"]
     assert notice.envelope.sender == ""
     assert [item.address for item in notice.envelope.recipients] == ["jo@example.org"]
-    text = await intake.read(0)
+    text = await intake.read()
     assert "b..c@far.example" in text
     assert "5.1.3" in text
     assert "Subject: x" in text
@@ -300,6 +303,47 @@ async def test_a_queue_that_is_away_leaves_it_for_later(
 ) -> None:
     away = intake.with_store(_Full(intake.store, is_at_begin=is_at_begin))
     assert await away.take(b"\n", recipient) is Taken.LATER
+
+
+def with_aliases(intake: Intake, text: bytes) -> Intake:
+    addresses = AddressTables(
+        "example.org", {"example.org"}.__contains__, aliases=parse_aliases(text, "aliases")
+    )
+    changed = replace(intake.receiver, tables=FixedTables(Tables(addresses)))
+    return Intake(intake.store, intake.log, changed, intake.settings, saved=intake.saved)
+
+
+CIRCLE = b"one: two\ntwo: one\n"
+
+
+async def test_an_alias_that_leads_in_a_circle_keeps_nobody_else_waiting(intake: Intake) -> None:
+    circling = with_aliases(intake, CIRCLE)
+    assert await circling.take(b"Subject: x\n\nhello\n", "al@far.example", "one") is Taken.DONE
+    mail, notice = intake.saved
+    assert [each.address for each in mail.envelope.recipients] == ["al@far.example"]
+    assert [each.address for each in notice.envelope.recipients] == ["jo@example.org"]
+    text = " ".join((await intake.read()).split())
+    assert "aliases go in a circle: one@example.org -> two@example.org" in text
+    assert " Status: 5.3.5 " in text
+
+
+async def test_nobody_is_told_while_the_message_waits(intake: Intake) -> None:
+    """It is tried again every ten seconds: so often its sender would be told of `b..c`."""
+    circling = with_aliases(intake, CIRCLE)
+    assert await circling.take(b"\n", "one", "b..c@far.example") is Taken.LATER
+    assert intake.saved == []
+
+
+async def test_what_waited_as_long_as_mail_may_comes_back(intake: Intake) -> None:
+    """RFC 5321 §4.5.4.1; no mail ends without a word."""
+    circling = with_aliases(intake, CIRCLE)
+    octets = format_envelope(DropEnvelope(("one", "b..c@far.example"), {})) + b"Subject: x\n\n"
+    lifetime = intake.receiver.schedule.lifetime.total_seconds()
+    assert await circling.take_file(octets, dropped=NOW - lifetime + 600) is Taken.LATER
+    assert await circling.take_file(octets, dropped=NOW - lifetime - 1) is Taken.DONE
+    assert len(intake.saved) == 2
+    assert "5.1.3" in await intake.read(0)
+    assert "4.4.7" in await intake.read(1)
 
 
 def with_filter(intake: Intake, script: ScriptedFilter, folder: Path) -> Intake:

@@ -7,6 +7,7 @@ its sender: no mail ends without a word.
 """
 
 import asyncio
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -31,6 +32,7 @@ from letterlock.protocols.smtp.replies import Reply
 from letterlock.protocols.smtp.server_session import MailFrom, MessageStart
 from letterlock.protocols.smtp.submitted import Submission, complete_header
 from letterlock.protocols.smtp.trace import Received
+from letterlock.protocols.tables.expansion import Expanded
 from letterlock.services.filter.contract import FilterClient
 from letterlock.services.queue.notices import NoticeMaker, Told
 from letterlock.services.receive.dropped import (
@@ -91,21 +93,55 @@ class LocalSubmissions:
         """
         now = self._receiver.clock.now()
         message = await asyncio.to_thread(self._reader.read, file, user, dropped, now)
-        if message.bad and not await self._refuse(
-            message,
-            _Refusal(message.bad, "5.1.3", "this is not a mail address"),
-        ):
-            return Taken.LATER
-        if not message.envelope.recipients:
-            return Taken.DONE
-        refusal = self._judge(message)
-        refusals = [refusal] if refusal is not None else await self._filter_and_store(message)
-        if refusals is None:
-            return Taken.LATER
+        refusals: list[_Refusal] = []
+        if message.bad:
+            refusals.append(_Refusal(message.bad, "5.1.3", "this is not a mail address"))
+        if message.envelope.recipients:
+            found = await self._take_recipients(message)
+            if found is None:
+                if now < self._receiver.schedule.expires(message.moment, message.envelope.sender):
+                    return Taken.LATER
+                reason = "it could not be taken in all that time; the log of this host says why"
+                found = [_Refusal(message.envelope.recipients, "4.4.7", reason)]
+            refusals += found
+        # Not before the others have theirs: what is tried again tells nobody twice.
         for each in refusals:
             if not await self._refuse(message, each):
                 return Taken.LATER
         return Taken.DONE
+
+    async def _take_recipients(self, message: Dropped) -> list[_Refusal] | None:
+        """Store it; gives who gets nothing. None: later.
+
+        An alias that cannot be followed keeps nobody else waiting.
+        """
+        refusal = self._judge(message)
+        if refusal is not None:
+            return [refusal]
+        recipients = message.envelope.recipients
+        lost = self._find_lost(recipients)
+        left = tuple(each for each in recipients if each.address not in lost)
+        if not (lost and left):
+            return await self._filter_and_store(message)
+        envelope = replace(message.envelope, recipients=left)
+        found = await self._filter_and_store(dataclasses.replace(message, envelope=envelope))
+        if found is None:
+            return None
+        return found + [
+            _Refusal((each,), "5.3.5", lost[each.address])
+            for each in recipients
+            if each.address in lost
+        ]
+
+    def _find_lost(self, recipients: tuple[Recipient, ...]) -> dict[str, str]:
+        """Give why aliases of recipients cannot be followed: one at a time, as RCPT does."""
+        tables = self._receiver.tables.current()
+        lost: dict[str, str] = {}
+        for each in recipients if tables.may_rewrite else ():
+            expansion = tables.expand(parse_mailbox(each.address))
+            if not isinstance(expansion, Expanded):
+                lost[each.address] = expansion.reason
+        return lost
 
     def _judge(self, message: Dropped) -> _Refusal | None:
         recipients = message.envelope.recipients
@@ -118,11 +154,7 @@ class LocalSubmissions:
         return None
 
     async def _filter_and_store(self, message: Dropped) -> list[_Refusal] | None:
-        """Do what a client's session does from MAIL on; gives who gets nothing. None: later.
-
-        Whom filters refuse is told of when the others have theirs: what is tried again tells
-        nobody twice.
-        """
+        """Do what a client's session does from MAIL on; gives who gets nothing. None: later."""
         session = _LocalSession(self._receiver, message.user)
         try:
             asked = await session.ask_filters(message.envelope)
