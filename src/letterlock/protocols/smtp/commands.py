@@ -31,8 +31,11 @@ MAX_CHUNK_DIGITS = 18
 """More would not be a number of octets that anybody sends."""
 
 # RFC 5321 §4.1.1.1: Domain / address-literal. Looser, since nothing is decided by it: underscores
-# and bare addresses are common and harmless; anything that could upset a header is not taken.
-_HELLO_NAME = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}\Z")
+# and bare addresses are common and harmless; anything that could upset a header is not taken. Mail
+# programs say the name of their computer, in any script, or its address with the zone (`%en0`), and
+# can be told nothing else: those characters become `?`.
+_HELLO_NAME = re.compile(r"[A-Za-z0-9._:\[\]%\x80-\U0010ffff-]{1,255}\Z")
+_NOT_IN_HELLO = re.compile(r"[^!-$&-~]")
 # RFC 5321 §4.1.2: Path. A quoted local part may hold spaces and angle brackets.
 _PATH = r'(<(?:[^"<>]++|"(?:[^"\\]|\\.)*+")*+>)(?: +(.*))?\Z'
 _MAIL_ARGUMENTS = re.compile(f"FROM: *{_PATH}", re.IGNORECASE)
@@ -42,11 +45,12 @@ _BDAT_ARGUMENTS = re.compile(rf"([0-9]{{1,{MAX_CHUNK_DIGITS}}})( +LAST)?\Z", re.
 # RFC 4954 §4: AUTH mechanism [initial-response]; RFC 4422 §3.1: mechanism names.
 _AUTH_ARGUMENTS = re.compile(r"([A-Za-z0-9_-]{1,20})(?: +([A-Za-z0-9+/=]+))?\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_HELLOS = ("EHLO", "HELO")
 _NOT_IN_VERB = re.compile(r"[^A-Z0-9-]")
 
 
 class Ehlo(Struct, frozen=True):
-    """`name` is as the client gave it, of letters, digits and `._:[]-` only."""
+    """`name` is as the client gave it, of letters, digits and `._:[]-` only, `?` for all others."""
 
     verb: ClassVar[str] = "EHLO"
     name: str
@@ -167,8 +171,7 @@ def parse_command(line: bytes, *, may_be_unicode: bool = False) -> Command:
         # Trailing white space is tolerated (RFC 5321 §4.1.1).
         text = line.decode().rstrip(" \t")
     except UnicodeDecodeError:
-        verb = _printable_verb(line[:40].decode("latin-1"))
-        return Rejected(verb, reply(500, "5.5.2", "Syntax: the command is not UTF-8"))
+        return _parse_not_utf8(line)
     verb, _, rest = text.partition(" ")
     verb = verb.upper()
     if not text.isprintable() and _CONTROL.search(text):
@@ -182,14 +185,26 @@ def parse_command(line: bytes, *, may_be_unicode: bool = False) -> Command:
     return parse(rest)
 
 
+def _parse_not_utf8(line: bytes) -> Command:
+    text = line.decode("latin-1").rstrip(" \t")
+    verb = _printable_verb(text[:40])
+    if verb in _HELLOS and not _CONTROL.search(text):
+        return _PARSERS[verb](text[len(verb) + 1 :])
+    return Rejected(verb, reply(500, "5.5.2", "Syntax: the command is not UTF-8"))
+
+
 def _parse_ehlo(rest: str) -> Command:
     name = rest.strip(" ")
-    return Ehlo(name) if _HELLO_NAME.match(name) else _bad_hello("EHLO")
+    if not _HELLO_NAME.match(name):
+        return _bad_hello("EHLO")
+    return Ehlo(_NOT_IN_HELLO.sub("?", name))
 
 
 def _parse_helo(rest: str) -> Command:
     name = rest.strip(" ")
-    return Helo(name) if _HELLO_NAME.match(name) else _bad_hello("HELO")
+    if not _HELLO_NAME.match(name):
+        return _bad_hello("HELO")
+    return Helo(_NOT_IN_HELLO.sub("?", name))
 
 
 def _bad_hello(verb: str) -> Rejected:
