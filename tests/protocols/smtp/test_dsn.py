@@ -273,6 +273,7 @@ def test_a_status_that_is_none_becomes_the_general_one(action: Action, given: st
         ("rfc822;bob@example.com", "rfc822; bob@example.com"),
         ("RFC822;Bob@EXAMPLE.com", "RFC822; Bob@EXAMPLE.com"),
         ("x400;not+xtext", "x400; not+xtext"),
+        ("x_foo;a+20b", "x_foo; a b"),
         ("rfc822;a+0D+0AAction:+20delivered", "rfc822; a  Action: delivered"),
         ("rfc822;a+FF", "rfc822; a?"),
         (r"utf-8;gr\x{FC}n@example.com", r"utf-8; gr\x{FC}n@example.com"),

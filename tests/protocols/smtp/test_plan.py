@@ -152,6 +152,10 @@ def test_mail_says_what_the_message_needs(
             Recipient("bob@example.com", orcpt="utf-8;grün@example.com"),
             "RCPT TO:<bob@example.com> ORCPT=utf-8;grün@example.com",
         ),
+        (
+            Recipient("bob@example.com", orcpt="x_foo!;a+20b"),
+            "RCPT TO:<bob@example.com> ORCPT=x_foo!;a+20b",
+        ),
         (Recipient('"a b>c"@example.com'), 'RCPT TO:<"a b>c"@example.com>'),
     ],
 )

@@ -10,13 +10,14 @@ from letterlock.protocols.smtp.dsn_report import Action, DsnReport, ReportedReci
 from letterlock.protocols.smtp.header_fields import format_date, format_field, make_safe
 from letterlock.protocols.smtp.status_codes import is_status
 from letterlock.protocols.smtp.xtext import (
+    ADDRESS_TYPE,
     XtextError,
     decode_utf8_address,
     decode_xtext,
     encode_utf8_address,
 )
 
-_ADDRESS_TYPE = re.compile(r"[A-Za-z0-9-]{1,40}\Z")  # RFC 3464 §2.1.2: an atom
+_ADDRESS_TYPE = re.compile(rf"{ADDRESS_TYPE}\Z")  # RFC 3464 §2.1.2: an atom
 
 
 def format_status_fields(report: DsnReport) -> str:

@@ -14,6 +14,7 @@ from letterlock.protocols.smtp.envelope import BodyType, Notify, Ret
 from letterlock.protocols.smtp.paths import AddressError, parse_mailbox
 from letterlock.protocols.smtp.replies import Reply, reply
 from letterlock.protocols.smtp.xtext import (
+    ADDRESS_TYPE,
     XtextError,
     decode_utf8_address,
     decode_utf8_xtext,
@@ -33,7 +34,7 @@ _UTF8_PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~\u0080-\U00
 _SIZE = re.compile(r"[0-9]{1,20}\Z")
 # RFC 3461 §4.2: "printable (graphic and white space)".
 _PRINTABLE = re.compile(r"[\t -~]*\Z")
-_ADDRESS_TYPE = re.compile(r"[A-Za-z0-9!#$%&'*/?^_`{|}~-]+\Z")
+_ADDRESS_TYPE = re.compile(rf"{ADDRESS_TYPE}\Z")
 # RFC 6533 §3: HEXPOINT, but that what is decoded is looked at afterwards.
 _HEXPOINT = (
     "[0-9A-F]{2}|[1-9A-F][0-9A-F]{2}|(?:[1-9A-CEF][0-9A-F]|D[0-7])[0-9A-F]{2}"

@@ -23,13 +23,17 @@ from letterlock.protocols.smtp.envelope import (
 )
 from letterlock.protocols.smtp.replies import Reply, reply
 from letterlock.protocols.smtp.transaction import RecipientCommand, Script, Transaction
-from letterlock.protocols.smtp.xtext import decode_utf8_address, encode_utf8_address
+from letterlock.protocols.smtp.xtext import (
+    ADDRESS_TYPE,
+    decode_utf8_address,
+    encode_utf8_address,
+)
 
 # Nothing that could end a path or a command; addresses were parsed when they came in, and this
 # holds if a row of the queue was changed by hand.
 _SAFE_PATH = re.compile(r"(?:\"(?:[^\"\\]|\\.)*\"|[^\"<> ])*\Z")
 # RFC 3461 §4: esmtp-value without "=" or space; UTF-8 as in RFC 6533 §3.
-_ORCPT = re.compile(r"[A-Za-z0-9-]+;[^ =\x00-\x1f\x7f]*\Z")
+_ORCPT = re.compile(rf"{ADDRESS_TYPE};[^ =\x00-\x1f\x7f]*\Z")
 _ENVID = re.compile(r"[!-<>-~]+\Z")
 
 

@@ -6,6 +6,10 @@ what is decided where commands are read or made.
 
 import re
 
+ADDRESS_TYPE = r"[A-Za-z0-9!#$%&'*/?^_`{|}~-]+"
+"""What stands before the semicolon of ORCPT, as a regex: RFC 3461 §4.2 (atom), RFC 5321 §4.1.2
+(esmtp-value), and no "+", which begins a hexchar."""
+
 
 class XtextError(ValueError):
     """A text is not xtext."""
