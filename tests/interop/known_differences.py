@@ -75,10 +75,6 @@ _LOST_AT_MAY = """\
 Both defer. At `may`, TLS that breaks right behind the handshake is with us TLS that failed: mail
 goes in clear when the operator's rule says so. Postfix meets the same end each time."""
 
-_GREETING_554 = """\
-Either: 554 says that there is no SMTP service here (RFC 5321 §3.1), and is permanent. Postfix would
-ask another MX host first, as we do, but defers also if there is none (smtp_skip_5xx_greeting)."""
-
 _NOT_SMTP = """\
 We: both defer. We say at once that this is not SMTP, where Postfix waits for a line that is."""
 
@@ -239,13 +235,6 @@ def _replies() -> list[Difference]:
             "bounced, 5.5.1, STARTTLS refused",
             _STARTTLS_REFUSED,
             _STARTTLS_BOUNCE,
-        ),
-        Difference(
-            "banner-554",
-            "may verify",
-            "deferred, 4.7.1, refused to talk",
-            "bounced, 5.7.1, refused to talk",
-            _GREETING_554,
         ),
         Difference(
             "banner-garbage",
