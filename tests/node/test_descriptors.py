@@ -86,4 +86,4 @@ def test_a_client_takes_a_connection_to_each_filter_too(monkeypatch: pytest.Monk
     assert describe_shortage(CONFIG, 1) is None
     shortage = describe_shortage(config, 1)
     assert shortage is not None
-    assert "each of 1 workers has room for 1000" in shortage
+    assert "allow: the worker has room for 1000;" in shortage

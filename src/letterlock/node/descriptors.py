@@ -54,7 +54,8 @@ def describe_shortage(config: Config, workers: int) -> str | None:
     most = config.receive.max_connections
     if not room or room * workers >= most:
         return None
+    who = "the worker" if workers == 1 else f"each of {workers} workers"
     return (
-        f"receive.max_connections: {most} are more than the descriptors allow: each of {workers} "
-        f"workers has room for {room}; raise the limit of open files (LimitNOFILE= of systemd)"
+        f"receive.max_connections: {most} are more than the descriptors allow: {who} has room "
+        f"for {room}; raise the limit of open files (LimitNOFILE= of systemd)"
     )
