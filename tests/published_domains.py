@@ -1,8 +1,9 @@
 """Domains that publish TLSA records and MTA-STS policies, in the DNSSEC lab, with their MX hosts.
 
-The hosts are five servers: `good` has a certificate that is trusted, for all its names, `own` one
-that it signed itself, `plain` no TLS, `expired` one that has ended, and `shy` a good one that it
-shows to who asks for its name only. Each domain's outcome is in the tests that send there.
+The hosts are six servers: `good` has a certificate that is trusted, for all its names, `other` one
+that is for none of its own, `own` one that it signed itself, `plain` no TLS, `expired` one that has
+ended, and `shy` a good one that it shows to who asks for its name only. Each domain's outcome is in
+the tests that send there.
 """
 
 import re
@@ -30,7 +31,8 @@ from tests.network.certificates import NOW, authority, issue, write_pair
 
 ENDED = replace(GOOD_LEAF, not_before=NOW - timedelta(days=9), not_after=NOW - timedelta(days=1))
 SIGNED, UNSIGNED = "secure.example", "unsigned.example"
-GOOD, OWN, PLAIN, EXPIRED, SHY = SERVERS = ("good", "own", "plain", "expired", "shy")
+SERVERS = ("good", "other", "own", "plain", "expired", "shy")
+GOOD, OTHER, OWN, PLAIN, EXPIRED, SHY = SERVERS
 ENFORCE, TESTING, UNLISTED, MISSING = "enforce", "testing", "enforce, elsewhere", "404"
 
 
@@ -44,8 +46,6 @@ class Mx:
     another key. `unusable`: usage 1."""
     is_hidden: bool = False
     """Every question for its records fails."""
-    is_named: bool = True
-    """Its certificate is for its name."""
     host: str = ""
     """Its name, where it is another domain's host; what is published of it is there."""
 
@@ -68,7 +68,7 @@ WITH_TLSA = {
     "stripped.secure.example": Published((Mx(PLAIN, "other"),)),
     "rolling.secure.example": Published((Mx(OWN, "other ee"),)),
     "weaker.secure.example": Published((Mx(OWN, "ee other-512"),)),
-    "unnamed.secure.example": Published((Mx(GOOD, "ta", is_named=False),)),
+    "unnamed.secure.example": Published((Mx(OTHER, "ta"),)),
     "none.secure.example": Published((Mx(OWN),)),
     "hidden.secure.example": Published((Mx(GOOD, "ta", is_hidden=True),)),
     "hidden-next.secure.example": Published((Mx(GOOD, "ta", is_hidden=True), Mx(OWN, "ee"))),
@@ -169,6 +169,7 @@ def published_domains(
     """Run them all; `ip` and `port` are the resolver's. Needs the peers nsd, unbound and ldns."""
     certificates = {
         GOOD: issue(tuple(_names_of(GOOD))),
+        OTHER: issue(("other.invalid",)),
         OWN: _sign_own(),
         EXPIRED: authority().issue(tuple(_names_of(EXPIRED)), now=NOW, shape=ENDED),
         SHY: issue(tuple(_names_of(SHY))),
@@ -198,7 +199,7 @@ def _hosts() -> Iterator[tuple[str, Mx]]:
 
 
 def _names_of(server: str) -> Iterator[str]:
-    return (name for name, mx in _hosts() if mx.server == server and mx.is_named and not mx.host)
+    return (name for name, mx in _hosts() if mx.server == server and not mx.host)
 
 
 def _sign_own() -> Issued:
@@ -252,6 +253,7 @@ async def _serve(
     # REQUIRETLS is offered by the one that can be proved.
     conducts = (
         Conduct(certificates[GOOD], extensions=(*GOOD_EXTENSIONS, "REQUIRETLS")),
+        Conduct(certificates[OTHER]),
         Conduct(certificates[OWN]),
         Conduct(has_starttls=False),
         Conduct(certificates[EXPIRED]),

@@ -345,7 +345,7 @@ def test_the_checker_says_beforehand_what_becomes_of_mail_and_why(sending: Sendi
     assert mails == [len(server.seen.mails) for server in sending.domains.servers.values()]
     assert len(documents) == len(domains) >= 30
     said = {domain: find_outcomes(document)[OURS] for domain, document in documents.items()}
-    assert said == came
+    assert said == came, [documents[each]["verdicts"] for each in came if said[each] != came[each]]
     found = {domain: _find_faults(document) for domain, document in documents.items()}
     assert found == {
         domain: set(faults.split()) for faults, each in FAULTS.items() for domain in each
