@@ -111,6 +111,23 @@ def test_a_notification_follows_aliases_too(node: RunningNode) -> None:
     assert any("not now" in mail for mail in node.files.mails("alice"))
 
 
+def test_a_failure_waits_where_its_senders_alias_leads_nowhere(node: RunningNode) -> None:
+    """RFC 5321 §6.1. The notification would end as "no such user", and nobody be told."""
+    write(node.files.folder / "transport", "bob@example.org error:5.7.1 not now\n")
+    node.wait_for(lambda: ask(node, "bob@example.org") == "550 5.7.1", "the way")
+    queue_id = node.send(to="team@example.org", sender="loop@example.org")
+    node.wait_log(rf"{queue_id}: to=<alice@example.org>.*status=sent")
+    node.wait_log(
+        rf"{queue_id}: to=<bob@example.org>.*dsn=4.3.0, status=deferred \(not now \(waits, as its "
+        "sender cannot be told of it: aliases go in a circle: "
+    )
+    aliases = ALIASES.format(folder=node.files.folder).replace("pool: loop", "pool: root")
+    write(node.files.folder / "aliases", aliases)
+    node.wait_for(lambda: ask(node, "loop@example.org") == "250 2.1.5", "the alias")
+    assert node.files.command("queue", "retry", queue_id).code == 0
+    node.wait_for(lambda: any("not now" in mail for mail in node.files.mails("alice")), "a bounce")
+
+
 def test_the_first_recipient_is_told_in_a_bounce(node: RunningNode) -> None:
     """RFC 3464 §2.3.1: Original-Recipient is what the sender wrote."""
     folder = node.files.folder

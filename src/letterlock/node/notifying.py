@@ -11,7 +11,7 @@ from letterlock.node.signing import make_signer
 from letterlock.services.queue.notice_texts import load_notice_texts
 from letterlock.services.queue.notices import NoticeMaker
 from letterlock.services.queue.schedule import Schedule
-from letterlock.services.receive.redirected import redirect_if_known
+from letterlock.services.receive.redirected import find_hindrance, redirect_if_known
 from letterlock.services.redirect.tables import TableSource
 from letterlock.storage.queue import QueueId
 
@@ -40,6 +40,7 @@ def build_notices(
         make_id=make_id,
         make_token=_make_token,
         redirect=lambda envelope: redirect_if_known(envelope, tables.current()),
+        find_hindrance=lambda address: find_hindrance(address, tables.current()),
         sign=signer.sign if signer is not None else bytes,
         texts=found.texts,
         max_returned=config.bounce.max_returned,

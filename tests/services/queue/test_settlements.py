@@ -223,6 +223,49 @@ async def test_a_failure_is_reported_from_the_null_sender(tmp_path: Path) -> Non
     )
 
 
+async def test_a_failure_waits_while_nobody_knows_where_its_senders_mail_goes(
+    tmp_path: Path,
+) -> None:
+    """RFC 5321 §6.1: sent to an alias that cannot be followed, nobody would be told."""
+    hindrances: dict[str, str] = {"alice@example.org": "/aliases: Permission denied"}
+    failed = structs.replace(BOUNCED, number=1)
+    async with waiting(tmp_path, BOB, "carol@example.com") as node:
+        notices = replace(node.settlements.notices, find_hindrance=hindrances.get)
+        settlements = replace(node.settlements, notices=notices)
+        await settlements.settle(await node.claim(), Delivery((SENT, failed)), node.store)
+        assert await queued(node) == []
+        assert node.log.texts[-1].endswith(
+            "dsn=4.3.0, status=deferred (host mx1.example.com[192.0.2.1]:25 said: 550 5.1.1 nobody "
+            "(in reply to RCPT TO command) (waits, as its sender cannot be told of it: "
+            "/aliases: Permission denied))"
+        )
+        hindrances.clear()
+        node.clock.move(timedelta(seconds=300))
+        await settlements.settle(await node.claim(), Delivery((failed,)), node.store)
+        assert "550 5.1.1 nobody" in status_fields(await notification(node))
+
+
+async def test_such_a_failure_waits_no_longer_than_a_message_may(tmp_path: Path) -> None:
+    async with waiting(tmp_path) as node:
+        notices = replace(node.settlements.notices, find_hindrance=lambda _: "a circle")
+        settlements = replace(node.settlements, notices=notices)
+        node.clock.move(timedelta(days=5))
+        await settlements.settle(await node.claim(), Delivery((BOUNCED,)), node.store)
+        assert "550 5.1.1 nobody" in status_fields(await notification(node))
+
+
+async def test_nobody_is_asked_about_senders_who_are_told_nothing(tmp_path: Path) -> None:
+    """NOTIFY=NEVER, and notifications themselves: RFC 3461 §4.1, RFC 5321 §6.1."""
+    never = Recipient(BOB, frozenset({Notify.NEVER}))
+    for number, (recipient, sender) in enumerate(((never, "alice@example.org"), (BOB, ""))):
+        (tmp_path / str(number)).mkdir()
+        async with waiting(tmp_path / str(number), recipient, sender=sender) as node:
+            notices = replace(node.settlements.notices, find_hindrance=lambda _: "unreadable")
+            settlements = replace(node.settlements, notices=notices)
+            await settlements.settle(await node.claim(), Delivery((BOUNCED,)), node.store)
+            assert await node.store.list_messages() == []
+
+
 async def test_only_the_header_goes_back_where_that_was_asked_for(tmp_path: Path) -> None:
     """RFC 3461 §4.3."""
     async with waiting(tmp_path, ret=Ret.HEADERS) as node:

@@ -9,6 +9,7 @@ from letterlock.services.receive import redirected
 from letterlock.services.receive.redirected import (
     Redirected,
     find_destinations,
+    find_hindrance,
     redirect,
     redirect_if_known,
 )
@@ -129,6 +130,14 @@ def test_tables_that_cannot_tell_say_why() -> None:
     )
     broken = Tables(tables().addresses, unreadable=Unreadable("/al: gone"))
     assert redirect(envelope("alice@x.test"), broken) == "/al: gone"
+
+
+def test_what_keeps_us_from_following_an_address_is_said() -> None:
+    broken = Tables(tables().addresses, unreadable=Unreadable("/al: gone"))
+    assert find_hindrance("alice@x.test", broken) == "/al: gone"
+    assert find_hindrance("loop@x.test", tables()) is not None
+    assert find_hindrance("team@x.test", tables()) is None
+    assert find_hindrance("", broken) is None
 
 
 def test_messages_of_our_own_go_on_when_tables_cannot_tell() -> None:

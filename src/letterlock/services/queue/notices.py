@@ -57,6 +57,8 @@ class NoticeMaker:
     make_token: Callable[[], str]
     redirect: Callable[[Envelope], Envelope] = lambda envelope: envelope
     """Follows the aliases of those who get a notification."""
+    find_hindrance: Callable[[str], str | None] = lambda _: None
+    """Says why that cannot be done now for an address."""
     sign: Callable[[bytes], bytes] = lambda content: content
     """Puts our signatures in front of a message, if we have keys for its author."""
     texts: NoticeTexts = field(default_factory=NoticeTexts)

@@ -85,7 +85,9 @@ class Settlements:
         recipients = {item.number: item for item in claim.recipients}
         decided = _Decided()
         for outcome in delivery.outcomes:
-            self._decide(claim, recipients[outcome.number], outcome, now, decided)
+            claimed = recipients[outcome.number]
+            decidable = self._put_off(claim, claimed, outcome)
+            self._decide(claim, claimed, decidable, now, decided)
         # The lines of one turn of the loop are written at its end. What is saved must be logged
         # before: killed in between, mail would be gone without a word.
         await asyncio.sleep(0)
@@ -93,6 +95,21 @@ class Settlements:
             if await self._save(claim, delivery, decided, store):
                 return
             await asyncio.sleep(self.save_retry.total_seconds())
+
+    def _put_off(self, claim: Claim, claimed: ClaimedRecipient, outcome: Outcome) -> Outcome:
+        """Let a failure wait while nobody knows where its sender's mail goes.
+
+        The notification would end at an alias that is no mailbox, and nobody be told. It waits no
+        longer than a message may.
+        """
+        is_told = outcome.result is Result.FAILED and is_dsn_wanted(
+            claim.sender, claimed.recipient, Action.FAILED
+        )
+        hindrance = self.notices.find_hindrance(claim.sender) if is_told else None
+        if hindrance is None:
+            return outcome
+        reply = f"{outcome.reply} (waits, as its sender cannot be told of it: {hindrance})"
+        return replace(outcome, result=Result.DEFERRED, status="4.3.0", reply=reply)
 
     def _decide(
         self,
@@ -140,7 +157,10 @@ class Settlements:
             )
             return
         is_sent = claimed.is_delay_notified
-        is_notice_due = self.schedule.is_delay_notice_due(claim.received, now, is_sent=is_sent)
+        is_notice_due = (
+            self.schedule.is_delay_notice_due(claim.received, now, is_sent=is_sent)
+            and self.notices.find_hindrance(claim.sender) is None
+        )
         if is_notice_due:
             decided.next_attempt = min(due, decided.next_attempt or due)
             self._report(claim, claimed, outcome, Action.DELAYED, decided)

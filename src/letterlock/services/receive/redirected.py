@@ -59,6 +59,12 @@ def redirect_if_known(envelope: Envelope, tables: Tables) -> Envelope:
     return envelope if isinstance(found, str) else found.envelope
 
 
+def find_hindrance(address: str, tables: Tables) -> str | None:
+    """Say why it cannot be told now what an address comes to; None: it can."""
+    found = redirect(Envelope("", (Recipient(address),)), tables)
+    return found if isinstance(found, str) else None
+
+
 def find_destinations(envelope: Envelope) -> tuple[str, ...]:
     """Give what each recipient is grouped by in the queue: what stands behind the last @."""
     return tuple([item.address.rpartition("@")[2] for item in envelope.recipients])
