@@ -1,7 +1,7 @@
 """What the operator vouches for is kept: in few commits, once, and what it is not is told."""
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -9,8 +9,11 @@ from letterlock.protocols.tlsrpt.report import Report
 from letterlock.services.intake import keeping
 from letterlock.services.intake.keeping import Importing, find_submitter
 from letterlock.storage.received_reports import ReceivedReport, Standing, Way
-from tests.fakes import START, FakeClock
+from tests.fakes import FakeClock
 from tests.protocols.tlsrpt.corpus import encode, make_document, make_mail
+
+NOW = datetime(2026, 4, 2, 12, tzinfo=UTC)
+"""When the corpus's reports come."""
 
 
 class Kept:
@@ -36,17 +39,23 @@ def work(store: Kept, clock: FakeClock) -> Importing:
 
 @pytest.fixture
 def clock() -> FakeClock:
-    return FakeClock()
+    return FakeClock(NOW)
 
 
 def make_report(contact: str | None, organization: str | None = None) -> Report:
-    return Report(organization, "id", START, START, contact, ())
+    return Report(organization, "id", NOW, NOW, contact, ())
 
 
 @pytest.mark.parametrize(
     ("contact", "organization", "submitter"),
     [
         ("Reports@Google.Example.", "Google Inc.", "google.example"),
+        (
+            "reports@B\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.Example",
+            None,
+            "xn--bcher-kva.example",
+        ),
+        ("reports@not a domain", None, "not a domain"),
         ("https://example.org", "Some One", "some one"),
         (None, " Some One ", "some one"),
         (None, None, ""),
@@ -66,7 +75,7 @@ async def test_a_report_counts_with_its_octets_as_they_came(work: Importing, sto
     assert (kept.way, kept.standing, kept.submitter) == (
         Way.IMPORT, Standing.COUNTED, "company-x.example"
     )  # fmt: skip
-    assert (kept.octets, kept.received, kept.day) == (octets, START, date(2026, 4, 1))
+    assert (kept.octets, kept.received, kept.day) == (octets, NOW, date(2026, 4, 1))
     await work.flush()
     assert len(store.batches) == 1
 
@@ -87,11 +96,25 @@ async def test_what_has_no_report_is_no_fault_and_a_bad_one_is_named(work: Impor
 
 
 async def test_what_is_older_than_reports_are_kept_is_told(work: Importing, store: Kept) -> None:
-    for day in ("2026-01-29", "2026-01-30"):
+    for day in ("2026-03-02", "2026-03-03"):
         dates = {"start-datetime": f"{day}T00:00:00Z", "end-datetime": f"{day}T23:59:59Z"}
         await work.add("x", encode(make_document(**{"date-range": dates})))
     await work.flush()
     assert (work.counts.old, len(store.batches[0])) == (1, 1)
+
+
+async def test_what_is_about_a_day_that_has_not_come_is_named(work: Importing, store: Kept) -> None:
+    """It would be the last word on a domain for years, and never be forgotten."""
+    for day in (NOW.date() + timedelta(1), NOW.date() + timedelta(2), date(9999, 12, 31)):
+        dates = {"start-datetime": f"{day}T00:00:00Z", "end-datetime": f"{day}T23:59:59Z"}
+        await work.add(f"{day}", encode(make_document(**{"date-range": dates})))
+    await work.flush()
+    ahead = NOW.date() + timedelta(2)
+    assert work.counts.refused == [
+        (f"{ahead}", f"it is about {ahead}, a day that has not come"),
+        ("9999-12-31", "it is about 9999-12-31, a day that has not come"),
+    ]
+    assert [each.day for each in store.batches[0]] == [NOW.date() + timedelta(1)]
 
 
 async def test_many_are_kept_together(

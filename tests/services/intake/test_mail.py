@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -37,6 +37,8 @@ from tests.services.deliver.outbound import Outbound, sending
 SENDER = Domain("company-x.example")
 TO = "reports@example.org"
 KEEP = timedelta(days=400)
+NOW = datetime(2026, 4, 2, 12, tzinfo=UTC)
+"""When the corpus's reports come."""
 PLAN = KeyPlan((SENDER,), "s1")
 HOME = LocalDirectory(
     Domain("out.example.org"),
@@ -67,7 +69,7 @@ class Desk:
 
     def __init__(self, node: Outbound, folder: Path, keys: Path) -> None:
         self.node = node
-        self.clock, self.log = FakeClock(), FakeLog()
+        self.clock, self.log = FakeClock(NOW), FakeLog()
         self.resolver = FixtureResolver()
         self.store_type: type[SqliteReceived] = SqliteReceived
         self.mails = folder / "mail"
@@ -268,6 +270,18 @@ async def test_what_cannot_be_read_is_kept_with_the_reason(desk: MakeDesk) -> No
         kept = await node.only()
         assert (kept.standing, kept.submitter) == (Standing.REFUSED, str(SENDER))
         assert kept.note.startswith("not JSON: ")
+
+
+async def test_a_signed_report_on_a_day_that_has_not_come_is_refused(desk: MakeDesk) -> None:
+    """Anybody can sign one; it would never be old, and be the last word for years."""
+    dates = {"start-datetime": "2999-01-01T00:00:00Z", "end-datetime": "2999-01-01T23:59:59Z"}
+    mail = make_mail(encode(make_document(**{"date-range": dates})))
+    async with desk() as made:
+        assert (await made.deliver(made.sign(mail)))[0][0] is Result.DELIVERED
+        found = await made.only()
+        assert (found.standing, found.submitter) == (Standing.REFUSED, SENDER)
+        assert found.note == "it is about 2999-01-01, a day that has not come"
+        assert found.day == made.clock.now().date()
 
 
 async def test_what_is_forwarded_is_signed_by_somebody_else(desk: MakeDesk) -> None:

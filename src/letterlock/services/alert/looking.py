@@ -43,7 +43,6 @@ MAX_UNPROVED = 10_000
 _Kept = tuple[Domain, Sequence[KeptResult], Sequence[KeptResult], Sequence[Arrival]]
 """A domain, its results, those before them that have failures, and when they came."""
 _EVER = date.min
-_FOREVER = date.max
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +107,10 @@ class Looking:
         looked, now = self._looked, self._clock.now()
         found: list[Found] = []
         counted: dict[str, date] = {}
-        since = today - timedelta(WINDOW_DAYS)
+        # Those of tomorrow, too: a sender's clock may be ahead of ours.
+        since, until = today - timedelta(WINDOW_DAYS), today + timedelta(2)
         for domain in looked.domains:
-            results = await looked.received.list_results(domain, since, _FOREVER)
+            results = await looked.received.list_results(domain, since, until)
             if not results:
                 continue
             older = await looked.received.list_results(domain, _EVER, since, only_failing=True)

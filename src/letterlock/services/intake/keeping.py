@@ -7,9 +7,10 @@ which is also what signs its mails; or its organization's name, where it tells n
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 
 from letterlock.base.clock import Clock
+from letterlock.base.domains import DomainError, parse_domain
 from letterlock.protocols.tlsrpt.finding import read_file
 from letterlock.protocols.tlsrpt.report import Fault, ReadReport, Report, ReportError
 from letterlock.storage.received_reports import ReceivedReport, ReceivedStore, Standing, Way
@@ -20,12 +21,30 @@ BATCH_OCTETS = 8 * 1024 * 1024
 MAX_SUBMITTER_CHARACTERS = 255
 KEEP_UNPROVED = timedelta(days=30)
 """From when they came: anybody can send any number of them."""
+AHEAD = timedelta(days=1)
+"""A sender's clock, and where it lives, may be ahead of ours."""
 
 
 def find_submitter(report: Report) -> str:
     """Say whose report it is, by what it says itself; "" where it does not."""
     _, at, domain = (report.contact_info or "").rpartition("@")
-    name = domain if at else report.organization_name or ""
+    if not at:
+        return _shorten(report.organization_name or "")
+    try:
+        # In A-labels, as in the signature of its mails: else one sender would be two.
+        return parse_domain(domain.strip())
+    except DomainError:
+        return _shorten(domain)
+
+
+def find_date_fault(day: date, now: datetime) -> str | None:
+    """Say why what is about a day is not kept: it would count for years, and never be old."""
+    if day <= (now + AHEAD).date():
+        return None
+    return f"it is about {day.isoformat()}, a day that has not come"
+
+
+def _shorten(name: str) -> str:
     return name.strip().rstrip(".").lower()[:MAX_SUBMITTER_CHARACTERS]
 
 
@@ -62,7 +81,7 @@ class Importing:
             if isinstance(found, ReportError):
                 self._refuse(name, found)
             else:
-                self._add(self._make(found))
+                self._add(name, self._make(found))
         if len(self._waiting) >= BATCH_REPORTS or self._octets >= BATCH_OCTETS:
             await self.flush()
 
@@ -74,7 +93,11 @@ class Importing:
             self.counts.new += sum(are_new)
             self.counts.copies += len(are_new) - sum(are_new)
 
-    def _add(self, report: ReceivedReport) -> None:
+    def _add(self, name: str, report: ReceivedReport) -> None:
+        fault = find_date_fault(report.day, self._clock.now())
+        if fault is not None:
+            self.counts.refused.append((name, fault))
+            return
         if report.day < (self._clock.now() - self._keep).date():
             self.counts.old += 1
             return

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from letterlock.base.clock import Clock
 from letterlock.base.log import Log, Service
@@ -23,7 +24,7 @@ from letterlock.protocols.dkim.verifying import Verifier
 from letterlock.protocols.tlsrpt.finding import FORWARDED, Found, read_file
 from letterlock.protocols.tlsrpt.report import Fault, ReportError
 from letterlock.services.discover.dkim_keys import DkimKeyFinder
-from letterlock.services.intake.keeping import KEEP_UNPROVED
+from letterlock.services.intake.keeping import KEEP_UNPROVED, find_date_fault
 from letterlock.storage.queue import Claim, QueueStore, StoreUnavailable
 from letterlock.storage.received_reports import ReceivedReport, ReceivedStore, Standing, Way
 
@@ -185,9 +186,13 @@ def _make(found: Found, proof: Proof, beginning: bytes, now: datetime) -> Receiv
         standing, note = Standing.UNAUTHENTICATED, proof.reason
     elif FORWARDED in found.repairs:
         standing, note = Standing.UNAUTHENTICATED, "it was forwarded: who signs did not write it"
-    return ReceivedReport(
+    made = ReceivedReport(
         *(now, Way.MAIL, standing, proof.domain, found.report, found.raw, found.repairs, note)
     )
+    fault = find_date_fault(made.day, now)
+    if fault is None:
+        return made
+    return replace(made, standing=Standing.REFUSED, report=None, note=fault)
 
 
 def _describe(report: ReceivedReport, *, is_new: bool) -> str:
