@@ -244,6 +244,23 @@ def test_advice_rests_on_what_is_kept(desk: Desk) -> None:
     assert "303 sessions failed" in text
 
 
+def test_what_is_not_told_is_not_called_fine(desk: Desk) -> None:
+    """RFC 8460 §4.2: a count that a report leaves out is not zero."""
+    day = f"{today()}T00:00:00Z"
+    document = make_document(
+        **{
+            "contact-info": None,
+            "organization-name": None,
+            "date-range": {"start-datetime": day, "end-datetime": day},
+        },
+        policies=[make_result(summary={"total-failure-session-count": None}, failure_details=[])],
+    )
+    desk.run("import", desk.write("a", encode(document)))
+    text = desk.run("summary", DOMAIN)[1]
+    assert "not told   MTA-STS: 0 of 5326 sessions failed; 1 results do not tell all" in text
+    assert "senders    not told, 1 day" in text
+
+
 def test_the_documented_keys_are_those_of_the_answer(desk: Desk) -> None:
     document = desk.ask("import", desk.write("a", make_report()))[1]
     assert set(document) == {key.partition("[")[0] for key in IMPORT_KEYS}

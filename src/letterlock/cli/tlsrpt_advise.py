@@ -20,9 +20,11 @@ from letterlock.cli.tlsrpt_summary import (
     describe_failing,
     describe_seen,
     describe_sessions,
+    find_published,
     format_failing,
     format_seen,
     format_sessions,
+    format_submitters,
 )
 
 if TYPE_CHECKING:
@@ -34,10 +36,11 @@ ADVICE_KEYS = {
     "reasons[]": "what is missing, or speaks against it",
     "since": "the first day that was looked at, four weeks before today",
     "days": "on how many of them there are reports on MTA-STS",
-    "submitters[]": "whose",
+    "submitters[]": "whose; empty: it is not told",
     "sessions": "`successful`, `failed`, `unknown` (results that do not tell one of the two)",
     "failures[]": "as in `tlsrpt summary`",
-    "policy": "the last policy that a sender saw, as in `tlsrpt summary`, or null",
+    "policy": "the last policy that a sender saw, one that is proved if there is any, as in "
+    "`tlsrpt summary`, or null",
 }
 _SENTENCES = {
     "enforce": "mode: enforce is safe, as far as reports tell.",
@@ -55,7 +58,8 @@ def advise(*, domain: str, as_json: bool, config_path: Path | None) -> int:
     """Tell if DOMAIN's MTA-STS policy can go from testing to enforce, with the evidence.
 
     It takes four weeks of reports: 14 days with some, of two senders, on 100 sessions that met the
-    policy, and none that failed.
+    policy, and none that failed. Only those on the policy that was seen last speak for it, and on
+    policies with the same MX hosts.
 
     Exit code 0: it can, or it is enforced; 1: not yet.
     """
@@ -66,7 +70,7 @@ def advise(*, domain: str, as_json: bool, config_path: Path | None) -> int:
     name, until = take_domain(domain), find_today() + timedelta(1)
     since = until - timedelta(advice.WINDOW_DAYS)
     results = with_store(config, lambda store: store.list_results(name, since, until))
-    found = advice.advise(name, results, until)
+    found = advice.advise(name, results, until, find_published(config, name))
     if as_json:
         document = {
             "domain": found.domain,
@@ -96,7 +100,7 @@ def _print(found: "Advice") -> None:
     )
     lines.append(("", format_sessions(found.sessions)))
     if found.submitters:
-        lines.append(("", f"told by {', '.join(found.submitters)}"))
+        lines.append(("", f"told by {format_submitters(found.submitters)}"))
     lines += [("FAILED", format_failing(each)) for each in found.failures]
     if found.policy is not None:
         lines.append(("policy", format_seen(found.policy)))

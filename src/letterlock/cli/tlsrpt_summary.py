@@ -1,6 +1,6 @@
 """`letterlock tlsrpt summary`: what kept reports say, added up."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,7 +78,6 @@ SUMMARY_KEYS = {
 }
 Published = tuple[str, ...] | None
 EVER = date.min
-FOREVER = date.max
 MAX_SHOWN = 10
 TYPES = {"sts": "MTA-STS", "tlsa": "DANE", "no-policy-found": "no policy", "": "a type not told"}
 
@@ -127,12 +126,12 @@ def summary(
         from letterlock.services.intake.summary import summarize  # noqa: PLC0415 - lazy, for -h
 
         # Those of tomorrow, too: a sender's clock may be ahead of ours.
-        results = await store.list_results(name, first, FOREVER)
+        results = await store.list_results(name, first, until + timedelta(1))
         before = await store.list_results(name, EVER, first, only_failing=True)
         return summarize(name, results, before, first, until)
 
     found = with_store(config, load)
-    published = _find_published(config, name)
+    published = find_published(config, name)
     now = _probe(config, found) if is_probing and found.failures else {}
     if as_json:
         print_json(_describe(found, published, now))
@@ -144,7 +143,7 @@ def summary(
 _NOT_TOLD = "the report tells no more. Whose: not known. Do: ask the sender, at contact-info."
 
 
-def _find_published(config: "Config", domain: str) -> Published:
+def find_published(config: "Config", domain: str) -> Published:
     """Give the lines of the MTA-STS policy that we publish for a domain; None: we do not."""
     if domain not in config.publishing.mta_sts.domains:
         return None
@@ -301,8 +300,11 @@ def _print(found: "Summary", published: Published, now: "Mapping[str, HostNow]")
     if not found.reports:
         click.echo("  no reports count")
         return
+    failing_types = {each.kind.type for each in found.failures}
     for kind, sessions in found.totals.items():
-        label = "FAILED" if sessions.failed else "fine"
+        # Whether the rest was fine is not known where a report does not tell a count.
+        is_fine = "not told" if sessions.unknown else "fine"
+        label = "FAILED" if sessions.failed or kind in failing_types else is_fine
         _echo(tell(label, f"{format_type(kind)}: {format_sessions(sessions)}"))
     for failing in found.failures[:MAX_SHOWN]:
         _echo(tell("new" if failing.is_new else "", format_failing(failing)))
@@ -352,14 +354,19 @@ def format_failing(failing: "FailingKind") -> str:
     if reason := told["reason_code"]:
         words.append(f"({reason})")
     words.append(f"under {format_type(failing.kind.type)}, {failing.first} to {failing.last},")
-    words.append(f"told by {', '.join(failing.submitters)}")
+    words.append(f"told by {format_submitters(failing.submitters)}")
     return f"{' '.join(words)} = {told['means']}"
+
+
+def format_submitters(submitters: Sequence[str]) -> str:
+    """Name who reports, which not every report tells."""
+    return ", ".join(each or "not told" for each in submitters)
 
 
 def _format_submitter(submitter: "SubmitterDays") -> str:
     silent = submitter.silent_days
     end = "" if silent is None else f": it has STOPPED, nothing for {format_count(silent, 'day')}"
-    who = submitter.submitter or "not told"
+    who = format_submitters((submitter.submitter,))
     days = format_count(submitter.days, "day")
     return f"{who}, {days}, the last {submitter.last}{end}"
 
@@ -367,5 +374,5 @@ def _format_submitter(submitter: "SubmitterDays") -> str:
 def format_seen(policy: "SeenPolicy") -> str:
     """Tell a policy as senders saw it."""
     lines = "; ".join(policy.strings)
-    who = ", ".join(policy.submitters)
+    who = format_submitters(policy.submitters)
     return f"{format_type(policy.type)}, {policy.first} to {policy.last}, by {who}: {lines}"

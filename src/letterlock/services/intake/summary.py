@@ -159,10 +159,12 @@ def _list_days(results: Iterable[KeptResult]) -> Iterator[DayOfPolicy]:
 
 def _list_failures(result: KeptResult) -> Iterator[tuple[FailureKind, FailureDetails | None]]:
     """Give what failed; where no detail tells, one kind without any."""
-    for each in result.failures:
+    # A count of zero says that nothing failed so.
+    failures = [each for each in result.failures if each.count != 0]
+    for each in failures:
         host, reason = each.receiving_mx_hostname or "", each.reason_code or ""
         yield FailureKind(_type(result), each.result_type or "", host, reason), each
-    if result.failed and not result.failures:
+    if result.failed and not failures:
         yield FailureKind(_type(result), "", "", ""), None
 
 
