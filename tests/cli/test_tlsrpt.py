@@ -3,6 +3,8 @@
 import gzip
 import io
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -154,6 +156,22 @@ def test_a_file_that_cannot_be_read_is_undecided_and_the_others_are_shown(
     assert main(["tlsrpt", "show", str(tmp_path)]) == 3
     assert main(["tlsrpt", "show", *[write(tmp_path, CLEAN)] * 2]) == 0
     assert "\n\n" in capsys.readouterr().out
+
+
+def test_output_that_cannot_be_written_is_no_fault_of_the_file(tmp_path: Path) -> None:
+    arguments = ["tlsrpt", "show", write(tmp_path, CLEAN)]
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "letterlock", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+    assert ended.stderr == "letterlock: cannot write the output: No space left on device\n"
+    assert ended.returncode == 3
 
 
 def test_no_file_is_wrong_usage() -> None:

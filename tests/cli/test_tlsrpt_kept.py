@@ -224,6 +224,11 @@ def test_policies_as_seen_are_compared_with_what_is_published(desk: Desk) -> Non
         assert ("; NOT what is published now" in said) is not is_published
 
 
+def test_an_id_that_no_database_has_is_wrong_usage(desk: Desk) -> None:
+    assert desk.run("list", "--raw", f"{2**63 - 1}")[0] == 2
+    assert "is not in the range" in desk.run("list", "--raw", f"{2**63}")[1]
+
+
 def test_a_domain_that_is_none_is_wrong_usage(desk: Desk) -> None:
     assert desk.run("summary", "not a domain")[0] == 2
 

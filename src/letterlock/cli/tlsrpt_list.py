@@ -41,6 +41,8 @@ LIST_KEYS = {
     "more": "whether there are more than --limit",
 }
 MAX_SHOWN_DOMAINS = 3
+MAX_ID = 2**63 - 1
+"""Of a row in either database."""
 
 
 @click.command(name="list")
@@ -53,7 +55,9 @@ MAX_SHOWN_DOMAINS = 3
     show_default=True,
     help="How many at most.",
 )
-@click.option("--raw", type=click.IntRange(1), metavar="ID", help="Write this report as it came.")
+@click.option(
+    "--raw", type=click.IntRange(1, MAX_ID), metavar="ID", help="Write this report as it came."
+)
 @json_option(LIST_KEYS)
 @config_option
 def list_reports(

@@ -62,16 +62,22 @@ def show(files: tuple[str, ...], *, as_json: bool, config_path: Path | None) -> 
     documents: list[dict[str, Any]] = []
     unreadable = False
     for file in files:
-        try:
-            for document in _read(file):
-                if not as_json:
-                    _print_story(document, is_first=not documents)
-                documents.append(document)
-        except OSError as error:
-            unreadable = True
-            reason = error.strerror or str(error)
-            line = make_printable(f"letterlock: {make_line(file)}: cannot be read: {reason}")
-            click.echo(line, err=True)
+        found = _read(file)
+        # What is caught is the file's fault: one of the output is not.
+        while True:
+            try:
+                document = next(found, None)
+            except OSError as error:
+                unreadable = True
+                reason = error.strerror or str(error)
+                line = make_printable(f"letterlock: {make_line(file)}: cannot be read: {reason}")
+                click.echo(line, err=True)
+                break
+            if document is None:
+                break
+            if not as_json:
+                _print_story(document, is_first=not documents)
+            documents.append(document)
     if as_json:
         click.echo(json.dumps(documents, indent=2, ensure_ascii=True))
     if any(document["verdict"] == "refused" for document in documents):
