@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from letterlock.base.config.alerting import AlertsSection
 from letterlock.services.alert.rates import find_rates
-from letterlock.storage.received_reports import KeptResult
-from tests.services.alert.found import add_up, name_all, name_mended
+from letterlock.storage.received_reports import POSTED, KeptResult
+from tests.services.alert.found import name_all, name_mended
 from tests.services.intake.results import TODAY, kept
 
 LIMITS = AlertsSection()
@@ -18,7 +19,7 @@ def day(days_ago: int, successful: int, failed: int, kind: str = "sts") -> KeptR
 
 
 def find(*results: KeptResult, limits: AlertsSection = LIMITS) -> list[str]:
-    return name_all(find_rates(add_up(*results), limits, TODAY))
+    return name_all(find_rates("example.org", results, limits, TODAY))
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_the_last_day_with_enough_sessions_counts() -> None:
 
 
 def test_a_good_day_proves_that_it_is_over() -> None:
-    found = find_rates(add_up(day(3, 0, 200), day(1, 200, 1)), LIMITS, TODAY)
+    found = find_rates("example.org", (day(3, 0, 200), day(1, 200, 1)), LIMITS, TODAY)
     assert name_mended(found) == {"A1 sts": "2026-04-29: 1 of 201 sessions failed, 0.50%"}
 
 
@@ -56,8 +57,8 @@ def test_types_are_judged_apart_and_reports_of_a_day_together() -> None:
     assert find(day(1, 99, 1), day(1, 99, 1, "tlsa")) == []
 
 
-def replace_submitter(result: KeptResult) -> KeptResult:
-    return kept(1, "ms.example", successful=result.successful, failed=result.failed)
+def replace_submitter(result: KeptResult, submitter: str = "ms.example") -> KeptResult:
+    return structs.replace(result, submitter=submitter)
 
 
 def steady(failed: int) -> list[KeptResult]:
@@ -88,10 +89,22 @@ def test_each_threshold_is_a_setting() -> None:
 
 def test_it_is_told_since_the_first_day_of_those_in_a_row() -> None:
     results = [day(6, 0, 200), day(5, 200, 0), day(4, 0, 200), day(3, 50, 0), day(2, 0, 200)]
-    (condition,) = find_rates(add_up(*results), LIMITS, TODAY).conditions
+    (condition,) = find_rates("example.org", results, LIMITS, TODAY).conditions
     assert f"{condition.text.since:%Y-%m-%d}" == "2026-04-26"
     assert condition.text.what == "200 of 200 sessions under MTA-STS failed"
     assert condition.text.evidence == (
         "2026-04-28: 200 of 200 sessions failed, 100.00%",
         "that is more than 1%",
     )
+
+
+def test_what_anybody_can_post_does_not_talk_away_what_others_tell() -> None:
+    bad, lie = day(1, 90, 20), replace_submitter(day(1, 1_000_000, 0), f"ms.example{POSTED}")
+    assert find(bad, lie) == ["A1 sts"]
+    later = replace_submitter(day(0, 1_000_000, 0), f"ms.example{POSTED}")
+    assert find(bad, later) == ["A1 sts"]
+    # Nor do good ones that are proved end what was posted.
+    posted = replace_submitter(bad, f"ms.example{POSTED}")
+    found = find_rates("example.org", (posted, day(0, 200, 0)), LIMITS, TODAY)
+    assert name_all(found) == ["A1 sts (posted)"]
+    assert found.conditions[0].text.what.endswith("under MTA-STS (posted) failed")

@@ -131,7 +131,7 @@ class Looking:
         summary = summarize(domain, results, older, since, until)
         return join(
             (
-                find_rates(summary, section, today),
+                find_rates(domain, results, section, today),
                 find_failures(summary, GoodDays(results), today),
                 find_silent(summary, find_delays(arrivals), section.silent_days, today),
                 find_stale(summary, published, today),

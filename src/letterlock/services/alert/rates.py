@@ -1,10 +1,11 @@
 """Days on which too large a share of the sessions with a domain failed.
 
 Rule A1. Pure. Policies of several types may count the same sessions (RFC 8460 §4.2), and are judged
-apart; days with few sessions are not judged.
+apart; so are reports that were posted: anybody can, and nobody is to talk away what others tell.
+Days with few sessions are not judged.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from math import sqrt
 from statistics import median
@@ -21,8 +22,9 @@ from letterlock.services.alert.conditions import (
     name_type,
     start_of,
 )
-from letterlock.services.intake.summary import DayOfPolicy, Summary
+from letterlock.services.intake.summary import DayOfPolicy, list_days
 from letterlock.storage.alerts import AlertKey, Rule
+from letterlock.storage.received_reports import POSTED, KeptResult
 
 MIN_DAYS = 7
 """Of those that a day is compared with, there must be so many."""
@@ -30,19 +32,39 @@ MIN_FAILED = 10
 """Fewer failed sessions are no deviation, however good the days before were."""
 
 
-def find_rates(summary: Summary, limits: AlertsSection, today: date) -> Found:
+def find_rates(
+    domain: str, results: Iterable[KeptResult], limits: AlertsSection, today: date
+) -> Found:
     """Judge the last day of each type that has enough sessions."""
-    by_type: dict[str, list[DayOfPolicy]] = {}
-    for each in summary.days:
-        if each.sessions.total >= limits.min_sessions and each.day <= today:
-            by_type.setdefault(each.type, []).append(each)
+    proved: list[KeptResult] = []
+    posted: list[KeptResult] = []
+    for each in results:
+        (posted if each.submitter.endswith(POSTED) else proved).append(each)
     return join(
-        _judge(AlertKey(Rule.RATE, summary.domain, kind), days, limits, today)
-        for kind, days in by_type.items()
+        (
+            _find_in(domain, list_days(proved), "", limits, today),
+            _find_in(domain, list_days(posted), POSTED, limits, today),
+        )
     )
 
 
-def _judge(key: AlertKey, days: Sequence[DayOfPolicy], limits: AlertsSection, today: date) -> Found:
+def _find_in(
+    domain: str, days: Iterable[DayOfPolicy], whose: str, limits: AlertsSection, today: date
+) -> Found:
+    """Judge the days of some reports; `whose` is what their alerts are told apart by."""
+    by_type: dict[str, list[DayOfPolicy]] = {}
+    for each in days:
+        if each.sessions.total >= limits.min_sessions and each.day <= today:
+            by_type.setdefault(each.type, []).append(each)
+    return join(
+        _judge(AlertKey(Rule.RATE, domain, f"{kind}{whose}"), whose, of_type, limits, today)
+        for kind, of_type in by_type.items()
+    )
+
+
+def _judge(
+    key: AlertKey, whose: str, days: Sequence[DayOfPolicy], limits: AlertsSection, today: date
+) -> Found:
     *before, last = days
     if last.day <= today - timedelta(ACTIVE_DAYS):
         return Found()
@@ -54,7 +76,7 @@ def _judge(key: AlertKey, days: Sequence[DayOfPolicy], limits: AlertsSection, to
         if not _is_high(each, limits):
             break
         since = each.day
-    kind = name_type(key.subject)
+    kind = f"{name_type(last.type)}{whose}"
     total = format_count(last.sessions.total, "session")
     what = f"{last.sessions.failed} of {total} under {kind} failed"
     remedy = f"letterlock tlsrpt summary {key.domain} --probe names hosts, senders and what helps"

@@ -122,7 +122,7 @@ def summarize(
     return Summary(
         *(domain, since, until, len(results)),
         _add_by_type(results),
-        tuple(_list_days(results)),
+        tuple(list_days(results)),
         tuple(_list_failing(results, known, until)),
         tuple(_list_submitters(results, until)),
         tuple(_list_policies(results)),
@@ -148,7 +148,9 @@ def _add_by_type(results: Iterable[KeptResult]) -> dict[str, Sessions]:
     return {kind: add_up(group) for kind, group in groupby(ordered, _type)}
 
 
-def _list_days(results: Iterable[KeptResult]) -> Iterator[DayOfPolicy]:
+def list_days(results: Iterable[KeptResult]) -> Iterator[DayOfPolicy]:
+    """Add up each day under policies of each type, in their order."""
+
     def key(result: KeptResult) -> tuple[date, str]:
         return result.day, _type(result)
 
