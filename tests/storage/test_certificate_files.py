@@ -152,7 +152,7 @@ class TestWriting:
             os.umask(umask)
         for path in (tmp_path / "a").rglob("*"):
             if not path.is_symlink():
-                expected = 0o640 if path.name == "privkey.pem" else 0o644
+                expected = 0o640 if path.name in {"privkey.pem", "combined.pem"} else 0o644
                 assert mode_of(path) == (0o755 if path.is_dir() else expected), path
                 assert path.stat().st_gid == group
 

@@ -2,8 +2,11 @@
 
 The layout is certbot's: `NAME/fullchain.pem`, `privkey.pem`, `chain.pem`, `cert.pem`. NAME is a
 link to a folder that never changes once it is there, and renaming a new link over the old one
-switches all four at once: no reader that has followed the link sees a key beside another's chain,
-and the folder of the links has another time of change whenever anything changed. Blocks.
+switches all at once: no reader that has followed the link sees a key beside another's chain, and
+the folder of the links has another time of change whenever anything changed. Blocks.
+
+Who opens `NAME/privkey.pem` and then `NAME/fullchain.pem` follows the link twice, and may find a
+switch between. For other programs there is `combined.pem` besides: key and chain in one file.
 
 NAME of a domain or an IPv4 address is itself; `*` and `:` are written as `+`, which is in no domain
 name; `+rsa` or `+ed25519` follows for those keys. What would be too long is `+` and its SHA-256.
@@ -15,7 +18,7 @@ import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from ipaddress import ip_address
 from pathlib import Path
@@ -28,6 +31,7 @@ from letterlock.storage.certificates import CertificateId, KeptPair
 from letterlock.storage.durable import describe, make_folder, sync_folder
 
 FULL_CHAIN, KEY, CHAIN, CERTIFICATE = "fullchain.pem", "privkey.pem", "chain.pem", "cert.pem"
+COMBINED = "combined.pem"
 MAX_FOLDER_OCTETS = 200
 """File systems take 255."""
 
@@ -41,13 +45,17 @@ _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\s*"
 
 @dataclass(frozen=True, slots=True)
 class FileAccess:
-    """Modes of what is written, and whom it belongs to. None: whoever writes it."""
+    """Modes of what is written, and whom it belongs to. None: whoever writes it.
+
+    `has_combined`: with a file of key and chain.
+    """
 
     key_mode: int
     file_mode: int
     folder_mode: int
     owner: int | None = None
     group: int | None = None
+    has_combined: bool = field(default=False, repr=False)
 
 
 PRIVATE = FileAccess(key_mode=0o600, file_mode=0o600, folder_mode=0o700)
@@ -57,7 +65,7 @@ def make_export_access(
     key_mode: int, owner: int | None = None, group: int | None = None
 ) -> FileAccess:
     """Give what other programs need: certificates are public, keys as the operator says."""
-    return FileAccess(key_mode, 0o644, 0o755, owner, group)
+    return FileAccess(key_mode, 0o644, 0o755, owner, group, has_combined=True)
 
 
 def format_folder(which: CertificateId) -> str:
@@ -93,6 +101,12 @@ class CertificateFiles:
         Raises LocalError.
         """
         return self._switch(format_folder(which), pair)
+
+    def has(self, which: CertificateId, pair: KeptPair) -> bool:
+        """Say if a pair is written, as `write` leaves it."""
+        folder = format_folder(which)
+        target = f"{_VERSIONS}/{folder}/{_digest(pair, self._access)}"
+        return _find_target(self._root / folder) == target and (self._root / target).is_dir()
 
     def write_self_signed(self, pair: KeptPair) -> None:
         """Write the pair that stands in; no `PairListing` has it. Raises LocalError."""
@@ -171,6 +185,9 @@ class CertificateFiles:
         self._write_file(staged / FULL_CHAIN, pair.chain, access.file_mode)
         self._write_file(staged / CHAIN, b"".join(blocks[1:]), access.file_mode)
         self._write_file(staged / CERTIFICATE, b"".join(blocks[:1]), access.file_mode)
+        if access.has_combined:
+            both = b"%b\n%b" % (pair.key.rstrip(), pair.chain)
+            self._write_file(staged / COMBINED, both, access.key_mode)
         staged.chmod(access.folder_mode)
         sync_folder(staged)
         staged.rename(path)
@@ -284,6 +301,8 @@ def _require_ours(link: Path) -> None:
 def _digest(pair: KeptPair, access: FileAccess) -> str:
     """Name a version by what is in it: the same pair is never written twice."""
     digest = sha256(repr(access).encode())
+    if access.has_combined:
+        digest.update(COMBINED.encode())
     for part in (pair.chain, pair.key):
         digest.update(len(part).to_bytes(8, "big") + part)
     return digest.hexdigest()[:32]

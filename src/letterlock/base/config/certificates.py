@@ -57,14 +57,14 @@ class Export:
     """A folder where other programs find certificates, in certbot's layout."""
 
     folder: Path
-    """Each certificate is `folder/NAME/fullchain.pem` with `privkey.pem`, `chain.pem` and
-    `cert.pem` beside it."""
+    """Each certificate is `folder/NAME/fullchain.pem` with `privkey.pem`, `chain.pem`, `cert.pem`
+    and `combined.pem` (key and chain in one) beside it."""
 
     names: tuple[CertificateName, ...] = ()
     """Which certificates. Empty: all."""
 
     mode: Annotated[str, Parsed(parse_file_mode, "mode")] = "0600"
-    """The mode of the private keys."""
+    """The mode of the files with private keys."""
 
     group: Annotated[str, Parsed(parse_group, "group")] | None = None
     """The group of the files, one that the node's user is in. Unset: that user's own."""
