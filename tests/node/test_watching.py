@@ -11,12 +11,12 @@ from letterlock.base.config.publishing import OwnPolicySection, PublishingSectio
 from letterlock.base.config.sections import Config
 from letterlock.base.domains import Domain
 from letterlock.network.http_client import HttpClient
+from letterlock.node.certificate_stores import make_stores
+from letterlock.node.certificates import make_exporting
 from letterlock.node.watching import make_watch
 from letterlock.services.certify.watching import WatchTools
 from letterlock.storage.issued import KEPT_AFTER_END
-from letterlock.storage.sqlite.node import MEMORY, NodeDatabase
-from letterlock.storage.sqlite.watched import SqliteWatched
-from tests.fakes import FakeClock, FixtureResolver
+from tests.fakes import FakeClock, FakeLog, FixtureResolver
 
 PUBLIC = Authority("https://public.example/directory")
 OWN = Authority("https://own.example/directory", trust_file=Path("/etc/own.pem"))
@@ -31,8 +31,9 @@ CONFIG = Config(
 
 def make(config: Config) -> WatchTools:
     clock = FakeClock()
-    store = SqliteWatched(NodeDatabase(MEMORY, clock))
-    return make_watch(config, store, FixtureResolver(), clock)
+    stores = make_stores(config, "node", clock)
+    exporting = make_exporting(config, stores, FakeLog())
+    return make_watch(config, stores.watched, exporting, FixtureResolver(), clock)
 
 
 def test_only_an_authority_of_ones_own_may_be_inside_a_private_network() -> None:

@@ -51,6 +51,13 @@ async def test_what_any_node_found_is_listed(node: NodeStores) -> None:
     assert await node.watched.list_found(limit=1) == rows[:1]
 
 
+async def test_what_each_node_saw_of_one_is_listed(node: NodeStores) -> None:
+    rows = [SEEN, replace(SEEN, node="two", findings=(replace(CAA, reason="forbidden"),))]
+    for row in (*rows, replace(SEEN, id=RSA)):
+        await node.watched.note(row)
+    assert await node.watched.list_watched_of(NAME) == rows
+
+
 async def test_words_of_a_peer_can_be_kept(node: NodeStores) -> None:
     await node.watched.note(replace(SEEN, findings=(replace(CAA, reason="a\0b \u2028 \xfc"),)))
     (found,) = await node.watched.list_found()

@@ -91,7 +91,7 @@ class CertificateProcess:
             self._exporting = make_exporting(config, self._stores, log)
             every = config.certificates.roll_over_every
             self._keeping = Keeping(tools, list_wanted(config), every, self._exporting.look)
-            watch = make_watch(config, self._stores.watched, resolver, clock)
+            watch = make_watch(config, self._stores.watched, self._exporting, resolver, clock)
             self._watching = Watching(tools, watch, list_wanted(config), self._keeping.look)
         self._post_service = make_post_service(config, number, clock, log)
         self._policies = self._make_policies()

@@ -36,6 +36,7 @@ from letterlock.services.certify.solving.stored import OwnListeners
 from letterlock.services.certify.solving.webroot import WebrootSolver
 from letterlock.services.certify.tending import Tools
 from letterlock.services.certify.tlsa_zone import OwnTlsaRecords
+from letterlock.services.certify.waits import Waits
 from letterlock.services.deliver.anchors import AnchorFiles
 from letterlock.services.discover.caa import CaaFinder
 from letterlock.storage.certificates import CertificateId
@@ -122,6 +123,8 @@ def make_tools(
         clock=clock,
         log=log,
         chance=random_source.random,
+        watched=stores.watched,
+        waits=Waits(clock),
     )
 
 

@@ -6,6 +6,7 @@ from letterlock.base.config.sections import Config
 from letterlock.network.dns import Resolver
 from letterlock.network.http_client import HttpClient
 from letterlock.node.shared_database import name_node
+from letterlock.services.certify.exporting import Exporting
 from letterlock.services.certify.revocation import RevocationFinder
 from letterlock.services.certify.served import OwnServers
 from letterlock.services.certify.watching import WatchTools
@@ -13,13 +14,16 @@ from letterlock.storage.issued import KEPT_AFTER_END
 from letterlock.storage.watched import WatchStore
 
 
-def make_watch(config: Config, store: WatchStore, resolver: Resolver, clock: Clock) -> WatchTools:
+def make_watch(
+    config: Config, store: WatchStore, exporting: Exporting, resolver: Resolver, clock: Clock
+) -> WatchTools:
     """Make them, without looking at anything yet."""
     return WatchTools(
         name_node(config),
         store,
         _make_revocations(config, resolver, clock),
         _find_servers(config),
+        exporting.find_fault,
         # A key is as old as the first certificate for it that is remembered: `key_ages`.
         max(KEPT_AFTER_END, config.certificates.roll_over_every),
     )

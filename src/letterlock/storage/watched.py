@@ -6,7 +6,7 @@ one suite on both. What is looked at, and when, is `services.certify.watching`.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -16,6 +16,8 @@ from letterlock.protocols.tls.client_hello import KeyType
 from letterlock.storage.certificates import CertificateId
 from letterlock.storage.records import from_micros, to_micros, to_text
 
+REMEMBERED = timedelta(days=3)
+"""For how long it counts what a node saw that looks no more."""
 WATCHED_COLUMNS = ("node", "name", "key_type", "version", "looked", "look_again", "findings")
 """The columns of a Watched, as `make_watched_row` and `read_watched_row` have them."""
 
@@ -29,6 +31,8 @@ class Look(StrEnum):
     CAA = "caa"
     TLSA = "tlsa"
     SERVED = "served"
+    EXPORTED = "exported"
+    """What other programs are given is not written, or they could not be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,9 @@ class WatchStore(Protocol):
         self, node: str, *, limit: int = 1000, after: CertificateId | None = None
     ) -> list[Watched]:
         """List what a node saw, in the order of the ids."""
+
+    async def list_watched_of(self, which: CertificateId) -> list[Watched]:
+        """List what each node saw of one certificate."""
 
     async def list_found(self, *, limit: int = 1000) -> list[Watched]:
         """List what any node saw that is not as it should be, in the order of the ids."""

@@ -17,12 +17,14 @@ from letterlock.services.certify.renewing import Renewer, Source
 from letterlock.services.certify.rollover import PublishedTlsa
 from letterlock.services.certify.solvers import Proof
 from letterlock.services.certify.tending import NOTHING_MORE, Tools, Wish, tend
+from letterlock.services.certify.waits import Waits
 from letterlock.services.discover.caa import CaaFinder
 from letterlock.storage.certificates import CertificateId, CertificateState, KeptFacts
 from letterlock.storage.sqlite.acme_accounts import SqliteAccounts
 from letterlock.storage.sqlite.certificates import SqliteCertificates
 from letterlock.storage.sqlite.issued import SqliteIssued
 from letterlock.storage.sqlite.node import MEMORY, NodeDatabase
+from letterlock.storage.sqlite.watched import SqliteWatched
 from tests.acme_server import FakeAcmeServer
 from tests.fakes import FakeClock, FakeLog, FixtureResolver
 
@@ -39,15 +41,20 @@ class FakeZone:
     records: set[TlsaRecord] = field(default_factory=set)
     lagging: set[TlsaRecord] | None = None
     fault: str = ""
+    doubt: str = ""
+    ttl: timedelta = TTL
+    added_ttls: list[timedelta] = field(default_factory=list)
     refusal: str | None = None
     changes: list[tuple[str, TlsaRecord]] = field(default_factory=list)
 
     async def look(self, name: str) -> PublishedTlsa:
         second = self.records if self.lagging is None else self.lagging
         everywhere, anywhere = frozenset(self.records & second), frozenset(self.records | second)
-        return PublishedTlsa(f"_25._tcp.{name}", everywhere, anywhere, TTL, self.fault)
+        base = f"_25._tcp.{name}"
+        return PublishedTlsa(base, everywhere, anywhere, self.ttl, self.fault, self.doubt)
 
-    async def add(self, name: str, record: TlsaRecord) -> str | None:
+    async def add(self, name: str, record: TlsaRecord, ttl: timedelta = timedelta()) -> str | None:
+        self.added_ttls.append(ttl)
         return self._change(name, "add", record, self.records.add)
 
     async def remove(self, name: str, record: TlsaRecord) -> str | None:
@@ -96,6 +103,7 @@ class Scene:
     """By which names were to be proved, order by order."""
 
     def __post_init__(self) -> None:
+        self.waits = Waits(self.clock)
         self.resolver.set("org", "NS", b"")
         self.accounts = self.make_accounts()
 
@@ -107,6 +115,7 @@ class Scene:
     def forget_process(self) -> None:
         """Be another process: nothing but the store is left."""
         self.accounts = self.make_accounts()
+        self.waits = Waits(self.clock)
 
     def tools(self, store: SqliteCertificates | None = None) -> Tools:
         """Give what a process has; another store stands between."""
@@ -141,6 +150,8 @@ class Scene:
             clock=clock,
             log=self.log,
             chance=lambda: 0.5,
+            watched=SqliteWatched(self.database),
+            waits=self.waits,
         )
 
     async def tend(self, wish: Wish = NOTHING_MORE) -> CertificateState:

@@ -1,6 +1,10 @@
 """What the store has is in the files: for workers, and for other programs, whose hook is run."""
 
+import asyncio
+import os
+import ssl
 from collections.abc import AsyncIterator
+from itertools import count
 from pathlib import Path
 
 import pytest_asyncio
@@ -112,3 +116,70 @@ async def test_only_wanted_certificates_are_served(scene: Scene, tmp_path: Path)
     exporting = Exporting(scene.store, [other], CertificateFiles(tmp_path / "own"), (), scene.log)
     assert await exporting.write_changes()
     assert not (tmp_path / "own").exists()
+
+
+async def test_one_file_has_key_and_chain_for_who_opens_no_two(
+    scene: Scene, tmp_path: Path
+) -> None:
+    await scene.obtain()
+    assert await make(scene, tmp_path, make_export(tmp_path)).write_changes()
+    combined = tmp_path / "export" / NAME / "combined.pem"
+    assert combined.stat().st_mode & 0o777 == 0o640
+    ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(combined)
+    assert combined.read_bytes().startswith(b"-----BEGIN PRIVATE KEY-----")
+    assert not (tmp_path / "own" / NAME / "combined.pem").exists()
+
+
+async def test_workers_wait_for_no_hook(scene: Scene, tmp_path: Path) -> None:
+    await scene.obtain()
+    export = make_export(tmp_path)
+    hanging = tmp_path / "hanging"
+    os.mkfifo(hanging)
+    assert export.hook is not None
+    export.hook.write_text(f"#!/bin/sh\ncat {hanging}\n")
+    exporting = make(scene, tmp_path, export)
+    task = asyncio.ensure_future(exporting.run())
+    try:
+        async with asyncio.timeout(60):
+            # A hook that runs has the other end open: this one is let through.
+            ended = await asyncio.to_thread(os.open, hanging, os.O_WRONLY)
+            await scene.tend(Wish(renew=True))
+            exporting.look()
+            pair = await scene.store.load_pair(ID)
+            assert pair is not None
+            own = tmp_path / "own" / NAME / "fullchain.pem"
+            for _ in count():
+                if own.read_bytes() == pair.chain:
+                    break
+                await asyncio.sleep(0.005)
+        os.close(ended)
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_what_other_programs_do_not_have_is_known(scene: Scene, tmp_path: Path) -> None:
+    await scene.obtain()
+    export = make_export(tmp_path)
+    exporting = make(scene, tmp_path, export)
+    assert await exporting.find_fault(ID) == f"its export to {tmp_path}/export: it is not there yet"
+    (tmp_path / "refuse").touch()
+    await exporting.write_changes()
+    fault = await exporting.find_fault(ID)
+    assert fault is not None
+    assert fault.endswith("ended with status 3: it is busy")
+    (tmp_path / "refuse").unlink()
+    await exporting.write_changes()
+    assert await exporting.find_fault(ID) is None
+    assert await make(scene, tmp_path, export).find_fault(ID) is None  # as after a restart
+    assert await exporting.find_fault(CertificateId("other.example.org", KeyType.ECDSA)) is None
+
+
+async def test_what_was_taken_away_is_written_once_more(scene: Scene, tmp_path: Path) -> None:
+    await scene.obtain()
+    exporting = make(scene, tmp_path, make_export(tmp_path))
+    await exporting.write_changes()
+    (tmp_path / "export" / NAME).unlink()
+    assert await exporting.find_fault(ID) is not None
+    await exporting.write_changes()
+    assert await exporting.find_fault(ID) is None

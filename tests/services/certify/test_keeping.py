@@ -12,11 +12,12 @@ import pytest_asyncio
 from letterlock.protocols.tls.client_hello import KeyType
 from letterlock.services.certify.keeping import AT_A_TIME, DEFECT_WAIT, Keeping
 from letterlock.services.certify.key_ages import KeyAges
-from letterlock.services.certify.tending import LEASE
+from letterlock.services.certify.tending import LEASE, Wish
+from letterlock.services.publish.records import make_tlsa
 from letterlock.storage.certificates import CertificateId, CertificateState
 from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.sqlite.certificates import SqliteCertificates
-from tests.services.certify.scene import ID, NAME, Scene, making_scene
+from tests.services.certify.scene import ID, NAME, TTL, Scene, making_scene
 
 RSA = CertificateId(NAME, KeyType.RSA)
 UNWANTED = CertificateId("old.example.org", KeyType.ECDSA)
@@ -201,3 +202,41 @@ async def test_a_key_is_changed_on_schedule(scene: Scene) -> None:
     assert state.facts is not None
     assert state.facts.spki_sha256 != first.spki_sha256
     assert await KeyAges(scene.issued).find_since(state) == state.facts.issued
+
+
+async def test_a_clock_set_back_keeps_no_roll_over_waiting(scene: Scene) -> None:
+    """A machine that was years ahead for a while: what it waits for would not come in our time."""
+    old = await scene.obtain()
+    scene.zone.records = {make_tlsa(old.spki_sha256)}
+    right = scene.clock.now()
+    scene.clock.set_wall(right + timedelta(days=30))
+    await scene.tend(Wish(roll_over=True))
+    scene.clock.set_wall(right)
+    keeping = Keeping(scene.tools(), [ID])
+
+    async def is_looked_at() -> bool:
+        state = await scene.store.load(ID)
+        assert state is not None
+        assert state.rollover is not None
+        return state.rollover.since == right
+
+    async with running(keeping):
+        await until(is_looked_at)
+    state = await scene.store.load(ID)
+    assert state is not None
+    assert state.facts == old
+    scene.clock.move(2 * TTL)
+    assert (await scene.tend()).facts != old
+
+
+async def test_a_clock_set_forward_shows_no_key_too_early(scene: Scene) -> None:
+    """RFC 7671 §8.1: caches empty as time goes by, not as clocks are set."""
+    old = await scene.obtain()
+    scene.zone.records = {make_tlsa(old.spki_sha256)}
+    await scene.tend(Wish(roll_over=True))
+    scene.clock.set_wall(scene.clock.now() + timedelta(hours=5))
+    assert (await scene.tend()).facts == old
+    scene.clock.move(2 * TTL - timedelta(seconds=1))
+    assert (await scene.tend()).facts == old
+    scene.clock.move(timedelta(seconds=1))
+    assert (await scene.tend()).facts != old

@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 from letterlock.protocols.dns.answers import TlsaRecord
 from letterlock.services.certify.rollover import (
     AFTER_SWITCH,
+    HELD_UP,
     LOOK_EVERY,
     Next,
     PublishedTlsa,
     Step,
     begin,
     find_next,
+    is_held_up,
 )
 from letterlock.services.publish.records import make_tlsa
 from letterlock.storage.certificates import RollOver, RollOverStage
@@ -45,8 +47,11 @@ def next_of(
     later: timedelta = timedelta(0),
     is_ours: bool = True,
     current: bytes | None = OLD,
+    holdup: str = "",
 ) -> Next:
-    return find_next(rollover, seen, current, START + later, is_ours_to_change=is_ours)
+    return find_next(
+        rollover, seen, current, START + later, is_ours_to_change=is_ours, holdup=holdup
+    )
 
 
 def test_the_next_key_is_published_beside_the_current_one() -> None:
@@ -124,6 +129,53 @@ def test_the_old_record_stays_until_all_nodes_have_switched() -> None:
     assert by_hand.rollover is not None
     assert f"remove: {BASE}. IN TLSA 3 1 1 {OLD.hex()}" in by_hand.rollover.note
     assert next_of(switched, published(NEW), later=AFTER_SWITCH) == Next(Step.KEEP, None)
+
+
+def test_what_is_in_the_way_cuts_no_wait_short() -> None:
+    """RFC 7671 §8.1: a server that does not answer for a moment does not empty caches."""
+    seen = at(RollOverStage.SEEN, 2 * HOUR)
+    unknown = next_of(seen, published(fault="timed out"), later=LOOK_EVERY).rollover
+    assert unknown is not None
+    assert unknown.ready == START + 2 * HOUR
+    switched = at(RollOverStage.SWITCHED, AFTER_SWITCH)
+    unknown = next_of(switched, published(fault="timed out"), later=LOOK_EVERY).rollover
+    assert unknown is not None
+    assert unknown.ready == START + AFTER_SWITCH
+
+
+def test_a_record_that_went_is_looked_for_soon() -> None:
+    seen = at(RollOverStage.SEEN, 48 * HOUR)
+    step = next_of(seen, published(OLD), later=HOUR)
+    assert step.rollover is not None
+    assert step.rollover.ready == START + HOUR + LOOK_EVERY
+
+
+def test_the_old_record_stays_where_the_old_key_may_be_shown() -> None:
+    """RFC 7671 §8.1"""
+    switched = at(RollOverStage.SWITCHED, AFTER_SWITCH)
+    seen = published(OLD, NEW)
+    for is_ours in (True, False):
+        step = next_of(
+            switched, seen, later=2 * HOUR, is_ours=is_ours, holdup="mx2: the hook failed"
+        )
+        assert step.step is Step.KEEP
+        assert step.rollover is not None
+        assert "has to stay" in step.rollover.note
+        assert "mx2: the hook failed" in step.rollover.note
+
+
+def test_what_is_in_the_way_for_long_is_told() -> None:
+    waiting = at(RollOverStage.PUBLISHED, 4 * HOUR)
+    assert not is_held_up(waiting, START + HELD_UP)  # it looks again only later
+    assert not is_held_up(replace(waiting, ready=START), START + HELD_UP - timedelta(seconds=1))
+    assert is_held_up(replace(waiting, ready=START), START + HELD_UP)
+    assert is_held_up(replace(waiting, ready=None), START + HELD_UP)
+    for_caches = next_of(at(RollOverStage.PUBLISHED), published(OLD, NEW), later=HOUR).rollover
+    assert for_caches is not None
+    assert not is_held_up(for_caches, START + 10 * HOUR)
+    stuck = next_of(for_caches, published(fault="timed out"), later=10 * HOUR).rollover
+    assert stuck is not None
+    assert is_held_up(stuck, START + 10 * HOUR)
 
 
 def test_a_first_key_ends_when_it_is_in_use() -> None:

@@ -18,7 +18,7 @@ from letterlock.services.certify import renewing, tending
 from letterlock.services.certify.abandoning import abandon_rollover
 from letterlock.services.certify.keeping import find_next_time
 from letterlock.services.certify.overview import Wanted, list_problems, make_overview
-from letterlock.services.certify.rollover import AFTER_SWITCH, PublishedTlsa
+from letterlock.services.certify.rollover import AFTER_SWITCH, LOOK_EVERY, PublishedTlsa
 from letterlock.services.certify.tending import (
     LEASE,
     NOTHING_MORE,
@@ -30,6 +30,8 @@ from letterlock.storage.certificates import CertificateLease, CertificateState, 
 from letterlock.storage.queue import StoreUnavailable
 from letterlock.storage.sqlite.certificates import SqliteCertificates
 from letterlock.storage.sqlite.node import NodeDatabase
+from letterlock.storage.sqlite.watched import SqliteWatched
+from letterlock.storage.watched import REMEMBERED, Look, Watched, WatchFinding
 from tests.acme_server import refuse, respond
 from tests.fakes import START
 from tests.services.certify.scene import ID, NAME, TTL, FakeZone, Scene, making_scene
@@ -353,6 +355,104 @@ async def test_a_key_is_changed_in_step_with_its_records(scene: Scene) -> None:
     ]
     assert scene.clock.now() - START >= 2 * TTL + AFTER_SWITCH
     assert scene.said("key roll-over: done")
+
+
+async def _switch(scene: Scene) -> CertificateState:
+    """Change the key, as far as that it is in use."""
+    old = await scene.obtain()
+    scene.zone.records = {make_tlsa(old.spki_sha256)}
+    await scene.tend(ROLL_OVER)
+    scene.clock.move(2 * TTL)
+    state = await scene.tend()
+    assert state.rollover is not None
+    assert state.rollover.stage is RollOverStage.SWITCHED
+    scene.clock.move(AFTER_SWITCH)
+    stored = await scene.store.load(ID)
+    assert stored is not None
+    return stored
+
+
+@pytest.mark.parametrize("look", [Look.EXPORTED, Look.SERVED])
+async def test_the_old_record_stays_while_a_node_may_show_its_key(scene: Scene, look: Look) -> None:
+    """RFC 7671 §8.1: a hook that fails leaves another program with the key before."""
+    state, watched = await _switch(scene), SqliteWatched(scene.database)
+    now = scene.clock.now()
+    finding = WatchFinding(look, now, "the hook failed")
+    seen = Watched("mx2", ID, state.version, now, now, (finding,))
+    await watched.note(seen)
+    waiting = await scene.tend()
+    assert len(scene.zone.records) == 2
+    assert waiting.rollover is not None
+    assert waiting.rollover.note.endswith("mx2: the hook failed")
+    scene.clock.move(timedelta(hours=3))
+    await watched.note(dataclasses.replace(seen, looked=scene.clock.now()))
+    waiting = await scene.tend()
+    wanted = Wanted((ID,), scene.directories, 5, is_dns_ours=True)
+    (problem,) = list_problems(make_overview(waiting, wanted, scene.clock.now()), scene.clock.now())
+    assert problem.startswith("key roll-over goes no further since")
+    await watched.note(dataclasses.replace(seen, findings=(), looked=scene.clock.now()))
+    scene.clock.move(LOOK_EVERY)
+    assert (await scene.tend()).rollover is None
+    assert len(scene.zone.records) == 1
+
+
+async def test_the_old_record_waits_for_every_node_to_look(scene: Scene) -> None:
+    state, watched = await _switch(scene), SqliteWatched(scene.database)
+    now = scene.clock.now()
+    await watched.note(Watched("mx1", ID, state.version, now, now))
+    before = Watched("mx2", ID, state.version - 1, now - 2 * TTL, now)
+    await watched.note(before)
+    waiting = await scene.tend()
+    assert waiting.rollover is not None
+    assert f"mx2 has not looked since {format_time(now - 2 * TTL)}" in waiting.rollover.note
+    scene.clock.move(REMEMBERED)  # it is gone
+    assert (await scene.tend()).rollover is None
+
+
+async def test_a_look_before_the_wait_is_over_does_not_end_it(scene: Scene) -> None:
+    """RFC 7671 §8.1: the authority is to be asked, and a name server does not answer just then."""
+    old = await scene.obtain()
+    scene.zone.records = {make_tlsa(old.spki_sha256)}
+    await scene.tend(ROLL_OVER)
+    scene.clock.move(TTL)
+    scene.zone.doubt = "ns2.example.org: timed out"
+    await scene.tend()
+    scene.zone.doubt = ""
+    scene.clock.move(TTL - timedelta(seconds=1))
+    state = await scene.tend()
+    assert state.facts == old
+    scene.clock.move(timedelta(seconds=1))
+    state = await scene.tend()
+    assert state.facts != old
+
+
+async def test_the_wait_is_of_the_longest_ttl_that_was_seen(scene: Scene) -> None:
+    """RFC 7671 §8.1: what caches have from before stays for its own TTL."""
+    old = await scene.obtain()
+    scene.zone.records = {make_tlsa(old.spki_sha256)}
+    scene.zone.ttl = timedelta(days=1)
+    scene.zone.is_ours_to_change = False
+    await scene.tend(ROLL_OVER)
+    scene.zone.ttl = TTL  # a server gave all of them that of the last change
+    state = await scene.store.load(ID)
+    assert state is not None
+    assert state.rollover is not None
+    scene.zone.records.add(make_tlsa(state.rollover.spki_sha256))
+    scene.clock.move(LOOK_EVERY)
+    await scene.tend()
+    scene.clock.move(timedelta(days=2) - timedelta(seconds=1))
+    assert (await scene.tend()).facts == old
+    scene.clock.move(timedelta(seconds=1))
+    assert (await scene.tend()).facts != old
+
+
+async def test_records_that_we_add_get_the_ttl_that_is_there(scene: Scene) -> None:
+    """RFC 2181 §5.2."""
+    old = await scene.obtain()
+    scene.zone.records = {make_tlsa(old.spki_sha256)}
+    scene.zone.ttl = timedelta(days=1)
+    await scene.tend(ROLL_OVER)
+    assert scene.zone.added_ttls == [timedelta(days=1)]
 
 
 async def test_without_records_a_key_is_changed_at_once(scene: Scene) -> None:

@@ -81,12 +81,19 @@ class Looking:
     asker: FakeAsker
     kept_after_end: timedelta = KEPT_AFTER_END
     told: list[str] = field(default_factory=list)
+    unexported: str | None = None
+
+    async def find_unexported(self, which: CertificateId) -> str | None:
+        assert which == ID
+        return self.unexported
 
     def watching(self, *wanted: CertificateId) -> Watching:
         """Be a process."""
         clock = self.scene.clock
         revocations = RevocationFinder({}, self.asker, clock)
-        watch = WatchTools("one", self.store, revocations, self.servers, self.kept_after_end)
+        watch = WatchTools(
+            "one", self.store, revocations, self.servers, self.find_unexported, self.kept_after_end
+        )
         return Watching(
             self.scene.tools(), watch, wanted or (ID,), lambda: self.told.append("look")
         )
@@ -280,6 +287,17 @@ async def test_another_certificate_may_be_shown_for_a_while(looking: Looking) ->
     await looking.look()
     assert await looking.problems() == ["one: 127.0.0.1:25: another certificate is shown"]
     assert looking.scene.said("warning: 127.0.0.1:25: another certificate is shown")
+
+
+async def test_other_programs_may_be_told_later_and_not_never(looking: Looking) -> None:
+    await looking.scene.obtain()
+    looking.unexported = "its export to /x: the hook failed"
+    await looking.look()
+    assert await looking.problems() == []
+    looking.scene.clock.move(2 * AGAIN)
+    await looking.look()
+    assert await looking.problems() == [looking.unexported]
+    assert looking.scene.said("warning: its export to /x: the hook failed")
 
 
 async def test_a_renewal_is_looked_at_soon_and_anew(looking: Looking) -> None:

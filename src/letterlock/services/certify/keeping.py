@@ -78,9 +78,10 @@ class Keeping:
                 state = states.get(which, CertificateState(which))
                 if which in self._under_way or now < self._defects.get(which, now):
                     continue
+                rollover = self._tools.waits.correct(which, state.rollover)
                 if state.facts is not None and await self._is_key_old(state, now):
                     due.append((which, Wish(roll_over=True, key=state.facts.spki_sha256)))
-                elif self._find_time(state, now) <= now:
+                elif rollover != state.rollover or self._find_time(state, now) <= now:
                     due.append((which, NOTHING_MORE))
         except StoreUnavailable as error:
             self._tell_fault(f"certificates cannot be looked at: {error}")

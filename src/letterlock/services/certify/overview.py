@@ -18,7 +18,7 @@ from letterlock.protocols.acme.renewal import (
     find_emergency,
 )
 from letterlock.protocols.policy.dane import find_usable
-from letterlock.services.certify.rollover import AFTER_SWITCH, PublishedTlsa
+from letterlock.services.certify.rollover import AFTER_SWITCH, PublishedTlsa, is_held_up
 from letterlock.services.certify.tlsa_guard import find_mismatch
 from letterlock.storage.certificates import (
     CertificateId,
@@ -27,15 +27,15 @@ from letterlock.storage.certificates import (
     RollOver,
     RollOverStage,
 )
-from letterlock.storage.watched import Look, Watched, WatchFinding
+from letterlock.storage.watched import REMEMBERED, Look, Watched, WatchFinding
 
 UNTRIED = timedelta(hours=1)
 """After so long a renewal that nobody tried is a problem: the nodes look twice a minute."""
-REMEMBERED = timedelta(days=3)
-"""For how long it is told what a node saw that looks no more."""
 PATIENCE: Mapping[str, timedelta] = {
     # Longer than the pauses between generations of workers, `node.supervisor`.
     Look.SERVED: timedelta(minutes=15),
+    # A hook that fails once is run again a minute later.
+    Look.EXPORTED: timedelta(minutes=15),
     # A server that is away for a day says nothing of the certificate.
     Look.REVOCATION: timedelta(days=2),
 }
@@ -179,6 +179,9 @@ def _find_problems(overview: Overview, now: datetime) -> Iterator[str]:
         yield f"no certificate yet: {state.rollover.note}"
     elif overview.waits_for_operator and state.rollover is not None:
         yield f"key roll-over waits for you: {state.rollover.note}"
+    elif state.rollover is not None and is_held_up(state.rollover, now):
+        since = format_time(state.rollover.since)
+        yield f"key roll-over goes no further since {since}: {state.rollover.note}"
     if (last := _find_trouble(overview)) is not None:
         times = "once" if last.count == 1 else f"{last.count} times in a row"
         yield f"failed {times}: {last.reason}"

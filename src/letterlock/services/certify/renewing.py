@@ -5,7 +5,7 @@ it, and when it is tried again, is `keeping`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cryptography import x509
@@ -217,6 +217,21 @@ def make_facts(
         issued=now,
         hurried=count_hurried(before, now),
     )
+
+
+async def read_facts(
+    issued: IssuedStore,
+    which: CertificateId,
+    pair: KeptPair,
+    before: Lifetime | None,
+    now: datetime,
+) -> KeptFacts | None:
+    """Read what is kept of a certificate that came some time ago; None: it is not remembered."""
+    facts = make_facts(x509.load_pem_x509_certificates(pair.chain)[0], "", before, now)
+    for each in await issued.find_issued(facts.serial):
+        if each.id == which:
+            return replace(facts, directory=each.directory, issued=each.issued)
+    return None
 
 
 def _explain(directory: str, failures: Sequence[AcmeFailed]) -> Failure:

@@ -20,8 +20,13 @@ LOOK_EVERY = timedelta(minutes=5)
 """Between two looks at records that are still to come or to go."""
 
 AFTER_SWITCH = timedelta(hours=1)
-"""How long the old key's record stays: every node has the new key by then, and the workers that
-still showed the old one have ended."""
+"""How long the old key's record stays at least: every node has the new key by then, the workers
+that still showed the old one have ended, and nodes have looked at what they show (`showing`)."""
+
+
+HELD_UP = timedelta(hours=3)
+"""After so long at one stage what is in the way is a problem; servers of a zone follow before."""
+_SEEN = "the next key's TLSA record is seen; caches have it by"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +82,18 @@ def find_next(
     now: datetime,
     *,
     is_ours_to_change: bool,
+    holdup: str = "",
 ) -> Next:
     """Find the next step.
 
     `current_spki` is the digest of the key in use; None: the next one is the first that the node
     has, for a name that has records already. `is_ours_to_change`: the node changes DNS by
-    itself; else the operator is told what to do, and it is waited for.
+    itself; else the operator is told what to do, and it is waited for. `holdup` says in one line
+    where the old key may still be shown after the switch; empty: nowhere.
     """
     if unknown := published.fault or published.doubt:
-        return _wait(rollover, f"not known what is published: {unknown}", now)
+        note = f"not known what is published, so that it waits: {unknown}"
+        return _wait(rollover, note, now)
     match rollover.stage:
         case RollOverStage.KEY_MADE:
             return _publish(rollover, published, now, is_ours_to_change=is_ours_to_change)
@@ -94,7 +102,16 @@ def find_next(
         case RollOverStage.ISSUED:
             return _switch(rollover, published, current_spki, now)
         case RollOverStage.SWITCHED:
-            return _withdraw(rollover, published, now, is_ours_to_change=is_ours_to_change)
+            return _withdraw(
+                rollover, published, now, is_ours_to_change=is_ours_to_change, holdup=holdup
+            )
+
+
+def is_held_up(rollover: RollOver, now: datetime) -> bool:
+    """Say if something is in the way for long: it looks again and again, and goes no further."""
+    is_usual = rollover.stage is RollOverStage.SEEN and rollover.note.startswith(_SEEN)
+    looks_soon = rollover.ready is None or rollover.ready <= now + LOOK_EVERY
+    return looks_soon and not is_usual and now - rollover.since >= HELD_UP
 
 
 def _publish(
@@ -124,12 +141,12 @@ def _await_caches(
         else:
             where = "publish beside the records that are there:"
         since = rollover.since if rollover.stage is RollOverStage.PUBLISHED else now
-        back = replace(rollover, stage=RollOverStage.PUBLISHED, since=since)
+        back = replace(rollover, stage=RollOverStage.PUBLISHED, since=since, ready=None)
         return _wait(back, f"{where} {wanted}", now)
     if rollover.stage is RollOverStage.PUBLISHED:
         # RFC 7671 §8.1: what caches have is out of date after one TTL; two are asked for.
         ready = now + 2 * published.ttl
-        note = f"the next key's TLSA record is seen; caches have it by {ready:%Y-%m-%d %H:%M} UTC"
+        note = f"{_SEEN} {ready:%Y-%m-%d %H:%M} UTC"
         return Next(Step.KEEP, _enter(rollover, RollOverStage.SEEN, now, ready, note))
     if rollover.ready is not None and now < rollover.ready:
         return Next(Step.KEEP, rollover)
@@ -152,7 +169,12 @@ def _switch(
 
 
 def _withdraw(
-    rollover: RollOver, published: PublishedTlsa, now: datetime, *, is_ours_to_change: bool
+    rollover: RollOver,
+    published: PublishedTlsa,
+    now: datetime,
+    *,
+    is_ours_to_change: bool,
+    holdup: str,
 ) -> Next:
     old = make_tlsa(rollover.spki_sha256)
     if old not in published.anywhere:
@@ -160,6 +182,9 @@ def _withdraw(
     if rollover.ready is not None and now < rollover.ready:
         return Next(Step.KEEP, rollover)
     shown = _show(published, rollover.spki_sha256)
+    if holdup:
+        # RFC 7671 §8.1: it goes when nobody is shown its key any more.
+        return _wait(rollover, f"the old key's record has to stay ({shown}): {holdup}", now)
     if is_ours_to_change:
         return Next(Step.WITHDRAW, _later(rollover, f"removed: {shown}", now))
     return _wait(rollover, f"the new key is in use everywhere; remove: {shown}", now)
@@ -185,7 +210,9 @@ def _enter(
 
 
 def _later(rollover: RollOver, note: str, now: datetime) -> RollOver:
-    return replace(rollover, ready=now + LOOK_EVERY, note=note)
+    # Nothing cuts a wait short: whoever looks before it is over may find something in the way.
+    ready = max(rollover.ready or now, now + LOOK_EVERY)
+    return replace(rollover, ready=ready, note=note)
 
 
 def _wait(rollover: RollOver, note: str, now: datetime) -> Next:

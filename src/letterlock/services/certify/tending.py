@@ -29,7 +29,7 @@ from letterlock.protocols.acme.renewal import (
 )
 from letterlock.services.certify.accounts import Accounts
 from letterlock.services.certify.keys import digest_key, load_key, make_key, write_key
-from letterlock.services.certify.renewing import Order, Renewed, Renewer, make_facts
+from letterlock.services.certify.renewing import Order, Renewed, Renewer, read_facts
 from letterlock.services.certify.rollover import (
     LOOK_EVERY,
     Next,
@@ -37,20 +37,22 @@ from letterlock.services.certify.rollover import (
     begin,
     find_next,
 )
+from letterlock.services.certify.showing import find_holdup
 from letterlock.services.certify.tlsa_guard import TlsaZone, could_match
+from letterlock.services.certify.waits import Waits
 from letterlock.services.publish.records import make_tlsa
 from letterlock.storage.certificates import (
     CertificateId,
     CertificateLease,
     CertificateState,
     CertificateStore,
-    KeptFacts,
     KeptPair,
     RollOver,
     RollOverStage,
 )
 from letterlock.storage.issued import IssuedStore
 from letterlock.storage.queue import StoreUnavailable
+from letterlock.storage.watched import WatchStore
 
 LEASE = timedelta(minutes=5)
 """For so long what a process was at waits for another when it was killed."""
@@ -98,6 +100,8 @@ class Tools:
     clock: Clock
     log: Log
     chance: Callable[[], float]
+    watched: WatchStore
+    waits: Waits
 
 
 async def tend(
@@ -262,10 +266,11 @@ class _Tending:
     async def _roll(self) -> None:
         """Go as far as can be gone now."""
         for _ in range(MAX_STEPS):
-            before = self.state.rollover
+            before = self._tools.waits.correct(self._lease.id, self.state.rollover)
             if before is None:
                 return
             published = await self._tools.zone.look(self._lease.id.name)
+            published = self._tools.waits.raise_ttl(self._lease.id, before, published)
             facts = self.state.facts
             step = find_next(
                 before,
@@ -273,8 +278,9 @@ class _Tending:
                 facts.spki_sha256 if facts is not None else None,
                 self._tools.clock.now(),
                 is_ours_to_change=self._tools.zone.is_ours_to_change,
+                holdup=await self._find_holdup(before),
             )
-            await self._take(before, step)
+            await self._take(before, step, published.ttl)
             after = self.state.rollover
             if after is None:
                 self._tell("key roll-over: done")
@@ -284,14 +290,20 @@ class _Tending:
             if after.stage is before.stage and step.step is not Step.WITHDRAW:
                 return
 
-    async def _take(self, before: RollOver, step: Next) -> None:
+    async def _find_holdup(self, rollover: RollOver) -> str:
+        if rollover.stage is not RollOverStage.SWITCHED:
+            return ""
+        watched = await self._tools.watched.list_watched_of(self._lease.id)
+        return find_holdup(self.state, watched, self._tools.clock.now())
+
+    async def _take(self, before: RollOver, step: Next, ttl: timedelta) -> None:
         name, zone = self._lease.id.name, self._tools.zone
         record = make_tlsa(before.spki_sha256)
         match step.step:
             case Step.KEEP:
                 await self._enter(step.rollover)
             case Step.PUBLISH:
-                await self._enter_unless(await zone.add(name, record), before, step.rollover)
+                await self._enter_unless(await zone.add(name, record, ttl), before, step.rollover)
             case Step.WITHDRAW:
                 await self._enter_unless(await zone.remove(name, record), before, step.rollover)
             case Step.ORDER:
@@ -326,23 +338,20 @@ class _Tending:
 
     async def _switch(self, before: RollOver, after: RollOver | None) -> None:
         pair = await self._tools.store.load_next_pair(self._lease.id)
-        facts = await self._read_facts(pair) if pair is not None else None
         now = self._tools.clock.now()
+        facts = None
+        if pair is not None:
+            facts = await read_facts(
+                self._tools.issued, self._lease.id, pair, self.state.facts, now
+            )
         if pair is None or facts is None or decide_renewal(facts, None, now).is_due:
             # It waited for so long that it is of no use: another for the same key.
-            back = replace(before, stage=RollOverStage.SEEN, ready=now, note="ordered once more")
+            note = "ordered once more"
+            back = replace(before, stage=RollOverStage.SEEN, since=now, ready=now, note=note)
             await self._enter(back)
             return
         state = replace(self.state, facts=facts, plan=None, rollover=after, revoked=None)
         await self._keep(state, pair=pair)
-
-    async def _read_facts(self, pair: KeptPair) -> KeptFacts | None:
-        leaf = x509.load_pem_x509_certificates(pair.chain)[0]
-        facts = make_facts(leaf, "", self.state.facts, self._tools.clock.now())
-        for issued in await self._tools.issued.find_issued(facts.serial):
-            if issued.id == self._lease.id:
-                return replace(facts, directory=issued.directory, issued=issued.issued)
-        return None
 
     def _postpone(self, rollover: RollOver, note: str) -> RollOver:
         return replace(rollover, ready=self._tools.clock.now() + LOOK_EVERY, note=note)

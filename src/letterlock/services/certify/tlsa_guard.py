@@ -5,7 +5,7 @@ What it would find is judged by the code that judges other servers.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from letterlock.protocols.dns.answers import TlsaRecord
@@ -27,8 +27,11 @@ class TlsaZone(Protocol):
     async def look(self, name: str) -> PublishedTlsa:
         """Look at the records of a certificate's name, at every server of its zone."""
 
-    async def add(self, name: str, record: TlsaRecord) -> str | None:
-        """Publish a record beside those that are there; a text says why that failed."""
+    async def add(self, name: str, record: TlsaRecord, ttl: timedelta = ...) -> str | None:
+        """Publish a record beside those that are there; a text says why that failed.
+
+        `ttl` is theirs, which all have (RFC 2181 §5.2): servers give them that of the last change.
+        """
 
     async def remove(self, name: str, record: TlsaRecord) -> str | None:
         """Take a record away; a text says why that failed."""

@@ -49,8 +49,8 @@ class OwnTlsaRecords:
             return await self._ask_resolver(base, "; ".join(seen.faults))
         return _read(base, seen)
 
-    async def add(self, name: str, record: TlsaRecord) -> str | None:
-        change = await self._find_change(name, record)
+    async def add(self, name: str, record: TlsaRecord, ttl: timedelta = timedelta()) -> str | None:
+        change = await self._find_change(name, record, ttl or TTL)
         if isinstance(change, NotFound):
             return change.reason
         changer, changed = change
@@ -64,7 +64,7 @@ class OwnTlsaRecords:
         return await changer.remove(changed)
 
     async def _find_change(
-        self, name: str, record: TlsaRecord
+        self, name: str, record: TlsaRecord, ttl: timedelta = TTL
     ) -> tuple[RecordChanger, ZoneRecord] | NotFound:
         base = _find_base(name)
         if base is None or self._changer is None:
@@ -73,7 +73,7 @@ class OwnTlsaRecords:
         if isinstance(owner, NotFound):
             return owner
         value = normalize_value(RDTYPE, str(record))
-        return self._changer, ZoneRecord(owner, RDTYPE, value, int(TTL.total_seconds()))
+        return self._changer, ZoneRecord(owner, RDTYPE, value, int(ttl.total_seconds()))
 
     async def _ask_resolver(self, base: Domain, doubt: str) -> PublishedTlsa:
         answer = await self._resolver.ask(base, RDTYPE)

@@ -1,4 +1,4 @@
-"""Watches our certificates in use: revoked by a CRL, forbidden by CAA, in step with TLSA, served.
+"""Watches our certificates in use: revoked, forbidden by CAA, in step with TLSA, served, exported.
 
 RFC 5280 §4.2.1.13, RFC 8659 §3, RFC 7672 §3.1. Every node looks for itself: what it serves only it
 can see, and the rest costs little. Each certificate has its own moment once a day, and one soon
@@ -10,7 +10,7 @@ told long before the renewal fails by it.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count
@@ -24,12 +24,7 @@ from letterlock.protocols.pki.crl import CrlUnusable, Revocation
 from letterlock.protocols.tls.client_hello import KeyType
 from letterlock.services.certify.caa import CaaExamination
 from letterlock.services.certify.keeping import list_states
-from letterlock.services.certify.overview import (
-    REMEMBERED,
-    TlsaState,
-    compare_tlsa,
-    is_lasting,
-)
+from letterlock.services.certify.overview import TlsaState, compare_tlsa, is_lasting
 from letterlock.services.certify.revocation import RevocationFinder
 from letterlock.services.certify.revoking import note_revoked
 from letterlock.services.certify.served import OwnServers
@@ -37,7 +32,7 @@ from letterlock.services.certify.tending import Tools
 from letterlock.storage.certificates import CertificateId, CertificateState
 from letterlock.storage.issued import KEPT_AFTER_END
 from letterlock.storage.queue import StoreUnavailable
-from letterlock.storage.watched import Look, Watched, WatchFinding, WatchStore
+from letterlock.storage.watched import REMEMBERED, Look, Watched, WatchFinding, WatchStore
 
 START_SECONDS = 5.0
 """Before the first look: what a new process begins with holds the leases meanwhile."""
@@ -53,6 +48,7 @@ _PAGE = 1000
 class WatchTools:
     """What is looked at with. `node` is this node's name among those that share the store.
 
+    `find_unexported` says why other programs may not have the pair in use; None: they have it.
     `kept_after_end`: for how long what was issued is remembered.
     """
 
@@ -60,6 +56,7 @@ class WatchTools:
     store: WatchStore
     revocations: RevocationFinder
     servers: OwnServers
+    find_unexported: Callable[[CertificateId], Awaitable[str | None]]
     kept_after_end: timedelta = KEPT_AFTER_END
 
 
@@ -190,6 +187,7 @@ class Watching:
             Look.CAA: await self._look_at_caa(state),
             Look.TLSA: await self._look_at_tlsa(state, chain),
             Look.SERVED: await self._watch.servers.find_difference(state.id, leaves),
+            Look.EXPORTED: await self._watch.find_unexported(state.id),
         }
         return {look: reason for look, reason in reasons.items() if reason is not None}
 

@@ -25,6 +25,9 @@ _LIST = f"""
     SELECT {_COLUMNS} FROM watched_certificates WHERE node = $1 AND (name, key_type) > ($2, $3)
     ORDER BY name, key_type LIMIT $4
 """  # noqa: S608 - constants
+_LIST_OF = f"""
+    SELECT {_COLUMNS} FROM watched_certificates WHERE name = $1 AND key_type = $2 ORDER BY node
+"""  # noqa: S608 - constants
 _FOUND = f"""
     SELECT {_COLUMNS} FROM watched_certificates WHERE findings IS NOT NULL
     ORDER BY name, key_type, node LIMIT $1
@@ -48,6 +51,10 @@ class PostgresWatched:
         return [
             read_watched_row(row) for row in await self._database.fetch(_LIST, node, *place, limit)
         ]
+
+    async def list_watched_of(self, which: CertificateId) -> list[Watched]:
+        rows = await self._database.fetch(_LIST_OF, which.name, which.key_type)
+        return [read_watched_row(row) for row in rows]
 
     async def list_found(self, *, limit: int = 1000) -> list[Watched]:
         return [read_watched_row(row) for row in await self._database.fetch(_FOUND, limit)]

@@ -29,6 +29,9 @@ _LIST = f"""
     SELECT {_COLUMNS} FROM watched_certificates WHERE node = ? AND (name, key_type) > (?, ?)
     ORDER BY name, key_type LIMIT ?
 """  # noqa: S608 - constants
+_LIST_OF = f"""
+    SELECT {_COLUMNS} FROM watched_certificates WHERE name = ? AND key_type = ? ORDER BY node
+"""  # noqa: S608 - constants
 _FOUND = f"""
     SELECT {_COLUMNS} FROM watched_certificates WHERE findings IS NOT NULL
     ORDER BY name, key_type, node LIMIT ?
@@ -51,6 +54,9 @@ class SqliteWatched:
     ) -> list[Watched]:
         name, key_type = ("", "") if after is None else (after.name, str(after.key_type))
         return await self._read(_LIST, node, name, key_type, limit)
+
+    async def list_watched_of(self, which: CertificateId) -> list[Watched]:
+        return await self._read(_LIST_OF, which.name, which.key_type)
 
     async def list_found(self, *, limit: int = 1000) -> list[Watched]:
         return await self._read(_FOUND, limit)
