@@ -124,6 +124,20 @@ async def test_a_connection_that_is_lost_is_a_value(what: str) -> None:
     assert await post(make(server)) == AcmeFailed(LOST.reason, is_temporary=True)
 
 
+async def test_a_certificate_that_is_not_of_today_leads_to_the_clock() -> None:
+    """Where this machine's is wrong, nothing else is."""
+    server = FakeAcmeServer()
+    reason = "ca.example: CN=ca.example is not valid before 2027-01-01T00:00:00Z"
+    server.replies["directory"].append(
+        HttpFailed(HttpFault.NOT_TRUSTED, reason, is_about_time=True)
+    )
+    failed = await post(make(server))
+    assert isinstance(failed, AcmeFailed)
+    assert (
+        failed.reason == f"{reason}; this machine's clock says 2026-03-01T12:00:00Z: is it right?"
+    )
+
+
 async def test_what_a_server_refuses_is_told_name_by_name() -> None:
     """RFC 8555 §6.6, §6.7, §6.7.1."""
     server = FakeAcmeServer()

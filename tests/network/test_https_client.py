@@ -1,10 +1,11 @@
 """RFC 9112, RFC 9525 §6: one request over HTTPS. Bad responses are in `test_https`."""
 
+from datetime import timedelta
 from ipaddress import ip_address
 
 import pytest
 
-from letterlock.base.clock import SystemClock
+from letterlock.base.clock import Clock, SystemClock
 from letterlock.network.client_contexts import ClientContexts
 from letterlock.network.http_exchange import (
     HttpBounds,
@@ -15,22 +16,22 @@ from letterlock.network.http_exchange import (
 )
 from letterlock.network.https_client import HttpsClient
 from letterlock.protocols.pki.anchors import TrustAnchors
-from tests.fakes import FixtureResolver
-from tests.network.certificates import authority, issue
+from tests.fakes import FakeClock, FixtureResolver
+from tests.network.certificates import NOW, authority, issue
 from tests.policy_host import Conduct, policy_host, respond
 
 HOST = "ca.example"
 BOUNDS = HttpBounds(30.0, 1000, 10_000)
 
 
-def make(resolver: FixtureResolver | None = None) -> HttpsClient:
+def make(resolver: FixtureResolver | None = None, clock: Clock | None = None) -> HttpsClient:
     resolver = resolver or FixtureResolver()
     resolver.set(HOST, "A", ip_address("127.0.0.1"))
     return HttpsClient(
         resolver,
         ClientContexts(),
         lambda: TrustAnchors.from_pem(authority().pem),
-        SystemClock(),
+        clock or SystemClock(),
         has_private_addresses=True,
     )
 
@@ -63,6 +64,15 @@ async def test_a_host_may_be_an_address() -> None:
         assert host.snis == [None]
         assert resolver.asked == []
         assert f"Host: 127.0.0.1:{host.port}\r\n".encode() in host.requests[0]
+
+
+@pytest.mark.parametrize("days", [-1, 1000])
+async def test_a_clock_that_may_be_wrong_is_known(days: int) -> None:
+    clock = FakeClock(NOW + timedelta(days=days))
+    async with policy_host(issue((HOST,))) as host:
+        failed = await make(clock=clock).ask(HttpRequest(HOST, "/", host.port), BOUNDS)
+    assert isinstance(failed, HttpFailed)
+    assert (failed.fault, failed.is_about_time) == (HttpFault.NOT_TRUSTED, True)
 
 
 async def test_an_address_that_the_certificate_has_not_is_not_asked() -> None:

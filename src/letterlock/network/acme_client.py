@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from letterlock.base.clock import Clock
+from letterlock.base.clock import Clock, format_time
 from letterlock.network.http_exchange import HttpBounds, HttpFailed, HttpRequest, HttpResponse, show
 from letterlock.protocols.acme.chains import MAX_CHAIN_OCTETS
 from letterlock.protocols.acme.directory import Directory, parse_directory
@@ -145,8 +145,14 @@ class AcmeClient:
         bounds = HttpBounds(REQUEST_SECONDS, MAX_OBJECT_OCTETS, MAX_RECEIVED_OCTETS)
         response = await self._http.ask(request, bounds)
         if isinstance(response, HttpFailed):
-            return AcmeFailed(response.reason, is_temporary=True)
+            return AcmeFailed(self._explain(response), is_temporary=True)
         return response
+
+    def _explain(self, failed: HttpFailed) -> str:
+        if not failed.is_about_time:
+            return failed.reason
+        now = format_time(self._clock.now())
+        return f"{failed.reason}; this machine's clock says {now}: is it right?"
 
     def _read(self, url: Url, response: HttpResponse) -> AcmeAnswer | AcmeFailed:
         retry_after = self._find_retry_after(response)

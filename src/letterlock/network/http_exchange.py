@@ -83,10 +83,14 @@ class HttpFault(Enum):
 
 @dataclass(frozen=True, slots=True)
 class HttpFailed:
-    """There is no response. `reason` is one line, in which a peer's words are bounded."""
+    """There is no response. `reason` is one line, in which a peer's words are bounded.
+
+    `is_about_time`: by our clock the certificate is not valid yet, or not any more.
+    """
 
     fault: HttpFault
     reason: str
+    is_about_time: bool = False
 
 
 @dataclass(frozen=True, slots=True)

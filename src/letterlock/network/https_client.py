@@ -8,6 +8,7 @@ itself `network.http_exchange`'s; what a response means is the caller's (`networ
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from letterlock.base.clock import Clock
@@ -28,7 +29,7 @@ from letterlock.network.http_exchange import (
 from letterlock.network.tls import TlsDriver
 from letterlock.network.wire import Wire
 from letterlock.protocols.pki.anchors import TrustAnchors
-from letterlock.protocols.pki.chain import judge_chain
+from letterlock.protocols.pki.chain import TIME_REASONS, judge_chain
 from letterlock.protocols.pki.names import (
     CertificateNames,
     explain_mismatch,
@@ -109,7 +110,9 @@ class HttpsClient:
             return fail(HttpFault.UNREACHABLE, host, handshake.detail)
         judgement = judge_chain(handshake.chain, anchors, self._clock.now())
         if judgement.findings:
-            return fail(HttpFault.NOT_TRUSTED, host, judgement.findings[0].text)
+            first = judgement.findings[0]
+            failed = fail(HttpFault.NOT_TRUSTED, host, first.text)
+            return replace(failed, is_about_time=first.reason_code in TIME_REASONS)
         names = judgement.leaf.names if judgement.leaf else CertificateNames()
         if find_match(names, [host]) is None:
             return fail(HttpFault.NOT_TRUSTED, host, explain_mismatch(names, [host]))

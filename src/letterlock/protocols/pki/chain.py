@@ -37,6 +37,8 @@ _NO_CHECK_TIME = 0x200000
 _NOT_YET_VALID = 9
 _EXPIRED = 10
 _TIME_CODES = frozenset({_NOT_YET_VALID, _EXPIRED})
+TIME_REASONS = frozenset({"not-yet-valid", "expired"})
+"""The reason codes that a clock may be wrong for: the issuer's, or ours."""
 _SELF_SIGNED_LEAF = 18
 _NO_LOCAL_ISSUER = 20
 _TRUST_CODES = frozenset({2, _SELF_SIGNED_LEAF, 19, _NO_LOCAL_ISSUER, 21, 27})
