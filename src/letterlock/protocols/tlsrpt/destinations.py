@@ -7,7 +7,6 @@ are in ASCII, with a dot-atom before the at sign.
 
 import re
 from ipaddress import IPv6Address, ip_address
-from urllib.parse import unquote
 
 from msgspec import Struct
 
@@ -21,6 +20,7 @@ HTTPS_PORT = 443
 _DOT_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
 # RFC 5321 §4.5.3.1.1: 64 octets.
 _ADDRESS = re.compile(rf"(?=[^@]{{1,64}}@)(?P<local>{_DOT_ATOM})@(?P<domain>[^@\[\]\s]+)\Z")
+_ENCODED = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _HTTPS = re.compile(
     r"//(?:(?P<user>[^/?#@]*)@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^/?#@:\[\]]+)(?::(?P<port>\d{0,5}))?"
     r"(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?(?:#.*)?\Z"
@@ -68,7 +68,10 @@ def parse_destination(uri: str) -> Destination:
 
 def _parse_mailto(rest: str) -> MailDestination:
     # RFC 6068 §2: what is encoded is UTF-8, such as a domain in U-labels.
-    address = unquote(rest.partition("?")[0])
+    address = _ENCODED.sub(
+        lambda found: bytes.fromhex(found[0].replace("%", "")).decode("utf-8", "replace"),
+        rest.partition("?")[0],
+    )
     found = _ADDRESS.match(address)
     if found is None:
         raise DestinationError(f"not one mail address: {address[:80]!a}")
