@@ -10,6 +10,9 @@ from msgspec.structs import replace
 
 from letterlock.base.domains import Domain
 from letterlock.protocols.dkim.results import DkimResult, SignatureResult
+from letterlock.protocols.smtp.envelope import Envelope, Recipient
+from letterlock.protocols.tables.aliases import parse_aliases
+from letterlock.protocols.tables.expansion import AddressTables
 from letterlock.services.deliver.delivery import ClaimDelivery, Routing
 from letterlock.services.deliver.local import LocalDelivery
 from letterlock.services.intake.mail import (
@@ -21,6 +24,8 @@ from letterlock.services.intake.mail import (
 )
 from letterlock.services.queue.directory import LocalDirectory
 from letterlock.services.queue.outcomes import Result
+from letterlock.services.receive.redirected import Redirected, redirect
+from letterlock.services.redirect.tables import Tables
 from letterlock.services.sign.keyring import Keyring
 from letterlock.services.sign.keys import KeyPlan, make_missing_key
 from letterlock.services.sign.signer import Signer
@@ -261,7 +266,33 @@ async def test_mail_without_a_report_and_for_others_goes_on_unseen(desk: MakeDes
         await node.deliver(node.sign(MAIL), "alice@example.org")
         assert (node.resolver.asked, node.log.texts) == ([], [])
         assert (node.arrived(), node.arrived("alice")) == (1, 1)
-        assert node.intake.wants("Reports@Example.ORG")
+        assert node.intake.wants(Recipient("Reports@Example.ORG"))
+
+
+async def test_where_an_alias_leads_reports_are_taken_too(desk: MakeDesk) -> None:
+    """RFC 3461 §4.2: postmaster, for one, is mostly somebody else's mailbox (RFC 2142)."""
+    aliases = parse_aliases(b"reports: alice\n", "aliases")
+    tables = Tables(AddressTables("example.org", {"example.org"}.__contains__, aliases=aliases))
+    found = redirect(Envelope("", (Recipient(TO),)), tables)
+    assert isinstance(found, Redirected)
+    (alice,) = found.envelope.recipients
+    assert alice.address == "alice@example.org"
+    async with desk() as node:
+        await node.node.save(alice.address, content=node.sign(MAIL))
+        claim = await node.node.claim()
+        (item,) = claim.recipients
+        claim = replace(
+            claim, received=node.clock.now(), recipients=(replace(item, recipient=alice),)
+        )
+        await node.delivery.deliver(claim, node.node.store)
+        assert (await node.only()).standing is Standing.COUNTED
+        assert node.arrived("alice") == 1
+
+
+@pytest.mark.parametrize("orcpt", ["utf-8;reports@example.org", "rfc822;re+ZZ", "rfc822", ""])
+async def test_who_was_named_first_may_be_anybody(desk: MakeDesk, orcpt: str) -> None:
+    async with desk() as node:
+        assert not node.intake.wants(Recipient("alice@example.org", orcpt=orcpt))
 
 
 async def test_what_cannot_be_read_is_kept_with_the_reason(desk: MakeDesk) -> None:

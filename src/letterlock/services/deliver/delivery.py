@@ -11,6 +11,7 @@ from typing import Protocol, assert_never
 from msgspec.structs import replace
 
 from letterlock.base.clock import Clock
+from letterlock.protocols.smtp.envelope import Recipient
 from letterlock.protocols.tables.transport import (
     Discard,
     Fail,
@@ -34,8 +35,8 @@ __all__ = ["ClaimDelivery", "Routing"]
 class ReportTaker(Protocol):
     """Takes TLS reports of others out of mail for some addresses, before it is delivered there."""
 
-    def wants(self, address: str) -> bool:
-        """Say if reports may come to a recipient's address."""
+    def wants(self, recipient: Recipient) -> bool:
+        """Say if reports may come to a recipient."""
 
     async def take(self, claim: Claim, store: QueueStore) -> str | None:
         """Keep the reports of a message. None: it can go on; else why it has to wait."""
@@ -104,7 +105,7 @@ class ClaimDelivery:
         taker = self.reports
         if taker is None:
             return await self._deliver_home(claim, store)
-        taking = [item for item in claim.recipients if taker.wants(item.recipient.address)]
+        taking = [item for item in claim.recipients if taker.wants(item.recipient)]
         reason = await taker.take(claim, store) if taking else None
         if reason is None:
             return await self._deliver_home(claim, store)

@@ -21,6 +21,8 @@ from letterlock.protocols.dkim.author import find_author_domains
 from letterlock.protocols.dkim.fields import find_authors
 from letterlock.protocols.dkim.results import DkimResult, SignatureResult
 from letterlock.protocols.dkim.verifying import Verifier
+from letterlock.protocols.smtp.envelope import Recipient
+from letterlock.protocols.smtp.xtext import XtextError, decode_xtext
 from letterlock.protocols.tlsrpt.finding import FORWARDED, Found, read_file
 from letterlock.protocols.tlsrpt.report import Fault, ReportError
 from letterlock.services.discover.dkim_keys import DkimKeyFinder
@@ -113,9 +115,10 @@ class MailIntake:
         # One at a time is whole in memory.
         self._reading = asyncio.Lock()
 
-    def wants(self, address: str) -> bool:
-        """Say if reports may come to a recipient's address."""
-        return address.lower() in self._addresses
+    def wants(self, recipient: Recipient) -> bool:
+        """Say if reports may come to a recipient, by its address or the one whose alias it is."""
+        named = (recipient.address, _find_original(recipient))
+        return any(each.lower() in self._addresses for each in named)
 
     async def take(self, claim: Claim, store: QueueStore) -> str | None:
         """Keep the reports of a message. None: it can go on; else why it has to wait.
@@ -174,6 +177,17 @@ class MailIntake:
 
     def _tell(self, claim: Claim, text: str) -> None:
         self._log.write(Service.TLSRPT, f"report by mail: {text}", queue_id=str(claim.queue_id))
+
+
+def _find_original(recipient: Recipient) -> str:
+    """Give the address that the mail was for before aliases (RFC 3461 §4.2); "" without one."""
+    kind, _, address = (recipient.orcpt or "").partition(";")
+    if kind.lower() != "rfc822":
+        return ""
+    try:
+        return decode_xtext(address)
+    except XtextError:
+        return ""
 
 
 def _make(found: Found, proof: Proof, beginning: bytes, now: datetime) -> ReceivedReport:
