@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-_TEXT = b"Subject: bench\r\nFrom: a@b.example\r\n\r\n" + (b"x" * 70 + b"\r\n") * 56
+_HEADER = (
+    b"Subject: bench\r\nFrom: a@b.example\r\nDate: Sun, 01 Mar 2026 10:00:00 +0000\r\n"
+    b"Message-ID: <1@b.example>\r\n"
+)
+_TEXT = _HEADER + b"\r\n" + (b"x" * 70 + b"\r\n") * 55
 STEPS = (
     b"EHLO client.example\r\n",
     b"MAIL FROM:<sender@client.example>\r\n",

@@ -47,6 +47,11 @@ class Peer(Struct, frozen=True):
     is_proxy: bool = False
     """A proxy itself, and no client of its: it looks whether we are well, or tells nothing."""
 
+    @property
+    def is_this_machine(self) -> bool:
+        """Whether a program on this machine is meant, and nobody behind a proxy."""
+        return self.via is None and (self.ip.startswith("127.") or self.ip == "::1")
+
 
 def make_peer(transport: asyncio.BaseTransport) -> Peer:
     """Give the connection's own other end."""

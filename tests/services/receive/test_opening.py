@@ -21,7 +21,7 @@ GUARD = ResultsGuard(OWN)
 CLIENT = "192.0.2.1"
 FORGED = b"Authentication-Results: (us)\r\n MX.example.org; dkim=pass header.d=bank.example\r\n"
 OTHER = b"Authentication-Results: other.example; dkim=pass\r\n"
-FROM = b"From: bob@example.net\r\n"
+FROM = b"From: bob@example.net\r\nDate: Sun, 01 Mar 2026 10:00:00 +0000\r\nMessage-ID: <1@a>\r\n"
 CONTENT = FROM + FORGED + OTHER + b"\r\nbody\r\n" + FORGED
 CLEANED = FROM + OTHER + b"\r\nbody\r\n" + FORGED
 

@@ -5,6 +5,7 @@ it: before filters, before we sign, and before it is stored. A header section th
 can be held is refused: what was not looked at does not come in.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from letterlock.protocols.smtp.first_line import FirstLine
@@ -37,18 +38,28 @@ class ResultsGuard:
 class Opening:
     """One message. Give it each piece until `is_whole`, and call `finish` if it ends before.
 
-    `guard` None: nothing is taken out.
+    `guard` None: nothing is taken out. `find_missing` gives the fields that a header section should
+    have and has not, which are put above it; None: nothing is.
     """
 
-    __slots__ = ("_first_line", "_guard", "_held", "_ip", "dropped", "header", "is_too_long")
+    __slots__ = (
+        *("_find_missing", "_first_line", "_guard", "_held", "_ip"),
+        *("dropped", "header", "is_too_long"),
+    )
 
-    def __init__(self, guard: ResultsGuard | None, ip: str) -> None:
+    def __init__(
+        self,
+        guard: ResultsGuard | None,
+        ip: str,
+        find_missing: Callable[[bytes], bytes] | None = None,
+    ) -> None:
         self.header: bytes | None = None
         """The header section without the empty line; None: it is not whole yet."""
         self.is_too_long = False
         """It is longer than MAX_HEADER_OCTETS: nothing more is given out."""
         self.dropped = 0
         """How many fields were taken out."""
+        self._find_missing = find_missing
         self._guard = guard
         self._ip = ip
         self._first_line = FirstLine()
@@ -87,5 +98,7 @@ class Opening:
         if self._guard is not None and may_have_results(header):
             header, self.dropped = self._guard.clean(header, self._ip)
             content = header + content[end:]
+        if self._find_missing is not None and (missing := self._find_missing(header)):
+            header, content = missing + header, missing + content
         self.header = header
         return content

@@ -38,7 +38,8 @@ from letterlock.services.receive.expanded import report_expanded
 from letterlock.services.receive.filter_log import Filtered, FilteredLine, log_filtered
 from letterlock.services.receive.filtered import SessionFilters, make_client
 from letterlock.services.receive.incoming import IncomingMessage
-from letterlock.services.receive.opening import TOO_LONG, Opening
+from letterlock.services.receive.opening import TOO_LONG
+from letterlock.services.receive.programs import make_opening
 from letterlock.services.receive.receiver import COUNTERS, Receiver
 from letterlock.services.receive.recipients import judge_recipient
 from letterlock.services.receive.redirected import find_destinations, redirect
@@ -135,7 +136,9 @@ class ReceivingSession:
         trace = format_received(self._trace(queue_id, event.envelope))
         signer = receiver.signer if self._may_relay else None
         signing = signer.begin() if signer is not None else None
-        opening = Opening(receiver.results, self._peer.ip if self._peer.has_rights else "")
+        # What comes with XFORWARD is somebody else's, back from a filter.
+        is_new = self._may_relay and self._peer.is_this_machine and not self._origin_told
+        opening = make_opening(receiver, self._peer, event.envelope.sender, queue_id, is_new=is_new)
         self._message = IncomingMessage(
             *(queue_id, event.envelope, verb, writer, opening, len(trace), signing), cutter=cutter
         )
