@@ -124,6 +124,21 @@ def test_a_dry_run_shows_what_would_go_where(desk: Desk, today: date) -> None:
     ]
 
 
+def test_where_nobody_can_be_asked_it_is_not_known_who_wants_one(desk: Desk, today: date) -> None:
+    """RFC 8460 §3: who has a record, and could not be asked, is not one without."""
+    desk.count(today - timedelta(days=2), record="")
+    code, text = desk.run("--dry-run", "--json")
+    (report,) = json.loads(text)["reports"]
+    assert (code, report["state"], report["destinations"]) == (3, "planned", [])
+    assert report["reason"]
+    code, text = desk.run("--dry-run")
+    assert code == 3
+    assert text.splitlines() == [
+        f"{report['day']} a.example: planned {report['reason']}",
+        "1 report, and 0 domains or hosts that get none",
+    ]
+
+
 def test_a_day_that_goes_on_can_be_looked_at_and_not_sent(desk: Desk, today: date) -> None:
     desk.count(today)
     assert desk.ask("--dry-run")["reports"] == []

@@ -72,6 +72,9 @@ def send(
     once. Where `tlsrpt.mail_program` is set, this command sends them itself, and tries again what
     was not taken and is due: run it every quarter of an hour beside `tlsrpt collect`.
     With --dry-run also a day that is not over can be looked at.
+
+    Exit code 0: all is well so far; 1: a report could be handed over nowhere; 3: with --dry-run, it
+    could not be looked up who wants reports.
     """
     config = use_resolver(load_config_or_fail(config_path), take_resolver(resolver))
     act_as_owner(config.data_dir)
@@ -102,8 +105,15 @@ def send(
         _print_all(documents)
         if note is not None:
             click.echo(note)
-    is_bad = any(each["state"] == "failed" for each in documents)
-    return ExitCode.BAD_NEWS if is_bad else ExitCode.FINE
+    if any(each["state"] == "failed" for each in documents):
+        return ExitCode.BAD_NEWS
+    is_open = dry_run and any(_is_undecided(each) for each in documents)
+    return ExitCode.UNDECIDED if is_open else ExitCode.FINE
+
+
+def _is_undecided(document: dict[str, Any]) -> bool:
+    """Say if it is not known whether a report is wanted."""
+    return document["state"] == "planned" and not document["destinations"]
 
 
 def _require_over(day: date | None) -> None:
@@ -138,7 +148,10 @@ def _describe_preview(preview: "Preview") -> dict[str, Any]:
         "domain": preview.topic.domain,
         "record": preview.topic.record,
         "report_id": preview.report_id,
-        "state": "planned" if uris else "unwanted",
+        # Who could not be asked now is asked again when it is to be sent.
+        "state": "unwanted"
+        if isinstance(wanted, Unwanted) and not wanted.is_passing
+        else "planned",
         "reason": wanted.reason if isinstance(wanted, Unwanted) else None,
         "destinations": [
             {"uri": uri, "state": "planned", "tries": 0, "next": None, "reason": None}
