@@ -39,7 +39,8 @@ from letterlock.services.certify.overview import (
     make_overview,
 )
 from letterlock.services.certify.revoking import revoke_certificate
-from letterlock.services.certify.tending import Tools, Wish, tend
+from letterlock.services.certify.tending import Wish, tend
+from letterlock.services.certify.tools import Tools
 from letterlock.storage.certificates import CertificateId, CertificateState
 from letterlock.storage.issued import IssuedCertificate
 from letterlock.storage.watched import Watched

@@ -27,6 +27,7 @@ from letterlock.protocols.tls.client_hello import KeyType
 from letterlock.services.certify.accounts import Accounts
 from letterlock.services.certify.authority import Authority, Terms
 from letterlock.services.certify.issuing import Issuer
+from letterlock.services.certify.left import LeftOrders
 from letterlock.services.certify.overview import Wanted
 from letterlock.services.certify.renewing import Renewer, Source
 from letterlock.services.certify.solvers import Solver
@@ -34,8 +35,8 @@ from letterlock.services.certify.solving.alpn import AlpnSolver
 from letterlock.services.certify.solving.http import HttpSolver
 from letterlock.services.certify.solving.stored import OwnListeners
 from letterlock.services.certify.solving.webroot import WebrootSolver
-from letterlock.services.certify.tending import Tools
 from letterlock.services.certify.tlsa_zone import OwnTlsaRecords
+from letterlock.services.certify.tools import Tools
 from letterlock.services.certify.waits import Waits
 from letterlock.services.deliver.anchors import AnchorFiles
 from letterlock.services.discover.caa import CaaFinder
@@ -111,6 +112,7 @@ def make_tools(
         # A public authority refuses names of a private network by itself.
         caa=CaaFinder(resolver, clock, may_lack_top=True),
         clock=clock,
+        left=LeftOrders(clock),
     )
     return Tools(
         store=stores.certificates,

@@ -13,10 +13,12 @@ from letterlock.protocols.tls.client_hello import KeyType
 from letterlock.services.certify.accounts import Accounts
 from letterlock.services.certify.authority import Authority, Terms
 from letterlock.services.certify.issuing import Issuer, Patience
+from letterlock.services.certify.left import LeftOrders
 from letterlock.services.certify.renewing import Renewer, Source
 from letterlock.services.certify.rollover import PublishedTlsa
 from letterlock.services.certify.solvers import Proof
-from letterlock.services.certify.tending import NOTHING_MORE, Tools, Wish, tend
+from letterlock.services.certify.tending import NOTHING_MORE, Wish, tend
+from letterlock.services.certify.tools import Tools
 from letterlock.services.certify.waits import Waits
 from letterlock.services.discover.caa import CaaFinder
 from letterlock.storage.certificates import CertificateId, CertificateState, KeptFacts
@@ -104,6 +106,7 @@ class Scene:
 
     def __post_init__(self) -> None:
         self.waits = Waits(self.clock)
+        self.left = LeftOrders(self.clock)
         self.resolver.set("org", "NS", b"")
         self.accounts = self.make_accounts()
 
@@ -116,6 +119,7 @@ class Scene:
         """Be another process: nothing but the store is left."""
         self.accounts = self.make_accounts()
         self.waits = Waits(self.clock)
+        self.left = LeftOrders(self.clock)
 
     def tools(self, store: SqliteCertificates | None = None) -> Tools:
         """Give what a process has; another store stands between."""
@@ -138,6 +142,7 @@ class Scene:
             self.zone,
             CaaFinder(self.resolver, clock),
             clock,
+            self.left,
         )
         return Tools(
             store=store or self.store,

@@ -10,7 +10,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from letterlock.network.acme_client import AcmeClient
-from letterlock.network.http_exchange import HttpFailed, HttpFault
+from letterlock.network.http_exchange import HttpFailed, HttpFault, HttpResponse
+from letterlock.protocols.acme.fields import Url
 from letterlock.protocols.acme.identifiers import ChallengeType, parse_identifier
 from letterlock.protocols.acme.jws import make_account_key
 from letterlock.protocols.acme.requests import OrderRequest
@@ -69,9 +70,10 @@ class Scene:
         *solvers: Solver,
         top_issuer: str | None = None,
         patience: Patience | None = None,
+        before: Url | None = None,
     ) -> Issued | NotIssued:
         issuer = Issuer(self.authority, solvers, self.clock, patience or Patience(), self.pause)
-        return await issuer.issue(request, KEY, top_issuer)
+        return await issuer.issue(request, KEY, top_issuer, before)
 
 
 async def scene(server: FakeAcmeServer | None = None) -> Scene:
@@ -167,6 +169,46 @@ async def test_patience_has_an_end() -> None:
     outcome = await here.issue(order("a.example"), FakeSolver(), patience=patience)
     assert lines(outcome) == ("a.example: nothing came of it within 0:01:00",)
     assert sum(here.pauses) <= 60
+
+
+@pytest.mark.parametrize(
+    ("reply", "orders"),
+    [
+        (respond(503), 1),
+        (HttpFailed(HttpFault.TIMED_OUT, "ca.example: no response"), 1),
+        (respond(404), 2),
+        (respond(200, {}), 2),
+    ],
+)
+async def test_an_order_of_before_is_looked_at(
+    reply: HttpResponse | HttpFailed, orders: int
+) -> None:
+    """One that cannot be seen now is not given up; one that is gone is placed anew."""
+    here = await scene()
+    here.server.edits["finalize"] = {"status": "processing"}
+    here.server.edits["order"] = {"status": "processing"}
+    first = await here.issue(order("a.example"), FakeSolver())
+    assert isinstance(first, NotIssued)
+    assert first.order is not None
+    here.server.edits.clear()
+    here.server.replies["order"].append(reply)
+    second = await here.issue(order("a.example"), FakeSolver(), before=first.order)
+    assert len(here.server.paths("new-order")) == orders
+    if isinstance(second, NotIssued):
+        assert second.order == first.order
+
+
+async def test_a_certificate_that_cannot_be_fetched_now_is_fetched_later() -> None:
+    here = await scene()
+    here.server.replies["certificate"].append(respond(503))
+    first = await here.issue(order("a.example"), FakeSolver())
+    assert isinstance(first, NotIssued)
+    second = await here.issue(order("a.example"), FakeSolver(), before=first.order)
+    assert isinstance(second, Issued)
+    assert len(here.server.paths("new-order")) == 1
+    of_others = await here.issue(order("b.example"), FakeSolver(), before=first.order)
+    assert isinstance(of_others, Issued)
+    assert len(here.server.paths("new-order")) == 2
 
 
 async def test_an_order_that_is_proved_already_needs_no_proof() -> None:

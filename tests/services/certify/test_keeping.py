@@ -147,6 +147,9 @@ async def test_after_a_defect_an_hour_goes_by(scene: Scene) -> None:
     async def is_tried_again() -> bool:
         return len(kept) == 2
 
+    async def is_tried_once_more() -> bool:
+        return len(kept) == 4
+
     keeping = Keeping(scene.tools(Odd(scene.database)), [ID, RSA])
     async with running(keeping):
         await until(is_tried_again)  # once for each
@@ -156,11 +159,8 @@ async def test_after_a_defect_an_hour_goes_by(scene: Scene) -> None:
         assert len(kept) == 2
         scene.clock.move(DEFECT_WAIT)
         keeping.look()
-        await until(lambda: has_ordered_again(scene))
-
-
-async def has_ordered_again(scene: Scene) -> bool:
-    return len(scene.server.paths("new-order")) > 2
+        await until(is_tried_once_more)
+    assert len(scene.server.paths("new-order")) == 2  # what came is there still
 
 
 async def test_a_key_is_changed_on_schedule(scene: Scene) -> None:

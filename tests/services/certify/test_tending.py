@@ -17,6 +17,7 @@ from letterlock.protocols.pki.certificate import Unreadable
 from letterlock.services.certify import renewing, tending
 from letterlock.services.certify.abandoning import abandon_rollover
 from letterlock.services.certify.keeping import find_next_time
+from letterlock.services.certify.left import KEPT_SECONDS
 from letterlock.services.certify.overview import Wanted, list_problems, make_overview
 from letterlock.services.certify.rollover import AFTER_SWITCH, LOOK_EVERY, PublishedTlsa
 from letterlock.services.certify.tending import (
@@ -184,6 +185,72 @@ async def test_an_account_that_the_authority_lost_is_opened_again(scene: Scene) 
     assert (await scene.tend(RENEW)).troubles
     assert not (await scene.tend(RENEW)).troubles
     assert len(scene.server.paths("new-account")) == 2
+
+
+class _FullStore(SqliteCertificates):
+    """One whose disk has room for leases, and for nothing bigger."""
+
+    async def keep(self, *args: Any, **named: Any) -> bool:
+        if named.get("pair") is not None or named.get("next_pair") is not None:
+            raise StoreUnavailable("the disk is full", is_full=True)
+        return await super().keep(*args, **named)
+
+
+@pytest.mark.parametrize("wish", [NOTHING_MORE, RENEW, ROLL_OVER])
+async def test_a_certificate_that_could_not_be_kept_is_not_ordered_again(
+    scene: Scene, wish: Wish
+) -> None:
+    """Authorities give few of the same in a week: those were gone in minutes."""
+    if wish is not NOTHING_MORE:
+        await scene.obtain()
+    ordered = len(scene.server.paths("new-order"))
+    for _ in range(5):
+        with pytest.raises(StoreUnavailable):
+            await tend(scene.tools(_FullStore(scene.database)), ID, wish)
+        scene.clock.move(timedelta(seconds=30))
+    before = (await scene.store.load(ID)) or CertificateState(ID)
+    state = await scene.tend(wish)
+    assert state.facts is not None
+    assert state.facts != before.facts
+    assert len(scene.server.paths("new-order")) == ordered + 1
+    scene.clock.move(timedelta(minutes=1))
+    await scene.tend(RENEW)
+    assert len(scene.server.paths("new-order")) == ordered + 2
+
+
+async def test_an_order_that_takes_long_is_gone_on_with(scene: Scene) -> None:
+    """RFC 8555 §7.4: it may be `processing` for hours, where people approve of it."""
+    scene.server.edits["order"] = {"status": "processing"}
+    scene.server.edits["finalize"] = {"status": "processing"}
+    for _ in range(3):
+        state = await scene.tend(RENEW)
+        assert state.facts is None
+        assert "the order: nothing came of it within" in state.troubles[0].reason
+    scene.server.edits.clear()
+    assert (await scene.tend(RENEW)).facts is not None
+    assert len(scene.server.paths("new-order")) == 1
+    assert len(scene.server.paths("finalize")) == 1
+
+
+async def test_an_order_that_led_to_nothing_is_not_gone_on_with(scene: Scene) -> None:
+    scene.server.edits["order"] = {"status": "processing"}
+    scene.server.edits["finalize"] = {"status": "processing"}
+    await scene.tend(RENEW)
+    scene.server.edits = {"order": {"status": "invalid"}}
+    await scene.tend(RENEW)
+    scene.server.edits.clear()
+    assert (await scene.tend(RENEW)).facts is not None
+    assert len(scene.server.paths("new-order")) == 3
+
+
+async def test_an_order_of_yesterday_is_not_gone_on_with(scene: Scene) -> None:
+    scene.server.edits["order"] = {"status": "processing"}
+    scene.server.edits["finalize"] = {"status": "processing"}
+    await scene.tend(RENEW)
+    scene.server.edits.clear()
+    scene.clock.move(timedelta(seconds=KEPT_SECONDS))
+    assert (await scene.tend(RENEW)).facts is not None
+    assert len(scene.server.paths("new-order")) == 2
 
 
 async def test_two_processes_do_not_do_the_same(scene: Scene) -> None:

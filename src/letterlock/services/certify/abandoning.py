@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from letterlock.services.certify.tending import BUSY, LEASE, Tools
+from letterlock.services.certify.tending import BUSY, LEASE
+from letterlock.services.certify.tools import Tools
 from letterlock.services.publish.records import make_tlsa
 from letterlock.storage.certificates import CertificateId, RollOverStage
 

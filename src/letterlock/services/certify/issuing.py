@@ -67,9 +67,13 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class NotIssued:
-    """No certificate, and why: each thing that went wrong, as found."""
+    """No certificate, and why: each thing that went wrong, as found.
+
+    `order` is one that may still lead to it; None: there is none.
+    """
 
     failures: tuple[AcmeFailed, ...]
+    order: Url | None = None
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -103,26 +107,44 @@ class Issuer:
         self._pause = pause
 
     async def issue(
-        self, request: OrderRequest, key: SigningKey, top_issuer: str | None = None
+        self,
+        request: OrderRequest,
+        key: SigningKey,
+        top_issuer: str | None = None,
+        before: Url | None = None,
     ) -> Issued | NotIssued:
         """Get a certificate for a key; `top_issuer` chooses a chain (`chains.choose_chain`).
 
+        `before` is an order for the same that led to nothing yet: it is gone on with if it can be.
         Raises ValueError when the key is the account's: RFC 8555 §11.1 forbids that.
         """
         if key.public_key() == self._authority.key.private.public_key():
             raise ValueError("a certificate can't have the account's key")
-        order = await self._order(request)
+        order = await self._find_unfinished(request, before) or await self._order(request)
         if isinstance(order, AcmeFailed):
-            return NotIssued((order,))
-        if failures := await self._prove(order):
+            return NotIssued((order,), before if order.is_temporary else None)
+        if order.status is OrderStatus.PENDING and (failures := await self._prove(order)):
             return NotIssued(failures)
         done = await self._finalize(order, key)
         if isinstance(done, AcmeFailed):
-            return NotIssued((done,))
+            return NotIssued((done,), order.url if done.is_temporary else None)
         chains = await self._download(done, key)
         if isinstance(chains, AcmeFailed):
-            return NotIssued((chains,))
+            return NotIssued((chains,), order.url if chains.is_temporary else None)
         return Issued(order.url, choose_chain(chains, top_issuer), chains)
+
+    async def _find_unfinished(
+        self, request: OrderRequest, url: Url | None
+    ) -> Order | AcmeFailed | None:
+        """Look at an order of before; None: another one has to be placed."""
+        if url is None:
+            return None
+        seen = await self._authority.fetch_order(url)
+        if isinstance(seen, AcmeFailed):
+            return seen if seen.is_temporary else None
+        if seen.value.status in (OrderStatus.INVALID, OrderStatus.PENDING):
+            return None
+        return seen.value if find_order_fault(seen.value, request.identifiers) is None else None
 
     async def _order(self, request: OrderRequest) -> Order | AcmeFailed:
         seen = await self._authority.order(request)
@@ -301,7 +323,8 @@ class Issuer:
             if self._clock.monotonic() + seconds > deadline:
                 if isinstance(seen, AcmeFailed):
                     return seen
-                return AcmeFailed(f"{name}: nothing came of it within {patience.total}")
+                reason = f"{name}: nothing came of it within {patience.total}"
+                return AcmeFailed(reason, is_temporary=True)
             await self._pause(seconds)
             wait = min(wait * 2, patience.longest)
 

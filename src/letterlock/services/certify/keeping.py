@@ -12,7 +12,8 @@ from letterlock.base.log import Service
 from letterlock.base.waiting import wait_for_event
 from letterlock.protocols.acme.renewal import choose_authority, decide_renewal, find_asking
 from letterlock.services.certify.key_ages import KeyAges
-from letterlock.services.certify.tending import NOTHING_MORE, Tools, Wish, tend
+from letterlock.services.certify.tending import NOTHING_MORE, Wish, tend
+from letterlock.services.certify.tools import Tools
 from letterlock.storage.certificates import CertificateId, CertificateState, CertificateStore
 from letterlock.storage.queue import StoreUnavailable
 

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from letterlock.base.clock import Clock
 from letterlock.network.acme_client import AcmeFailed
+from letterlock.protocols.acme.fields import Url
 from letterlock.protocols.acme.identifiers import IP, ChallengeType, parse_identifier
 from letterlock.protocols.acme.jws import SigningKey
 from letterlock.protocols.acme.renewal import Failure, Lifetime, count_hurried
@@ -24,6 +25,7 @@ from letterlock.services.certify.authority import Authority
 from letterlock.services.certify.caa import CaaExamination, Orderer, examine_caa
 from letterlock.services.certify.issuing import Issued, Issuer, NotIssued
 from letterlock.services.certify.keys import digest_key, write_key
+from letterlock.services.certify.left import Left, LeftOrders
 from letterlock.services.certify.rollover import PublishedTlsa
 from letterlock.services.certify.tlsa_guard import TlsaZone, could_match, find_mismatch
 from letterlock.services.discover.caa import CaaFinder
@@ -92,19 +94,25 @@ class Renewer:
     zone: TlsaZone
     caa: CaaFinder | None
     clock: Clock
+    left: LeftOrders
 
     async def renew(self, order: Order, directory: str) -> Renewed | Failure:
         """Get a certificate from one authority. Raises StoreUnavailable."""
         published = await self.zone.look(order.id.name)
         if not order.is_forced and (fault := _find_tlsa_fault(published, order.key)):
             return Failure(directory, f"not ordered: {fault}")
+        left = self.left.find(order.id, directory, order.key)
+        if left is not None and left.issued is not None and _is_newer(left.issued, order.before):
+            return await self._accept(order, directory, left.issued, published, ())
         authority = await self.accounts.open(directory)
         if isinstance(authority, AcmeFailed):
             return _explain(directory, (authority,))
         allowed = await self._find_allowed(order, directory)
         if isinstance(allowed, Failure):
             return allowed
-        issued = await self._issue(order, directory, authority, allowed.methods)
+        before = left.order if left is not None else None
+        issued = await self._issue(order, directory, authority, allowed.methods, before)
+        self._note_left(order, directory, issued)
         if isinstance(issued, NotIssued):
             # An account that was closed is `unauthorized` (RFC 8555 §7.3.6), as a name can be.
             if any(each.is_about(kind) for each in issued.failures for kind in _ACCOUNT_PROBLEMS):
@@ -125,6 +133,7 @@ class Renewer:
         try:
             facts = make_facts(issued.chain.leaf, directory, order.before, now)
         except ValueError as error:
+            self.left.forget(order.id)
             return Failure(directory, f"issued, and not used: {error}")
         leaf = issued.chain.leaf.public_bytes(Encoding.DER)
         await self.issued.add_issued(
@@ -177,6 +186,7 @@ class Renewer:
         directory: str,
         authority: Authority,
         methods: Sequence[ChallengeType],
+        unfinished: Url | None,
     ) -> Issued | NotIssued:
         source = self.sources[directory]
         replaces = None
@@ -187,7 +197,20 @@ class Renewer:
         identifiers = frozenset((parse_identifier(order.id.name),))
         request = OrderRequest(identifiers, source.profile, replaces)
         issuer = self.make_issuer(authority, methods)
-        return await issuer.issue(request, order.key, source.top_issuer)
+        return await issuer.issue(request, order.key, source.top_issuer, unfinished)
+
+    def _note_left(self, order: Order, directory: str, outcome: Issued | NotIssued) -> None:
+        """Remember what is gone on with the next time: who keeps the pair forgets it again."""
+        if outcome.order is None:
+            self.left.forget(order.id)
+            return
+        issued = outcome if isinstance(outcome, Issued) else None
+        self.left.note(order.id, Left(directory, order.key, outcome.order, issued))
+
+
+def _is_newer(issued: Issued, before: KeptFacts | None) -> bool:
+    """Say if a certificate came after the one in use: another process may have been faster."""
+    return before is None or issued.chain.leaf.not_valid_before_utc > before.not_before
 
 
 def _find_tlsa_fault(published: PublishedTlsa, key: SigningKey) -> str | None:

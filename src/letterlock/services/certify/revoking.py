@@ -13,7 +13,8 @@ from letterlock.protocols.acme.jws import AccountKey
 from letterlock.protocols.acme.requests import RevocationReason
 from letterlock.services.certify.authority import revoke
 from letterlock.services.certify.keys import load_key
-from letterlock.services.certify.tending import LEASE, Tools
+from letterlock.services.certify.tending import LEASE
+from letterlock.services.certify.tools import Tools
 from letterlock.storage.certificates import CertificateId
 from letterlock.storage.issued import IssuedCertificate
 

@@ -5,15 +5,15 @@ whoever takes the lease after a crash goes on there.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from cryptography import x509
 
-from letterlock.base.clock import Clock, format_time
-from letterlock.base.log import Log, Service
+from letterlock.base.clock import format_time
+from letterlock.base.log import Service
 from letterlock.network.acme_client import AcmeFailed
 from letterlock.protocols.acme.jws import SigningKey
 from letterlock.protocols.acme.renewal import (
@@ -27,9 +27,8 @@ from letterlock.protocols.acme.renewal import (
     plan_in_window,
     postpone_asking,
 )
-from letterlock.services.certify.accounts import Accounts
 from letterlock.services.certify.keys import digest_key, load_key, make_key, write_key
-from letterlock.services.certify.renewing import Order, Renewed, Renewer, read_facts
+from letterlock.services.certify.renewing import Order, Renewed, read_facts
 from letterlock.services.certify.rollover import (
     LOOK_EVERY,
     Next,
@@ -38,21 +37,18 @@ from letterlock.services.certify.rollover import (
     find_next,
 )
 from letterlock.services.certify.showing import find_holdup
-from letterlock.services.certify.tlsa_guard import TlsaZone, could_match
-from letterlock.services.certify.waits import Waits
+from letterlock.services.certify.tlsa_guard import could_match
+from letterlock.services.certify.tools import Tools
 from letterlock.services.publish.records import make_tlsa
 from letterlock.storage.certificates import (
     CertificateId,
     CertificateLease,
     CertificateState,
-    CertificateStore,
     KeptPair,
     RollOver,
     RollOverStage,
 )
-from letterlock.storage.issued import IssuedStore
 from letterlock.storage.queue import StoreUnavailable
-from letterlock.storage.watched import WatchStore
 
 LEASE = timedelta(minutes=5)
 """For so long what a process was at waits for another when it was killed."""
@@ -81,27 +77,6 @@ class Wish:
 
 
 NOTHING_MORE = Wish()
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What all certificates are tended with. `chance` gives numbers from 0 up to 1.
-
-    `directories` are the authorities in the order in which they are asked.
-    """
-
-    store: CertificateStore
-    issued: IssuedStore
-    renewer: Renewer
-    accounts: Accounts
-    zone: TlsaZone
-    directories: Sequence[str]
-    takeover_after: int
-    clock: Clock
-    log: Log
-    chance: Callable[[], float]
-    watched: WatchStore
-    waits: Waits
 
 
 async def tend(
@@ -234,6 +209,7 @@ class _Tending:
         rollover = self.state.rollover if self.state.facts is not None else None
         state = CertificateState(self.state.id, facts, rollover=rollover)
         await self._keep(state, pair=renewed.pair)
+        self._tools.renewer.left.forget(self.state.id)
         for note in renewed.notes:
             self._tell(f"warning: {note}")
         self._tell(
@@ -335,6 +311,7 @@ class _Tending:
             return
         state = replace(self.state, rollover=after, troubles=())
         await self._keep(state, next_pair=renewed.pair)
+        tools.renewer.left.forget(self.state.id)
 
     async def _switch(self, before: RollOver, after: RollOver | None) -> None:
         pair = await self._tools.store.load_next_pair(self._lease.id)
@@ -385,11 +362,14 @@ class _Tending:
                 return  # what is kept next will notice
 
     async def _find_key(self) -> SigningKey:
-        """Give the key in use; of a first certificate the one that waits, or another."""
+        """Give the key in use; of a first certificate the one that waits, or another one."""
         pair, rollover = await self._tools.store.load_pair(self._lease.id), self.state.rollover
         if pair is not None:
             return load_key(pair.key)
-        return load_key(rollover.key) if rollover is not None else make_key(self._lease.id.key_type)
+        if rollover is not None:
+            return load_key(rollover.key)
+        which = self._lease.id
+        return self._tools.renewer.left.find_key(which) or make_key(which.key_type)
 
     async def _load_leaf(self) -> x509.Certificate | None:
         pair = await self._tools.store.load_pair(self._lease.id)

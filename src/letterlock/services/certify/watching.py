@@ -28,7 +28,7 @@ from letterlock.services.certify.overview import TlsaState, compare_tlsa, is_las
 from letterlock.services.certify.revocation import RevocationFinder
 from letterlock.services.certify.revoking import note_revoked
 from letterlock.services.certify.served import OwnServers
-from letterlock.services.certify.tending import Tools
+from letterlock.services.certify.tools import Tools
 from letterlock.storage.certificates import CertificateId, CertificateState
 from letterlock.storage.issued import KEPT_AFTER_END
 from letterlock.storage.queue import StoreUnavailable
