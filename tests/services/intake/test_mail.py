@@ -1,6 +1,7 @@
 """Reports by mail (rule 202): proved by their author's signature, kept before the mail goes on."""
 
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,7 +26,7 @@ from letterlock.services.intake.mail import (
 from letterlock.services.queue.directory import LocalDirectory
 from letterlock.services.queue.outcomes import Result
 from letterlock.services.receive.redirected import Redirected, redirect
-from letterlock.services.redirect.tables import Tables
+from letterlock.services.redirect.tables import FixedTables, Tables, parse_transport_file
 from letterlock.services.sign.keyring import Keyring
 from letterlock.services.sign.keys import KeyPlan, make_missing_key
 from letterlock.services.sign.signer import Signer
@@ -38,6 +39,7 @@ from letterlock.storage.sqlite.received_reports import SqliteReceived
 from tests.fakes import FakeClock, FakeLog, FixtureResolver
 from tests.protocols.tlsrpt.corpus import encode, make_document, make_mail
 from tests.services.deliver.outbound import Outbound, sending
+from tests.services.deliver.test_lmtp import lmtp
 
 SENDER = Domain("company-x.example")
 TO = "reports@example.org"
@@ -287,6 +289,35 @@ async def test_where_an_alias_leads_reports_are_taken_too(desk: MakeDesk) -> Non
         await node.delivery.deliver(claim, node.node.store)
         assert (await node.only()).standing is Standing.COUNTED
         assert node.arrived("alice") == 1
+
+
+@pytest.mark.parametrize(
+    ("way", "result"),
+    [
+        ("discard:", Result.DELIVERED),
+        ("lmtp:unix:/nowhere", Result.DEFERRED),
+        ("smtp:[127.0.0.1]:1", Result.DEFERRED),
+    ],
+)
+async def test_whichever_way_the_mail_goes_on_its_reports_are_taken_once(
+    desk: MakeDesk, way: str, result: Result
+) -> None:
+    """A transport table may lead elsewhere than to a mailbox here, and that may not answer."""
+    transport = parse_transport_file(f"{TO} {way}\n".encode(), "transport")
+    tables = Tables(AddressTables("example.org", {"example.org"}.__contains__), transport=transport)
+    async with desk() as node:
+        node.delivery = dataclasses.replace(
+            node.delivery,
+            tables=FixedTables(tables),
+            lmtp=lmtp(node.node),
+        )
+        await node.node.save(TO, content=node.sign(MAIL))
+        claim = replace(await node.node.claim(), received=node.clock.now())
+        for _ in range(2):
+            (outcome,) = (await node.delivery.deliver(claim, node.node.store)).outcomes
+            assert outcome.result is result
+        kept = await node.only()
+        assert (kept.standing, kept.copies) == (Standing.COUNTED, 0)
 
 
 @pytest.mark.parametrize("orcpt", ["utf-8;reports@example.org", "rfc822;re+ZZ", "rfc822", ""])

@@ -24,7 +24,7 @@ from letterlock.protocols.tables.transport import (
 from letterlock.services.deliver.lmtp import LmtpDelivery
 from letterlock.services.deliver.local import LocalDelivery
 from letterlock.services.deliver.remote import RemoteDelivery
-from letterlock.services.deliver.ways import Routing, ToHost, find_course, split_by_way
+from letterlock.services.deliver.ways import Course, Routing, ToHost, find_course, split_by_way
 from letterlock.services.queue.outcomes import Delivery, Result, same_for_all
 from letterlock.services.redirect.tables import NO_TABLES, Tables, TableSource
 from letterlock.storage.queue import AttemptRecord, Claim, QueueStore
@@ -80,6 +80,24 @@ class ClaimDelivery:
         self, claim: Claim, way: Way, tables: Tables, store: QueueStore
     ) -> Delivery:
         course = find_course(way, claim.destination, claim.sender, tables, self.routing)
+        taker = self.reports
+        if taker is None or isinstance(course, Fail):
+            return await self._follow(course, claim, store)
+        taking = [item for item in claim.recipients if taker.wants(item.recipient)]
+        reason = await taker.take(claim, store) if taking else None
+        if reason is None:
+            return await self._follow(course, claim, store)
+        waits = replace(claim, recipients=tuple(taking))
+        later = self._end(waits, Result.DEFERRED, "4.3.0", reason)
+        others = tuple(item for item in claim.recipients if item not in taking)
+        if not others:
+            return later
+        now = await self._follow(course, replace(claim, recipients=others), store)
+        return Delivery(
+            (*now.outcomes, *later.outcomes), (*now.attempts, *later.attempts), now.sessions
+        )
+
+    async def _follow(self, course: Course, claim: Claim, store: QueueStore) -> Delivery:
         match course:
             case ToHost():
                 return await self.remote.deliver(
@@ -92,7 +110,7 @@ class ClaimDelivery:
             case ToLmtp(server):
                 return await self._hand_over(claim, server, store)
             case ToMailbox():
-                return await self._keep(claim, store)
+                return await self._deliver_home(claim, store)
             case Discard(reason):
                 return self._end(claim, Result.DELIVERED, "2.0.0", reason)
             case Fail(status, reason):
@@ -100,24 +118,6 @@ class ClaimDelivery:
                 return self._end(claim, result, status, reason)
             case _:
                 assert_never(course)
-
-    async def _keep(self, claim: Claim, store: QueueStore) -> Delivery:
-        taker = self.reports
-        if taker is None:
-            return await self._deliver_home(claim, store)
-        taking = [item for item in claim.recipients if taker.wants(item.recipient)]
-        reason = await taker.take(claim, store) if taking else None
-        if reason is None:
-            return await self._deliver_home(claim, store)
-        waits = replace(claim, recipients=tuple(taking))
-        later = self._end(waits, Result.DEFERRED, "4.3.0", reason)
-        others = tuple(item for item in claim.recipients if item not in taking)
-        if not others:
-            return later
-        now = await self._deliver_home(replace(claim, recipients=others), store)
-        return Delivery(
-            (*now.outcomes, *later.outcomes), (*now.attempts, *later.attempts), now.sessions
-        )
 
     async def _deliver_home(self, claim: Claim, store: QueueStore) -> Delivery:
         if self.mail_store is None:

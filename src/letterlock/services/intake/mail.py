@@ -27,7 +27,7 @@ from letterlock.protocols.tlsrpt.finding import FORWARDED, Found, read_file
 from letterlock.protocols.tlsrpt.report import Fault, ReportError
 from letterlock.services.discover.dkim_keys import DkimKeyFinder
 from letterlock.services.intake.keeping import KEEP_UNPROVED, find_date_fault
-from letterlock.storage.queue import Claim, QueueStore, StoreUnavailable
+from letterlock.storage.queue import Claim, QueueId, QueueStore, StoreUnavailable
 from letterlock.storage.received_reports import ReceivedReport, ReceivedStore, Standing, Way
 
 SERVICE = "tlsrpt"
@@ -36,6 +36,8 @@ PATIENCE = timedelta(hours=4)
 MAX_OCTETS = 8 * 1024 * 1024
 """Of a mail that is read, which is whole in memory then; real ones have a hundredth of it. One that
 is larger can be imported."""
+MAX_TAKEN = 10_000
+"""Mails whose reports are kept, and which may be tried again where they go on to."""
 MAX_KEPT_OCTETS = 1024 * 1024
 """Of what is refused: it is there to be looked at."""
 
@@ -114,6 +116,7 @@ class MailIntake:
         self._keep_for = keep
         # One at a time is whole in memory.
         self._reading = asyncio.Lock()
+        self._taken: dict[QueueId, None] = {}
 
     def wants(self, recipient: Recipient) -> bool:
         """Say if reports may come to a recipient, by its address or the one whose alias it is."""
@@ -125,6 +128,8 @@ class MailIntake:
 
         A message that has none, or was taken before, can go on. Raises what reading it does.
         """
+        if claim.queue_id in self._taken:
+            return None
         if claim.size > MAX_OCTETS:
             self._tell(claim, f"{claim.size} octets are too large for one: import it if it is")
             return None
@@ -142,6 +147,9 @@ class MailIntake:
             return f"reports cannot be kept now: {error}"
         for report, is_new in zip(reports, are_new, strict=True):
             self._tell(claim, _describe(report, is_new=is_new))
+        if len(self._taken) >= MAX_TAKEN:
+            del self._taken[next(iter(self._taken))]
+        self._taken[claim.queue_id] = None
         return None
 
     async def _read(self, claim: Claim, store: QueueStore) -> _Read | None:
