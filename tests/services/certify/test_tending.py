@@ -218,6 +218,26 @@ async def test_a_certificate_that_could_not_be_kept_is_not_ordered_again(
     assert len(scene.server.paths("new-order")) == ordered + 2
 
 
+async def test_one_that_is_not_valid_yet_waits_while_the_one_before_is_good(scene: Scene) -> None:
+    """The authority's clock is ahead: who verifies would refuse the new one for three hours."""
+    before = await scene.obtain()
+    scene.clock.move(timedelta(days=62))
+    scene.server.now = lambda: scene.clock.now() + timedelta(hours=3)
+    state = await scene.tend(RENEW)
+    assert state.facts == before
+    assert "not used yet: it is not valid before 2026-05-02T15:00:" in state.troubles[0].reason
+    scene.clock.move(timedelta(hours=3))
+    assert (await scene.tend(RENEW)).facts != before
+    assert len(scene.server.paths("new-order")) == 2
+
+
+async def test_one_that_is_not_valid_yet_is_better_than_none(scene: Scene) -> None:
+    scene.server.now = lambda: scene.clock.now() + timedelta(days=2)
+    before = await scene.obtain()
+    scene.clock.set_wall(before.not_after - timedelta(days=1))
+    assert (await scene.tend(RENEW)).facts != before
+
+
 async def test_an_order_that_takes_long_is_gone_on_with(scene: Scene) -> None:
     """RFC 8555 §7.4: it may be `processing` for hours, where people approve of it."""
     scene.server.edits["order"] = {"status": "processing"}

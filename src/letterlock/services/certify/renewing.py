@@ -6,12 +6,12 @@ it, and when it is tried again, is `keeping`.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from letterlock.base.clock import Clock
+from letterlock.base.clock import Clock, format_time
 from letterlock.network.acme_client import AcmeFailed
 from letterlock.protocols.acme.fields import Url
 from letterlock.protocols.acme.identifiers import IP, ChallengeType, parse_identifier
@@ -32,6 +32,8 @@ from letterlock.services.discover.caa import CaaFinder
 from letterlock.storage.certificates import CertificateId, KeptFacts, KeptPair
 from letterlock.storage.issued import IssuedCertificate, IssuedStore
 
+EARLIEST = timedelta(minutes=5)
+"""So much later than now a certificate may begin to be valid: no two clocks are the same."""
 _ACCOUNT_PROBLEMS = ("accountDoesNotExist", "unauthorized")
 
 
@@ -143,6 +145,10 @@ class Renewer:
         mismatch = find_mismatch(published, order.id.name, chain, now)
         if mismatch is not None and not order.is_forced:
             return Failure(directory, f"issued, and not used: {mismatch}")
+        if _is_too_early(facts, order, now):
+            moment = format_time(facts.not_before)
+            reason = f"issued, and not used yet: it is not valid before {moment}; is a clock wrong?"
+            return Failure(directory, reason)
         forced = (f"used although {mismatch}",) if mismatch is not None else ()
         pair = KeptPair(issued.chain.pem, write_key(order.key))
         return Renewed(facts, pair, (*warnings, *forced))
@@ -211,6 +217,17 @@ class Renewer:
 def _is_newer(issued: Issued, before: KeptFacts | None) -> bool:
     """Say if a certificate came after the one in use: another process may have been faster."""
     return before is None or issued.chain.leaf.not_valid_before_utc > before.not_before
+
+
+def _is_too_early(facts: KeptFacts, order: Order, now: datetime) -> bool:
+    """Say if the one in use is shown on: whoever verifies would refuse the new one for a while.
+
+    Either clock may be wrong, ours or the authority's; the one before is good by both.
+    """
+    before = order.before
+    if before is None or order.is_forced:
+        return False
+    return now + EARLIEST < facts.not_before < before.not_after
 
 
 def _find_tlsa_fault(published: PublishedTlsa, key: SigningKey) -> str | None:
