@@ -82,7 +82,9 @@ def test_what_arrives_is_signed_by_both_keys(pair: Pair, text: str) -> None:
     names = re.findall(r"^([A-Z][A-Za-z-]+):", mail.split(b"\r\n\r\n")[0].decode(), re.MULTILINE)
     assert names == [
         *("Return-Path", "Delivered-To", "Received", "Received"),
-        *("DKIM-Signature", "DKIM-Signature", "From", "To", "Subject"),
+        *("DKIM-Signature", "DKIM-Signature"),
+        # Ours: a program of this machine left them out.
+        *("Date", "Message-ID", "From", "To", "Subject"),
     ]
     header, _, body = mail.partition(b"\r\n\r\n")
     verifier = Verifier(header + b"\r\n", START)
@@ -113,7 +115,7 @@ def test_opendkim_verifies_it(pair: Pair, tmp_path: Path, text: str) -> None:
     ("text", "sender"),
     [
         (SHORT.replace("bob@example.net", "bob@other.example"), "bob@example.net"),
-        ("Subject: no author\n\n", "bob@example.net"),
+        ("Subject: no author\n\n", "bob@other.example"),
     ],
 )
 def test_mail_of_others_is_not_signed(pair: Pair, text: str, sender: str) -> None:

@@ -40,7 +40,8 @@ def ways(rspamd: Rspamd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[W
 
 
 def make(test: str, body: str = "hello") -> str:
-    return f"From: {SENDER}\nX-Test: {test}\n{FIELDS}\n{body}\n"
+    own = f"From: {SENDER}\nDate: Sun, 01 Mar 2026 10:00:00 +0000\nMessage-ID: <1@example.net>"
+    return f"{own}\nX-Test: {test}\n{FIELDS}\n{body}\n"
 
 
 def offer(node: RunningNode, text: str) -> str:
