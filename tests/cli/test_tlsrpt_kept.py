@@ -262,7 +262,7 @@ def test_what_is_not_told_is_not_called_fine(desk: Desk) -> None:
     )
     desk.run("import", desk.write("a", encode(document)))
     text = desk.run("summary", DOMAIN)[1]
-    assert "not told   MTA-STS: 0 of 5326 sessions failed; 1 results do not tell all" in text
+    assert "not told   MTA-STS: 0 of 5326 sessions failed; 1 result does not tell all" in text
     assert "senders    not told, 1 day" in text
 
 

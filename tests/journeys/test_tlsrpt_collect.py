@@ -133,6 +133,20 @@ def test_where_the_socket_cannot_be_made_again_it_ends(tmp_path: Path) -> None:
     assert files.count_sessions() == 3
 
 
+def test_where_no_report_goes_is_shown(tmp_path: Path) -> None:
+    files = make_collector(tmp_path)
+    files.days.folder.mkdir(parents=True)
+    journal = Journal(files.days, SystemClock().now().date())
+    ftp = "v=TLSRPTv1;rua=ftp://b.example/"
+    journal.count(
+        Batch({make_datagram("a.example", pr=""): 1, make_datagram("b.example", pr=ftp): 1})
+    )
+    journal.close()
+    lines = files.command("tlsrpt", "collect", "--show").output.splitlines()
+    assert lines[2] == "    its TLSRPT record is looked up when the report is made"
+    assert lines[4] == f"    no report: no TLSRPT record with mailto or https: {ftp}"
+
+
 def test_without_counts_show_says_what_makes_them(tmp_path: Path) -> None:
     files = make_collector(tmp_path)
     answer = files.command("tlsrpt", "collect", "--show")

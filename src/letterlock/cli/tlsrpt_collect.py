@@ -139,8 +139,11 @@ def _print_day(document: dict[str, Any]) -> None:
             click.echo(make_printable(line))
             for failure in policy["failures"]:
                 click.echo(make_printable(f"    {_format_failure(failure)}"))
-        if not each["destinations"]:
-            click.echo(make_printable(f"    no report: not a TLSRPT record: {each['record']}"))
+        if not each["record"]:
+            click.echo("    its TLSRPT record is looked up when the report is made")
+        elif not each["destinations"]:
+            told = f"    no report: no TLSRPT record with mailto or https: {each['record']}"
+            click.echo(make_printable(told))
 
 
 def _format_failure(failure: dict[str, Any]) -> str:

@@ -339,7 +339,8 @@ def format_type(kind: str) -> str:
 def format_sessions(sessions: "Sessions") -> str:
     """Tell how sessions fared."""
     share = f", {sessions.failed / sessions.total:.2%}" if sessions.failed else ""
-    unknown = f"; {sessions.unknown} results do not tell all" if sessions.unknown else ""
+    untold = format_count(sessions.unknown, "result does", "results do")
+    unknown = f"; {untold} not tell all" if sessions.unknown else ""
     plural = "s" * (sessions.total != 1)
     return f"{sessions.failed} of {sessions.total} session{plural} failed{share}{unknown}"
 

@@ -34,7 +34,14 @@ def test_days_senders_and_sessions_without_a_failure_are_enough() -> None:
             tuple(replace(each, successful=1) for each in GOOD),
             "28 sessions met the policy; 100 are needed",
         ),
-        ((*GOOD, kept(failed=None)), "1 results do not tell how many sessions failed"),
+        (
+            (*GOOD, kept(failed=None)),
+            "1 result does not tell how many sessions failed, or how many were fine",
+        ),
+        (
+            (*GOOD, kept(successful=None), kept(failed=None)),
+            "2 results do not tell how many sessions failed, or how many were fine",
+        ),
         (
             (*GOOD, *(kept(days, "c.example") for days in range(8, 28))),
             "no report any more from c.example",

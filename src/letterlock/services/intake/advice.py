@@ -208,6 +208,7 @@ def _list_lacks(
     if lacks and evidence.posted:
         yield f"{evidence.posted} results more were posted: anybody can, so they prove nothing"
     if sessions.unknown:
-        yield f"{sessions.unknown} results do not tell how many sessions failed"
+        untold = format_count(sessions.unknown, "result does", "results do")
+        yield f"{untold} not tell how many sessions failed, or how many were fine"
     if silent := [each.submitter for each in summary.submitters if each.silent_days is not None]:
         yield f"no report any more from {', '.join(silent)}"
