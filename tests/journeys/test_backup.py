@@ -13,6 +13,7 @@ from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 from pwd import getpwnam
 from tempfile import mkdtemp
+from typing import Any
 
 import pytest
 
@@ -284,7 +285,36 @@ class TestRefused:
         assert node.stop() == 2
         assert "a restore into" in node.log
         assert "did not end; empty it and restore again" in node.log
-        assert backed_up.restore(files.data).code == 2
+        answer = backed_up.restore(files.data)
+        assert answer.code == 2
+        assert answer.error == (
+            f"letterlock: {files.data}: a restore into it did not end; empty it and restore again\n"
+        )
+
+    @pytest.mark.parametrize("made", range(1, 4))
+    def test_one_that_was_killed_in_its_first_moment_is_told(
+        self, backed_up: BackedUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: int
+    ) -> None:
+        """Whatever it has made by then: a node would take an empty folder for its own."""
+        folder, left = tmp_path / "data", made
+
+        def open_and_die(path: Any, flags: int, *more: Any, **named: Any) -> int:
+            nonlocal left
+            if flags & os.O_CREAT and str(path).startswith(str(folder)):
+                if left == 0:
+                    os._exit(9)
+                left -= 1
+            return real_open(path, flags, *more, **named)
+
+        real_open = os.open
+        child = os.fork()
+        if child == 0:
+            monkeypatch.setattr(os, "open", open_and_die)
+            backed_up.restore(folder)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+        assert "restore-unfinished" in [path.name for path in folder.iterdir()]
+        assert "did not end; empty it" in backed_up.restore(folder).error
 
 
 def test_a_file_that_cannot_be_read_is_told_and_the_rest_is_kept(tmp_path: Path) -> None:
@@ -437,6 +467,31 @@ def test_a_queue_in_postgresql_is_in_it_too(tmp_path: Path, postgres: PostgresSe
             for queue_id in sent:
                 node.wait_delivered(queue_id)
         assert sorted(len(content) > 300_000 for content in taken) == [False, True]
+
+
+def test_a_full_disk_is_told_with_the_file(backed_up: BackedUp, tmp_path: Path) -> None:
+    """And what was written until then goes."""
+    with small_disk(tmp_path / "small", "128k") as small:
+        answer = call(backed_up.files, "backup", str(small / "a.tar"))
+        assert (answer.code, list(small.iterdir())) == (3, [])
+        assert answer.error == f"letterlock: backup: {small}/a.tar: No space left on device\n"
+        answer = backed_up.restore(small / "data")
+        assert (answer.code, list((small / "data").iterdir())) == (3, [])
+        found = re.escape(f"letterlock: restore: {small}/data/") + r"\S+: No space left on device\n"
+        assert re.fullmatch(found, answer.error)
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """Give a folder with so much space, where we may mount."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def test_where_it_cannot_be_written_is_one_line(tmp_path: Path) -> None:

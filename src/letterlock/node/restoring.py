@@ -35,7 +35,7 @@ from letterlock.storage.backup.manifest import (
 from letterlock.storage.backup.reading import check_archive, pair_members, read_checked
 from letterlock.storage.backup.writing import OnProgress
 from letterlock.storage.drop import FILE_MODE as DROPPED_MODE
-from letterlock.storage.durable import make_folder, sync_folder
+from letterlock.storage.durable import make_folder, naming_full, sync_folder
 from letterlock.storage.migrations import find_latest, load_migrations
 from letterlock.storage.queue import QueueStore
 from letterlock.storage.records import to_micros
@@ -142,7 +142,6 @@ class Restore:
         with acting_as(owner):
             lock = _take_empty(folder)
             try:
-                (folder / UNFINISHED).touch(_FILE_MODE)
                 sync_folder(folder)
                 yield
                 (folder / UNFINISHED).unlink()
@@ -194,7 +193,7 @@ class Restore:
         descriptor = os.open(path, flags, _FILE_MODE)
         if not path.is_relative_to(self.place.data_dir):
             self._elsewhere.append(path)
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
+        with naming_full(path), open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
             for octets in pieces:
                 file.write(octets)
                 self.on_progress(part.name, len(octets))
@@ -282,15 +281,21 @@ def acting_as_root() -> Iterator[None]:
 
 
 def _take_empty(folder: Path) -> int:
-    """Take a node's lock in an empty folder. Raises LocalError for one that is not."""
+    """Mark an empty folder, and take a node's lock there. Raises LocalError for one that is not.
+
+    The mark first: who is killed right after it has left none that a node takes for its own.
+    """
     _require_not_running(folder)
     found = sorted(entry.name for entry in folder.iterdir() if entry.name not in _IGNORED)
+    if UNFINISHED in found:
+        raise LocalError(f"{folder}: a restore into it did not end; empty it and restore again")
     if found:
         raise LocalError(
             f"{folder}: it is not empty, it has {found[0]!r}: name an empty folder (--to), or move "
             "away what is there"
         )
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    os.close(os.open(folder / UNFINISHED, flags, _FILE_MODE))
     descriptor = os.open(folder / LOCK, flags, _FILE_MODE)
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return descriptor

@@ -7,6 +7,7 @@ was. That it is there does not say so: see `make_folder`.
 import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from letterlock.storage.queue import StoreUnavailable
@@ -61,6 +62,17 @@ def sync_folder(path: Path) -> None:
 def is_full(error: OSError) -> bool:
     """Tell whether there was no space, or no quota left."""
     return error.errno in _FULL
+
+
+@contextlib.contextmanager
+def naming_full(path: Path) -> Iterator[None]:
+    """Name the file where there was no space for it: errors of descriptors have no name."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and is_full(error):
+            error.filename = str(path)
+        raise
 
 
 def describe(error: OSError) -> str:

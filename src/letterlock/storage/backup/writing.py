@@ -28,7 +28,7 @@ from letterlock.storage.backup.manifest import (
     format_manifest,
     require_safe_name,
 )
-from letterlock.storage.durable import sync_folder
+from letterlock.storage.durable import naming_full, sync_folder
 
 FILE_MODE = 0o600
 READ_BYTES = 1024 * 1024
@@ -124,7 +124,7 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(staged, flags, FILE_MODE)
     try:
-        with open(descriptor, "wb", buffering=READ_BYTES) as file:  # noqa: PTH123 - a descriptor
+        with naming_full(path), open(descriptor, "wb", buffering=READ_BYTES) as file:  # noqa: PTH123 - a descriptor
             # Held as long as we live: the next backup sees by it who is gone.
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield file
