@@ -170,6 +170,21 @@ async def test_where_dns_does_not_answer_it_is_asked_again_and_then_given_up(
         assert (await scene.find("a.example")).due is None
 
 
+async def test_of_a_day_that_is_long_over_dns_is_asked_again_too(tmp_path: Path) -> None:
+    """A machine that was off for days sends before its resolver answers."""
+    async with scene_in(tmp_path) as scene:
+        for domain in ("a.example", "b.example"):
+            scene.counts.add(domain, day=DAY - timedelta(days=5))
+            scene.resolver.fail(f"_smtp._tls.{domain}", "TXT")
+        await scene.send()
+        scene.publish("a.example", "mailto:tls@a.example")
+        scene.clock.move(HOUR)
+        await scene.send()
+        assert scene.mail.tried == 1
+        reports = await scene.store.list_reports("queue", DAY - timedelta(days=5))
+        assert [(len(each.deliveries), each.due) for each in reports] == [(1, None), (0, None)]
+
+
 async def test_a_queue_that_is_away_is_tried_again(tmp_path: Path) -> None:
     """Nothing is lost, and what was posted is not posted again."""
     async with scene_in(tmp_path) as scene:

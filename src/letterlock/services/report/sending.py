@@ -203,9 +203,12 @@ class Sending:
                 return replace(report, note="", deliveries=deliveries, octets=octets)
 
     def _postpone(self, report: OwnReport, reason: str) -> OwnReport:
-        """Try again in an hour; not any more when the day has been over for two days."""
+        """Try again in an hour; not any more when the day has been over for two days.
+
+        Once more in any case: after days without this machine, its resolver may not be there yet.
+        """
         now = self._tools.clock.now()
-        is_late = (now.date() - report.key.day).days > 2
+        is_late = bool(report.note) and (now.date() - report.key.day).days > 2
         return replace(report, due=None if is_late else now + timedelta(hours=1), note=reason)
 
     async def _deliver(self, report: OwnReport) -> OwnReport:
