@@ -25,6 +25,7 @@ from letterlock.protocols.tls.client_hello import KeyType
 from letterlock.storage.certificates import CertificateId, CertificateState
 from letterlock.storage.sqlite.certificates import SqliteCertificates
 from letterlock.storage.sqlite.node import NodeDatabase
+from letterlock.storage.sqlite.watched import SqliteWatched
 from tests.free_ports import free_port
 from tests.interop.background import in_background, zones
 from tests.interop.pebble import Knobs, Pebble, running_pebble
@@ -85,6 +86,17 @@ class World:
                 await database.close()
 
         return asyncio.run(work())
+
+    def forget_looks(self) -> None:
+        """Forget what was seen of certificates; no node may run then."""
+
+        async def work() -> None:
+            database = NodeDatabase(self.files.data / "node.sqlite", SystemClock())
+            await database.open()
+            await SqliteWatched(database).prune(SystemClock().now() + timedelta(days=1))
+            await database.close()
+
+        asyncio.run(work())
 
 
 def require(peer: str) -> None:
@@ -362,6 +374,30 @@ def test_a_key_is_changed_in_step_with_its_tlsa_records(tmp_path: Path) -> None:
             assert len(zone.look()) == 2
             node.stop(signal.SIGKILL)
         world.load(let_caches_forget)
+        world.forget_looks()  # else it may wait for the process that was killed to look
         with running(world.files) as node:
             node.wait_log("key roll-over: done")
             assert zone.look() == [f"3 1 1 {new.spki_sha256.hex()}"]
+
+
+@pytest.mark.proof
+def test_an_export_that_others_do_not_have_is_seen(tmp_path: Path) -> None:
+    """RFC 7671 §8.1: by it the record of a key before stays, and `status` tells of it."""
+    hook = tmp_path / "hook"
+    hook.write_text("#!/bin/sh\necho it is busy >&2\nexit 3\n")
+    hook.chmod(0o755)
+    folder = tmp_path / "export"
+    export = [{"folder": str(folder), "hook": str(hook)}]
+    with zones(ZONES) as name_server, making_world(tmp_path, name_server, export=export) as world:
+        with running(world.files) as node:
+            node.wait_log(rf"{HOST} \(ECDSA\): {hook} ended with status 3: it is busy")
+            assert (folder / HOST / "combined.pem").exists()
+        with running(world.files) as node:  # a new process looks soon
+
+            def is_seen() -> bool:
+                listed = world.files.command("cert", "list", "--no-dns", "--json").document
+                seen = listed["certificates"][0]["watched"]
+                reasons = [each["reason"] for each in seen if each["look"] == "exported"]
+                return any(reason.endswith("it is busy") for reason in reasons)
+
+            node.wait_for(is_seen, "what was seen of the export")
