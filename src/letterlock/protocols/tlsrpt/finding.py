@@ -122,15 +122,16 @@ class _Reading:
             types.append(part.media_type or "unknown")
             if (sign := _find_sign(part)) is not _Sign.NONE:
                 signs.append((part, sign))
-        sure = [each for each in signs if each[1] is not _Sign.MAY_BE]
+        looked = [each for each in signs if each[1] is not _Sign.MAY_BE] or signs
         found = [
-            each
-            for part, sign in (sure or signs)[:MAX_REPORTS]
-            for each in self._read_part(part, sign)
+            each for part, sign in looked[:MAX_REPORTS] for each in self._read_part(part, sign)
         ]
         if not found:
             shown = ", ".join(types[:_SHOWN_TYPES]) or "nothing"
             raise ReportError(Fault.NO_REPORT, f"none of the mail's parts is one: {shown}")
+        if (left := len(looked) - MAX_REPORTS) > 0:
+            text = f"more than {MAX_REPORTS} reports in one mail: {left} are not read"
+            found.append(ReportError(Fault.TOO_LARGE, text))
         return found
 
     def _read_part(self, part: Part, sign: _Sign) -> Iterator[Found]:
