@@ -4,12 +4,13 @@ import asyncio
 import dataclasses
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from letterlock.base.clock import format_time
 from letterlock.protocols.dns.answers import CaaRecord, Security, TlsaRecord
@@ -381,6 +382,30 @@ async def test_no_chain_comes_into_use_that_no_record_matches(scene: Scene) -> N
     assert state.facts == facts
     assert await scene.store.load_pair(ID) == before
     assert "issued, and not used: no TLSA record at _25._tcp.mx1" in state.troubles[0].reason
+
+
+async def test_a_server_that_lags_behind_lets_no_certificate_end(scene: Scene) -> None:
+    """Who asks it finds no record for the one in use either: it has the same key."""
+    before = await scene.obtain()
+    scene.zone.records = {make_tlsa(before.spki_sha256), OTHER_KEY}
+    scene.zone.lagging = {OTHER_KEY}
+    after = (await scene.tend(RENEW)).facts
+    assert after is not None
+    assert after.serial != before.serial
+    assert scene.said("warning: used although no TLSA record at")
+    scene.zone.records = {OTHER_KEY}
+    assert (await scene.tend(RENEW)).facts == after
+
+
+async def test_a_server_that_lags_behind_keeps_one_in_use_that_all_have(scene: Scene) -> None:
+    """RFC 7672 §3.1: the record of a new certificate, not of its key, is not everywhere yet."""
+    before = await scene.obtain()
+    pair = await scene.store.load_pair(ID)
+    assert pair is not None
+    der = x509.load_pem_x509_certificates(pair.chain)[0].public_bytes(Encoding.DER)
+    scene.zone.records = {TlsaRecord(3, 0, 1, sha256(der).digest()), make_tlsa(before.spki_sha256)}
+    scene.zone.lagging = {TlsaRecord(3, 0, 1, sha256(der).digest())}
+    assert (await scene.tend(RENEW)).facts == before
 
 
 async def test_the_operator_can_say_so_all_the_same(scene: Scene) -> None:

@@ -143,7 +143,8 @@ class Renewer:
         )
         chain = [each.public_bytes(Encoding.DER) for each in issued.chain.certificates]
         mismatch = find_mismatch(published, order.id.name, chain, now)
-        if mismatch is not None and not order.is_forced:
+        is_allowed = order.is_forced or _is_no_worse(order, published, chain, now)
+        if mismatch is not None and not is_allowed:
             return Failure(directory, f"issued, and not used: {mismatch}")
         if _is_too_early(facts, order, now):
             moment = format_time(facts.not_before)
@@ -217,6 +218,23 @@ class Renewer:
 def _is_newer(issued: Issued, before: KeptFacts | None) -> bool:
     """Say if a certificate came after the one in use: another process may have been faster."""
     return before is None or issued.chain.leaf.not_valid_before_utc > before.not_before
+
+
+def _is_no_worse(
+    order: Order, published: PublishedTlsa, chain: Sequence[bytes], now: datetime
+) -> bool:
+    """Say if what senders find leaves the one in use no better off: it has the same key.
+
+    A server of the zone that lags behind for months would let the certificate end.
+    """
+    before, leaf = order.before, order.before_leaf
+    if before is None or leaf is None or before.spki_sha256 != digest_key(order.key):
+        return False
+    at_best = replace(published, everywhere=published.anywhere)
+    if find_mismatch(at_best, order.id.name, chain, now) is not None:
+        return False
+    in_use = [leaf.public_bytes(Encoding.DER)]
+    return find_mismatch(published, order.id.name, in_use, now) is not None
 
 
 def _is_too_early(facts: KeptFacts, order: Order, now: datetime) -> bool:
