@@ -142,6 +142,21 @@ class TestWriting:
             if not path.is_symlink():
                 assert mode_of(path) == (0o700 if path.is_dir() else 0o600), path
 
+    @pytest.mark.parametrize("link", [".versions", f".versions/{MX.name}"])
+    def test_a_link_that_others_put_there_leads_nowhere(self, tmp_path: Path, link: str) -> None:
+        """Who may write in the folder could have had our own mail removed as an old version."""
+        root, ours = tmp_path / "export", tmp_path / "ours"
+        for folder in (root, ours / MX.name):
+            folder.mkdir(parents=True)
+        for folder in (ours, ours / MX.name):
+            (folder / "mail").write_text("queued")
+        (root / link).parent.mkdir(exist_ok=True)
+        (root / link).symlink_to(ours)
+        with pytest.raises(LocalError, match="was not made by us"):
+            CertificateFiles(root).write(MX, PAIR)
+        found = [path for path in ours.rglob("*") if path.is_file()]
+        assert [path.name for path in found] == ["mail", "mail"]
+
     def test_an_export_can_be_read_but_for_its_key(self, tmp_path: Path) -> None:
         umask = os.umask(0o077)
         group = os.getgid()

@@ -17,7 +17,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from ipaddress import ip_address
@@ -167,8 +167,11 @@ class CertificateFiles:
             if before == target and (self._root / target).is_dir():
                 return False
             _require_ours(self._root / folder)
+            for path in (home.parent, home):
+                _require_folder(path)
             self._make_folder(home)
-            _sweep(home, {version} if before == target else {(before or "").rpartition("/")[2]})
+            last = version if before == target else (before or "").rpartition("/")[2]
+            _sweep(self._root, folder, last)
             self._write_version(home / version, pair)
             link = home / f".link-{secrets.token_hex(8)}"
             link.symlink_to(target)
@@ -308,15 +311,31 @@ def _digest(pair: KeptPair, access: FileAccess) -> str:
     return digest.hexdigest()[:32]
 
 
-def _sweep(home: Path, kept: set[str]) -> None:
-    """Remove old versions, and what a crash left; who reads the last one now can go on."""
-    for entry in list(os.scandir(home)):
-        if entry.name in kept or entry.name == _TOLD:
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            shutil.rmtree(entry.path)
-        else:
-            Path(entry.path).unlink()
+def _require_folder(path: Path) -> None:
+    """Raise LocalError for a link: whoever may write beside us could lead us anywhere with it."""
+    if path.is_symlink():
+        raise LocalError(f"{path}: was not made by us; move it away, or choose another folder")
+
+
+def _sweep(root: Path, folder: str, last: str) -> None:
+    """Remove old versions, and what a crash left; who reads the last one now can go on.
+
+    By descriptors that followed no link: what others put in our folder leads to nothing of ours.
+    """
+    with ExitStack() as stack:
+        home = None
+        for name in (root, _VERSIONS, folder):
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+            flags |= os.O_NOFOLLOW if home is not None else 0
+            home = os.open(name, flags, dir_fd=home)
+            stack.callback(os.close, home)
+        for entry in list(os.scandir(home)):
+            if entry.name in {last, _TOLD}:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.name, dir_fd=home)
+            else:
+                os.unlink(entry.name, dir_fd=home)
 
 
 def _find_stamp(path: Path) -> tuple[int, int, int] | None:
