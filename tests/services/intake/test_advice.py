@@ -173,6 +173,15 @@ def test_a_policy_that_only_a_post_tells_of_is_not_enforced() -> None:
     assert found.policy.submitters == (f"a.example{POSTED}",)
 
 
+def test_what_is_long_past_says_nothing_of_today() -> None:
+    """Nor do those that never reported each day, and so are not missed."""
+    past = [kept(days, who) for days in range(5, 27) if days % 3 for who in ("a.example", "b.ex")]
+    assert len({each.day for each in past}) >= 14
+    last = "no report on a day after 2026-04-25: what came since is not known"
+    assert judge(*past).reasons == (last,)
+    assert judge(*past, kept(4)).verdict is Verdict.ENFORCE
+
+
 def test_a_sender_that_is_not_told_is_not_one_more() -> None:
     untold = [replace(each, submitter="") for each in GOOD[::2]]
     assert judge(*GOOD[1::2], *untold).reasons == ("reports of 1 sender; 2 are needed",)

@@ -21,6 +21,7 @@ from letterlock.services.intake.summary import (
     Sessions,
     Summary,
     add_up,
+    find_silent_days,
     normalize_policy,
     summarize,
 )
@@ -128,6 +129,8 @@ class _Evidence(Struct, frozen=True):
     """Reports that only speak against it, where something failed: anybody could post them."""
     others: int
     """Results that are of another policy than the one that was seen last."""
+    last: date | None
+    """The last day with a report."""
 
 
 def _find_evidence(
@@ -141,6 +144,7 @@ def _find_evidence(
         add_up(of_last).successful,
         posted,
         len(proved) - len(of_last),
+        max((each.day for each in of_last), default=None),
     )
 
 
@@ -212,3 +216,6 @@ def _list_lacks(
         yield f"{untold} not tell how many sessions failed, or how many were fine"
     if silent := [each.submitter for each in summary.submitters if each.silent_days is not None]:
         yield f"no report any more from {', '.join(silent)}"
+    last = evidence.last
+    if last is not None and find_silent_days(last, summary.until) is not None:
+        yield f"no report on a day after {last.isoformat()}: what came since is not known"

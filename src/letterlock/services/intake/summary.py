@@ -216,9 +216,14 @@ def _list_submitters(results: Iterable[KeptResult], until: date) -> list[Submitt
 def _find_silence(days: Sequence[date], until: date) -> int | None:
     last = days[-1]
     regular = sum(last - timedelta(REGULAR_OF) < day for day in days) >= REGULAR_DAYS
+    return find_silent_days(last, until) if regular else None
+
+
+def find_silent_days(last: date, until: date) -> int | None:
+    """Say for how many days nothing came since reports on a day; None: it may be on its way."""
     # The day itself, and the next one, on which its report comes.
     silent = (until - last).days - 2
-    return silent if regular and silent > LATE_DAYS else None
+    return silent if silent > LATE_DAYS else None
 
 
 def _list_policies(results: Iterable[KeptResult]) -> list[SeenPolicy]:
