@@ -164,3 +164,27 @@ async def wait_for_end(process: int) -> None:
     finally:
         loop.remove_reader(process)
         os.close(process)
+
+
+async def test_one_that_writes_without_end_fills_no_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it wrote last is known all the same."""
+    written: list[int] = []
+
+    def truncate(descriptor: int, length: int) -> None:
+        if written:
+            return  # it might take what is written last
+        real(descriptor, length)
+        written.append(descriptor)
+        (tmp_path / "enough").touch()
+
+    real = os.ftruncate
+    monkeypatch.setattr(os, "ftruncate", truncate)
+    hook = write(
+        tmp_path,
+        f"while test ! -e {tmp_path}/enough; do head -c 2000000 /dev/zero >&2; done\n"
+        "echo the end >&2; exit 3",
+    )
+    assert await run_hook(hook, (), {}, LIMIT) == f"{hook} ended with status 3: the end"
+    assert written

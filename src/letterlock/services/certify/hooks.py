@@ -20,6 +20,9 @@ from letterlock.base.printable import make_printable
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MAX_SHOWN_CHARACTERS = 300
 
+MAX_WRITTEN_OCTETS = 1024 * 1024
+"""On the disk: what it wrote before is of no use."""
+_LOOK_SECONDS = 0.25
 _TAIL_OCTETS = 4096
 
 
@@ -82,18 +85,32 @@ async def _wait(
     # Not asyncio.timeout: the task may be one that was cancelled (`base.waiting`).
     waiting = asyncio.ensure_future(process.wait())
     try:
-        done, _ = await asyncio.wait([waiting], timeout=limit.total_seconds())
+        is_done = await _wait_with(waiting, errors, limit.total_seconds())
     finally:
         if not waiting.done():
             await _end(process)
     last = _last_line(errors)
-    if not done:
+    if not is_done:
         reason = f"{program} was ended: it did not end within {limit}"
     elif process.returncode == 0:
         return None
     else:
         reason = f"{program} {_explain_status(process.returncode or 0)}"
     return f"{reason}: {last}" if last else reason
+
+
+async def _wait_with(waiting: asyncio.Future[int], errors: IO[bytes], seconds: float) -> bool:
+    """Wait for its end, and keep what it writes small meanwhile; False: there is no end in time."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    while (left := until - loop.time()) > 0:
+        await asyncio.wait([waiting], timeout=min(left, _LOOK_SECONDS))
+        if waiting.done():
+            break
+        if os.fstat(errors.fileno()).st_blocks * 512 > MAX_WRITTEN_OCTETS:
+            # It writes on where it was: what is before that is a hole, which takes no space.
+            os.ftruncate(errors.fileno(), 0)
+    return waiting.done()
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -113,6 +130,8 @@ def _last_line(errors: IO[bytes]) -> str:
     """Give the last line that is not empty, printable and short."""
     end = errors.seek(0, os.SEEK_END)
     errors.seek(max(0, end - _TAIL_OCTETS))
-    lines = errors.read(_TAIL_OCTETS).decode("utf-8", "replace").splitlines()
+    # A hole reads as zeros.
+    tail = errors.read(_TAIL_OCTETS).replace(b"\0", b"\n")
+    lines = tail.decode("utf-8", "replace").splitlines()
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
     return make_printable(last)[:MAX_SHOWN_CHARACTERS]
