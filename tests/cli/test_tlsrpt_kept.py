@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from letterlock.base.clock import SystemClock
+from letterlock.cli.report_files import list_files, read_messages
 from letterlock.cli.root import main
 from letterlock.cli.tlsrpt_advise import ADVICE_KEYS
 from letterlock.cli.tlsrpt_import import IMPORT_KEYS
@@ -145,6 +146,28 @@ def test_links_to_folders_and_pipes_are_passed_over(desk: Desk) -> None:
     code, document = desk.ask("import", str(desk.folder / "in"))
     assert (code, document["files"], document["new"]) == (3, 1, 1)
     assert [each["file"][-6:] for each in document["unreadable"]] == ["broken"]
+
+
+def test_a_folder_that_is_closed_is_named_and_not_empty(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`import` by root reads as the owner of data_dir, who may not see into everybody's Maildir."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become somebody else")
+    desk.write("report", make_report())
+    (desk.folder / "in" / "closed").mkdir(mode=0o700)
+    for folder in (desk.folder, desk.folder / "in"):
+        folder.chmod(0o755)
+    monkeypatch.chdir(desk.folder)
+    os.seteuid(65534)
+    try:
+        files = list(list_files(("in", "in/closed/x")))
+        for closed in files[1:]:
+            with pytest.raises(PermissionError):
+                list(read_messages(closed))
+    finally:
+        os.seteuid(0)
+    assert files == ["in/report", "in/closed", "in/closed/x"]
 
 
 def test_kept_reports_are_listed_and_given_as_they_came(desk: Desk) -> None:

@@ -17,18 +17,21 @@ def list_files(names: tuple[str, ...]) -> Iterator[str]:
     """Give the names of all files, those in folders too, in a steady order.
 
     Links to folders are not followed, and what is neither file nor folder is passed over; a name
-    that was given is given back in any case, for its reading to fail.
+    that was given is given back in any case, for its reading to fail, and so is a folder that
+    cannot be looked into.
     """
     for name in names:
-        if name == STDIN or not Path(name).is_dir():
+        if name == STDIN or not os.path.isdir(name):  # noqa: PTH112 - Path raises, for some
             yield name
             continue
-        for folder, folders, files in os.walk(name):
+        closed: list[OSError] = []
+        for folder, folders, files in os.walk(name, onerror=closed.append):
             folders.sort()
             for file in sorted(files):
                 path = Path(folder) / file
                 if _is_regular(path):
                     yield str(path)
+        yield from sorted(str(each.filename) for each in closed)
 
 
 def read_messages(file: str) -> Iterator[tuple[str, bytes]]:
