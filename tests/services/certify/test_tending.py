@@ -264,6 +264,24 @@ async def test_an_order_that_led_to_nothing_is_not_gone_on_with(scene: Scene) ->
     assert len(scene.server.paths("new-order")) == 3
 
 
+async def test_another_authority_that_fails_ends_no_order_of_the_first(scene: Scene) -> None:
+    scene.directories.append("https://ca.example/directory?other")
+    scene.server.edits["order"] = {"status": "processing"}
+    scene.server.edits["finalize"] = {"status": "processing"}
+    for _ in range(2):
+        await scene.tend(RENEW)
+    scene.other.replies["new-order"] = [refuse("rejectedIdentifier")] * 2
+    for _ in range(2):
+        await scene.tend(RENEW)
+        scene.clock.move(timedelta(minutes=3))
+    scene.server.edits.clear()
+    assert len(scene.other.paths("new-order")) == 2
+    facts = (await scene.tend(RENEW)).facts
+    assert facts is not None
+    assert facts.directory == scene.directories[0]
+    assert len(scene.server.paths("new-order")) == 1
+
+
 async def test_an_order_of_yesterday_is_not_gone_on_with(scene: Scene) -> None:
     scene.server.edits["order"] = {"status": "processing"}
     scene.server.edits["finalize"] = {"status": "processing"}

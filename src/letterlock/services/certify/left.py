@@ -29,38 +29,42 @@ class Left:
 
 
 class LeftOrders:
-    """One for each process: at most one order for each certificate."""
+    """One for each process: at most one order for each certificate at each authority."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._left: dict[CertificateId, tuple[float, Left]] = {}
+        self._left: dict[tuple[CertificateId, str], tuple[float, Left]] = {}
 
     def note(self, which: CertificateId, left: Left) -> None:
         """Keep it from now on; the time counts from the first time that this order was noted."""
-        before = self._left.get(which)
+        place = (which, left.directory)
+        before = self._left.get(place)
         is_same = before is not None and before[1].order == left.order
         since = before[0] if before is not None and is_same else self._clock.monotonic()
-        self._left[which] = (since, left)
+        self._left[place] = (since, left)
 
-    def forget(self, which: CertificateId) -> None:
-        """Forget it: it is done, or nothing can come of it."""
-        self._left.pop(which, None)
+    def forget(self, which: CertificateId, directory: str | None = None) -> None:
+        """Forget what is done, or nothing can come of; None: at all authorities."""
+        for place in list(self._left):
+            if place[0] == which and directory in (None, place[1]):
+                del self._left[place]
 
     def find(self, which: CertificateId, directory: str, key: SigningKey) -> Left | None:
         """Find the order of an authority for a key."""
-        left = self._find(which)
-        if left is None or left.directory != directory or digest_key(left.key) != digest_key(key):
+        left = self._find(which, directory)
+        if left is None or digest_key(left.key) != digest_key(key):
             return None
         return left
 
     def find_key(self, which: CertificateId) -> SigningKey | None:
-        """Find the key of the order, which may be kept nowhere else."""
-        left = self._find(which)
-        return left.key if left is not None else None
+        """Find the key of an order, which may be kept nowhere else."""
+        directories = [directory for each, directory in self._left if each == which]
+        found = (self._find(which, directory) for directory in directories)
+        return next((left.key for left in found if left is not None), None)
 
-    def _find(self, which: CertificateId) -> Left | None:
-        since, left = self._left.get(which, (0.0, None))
+    def _find(self, which: CertificateId, directory: str) -> Left | None:
+        since, left = self._left.get((which, directory), (0.0, None))
         if left is None or self._clock.monotonic() - since >= KEPT_SECONDS:
-            self.forget(which)
+            self.forget(which, directory)
             return None
         return left

@@ -135,7 +135,7 @@ class Renewer:
         try:
             facts = make_facts(issued.chain.leaf, directory, order.before, now)
         except ValueError as error:
-            self.left.forget(order.id)
+            self.left.forget(order.id, directory)
             return Failure(directory, f"issued, and not used: {error}")
         leaf = issued.chain.leaf.public_bytes(Encoding.DER)
         await self.issued.add_issued(
@@ -209,7 +209,7 @@ class Renewer:
     def _note_left(self, order: Order, directory: str, outcome: Issued | NotIssued) -> None:
         """Remember what is gone on with the next time: who keeps the pair forgets it again."""
         if outcome.order is None:
-            self.left.forget(order.id)
+            self.left.forget(order.id, directory)
             return
         issued = outcome if isinstance(outcome, Issued) else None
         self.left.note(order.id, Left(directory, order.key, outcome.order, issued))

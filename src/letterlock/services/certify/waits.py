@@ -12,7 +12,7 @@ from letterlock.base.clock import Clock
 from letterlock.services.certify.rollover import PublishedTlsa
 from letterlock.storage.certificates import CertificateId, RollOver, RollOverStage
 
-TOLERANCE = timedelta(minutes=1)
+TOLERANCE = timedelta(minutes=5)
 """Clocks of nodes that share a store differ, and a clock that is wrong by little is slewed."""
 LONGEST = timedelta(days=60)
 """No wait is longer: caches keep nothing for more than a few weeks."""
