@@ -119,6 +119,19 @@ def test_who_does_not_tell_the_policy_counts_from_when_it_was_seen() -> None:
     assert judge(*untold, kept(13)).reasons[0] == "reports on 13 days; 14 are needed"
 
 
+def test_a_policy_that_is_told_without_its_hosts_is_no_other_one() -> None:
+    """RFC 8460 §4.4: the patterns are in `mx-host` too."""
+    short = tuple(line for line in TESTING if not line.startswith("mx"))
+    for changes in ({}, {"mx_hosts": ("MX.example.org",)}):
+        few = [replace(each, strings=short, **changes) for each in GOOD[::2]]
+        assert judge(*GOOD[1::2], *few).verdict is Verdict.ENFORCE
+        assert judge(*[replace(each, strings=short, **changes) for each in GOOD]).reasons == ()
+    enforced = tuple(line.replace("testing", "enforce") for line in short)
+    assert judge(*GOOD, kept(0, strings=enforced)).verdict is Verdict.ENFORCED
+    moved = [replace(each, strings=short, mx_hosts=("mx2.example.org",)) for each in GOOD[::2]]
+    assert judge(*GOOD[1::2], *moved).verdict is Verdict.WAIT
+
+
 def test_a_policy_of_mode_none_is_not_on_its_way_to_enforce() -> None:
     """RFC 8461 §8.3: a domain that publishes it takes its policy away."""
     found = judge(*GOOD, kept(0, strings=NONE))

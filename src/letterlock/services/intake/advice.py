@@ -82,7 +82,9 @@ def advise(
     besides = summarize(domain, list(_list_besides(recent)), (), since, until).failures
     proved = [each for each in of_policy if not each.submitter.endswith(POSTED)]
     seen = summarize(domain, proved, (), since, until).policies
-    policy = seen[0] if seen else None
+    # One that is told without its hosts is not all of it.
+    whole = [each for each in seen if _NONE in each.strings or _find_hosts(each.strings)]
+    policy = whole[0] if whole else None
     sessions, failures = add_up(of_policy), summary.failures + besides
     evidence = _find_evidence(proved, policy, len(of_policy) - len(proved))
     reasons = (
@@ -91,14 +93,14 @@ def advise(
     )
     if sessions.failed or failures:
         verdict = Verdict.MEND
-    elif policy is not None and _ENFORCE in policy.strings:
+    elif seen and _ENFORCE in seen[0].strings:
         verdict = Verdict.ENFORCED
     else:
         verdict = Verdict.WAIT if reasons else Verdict.ENFORCE
     return Advice(
         *(domain, verdict, reasons, since, until, len({each.day for each in of_policy})),
         tuple(sorted({each.submitter for each in of_policy})),
-        *(sessions, failures, policy or next(iter(summary.policies), None)),
+        *(sessions, failures, next(iter(seen or summary.policies), None)),
     )
 
 
@@ -151,17 +153,25 @@ def _find_evidence(
 def _list_of_last(results: Sequence[KeptResult], policy: SeenPolicy | None) -> Iterator[KeptResult]:
     """Give the results under a policy that asks for the same MX hosts as this one.
 
-    One that does not tell its policy counts from the day on which that was seen first.
+    One that does not tell the hosts counts from the day on which that was seen first.
     """
     if policy is None:
         yield from results
         return
     hosts = _find_hosts(policy.strings)
-    told = [(each, normalize_policy(PolicyType.STS, each.strings)) for each in results]
-    same = [each for each, lines in told if _NONE not in lines and _find_hosts(lines) == hosts]
-    first = min((each.day for each in same if each.strings), default=date.max)
-    yield from (each for each in same if each.strings)
-    yield from (each for each, lines in told if not lines and each.day >= first)
+    same, untold = [], []
+    for each in results:
+        lines = normalize_policy(PolicyType.STS, each.strings)
+        told = _find_hosts(lines) or frozenset(map(str.lower, each.mx_hosts))
+        if _NONE in lines:
+            continue
+        if not told:
+            untold.append(each)
+        elif told == hosts:
+            same.append(each)
+    first = min((each.day for each in same), default=date.max)
+    yield from same
+    yield from (each for each in untold if each.day >= first)
 
 
 def _find_hosts(lines: Iterable[str]) -> frozenset[str]:
