@@ -143,6 +143,23 @@ def test_what_is_in_the_way_cuts_no_wait_short() -> None:
     assert unknown.ready == START + AFTER_SWITCH
 
 
+def test_what_was_in_the_way_is_not_told_any_more() -> None:
+    seen = next_of(at(RollOverStage.PUBLISHED), published(OLD, NEW)).rollover
+    assert seen is not None
+    switched = next_of(at(RollOverStage.ISSUED), published(OLD, NEW)).rollover
+    assert switched is not None
+    for usual in (seen, switched):
+        unknown = next_of(usual, published(fault="timed out"), later=LOOK_EVERY).rollover
+        assert unknown is not None
+        assert unknown.note.endswith("timed out")
+        again = next_of(unknown, published(OLD, NEW), later=LOOK_EVERY).rollover
+        assert again == usual
+    set_clock = replace(seen, ready=START + 5 * HOUR)
+    step = next_of(set_clock, published(OLD, NEW))
+    assert step.rollover is not None
+    assert step.rollover.note.endswith(f"caches have it by {START + 5 * HOUR:%Y-%m-%d %H:%M} UTC")
+
+
 def test_a_record_that_went_is_looked_for_soon() -> None:
     seen = at(RollOverStage.SEEN, 48 * HOUR)
     step = next_of(seen, published(OLD), later=HOUR)
@@ -193,8 +210,11 @@ class _World:
     in_use: bytes = OLD
     now: timedelta = timedelta(0)
     kept: RollOver | None = field(default_factory=lambda: begin(b"pem", NEW, START))
+    doubt: str = ""
 
     def look(self) -> PublishedTlsa:
+        if self.doubt:
+            return PublishedTlsa(BASE, doubt=self.doubt)
         everywhere = frozenset(self.zone & self.lagging)
         return PublishedTlsa(BASE, everywhere, frozenset(self.zone | self.lagging), HOUR)
 
@@ -225,7 +245,7 @@ class _World:
         return all(ours in records for records in (*known, self.zone, self.lagging))
 
 
-_MOVES = st.sampled_from(["step", "crash", "transfer", "wait", "wait long", "ask"])
+_MOVES = st.sampled_from(["step", "crash", "doubt", "transfer", "wait", "wait long", "ask"])
 
 
 @given(st.lists(_MOVES, max_size=60))
@@ -236,6 +256,10 @@ def test_senders_always_find_the_key_in_use(moves: list[str]) -> None:
         match move:
             case "step" | "crash":
                 world.step(is_lost=move == "crash")
+            case "doubt":
+                world.doubt = "a server does not answer"
+                world.step(is_lost=False)
+                world.doubt = ""
             case "transfer":
                 world.lagging = set(world.zone)
             case "ask":

@@ -27,6 +27,8 @@ that still showed the old one have ended, and nodes have looked at what they sho
 HELD_UP = timedelta(hours=3)
 """After so long at one stage what is in the way is a problem; servers of a zone follow before."""
 _SEEN = "the next key's TLSA record is seen; caches have it by"
+_SWITCHED = "the new key is in use; the old one's TLSA record is removed when all nodes have it"
+_UNKNOWN = "not known what is published, so that it waits:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +94,7 @@ def find_next(
     where the old key may still be shown after the switch; empty: nowhere.
     """
     if unknown := published.fault or published.doubt:
-        note = f"not known what is published, so that it waits: {unknown}"
-        return _wait(rollover, note, now)
+        return _wait(rollover, f"{_UNKNOWN} {unknown}", now)
     match rollover.stage:
         case RollOverStage.KEY_MADE:
             return _publish(rollover, published, now, is_ours_to_change=is_ours_to_change)
@@ -146,10 +147,12 @@ def _await_caches(
     if rollover.stage is RollOverStage.PUBLISHED:
         # RFC 7671 §8.1: what caches have is out of date after one TTL; two are asked for.
         ready = now + 2 * published.ttl
-        note = f"{_SEEN} {ready:%Y-%m-%d %H:%M} UTC"
+        note = _format_wait(ready)
         return Next(Step.KEEP, _enter(rollover, RollOverStage.SEEN, now, ready, note))
     if rollover.ready is not None and now < rollover.ready:
-        return Next(Step.KEEP, rollover)
+        is_known_again = rollover.note.startswith((_SEEN, _UNKNOWN))
+        note = _format_wait(rollover.ready) if is_known_again else rollover.note
+        return Next(Step.KEEP, replace(rollover, note=note))
     note = "the certificate for the next key is there"
     return Next(Step.ORDER, _enter(rollover, RollOverStage.ISSUED, now, now, note))
 
@@ -162,9 +165,8 @@ def _switch(
         return _wait(rollover, f"not switched, for its TLSA record is gone: {wanted}", now)
     if current_spki is None:
         return Next(Step.SWITCH, None)
-    note = "the new key is in use; the old one's TLSA record is removed when all nodes have it"
     ready = now + AFTER_SWITCH
-    switched = RollOver(RollOverStage.SWITCHED, b"", current_spki, now, ready, note)
+    switched = RollOver(RollOverStage.SWITCHED, b"", current_spki, now, ready, _SWITCHED)
     return Next(Step.SWITCH, switched)
 
 
@@ -180,7 +182,8 @@ def _withdraw(
     if old not in published.anywhere:
         return Next(Step.KEEP, None)
     if rollover.ready is not None and now < rollover.ready:
-        return Next(Step.KEEP, rollover)
+        note = _SWITCHED if rollover.note.startswith(_UNKNOWN) else rollover.note
+        return Next(Step.KEEP, replace(rollover, note=note))
     shown = _show(published, rollover.spki_sha256)
     if holdup:
         # RFC 7671 §8.1: it goes when nobody is shown its key any more.
@@ -188,6 +191,10 @@ def _withdraw(
     if is_ours_to_change:
         return Next(Step.WITHDRAW, _later(rollover, f"removed: {shown}", now))
     return _wait(rollover, f"the new key is in use everywhere; remove: {shown}", now)
+
+
+def _format_wait(ready: datetime) -> str:
+    return f"{_SEEN} {ready:%Y-%m-%d %H:%M} UTC"
 
 
 def _is_covered(published: PublishedTlsa, spki_sha256: bytes) -> bool:
