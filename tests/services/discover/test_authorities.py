@@ -215,7 +215,7 @@ async def test_who_says_nothing_has_nothing(
 async def test_what_we_can_not_send_to_is_passed_over_if_others_can_be_asked(
     resolver: FixtureResolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A host without IPv6 has certificates too."""
+    """A host without IPv6 has certificates too; a server whose way is blocked is another matter."""
     six = NameServer(NS2, ip_address("2001:db8::2"))
     four = NameServer(NS1, FIRST)
     no_way = NotSaid(f"it can't be reached: {errno.ENETUNREACH}", has_no_way=True)
@@ -223,10 +223,20 @@ async def test_what_we_can_not_send_to_is_passed_over_if_others_can_be_asked(
     async def ask(server: tuple[str, int], _name: Domain, _rdtype: str) -> Served | NotSaid:
         return no_way if ":" in server[0] else Served(frozenset({"a"}))
 
+    async def ask_but_one(server: tuple[str, int], name: Domain, rdtype: str) -> Served | NotSaid:
+        return no_way if server[0] == "192.0.2.2" else await ask(server, name, rdtype)
+
     monkeypatch.setattr(authorities, "ask_authority", ask)
     finder = AuthorityFinder(resolver)
     published = await finder.ask([six, four], NAME, "TXT")
     assert published == Published((View(four, Served(frozenset({"a"}))),))
+    other = NameServer(NS2, ip_address("192.0.2.2"))
+    monkeypatch.setattr(authorities, "ask_authority", ask_but_one)
+    assert await finder.ask([six, four, other], NAME, "TXT") == published
+    down = await finder.ask([six, four, other], NAME, "TXT", counts_blocked=True)
+    assert down.views == (View(four, Served(frozenset({"a"}))), View(other, no_way))
+    assert down.everywhere == frozenset()
+    monkeypatch.setattr(authorities, "ask_authority", ask)
     alone = await finder.ask([six], NAME, "TXT")
     assert alone == Published((View(six, no_way),))
     assert alone.ttl == 0

@@ -78,6 +78,11 @@ class View:
         return self.said.values if isinstance(self.said, Served) else frozenset()
 
     @property
+    def has_no_way(self) -> bool:
+        """Whether nothing can be sent to it from here."""
+        return isinstance(self.said, NotSaid) and self.said.has_no_way
+
+    @property
     def fault(self) -> str:
         """Why it did not say; empty when it did."""
         return self.said.reason if isinstance(self.said, NotSaid) else ""
@@ -165,17 +170,28 @@ class AuthorityFinder:
             return NotFound(f"{zone.name}: no address of a name server is found")
         return Authorities(zone.name, servers[:MAX_SERVERS])
 
-    async def ask(self, servers: Sequence[NameServer], name: Domain, rdtype: str) -> Published:
+    async def ask(
+        self,
+        servers: Sequence[NameServer],
+        name: Domain,
+        rdtype: str,
+        *,
+        counts_blocked: bool = False,
+    ) -> Published:
         """Ask each server what it has. Raises ValueError without any.
 
         What can't be reached from here because we have no such IP version is passed over, if
-        others can: it is no fault of the server.
+        others can: it is no fault of the server. `counts_blocked`: only if no other of that version
+        can be reached either, since who comes another way may be answered by it.
         """
         if not servers:
             raise ValueError("there is no server to ask")
         views = await asyncio.gather(*(self._view(server, name, rdtype) for server in servers))
+        versions = {view.server.address.version for view in views if not view.has_no_way}
         reached = tuple(
-            view for view in views if not (isinstance(view.said, NotSaid) and view.said.has_no_way)
+            view
+            for view in views
+            if not view.has_no_way or (counts_blocked and view.server.address.version in versions)
         )
         return Published(reached or tuple(views))
 
@@ -196,11 +212,11 @@ class AuthorityFinder:
         return tuple((server, end) for server, end in pairs if end is not None)
 
     async def look(self, name: Domain, rdtype: str) -> Published | NotFound:
-        """Find the servers of a name's zone, and ask them all."""
+        """Find the servers of a name's zone, and ask them all; see `counts_blocked` at `ask`."""
         found = await self.find(name)
         if isinstance(found, NotFound):
             return found
-        return await self.ask(found.servers, name, rdtype)
+        return await self.ask(found.servers, name, rdtype, counts_blocked=True)
 
     async def find_host(self, host: Domain) -> tuple[NameServer, ...] | NotFound:
         """Find the addresses of a server; none is not found."""
