@@ -16,6 +16,7 @@ from letterlock.services.certify.rollover import (
     Step,
     begin,
     find_next,
+    has_lost_record,
     is_held_up,
 )
 from letterlock.services.publish.records import make_tlsa
@@ -141,6 +142,23 @@ def test_what_is_in_the_way_cuts_no_wait_short() -> None:
     unknown = next_of(switched, published(fault="timed out"), later=LOOK_EVERY).rollover
     assert unknown is not None
     assert unknown.ready == START + AFTER_SWITCH
+
+
+def test_a_record_in_the_place_of_the_one_before_is_told() -> None:
+    """RFC 7671 §8.1: beside it. Senders find none for the key in use until the next one is."""
+    seen = next_of(at(RollOverStage.PUBLISHED), published(NEW), is_ours=False).rollover
+    assert seen is not None
+    assert has_lost_record(seen)
+    assert f"publish it again: {BASE}. IN TLSA 3 1 1 {OLD.hex()}" in seen.note
+    assert seen.ready == START + 2 * HOUR
+    others = replace(published(NEW), anywhere=frozenset({TlsaRecord(2, 1, 1, OLD), make_tlsa(NEW)}))
+    for fine in (
+        next_of(at(RollOverStage.PUBLISHED), published(OLD, NEW)),
+        next_of(at(RollOverStage.PUBLISHED), others),
+        next_of(at(RollOverStage.PUBLISHED), published(NEW), current=None),
+    ):
+        assert fine.rollover is not None
+        assert not has_lost_record(fine.rollover)
 
 
 def test_what_was_in_the_way_is_not_told_any_more() -> None:

@@ -576,6 +576,20 @@ async def test_the_wait_is_of_the_longest_ttl_that_was_seen(scene: Scene) -> Non
     assert (await scene.tend()).facts != old
 
 
+async def test_a_record_put_in_the_place_of_another_is_a_problem_at_once(scene: Scene) -> None:
+    old = await scene.obtain()
+    scene.zone.records = {make_tlsa(old.spki_sha256)}
+    scene.zone.is_ours_to_change = False
+    rollover = (await scene.tend(ROLL_OVER)).rollover
+    assert rollover is not None
+    scene.zone.records = {make_tlsa(rollover.spki_sha256)}
+    scene.clock.move(LOOK_EVERY)
+    state, now = await scene.tend(), scene.clock.now()
+    overview = make_overview(state, Wanted((ID,), scene.directories, 5, is_dns_ours=False), now)
+    (problem,) = list_problems(overview, now)
+    assert problem.startswith("key roll-over: senders that go by DANE do not deliver, for the")
+
+
 async def test_records_that_we_add_get_the_ttl_that_is_there(scene: Scene) -> None:
     """RFC 2181 §5.2."""
     old = await scene.obtain()

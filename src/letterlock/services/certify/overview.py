@@ -18,7 +18,12 @@ from letterlock.protocols.acme.renewal import (
     find_emergency,
 )
 from letterlock.protocols.policy.dane import find_usable
-from letterlock.services.certify.rollover import AFTER_SWITCH, PublishedTlsa, is_held_up
+from letterlock.services.certify.rollover import (
+    AFTER_SWITCH,
+    PublishedTlsa,
+    has_lost_record,
+    is_held_up,
+)
 from letterlock.services.certify.tlsa_guard import find_mismatch
 from letterlock.storage.certificates import (
     CertificateId,
@@ -175,13 +180,8 @@ def list_problems(overview: Overview, now: datetime) -> list[str]:
 
 def _find_problems(overview: Overview, now: datetime) -> Iterator[str]:
     state = overview.state
-    if state.facts is None and state.rollover is not None:
-        yield f"no certificate yet: {state.rollover.note}"
-    elif overview.waits_for_operator and state.rollover is not None:
-        yield f"key roll-over waits for you: {state.rollover.note}"
-    elif state.rollover is not None and is_held_up(state.rollover, now):
-        since = format_time(state.rollover.since)
-        yield f"key roll-over goes no further since {since}: {state.rollover.note}"
+    if (problem := _find_rollover_problem(overview, now)) is not None:
+        yield problem
     if (last := _find_trouble(overview)) is not None:
         times = "once" if last.count == 1 else f"{last.count} times in a row"
         yield f"failed {times}: {last.reason}"
@@ -196,6 +196,22 @@ def _find_problems(overview: Overview, now: datetime) -> Iterator[str]:
     if overview.tlsa.state is TlsaState.MISMATCH:
         yield overview.tlsa.reason
     yield from dict.fromkeys(_find_watched(overview))
+
+
+def _find_rollover_problem(overview: Overview, now: datetime) -> str | None:
+    rollover = overview.state.rollover
+    if rollover is None:
+        return None
+    if overview.state.facts is None:
+        return f"no certificate yet: {rollover.note}"
+    if overview.waits_for_operator:
+        return f"key roll-over waits for you: {rollover.note}"
+    if has_lost_record(rollover):
+        return f"key roll-over: {rollover.note}"
+    if is_held_up(rollover, now):
+        since = format_time(rollover.since)
+        return f"key roll-over goes no further since {since}: {rollover.note}"
+    return None
 
 
 def _find_trouble(overview: Overview) -> Trouble | None:

@@ -27,6 +27,7 @@ that still showed the old one have ended, and nodes have looked at what they sho
 HELD_UP = timedelta(hours=3)
 """After so long at one stage what is in the way is a problem; servers of a zone follow before."""
 _SEEN = "the next key's TLSA record is seen; caches have it by"
+_LOST = "senders that go by DANE do not deliver, for the record of the key in use was gone at"
 _SWITCHED = "the new key is in use; the old one's TLSA record is removed when all nodes have it"
 _UNKNOWN = "not known what is published, so that it waits:"
 
@@ -99,7 +100,9 @@ def find_next(
         case RollOverStage.KEY_MADE:
             return _publish(rollover, published, now, is_ours_to_change=is_ours_to_change)
         case RollOverStage.PUBLISHED | RollOverStage.SEEN:
-            return _await_caches(rollover, published, now, is_ours_to_change=is_ours_to_change)
+            return _await_caches(
+                rollover, published, current_spki, now, is_ours_to_change=is_ours_to_change
+            )
         case RollOverStage.ISSUED:
             return _switch(rollover, published, current_spki, now)
         case RollOverStage.SWITCHED:
@@ -113,6 +116,11 @@ def is_held_up(rollover: RollOver, now: datetime) -> bool:
     is_usual = rollover.stage is RollOverStage.SEEN and rollover.note.startswith(_SEEN)
     looks_soon = rollover.ready is None or rollover.ready <= now + LOOK_EVERY
     return looks_soon and not is_usual and now - rollover.since >= HELD_UP
+
+
+def has_lost_record(rollover: RollOver) -> bool:
+    """Say if the record of the key in use went when the next one's came."""
+    return rollover.stage is RollOverStage.SEEN and rollover.note.startswith(_LOST)
 
 
 def _publish(
@@ -131,7 +139,12 @@ def _publish(
 
 
 def _await_caches(
-    rollover: RollOver, published: PublishedTlsa, now: datetime, *, is_ours_to_change: bool
+    rollover: RollOver,
+    published: PublishedTlsa,
+    current_spki: bytes | None,
+    now: datetime,
+    *,
+    is_ours_to_change: bool,
 ) -> Next:
     if not _is_covered(published, rollover.spki_sha256):
         wanted = _show(published, rollover.spki_sha256)
@@ -148,6 +161,11 @@ def _await_caches(
         # RFC 7671 §8.1: what caches have is out of date after one TTL; two are asked for.
         ready = now + 2 * published.ttl
         note = _format_wait(ready)
+        if current_spki is not None and _is_lost(published, current_spki):
+            # It was put in the place of the one before, not beside it. The wait stays: caches may
+            # have the one before, and it ends by itself when the next key is used.
+            shown = _show(published, current_spki)
+            note = f"{_LOST} {now:%H:%M} UTC: publish it again: {shown}; {note}"
         return Next(Step.KEEP, _enter(rollover, RollOverStage.SEEN, now, ready, note))
     if rollover.ready is not None and now < rollover.ready:
         is_known_again = rollover.note.startswith((_SEEN, _UNKNOWN))
@@ -200,6 +218,12 @@ def _format_wait(ready: datetime) -> str:
 def _is_covered(published: PublishedTlsa, spki_sha256: bytes) -> bool:
     """Say if whoever asks today finds the key, or finds that there are no records at all."""
     return not published.anywhere or make_tlsa(spki_sha256) in published.everywhere
+
+
+def _is_lost(published: PublishedTlsa, spki_sha256: bytes) -> bool:
+    """Say if there are records for keys alone, and none for this one."""
+    kinds = {(each.usage, each.selector, each.matching_type) for each in published.anywhere}
+    return kinds == {(3, 1, 1)} and make_tlsa(spki_sha256) not in published.anywhere
 
 
 def _has(published: PublishedTlsa, rollover: RollOver) -> bool:
