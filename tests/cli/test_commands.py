@@ -1,5 +1,6 @@
 """What holds for all commands: exit codes, one line for each error, no traceback, a quick start."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 
 from letterlock.base.errors import LocalError
 from letterlock.cli import root as root_module
-from letterlock.cli.failures import CommandFailed
+from letterlock.cli.failures import CommandFailed, ExitCode
 from letterlock.cli.root import INTERRUPTED, PIPE_BROKEN, main, root
 
 
@@ -155,6 +156,66 @@ def test_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
     os.close(writer)
     assert ended.returncode == PIPE_BROKEN
     assert ended.stderr == b""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), PIPE_BROKEN, ""),
+        (OSError(errno.ENOSPC, "No space left on device"), 3, "cannot write the output: No space"),
+        (CommandFailed("that is wrong", ExitCode.BAD_NEWS), 1, "that is wrong"),
+        (TypeError("a"), 3, "a defect of letterlock, TypeError: a"),
+    ],
+)
+def test_what_ends_one_of_several_tasks_is_told_as_if_there_were_one(
+    error: Exception,
+    code: int,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As with `letterlock check A B C | head`: that was called a defect."""
+    monkeypatch.delenv("LETTERLOCK_TRACEBACK", raising=False)
+    monkeypatch.setattr(root_module, "_drop_output", lambda: None)
+    _let_fail(monkeypatch, ExceptionGroup("one", [ExceptionGroup("two", [error]), ValueError()]))
+    assert main([]) == code
+    shown = capsys.readouterr().err
+    assert told in shown
+    assert shown.count("\n") == bool(told)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_are_as_if_nobody_read_them(closed: str, tmp_path: Path) -> None:
+    """What is opened next must not get their numbers."""
+    script = f"{sys.executable} -m letterlock queue list --config none.toml {closed}; echo $?"
+    ended = subprocess.run(
+        ["/bin/sh", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert ended.stdout == "2\n"
+    is_told = ended.stderr.startswith("letterlock: none.toml: does not exist;")
+    assert is_told is ("2>&-" not in closed)
+
+
+def test_numbers_of_closed_streams_stay_theirs(tmp_path: Path) -> None:
+    script = (
+        "from letterlock.base.streams import open_missing_streams as o; import os, sys; o(); o();"
+        "print('lost', flush=True); os.system('echo lost too'); f = open('file', 'w');"
+        "f.write(f'{[s.fileno() for s in (sys.stdin, sys.stdout, sys.stderr)]} {f.fileno() > 2}')"
+    )
+    for closed in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-"):
+        subprocess.run(
+            ["/bin/sh", "-c", f'{sys.executable} -c "{script}" {closed}'],
+            capture_output=True,
+            check=True,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        assert (tmp_path / "file").read_text() == "[0, 1, 2] True"
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])

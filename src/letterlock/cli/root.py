@@ -4,7 +4,6 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
-from typing import TypeGuard
 
 import click
 
@@ -16,6 +15,7 @@ from letterlock.base.errors import (
     explain_failed_import,
 )
 from letterlock.base.printable import make_printable
+from letterlock.base.streams import open_missing_streams
 from letterlock.cli.failures import CommandFailed, ExitCode
 from letterlock.cli.lazy import LazyCommand, LazyGroup
 
@@ -64,51 +64,62 @@ def root() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and give its exit code; no traceback reaches a user."""
-    try:
-        return _run(arguments)
-    except (KeyboardInterrupt, click.Abort):
-        return INTERRUPTED
-    except (BrokenPipeError, SystemExit):
-        # What reads us has seen enough. click makes SystemExit of it, and of nothing else here.
-        _drop_output()
-        return PIPE_BROKEN
-    except Exception as error:
-        if _is_of_output(error):
-            _drop_output()
-            _complain(str(OutputError(error)))
-            return ExitCode.UNDECIDED
-        if os.environ.get(TRACEBACK_VARIABLE):
-            raise
-        _complain(_describe_defect(error))
-        return ExitCode.UNDECIDED
-
-
-def _run(arguments: Sequence[str] | None) -> int:
+    open_missing_streams()
     try:
         code = root.main(arguments, prog_name="letterlock", standalone_mode=False)
         sys.stdout.flush()
-    except CommandFailed as failed:
-        _complain(str(failed))
-        return failed.code
-    except OutputError as error:
-        _drop_output()
-        _complain(str(error))
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        first = _find_first(error)
+        if (ended := _explain(first)) is not None:
+            return ended
+        if os.environ.get(TRACEBACK_VARIABLE):
+            raise
+        _complain(_describe_defect(first))
         return ExitCode.UNDECIDED
-    except LocalError as error:
-        _complain(str(error))
-        return ExitCode.WRONG_USAGE
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
-        return ExitCode.WRONG_USAGE
-    except click.ClickException as error:
-        _complain(f"{error.format_message().removesuffix('.')}{_name_help(error)}")
-        return ExitCode.WRONG_USAGE
     return code if isinstance(code, int) else ExitCode.FINE
 
 
-def _is_of_output(error: Exception) -> TypeGuard[OSError]:
+def _find_first(error: BaseException) -> BaseException:
+    """Give what a task ended with: a group of tasks wraps it, though it be one."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _explain(error: BaseException) -> int | None:
+    """Tell the user of what may end a command, and give its exit code; None: it is a defect."""
+    match error:
+        case KeyboardInterrupt() | click.Abort():
+            return INTERRUPTED
+        case BrokenPipeError() | SystemExit():
+            # What reads us has seen enough. click makes SystemExit of it, and of nothing else here.
+            _drop_output()
+            return PIPE_BROKEN
+        case OutputError():
+            _drop_output()
+            code, text = ExitCode.UNDECIDED, str(error)
+        case OSError() if _is_of_output(error):
+            _drop_output()
+            code, text = ExitCode.UNDECIDED, str(OutputError(error))
+        case CommandFailed():
+            code, text = error.code, str(error)
+        case LocalError():
+            code, text = ExitCode.WRONG_USAGE, str(error)
+        case click.exceptions.NoArgsIsHelpError():
+            click.echo(error.format_message(), err=True)
+            return ExitCode.WRONG_USAGE
+        case click.ClickException():
+            text = f"{error.format_message().removesuffix('.')}{_name_help(error)}"
+            code = ExitCode.WRONG_USAGE
+        case _:
+            return None
+    _complain(text)
+    return code
+
+
+def _is_of_output(error: OSError) -> bool:
     """Say whether an error is of writing to a stream: a file that is opened has a name."""
-    return isinstance(error, OSError) and error.filename is None and error.errno in _NOT_WRITTEN
+    return error.filename is None and error.errno in _NOT_WRITTEN
 
 
 def _drop_output() -> None:
@@ -128,7 +139,7 @@ def _name_help(error: click.ClickException) -> str:
     return f" (see {path} -h)"
 
 
-def _describe_defect(error: Exception) -> str:
+def _describe_defect(error: BaseException) -> str:
     if unreadable := explain_failed_import(error):
         return unreadable
     return f"{describe_defect(error)}; set {TRACEBACK_VARIABLE}=1 to see where, and report it"
