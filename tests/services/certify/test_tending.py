@@ -125,6 +125,16 @@ async def test_what_fails_is_counted_and_tried_again_later(scene: Scene) -> None
     assert (await scene.tend()).facts is not None
 
 
+async def test_a_key_that_is_refused_leads_to_a_roll_over(scene: Scene) -> None:
+    """A renewal keeps the key, so it would be refused for ever."""
+    await scene.obtain()
+    scene.server.replies["finalize"] = [refuse("badPublicKey", 400)]
+    state = await scene.tend(RENEW)
+    assert state.troubles[0].reason.endswith("another key is needed: letterlock cert rollover")
+    scene.clock.move(timedelta(minutes=2))
+    assert (await scene.tend(ROLL_OVER)).troubles == ()
+
+
 async def test_the_operator_need_not_wait(scene: Scene) -> None:
     scene.server.replies["new-order"] = [refuse("rejectedIdentifier")]
     await scene.tend()

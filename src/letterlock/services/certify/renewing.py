@@ -294,5 +294,8 @@ async def read_facts(
 
 def _explain(directory: str, failures: Sequence[AcmeFailed]) -> Failure:
     reason = "; ".join(line for each in failures for line in each.lines)
+    if any(each.is_about("badPublicKey") for each in failures):
+        # RFC 8555 §6.7: one that is weak, or known to others, is refused for ever.
+        reason = f"{reason}; another key is needed: letterlock cert rollover"
     retry_after = max((each.retry_after for each in failures if each.retry_after), default=None)
     return Failure(directory, reason, retry_after)
