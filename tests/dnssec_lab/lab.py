@@ -72,7 +72,6 @@ server:
   minimal-responses: no
   target-fetch-policy: "0 0 0 0 0"
   infra-keep-probing: yes
-  unknown-server-time-limit: 50
   cache-max-negative-ttl: 5
 remote-control:
   control-enable: yes
