@@ -173,7 +173,7 @@ async def test_a_policy_that_cannot_be_fetched_is_told(tmp_path: Path) -> None:
 
 async def test_mail_for_a_domain_of_ours_goes_nowhere(tmp_path: Path) -> None:
     async with world(tmp_path) as (config, _):
-        document = await ask(config, "alice@ours.example")
+        document = await ask(config, "postmaster@ours.example")
     assert (document["decision"], document["next_hop"], document["hosts"]) == ("deliver", None, [])
     assert "mailboxes" in document["reason"]
 

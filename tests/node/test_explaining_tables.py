@@ -58,12 +58,35 @@ async def test_aliases_come_first(tmp_path: Path) -> None:
     async with world(tmp_path, settings) as (config, _):
         notes = (await ask(config, "info@ours.example"))["notes"]
         assert "aliases: mail for it goes to a@x.example instead; ask about that" in notes
-        notes = (await ask(config, "loop@ours.example"))["notes"]
-        assert any("mail for it waits: aliases go in a circle" in note for note in notes)
+        document = await ask(config, "loop@ours.example")
+        assert document["decision"] == "defer"
+        assert document["reason"].startswith("4.3.5 aliases go in a circle: ")
+
+
+async def test_an_address_that_is_refused_gets_no_mail(tmp_path: Path) -> None:
+    """As at RCPT: what is asked about there is asked about here."""
+    settings = 'local.mailboxes = ["alice"]\n'
+    settings += write(tmp_path, "relay_domains", "relayed.example\n")
+    settings += write(tmp_path, "relay_recipients", "known@relayed.example\n")
+    async with world(tmp_path, settings) as (config, _):
+        for text, decision in (
+            ("alice@ours.example", "deliver"),
+            ("alice+tag@ours.example", "deliver"),
+            ("postmaster@ours.example", "deliver"),
+            ("ours.example", "deliver"),
+            ("nobody@ours.example", "bounce"),
+            ("other@relayed.example", "bounce"),
+        ):
+            assert (await ask(config, text))["decision"] == decision, text
+        document = await ask(config, "other@relayed.example")
+        assert document["way"] == {"kind": "error", "to": None, "where": None}
+        assert document["reason"] == (
+            "5.1.1 Recipient address rejected: User unknown in relay recipient table"
+        )
 
 
 async def test_mailboxes_may_be_a_mail_stores(tmp_path: Path) -> None:
     async with world(tmp_path, 'local.lmtp = "unix:/run/lmtp"\n') as (config, _):
-        document = await ask(config, "any@ours.example")
+        document = await ask(config, "postmaster@ours.example")
         assert document["way"] == {"kind": "lmtp", "to": "unix:/run/lmtp", "where": None}
         assert document["decision"] == "deliver"

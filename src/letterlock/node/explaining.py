@@ -32,15 +32,16 @@ from letterlock.node.shared_database import find_database
 from letterlock.protocols.policy.password_demand import HopSecret
 from letterlock.protocols.sasl.client_steps import Credentials
 from letterlock.protocols.smtp.envelope import TlsDemand
-from letterlock.protocols.smtp.paths import AddressError, parse_mailbox
+from letterlock.protocols.smtp.paths import AddressError, Mailbox, parse_mailbox
 from letterlock.protocols.tables.expansion import Expanded
-from letterlock.protocols.tables.transport import ToLmtp, ToMailbox
+from letterlock.protocols.tables.transport import Fail, ToLmtp, ToMailbox
 from letterlock.services.deliver.logins import Login, LoginUnknown
 from letterlock.services.discover.mta_sts import MtaStsFinder
 from letterlock.services.discover.resolver_check import ResolverState, check_resolver
 from letterlock.services.explain.explainer import Explainer, parse_question
 from letterlock.services.explain.explanation import Explanation, Question
 from letterlock.services.explain.trials import Trials
+from letterlock.services.receive.recipients import judge_recipient
 from letterlock.services.redirect.tables import TableFiles, Tables
 from letterlock.storage.policies import StoredPolicy
 from letterlock.storage.queue import StoreUnavailable
@@ -97,6 +98,7 @@ async def explain(
     builder = DeliveryBuilder(_be_quick(config), table, clock, Silence(), workers=1)
     tables = _load_tables(config, clock)
     question = _with_mail_store(config, parse_question(text, builder.routing(), tables, sender))
+    question = _with_refusal(config, text, question, tables)
     hop = question.next_hop
     domain = hop.domain if hop is not None and not hop.is_bracketed else None
     logins = build_logins(config, clock, Silence())
@@ -142,13 +144,33 @@ def _with_mail_store(config: Config, question: Question) -> Question:
     return question if store is None else replace(question, ending=ToLmtp(store))
 
 
+def _with_refusal(config: Config, text: str, question: Question, tables: Tables) -> Question:
+    """Say of an address that RCPT would refuse or put off for anybody that its mail goes nowhere.
+
+    What follows then, for mail that came some other way, is what the refusal says, too.
+    """
+    recipient = _parse_recipient(text)
+    if recipient is None:
+        return question
+    refused = judge_recipient(recipient, build_directory(config), tables, may_relay=True)
+    if refused is None or isinstance(question.ending, Fail):
+        return question
+    words = refused.reason or refused.reply.lines[0].removeprefix(f"<{recipient}>: ")
+    ending = Fail(refused.reply.status or "", words)
+    return replace(question, next_hop=None, ending=ending, where=None)
+
+
+def _parse_recipient(text: str) -> Mailbox | None:
+    try:
+        return parse_mailbox(text.strip())
+    except AddressError:
+        return None
+
+
 def _describe_tables(text: str, sender: str, tables: Tables) -> list[str]:
     """Say what else depends on tables: aliases come before this, and the sender may count."""
     notes = []
-    try:
-        recipient = parse_mailbox(text.strip())
-    except AddressError:
-        recipient = None
+    recipient = _parse_recipient(text)
     expansion = tables.expand(recipient) if recipient is not None else None
     if isinstance(expansion, Expanded):
         if expansion.destinations != (recipient,):

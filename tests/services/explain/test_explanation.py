@@ -111,7 +111,10 @@ def test_a_domain_of_ours_has_no_next_hop() -> None:
     assert parse_question("bob@Ours.example", ROUTING) == Question("ours.example", None)
 
 
-@pytest.mark.parametrize("text", ["", "bob@", "a b", "192.0.2.1", "example.com:0", "[]", "x" * 400])
+@pytest.mark.parametrize(
+    "text",
+    ["", "bob@", "a@b@c", "a b@c", "a b", "192.0.2.1", "example.com:0", "[]", "x" * 400],
+)
 def test_anything_else_is_no_question(text: str) -> None:
     with pytest.raises(NextHopError):
         parse_question(text, ROUTING)

@@ -22,7 +22,7 @@ from letterlock.services.deliver.logins import Login, LoginUnknown
 from letterlock.services.deliver.outgoing import MAX_ADDRESSES
 from letterlock.services.deliver.ways import Routing, ToHost, find_course, find_way
 from letterlock.services.discover.hop_policy import HopPolicy, HostPolicy
-from letterlock.services.discover.next_hop import NextHop, parse_next_hop
+from letterlock.services.discover.next_hop import NextHop, NextHopError, parse_next_hop
 from letterlock.services.discover.resolver_check import ResolverState
 from letterlock.services.discover.routes import MxHost, Route, RouteFinder
 from letterlock.services.discover.tlsrpt import TlsrptFacts, find_tlsrpt
@@ -50,6 +50,8 @@ def parse_question(
     asked = text.rpartition("@")[2].strip()
     direct = parse_next_hop(asked, routing.port)
     recipient = _parse(text.strip())
+    if recipient is None and text.strip().rpartition("@")[0]:
+        raise NextHopError(f"{text[:80]!r} is no address")
     if recipient is None:
         if direct.domain is None or direct.is_bracketed or direct.is_port_given:
             return Question(direct.key, direct)
