@@ -277,14 +277,14 @@ def make_facts(
     )
 
 
-async def read_facts(
+async def recall_facts(
     issued: IssuedStore,
     which: CertificateId,
     pair: KeptPair,
     before: Lifetime | None,
     now: datetime,
 ) -> KeptFacts | None:
-    """Read what is kept of a certificate that came some time ago; None: it is not remembered."""
+    """Find what is kept of a certificate that came some time ago; None: it is not remembered."""
     facts = make_facts(x509.load_pem_x509_certificates(pair.chain)[0], "", before, now)
     for each in await issued.find_issued(facts.serial):
         if each.id == which:

@@ -28,7 +28,7 @@ from letterlock.protocols.acme.renewal import (
     postpone_asking,
 )
 from letterlock.services.certify.keys import digest_key, load_key, make_key, write_key
-from letterlock.services.certify.renewing import Order, Renewed, read_facts
+from letterlock.services.certify.renewing import Order, Renewed, recall_facts
 from letterlock.services.certify.rollover import (
     LOOK_EVERY,
     Next,
@@ -318,7 +318,7 @@ class _Tending:
         now = self._tools.clock.now()
         facts = None
         if pair is not None:
-            facts = await read_facts(
+            facts = await recall_facts(
                 self._tools.issued, self._lease.id, pair, self.state.facts, now
             )
         if pair is None or facts is None or decide_renewal(facts, None, now).is_due:
