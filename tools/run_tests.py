@@ -1,15 +1,17 @@
 """Run all tests, shared out over processes; or, given arguments for pytest, those in one.
 
 Tests that start nodes and peers wait half of the time, so there are two processes for each core.
-What a process says is shown when it has ended, and at last a line that counts all. They keep their
-bytecode, whatever PYTHONDONTWRITEBYTECODE says: without it each of hundreds of processes that tests
-start compiles the program anew, and pytest all tests.
+What a process says is shown when it has ended, and at last a line that counts all; what tests wrote
+is kept where one failed. They keep their bytecode, whatever PYTHONDONTWRITEBYTECODE says: without
+it each of hundreds of processes that tests start compiles the program anew, and pytest all tests.
 """
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -45,8 +47,16 @@ def main(arguments: Sequence[str]) -> int:
         return subprocess.call([*pytest, *arguments], cwd=ROOT)
     if sys.stdout.isatty():
         pytest.append("--color=yes")
-    commands = [[*pytest, *share] for share in share_out(ROOT)]
-    return run_all(commands, ROOT, at_once=2 * (os.cpu_count() or 1))
+    # In pytest's own place two of them may remove the same old folder, and one then fails.
+    folders = Path(tempfile.mkdtemp(prefix="letterlock-"))
+    commands = [
+        [*pytest, f"--basetemp={folders / str(number)}", *share]
+        for number, share in enumerate(share_out(ROOT))
+    ]
+    code = run_all(commands, ROOT, at_once=2 * (os.cpu_count() or 1))
+    if code == 0:
+        shutil.rmtree(folders, ignore_errors=True)
+    return code
 
 
 def share_out(root: Path) -> list[list[str]]:
